@@ -1,0 +1,90 @@
+//! A job: a pinned image, a command, and what they need. Pure data, floor 2.
+
+mod attempt;
+mod env;
+mod id;
+mod mount;
+mod resources;
+mod state;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::pin::Image;
+
+pub use attempt::{Evidence, Grade};
+pub use env::EnvVar;
+pub use id::{EngineKey, IntentId, JobId, Nonce, ParseIdError};
+pub use mount::{Access, Mount, Need, ParseMountError};
+pub use resources::{ParseResourceError, Resources};
+pub use state::{JobState, Observation};
+
+/// Which container runtime runs the image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RuntimeChoice {
+    /// The first that works on the worker: apptainer, singularity, then the built-in one.
+    #[default]
+    Auto,
+    /// Apptainer.
+    Apptainer,
+    /// Singularity.
+    Singularity,
+    /// Moorline's own, through user namespaces.
+    Builtin,
+}
+
+impl RuntimeChoice {
+    /// Every value with its name on the command line.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("auto", Self::Auto),
+        ("apptainer", Self::Apptainer),
+        ("singularity", Self::Singularity),
+        ("builtin", Self::Builtin),
+    ];
+
+    /// The name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, v)| *v == self).map_or("auto", |(name, _)| name)
+    }
+}
+
+/// Everything that decides what a job does. There is no way to make one from a tag.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// The job's id.
+    pub id: JobId,
+    /// What the user calls it; free text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The image.
+    pub image: Image,
+    /// Program and arguments; empty means the image's own.
+    pub command: Vec<String>,
+    /// Mounts in the order given, the default ones first.
+    #[serde(default)]
+    pub mounts: Vec<Mount>,
+    /// Variables for the program, beside the image's own.
+    #[serde(default)]
+    pub env: Vec<EnvVar>,
+    /// Which runtime.
+    #[serde(default)]
+    pub runtime: RuntimeChoice,
+    /// Extra flags for the container runtime, one word each.
+    #[serde(default)]
+    pub options: Vec<String>,
+    /// What it needs of the engine.
+    #[serde(default)]
+    pub resources: Resources,
+    /// The host directory that is bound to `/work_dir`; `None` means the job directory's `work/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<PathBuf>,
+    /// Which job this one repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<JobId>,
+}
+
+/// Where the working directory is inside the container.
+pub const WORK_DIR: &str = "/work_dir";

@@ -1,0 +1,49 @@
+//! Moorline: run a job in exactly the image that your GitLab CI built, and be able to prove it later.
+//!
+//! ```text
+//! reference --resolve--> pin --stage--> image --plan--> job --submit--> job id --record--> ledger --audit--> verdict
+//! ```
+//!
+//! The modules stand in the order of the floors, lowest first; a module uses only floors below its
+//! own (`tests/floors.rs`). `docs/architecture.md` draws the house.
+#![forbid(unsafe_code)]
+
+// floor 0: names and documents
+pub mod failure;
+pub mod oci;
+pub mod secret;
+
+// floor 1: what cannot move
+pub mod pin;
+
+// floor 2: what is to be done
+pub mod job;
+pub mod tree;
+
+// floor 3: formats; no I/O of their own
+pub mod layer;
+pub mod sif;
+pub mod squashfs;
+pub mod worker;
+
+// floor 4: adapters
+pub mod backend;
+pub mod credential;
+pub mod ledger;
+pub mod registry;
+pub mod runtime;
+pub mod standin;
+pub mod store;
+
+// floor 5: one step of the line each
+pub mod execute;
+pub mod resolve;
+pub mod stage;
+
+// floor 6: whole stories
+pub mod audit;
+pub mod demo;
+pub mod submit;
+
+// floor 7: arguments in, text out
+pub mod cli;

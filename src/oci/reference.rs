@@ -1,0 +1,342 @@
+//! An image reference as people type it, read once and kept whole.
+//!
+//! ```text
+//! [docker://] [registry[:port]/] repository/path [:tag] [@sha256:...]
+//! ```
+//!
+//! Source: OCI distribution specification 1.1, "Pulling manifests" (grammar of names and tags);
+//! docker's rule that the part before the first slash is a registry only when it holds a dot or a
+//! colon or is `localhost`; docker's short names (`fedora` is `docker.io/library/fedora`).
+//!
+//! Not promised: that the registry exists, or that a name without registry means Docker Hub; the
+//! caller says which registry is the default.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{Digest, ParseDigestError};
+
+/// Where short names lead unless a default registry is configured.
+pub const DOCKER_HUB: &str = "docker.io";
+
+/// A text that is no reference.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseReferenceError {
+    /// Nothing was given.
+    #[error("the image reference is empty")]
+    Empty,
+    /// The part before the first slash is no host.
+    #[error("{0:?} is not a registry: expected host or host:port")]
+    Registry(String),
+    /// The repository breaks the grammar.
+    #[error(
+        "{0:?} is not a repository: lower-case letters, digits and . _ - between slashes, \
+         at most 255 characters"
+    )]
+    Repository(String),
+    /// The tag breaks the grammar.
+    #[error("{0:?} is not a tag: letters, digits, . _ -, at most 128, not starting with . or -")]
+    Tag(String),
+    /// The part behind `@` is no digest.
+    #[error(transparent)]
+    Digest(#[from] ParseDigestError),
+    /// A scheme in front that is not `docker://`.
+    #[error("{0:?} is not a registry reference (known here: docker://)")]
+    Scheme(String),
+}
+
+macro_rules! text_type {
+    ($(#[$doc:meta])* $name:ident, $check:expr, $error:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseReferenceError;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                if $check(text) { Ok(Self(text.to_owned())) } else { Err($error(text.to_owned())) }
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+text_type!(
+    /// A registry: `host`, `host:port`, `[::1]:port`.
+    Registry,
+    is_registry,
+    ParseReferenceError::Registry
+);
+text_type!(
+    /// A repository's path inside its registry.
+    Repository,
+    is_repository,
+    ParseReferenceError::Repository
+);
+text_type!(
+    /// A tag: a name that can be moved to another image at any time.
+    Tag,
+    is_tag,
+    ParseReferenceError::Tag
+);
+
+fn is_registry(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((address, rest)) if address.parse::<std::net::Ipv6Addr>().is_ok() => {
+                match rest.strip_prefix(':') {
+                    Some(port) => ("v6", Some(port)),
+                    None if rest.is_empty() => ("v6", None),
+                    None => return false,
+                }
+            }
+            _ => return false,
+        },
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    let label = |l: &str| {
+        !l.is_empty()
+            && l.len() < 64
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+    };
+    host.len() <= 253
+        && host.split('.').all(label)
+        && port.is_none_or(|p| p.parse::<u16>().is_ok_and(|n| n > 0) && !p.starts_with('+'))
+}
+
+fn is_repository(text: &str) -> bool {
+    // alpha-numeric ( ('.' | '_' | '__' | '-'*) alpha-numeric )*
+    fn component(c: &str) -> bool {
+        let alnum = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let bytes = c.as_bytes();
+        let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else { return false };
+        if !alnum(first) || !alnum(last) {
+            return false;
+        }
+        c.split(|ch: char| ch.is_ascii_lowercase() || ch.is_ascii_digit())
+            .all(|sep| matches!(sep, "" | "." | "_" | "__") || sep.bytes().all(|b| b == b'-'))
+    }
+    !text.is_empty() && text.len() <= 255 && text.split('/').all(component)
+}
+
+fn is_tag(text: &str) -> bool {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    !text.is_empty()
+        && text.len() <= 128
+        && word(text.as_bytes()[0])
+        && text.bytes().all(|b| word(b) || b == b'.' || b == b'-')
+}
+
+/// A reference with everything that was typed; a tag and a digest may both be there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reference {
+    /// The registry.
+    pub registry: Registry,
+    /// The repository.
+    pub repository: Repository,
+    /// The tag, where one was typed.
+    pub tag: Option<Tag>,
+    /// The digest, where one was typed; it decides, the tag is then only information.
+    pub digest: Option<Digest>,
+}
+
+impl Reference {
+    /// Reads a reference; names without a registry get `default_registry`.
+    ///
+    /// # Errors
+    /// Says which part breaks which rule.
+    pub fn parse(text: &str, default_registry: &str) -> Result<Self, ParseReferenceError> {
+        let text = match text.split_once("://") {
+            Some(("docker", rest)) => rest,
+            Some((scheme, _)) => return Err(ParseReferenceError::Scheme(format!("{scheme}://"))),
+            None => text,
+        };
+        if text.is_empty() {
+            return Err(ParseReferenceError::Empty);
+        }
+        let (name, digest) = match text.split_once('@') {
+            Some((name, digest)) => (name, Some(digest.parse()?)),
+            None => (text, None),
+        };
+        let (registry, path) = match name.split_once('/') {
+            Some((first, rest))
+                if first.contains(['.', ':']) || first.starts_with('[') || first == "localhost" =>
+            {
+                (first, rest)
+            }
+            _ => (default_registry, name),
+        };
+        let (path, tag) = match path.rsplit_once(':') {
+            Some((path, tag)) => (path, Some(tag.parse()?)),
+            None => (path, None),
+        };
+        let registry = match registry {
+            "index.docker.io" | "registry-1.docker.io" => DOCKER_HUB,
+            other => other,
+        };
+        let repository = if registry == DOCKER_HUB && !path.contains('/') {
+            format!("library/{path}").parse()?
+        } else {
+            path.parse()?
+        };
+        Ok(Self { registry: registry.parse()?, repository, tag, digest })
+    }
+
+    /// What to ask the registry for: the digest, else the tag, else `latest`.
+    #[must_use]
+    pub fn wanted(&self) -> String {
+        match (&self.digest, &self.tag) {
+            (Some(digest), _) => digest.to_string(),
+            (None, Some(tag)) => tag.to_string(),
+            (None, None) => "latest".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)?;
+        self.tag.iter().try_for_each(|tag| write!(f, ":{tag}"))?;
+        self.digest.iter().try_for_each(|digest| write!(f, "@{digest}"))
+    }
+}
+
+impl FromStr for Reference {
+    type Err = ParseReferenceError;
+
+    /// As [`Reference::parse`] with Docker Hub as the default.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text, DOCKER_HUB)
+    }
+}
+
+impl Serialize for Reference {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Reference {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        text.parse::<Reference>().map_or_else(|e| format!("error: {e}"), |r| r.to_string())
+    }
+
+    #[test]
+    fn spellings_that_users_know() {
+        let d = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+        for (typed, meant) in [
+            ("fedora", "docker.io/library/fedora"),
+            ("docker://fedora:latest", "docker.io/library/fedora:latest"),
+            ("user/image:1", "docker.io/user/image:1"),
+            ("localhost/a/b", "localhost/a/b"),
+            ("127.0.0.1:5000/a:v1", "127.0.0.1:5000/a:v1"),
+            ("[::1]:5000/a:v1", "[::1]:5000/a:v1"),
+            (
+                "gitlab-registry.cern.ch/grp/proj/sub/img:x",
+                "gitlab-registry.cern.ch/grp/proj/sub/img:x",
+            ),
+        ] {
+            assert_eq!(shown(typed), meant);
+        }
+        let both = format!("r.example/a/b:v1@{d}");
+        assert_eq!(shown(&both), both);
+        assert_eq!(
+            Reference::parse("grp/proj:tag", "gitlab-registry.cern.ch").unwrap().to_string(),
+            "gitlab-registry.cern.ch/grp/proj:tag"
+        );
+    }
+
+    #[test]
+    fn broken_references_are_named() {
+        for bad in [
+            "",
+            "docker://",
+            "shub://a/b",
+            "R.example/UPPER",
+            "r.example/a:",
+            "r.example/a b",
+            "r.example/a@sha256:../../x",
+            "r.example/../b",
+            "r.example//b",
+            "r.example/a:-x",
+            "-r.example/a",
+            "r.example:99999/a",
+            "r.example/a@md5:00",
+            "r.example/a\n",
+        ] {
+            assert!(shown(bad).starts_with("error:"), "{bad:?} -> {}", shown(bad));
+        }
+    }
+
+    fn reference() -> impl Strategy<Value = Reference> {
+        (
+            "(localhost|[a-z][a-z0-9]{0,8}(\\.[a-z]{1,5}){1,2}|\\[::1\\])(:[1-9][0-9]{0,3})?",
+            "[a-z0-9]{2,6}((\\.|_|__|-{1,3})[a-z0-9]{1,5})?(/[a-z0-9]{1,6}){1,3}",
+            proptest::option::of("[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}"),
+            proptest::option::of(any::<[u8; 32]>()),
+        )
+            .prop_map(|(registry, repository, tag, digest)| Reference {
+                registry: registry.parse().unwrap(),
+                repository: repository.parse().unwrap(),
+                tag: tag.map(|t| t.parse().unwrap()),
+                digest: digest.map(super::super::Sha256Digest::from_bytes),
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn parse_of_print_is_the_same(reference in reference()) {
+            prop_assert_eq!(reference.to_string().parse::<Reference>().unwrap(), reference);
+        }
+
+        #[test]
+        fn any_text_parses_or_errs_and_print_is_stable(text in ".{0,60}") {
+            if let Ok(reference) = text.parse::<Reference>() {
+                prop_assert_eq!(reference.to_string().parse::<Reference>().unwrap(), reference);
+            }
+        }
+    }
+}

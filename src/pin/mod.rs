@@ -1,0 +1,139 @@
+//! The pin: an image reference that was resolved to digests and can no longer move.
+//!
+//! Floor 1. A job can be made only from an [`Image`], an image only from a [`Pin`] or a measured
+//! SIF; neither has a form that holds only a tag.
+
+mod recipe;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::oci::{ConfigDigest, Digest, Platform, Reference, Registry, Repository, SifDigest};
+pub use crate::pin::recipe::{Codec, Recipe};
+
+/// An image, by digest, for one platform.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// Where it is.
+    pub registry: Registry,
+    /// Its repository there.
+    pub repository: Repository,
+    /// The index that was asked, when the tag names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<Digest>,
+    /// The platform's manifest: this is what runs.
+    pub manifest: Digest,
+    /// The manifest's configuration (docker's image id, CVMFS' directory name).
+    pub config: ConfigDigest,
+    /// The platform.
+    pub platform: Platform,
+    /// What the user typed, with the defaults filled in.
+    pub asked: Reference,
+    /// When the registry answered.
+    pub resolved_at: jiff::Timestamp,
+    /// What GitLab says of where it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+impl Pin {
+    /// The pinned reference `registry/repository@sha256:...`.
+    #[must_use]
+    pub fn reference(&self) -> PinnedReference<'_> {
+        PinnedReference(self)
+    }
+}
+
+/// Prints as `registry/repository@sha256:...`: no tag, nothing that can move.
+pub struct PinnedReference<'a>(&'a Pin);
+
+impl fmt::Display for PinnedReference<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}@{}", self.0.registry, self.0.repository, self.0.manifest)
+    }
+}
+
+/// Where an image came from, as far as it is known. Filled by the GitLab room.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// `group/project`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// The commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Branch or tag.
+    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub git_ref: Option<String>,
+    /// The pipeline's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<u64>,
+    /// How each of these was established: field -> `label`, `api`, `convention`, `ci-environment`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub evidence: BTreeMap<String, String>,
+}
+
+/// What a registry said of an image at the moment of resolving, beside the pin itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// The pin.
+    #[serde(flatten)]
+    pub pin: Pin,
+    /// Compressed size in bytes: configuration and layers.
+    pub size: u64,
+    /// When the image says it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// Its labels; foreign text.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Whether the typed tag points to this image now; `None` when no tag was typed.
+    pub tag_points_here: Option<bool>,
+}
+
+/// An image that a job can be made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Image {
+    /// By manifest digest, pulled or loaded by the runtime.
+    Oci {
+        /// Which.
+        pin: Pin,
+    },
+    /// A SIF file.
+    Sif {
+        /// What it was converted from; `None` for a file that the user gave.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pin: Option<Pin>,
+        /// The digest of the whole file.
+        digest: SifDigest,
+        /// How it was converted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        recipe: Option<Recipe>,
+        /// Where it lies, as workers see it.
+        place: PathBuf,
+    },
+}
+
+impl Image {
+    /// The pin, where the image came from a registry.
+    #[must_use]
+    pub fn pin(&self) -> Option<&Pin> {
+        match self {
+            Self::Oci { pin } => Some(pin),
+            Self::Sif { pin, .. } => pin.as_ref(),
+        }
+    }
+
+    /// What a person calls the image: the pinned reference, else the SIF's digest.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Oci { pin } | Self::Sif { pin: Some(pin), .. } => pin.reference().to_string(),
+            Self::Sif { digest, .. } => format!("sif {digest}"),
+        }
+    }
+}

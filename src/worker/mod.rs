@@ -1,0 +1,33 @@
+//! The worker side's formats: the plan that travels with a job, the script that the engine starts,
+//! the receipt that comes back, and the exit codes that are not the program's own.
+//!
+//! Floor 3: text in, text out. What acts on them is `execute` (floor 5).
+//!
+//! ```text
+//! JOBS_DIR/ID/                     0700
+//!   work/                          bound to /work_dir
+//!   stdout  stderr                 of the job
+//!   control/                       0700, never inside the container
+//!     job.sh                       the script (script.rs)
+//!     plan.json                    what to run (plan.rs), read-only
+//!     runtime.sh                   the same for the script when the binary is missing
+//!     receipt-ATTEMPT.json         what ran (receipt.rs), written by temp file and rename
+//! JOBS_DIR/bin/SHA256/moorline     the binary, hash-checked by the script
+//! ```
+
+pub mod exit;
+mod plan;
+mod receipt;
+pub mod script;
+
+pub use plan::{PLAN_SCHEMA, Plan, PlanError};
+pub use receipt::{MountNote, RECEIPT_SCHEMA, Receipt, ReceiptError, Start};
+
+/// The plan's file name in `control/`.
+pub const PLAN_FILE: &str = "plan.json";
+/// The script's file name in `control/`.
+pub const SCRIPT_FILE: &str = "job.sh";
+/// The data that the script needs when the binary is missing.
+pub const RUNTIME_FILE: &str = "runtime.sh";
+/// How receipts' names begin in `control/`.
+pub const RECEIPT_PREFIX: &str = "receipt-";

@@ -1,0 +1,73 @@
+//! The plan: what a worker runs, as JSON beside the script.
+//!
+//! It holds the user's text (arguments, variables, mounts), so that the script and the engine's
+//! files need hold none. The script carries its SHA-256.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::job::{IntentId, JobSpec, Nonce};
+
+/// The version of this document.
+pub const PLAN_SCHEMA: u32 = 1;
+
+/// Everything a worker needs besides the image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`PLAN_SCHEMA`].
+    pub schema: u32,
+    /// Which submission this is.
+    pub intent: IntentId,
+    /// Comes back in the receipt.
+    pub nonce: Nonce,
+    /// What to run; holds the job's id and its pinned image.
+    pub job: JobSpec,
+    /// The host directory that is bound to `/work_dir`.
+    pub workdir: PathBuf,
+    /// Where a node may unpack images; `None` means the job's own temporary directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_cache: Option<PathBuf>,
+    /// A store whose images may be mounted by the kernel (site configuration).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site_store: Option<PathBuf>,
+}
+
+/// A plan that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Not JSON, or not this document.
+    #[error("the job's plan is malformed: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Written by a newer program.
+    #[error("the job's plan has schema {0}; this moorline reads up to {PLAN_SCHEMA}")]
+    Newer(u32),
+}
+
+impl Plan {
+    /// Reads a plan.
+    ///
+    /// # Errors
+    /// When the bytes are no plan, or a newer one.
+    pub fn parse(bytes: &[u8]) -> Result<Self, PlanError> {
+        #[derive(Deserialize)]
+        struct Version {
+            schema: u32,
+        }
+        let Version { schema } = serde_json::from_slice(bytes)?;
+        if schema > PLAN_SCHEMA {
+            return Err(PlanError::Newer(schema));
+        }
+        Ok(serde_json::from_slice(bytes)?)
+    }
+
+    /// The bytes to write.
+    ///
+    /// # Errors
+    /// Only when a path is not UTF-8.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut bytes = serde_json::to_vec_pretty(self)?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+}
