@@ -1,1 +1,3 @@
+//! Moorline's command: see `moorline::cli`.
+
 fn main() {}

@@ -35,7 +35,12 @@ pub trait Sha256Digest: Copy + Eq + fmt::Display {
 
     /// The 64 hex characters without `sha256:`, as used in file names.
     fn hex(&self) -> String {
-        self.bytes().iter().map(|b| format!("{b:02x}")).collect()
+        use fmt::Write;
+        self.bytes().iter().fold(String::with_capacity(64), |mut text, b| {
+            // writing to a String cannot fail
+            let _ = write!(text, "{b:02x}");
+            text
+        })
     }
 
     /// The digest of `data`.
