@@ -1,3 +1,7 @@
-//! Moorline's command: see `moorline::cli`.
+//! Moorline's command: see [`moorline::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    moorline::cli::main()
+}
