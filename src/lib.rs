@@ -43,6 +43,7 @@ pub mod stage;
 // floor 6: whole stories
 pub mod audit;
 pub mod demo;
+pub mod follow;
 pub mod submit;
 
 // floor 7: arguments in, text out
