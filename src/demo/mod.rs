@@ -1,1 +1,3 @@
-//! (being built)
+//! The demo: the whole line on one machine, with an image made of the machine's own files.
+
+pub mod image;
