@@ -66,14 +66,18 @@ fn unpack(image: &OciImage) -> tempfile::TempDir {
                 None => {}
             }
         }
+        // no flag that only one tar knows: busybox has one as well
         let mut tar = Command::new("tar")
-            .args(["-x", "-p", "--exclude=.wh.*", "-C"])
+            .args(["-x", "-p", "-f", "-", "-C"])
             .arg(root.path())
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
         std::io::Write::write_all(&mut tar.stdin.take().unwrap(), &plain(&layer.bytes)).unwrap();
         assert!(tar.wait().unwrap().success());
+        for name in names(&layer.bytes).iter().filter(|name| name.contains("/.wh.")) {
+            std::fs::remove_file(root.path().join(name)).unwrap();
+        }
     }
     root
 }
