@@ -11,6 +11,8 @@ mod context;
 mod convert;
 mod demo;
 mod exit;
+mod image;
+mod jobfile;
 mod jobs;
 mod ledger;
 mod login;

@@ -3,6 +3,7 @@
 use clap::Args as ClapArgs;
 
 use super::context::Context;
+use super::image;
 use super::output::{self, CliError, Outcome};
 use super::submit;
 use crate::failure::Kind;
@@ -40,7 +41,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     spec.rerun_of = Some(job.id);
     spec.id = new_job_id(jiff::Timestamp::now())
         .map_err(|e| CliError::new(Kind::Configuration, format!("no random numbers: {e}")))?;
-    spec.image = submit::restage(context, &spec.image)?;
+    spec.image = image::restage(context, &spec.image)?;
     let kind = args.backend.as_deref().unwrap_or(&submission.backend);
     // a job of `run` is repeated by the local engine
     let kind = if kind == super::run::KIND { "local" } else { kind };

@@ -189,11 +189,3 @@ pub fn absolute_dir(dir: &Path) -> Result<PathBuf, Report> {
         CliError::usage(format!("--workdir {}: there is no such directory", dir.display())).into()
     })
 }
-
-/// The image of an earlier job, where it is now.
-///
-/// # Errors
-/// When it is gone from the store and from the registry.
-pub fn restage(context: &Context, image: &Image) -> Result<Image, Report> {
-    image::restage(context, image)
-}
