@@ -25,6 +25,7 @@ mod run;
 mod spec;
 mod status;
 mod submit;
+mod trace;
 mod wait;
 mod worker;
 
