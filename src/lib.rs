@@ -21,6 +21,7 @@ pub mod job;
 pub mod tree;
 
 // floor 3: formats; no I/O of their own
+pub mod config;
 pub mod layer;
 pub mod sif;
 pub mod squashfs;
