@@ -8,6 +8,10 @@ use proptest::prelude::*;
 
 use crate::fixtures::{entry, name, scratch, seal, segments, small, sound};
 
+fn line_ends(bytes: &[u8]) -> usize {
+    bytes.split(|b| *b == b'\n').count() - 1
+}
+
 #[test]
 fn every_flipped_bit_is_named() {
     let dir = scratch();
@@ -15,7 +19,7 @@ fn every_flipped_bit_is_named() {
     let good = fs::read(&file).unwrap();
     sound(dir.path());
     for byte in 0..good.len() {
-        let line = good[..byte].iter().filter(|b| **b == b'\n').count() + 1;
+        let line = line_ends(&good[..byte]) + 1;
         for bit in 0..8 {
             let mut bad = good.clone();
             bad[byte] ^= 1 << bit;
@@ -35,9 +39,7 @@ fn lines_taken_out_moved_repeated_or_forged_are_named() {
     let file = small(dir.path());
     let good = fs::read_to_string(&file).unwrap();
     let lines: Vec<&str> = good.lines().collect();
-    let write = |lines: &[&str]| {
-        fs::write(&file, lines.iter().map(|l| format!("{l}\n")).collect::<String>()).unwrap();
-    };
+    let write = |lines: &[&str]| fs::write(&file, lines.join("\n") + "\n").unwrap();
     let check = |lines: &[&str], at: usize, what: &str| {
         write(lines);
         let report = verify(dir.path()).unwrap();
@@ -188,7 +190,7 @@ proptest! {
     fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         let dir = scratch();
         fs::write(dir.path().join(format!("{:032x}-000001.jsonl", 1)), &bytes).unwrap();
-        let lines = bytes.iter().filter(|b| **b == b'\n').count();
+        let lines = line_ends(&bytes);
         prop_assert_eq!(View::read(dir.path()).unwrap().damaged, lines);
         prop_assert_eq!(verify(dir.path()).unwrap().findings.len(), lines);
     }
