@@ -8,6 +8,8 @@ mod image;
 mod job;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 pub use image::{ImageAnswer, ImageQuery, ImageUse, Matched, audit_image};

@@ -19,6 +19,8 @@
 
 mod dir;
 mod error;
+#[cfg(test)]
+mod golden;
 mod hash;
 mod lookup;
 mod personal;

@@ -268,3 +268,70 @@ fn boot_id() -> Option<String> {
     let good = !id.is_empty() && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
     good.then(|| id.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{IntentId, JobId};
+    use crate::ledger::{Ledger, verify};
+
+    fn body() -> Body {
+        Body::Cancelled { job: JobId::from_parts(1, 1), intent: IntentId::from_bytes([1; 16]) }
+    }
+
+    fn append(writer: &mut Writer) {
+        writer.append(jiff::Timestamp::UNIX_EPOCH, &body()).unwrap();
+    }
+
+    #[test]
+    fn without_locks_every_process_has_its_own_file() {
+        let dir = tempfile::tempdir().unwrap();
+        for _ in 0..3 {
+            append(&mut Writer::new(dir.path(), None).unwrap());
+        }
+        assert_eq!(list(dir.path()).unwrap().segments.len(), 3);
+        assert!(verify(dir.path()).unwrap().is_consistent());
+    }
+
+    #[test]
+    fn a_held_writer_is_not_taken_and_a_free_one_is() {
+        let dir = tempfile::tempdir().unwrap();
+        Ledger::open(dir.path()).unwrap();
+        let mut first = Writer::acquire(dir.path()).unwrap();
+        append(&mut first);
+        let mut second = Writer::acquire(dir.path()).unwrap();
+        append(&mut second);
+        assert_ne!(first.id, second.id);
+        let id = first.id;
+        drop(first);
+        let mut third = Writer::acquire(dir.path()).unwrap();
+        append(&mut third);
+        assert_eq!((third.id, third.sequence), (id, 2));
+        assert!(verify(dir.path()).unwrap().is_consistent());
+    }
+
+    #[test]
+    fn an_abandoned_writer_is_not_taken_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut first = Writer::acquire(dir.path()).unwrap();
+        append(&mut first);
+        first.abandon();
+        let id = first.id;
+        drop(first);
+        assert_ne!(Writer::acquire(dir.path()).unwrap().id, id);
+    }
+
+    #[test]
+    fn a_claim_that_was_never_written_to_is_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut first = Writer::acquire(dir.path()).unwrap();
+        let id = first.id;
+        fs::remove_file(&first.path).unwrap();
+        assert!(!first.is_ready(dir.path()).unwrap(), "its file is gone");
+        drop(first);
+        let mut second = Writer::acquire(dir.path()).unwrap();
+        append(&mut second);
+        assert_eq!((second.id, second.sequence), (id, 1));
+        assert!(verify(dir.path()).unwrap().is_consistent());
+    }
+}
