@@ -55,6 +55,23 @@ pub(super) fn seen_through(binds: &[Bind], hidden: &Path) -> Vec<String> {
         .collect()
 }
 
+/// Refuses binds whose source lies inside a directory that the container must not see.
+///
+/// # Errors
+/// [`ExecuteError::NotStarted`] naming the mount.
+pub(super) fn refuse_inside(binds: &[Bind], hidden: &Path) -> Result<(), ExecuteError> {
+    let Ok(hidden) = fs::canonicalize(hidden) else { return Ok(()) };
+    match binds.iter().find(|b| b.source != hidden && b.source.starts_with(&hidden)) {
+        Some(bind) => Err(ExecuteError::NotStarted(format!(
+            "the mount {}:{} would show {}, which belongs to moorline",
+            bind.source.display(),
+            bind.target,
+            hidden.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +109,10 @@ mod tests {
             ["/all/scratch/control", "/s/control"]
         );
         assert_eq!(seen_through(&binds, &base.join("scratch")), ["/all/scratch", "/s"]);
+
+        refuse_inside(&binds, &base.join("scratch/control")).unwrap();
+        let within = [bind("scratch/control", "/c")];
+        assert!(refuse_inside(&within, &base.join("scratch")).is_err());
+        refuse_inside(&[bind("scratch2", "/c")], &base.join("scratch")).unwrap();
     }
 }
