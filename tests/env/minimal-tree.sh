@@ -10,25 +10,18 @@
 # What CMD writes elsewhere goes into an overlay and is gone afterwards. The root is really pivoted,
 # since the kernel refuses user namespaces inside a chroot.
 set -euo pipefail
+# shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 
-SUITE=bookworm
-TREE=$CACHE/minimal-tree-$SUITE
+TREE=$CACHE/minimal-tree-$DEBIAN_SUITE
 UID_IN_TREE=1000
-
-mirror() {
-    local found
-    found=$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)
-    [ -n "$found" ] || found=$(awk '$1 == "deb" && $2 ~ /^http/ {print $2; exit}' /etc/apt/sources.list 2>/dev/null || true)
-    printf '%s\n' "${found:-http://deb.debian.org/debian}"
-}
 
 make_tree() {
     [ -e "$TREE/.complete" ] && return 0
-    say "making a minimal $SUITE tree in $TREE"
+    say "making a minimal $DEBIAN_SUITE tree in $TREE"
     as_root rm -rf "$TREE"
     mkdir -p "$CACHE"
-    as_root debootstrap --variant=minbase --include=gcc,libc6-dev,ca-certificates "$SUITE" "$TREE" "$(mirror)"
+    as_root debootstrap --variant=minbase --include=gcc,libc6-dev,ca-certificates "$DEBIAN_SUITE" "$TREE" "$(debian_mirror)"
     local unwanted
     for unwanted in usr/bin/pkg-config usr/bin/cmake usr/bin/make usr/bin/g++ usr/include/dbus-1.0 usr/include/seccomp.h usr/include/openssl; do
         [ ! -e "$TREE/$unwanted" ] || die "the minimal tree holds /$unwanted"
@@ -68,6 +61,7 @@ inside() {
     cd "$new"
     pivot_root . .old
     # From here on everything comes from the tree.
+    # shellcheck disable=SC2016  # for the inner shell
     exec /usr/bin/env -i PATH=/opt/rust/bin:/usr/bin:/bin HOME=/home/user LC_ALL=C.UTF-8 \
         CARGO_HOME=/cargo CARGO_TARGET_DIR=/target CARGO_NET_OFFLINE=true \
         /bin/sh -c 'umount -l /.old && cd /src && exec setpriv --reuid="$0" --regid="$0" --clear-groups --no-new-privs -- "$@"' \

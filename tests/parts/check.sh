@@ -1,0 +1,50 @@
+#!/bin/bash
+# about: format, clippy, licences and advisories, shellcheck, and the tests that need no server
+# optional: shellcheck
+# packages: shellcheck
+# minutes: 30
+set -euo pipefail
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+cd "$ROOT"
+DENY=0.20.2
+
+step "cargo fmt" cargo fmt --all --check
+step "clippy" cargo clippy --locked --all-targets -- -D warnings
+
+if have shellcheck; then
+    mapfile -t scripts < <(git ls-files -- '*.sh' tests/run .ci/run 2>/dev/null)
+    [ "${#scripts[@]}" -gt 5 ] || mapfile -t scripts < <(find tests .ci -name '*.sh' -o -path '*/run' -type f)
+    step "shellcheck of ${#scripts[@]} scripts" shellcheck -x "${scripts[@]}"
+else
+    need_skipped shellcheck "shellcheck is not installed"
+fi
+
+# cargo-deny is built once, into the cache.
+deny() {
+    [ "$("$CACHE/tools/bin/cargo-deny" --version 2>/dev/null)" = "cargo-deny $DENY" ] ||
+        cargo install --quiet --locked --version "$DENY" --root "$CACHE/tools" --target-dir "$CACHE/tools/build" cargo-deny
+    rm -rf "$CACHE/tools/build"
+    cargo deny --locked --log-level error "$@"
+}
+step "cargo deny: bans, licences, sources" deny check bans licenses sources
+if deny fetch db >"$MOORLINE_RUN/advisories.log" 2>&1; then
+    step "cargo deny: advisories" deny check advisories
+else
+    # a machine without the way to the advisory database is not a broken tree
+    note_skipped advisories "the advisory database cannot be fetched: $(tail -n 1 "$MOORLINE_RUN/advisories.log" | cut -c1-160)"
+fi
+
+# Every test program that no other part claims, so that none is ever left out.
+claimed=''
+for part in "$ROOT"/tests/parts/*.sh; do
+    claimed="$claimed $(header "$(basename "$part" .sh)" tests)"
+done
+targets=()
+# shellcheck disable=SC2086  # words
+mine=$(integration_tests $claimed)
+for name in $(integration_tests '*'); do
+    grep -qx "$name" <<<"$mine" || targets+=(--test "$name")
+done
+step "unit tests and ${#targets[@]} more" cargo_test --lib --bins --examples "${targets[@]}"
+step "documentation tests" cargo test --locked --doc
