@@ -23,6 +23,7 @@ closed() {
 }
 
 inside() {
+    mkdir -p "$TARGET"
     local hold paths=("$ROOT" "$CACHE" "$TARGET" "$MOORLINE_RUN") at folder home
     hold=$(mktemp -d)
     mount -t tmpfs -o mode=700 tmpfs "$hold"
@@ -52,7 +53,7 @@ inside() {
         case $name in PATH | LC_* | TERM | CI | SLURM_CONF | MOORLINE_TEST* | MOORLINE_RUN) pass+=("$name=${!name}") ;; esac
     done
     exec setpriv --reuid="$TEST_USER" --regid="$TEST_USER" --init-groups --inh-caps=-all -- \
-        env -i "${pass[@]}" HOME="$home" USER="$TEST_USER" LOGNAME="$TEST_USER" CARGO_MANIFEST_DIR="$ROOT" "$@"
+        env -i "${pass[@]}" HOME="$home" USER="$TEST_USER" LOGNAME="$TEST_USER" MOORLINE_TEST_CACHE="$CACHE" CARGO_MANIFEST_DIR="$ROOT" "$@"
 }
 
 if [ "${1-}" = --inside ]; then
