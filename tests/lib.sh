@@ -104,7 +104,10 @@ integration_tests() {
         name=$(basename "$file" .rs)
         for pattern in "$@"; do
             # shellcheck disable=SC2053  # it is a pattern
-            [[ $name == $pattern ]] && printf '%s\n' "$name" && break
+            if [[ $name == $pattern ]]; then
+                printf '%s\n' "$name"
+                break
+            fi
         done
     done
 }
@@ -118,8 +121,32 @@ run_claimed() {
     # shellcheck disable=SC2046  # words
     names=$(set -f && integration_tests $(header "$1" tests))
     for name in $names; do targets+=(--test "$name"); done
-    [ "${#targets[@]}" -gt 0 ] || return 0
+    [ "${#targets[@]}" -gt 0 ] || die "no test program matches: $(header "$1" tests)"
     step "$(printf '%s ' "$names")" cargo_test "${targets[@]}"
+}
+
+# run_naming PART: the tests of the files that name a part, as they must to fail where it is required.
+run_naming() {
+    local file name modules=() targets=()
+    while read -r file; do
+        name=${file#"$ROOT"/}
+        case $name in
+        tests/*)
+            name=${name#tests/}
+            name=${name%%/*}
+            targets+=(--test "${name%.rs}")
+            ;;
+        src/*)
+            name=${name#src/}
+            name=${name%.rs}
+            name=${name%/mod}
+            modules+=("${name//\//::}::")
+            ;;
+        esac
+    done < <(grep -rlF --include='*.rs' "\"$1\"" "$ROOT/src" "$ROOT/tests" | sort)
+    [ "$((${#modules[@]} + ${#targets[@]}))" -gt 0 ] || die "no test names \"$1\""
+    [ "${#modules[@]}" = 0 ] || step "unit tests: ${modules[*]}" cargo_test --lib -- "${modules[@]}"
+    [ "${#targets[@]}" = 0 ] || step "test programs: ${targets[*]}" cargo_test "${targets[@]}"
 }
 
 # test_programs: the compiled unit and integration tests, one path a line.
