@@ -8,16 +8,19 @@ set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 cd "$ROOT"
 DENY=0.20.2
+# Every step is run, so that one look shows all that is wrong.
+failed=0
+try() { step "$@" || failed=1; }
 
-step "cargo fmt" cargo fmt --all --check
-step "clippy" cargo clippy --locked --all-targets -- -D warnings
+try "cargo fmt" cargo fmt --all --check
+try "clippy" cargo clippy --locked --all-targets -- -D warnings
 
 if have shellcheck; then
     mapfile -t scripts < <(git ls-files -- '*.sh' tests/run .ci/run 2>/dev/null)
     [ "${#scripts[@]}" -gt 5 ] || mapfile -t scripts < <(find tests .ci -name '*.sh' -o -path '*/run' -type f)
-    step "shellcheck of ${#scripts[@]} scripts" shellcheck -x "${scripts[@]}"
+    try "shellcheck of ${#scripts[@]} scripts" shellcheck -x "${scripts[@]}"
 else
-    need_skipped shellcheck "shellcheck is not installed"
+    need_skipped shellcheck "shellcheck is not installed" || failed=1
 fi
 
 # cargo-deny is built once, into the cache.
@@ -27,9 +30,9 @@ deny() {
     rm -rf "$CACHE/tools/build"
     cargo deny --locked --log-level error "$@"
 }
-step "cargo deny: bans, licences, sources" deny check bans licenses sources
+try "cargo deny: bans, licences, sources" deny check bans licenses sources
 if deny fetch db >"$MOORLINE_RUN/advisories.log" 2>&1; then
-    step "cargo deny: advisories" deny check advisories
+    try "cargo deny: advisories" deny check advisories
 else
     # a machine without the way to the advisory database is not a broken tree
     note_skipped advisories "the advisory database cannot be fetched: $(tail -n 1 "$MOORLINE_RUN/advisories.log" | cut -c1-160)"
@@ -46,5 +49,6 @@ mine=$(integration_tests $claimed)
 for name in $(integration_tests '*'); do
     grep -qx "$name" <<<"$mine" || targets+=(--test "$name")
 done
-step "unit tests and ${#targets[@]} more" cargo_test --lib --bins --examples "${targets[@]}"
-step "documentation tests" cargo test --locked --doc
+try "unit tests and ${#targets[@]} more" cargo_test --lib --bins --examples "${targets[@]}"
+try "documentation tests" cargo test --locked --doc
+exit "$failed"

