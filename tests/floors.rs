@@ -49,11 +49,11 @@ impl Source {
     }
 
     fn lines(&self) -> impl Iterator<Item = Line<'_>> {
-        let mut test = self.path.ends_with("/tests.rs") || self.path.contains("/tests/");
+        let mut testing = self.path.ends_with("/tests.rs") || self.path.contains("/tests/");
         self.text.lines().enumerate().filter_map(move |(at, line)| {
             let text = line.trim();
-            test |= text.starts_with("#[cfg(test)]");
-            (!text.starts_with("//")).then_some(Line { number: at + 1, text, test })
+            testing |= text.starts_with("#[cfg(test)]");
+            (!text.starts_with("//")).then_some(Line { number: at + 1, text, test: testing })
         })
     }
 }

@@ -16,7 +16,7 @@ try "cargo fmt" cargo fmt --all --check
 try "clippy" cargo clippy --locked --all-targets -- -D warnings
 
 if have shellcheck; then
-    mapfile -t scripts < <(git ls-files -- '*.sh' tests/run .ci/run 2>/dev/null)
+    mapfile -t scripts < <(git ls-files -- '*.sh' tests/run .ci/run tests/template/moorline 2>/dev/null)
     [ "${#scripts[@]}" -gt 5 ] || mapfile -t scripts < <(find tests .ci -name '*.sh' -o -path '*/run' -type f)
     try "shellcheck of ${#scripts[@]} scripts" shellcheck -x "${scripts[@]}"
 else
@@ -35,7 +35,7 @@ if deny fetch db >"$MOORLINE_RUN/advisories.log" 2>&1; then
     try "cargo deny: advisories" deny check advisories
 else
     # a machine without the way to the advisory database is not a broken tree
-    note_skipped advisories "the advisory database cannot be fetched: $(tail -n 1 "$MOORLINE_RUN/advisories.log" | cut -c1-160)"
+    note_skipped advisories "the advisory database cannot be fetched: $(grep . "$MOORLINE_RUN/advisories.log" | tail -n 1 | cut -c1-160)"
 fi
 
 # Every test program that no other part claims, so that none is ever left out.
