@@ -9,7 +9,11 @@ pub const BACKENDS: [&str; 2] = ["local", "slurm"];
 /// The engine of this kind; `None` when there is none of that name.
 pub fn backend(context: &Context, kind: &str) -> Option<Box<dyn Backend>> {
     match kind {
-        "local" => Some(Box::new(Local::new(context.program.clone()))),
+        "local" => Some(Box::new(Local::new(
+            context.program.clone(),
+            context.jobs_dir().to_owned(),
+            context.engine_environment(),
+        ))),
         "slurm" => Some(Box::new(Slurm::new(context.engine_environment()))),
         _ => None,
     }

@@ -12,11 +12,13 @@ use tokio::runtime::Runtime;
 use super::output::{CliError, Report, Voice};
 use crate::backend::Environment;
 use crate::config::{self, Config, Level, Value};
+use crate::credential::{self, Chain, SystemKeyring};
 use crate::failure::Kind;
 use crate::job::{EnvVar, Mount, Resources, RuntimeChoice};
 use crate::ledger::{Ledger, View};
-use crate::oci::{DOCKER_HUB, Platform};
-use crate::registry::{Client, HostPort};
+use crate::oci::{DOCKER_HUB, Platform, Registry};
+use crate::registry::{self, Client, HostPort};
+use crate::secret::Realm;
 use crate::store::Store;
 use crate::submit::Site;
 
@@ -188,14 +190,6 @@ impl Context {
         Environment::allowed(std::env::vars_os())
     }
 
-    /// What `run`'s worker may see of the environment: nothing that could be a secret.
-    pub fn job_environment(&self) -> Vec<(String, String)> {
-        ["PATH", "HOME", "USER", "LOGNAME", "TERM", "LANG", "LC_ALL", "TZ", "TMPDIR"]
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), self.env(name)?.to_owned())))
-            .collect()
-    }
-
     /// The merged settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -283,6 +277,48 @@ impl Context {
         }
     }
 
+    /// The credential sources, in their order.
+    pub fn credentials(&self) -> Chain {
+        let realms = self.config.realms.iter().filter_map(|(registry, url)| {
+            Some((registry.clone(), url.value.to_string().parse::<Realm>().ok()?))
+        });
+        Chain::new(credential::Settings {
+            explicit: None,
+            environment: self.environment.clone(),
+            file: self.places.config.join("credentials.json"),
+            keyring: Some(Box::new(SystemKeyring)),
+            realms: realms.collect(),
+        })
+    }
+
+    /// The realms that the configuration or CI names for a registry.
+    pub fn known_realms(&self, registry: &Registry) -> Vec<Realm> {
+        let configured = self.config.realms.get(registry).map(|url| url.value.to_string());
+        let gitlab = self.config.gitlab.registry.as_ref().filter(|r| r.value == *registry);
+        let gitlab = gitlab.and(self.config.gitlab.url.as_ref()).map(|url| url.value.to_string());
+        let ci = (self.env("CI_REGISTRY") == Some(registry.as_str()))
+            .then(|| self.env("CI_SERVER_URL").map(str::to_owned))
+            .flatten();
+        [configured, gitlab, ci].into_iter().flatten().filter_map(|url| url.parse().ok()).collect()
+    }
+
+    /// The registry client: one for the whole command, so that tokens and connections are shared.
+    ///
+    /// # Errors
+    /// When a CA file cannot be read.
+    pub fn client(&self) -> Result<Client, Report> {
+        if let Some(client) = self.client.get() {
+            return Ok(client.clone());
+        }
+        let client = Client::new(registry::Options {
+            insecure: self.insecure.clone(),
+            ca_files: self.ca_files.clone(),
+            credentials: self.credentials().into_lookup(),
+            ..registry::Options::default()
+        })?;
+        Ok(self.client.get_or_init(|| client).clone())
+    }
+
     /// Runs something asynchronous to its end. One runtime serves all of a command's calls, so that
     /// connections stay open between them.
     ///
@@ -333,9 +369,14 @@ impl Context {
             let error = CliError::new(Kind::NoRuntime, message);
             return Err(error.with_hint("--runtime builtin needs no container software").into());
         }
-        crate::execute::probe(&self.program).map_err(|refused| {
-            let message = format!("no container runtime works here: {refused}");
-            CliError::new(Kind::NoRuntime, message).with_hint(refused.fix()).into()
+        crate::execute::probe().map_err(|refused| {
+            let (cause, said) = (&refused.cause, &refused.said);
+            let message = format!("no container runtime works here: {cause} ({said})");
+            let error = CliError::new(Kind::NoRuntime, message);
+            match refused.fix {
+                Some(fix) => error.with_hint(fix).into(),
+                None => error.with_hint("install apptainer").into(),
+            }
         })
     }
 }

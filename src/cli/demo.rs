@@ -85,8 +85,9 @@ fn indented(text: &str, by: &str) -> String {
 }
 
 fn isolation(context: &Context) -> Isolation {
-    let Err(refused) = execute::probe(&context.program) else { return Isolation::Builtin };
-    let (cause, fix) = (refused.to_string(), refused.fix());
+    let Err(refused) = execute::probe() else { return Isolation::Builtin };
+    let cause = format!("{} ({})", refused.cause, refused.said);
+    let fix = refused.fix.unwrap_or_else(|| "install apptainer".into());
     for runtime in ["apptainer", "singularity"] {
         if context.which(runtime).is_some() {
             return Isolation::Installed { runtime, cause, fix };

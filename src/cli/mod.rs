@@ -122,11 +122,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Outcome {
-    // these two are started inside jobs: they read no configuration and no credential
-    match cli.verb {
-        Verb::Worker(args) => return Ok(worker::work(&args)),
-        Verb::Supervise(args) => return Ok(worker::supervise(&args)),
-        _ => {}
+    // inside a job: reads no configuration and no credential
+    if let Verb::Supervise(args) = &cli.verb {
+        return worker::supervise(args);
     }
     let context = Context::read(cli.global)?;
     match cli.verb {
@@ -147,6 +145,9 @@ fn run(cli: Cli) -> Outcome {
         Verb::Ledger(verb) => ledger::run(&context, &verb),
         Verb::Config(verb) => config::run(&context, &verb),
         Verb::Demo(args) => demo::run(&context, &args),
-        Verb::Worker(_) | Verb::Supervise(_) => unreachable!("handled above"),
+        // `execute::early` runs it; here it lacks its directory
+        Verb::Worker(_) | Verb::Supervise(_) => {
+            Err(output::CliError::usage("this verb is started by a job's script").into())
+        }
     }
 }

@@ -35,10 +35,13 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     let parsed: Vec<Result<Reference, Report>> =
         args.images.iter().map(|what| pinnable(context, what)).collect();
-    let asked: Vec<Reference> = parsed.iter().filter_map(|r| r.as_ref().ok().cloned()).collect();
+    let asked: Vec<(Reference, Platform)> = parsed
+        .iter()
+        .filter_map(|r| Some((r.as_ref().ok()?.clone(), platform.clone())))
+        .collect();
     let client = context.client()?;
     let mut answers =
-        context.block_on(resolve::resolve_many(&client, &asked, &platform))?.into_iter();
+        context.block_on(resolve::resolve_many(&client, &asked))?.into_iter();
     let answers: Vec<Result<Resolved, Report>> = parsed
         .into_iter()
         .map(|reference| match reference {

@@ -1,7 +1,5 @@
 //! `moorline run`: the job's whole way here and now, without an engine, in the current directory.
 
-use std::process::{Command, Stdio};
-
 use clap::Args as ClapArgs;
 
 use super::context::Context;
@@ -9,10 +7,11 @@ use super::image;
 use super::output::{CliError, Outcome};
 use super::spec::{Parts, SpecArgs, WhatArgs};
 use super::submit;
+use crate::execute;
 use crate::failure::Kind;
 use crate::follow;
 use crate::job::{EngineKey, JobState, Observation, Resources};
-use crate::oci::Platform;
+use crate::oci::{Platform, Sha256Digest};
 
 /// The engine's kind in the ledger: none, a process of this command.
 pub const KIND: &str = "run";
@@ -55,17 +54,6 @@ pub fn run(context: &Context, args: Args) -> Outcome {
     let (entry, plan) = (prepared.entry, prepared.plan);
     let order = prepared.keep();
     let control = order.dir.join("control");
-    // a process of its own: the built-in runtime forks, and this one may hold threads
-    let mut child = Command::new(&context.program)
-        .arg("worker")
-        .arg("--plan")
-        .arg(plan.to_string())
-        .arg(&control)
-        .env_clear()
-        .envs(context.job_environment())
-        .stdin(Stdio::inherit())
-        .spawn()
-        .map_err(|e| CliError::new(Kind::NoRuntime, format!("cannot start the worker: {e}")))?;
     ledger.submitted(&entry, &EngineKey {
         kind: KIND.into(),
         cluster: None,
@@ -73,11 +61,7 @@ pub fn run(context: &Context, args: Args) -> Outcome {
         submitted_at: jiff::Timestamp::now(),
         owner: context.user.clone(),
     })?;
-    let status = child
-        .wait()
-        .map_err(|e| CliError::new(Kind::NoRuntime, format!("cannot wait for the worker: {e}")))?;
-    let code = std::os::unix::process::ExitStatusExt::signal(&status)
-        .map_or_else(|| status.code().unwrap_or(255), |signal| 128 + signal);
+    let code = execute::run_here(&control, Some(&plan.hex()))?;
     let state = if code == 0 { JobState::Completed } else { JobState::Failed };
     ledger.observed(&entry, &Observation { exit_code: Some(code), ..Observation::of(state) })?;
     let view = context.view()?;

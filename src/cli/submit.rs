@@ -12,7 +12,6 @@ use super::spec::{Parts, SpecArgs, WhatArgs};
 use super::wait;
 use crate::failure::Kind;
 use crate::job::{JobId, JobSpec, Resources};
-use crate::pin::Image;
 use crate::submit::{self, Site, new_job_id};
 
 /// Submit a job that is pinned to an image's digest.
@@ -27,38 +26,40 @@ Examples:
 pub struct Args {
     /// Engine: local or slurm
     #[arg(long, value_name = "NAME")]
-    backend: Option<String>,
+    pub backend: Option<String>,
     /// Read the job from this file; its keys are the long flags, which override it
     #[arg(short = 'f', long, value_name = "FILE")]
-    file: Option<PathBuf>,
+    pub file: Option<PathBuf>,
     /// Cores
     #[arg(long, value_name = "N")]
-    cpus: Option<u32>,
+    pub cpus: Option<u32>,
     /// Memory: 500M, 4G; a bare number is MiB
     #[arg(long, value_name = "AMOUNT", value_parser = |t: &str| Resources::parse_memory(t).map_err(|e| e.to_string()))]
-    memory: Option<u64>,
+    pub memory: Option<u64>,
     /// Wall time: 90s, 30m, 2h, 1d, HH:MM:SS; a bare number is minutes
     #[arg(long, value_name = "TIME", value_parser = |t: &str| Resources::parse_time(t).map_err(|e| e.to_string()))]
-    time: Option<u64>,
+    pub time: Option<u64>,
     /// Partition or queue
     #[arg(long, value_name = "NAME", value_parser = |t: &str| Resources::identifier(t).map_err(|e| e.to_string()))]
-    queue: Option<String>,
+    pub queue: Option<String>,
     /// Account that pays
     #[arg(long, value_name = "NAME", value_parser = |t: &str| Resources::identifier(t).map_err(|e| e.to_string()))]
-    account: Option<String>,
+    pub account: Option<String>,
     /// Host directory to bind to /work_dir instead of the job's own
     #[arg(long, value_name = "DIR")]
-    workdir: Option<PathBuf>,
+    pub workdir: Option<PathBuf>,
     /// Wait for the job and take its exit code
     #[arg(long)]
-    wait: bool,
+    pub wait: bool,
     /// Show the engine's command and the script, and do nothing
     #[arg(long)]
-    dry_run: bool,
+    pub dry_run: bool,
+    /// What to run and how
     #[command(flatten)]
-    flags: SpecArgs,
+    pub flags: SpecArgs,
+    /// The image and the command
     #[command(flatten)]
-    what: WhatArgs,
+    pub what: WhatArgs,
 }
 
 /// The verb.

@@ -136,7 +136,7 @@ pub fn dry_run(
     backend: &dyn Backend,
 ) -> Result<(Submission, String), SubmitError> {
     let (texts, _) = texts(job, site, &Digest::of(b"not installed"), &fresh_ids()?)?;
-    Ok((backend.plan(&order(job, site, fresh_ids()?.0)), texts.script))
+    Ok((backend.plan(&order(job, site, fresh_ids()?.0))?, texts.script))
 }
 
 fn fresh_ids() -> Result<(IntentId, Nonce), SubmitError> {
@@ -179,11 +179,9 @@ fn texts(
     };
     let bytes = plan.to_bytes()?;
     let hash = Digest::of(&bytes);
-    let texts = jobdir::Texts {
-        script: script::job_script(&plan, program, &hash),
-        runtime: script::runtime_data(&plan),
-        plan: bytes,
-    };
+    let runtime = script::runtime_sh(&plan);
+    let input = script::ScriptInput::new(&plan, &bytes, &runtime, *program);
+    let texts = jobdir::Texts { script: script::script(&input), runtime, plan: bytes };
     Ok((texts, hash))
 }
 
