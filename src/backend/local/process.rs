@@ -53,7 +53,7 @@ impl Process {
     }
 
     /// Sends a signal to this very process; one that is gone, or another's, gets none.
-    pub fn signal(self, signal: Sig) {
+    pub fn signal(self, signal: Signal) {
         let Some(pid) = Pid::from_raw(self.pid) else { return };
         // The handle is opened first and the start time looked at after that: from then on the
         // handle cannot come to mean another process.
