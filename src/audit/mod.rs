@@ -1,6 +1,6 @@
 //! Audit: which image did this job use, and which jobs used this image.
 //!
-//! Floor 6. The ledger says what was asked, receipts say what workers measured; [`verdict`] holds
+//! Floor 6. The ledger says what was asked, receipts say what workers measured; `verdict.rs` holds
 //! the one against the other. Answers are plain data, ready for JSON: their texts (names, hosts,
 //! labels, reasons) are foreign and raw; who prints them strips control characters.
 

@@ -6,6 +6,12 @@ use crate::oci::{ConfigDigest, Digest, Platform, Sha256Digest, SifDigest};
 use crate::pin::{Image, Pin};
 use crate::worker::{RECEIPT_SCHEMA, Receipt, Start};
 
+/// A ledger's directory, private whatever the umask is.
+pub(super) fn private() -> tempfile::TempDir {
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    tempfile::Builder::new().permissions(mode).tempdir().unwrap()
+}
+
 pub(super) fn at(second: i64) -> jiff::Timestamp {
     jiff::Timestamp::from_second(1_700_000_000 + second).unwrap()
 }

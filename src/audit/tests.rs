@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::testing::{entry, intent, oci, pin, receipt, sif};
+use super::testing::{entry, intent, oci, pin, private, receipt, sif};
 use super::*;
 use crate::job::{EngineKey, Grade, JobState, Nonce, Observation};
 use crate::ledger::{Ledger, LookupError, View};
@@ -41,7 +41,7 @@ fn ask(dir: &Path, job: &str) -> JobAnswer {
 
 #[test]
 fn a_measured_job_is_a_match() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = private();
     let ledger = ledger(dir.path());
     let one = submit(&ledger, 1, sif(right()));
     assert_eq!(ask(dir.path(), "local:1").reason, Reason::NoReceipt);
@@ -67,7 +67,7 @@ fn a_measured_job_is_a_match() {
 
 #[test]
 fn the_worst_attempt_decides() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = private();
     let ledger = ledger(dir.path());
     let one = submit(&ledger, 1, sif(right()));
     let told = |attempt: &str, grade, sif| Receipt {
@@ -95,7 +95,7 @@ fn the_worst_attempt_decides() {
 
 #[test]
 fn a_strangers_receipt_is_noted() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = private();
     let ledger = ledger(dir.path());
     let one = submit(&ledger, 1, sif(right()));
     let good = receipt(&one, Grade::Measured, Some(right()), true);
@@ -110,7 +110,7 @@ fn a_strangers_receipt_is_noted() {
 
 #[test]
 fn what_never_ran_is_unproven() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = private();
     let ledger = ledger(dir.path());
     let refused = ledger.intend(&intent(&entry(1), sif(right()))).unwrap();
     ledger.refused(&refused, "no such queue").unwrap();
@@ -135,7 +135,7 @@ fn what_never_ran_is_unproven() {
 
 #[test]
 fn a_second_submission_counts_and_a_refused_one_does_not() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = private();
     let ledger = ledger(dir.path());
     let first = ledger.intend(&intent(&entry(1), sif(right()))).unwrap();
     ledger.refused(&first, "full").unwrap();
@@ -148,7 +148,7 @@ fn a_second_submission_counts_and_a_refused_one_does_not() {
 
 #[test]
 fn erased_names_are_not_answered_and_the_verdict_stays() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = private();
     let ledger = ledger(dir.path());
     let one = submit(&ledger, 1, sif(right()));
     ledger.receipt(&one, &receipt(&one, Grade::Measured, Some(right()), true)).unwrap();
@@ -166,7 +166,7 @@ fn erased_names_are_not_answered_and_the_verdict_stays() {
 
 #[test]
 fn jobs_of_an_image_are_found_by_each_of_its_names() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = private();
     let ledger = ledger(dir.path());
     let one = submit(&ledger, 1, sif(right()));
     let two = submit(&ledger, 2, oci());

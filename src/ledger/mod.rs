@@ -170,7 +170,7 @@ impl Ledger {
     }
 
     /// Records what the engine said. Callers record changes, not every question
-    /// ([`JobRecord::knows_observation`]).
+    /// ([`Submission::knows_observation`]).
     ///
     /// # Errors
     /// When the record is not on the disk.
@@ -188,7 +188,7 @@ impl Ledger {
 
     /// Records a worker's receipt that was found beside a job; says whether it is the
     /// submission's own. A stranger's is recorded too: that it lay there is worth knowing.
-    /// Callers leave out what is recorded already ([`JobRecord::knows_receipt`]).
+    /// Callers leave out what is recorded already ([`Submission::knows_receipt`]).
     ///
     /// # Errors
     /// When the record is not on the disk.

@@ -22,7 +22,7 @@ use crate::worker::{Receipt, Start};
 #[derive(Clone, Debug, Default)]
 pub struct View {
     jobs: BTreeMap<JobId, JobRecord>,
-    /// Lines that are not what was written; [`verify`](super::verify) names them.
+    /// Lines that are not what was written; [`verify`](super::verify()) names them.
     pub damaged: usize,
     /// Sound records that this program does not understand.
     pub foreign: usize,

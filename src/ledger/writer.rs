@@ -271,9 +271,17 @@ fn boot_id() -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::job::{IntentId, JobId};
     use crate::ledger::{Ledger, verify};
+
+    /// Whatever the umask is.
+    fn private() -> tempfile::TempDir {
+        let mode = fs::Permissions::from_mode(0o700);
+        tempfile::Builder::new().permissions(mode).tempdir().unwrap()
+    }
 
     fn body() -> Body {
         Body::Cancelled { job: JobId::from_parts(1, 1), intent: IntentId::from_bytes([1; 16]) }
@@ -285,7 +293,7 @@ mod tests {
 
     #[test]
     fn without_locks_every_process_has_its_own_file() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = private();
         for _ in 0..3 {
             append(&mut Writer::new(dir.path(), None).unwrap());
         }
@@ -295,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_held_writer_is_not_taken_and_a_free_one_is() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = private();
         Ledger::open(dir.path()).unwrap();
         let mut first = Writer::acquire(dir.path()).unwrap();
         append(&mut first);
@@ -312,7 +320,7 @@ mod tests {
 
     #[test]
     fn an_abandoned_writer_is_not_taken_again() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = private();
         let mut first = Writer::acquire(dir.path()).unwrap();
         append(&mut first);
         first.abandon();
@@ -323,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_claim_that_was_never_written_to_is_used() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = private();
         let mut first = Writer::acquire(dir.path()).unwrap();
         let id = first.id;
         fs::remove_file(&first.path).unwrap();
