@@ -43,9 +43,11 @@ pub mod stage;
 
 // floor 6: whole stories
 pub mod audit;
-pub mod demo;
 pub mod follow;
 pub mod submit;
 
-// floor 7: arguments in, text out
+// floor 7: all of them, shown
+pub mod demo;
+
+// floor 8: arguments in, text out
 pub mod cli;

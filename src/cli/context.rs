@@ -180,11 +180,6 @@ impl Context {
         self.environment.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// The whole environment, for credential sources.
-    pub fn environment(&self) -> &BTreeMap<String, String> {
-        &self.environment
-    }
-
     /// What engine commands may see of the environment.
     pub fn engine_environment(&self) -> Environment {
         Environment::allowed(std::env::vars_os())
@@ -219,11 +214,6 @@ impl Context {
     /// Where the ledger is.
     pub fn ledger_dir(&self) -> &Path {
         &self.places.ledger
-    }
-
-    /// Where the user's configuration and credentials are.
-    pub fn config_dir(&self) -> &Path {
-        &self.places.config
     }
 
     /// Where the store is.

@@ -1,6 +1,6 @@
 //! The command line: one file per verb, each `arguments -> request -> call -> print`.
 //!
-//! Floor 7. Only here the environment, the home directory and the terminal are read, adapters are
+//! Floor 8. Only here the environment, the home directory and the terminal are read, adapters are
 //! chosen, and text is printed. Verbs, flags and exit codes are those of `docs/reference/cli.md`.
 
 mod adapters;

@@ -1,7 +1,7 @@
 //! Text out: stdout is data, stderr is prose; foreign text loses its control characters.
 
 use std::error::Error;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::exit;
 
 use serde::Serialize;
@@ -188,11 +188,6 @@ pub fn table(rows: &[Vec<String>]) -> String {
     }
     text.pop();
     text
-}
-
-/// Whether a person looks at stderr.
-pub fn person_watches() -> bool {
-    io::stderr().is_terminal()
 }
 
 #[cfg(test)]

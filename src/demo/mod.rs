@@ -10,12 +10,14 @@
 
 pub mod image;
 mod shell;
+mod unisolated;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Kind};
+use crate::pin::Image;
 use crate::secret::Secret;
 use crate::standin::{
     Config as StandInConfig, DeployToken, Project, Running, Scope, StandIn, Visibility,
@@ -63,6 +65,9 @@ pub enum DemoError {
     /// The registry stand-in did not start.
     #[error("the registry stand-in did not start: {0}")]
     StandIn(String),
+    /// The run without isolation.
+    #[error("the demo's run without isolation failed: {0}")]
+    Unisolated(Box<dyn Failure>),
     /// `--require-isolation`, and there is none.
     #[error("this machine does not isolate: {cause}")]
     NotIsolated {
@@ -79,6 +84,7 @@ impl Failure for DemoError {
             Self::Step { .. } | Self::Unexpected { .. } => Kind::Integrity,
             Self::Io { source, .. } => crate::failure::io_kind(source, Kind::Configuration),
             Self::Image(error) => error.kind(),
+            Self::Unisolated(error) => error.kind(),
             Self::StandIn(_) => Kind::Network,
             Self::NotIsolated { .. } => Kind::NoRuntime,
         }
@@ -212,24 +218,27 @@ impl Story<'_> {
         same("the pin", &format!("{project}@{}", first.manifest_digest), &old)?;
 
         shell.show(Scene::Heading("Convert it to a SIF, without root, apptainer or mksquashfs"));
-        shell.run(&["convert", &tagged])?;
+        let converted = self.convert(&mut shell, &tagged)?;
 
         shell.show(Scene::Heading("Submit a job that is pinned to that digest"));
         let unisolated = matches!(isolation, Isolation::None { .. });
         if let Isolation::Installed { cause, fix, .. } | Isolation::None { cause, fix } = isolation {
             shell.show(Scene::Remark(&format!("Moorline cannot isolate here: {cause}\nto mend it: {fix}")));
         }
-        if unisolated {
+        let job = if unisolated {
             shell.show(Scene::Remark(
-                "NOT ISOLATED: the program runs through its own loader, in this demo only",
+                "NOT ISOLATED: instead of `moorline submit`, which refuses here, the demo starts the\n\
+                 program through its own loader; no other command of moorline does this",
             ));
-        }
-        let mut submit = vec!["submit"];
-        if let Isolation::Installed { runtime, .. } = isolation {
-            submit.extend(["--runtime", runtime]);
-        }
-        submit.extend([tagged.as_str(), "--", "/opt/analysis/run"]);
-        let job = shell.run(&submit)?;
+            unisolated::first(dir, converted)?.to_string()
+        } else {
+            let mut submit = vec!["submit"];
+            if let Isolation::Installed { runtime, .. } = isolation {
+                submit.extend(["--runtime", runtime]);
+            }
+            submit.extend([tagged.as_str(), "--", image::PROGRAM]);
+            shell.run(&submit)?
+        };
         shell.run(&["wait", &job])?;
         let said = shell.run(&["logs", &job])?;
         contains("the job's output", "v1", &said)?;
@@ -239,7 +248,12 @@ impl Story<'_> {
         let new = shell.run(&["resolve", &tagged])?;
         same("the new pin", &format!("{project}@{}", second.manifest_digest), &new)?;
         shell.show(Scene::Remark("a fresh resolve gives the new digest; the job's own does not move:"));
-        let rerun = shell.run(&["rerun", &job])?;
+        let rerun = if unisolated {
+            shell.show(Scene::Remark("NOT ISOLATED: again instead of `moorline rerun`"));
+            unisolated::again(dir, &job)?.to_string()
+        } else {
+            shell.run(&["rerun", &job])?
+        };
         shell.run(&["wait", &rerun])?;
         let said = shell.run(&["logs", &rerun])?;
         contains("the repeated job's output", "v1", &said)?;
@@ -250,6 +264,25 @@ impl Story<'_> {
         shell.run(&["audit", "verify"])?;
         let verdict = self.verdict(&mut shell, &[&job, &rerun], unisolated)?;
         Ok(Told { job, rerun, verdict })
+    }
+
+    /// Converts, and reads where the SIF is and what it was made of.
+    fn convert(&self, shell: &mut Shell<'_>, tagged: &str) -> Result<Image, DemoError> {
+        shell.run(&["convert", tagged])?;
+        let answer = shell.check(&["--json", "convert", tagged])?;
+        let mut answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
+        let image = serde_json::json!({
+            "kind": "sif",
+            "pin": answer["pin"].take(),
+            "digest": answer["sif"].take(),
+            "recipe": answer["recipe"].take(),
+            "place": answer["path"].take(),
+        });
+        serde_json::from_value(image).map_err(|error| DemoError::Unexpected {
+            what: "the answer of convert --json",
+            expected: "path, sif, recipe and pin".into(),
+            got: error.to_string(),
+        })
     }
 
     fn images(&self) -> Result<(image::OciImage, image::OciImage), DemoError> {
