@@ -95,6 +95,9 @@ mount_here() {
     case $1$2 in
     *[:,]*) refuse 214 'a mount with a colon or comma needs the moorline binary on this worker' ;;
     esac
+    case $control/ in
+    "$1"/*) refuse 214 'a mount above the control directory needs the moorline binary on this worker' ;;
+    esac
     [ -e "$1" ] || return 1
     # shellcheck disable=SC2034 # for runtime.sh
     bound=$1:$2:$3
@@ -138,9 +141,17 @@ program() {
     case $workdir in
     *[:,]*) refuse 214 'a working directory with a colon or comma needs the moorline binary' ;;
     esac
+    case $control/ in
+    "$workdir"/*) refuse 214 'a working directory above the control directory needs the moorline binary' ;;
+    esac
     scratch=$control/runtime-$attempt
-    mkdir "$scratch" "$scratch/cache" "$scratch/tmp" "$scratch/run" ||
+    mkdir "$scratch" "$scratch/cache" "$scratch/tmp" "$scratch/run" "$scratch/empty" ||
         refuse 217 'no scratch directory could be made'
+    # apptainer binds the machine's /tmp by itself
+    case $found$control in
+    docker*) ;;
+    */tmp/*) set -- --bind "$scratch/empty:$control:ro" "$@" ;;
+    esac
     APPTAINER_CACHEDIR=$scratch/cache SINGULARITY_CACHEDIR=$scratch/cache
     APPTAINER_TMPDIR=$scratch/tmp SINGULARITY_TMPDIR=$scratch/tmp
     XDG_RUNTIME_DIR=$scratch/run
