@@ -9,7 +9,7 @@ use super::container::{self, Ended};
 use super::inside::Inside;
 use super::measure::Measured;
 use super::rootfs::{self, Rootfs};
-use super::{ExecuteError, account, mounts};
+use super::{ExecuteError, account, mounts, private_tempdir};
 use crate::job::{Access, JobSpec, WORK_DIR};
 use crate::oci::ContainerConfig;
 use crate::runtime::builtin::{ImageTree, Node, Point, What, layout, resolve};
@@ -52,8 +52,7 @@ pub(super) fn run(request: &Request<'_>) -> Result<Ran, ExecuteError> {
     let config = container_config(&mut reader).map_err(sif_error)?;
 
     let base = std::env::temp_dir();
-    let scratch = tempfile::Builder::new()
-        .prefix("moorline-job-")
+    let scratch = private_tempdir("moorline-job-")
         .tempdir_in(&base)
         .map_err(ExecuteError::io(format!("making a directory in {}", base.display())))?;
     // links resolved, because the container is put together from the other side

@@ -48,3 +48,10 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 fn is_executable(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }
+
+/// Names and makes temporary directories that only this user can enter, whatever the umask.
+fn private_tempdir<'a>(prefix: &'a str) -> tempfile::Builder<'a, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix).permissions(std::fs::Permissions::from_mode(0o700));
+    builder
+}

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::container;
 use super::inside::Inside;
+use super::private_tempdir;
 use crate::job::Access;
 use crate::runtime::builtin::{Step, What};
 
@@ -44,8 +45,7 @@ pub fn probe() -> Result<(), Refusal> {
 }
 
 fn go() -> Result<(), String> {
-    let scratch = tempfile::Builder::new()
-        .prefix("moorline-probe-")
+    let scratch = private_tempdir("moorline-probe-")
         .tempdir()
         .map_err(|e| format!("{}: {e}", std::env::temp_dir().display()))?;
     let path = fs::canonicalize(scratch.path()).map_err(|e| e.to_string())?;

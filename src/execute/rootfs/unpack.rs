@@ -25,6 +25,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::execute::ExecuteError;
 use crate::execute::measure::Measured;
+use crate::execute::private_tempdir;
 use crate::oci::{Sha256Digest, SifDigest};
 
 const DIRECTORY: OFlags =
@@ -44,8 +45,7 @@ pub(in crate::execute) fn unpack(
     if complete(&entry, measured.digest)? {
         return Ok((entry.join("root"), false));
     }
-    let new = tempfile::Builder::new()
-        .prefix(".new-")
+    let new = private_tempdir(".new-")
         .tempdir_in(&cache)
         .map_err(ExecuteError::io(format!("making a directory in {}", cache.display())))?;
     let root = new.path().join("root");
