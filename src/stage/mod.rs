@@ -1,1 +1,3 @@
-//! (being built)
+//! From a pin to an image that a runtime can start.
+
+pub mod convert;
