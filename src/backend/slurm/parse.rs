@@ -85,7 +85,7 @@ fn row(line: &str, code: fn(&str) -> Option<i32>) -> Option<Row> {
     let fields: Vec<&str> = line.split('|').map(str::trim).collect();
     let [id, submit, user, state, exit, reason] = fields[..] else { return None };
     let word = state.split_whitespace().next()?.trim_end_matches('+');
-    let known = word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+    let known = word.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
     if !super::is_id(id) || user.is_empty() || !known {
         return None;
     }
