@@ -1,7 +1,6 @@
 #!/bin/bash
 # about: format, clippy, licences and advisories, shellcheck, and the tests that need no server
-# optional: shellcheck
-# packages: shellcheck
+# packages: shellcheck git ca-certificates
 # minutes: 30
 set -euo pipefail
 # shellcheck source=tests/lib.sh
