@@ -336,8 +336,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_budget_ends() {
-        let mut budget =
-            Budget { attempts: 3, pause: Duration::from_millis(1), pauses: Duration::from_secs(60) };
+        let mut budget = Budget {
+            attempts: 3,
+            pause: Duration::from_millis(1),
+            pauses: Duration::from_secs(60),
+        };
         assert!(!budget.spend(Some(Duration::from_secs(61))).await);
         assert!(budget.spend(None).await);
         assert!(!budget.spend(None).await);
