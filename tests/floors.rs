@@ -11,7 +11,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files that may look into a secret: where it is made, sent, checked or stored.
-const MAY_EXPOSE: &[&str] = &["secret/mod.rs"];
+const MAY_EXPOSE: &[&str] = &[
+    "credential/file.rs",
+    "credential/keyring.rs",
+    "registry/token.rs",
+    // takes secrets out of foreign text
+    "registry/transport.rs",
+    "secret/mod.rs",
+    "standin/token.rs",
+];
 
 /// The directory that may print.
 const MAY_PRINT: &str = "cli/";

@@ -117,9 +117,9 @@ header() { sed -n "s/^# $2: *//p" "$ROOT/tests/parts/$1.sh" | head -n 1; }
 
 # run_claimed PART: the integration tests that a part claims in its head.
 run_claimed() {
-    local names name targets=()
-    # shellcheck disable=SC2046  # words
-    names=$(set -f && integration_tests $(header "$1" tests))
+    local names name patterns targets=()
+    read -ra patterns <<<"$(header "$1" tests)"
+    names=$(integration_tests "${patterns[@]}")
     for name in $names; do targets+=(--test "$name"); done
     [ "${#targets[@]}" -gt 0 ] || die "no test program matches: $(header "$1" tests)"
     step "$(printf '%s ' "$names")" cargo_test "${targets[@]}"

@@ -16,6 +16,8 @@
 #   MOORLINE_TEST_JOB_TOKEN         the file with a CI job token of physics/analysis
 #   MOORLINE_TEST_PUSH_AUTH         an auth file (docker's config.json) that may push to all projects
 #   MOORLINE_TEST_IMAGE             physics/analysis; tags v1, v2 and multi
+#   MOORLINE_TEST_DIGEST_V1, _V2    the manifest digests of v1 and v2
+#   MOORLINE_TEST_DIGEST_MULTI      the index digest of multi; for this machine it leads to v1
 #   MOORLINE_TEST_IMAGE_LAYOUT      the OCI layout that was pushed
 #
 # Projects: physics/analysis (private), physics/calibration (private, the token is not for it),
@@ -114,6 +116,8 @@ registry, folder = sys.argv[1:]
 secret = open(f"{folder}/push-secret").read().strip()
 json.dump({"auths": {registry: {"auth": base64.b64encode(f"push:{secret}".encode()).decode()}}}, open(f"{folder}/push-auth.json", "w"))
 PY
+    local layout
+    layout=$("$HERE/debian-image.sh" make)
     cat >"$DIR/env" <<X
 export MOORLINE_TEST_REGISTRY='$registry'
 export MOORLINE_TEST_REALM='http://$auth/jwt/auth'
@@ -124,8 +128,14 @@ export MOORLINE_TEST_NOREGISTRY_SECRET='$DIR/noregistry-secret'
 export MOORLINE_TEST_JOB_TOKEN='$DIR/job-token'
 export MOORLINE_TEST_PUSH_AUTH='$DIR/push-auth.json'
 export MOORLINE_TEST_IMAGE='physics/analysis'
-export MOORLINE_TEST_IMAGE_LAYOUT='$("$HERE/debian-image.sh" make)'
+export MOORLINE_TEST_IMAGE_LAYOUT='$layout'
 X
+    python3 - "$layout/index.json" >>"$DIR/env" <<'PY'
+import json, sys
+for image in json.load(open(sys.argv[1]))["manifests"]:
+    name = image["annotations"]["org.opencontainers.image.ref.name"].upper()
+    print(f"export MOORLINE_TEST_DIGEST_{name}='{image['digest']}'")
+PY
     chmod 644 "$DIR/env" # it names files, it holds no secret
     "$HERE/debian-image.sh" push "$DIR"
     trap - EXIT

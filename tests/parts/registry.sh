@@ -3,7 +3,8 @@
 # commands: docker-registry skopeo mmdebstrap python3
 # packages: docker-registry skopeo mmdebstrap debian-archive-keyring uidmap python3
 # needs: registry
-# tests: registry* docker_registry*
+# provides: docker-registry
+# tests: registry*
 # minutes: 15
 set -euo pipefail
 # shellcheck source=tests/lib.sh

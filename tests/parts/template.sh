@@ -42,6 +42,5 @@ commit=$(tests/env/as-user.sh tests/template/drive.sh make "$project")
 target=docker://$MOORLINE_TEST_REGISTRY/$MOORLINE_TEST_IMAGE:$commit
 skopeo --insecure-policy copy --quiet --dest-tls-verify=false --dest-authfile "$MOORLINE_TEST_PUSH_AUTH" \
     "oci:$MOORLINE_TEST_IMAGE_LAYOUT:v1" "$target"
-MOORLINE_TEST_DIGEST=$(skopeo --insecure-policy inspect --tls-verify=false --authfile "$MOORLINE_TEST_PUSH_AUTH" --format '{{.Digest}}' "$target")
-export MOORLINE_TEST_DIGEST MOORLINE_TEST_PROGRAM=$bin/moorline MOORLINE_TEST_JOB_TOKEN=$MOORLINE_RUN/template/job-token
+export MOORLINE_TEST_DIGEST=$MOORLINE_TEST_DIGEST_V1 MOORLINE_TEST_PROGRAM=$bin/moorline MOORLINE_TEST_JOB_TOKEN=$MOORLINE_RUN/template/job-token
 step "the pipeline of commit $commit" tests/env/as-user.sh tests/template/drive.sh run "$project"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # about: the tests again, as an ordinary user
 # commands: setpriv python3
-# packages: util-linux python3
+# packages: util-linux python3 squashfs-tools squashfuse fuse3
 # minutes: 15
 set -euo pipefail
 # shellcheck source=tests/lib.sh
