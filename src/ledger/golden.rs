@@ -62,6 +62,7 @@ fn bodies() -> Vec<Body> {
         account: Some("physics".into()),
     };
     let receipt = Receipt {
+        notes: Vec::new(),
         schema: RECEIPT_SCHEMA,
         writer: "moorline 0.1.0".into(),
         job,

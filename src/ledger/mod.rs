@@ -286,6 +286,7 @@ fn without_place(image: &Image) -> (Image, Option<PathBuf>) {
 fn redact(receipt: &Receipt) -> (Receipt, Option<Personal>) {
     let mut public = receipt.clone();
     let skipped_mounts = std::mem::take(&mut public.skipped_mounts);
+    let notes = std::mem::take(&mut public.notes);
     let text = match &mut public.start {
         Start::Refused { why } => Some(std::mem::take(why)),
         Start::Started { .. } => None,
