@@ -6,16 +6,17 @@
 //! its verdict is never *Match*. No verb that runs users' jobs calls this (issue: `submit` and
 //! `run` exit with 9 instead).
 
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::{ExecuteError, measure, rootfs};
 use crate::oci::SifDigest;
 use crate::sif::SifReader;
 
 /// Unpacks the SIF below `cache` and starts `command` (its first word an absolute path in the image)
-/// in `workdir` through the program's own ELF interpreter. Standard streams are inherited. Returns
+/// in `workdir` through the program's own ELF interpreter. Its output goes to the two files. Returns
 /// the exit code as a shell gives it.
 ///
 /// # Errors
@@ -26,6 +27,7 @@ pub fn run_through_own_loader(
     cache: &Path,
     command: &[String],
     workdir: &Path,
+    (stdout, stderr): (File, File),
 ) -> Result<i32, ExecuteError> {
     use std::os::unix::process::ExitStatusExt;
     let measured = measure::measure(sif, expected)?;
@@ -48,6 +50,9 @@ pub fn run_through_own_loader(
         .current_dir(workdir)
         .env_clear()
         .env("PATH", format!("{0}/usr/bin:{0}/bin", root.display()))
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr)
         .status()
         .map_err(|e| ExecuteError::NotStarted(format!("{}: {e}", program.display())))?;
     Ok(status.code().or_else(|| status.signal().map(|n| 128 + n)).unwrap_or(1))

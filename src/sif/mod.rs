@@ -19,6 +19,7 @@ mod descriptor;
 mod error;
 mod header;
 mod reader;
+mod singularity_d;
 mod writer;
 
 pub use arch::Arch;
@@ -26,6 +27,7 @@ pub use descriptor::{DataType, Descriptor};
 pub use error::SifError;
 pub use header::Header;
 pub use reader::{MAX_DESCRIPTORS, MAX_OBJECT, Partition, SifReader};
+pub use singularity_d::{Added, Addition, TEMPLATE, Texts};
 pub use writer::{Identity, SifWriter};
 
 /// The name of the object that says which digests and which recipe a SIF was made from.

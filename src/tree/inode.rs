@@ -78,4 +78,6 @@ pub struct Inode {
     pub meta: Meta,
     /// Type and content.
     pub kind: Kind,
+    /// The layer whose archive holds it; names in upper layers may lead to it, too.
+    pub layer: u32,
 }

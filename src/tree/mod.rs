@@ -38,7 +38,7 @@ impl Tree {
     /// A tree that is only a root directory; deeper than `depth` it refuses to grow.
     #[must_use]
     pub fn new(root: Meta, depth: usize) -> Self {
-        let inodes = vec![Inode { meta: root, kind: Kind::Directory(Names::new()) }];
+        let inodes = vec![Inode { meta: root, kind: Kind::Directory(Names::new()), layer: 0 }];
         Self { inodes, depth, cleared: (0, HashSet::new()) }
     }
 
@@ -76,7 +76,8 @@ impl Tree {
     }
 
     /// Adds an inode under a name, in place of what had that name.
-    pub fn insert(&mut self, at: InodeId, name: &[u8], inode: Inode, layer: u32) -> InodeId {
+    pub fn insert(&mut self, at: InodeId, name: &[u8], inode: Inode) -> InodeId {
+        let layer = inode.layer;
         let id = InodeId(u32::try_from(self.inodes.len()).unwrap_or(u32::MAX));
         self.inodes.push(inode);
         self.link(at, name, id, layer);
@@ -134,7 +135,7 @@ mod tests {
     use super::*;
 
     fn file(n: u32) -> Inode {
-        Inode { meta: Meta::default(), kind: Kind::File(ContentId(n)) }
+        Inode { meta: Meta::default(), kind: Kind::File(ContentId(n)), layer: 0 }
     }
 
     fn tree() -> Tree {
@@ -151,7 +152,7 @@ mod tests {
         let implied = Meta::directory(0);
         for (path, layer) in [("d/old", 0), ("d/sub/old", 0), ("d/new", 1)] {
             let (at, name) = t.parent_of(&parse(path), layer, &implied).unwrap();
-            t.insert(at, &name, file(layer), layer);
+            t.insert(at, &name, Inode { layer, ..file(0) });
         }
         let mut other = t.clone();
         other.whiteout(other.root(), b"d", 2, &implied);
@@ -166,19 +167,18 @@ mod tests {
     fn parents_follow_links_inside_only() {
         let mut t = tree();
         let implied = Meta::directory(0);
-        let link =
-            |to: &str| Inode { meta: Meta::default(), kind: Kind::Symlink(to.as_bytes().into()) };
-        t.insert(t.root(), b"lib", link("usr/lib"), 0);
-        t.insert(t.root(), b"out", link("../../../etc"), 0);
-        t.insert(t.root(), b"abs", link("/usr/../opt"), 0);
-        t.insert(t.root(), b"a", link("b"), 0);
-        t.insert(t.root(), b"b", link("a"), 0);
-        t.insert(t.root(), b"f", file(0), 0);
+        let link = |to: &str| Inode { kind: Kind::Symlink(to.as_bytes().into()), ..file(0) };
+        t.insert(t.root(), b"lib", link("usr/lib"));
+        t.insert(t.root(), b"out", link("../../../etc"));
+        t.insert(t.root(), b"abs", link("/usr/../opt"));
+        t.insert(t.root(), b"a", link("b"));
+        t.insert(t.root(), b"b", link("a"));
+        t.insert(t.root(), b"f", file(0));
         for (path, meant) in
             [("lib/x", "usr/lib/x"), ("out/passwd", "etc/passwd"), ("abs/y", "opt/y")]
         {
             let (at, name) = t.parent_of(&parse(path), 0, &implied).unwrap();
-            t.insert(at, &name, file(1), 0);
+            t.insert(at, &name, file(1));
             assert!(t.find(&parse(meant)).unwrap().is_some(), "{path}");
         }
         assert!(matches!(t.parent_of(&parse("a/x"), 0, &implied), Err(PathError::Loop)));
@@ -196,7 +196,7 @@ mod tests {
         let implied = Meta::directory(0);
         for path in ["b/x", "a/y", "a/c/z", "c"] {
             let (at, name) = t.parent_of(&parse(path), 0, &implied).unwrap();
-            t.insert(at, &name, file(1), 0);
+            t.insert(at, &name, file(1));
         }
         let y = t.find(&parse("a/y")).unwrap().unwrap();
         t.link(t.root(), b"zz", y, 0);

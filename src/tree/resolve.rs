@@ -89,8 +89,8 @@ impl Tree {
                         return Err(PathError::LongName(name.len()));
                     }
                     let meta = (*implied).clone();
-                    let made = Inode { meta, kind: Kind::Directory(Names::new()) };
-                    self.insert(here, &name, made, *layer)
+                    let kind = Kind::Directory(Names::new());
+                    self.insert(here, &name, Inode { meta, kind, layer: *layer })
                 }
             };
             match &self.get(next).kind {
