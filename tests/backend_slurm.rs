@@ -11,9 +11,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use backend::{awkward, end, environment, order, skipped, status, suite, until};
+use backend::{awkward, end, environment, order, status, suite, until};
 use moorline::backend::{Backend, BackendError, Environment, Local, Order, Slurm};
 use moorline::job::{IntentId, JobId, JobState, Resources};
+
+/// Says aloud that a test's part cannot run here, or fails where it is required.
+#[expect(clippy::print_stderr, reason = "a skipped test is said aloud")]
+fn skipped(test: &str, part: &str, why: &str) {
+    let required = std::env::var("MOORLINE_TESTS_REQUIRE").unwrap_or_default();
+    assert!(!required.split(',').any(|p| p == part), "{test}: {part} is required here, but {why}");
+    eprintln!("SKIPPED: {test}: {why}");
+}
 
 /// `export NAME='value'` lines of `DIR/env`; `None` when there is no Slurm to test with.
 fn slurm_env(test: &str) -> Option<HashMap<String, String>> {
@@ -267,6 +275,34 @@ fn a_refusal_says_why() {
         let error = slurm.submit(&order).unwrap_err();
         assert!(matches!(error, BackendError::Refused { .. }), "{error:?}");
         assert_eq!(slurm.find(&order.intent).unwrap(), None);
+    });
+}
+
+#[test]
+fn a_controller_that_is_not_there_is_told_apart() {
+    as_user("a_controller_that_is_not_there_is_told_apart", &[], |_, base| {
+        // The same configuration with a port where nobody listens: free a moment ago.
+        let conf = std::fs::read_to_string(slurm_conf()).unwrap();
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let other = |line: &str| match line.split_once('=') {
+            Some(("SlurmctldPort" | "AccountingStoragePort", _)) => {
+                line.split_once('=').unwrap().0.to_owned() + &format!("={}", closed.port())
+            }
+            _ => line.to_owned(),
+        };
+        let conf: Vec<String> = conf.lines().map(other).collect();
+        let file = base.join("slurm.conf");
+        std::fs::write(&file, conf.join("\n") + "\nMessageTimeout=5\n").unwrap();
+        let path = std::env::var_os("PATH").unwrap();
+        let vars = [("PATH".into(), path), ("SLURM_CONF".into(), file.into_os_string())];
+        let slurm = Slurm::new(Environment::allowed(vars));
+        let order = order(base, "exit 0");
+        for error in [slurm.submit(&order).unwrap_err(), slurm.find(&order.intent).unwrap_err()] {
+            let told =
+                matches!(error, BackendError::Unreachable { .. } | BackendError::Failed { .. });
+            assert!(told, "{error:?}");
+            eprintln!("{error}");
+        }
     });
 }
 

@@ -29,6 +29,7 @@ fn program(base: &Path) -> PathBuf {
 
 #[test]
 #[ignore = "the supervisor's process, started by the other tests"]
+#[expect(clippy::print_stderr, reason = "as the command does; the submitter reads it")]
 fn supervisor_entry() {
     let dir = std::env::var_os(ENTRY).expect("started by another test");
     match moorline::backend::local::supervise(Path::new(&dir), &environment()) {
