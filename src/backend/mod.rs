@@ -16,7 +16,7 @@ use crate::job::{EngineKey, IntentId, JobId, Observation, Resources};
 
 pub use driver::Environment;
 pub use error::BackendError;
-pub use local::Local;
+pub use local::{Local, supervise};
 pub use slurm::Slurm;
 
 /// What a backend is given: identifiers, numbers and paths; none of the user's text.

@@ -1,1 +1,249 @@
-//! (being built)
+//! Credentials: where they come from, and where `login` keeps them.
+//!
+//! ```text
+//!  flag > environment > CI > keyring > file > (docker's files: later) > nobody
+//! ```
+//!
+//! Floor 4. One file per source; the order of [`SOURCES`] is the precedence. Within a source the
+//! longest repository prefix comes first, so that two deploy tokens for two projects of one host
+//! both work. A source that has nothing to say is skipped; one that is *broken* (unreadable file,
+//! half a credential) stops the search and is named: a broken source is never read as "nobody".
+//!
+//! A new source is a file with a `find` function and its line in [`SOURCES`]. It gets a
+//! [`Question`], adds [`Candidate`]s to the answer, and takes everything that it reads from the
+//! chain: this module reads no environment variable and no home directory. (The keyring's library
+//! looks for the user's D-Bus session itself.)
+//!
+//! Not promised: that a credential is valid; `registry` asks.
+
+mod ci;
+mod environment;
+mod error;
+mod file;
+mod flag;
+mod keyring;
+mod scope;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+pub use error::CredentialError;
+use file::{Row, Table};
+pub use flag::Explicit;
+pub use keyring::{SystemKeyring, Vault, VaultError};
+pub use scope::Scope;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use crate::oci::{Registry, Repository};
+use crate::secret::{Candidate, Candidates, Credential, Realm, Secret};
+
+/// A source: adds what it has for the question.
+type Source = fn(&Question<'_>, &mut Candidates) -> Result<(), CredentialError>;
+
+/// All sources, the first one wins. Docker's, podman's and apptainer's files belong at the end.
+const SOURCES: [Source; 5] = [flag::find, environment::find, ci::find, keyring::find, file::find];
+
+/// Everything that the sources read.
+pub struct Settings {
+    /// `--username` with `--password-stdin`.
+    pub explicit: Option<Explicit>,
+    /// The process environment.
+    pub environment: BTreeMap<String, String>,
+    /// Our own file, `$XDG_CONFIG_HOME/moorline/credentials.json`; it need not exist.
+    pub file: PathBuf,
+    /// The keyring; `None` where it must not be asked.
+    pub keyring: Option<Box<dyn Vault>>,
+    /// Token realms from flags or the configuration.
+    pub realms: Vec<(Registry, Realm)>,
+}
+
+impl Settings {
+    /// Only our own file.
+    #[must_use]
+    pub fn file_only(file: PathBuf) -> Self {
+        Self {
+            explicit: None,
+            environment: BTreeMap::new(),
+            file,
+            keyring: None,
+            realms: Vec::new(),
+        }
+    }
+}
+
+/// Where `login` keeps a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// The user's keyring.
+    Keyring,
+    /// Our file, mode 0600.
+    File,
+}
+
+/// What `login` did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Where the secret is.
+    pub place: Place,
+    /// A sentence for the user when that is not where it was expected to be.
+    pub note: Option<String>,
+}
+
+/// A stored credential without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// What it is for.
+    pub scope: Scope,
+    /// The user name.
+    pub username: String,
+    /// The token realm that was confirmed with it.
+    pub realm: Option<Realm>,
+    /// Where the secret is.
+    pub place: Place,
+}
+
+/// What a source is asked.
+pub(crate) struct Question<'a> {
+    chain: &'a Chain,
+    registry: &'a Registry,
+    repository: &'a Repository,
+    /// The stored entries for it, longest prefix first.
+    rows: Vec<&'a Row>,
+    /// Every realm that is known for the registry.
+    realms: Vec<Realm>,
+}
+
+impl Question<'_> {
+    /// A variable that is set and not empty.
+    fn variable(&self, name: &str) -> Option<&str> {
+        self.chain.settings.environment.get(name).map(String::as_str).filter(|v| !v.is_empty())
+    }
+
+    fn candidate(&self, username: &str, password: Secret, source: String) -> Candidate {
+        let credential = Credential { username: username.to_owned(), password };
+        Candidate { credential, source, realms: self.realms.clone() }
+    }
+}
+
+/// All sources together.
+pub struct Chain {
+    settings: Settings,
+    /// What the keyring answered, so that it is asked once a run.
+    unlocked: Mutex<HashMap<String, Secret>>,
+}
+
+impl Chain {
+    /// A chain; nothing is read yet.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, unlocked: Mutex::default() }
+    }
+
+    /// The credentials for a repository in the order in which they are to be tried. "Nobody" is
+    /// not among them: it is what is left when they all were of no use.
+    ///
+    /// # Errors
+    /// When a source is broken, with its name.
+    pub fn find(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+    ) -> Result<Candidates, CredentialError> {
+        let table = file::read(&self.settings.file)?;
+        let of_registry = |scope: &Scope| scope.is_of(registry);
+        let mut realms: Vec<Realm> = Vec::new();
+        let configured = self.settings.realms.iter().filter(|(r, _)| scope::same(r, registry));
+        let remembered = table.entries.iter().filter(|row| of_registry(&row.scope));
+        realms.extend(configured.map(|(_, realm)| realm.clone()));
+        realms.extend(remembered.filter_map(|row| row.realm.clone()));
+        realms.extend(ci::realm(&self.settings.environment, registry)?);
+        realms.sort();
+        realms.dedup();
+        let mut rows: Vec<&Row> =
+            table.entries.iter().filter(|row| row.scope.covers(registry, repository)).collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.scope.prefix_len()));
+        let question = Question { chain: self, registry, repository, rows, realms };
+        let mut answer = Candidates::default();
+        for source in SOURCES {
+            source(&question, &mut answer)?;
+        }
+        Ok(answer)
+    }
+
+    /// [`Chain::find`] as the registry client wants it.
+    #[must_use]
+    #[allow(clippy::type_complexity)] // the alias belongs to a neighbour of this floor
+    pub fn into_lookup(
+        self,
+    ) -> Arc<dyn Fn(&Registry, &Repository) -> Result<Candidates, Arc<dyn Failure>> + Send + Sync>
+    {
+        Arc::new(move |registry, repository| {
+            self.find(registry, repository).map_err(|error| Arc::new(error) as Arc<dyn Failure>)
+        })
+    }
+
+    /// Keeps a credential and the realm that was confirmed with it, in place of an older one for
+    /// the same scope. Without a choice the keyring is taken, and where none answers the file.
+    ///
+    /// # Errors
+    /// When the chosen place cannot take it; then nothing has changed.
+    pub fn store(
+        &self,
+        scope: &Scope,
+        credential: &Credential,
+        realm: Option<&Realm>,
+        choice: Option<Place>,
+    ) -> Result<Stored, CredentialError> {
+        let (place, note) = match choice {
+            Some(Place::File) => (Place::File, None),
+            chosen => match keyring::put(self, scope, &credential.password) {
+                Ok(()) => (Place::Keyring, None),
+                Err(CredentialError::NoKeyring(why)) if chosen.is_none() => {
+                    let path = self.settings.file.display();
+                    let note =
+                        format!("no keyring answers here ({why}): kept in {path}, mode 0600");
+                    (Place::File, Some(note))
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        let row = Row::new(scope, credential, realm, place);
+        file::change(&self.settings.file, |table: &mut Table| {
+            table.entries.retain(|old| old.scope != *scope);
+            table.entries.push(row);
+            Ok(())
+        })?;
+        Ok(Stored { place, note })
+    }
+
+    /// Forgets the credential of exactly this scope, and says where it was.
+    ///
+    /// # Errors
+    /// [`CredentialError::NotStored`] when there is none.
+    pub fn erase(&self, scope: &Scope) -> Result<Place, CredentialError> {
+        file::change(&self.settings.file, |table: &mut Table| {
+            let at = table.entries.iter().position(|row| row.scope == *scope);
+            let row = at.map(|at| table.entries.remove(at));
+            let row = row.ok_or_else(|| CredentialError::NotStored(scope.clone()))?;
+            if row.store == Place::Keyring {
+                keyring::remove(self, scope)?;
+            }
+            Ok(row.store)
+        })
+    }
+
+    /// What is stored, without any secret.
+    ///
+    /// # Errors
+    /// When the file is broken.
+    pub fn list(&self) -> Result<Vec<Listed>, CredentialError> {
+        let table = file::read(&self.settings.file)?;
+        Ok(table.entries.iter().map(Row::listed).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

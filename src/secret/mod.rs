@@ -5,8 +5,11 @@
 //! which is called where a request's header or a credential store's entry is made and nowhere else
 //! (`tests/floors.rs` holds the list of files that may call it).
 
+mod realm;
+
 use std::fmt;
 
+pub use realm::{Candidate, Candidates, ParseRealmError, Realm};
 use secrecy::{ExposeSecret, SecretString};
 
 /// A password, a deploy token's secret, or a bearer token.

@@ -1,0 +1,125 @@
+//! What can be wrong with a credential source. No variant quotes a file's content.
+
+use std::path::PathBuf;
+
+use super::Scope;
+use crate::failure::{Failure, Kind, io_kind};
+
+/// A credential source that is broken, or a credential that is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// A text that names no registry.
+    #[error("{0:?} is not a registry with an optional project: write registry[/group/project]")]
+    Scope(String),
+    /// Half a credential in the environment.
+    #[error("the environment has {has} but not {lacks}")]
+    Incomplete {
+        /// What is set.
+        has: &'static str,
+        /// What is not.
+        lacks: &'static str,
+    },
+    /// A variable whose value cannot be understood.
+    #[error("the environment variable {name} is broken: {reason}")]
+    Variable {
+        /// Its name.
+        name: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// A credential file that somebody else could read or replace.
+    #[error("the credential file is not safe: {path} {reason}")]
+    Unsafe {
+        /// The file or one of the folders above it.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A credential file that cannot be read.
+    #[error("cannot read the credential file {path}: {source}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A credential file that is not what it should be.
+    #[error("the credential file {path} is malformed at line {line}, column {column}")]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+    },
+    /// A file of a newer version, which is read but not written.
+    #[error("the credential file {path} was written by a newer version (schema {schema})")]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// Its schema.
+        schema: u32,
+    },
+    /// A credential file that cannot be written.
+    #[error("cannot write the credential file {path}: {source}")]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// There is a keyring, and it does not do what it should.
+    #[error("the keyring has a problem with the credential of {scope}: {reason}")]
+    Keyring {
+        /// Whose.
+        scope: Scope,
+        /// What it said.
+        reason: String,
+    },
+    /// There is no keyring.
+    #[error("there is no keyring: {0}")]
+    NoKeyring(String),
+    /// Nothing to forget.
+    #[error("no credential is stored for {0}")]
+    NotStored(Scope),
+}
+
+impl Failure for CredentialError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Scope(_) => Kind::Usage,
+            Self::NotStored(_) => Kind::NotFound,
+            Self::Write { source, .. } => io_kind(source, Kind::Configuration),
+            _ => Kind::Configuration,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Incomplete { .. } => {
+                "set MOORLINE_REGISTRY, MOORLINE_USERNAME and MOORLINE_PASSWORD together, or none"
+                    .into()
+            }
+            Self::Unsafe { path, .. } if path.extension().is_some() => {
+                format!(
+                    "make a new token if others could read it, then: chmod 600 {}",
+                    path.display()
+                )
+            }
+            Self::Unsafe { path, .. } => {
+                format!("take the right to write from others: chmod go-w {}", path.display())
+            }
+            Self::Malformed { path, .. } => {
+                format!("move {} away and log in again", path.display())
+            }
+            Self::Newer { .. } => "use the newer moorline to change it".into(),
+            Self::Keyring { scope, .. } => {
+                format!("unlock the keyring, or: moorline login {scope} --store file")
+            }
+            Self::NoKeyring(_) => "use --store file".into(),
+            Self::NotStored(_) => "moorline login --list shows what is stored".into(),
+            _ => return None,
+        })
+    }
+}

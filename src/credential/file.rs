@@ -1,0 +1,214 @@
+//! Source: our own file, mode 0600, where no keyring answers. It also remembers what lies in the
+//! keyring, and the token realms that were confirmed.
+//!
+//! ```json
+//! {"schema":1,"entries":[
+//!   {"scope":"registry.example/group/project","username":"gitlab+deploy-token-1",
+//!    "realm":"https://gitlab.example","store":"file","password":"..."},
+//!   {"scope":"registry.example","username":"site","store":"keyring"}]}
+//! ```
+//!
+//! It is refused when somebody else could have read or replaced it: it must be a plain file of
+//! this user without any right for others, and no folder above it may be writable by others
+//! (sticky ones such as `/tmp` excepted). It is written through a temporary file (`O_EXCL`, 0600
+//! from the first byte), synced and renamed, under a lock.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::process::geteuid;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
+
+use super::{CredentialError, Listed, Place, Question, Scope};
+use crate::secret::{Candidates, Credential, Realm, Secret};
+
+/// The version that this program writes.
+const SCHEMA: u32 = 1;
+
+/// A credential file is small; what is larger is something else.
+const LARGEST: u64 = 1 << 20;
+
+/// The file's document.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Table {
+    schema: u32,
+    pub(super) entries: Vec<Row>,
+}
+
+/// One login.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Row {
+    pub(super) scope: Scope,
+    pub(super) username: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) realm: Option<Realm>,
+    pub(super) store: Place,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    password: Option<Written>,
+}
+
+/// A secret on its way to or from this file: the only place where one is serialised.
+struct Written(Secret);
+
+impl Serialize for Written {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(self.0.expose())
+    }
+}
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d).map(|text| Self(Secret::new(text)))
+    }
+}
+
+impl Row {
+    pub(super) fn new(
+        scope: &Scope,
+        credential: &Credential,
+        realm: Option<&Realm>,
+        store: Place,
+    ) -> Self {
+        Self {
+            scope: scope.clone(),
+            username: credential.username.clone(),
+            realm: realm.cloned(),
+            store,
+            password: (store == Place::File).then(|| Written(credential.password.clone())),
+        }
+    }
+
+    pub(super) fn listed(&self) -> Listed {
+        Listed {
+            scope: self.scope.clone(),
+            username: self.username.clone(),
+            realm: self.realm.clone(),
+            place: self.store,
+        }
+    }
+}
+
+pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<(), CredentialError> {
+    for row in question.rows.iter().filter(|row| row.store == Place::File) {
+        let path = &question.chain.settings.file;
+        let Some(Written(secret)) = &row.password else {
+            return Err(CredentialError::Malformed { path: path.clone(), line: 1, column: 1 });
+        };
+        let source = format!("{} (login {})", path.display(), row.scope);
+        found.offered.push(question.candidate(&row.username, secret.clone(), source));
+    }
+    Ok(())
+}
+
+/// The document; empty when there is no file.
+pub(super) fn read(path: &Path) -> Result<Table, CredentialError> {
+    let failed = |source| CredentialError::Read { path: path.to_owned(), source };
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK).bits().cast_signed())
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Table { schema: SCHEMA, entries: Vec::new() });
+        }
+        Err(source) => return Err(failed(source)),
+    };
+    check_file(path, &file)?;
+    check_folders(path)?;
+    let mut text = Zeroizing::new(String::new());
+    file.take(LARGEST).read_to_string(&mut text).map_err(failed)?;
+    // the parser's own words may quote what it read
+    serde_json::from_str(&text).map_err(|e| CredentialError::Malformed {
+        path: path.to_owned(),
+        line: e.line(),
+        column: e.column(),
+    })
+}
+
+/// Reads, changes and writes the document under a lock. Nothing is written when `work` fails.
+pub(super) fn change<T>(
+    path: &Path,
+    work: impl FnOnce(&mut Table) -> Result<T, CredentialError>,
+) -> Result<T, CredentialError> {
+    let failed = |source| CredentialError::Write { path: path.to_owned(), source };
+    let folder = folder_of(path);
+    DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
+    check_folders(path)?;
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits().cast_signed())
+        .open(folder.join(".credentials.lock"))
+        .map_err(failed)?;
+    flock(&lock, FlockOperation::LockExclusive).map_err(|e| failed(e.into()))?;
+    let mut table = read(path)?;
+    if table.schema > SCHEMA {
+        let schema = table.schema;
+        return Err(CredentialError::Newer { path: path.to_owned(), schema });
+    }
+    let done = work(&mut table)?;
+    let text = serde_json::to_vec_pretty(&table).map_err(|e| failed(e.into()))?;
+    let text = Zeroizing::new(text);
+    // O_EXCL and 0600 are tempfile's own way; it removes the file when anything fails
+    let mut temporary =
+        tempfile::Builder::new().prefix(".credentials-").tempfile_in(&folder).map_err(failed)?;
+    temporary.write_all(&text).map_err(failed)?;
+    temporary.as_file().sync_all().map_err(failed)?;
+    temporary.persist(path).map_err(|e| failed(e.error))?;
+    File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    Ok(done)
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn check_file(path: &Path, file: &File) -> Result<(), CredentialError> {
+    let meta =
+        file.metadata().map_err(|source| CredentialError::Read { path: path.into(), source })?;
+    let bad = |reason: &str| {
+        Err(CredentialError::Unsafe { path: path.to_owned(), reason: reason.to_owned() })
+    };
+    if !meta.is_file() {
+        return bad("is no regular file");
+    }
+    if meta.uid() != geteuid().as_raw() {
+        return bad("belongs to another user");
+    }
+    if meta.mode() & 0o077 != 0 {
+        return bad(&format!("has mode {:04o}, so others can reach it", meta.mode() & 0o7777));
+    }
+    Ok(())
+}
+
+/// Whoever can write in a folder above the file can put another file in its place.
+fn check_folders(path: &Path) -> Result<(), CredentialError> {
+    let folder = folder_of(path);
+    let real = folder
+        .canonicalize()
+        .map_err(|source| CredentialError::Read { path: folder.clone(), source })?;
+    for above in real.ancestors() {
+        let meta = above
+            .metadata()
+            .map_err(|source| CredentialError::Read { path: above.to_owned(), source })?;
+        let bad = |reason: String| Err(CredentialError::Unsafe { path: above.to_owned(), reason });
+        if meta.uid() != 0 && meta.uid() != geteuid().as_raw() {
+            return bad(format!("belongs to another user ({})", meta.uid()));
+        }
+        let sticky = meta.mode() & 0o1000 != 0;
+        if meta.mode() & 0o022 != 0 && !sticky {
+            return bad(format!("has mode {:04o}, so others can write", meta.mode() & 0o7777));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! Source: the user's keyring (Secret Service over D-Bus), where `login` put it.
+//!
+//! The secret lies in the keyring under the service `moorline` and the scope's text; user name,
+//! realm and the fact that it is there lie in our file, because a keyring cannot be listed. No
+//! D-Bus, as on login nodes, batch nodes and in CI, means that the source is absent; a keyring
+//! that is there and does not answer is broken.
+
+use std::sync::{PoisonError, mpsc};
+use std::time::Duration;
+
+use super::{Chain, CredentialError, Place, Question, Scope};
+use crate::secret::{Candidates, Secret};
+
+/// The name under which keyrings show our entries.
+const SERVICE: &str = "moorline";
+
+/// How long a keyring may take, a question to its user included.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why a keyring did not do it.
+#[derive(Debug)]
+pub enum VaultError {
+    /// There is none.
+    Absent(String),
+    /// There is one.
+    Broken(String),
+}
+
+/// A place that keeps secrets by name.
+pub trait Vault: Send + Sync {
+    /// Keeps a secret, in place of an older one.
+    ///
+    /// # Errors
+    /// When there is no keyring, or it refuses.
+    fn put(&self, name: &str, secret: &Secret) -> Result<(), VaultError>;
+
+    /// The secret, `None` when there is none of this name.
+    ///
+    /// # Errors
+    /// When there is no keyring, or it refuses.
+    fn get(&self, name: &str) -> Result<Option<Secret>, VaultError>;
+
+    /// Forgets the secret; it is no error when there was none.
+    ///
+    /// # Errors
+    /// When there is no keyring, or it refuses.
+    fn remove(&self, name: &str) -> Result<(), VaultError>;
+}
+
+/// The keyring of this session. It may ask its user to unlock it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemKeyring;
+
+impl Vault for SystemKeyring {
+    fn put(&self, name: &str, secret: &Secret) -> Result<(), VaultError> {
+        let secret = secret.clone();
+        with_entry(name, move |entry| entry.set_password(secret.expose()))?;
+        Ok(())
+    }
+
+    fn get(&self, name: &str) -> Result<Option<Secret>, VaultError> {
+        with_entry(name, |entry| entry.get_password().map(Secret::new))
+    }
+
+    fn remove(&self, name: &str) -> Result<(), VaultError> {
+        with_entry(name, ::keyring::Entry::delete_credential)?;
+        Ok(())
+    }
+}
+
+/// Runs on a thread of its own, because D-Bus may never answer and may not be called from a
+/// thread that serves tokio.
+fn with_entry<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce(&::keyring::Entry) -> ::keyring::Result<T> + Send + 'static,
+) -> Result<Option<T>, VaultError> {
+    let (send, receive) = mpsc::channel();
+    let name = name.to_owned();
+    let job = move || {
+        let done = match ::keyring::Entry::store_status() {
+            Err(error) => Err(VaultError::Absent(error.to_string())),
+            Ok(()) => match ::keyring::Entry::new(SERVICE, &name).and_then(|e| work(&e)) {
+                Ok(value) => Ok(Some(value)),
+                Err(::keyring::Error::NoEntry) => Ok(None),
+                Err(error) => Err(VaultError::Broken(error.to_string())),
+            },
+        };
+        // nobody listens any more when the time was over
+        let _ = send.send(done);
+    };
+    std::thread::Builder::new()
+        .name("keyring".into())
+        .spawn(job)
+        .map_err(|e| VaultError::Broken(e.to_string()))?;
+    receive.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        Err(VaultError::Broken(format!("no answer within {} s", PATIENCE.as_secs())))
+    })
+}
+
+pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<(), CredentialError> {
+    for row in question.rows.iter().filter(|row| row.store == Place::Keyring) {
+        let name = row.scope.to_string();
+        let unlocked = &question.chain.unlocked;
+        let known = unlocked.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        let secret = match known {
+            Some(secret) => secret,
+            None => match ask(question.chain, &row.scope)? {
+                Ok(secret) => secret,
+                Err(why) => {
+                    found.skipped.push(format!("keyring (login {name}): absent here, {why}"));
+                    continue;
+                }
+            },
+        };
+        unlocked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.clone(), secret.clone());
+        let source = format!("the keyring (login {name})");
+        found.offered.push(question.candidate(&row.username, secret, source));
+    }
+    Ok(())
+}
+
+/// The inner error is why there is no keyring.
+fn ask(chain: &Chain, scope: &Scope) -> Result<Result<Secret, String>, CredentialError> {
+    let broken = |reason| CredentialError::Keyring { scope: scope.clone(), reason };
+    let Some(vault) = &chain.settings.keyring else { return Ok(Err("it is not used".into())) };
+    match vault.get(&scope.to_string()) {
+        Ok(Some(secret)) => Ok(Ok(secret)),
+        Ok(None) => Err(broken("login put it there, and it is gone".into())),
+        Err(VaultError::Absent(why)) => Ok(Err(why)),
+        Err(VaultError::Broken(why)) => Err(broken(why)),
+    }
+}
+
+pub(super) fn put(chain: &Chain, scope: &Scope, secret: &Secret) -> Result<(), CredentialError> {
+    let Some(vault) = &chain.settings.keyring else {
+        return Err(CredentialError::NoKeyring("it is not used".into()));
+    };
+    vault.put(&scope.to_string(), secret).map_err(|error| told(scope, error))
+}
+
+pub(super) fn remove(chain: &Chain, scope: &Scope) -> Result<(), CredentialError> {
+    let Some(vault) = &chain.settings.keyring else {
+        return Err(CredentialError::NoKeyring("it is not used".into()));
+    };
+    vault.remove(&scope.to_string()).map_err(|error| told(scope, error))
+}
+
+fn told(scope: &Scope, error: VaultError) -> CredentialError {
+    match error {
+        VaultError::Absent(why) => CredentialError::NoKeyring(why),
+        VaultError::Broken(reason) => CredentialError::Keyring { scope: scope.clone(), reason },
+    }
+}

@@ -1,0 +1,83 @@
+//! What a credential is for: a registry, or the repositories below a prefix.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::CredentialError;
+use crate::oci::{Registry, Repository};
+
+/// `registry[/group/project]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The registry.
+    pub registry: Registry,
+    /// The project or group; absent for everything in the registry.
+    pub prefix: Option<Repository>,
+}
+
+impl Scope {
+    /// Whether this is about the registry at all.
+    #[must_use]
+    pub fn is_of(&self, registry: &Registry) -> bool {
+        same(&self.registry, registry)
+    }
+
+    /// Whether a repository lies in the scope; `group/pro` does not cover `group/project`.
+    #[must_use]
+    pub fn covers(&self, registry: &Registry, repository: &Repository) -> bool {
+        self.is_of(registry)
+            && self.prefix.as_ref().is_none_or(|prefix| {
+                repository
+                    .as_str()
+                    .strip_prefix(prefix.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+    }
+
+    pub(super) fn prefix_len(&self) -> usize {
+        self.prefix.as_ref().map_or(0, |prefix| prefix.as_str().len())
+    }
+}
+
+/// Two spellings of one registry: host names have no case, and 443 is the port of https.
+pub(super) fn same(a: &Registry, b: &Registry) -> bool {
+    let plain = |r: &Registry| {
+        let text = r.as_str().to_ascii_lowercase();
+        text.strip_suffix(":443").map(str::to_owned).unwrap_or(text)
+    };
+    plain(a) == plain(b)
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.registry)?;
+        self.prefix.iter().try_for_each(|prefix| write!(f, "/{prefix}"))
+    }
+}
+
+impl FromStr for Scope {
+    type Err = CredentialError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bad = |_| CredentialError::Scope(text.chars().take(200).collect());
+        let (registry, prefix) = match text.trim_end_matches('/').split_once('/') {
+            Some((registry, prefix)) => (registry, Some(prefix.parse().map_err(bad)?)),
+            None => (text.trim_end_matches('/'), None),
+        };
+        Ok(Self { registry: registry.parse().map_err(bad)?, prefix })
+    }
+}
+
+impl Serialize for Scope {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Scope {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}

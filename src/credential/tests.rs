@@ -1,0 +1,276 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::PoisonError;
+
+use super::*;
+use crate::failure::Kind;
+
+/// A keyring in memory; `None` when there is none.
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<HashMap<String, Secret>>>);
+
+impl Vault for Memory {
+    fn put(&self, name: &str, secret: &Secret) -> Result<(), VaultError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into(), secret.clone());
+        Ok(())
+    }
+    fn get(&self, name: &str) -> Result<Option<Secret>, VaultError> {
+        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned())
+    }
+    fn remove(&self, name: &str) -> Result<(), VaultError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        Ok(())
+    }
+}
+
+/// No keyring, or a locked one.
+struct Failing(fn() -> VaultError);
+
+impl Vault for Failing {
+    fn put(&self, _: &str, _: &Secret) -> Result<(), VaultError> {
+        Err(self.0())
+    }
+    fn get(&self, _: &str) -> Result<Option<Secret>, VaultError> {
+        Err(self.0())
+    }
+    fn remove(&self, _: &str) -> Result<(), VaultError> {
+        Err(self.0())
+    }
+}
+
+fn absent() -> Box<dyn Vault> {
+    Box::new(Failing(|| VaultError::Absent("no D-Bus".into())))
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn settings(folder: &tempfile::TempDir) -> Settings {
+    Settings::file_only(folder.path().join("moorline/credentials.json"))
+}
+
+fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+fn credential(username: &str, password: &str) -> Credential {
+    Credential { username: username.into(), password: Secret::new(password.into()) }
+}
+
+fn scope(text: &str) -> Scope {
+    text.parse().unwrap()
+}
+
+/// `user:secret` of each candidate, in order.
+fn found(chain: &Chain, registry: &str, repository: &str) -> Vec<String> {
+    let found = chain.find(&registry.parse().unwrap(), &repository.parse().unwrap()).unwrap();
+    let shown =
+        |c: &Candidate| format!("{}:{}", c.credential.username, c.credential.password.expose());
+    found.offered.iter().map(shown).collect()
+}
+
+fn error(chain: &Chain) -> CredentialError {
+    chain.find(&"r.example".parse().unwrap(), &"g/p".parse().unwrap()).unwrap_err()
+}
+
+#[test]
+fn the_longest_prefix_comes_first_and_never_covers_a_neighbour() {
+    let folder = folder();
+    let chain = Chain::new(settings(&folder));
+    for (at, user) in [
+        ("r.example", "all"),
+        ("r.example/g/p", "project"),
+        ("r.example/g", "group"),
+        ("o.example", "other"),
+    ] {
+        chain.store(&scope(at), &credential(user, "s"), None, Some(Place::File)).unwrap();
+    }
+    assert_eq!(found(&chain, "r.example", "g/p/img"), ["project:s", "group:s", "all:s"]);
+    assert_eq!(found(&chain, "R.example:443", "g/p2"), ["group:s", "all:s"]);
+    assert_eq!(found(&chain, "r.example:5000", "g/p"), [] as [&str; 0]);
+}
+
+#[test]
+fn sources_in_their_order() {
+    let folder = folder();
+    let mut settings = settings(&folder);
+    settings.explicit =
+        Some(Explicit { scope: scope("r.example"), credential: credential("flag", "1") });
+    settings.environment = environment(&[
+        ("MOORLINE_REGISTRY", "r.example/g"),
+        ("MOORLINE_USERNAME", "environment"),
+        ("MOORLINE_PASSWORD", "2"),
+        ("CI_REGISTRY", "r.example"),
+        ("CI_SERVER_URL", "https://gitlab.example/sub"),
+        ("CI_DEPLOY_USER", "deploy"),
+        ("CI_DEPLOY_PASSWORD", "3"),
+        ("CI_REGISTRY_USER", "gitlab-ci-token"),
+        ("CI_REGISTRY_PASSWORD", "4"),
+        ("CI_JOB_TOKEN", "4"),
+    ]);
+    settings.keyring = Some(Box::new(Memory::default()));
+    let chain = Chain::new(settings);
+    let realm: Realm = "https://login.example".parse().unwrap();
+    chain
+        .store(&scope("r.example/g/p"), &credential("file", "6"), None, Some(Place::File))
+        .unwrap();
+    chain.store(&scope("r.example"), &credential("keyring", "5"), Some(&realm), None).unwrap();
+    assert_eq!(
+        found(&chain, "r.example", "g/p"),
+        ["flag:1", "environment:2", "deploy:3", "gitlab-ci-token:4", "keyring:5", "file:6"]
+    );
+    assert_eq!(
+        found(&chain, "r.example", "h/p"),
+        ["flag:1", "deploy:3", "gitlab-ci-token:4", "keyring:5"]
+    );
+    assert_eq!(found(&chain, "other.example", "g/p"), [] as [&str; 0]);
+    let all = chain.find(&"r.example".parse().unwrap(), &"g/p".parse().unwrap()).unwrap();
+    let realms = ["https://gitlab.example".parse().unwrap(), realm];
+    assert!(all.offered.iter().all(|c| c.realms == realms), "{:?}", all.offered);
+    let shown = format!("{all:?} {:?}", chain.list().unwrap());
+    assert!(!shown.contains("\"1\"") && !shown.contains("\"6\""), "{shown}");
+}
+
+#[test]
+fn half_a_credential_in_the_environment_is_broken() {
+    let folder = folder();
+    for (pairs, has, lacks) in [
+        (
+            vec![("MOORLINE_USERNAME", "u"), ("MOORLINE_PASSWORD", "p")],
+            "MOORLINE_PASSWORD",
+            "MOORLINE_REGISTRY",
+        ),
+        (
+            vec![("MOORLINE_REGISTRY", "r.example"), ("MOORLINE_PASSWORD", "p")],
+            "MOORLINE_PASSWORD",
+            "MOORLINE_USERNAME",
+        ),
+        (
+            vec![("MOORLINE_USERNAME", "u"), ("MOORLINE_PASSWORD", "")],
+            "MOORLINE_USERNAME",
+            "MOORLINE_PASSWORD",
+        ),
+    ] {
+        let chain = Chain::new(Settings { environment: environment(&pairs), ..settings(&folder) });
+        match error(&chain) {
+            CredentialError::Incomplete { has: h, lacks: l } => assert_eq!((h, l), (has, lacks)),
+            other => panic!("{other}"),
+        }
+    }
+    let alone = environment(&[("MOORLINE_REGISTRY", "r.example")]);
+    let chain = Chain::new(Settings { environment: alone, ..settings(&folder) });
+    assert_eq!(found(&chain, "r.example", "g/p"), [] as [&str; 0]);
+}
+
+#[test]
+fn without_a_keyring_the_file_takes_it_and_says_so() {
+    let folder = folder();
+    let chain = Chain::new(Settings { keyring: Some(absent()), ..settings(&folder) });
+    let at = scope("r.example/g/p");
+    let stored = chain.store(&at, &credential("u", "s"), None, None).unwrap();
+    assert_eq!(stored.place, Place::File);
+    assert!(stored.note.unwrap().contains("no D-Bus"));
+    assert_eq!(found(&chain, "r.example", "g/p"), ["u:s"]);
+    let error = chain.store(&at, &credential("u", "s"), None, Some(Place::Keyring)).unwrap_err();
+    assert!(matches!(error, CredentialError::NoKeyring(_)), "{error}");
+}
+
+#[test]
+fn an_absent_keyring_is_skipped_a_locked_one_stops() {
+    let folder = folder();
+    let memory = Memory::default();
+    let chain =
+        Chain::new(Settings { keyring: Some(Box::new(memory.clone())), ..settings(&folder) });
+    let at = scope("r.example");
+    let stored = chain.store(&at, &credential("u", "hidden"), None, None).unwrap();
+    assert_eq!(stored, Stored { place: Place::Keyring, note: None });
+    let file = folder.path().join("moorline/credentials.json");
+    assert!(!fs::read_to_string(&file).unwrap().contains("hidden"));
+
+    let chain = Chain::new(Settings { keyring: Some(absent()), ..settings(&folder) });
+    let answer = chain.find(&"r.example".parse().unwrap(), &"g/p".parse().unwrap()).unwrap();
+    assert!(answer.offered.is_empty());
+    assert!(answer.skipped[0].contains("no D-Bus"), "{:?}", answer.skipped);
+
+    let locked = Failing(|| VaultError::Broken("locked".into()));
+    let chain = Chain::new(Settings { keyring: Some(Box::new(locked)), ..settings(&folder) });
+    let broken = error(&chain).to_string();
+    assert!(broken.contains("locked") && broken.contains("r.example"), "{broken}");
+
+    memory.remove("r.example").unwrap();
+    let chain = Chain::new(Settings { keyring: Some(Box::new(memory)), ..settings(&folder) });
+    assert!(error(&chain).to_string().contains("gone"));
+}
+
+#[test]
+fn a_file_that_others_can_reach_is_refused() {
+    let folder = folder();
+    let chain = Chain::new(settings(&folder));
+    chain.store(&scope("r.example"), &credential("u", "s"), None, Some(Place::File)).unwrap();
+    let file = folder.path().join("moorline/credentials.json");
+    let mode = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
+    let parent = file.parent().unwrap();
+    assert_eq!(fs::metadata(parent).unwrap().permissions().mode() & 0o7777, 0o700);
+    mode(&file, 0o640);
+    assert!(matches!(error(&chain), CredentialError::Unsafe { .. }));
+    assert_eq!(error(&chain).kind(), Kind::Configuration);
+    mode(&file, 0o600);
+    mode(parent, 0o770);
+    assert!(matches!(error(&chain), CredentialError::Unsafe { .. }));
+    mode(parent, 0o700);
+    assert_eq!(found(&chain, "r.example", "g/p"), ["u:s"]);
+    // a link is not followed
+    let elsewhere = folder.path().join("elsewhere");
+    fs::rename(&file, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+    assert!(matches!(error(&chain), CredentialError::Read { .. }));
+}
+
+#[test]
+fn a_malformed_file_stops_and_its_content_is_not_told() {
+    let folder = folder();
+    let chain = Chain::new(settings(&folder));
+    chain.store(&scope("r.example"), &credential("u", "s"), None, Some(Place::File)).unwrap();
+    let file = folder.path().join("moorline/credentials.json");
+    for text in [r#"{"schema":1,"entries":"gldt-hidden"}"#, "gldt-hidden", ""] {
+        fs::write(&file, text).unwrap();
+        let shown = format!("{0} {0:?}", error(&chain));
+        assert!(shown.contains("credentials.json") && !shown.contains("gldt-hidden"), "{shown}");
+    }
+}
+
+#[test]
+fn a_newer_file_is_read_and_not_written() {
+    let folder = folder();
+    let chain = Chain::new(settings(&folder));
+    let at = scope("r.example");
+    chain.store(&at, &credential("u", "s"), None, Some(Place::File)).unwrap();
+    let file = folder.path().join("moorline/credentials.json");
+    let newer =
+        fs::read_to_string(&file).unwrap().replace("\"schema\": 1", "\"schema\": 2, \"new\": true");
+    fs::write(&file, &newer).unwrap();
+    assert_eq!(found(&chain, "r.example", "g/p"), ["u:s"]);
+    let refused = chain.store(&at, &credential("v", "t"), None, Some(Place::File)).unwrap_err();
+    assert!(matches!(refused, CredentialError::Newer { schema: 2, .. }), "{refused}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), newer);
+}
+
+#[test]
+fn logout_forgets_exactly_one() {
+    let folder = folder();
+    let memory = Memory::default();
+    let chain =
+        Chain::new(Settings { keyring: Some(Box::new(memory.clone())), ..settings(&folder) });
+    chain.store(&scope("r.example/g"), &credential("a", "1"), None, None).unwrap();
+    chain.store(&scope("r.example"), &credential("b", "2"), None, Some(Place::File)).unwrap();
+    assert_eq!(chain.erase(&scope("r.example/g")).unwrap(), Place::Keyring);
+    assert!(memory.get("r.example/g").unwrap().is_none());
+    assert!(matches!(chain.erase(&scope("r.example/g")), Err(CredentialError::NotStored(_))));
+    assert_eq!(found(&chain, "r.example", "g/p"), ["b:2"]);
+    assert_eq!(chain.erase(&scope("r.example")).unwrap(), Place::File);
+    assert!(chain.list().unwrap().is_empty());
+}

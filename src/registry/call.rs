@@ -1,0 +1,293 @@
+//! One authorised request: endpoint, token, request, and what to do on a 401 or a redirect.
+
+use std::sync::{Arc, PoisonError};
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RANGE};
+use reqwest::{Method, Response, Url};
+
+use super::challenge::{Bearer, Challenge};
+use super::endpoint::Endpoint;
+use super::token::{Desk, Pass, Session};
+use super::transport::{Budget, Request, host_of};
+use super::{Client, Host, RegistryError};
+use crate::oci::{Registry, Repository};
+use crate::secret::{Candidates, Realm, Secret};
+
+/// Redirects of one request; storage needs one.
+const MOST_REDIRECTS: usize = 5;
+
+/// What is asked of a repository.
+pub(super) struct Ask<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) repository: &'a Repository,
+    /// Below the repository: `manifests/v1`.
+    pub(super) path: &'a str,
+    pub(super) accept: Option<&'a str>,
+    /// The first byte that is wanted, where it is not the first of all.
+    pub(super) from: u64,
+    /// For messages.
+    pub(super) what: &'a str,
+}
+
+/// An answer that is no 401, and the texts that must not be repeated from it.
+pub(super) struct Answered {
+    pub(super) response: Response,
+    pub(super) hide: Vec<Secret>,
+}
+
+impl Client {
+    /// The registry's address, found out once; only loopback and listed hosts are asked for it.
+    pub(super) async fn endpoint(
+        &self,
+        registry: &Registry,
+    ) -> Result<(Arc<Host>, Endpoint), RegistryError> {
+        let host = self.host(registry);
+        let endpoint =
+            host.endpoint.get_or_try_init(|| self.find_endpoint(registry)).await?.clone();
+        Ok((host, endpoint))
+    }
+
+    async fn find_endpoint(&self, registry: &Registry) -> Result<Endpoint, RegistryError> {
+        let options = &self.0.options;
+        let make = |https| Endpoint::new(registry, https, &options.insecure, &options.started_here);
+        let (secure, plain) = (make(true)?, make(false)?);
+        if plain.started_here {
+            return Ok(plain);
+        }
+        if !plain.may_be_plain() {
+            return Ok(secure);
+        }
+        // TLS first: a listed registry that has it should not get its secrets in the clear
+        let request = Request {
+            method: Method::GET,
+            url: v2(&secure)?,
+            headers: HeaderMap::new(),
+            unverified: secure.insecure,
+        };
+        match self.0.transport.send(&request, &mut self.0.transport.once()).await {
+            Ok(_) => Ok(secure),
+            Err(RegistryError::Unreachable { reason, .. }) if reason.contains("certificate") => {
+                Ok(secure)
+            }
+            Err(error) => {
+                tracing::debug!(%registry, %error, "no TLS there: using plain http");
+                Ok(plain)
+            }
+        }
+    }
+
+    /// The session of a repository; its credentials are looked up when it is made.
+    async fn session(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+    ) -> Result<Arc<Session>, RegistryError> {
+        let key = (registry.clone(), repository.clone());
+        let known = |client: &Self| {
+            let sessions = client.0.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+            sessions.get(&key).cloned()
+        };
+        if let Some(session) = known(self) {
+            return Ok(session);
+        }
+        let found = self.look_up(registry, repository).await?;
+        let session = Session::new(registry.clone(), vec![repository.clone()], found);
+        let mut sessions = self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        // two callers may have looked at the same time: the first one's session is used by both
+        Ok(Arc::clone(sessions.entry(key).or_insert_with(|| Arc::new(session))))
+    }
+
+    async fn look_up(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+    ) -> Result<Candidates, RegistryError> {
+        let lookup = Arc::clone(&self.0.options.credentials);
+        let (registry, repository) = (registry.clone(), repository.clone());
+        // a keyring may ask its user: not on a thread that serves connections
+        tokio::task::spawn_blocking(move || lookup(&registry, &repository))
+            .await
+            .map_err(|e| RegistryError::Configuration(format!("credential lookup died: {e}")))?
+            .map_err(RegistryError::Credential)
+    }
+
+    /// Announces repositories, so that those of one project share their token requests.
+    ///
+    /// A registry does not say where a project's path ends, so repositories are grouped by their
+    /// first two components and by the credentials that were found for them; the token itself then
+    /// says what it covers.
+    ///
+    /// # Errors
+    /// When a credential source is broken.
+    pub async fn announce(
+        &self,
+        registry: &Registry,
+        repositories: &[Repository],
+    ) -> Result<(), RegistryError> {
+        // a token request stays a URL of a few kilobytes
+        const MOST_SCOPES: usize = 40;
+        type Group = (Vec<(String, String)>, String);
+        let mut groups: std::collections::BTreeMap<Group, (Candidates, Vec<Repository>)> =
+            std::collections::BTreeMap::new();
+        for repository in repositories {
+            let found = self.look_up(registry, repository).await?;
+            let who = found
+                .offered
+                .iter()
+                .map(|c| (c.source.clone(), c.credential.username.clone()))
+                .collect();
+            let project = repository.as_str().splitn(3, '/').take(2).collect::<Vec<_>>().join("/");
+            let (_, members) = groups.entry((who, project)).or_insert((found, Vec::new()));
+            if !members.contains(repository) {
+                members.push(repository.clone());
+            }
+        }
+        let mut sessions = self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        for (found, members) in groups.into_values() {
+            for scopes in members.chunks(MOST_SCOPES) {
+                let session =
+                    Arc::new(Session::new(registry.clone(), scopes.to_vec(), found.clone()));
+                for repository in scopes {
+                    sessions
+                        .entry((registry.clone(), repository.clone()))
+                        .or_insert_with(|| Arc::clone(&session));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a request with whatever authorisation it needs.
+    pub(super) async fn call(
+        &self,
+        ask: &Ask<'_>,
+        budget: &mut Budget,
+    ) -> Result<Answered, RegistryError> {
+        let (host, endpoint) = self.endpoint(ask.registry).await?;
+        let session = self.session(ask.registry, ask.repository).await?;
+        let url = endpoint
+            .base
+            .join(&format!("v2/{}/{}", ask.repository, ask.path))
+            .map_err(|e| protocol(&endpoint.base, ask.what, &e.to_string()))?;
+        let mut renewed = false;
+        // each round learns the challenge, renews the token once, or drops a candidate
+        for _ in 0..session.len() + 3 {
+            let challenge = host.challenge.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let pass = match &challenge {
+                None => None,
+                Some(challenge) => Some(
+                    session.pass(&self.desk(&endpoint), challenge, Some(ask.repository)).await?,
+                ),
+            };
+            let response = self.follow(&endpoint, &url, ask, pass.as_ref(), budget).await?;
+            tracing::debug!(
+                registry = %ask.registry, repository = %ask.repository, what = ask.what,
+                status = response.status().as_u16(), "registry answered"
+            );
+            let hide = pass.as_ref().map(|pass| pass.hide.clone()).unwrap_or_default();
+            if response.status().as_u16() != 401 {
+                return Ok(Answered { response, hide });
+            }
+            let asked = Challenge::of(response.headers());
+            match (pass, asked) {
+                (None, Some(challenge)) => {
+                    *host.challenge.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Some(challenge);
+                }
+                (Some(pass), Some(Challenge::Bearer(Bearer { error: Some(error), .. })))
+                    if error == "insufficient_scope" =>
+                {
+                    session.turn_down(&pass, ask.repository);
+                }
+                (Some(pass), _) if pass.renewable && !renewed => {
+                    renewed = true;
+                    session.renew(&pass).await;
+                }
+                (Some(pass), _) if !pass.renewable => {
+                    let said = self.said(response, &hide).await;
+                    return Err(session.refuse(&pass, said).await);
+                }
+                _ => {
+                    return Err(RegistryError::Answer {
+                        host: host_of(&url),
+                        what: ask.what.to_owned(),
+                        said: self.said(response, &hide).await,
+                    });
+                }
+            }
+        }
+        Err(protocol(&url, ask.what, "it never accepts the tokens of its own realm"))
+    }
+
+    pub(super) fn desk<'a>(&'a self, endpoint: &'a Endpoint) -> Desk<'a> {
+        Desk {
+            transport: &self.0.transport,
+            options: &self.0.options,
+            endpoint,
+            gates: &self.0.gates,
+        }
+    }
+
+    pub(super) async fn said(&self, response: Response, hide: &[Secret]) -> super::Said {
+        self.0.transport.said(response, self.0.options.limits.error, hide).await
+    }
+
+    /// Sends, and follows redirects by hand: the token goes only to the registry's own origin.
+    async fn follow(
+        &self,
+        endpoint: &Endpoint,
+        first: &Url,
+        ask: &Ask<'_>,
+        pass: Option<&Pass>,
+        budget: &mut Budget,
+    ) -> Result<Response, RegistryError> {
+        let insecure = &self.0.options.insecure;
+        let mut url = first.clone();
+        for _ in 0..=MOST_REDIRECTS {
+            let origin = Realm::of(&url);
+            let mut headers = HeaderMap::new();
+            if let Some(accept) = ask.accept.and_then(|text| HeaderValue::from_str(text).ok()) {
+                headers.insert(ACCEPT, accept);
+            }
+            if ask.from > 0
+                && let Ok(range) = HeaderValue::from_str(&format!("bytes={}-", ask.from))
+            {
+                headers.insert(RANGE, range);
+            }
+            if let Some(pass) = pass
+                && origin.as_ref() == Some(&endpoint.origin)
+            {
+                headers.insert(AUTHORIZATION, pass.header.clone());
+            }
+            let unverified =
+                origin.as_ref().is_some_and(|o| super::endpoint::is_listed(insecure, o));
+            let request = Request { method: Method::GET, url: url.clone(), headers, unverified };
+            let response = self.0.transport.send(&request, budget).await?;
+            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok(response);
+            }
+            let target = response
+                .headers()
+                .get(LOCATION)
+                .and_then(|value| value.to_str().ok())
+                .and_then(|text| url.join(text).ok())
+                .ok_or_else(|| protocol(&url, ask.what, "a redirect that leads nowhere"))?;
+            if let Some(reason) = endpoint.forbids_redirect(&target, insecure) {
+                let reason = format!("its redirect is not followed: {reason}");
+                return Err(protocol(&url, ask.what, &reason));
+            }
+            tracing::debug!(to = host_of(&target), what = ask.what, "redirected");
+            url = target;
+        }
+        Err(protocol(first, ask.what, "too many redirects"))
+    }
+}
+
+/// `https://host/v2/`.
+pub(super) fn v2(endpoint: &Endpoint) -> Result<Url, RegistryError> {
+    endpoint.base.join("v2/").map_err(|e| protocol(&endpoint.base, "/v2/", &e.to_string()))
+}
+
+pub(super) fn protocol(url: &Url, what: &str, reason: &str) -> RegistryError {
+    RegistryError::Protocol { host: host_of(url), what: what.to_owned(), reason: reason.to_owned() }
+}

@@ -1,0 +1,185 @@
+//! Where a registry is, and where its secrets, tokens and redirects may go.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use reqwest::Url;
+
+use super::{HostPort, RegistryError};
+use crate::oci::{DOCKER_HUB, Registry};
+use crate::secret::Realm;
+
+/// A registry's base URL and what was found out about it.
+#[derive(Clone, Debug)]
+pub(super) struct Endpoint {
+    /// `https://host:port/`.
+    pub(super) base: Url,
+    /// Its scheme, host and port.
+    pub(super) origin: Realm,
+    /// Listed by `--insecure-registry`: certificates are not checked, plain http is allowed.
+    pub(super) insecure: bool,
+    /// Plain http, started by this process.
+    pub(super) started_here: bool,
+}
+
+impl Endpoint {
+    pub(super) fn new(
+        registry: &Registry,
+        https: bool,
+        insecure: &[HostPort],
+        started_here: &[Registry],
+    ) -> Result<Self, RegistryError> {
+        let host = match registry.as_str() {
+            DOCKER_HUB => "registry-1.docker.io",
+            other => other,
+        };
+        let scheme = if https { "https" } else { "http" };
+        let malformed = || RegistryError::UnknownHost {
+            host: registry.to_string(),
+            reason: "not a host name".into(),
+        };
+        let base = Url::parse(&format!("{scheme}://{host}/")).map_err(|_| malformed())?;
+        let origin = Realm::of(&base).ok_or_else(malformed)?;
+        Ok(Self {
+            insecure: is_listed(insecure, &origin),
+            started_here: started_here.contains(registry) && is_loopback(origin.host()),
+            base,
+            origin,
+        })
+    }
+
+    /// Whether plain http may be tried at all.
+    pub(super) fn may_be_plain(&self) -> bool {
+        self.insecure || is_loopback(self.origin.host())
+    }
+
+    /// Whether a credential or token may travel to the registry itself.
+    pub(super) fn takes_secrets(&self) -> bool {
+        self.origin.is_https() || self.insecure || self.started_here
+    }
+
+    /// Why the realm is not asked for a token; `None` when it may be, without a credential.
+    ///
+    /// A registry must not make this program knock at addresses that only this machine can reach
+    /// (CVE-2026-48978), nor lead it from https to http.
+    pub(super) fn forbids(&self, realm: &Realm, insecure: &[HostPort]) -> Option<&'static str> {
+        if *realm == self.origin || is_listed(insecure, realm) {
+            return None;
+        }
+        if self.may_be_plain() && is_loopback(self.origin.host()) && is_loopback(realm.host()) {
+            return None;
+        }
+        if !realm.is_https() {
+            return Some("it is not https");
+        }
+        is_internal(realm.host()).then_some("its address is of an internal network")
+    }
+
+    /// Whether a credential may travel to the realm, once it is known that it is the right one.
+    pub(super) fn realm_takes_secrets(&self, realm: &Realm, insecure: &[HostPort]) -> bool {
+        realm.is_https()
+            || is_listed(insecure, realm)
+            || (is_loopback(realm.host()) && (self.insecure || self.started_here))
+    }
+
+    /// Why a redirect is not followed; `None` when it may be. Never with Authorization unless the
+    /// target is this endpoint itself.
+    pub(super) fn forbids_redirect(
+        &self,
+        target: &Url,
+        insecure: &[HostPort],
+    ) -> Option<&'static str> {
+        let Some(to) = Realm::of(target) else { return Some("it leads to no http address") };
+        if !to.is_https() && self.origin.is_https() && !is_listed(insecure, &to) {
+            return Some("it leads from https to http");
+        }
+        if !to.is_https() && !is_listed(insecure, &to) && !is_loopback(to.host()) {
+            return Some("it leads to plain http");
+        }
+        None
+    }
+}
+
+pub(super) fn is_listed(insecure: &[HostPort], realm: &Realm) -> bool {
+    insecure.iter().any(|listed| listed.names(realm.host(), realm.port()))
+}
+
+fn address(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || address(host).is_some_and(|ip| ip.is_loopback())
+}
+
+/// Loopback, private, link-local or unspecified addresses, written as numbers.
+fn is_internal(host: &str) -> bool {
+    let v4 = |ip: Ipv4Addr| {
+        ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified()
+    };
+    let v6 = |ip: Ipv6Addr| {
+        ip.is_loopback()
+            || ip.is_unspecified()
+            || ip.is_unique_local()
+            || ip.is_unicast_link_local()
+            || ip.to_ipv4_mapped().is_some_and(v4)
+    };
+    host == "localhost"
+        || address(host).is_some_and(|ip| match ip {
+            IpAddr::V4(ip) => v4(ip),
+            IpAddr::V6(ip) => v6(ip),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(registry: &str, https: bool, insecure: &[HostPort], own: bool) -> Endpoint {
+        let registry: Registry = registry.parse().unwrap();
+        let started = if own { vec![registry.clone()] } else { vec![] };
+        Endpoint::new(&registry, https, insecure, &started).unwrap()
+    }
+
+    #[test]
+    fn plain_http_takes_no_secret_unless_listed_or_ours() {
+        let listed = ["127.0.0.1:5000".parse().unwrap()];
+        assert!(endpoint("r.example", true, &[], false).takes_secrets());
+        assert!(!endpoint("127.0.0.1:5000", false, &[], false).takes_secrets());
+        assert!(endpoint("127.0.0.1:5000", false, &listed, false).takes_secrets());
+        assert!(endpoint("127.0.0.1:5000", false, &[], true).takes_secrets());
+        // only loopback can have been started by this process
+        assert!(!endpoint("r.example:5000", false, &[], true).takes_secrets());
+    }
+
+    #[test]
+    fn realms_of_internal_networks_are_not_asked() {
+        let outside = endpoint("r.example", true, &[], false);
+        for realm in [
+            "https://169.254.169.254/",
+            "https://10.0.0.1",
+            "https://[::ffff:127.0.0.1]",
+            "https://[fe80::1]",
+            "https://localhost",
+            "http://gitlab.example",
+            "https://0.0.0.0",
+        ] {
+            assert!(outside.forbids(&realm.parse().unwrap(), &[]).is_some(), "{realm}");
+        }
+        assert_eq!(outside.forbids(&"https://gitlab.example".parse().unwrap(), &[]), None);
+        let own = endpoint("127.0.0.1:5000", false, &[], false);
+        assert_eq!(own.forbids(&"http://127.0.0.1:5001".parse().unwrap(), &[]), None);
+        assert!(own.forbids(&"http://gitlab.example".parse().unwrap(), &[]).is_some());
+    }
+
+    #[test]
+    fn redirects_are_not_led_down_to_http() {
+        let secure = endpoint("r.example", true, &[], false);
+        let to = |url: &str| Url::parse(url).unwrap();
+        assert_eq!(secure.forbids_redirect(&to("https://storage.example/x?sig=1"), &[]), None);
+        assert!(secure.forbids_redirect(&to("http://storage.example/x"), &[]).is_some());
+        assert!(secure.forbids_redirect(&to("file:///etc/passwd"), &[]).is_some());
+        let plain = endpoint("127.0.0.1:5000", false, &[], false);
+        assert_eq!(plain.forbids_redirect(&to("http://127.0.0.1:6000/x"), &[]), None);
+        assert!(plain.forbids_redirect(&to("http://storage.example/x"), &[]).is_some());
+    }
+}

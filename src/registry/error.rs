@@ -1,0 +1,287 @@
+//! What can go wrong between this program and a registry.
+//!
+//! No variant holds a secret, a header, or a URL with a query (storage redirects carry signatures
+//! there).
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::failure::{Failure, Kind, io_kind};
+use crate::oci::{Digest, DocumentError, Registry, Repository};
+use crate::secret::Realm;
+
+/// What a server said besides its status: the first error of its JSON body, made printable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The HTTP status.
+    pub status: u16,
+    /// The error code, for example `MANIFEST_UNKNOWN`; empty when there was none.
+    pub code: String,
+    /// The message; empty when there was none.
+    pub message: String,
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HTTP status {}", self.status)?;
+        match (self.code.as_str(), self.message.as_str()) {
+            ("", "") => Ok(()),
+            ("", text) | (text, "") => write!(f, ", {text}"),
+            (code, message) => write!(f, ", {code}: {message}"),
+        }
+    }
+}
+
+/// A request to a registry that did not end well.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// A CA file cannot be used, or there are no root certificates at all.
+    #[error("{0}")]
+    Configuration(String),
+    /// A credential source is broken; it is never taken for "no credential".
+    #[error("{0}")]
+    Credential(Arc<dyn Failure>),
+    /// The name does not resolve.
+    #[error("unknown host {host}: {reason}")]
+    UnknownHost {
+        /// The host.
+        host: String,
+        /// The resolver's words.
+        reason: String,
+    },
+    /// No connection, or it broke, or nothing came in time.
+    #[error("cannot {doing} {host}: {reason}")]
+    Unreachable {
+        /// `connect to`, `read from`.
+        doing: &'static str,
+        /// Host and port.
+        host: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// A credential is at hand, but it would travel in the clear.
+    #[error("{registry} speaks plain http: the credential from {source_name} is not sent there")]
+    PlainHttp {
+        /// The registry.
+        registry: Registry,
+        /// Where the credential came from.
+        source_name: String,
+    },
+    /// The registry names a realm that nobody confirmed.
+    #[error(
+        "{registry} asks for the credential from {source_name} to be sent to {realm}, which was \
+         never confirmed for it: nothing was sent"
+    )]
+    UnknownRealm {
+        /// The registry.
+        registry: Registry,
+        /// The realm that it names.
+        realm: Realm,
+        /// Where the credential came from.
+        source_name: String,
+    },
+    /// The registry names a realm where no request goes, with or without a credential.
+    #[error("{registry} names the token realm {realm:?}, which is not asked: {reason}")]
+    ForbiddenRealm {
+        /// The registry.
+        registry: Registry,
+        /// Its text.
+        realm: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The credential is wrong or has expired.
+    #[error(
+        "{registry} refused user {username:?} with the secret from {source_name} ({said}): wrong, \
+         revoked or expired"
+    )]
+    Refused {
+        /// The registry.
+        registry: Registry,
+        /// The user name.
+        username: String,
+        /// Where the credential came from.
+        source_name: String,
+        /// The answer.
+        said: Said,
+    },
+    /// The credential is right but may not touch the registry at all.
+    #[error(
+        "user {username:?} (from {source_name}) is known to {registry} but has no registry scope \
+         ({said})"
+    )]
+    NoRegistryScope {
+        /// The registry.
+        registry: Registry,
+        /// The user name.
+        username: String,
+        /// Where the credential came from.
+        source_name: String,
+        /// The answer.
+        said: Said,
+    },
+    /// The project is missing or forbidden.
+    #[error(
+        "{registry}/{repository} does not exist, or may not be read (a registry does not tell \
+         which); tried: {}", .tried.join("; ")
+    )]
+    NotGranted {
+        /// The registry.
+        registry: Registry,
+        /// The repository.
+        repository: Repository,
+        /// What was tried and skipped, one phrase each.
+        tried: Vec<String>,
+    },
+    /// The repository is there for us, the tag, manifest or blob is not.
+    #[error("{what} does not exist in {registry}/{repository} ({said})")]
+    Missing {
+        /// `tag v1`, `manifest sha256:...`, `blob sha256:...`.
+        what: String,
+        /// The registry.
+        registry: Registry,
+        /// The repository.
+        repository: Repository,
+        /// The answer.
+        said: Said,
+    },
+    /// Any other answer that is no success.
+    #[error("{host} answered {said} when asked for {what}")]
+    Answer {
+        /// Who.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// The answer.
+        said: Said,
+    },
+    /// An answer that breaks the protocol.
+    #[error("{host} answered against the protocol when asked for {what}: {reason}")]
+    Protocol {
+        /// Who.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// How.
+        reason: String,
+    },
+    /// The bytes are not those of the digest or size.
+    #[error("{what} of {registry}/{repository} is corrupt: {reason}")]
+    Integrity {
+        /// What.
+        what: String,
+        /// The registry.
+        registry: Registry,
+        /// The repository.
+        repository: Repository,
+        /// The difference.
+        reason: String,
+    },
+    /// More bytes than this program takes.
+    #[error("{what} from {host} is larger than the limit of {limit} bytes")]
+    TooLarge {
+        /// What.
+        what: String,
+        /// Who.
+        host: String,
+        /// In bytes.
+        limit: u64,
+    },
+    /// The bytes have the right digest but are no document that is read.
+    #[error("{what} of {registry}/{repository}: {reason}")]
+    Document {
+        /// What.
+        what: String,
+        /// The registry.
+        registry: Registry,
+        /// The repository.
+        repository: Repository,
+        /// Why.
+        reason: Arc<DocumentError>,
+    },
+    /// What came could not be written.
+    #[error("cannot write blob {digest}: {reason}")]
+    Write {
+        /// The blob.
+        digest: Digest,
+        /// The system's words.
+        reason: Arc<std::io::Error>,
+    },
+}
+
+impl Failure for RegistryError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Configuration(_) => Kind::Configuration,
+            Self::Credential(failure) => failure.kind(),
+            Self::UnknownHost { .. }
+            | Self::Unreachable { .. }
+            | Self::Answer { .. }
+            | Self::Protocol { .. } => Kind::Network,
+            Self::PlainHttp { .. }
+            | Self::UnknownRealm { .. }
+            | Self::ForbiddenRealm { .. }
+            | Self::Refused { .. }
+            | Self::NoRegistryScope { .. } => Kind::Denied,
+            Self::NotGranted { .. } | Self::Missing { .. } => Kind::NotFound,
+            Self::Integrity { .. } | Self::TooLarge { .. } => Kind::Integrity,
+            Self::Document { reason, .. } => match **reason {
+                DocumentError::MediaType(_) | DocumentError::Schema(_) => Kind::Conversion,
+                _ => Kind::Integrity,
+            },
+            Self::Write { reason, .. } => io_kind(reason, Kind::Configuration),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Credential(failure) => return failure.hint(),
+            Self::UnknownHost { .. } => {
+                "check the spelling of the registry, the network and the name server".into()
+            }
+            Self::Unreachable { host, reason, .. } if reason.contains("certificate") => format!(
+                "give the certificate of {host}'s authority with --ca-file FILE; for a test \
+                 registry without one, --insecure-registry {host}"
+            ),
+            Self::Unreachable { host, .. } => format!(
+                "check that {host} is the registry's address (GitLab shows it under Deploy > \
+                 Container registry); a registry that speaks plain http needs --insecure-registry"
+            ),
+            Self::PlainHttp { registry, .. } => format!(
+                "if that is wanted (another user of this machine can sit on a loopback port), add \
+                 --insecure-registry {registry}"
+            ),
+            Self::UnknownRealm { registry, realm, .. } => format!(
+                "if {realm} is your GitLab, confirm it once: moorline login {registry} --realm \
+                 {realm} --username NAME --password-stdin"
+            ),
+            Self::Refused { registry, .. } => format!(
+                "a deploy token's user name must be given exactly as GitLab shows it; try moorline \
+                 login {registry} again with a valid token"
+            ),
+            Self::NoRegistryScope { .. } => {
+                "make a deploy token with the scope read_registry".into()
+            }
+            Self::NotGranted { registry, repository, .. } => format!(
+                "check the spelling; a private project needs a deploy token with read_registry of \
+                 this project or a group above it: moorline login {registry}/{repository}"
+            ),
+            Self::Missing { what, .. } if what.starts_with("tag") => {
+                "look at the project's container registry for its tags; cleanup policies delete \
+                 tags"
+                    .into()
+            }
+            Self::Missing { what, .. } if what.starts_with("manifest") => {
+                "it was deleted or belongs to another repository; what docker inspect prints as Id \
+                 is the image id, not the manifest's digest"
+                    .into()
+            }
+            Self::Integrity { .. } => {
+                "nothing of it is kept; try again, and tell the registry's administrator if it \
+                 stays"
+                    .into()
+            }
+            _ => return None,
+        })
+    }
+}

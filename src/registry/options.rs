@@ -1,0 +1,160 @@
+//! What a caller decides: hosts that may be insecure, certificates, limits, patience.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::failure::Failure;
+use crate::oci::{Registry, Repository};
+use crate::secret::Candidates;
+
+/// Finds the credentials for a repository; `credential::Chain::find` behind a closure. It may
+/// block (a keyring asks its user).
+pub type Lookup =
+    Arc<dyn Fn(&Registry, &Repository) -> Result<Candidates, Arc<dyn Failure>> + Send + Sync>;
+
+/// Everything that [`super::Client::new`] wants to know.
+#[derive(Clone)]
+pub struct Options {
+    /// `--insecure-registry`: plain http or an unverified certificate, also with credentials.
+    pub insecure: Vec<HostPort>,
+    /// Plain-http registries on loopback that this very process started: these receive credentials.
+    pub started_here: Vec<Registry>,
+    /// Additional root certificates, PEM.
+    pub ca_files: Vec<PathBuf>,
+    /// Where credentials come from; [`anonymous`] when there are none.
+    pub credentials: Lookup,
+    /// Upper bounds on what is taken from a registry.
+    pub limits: Limits,
+    /// How long and how often to try.
+    pub patience: Patience,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            insecure: Vec::new(),
+            started_here: Vec::new(),
+            ca_files: Vec::new(),
+            credentials: anonymous(),
+            limits: Limits::default(),
+            patience: Patience::default(),
+        }
+    }
+}
+
+/// A lookup that never finds a credential.
+#[must_use]
+pub fn anonymous() -> Lookup {
+    Arc::new(|_, _| Ok(Candidates::default()))
+}
+
+/// Upper bounds in bytes, except where it says otherwise.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// A manifest or index.
+    pub manifest: u64,
+    /// An image configuration.
+    pub config: u64,
+    /// A token answer.
+    pub token: u64,
+    /// An error answer; what is longer is cut.
+    pub error: u64,
+    /// One page of a tag list.
+    pub tag_page: u64,
+    /// Number of tags.
+    pub tags: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            manifest: 4 << 20,
+            config: 8 << 20,
+            token: 1 << 20,
+            error: 64 << 10,
+            tag_page: 4 << 20,
+            tags: 100_000,
+        }
+    }
+}
+
+/// Time limits and the retry budget of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For a connection to stand.
+    pub connect: Duration,
+    /// For the next byte to come.
+    pub stall: Duration,
+    /// How often one request is sent at most.
+    pub attempts: u32,
+    /// The first pause; each further one is twice as long, with jitter.
+    pub first_pause: Duration,
+    /// The sum of all pauses; a `Retry-After` beyond it ends the request.
+    pub pauses: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(15),
+            stall: Duration::from_secs(30),
+            attempts: 5,
+            first_pause: Duration::from_millis(250),
+            pauses: Duration::from_secs(60),
+        }
+    }
+}
+
+/// `HOST[:PORT]` of `--insecure-registry`; without a port every port of the host is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    host: String,
+    port: Option<u16>,
+}
+
+impl HostPort {
+    /// Whether this names the given host (an IPv6 address in brackets) and port.
+    #[must_use]
+    pub fn names(&self, host: &str, port: u16) -> bool {
+        self.host.eq_ignore_ascii_case(host) && self.port.is_none_or(|p| p == port)
+    }
+}
+
+impl FromStr for HostPort {
+    type Err = crate::oci::ParseReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let registry: Registry = text.parse()?;
+        let text = registry.as_str();
+        // a Registry's last colon is the port's, unless it stands inside the brackets
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
+            _ => (text, None),
+        };
+        Ok(Self { host: host.to_ascii_lowercase(), port })
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.host)?;
+        self.port.iter().try_for_each(|port| write!(f, ":{port}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn insecure_hosts() {
+        let named = |text: &str, host, port| text.parse::<HostPort>().unwrap().names(host, port);
+        assert!(named("r.example", "r.example", 443) && named("R.example:5000", "r.example", 5000));
+        assert!(!named("r.example:5000", "r.example", 443));
+        assert!(named("[::1]", "[::1]", 80) && !named("[::1]:81", "[::1]", 80));
+        assert!("r.example/x".parse::<HostPort>().is_err());
+    }
+}

@@ -1,0 +1,348 @@
+//! One HTTP request, sent until it is answered or the budget is used up.
+//!
+//! ```text
+//!  429, 500, 502, 503, 504, reset, stall  -> pause (Retry-After, else doubling with jitter), again
+//!  unknown host, refused, bad certificate -> error at once: waiting would not help
+//!  everything else                        -> the caller's
+//! ```
+//!
+//! Redirects are never followed here, proxies are not used, and every `Authorization` header is
+//! marked sensitive, so that no trace of the HTTP libraries shows it.
+
+use std::error::Error as _;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Certificate, Client, Method, Response, StatusCode, Url};
+
+use super::options::{Options, Patience};
+use super::{RegistryError, Said};
+use crate::secret::Secret;
+
+/// A request that may be sent more than once.
+#[derive(Clone)]
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    /// Whether the certificate is not checked.
+    pub(super) unverified: bool,
+}
+
+/// The connections; one pool with checked certificates, one for plain http and listed hosts.
+pub(super) struct Transport {
+    certificates: Vec<Certificate>,
+    patience: Patience,
+    verified: OnceLock<Result<Client, String>>,
+    unverified: OnceLock<Result<Client, String>>,
+}
+
+/// What is left of one request's budget.
+pub(super) struct Budget {
+    attempts: u32,
+    pause: Duration,
+    pauses: Duration,
+}
+
+impl Budget {
+    /// Pauses and says `true`, or says `false` when nothing is left.
+    pub(super) async fn spend(&mut self, wanted: Option<Duration>) -> bool {
+        let pause = wanted.unwrap_or_else(|| self.pause.mul_f64(jitter()));
+        self.attempts = self.attempts.saturating_sub(1);
+        if self.attempts == 0 || pause > self.pauses {
+            return false;
+        }
+        self.pauses -= pause;
+        self.pause = self.pause.saturating_mul(2);
+        tokio::time::sleep(pause).await;
+        true
+    }
+}
+
+/// A factor from 0.5 to 1.5, so that the jobs of one node do not come back together.
+fn jitter() -> f64 {
+    // without randomness there is only no jitter
+    0.5 + f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX)
+}
+
+/// Why a body was not read to its end.
+pub(super) enum Cut {
+    TooLarge,
+    Broken(String),
+}
+
+impl Transport {
+    pub(super) fn new(options: &Options) -> Result<Self, RegistryError> {
+        let mut certificates = Vec::new();
+        for file in &options.ca_files {
+            let bad = |reason: String| {
+                RegistryError::Configuration(format!(
+                    "cannot use CA file {}: {reason}",
+                    file.display()
+                ))
+            };
+            let pem = std::fs::read(file).map_err(|e| bad(e.to_string()))?;
+            let found = Certificate::from_pem_bundle(&pem).map_err(|e| bad(chain(&e)))?;
+            if found.is_empty() {
+                return Err(bad("it holds no PEM certificate".into()));
+            }
+            certificates.extend(found);
+        }
+        Ok(Self {
+            certificates,
+            patience: options.patience,
+            verified: OnceLock::new(),
+            unverified: OnceLock::new(),
+        })
+    }
+
+    pub(super) fn budget(&self) -> Budget {
+        Budget {
+            attempts: self.patience.attempts,
+            pause: self.patience.first_pause,
+            pauses: self.patience.pauses,
+        }
+    }
+
+    /// A budget for a question that is asked once.
+    pub(super) fn once(&self) -> Budget {
+        Budget { attempts: 1, ..self.budget() }
+    }
+
+    /// Made when first needed: a machine without root certificates can still use plain http.
+    fn client(&self, unverified: bool) -> Result<&Client, RegistryError> {
+        let slot = if unverified { &self.unverified } else { &self.verified };
+        slot.get_or_init(|| {
+            let builder = Client::builder()
+                .user_agent(concat!("moorline/", env!("CARGO_PKG_VERSION")))
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .no_proxy()
+                .connect_timeout(self.patience.connect)
+                .read_timeout(self.patience.stall);
+            let builder = if unverified {
+                builder.tls_danger_accept_invalid_certs(true)
+            } else {
+                builder.tls_certs_merge(self.certificates.iter().cloned())
+            };
+            builder.build().map_err(|e| chain(&e))
+        })
+        .as_ref()
+        .map_err(|reason| {
+            RegistryError::Configuration(format!(
+                "cannot check certificates: {reason}; install ca-certificates or give --ca-file"
+            ))
+        })
+    }
+
+    /// Sends until there is an answer that is not worth a retry, or the budget is used up; then
+    /// the last answer or error is returned.
+    pub(super) async fn send(
+        &self,
+        request: &Request,
+        budget: &mut Budget,
+    ) -> Result<Response, RegistryError> {
+        let plain = request.url.scheme() == "http";
+        let client = self.client(request.unverified || plain)?;
+        loop {
+            let sent = client
+                .request(request.method.clone(), request.url.clone())
+                .headers(request.headers.clone())
+                .send()
+                .await;
+            match sent {
+                Ok(response) if is_passing(response.status()) => {
+                    let wanted = retry_after(response.headers());
+                    tracing::debug!(status = %response.status(), ?wanted, "registry asks to wait");
+                    if !budget.spend(wanted).await {
+                        return Ok(response);
+                    }
+                }
+                Ok(response) => return Ok(response),
+                Err(error) => {
+                    let error = describe(&request.url, "connect to", error);
+                    let passing = matches!(&error, RegistryError::Unreachable { reason, .. }
+                        if !is_final(reason));
+                    if !passing || !budget.spend(None).await {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A body of at most `limit` bytes.
+    pub(super) async fn read(&self, mut response: Response, limit: u64) -> Result<Vec<u8>, Cut> {
+        if response.content_length().is_some_and(|length| length > limit) {
+            return Err(Cut::TooLarge);
+        }
+        let mut bytes = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if (bytes.len() + chunk.len()) as u64 > limit => {
+                    return Err(Cut::TooLarge);
+                }
+                Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+                Ok(None) => return Ok(bytes),
+                Err(error) => return Err(Cut::Broken(chain(&error.without_url()))),
+            }
+        }
+    }
+
+    /// What an answer that is no success says: its status, and as much of its body as came within
+    /// `limit` bytes and one stall time. `hide` are texts that the server may have sent back.
+    pub(super) async fn said(&self, mut response: Response, limit: u64, hide: &[Secret]) -> Said {
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        let reading = async {
+            // an error answer that breaks off still has its status
+            while let Ok(Some(chunk)) = response.chunk().await {
+                let room = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(body.len());
+                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if chunk.len() >= room {
+                    break;
+                }
+            }
+        };
+        if tokio::time::timeout(self.patience.stall, reading).await.is_err() {
+            tracing::debug!(status, "the error answer did not end in time");
+        }
+        let (code, message) = first_error(&body);
+        Said { status, code: printable(&code, hide), message: printable(&message, hide) }
+    }
+}
+
+/// The first error of a registry's JSON body; empty texts when it is none.
+fn first_error(body: &[u8]) -> (String, String) {
+    #[derive(serde::Deserialize)]
+    struct Errors {
+        errors: Vec<One>,
+    }
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default)]
+    struct One {
+        code: String,
+        message: String,
+    }
+    let parsed: Option<Errors> = serde_json::from_slice(body).ok();
+    let first = parsed.and_then(|all| all.errors.into_iter().next()).unwrap_or_default();
+    (first.code, first.message)
+}
+
+/// Foreign text for an error message: one short line without control or bidirectional marks, and
+/// without anything that must stay hidden.
+fn printable(text: &str, hide: &[Secret]) -> String {
+    let text = hide
+        .iter()
+        .filter(|secret| !secret.is_empty())
+        .fold(text.to_owned(), |text, secret| text.replace(secret.expose(), "***"));
+    text.chars()
+        .map(|c| if c.is_whitespace() { ' ' } else { c })
+        .filter(|c| {
+            !c.is_control()
+                && !matches!(*c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        })
+        .take(300)
+        .collect()
+}
+
+fn is_passing(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 429 | 500 | 502 | 503 | 504)
+}
+
+/// Errors that another try would only repeat.
+fn is_final(reason: &str) -> bool {
+    reason.contains("refused")
+        || reason.contains("certificate")
+        || reason.contains("InvalidContentType")
+}
+
+/// `Retry-After` in seconds or as a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    let wait = date.duration_since(jiff::Timestamp::now());
+    Some(Duration::try_from(wait).unwrap_or_default())
+}
+
+/// `host:port` of a URL, for messages.
+pub(super) fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+/// An error of the HTTP library without its URL, whose query may hold a storage signature.
+pub(super) fn describe(url: &Url, doing: &'static str, error: reqwest::Error) -> RegistryError {
+    let timeout = error.is_timeout();
+    let mut reason = chain(&error.without_url());
+    if reason.contains("dns error") {
+        let reason = reason.rsplit(": ").next().unwrap_or_default().to_owned();
+        return RegistryError::UnknownHost { host: host_of(url), reason };
+    }
+    if timeout {
+        reason = format!("no answer in time ({reason})");
+    }
+    RegistryError::Unreachable { doing, host: host_of(url), reason }
+}
+
+/// An error and its causes on one line.
+pub(super) fn chain(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let words = next.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = next.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_is_made_harmless() {
+        let hide = [Secret::new("gldt-secret".into()), Secret::new(String::new())];
+        assert_eq!(printable("a\x1b[31m\nb\u{202e}c gldt-secret", &hide), "a[31m bc ***");
+        assert_eq!(printable(&"x".repeat(1000), &[]).len(), 300);
+    }
+
+    #[test]
+    fn the_first_error_counts() {
+        let body = br#"{"errors":[{"code":"DENIED","message":"no","detail":{}},{"code":"B"}]}"#;
+        assert_eq!(first_error(body), ("DENIED".into(), "no".into()));
+        assert_eq!(first_error(b"<html>"), (String::new(), String::new()));
+        assert_eq!(first_error(br#"{"errors":[]}"#), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn retry_after_as_seconds_and_as_date() {
+        let of =
+            |text: &str| retry_after(&HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]));
+        assert_eq!(of("7"), Some(Duration::from_secs(7)));
+        assert_eq!(of("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(of("soon"), None);
+    }
+
+    #[tokio::test]
+    async fn a_budget_ends() {
+        let mut budget = Budget {
+            attempts: 3,
+            pause: Duration::from_millis(1),
+            pauses: Duration::from_secs(60),
+        };
+        assert!(!budget.spend(Some(Duration::from_secs(61))).await);
+        assert!(budget.spend(None).await);
+        assert!(!budget.spend(None).await);
+    }
+}

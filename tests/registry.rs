@@ -1,0 +1,13 @@
+//! The registry client against the stand-in, against Debian's docker-registry, and against a
+//! registry that lies.
+
+#[path = "registry/common.rs"]
+mod common;
+#[path = "registry/docker_registry.rs"]
+mod docker_registry;
+#[path = "registry/liar.rs"]
+mod liar;
+#[path = "registry/secrets.rs"]
+mod secrets;
+#[path = "registry/stand_in.rs"]
+mod stand_in;
