@@ -68,7 +68,7 @@ impl FromStr for Platform {
         };
         let parts: Vec<&str> = text.split('/').collect();
         match parts.as_slice() {
-            [os, architecture, rest @ ..] if rest.len() < 2 && parts.iter().all(|p| good(p)) => {
+            [os, architecture, rest @ ..] if rest.len() < 2 && parts.iter().all(good) => {
                 Ok(Self {
                     os: (*os).to_owned(),
                     architecture: (*architecture).to_owned(),

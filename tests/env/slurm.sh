@@ -8,7 +8,9 @@
 #
 # DIR/env is to be sourced (`. DIR/env`): it sets SLURM_CONF and MOORLINE_TEST_SLURM_USER, the
 # ordinary account that submits. DIR must be reachable by that account (not below /root).
-# proctrack/linuxproc and task/none need no cgroup: this also runs in a container without systemd.
+# proctrack/pgid and task/none need no cgroup: this also runs in a container without systemd. The price
+# is that a process that calls setsid outlives its job here; proctrack/cgroup would share its folder
+# with a Slurm of the machine, and proctrack/linuxproc loses every double fork.
 set -euo pipefail
 
 PACKAGES="munge slurmctld slurmd slurm-client slurmdbd slurm-wlm-basic-plugins slurm-wlm-mysql-plugin mariadb-server"
@@ -109,7 +111,7 @@ SlurmUser=slurm
 AuthType=auth/munge
 AuthInfo=socket=$DIR/munge/socket
 CredType=cred/munge
-ProctrackType=proctrack/linuxproc
+ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 MpiDefault=none
 SelectType=select/cons_tres
@@ -117,6 +119,7 @@ SelectTypeParameters=CR_Core
 ReturnToService=2
 SchedulerParameters=batch_sched_delay=0,sched_interval=2
 KillWait=5
+EnforcePartLimits=ALL
 SlurmdParameters=config_overrides
 StateSaveLocation=$DIR/state
 SlurmdSpoolDir=$DIR/spool
