@@ -59,11 +59,17 @@ fn without_isolation_the_demo_uses_the_images_own_loader() {
     let cache = job.path("tmp");
     let work = job.path("work");
     let (sif, digest) = image();
-    let code = moorline::execute::run_through_own_loader(sif, *digest, &cache, &command, &work);
+    let streams = || {
+        let open = |name: &str| std::fs::File::create(work.join(name)).unwrap();
+        (open("stdout"), open("stderr"))
+    };
+    let code =
+        moorline::execute::run_through_own_loader(sif, *digest, &cache, &command, &work, streams());
     assert_eq!(code.unwrap(), 4);
     assert_eq!(fs::read_to_string(job.path("work/made")).unwrap(), "here\n");
     let other = SifDigest::of(b"x");
     assert!(
-        moorline::execute::run_through_own_loader(sif, other, &cache, &command, &work).is_err()
+        moorline::execute::run_through_own_loader(sif, other, &cache, &command, &work, streams())
+            .is_err()
     );
 }
