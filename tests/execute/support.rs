@@ -9,9 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use moorline::job::{
-    IntentId, JobId, JobSpec, Mount, Nonce, Resources, RuntimeChoice,
-};
+use moorline::job::{IntentId, JobId, JobSpec, Mount, Nonce, Resources, RuntimeChoice};
 use moorline::oci::{Digest, Sha256Digest, SifDigest};
 use moorline::pin::Image;
 use moorline::sif::{Arch, DataType, Identity, SifWriter};
