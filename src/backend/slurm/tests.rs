@@ -159,6 +159,7 @@ fn what_sbatch_says() {
         (Ended::Exit(0), "Submitted batch job 12\n", "", true),
         (Ended::TimedOut, "", "no answer in time", true),
         (Ended::Signal(9), "12\n", "ended by signal 9", true),
+        (Ended::Exit(1), "12\n", "cannot close the connection", true),
         (Ended::Exit(1), "", "sbatch: error: invalid partition specified: x", false),
         (Ended::Exit(1), "", "Batch job submission failed: Invalid account", false),
         (Ended::Exit(1), "", "Unable to contact slurm controller (connect failure)", false),
