@@ -55,21 +55,17 @@ fn without_isolation_the_demo_uses_the_images_own_loader() {
         return;
     }
     let job = Job::sh(User::Me, "");
-    let command = ["/bin/sh", "-c", "echo here >made; exit 4"].map(String::from);
+    let command = ["/bin/sh", "-c", "echo here >made; echo out; exit 4"].map(String::from);
     let cache = job.path("tmp");
     let work = job.path("work");
     let (sif, digest) = image();
-    let streams = || {
-        let open = |name: &str| std::fs::File::create(work.join(name)).unwrap();
-        (open("stdout"), open("stderr"))
+    let run = |digest| {
+        let stream = |name| File::create(job.path(name)).unwrap();
+        let streams = (stream("stdout"), stream("stderr"));
+        moorline::execute::run_through_own_loader(sif, digest, &cache, &command, &work, streams)
     };
-    let code =
-        moorline::execute::run_through_own_loader(sif, *digest, &cache, &command, &work, streams());
-    assert_eq!(code.unwrap(), 4);
+    assert_eq!(run(*digest).unwrap(), 4);
     assert_eq!(fs::read_to_string(job.path("work/made")).unwrap(), "here\n");
-    let other = SifDigest::of(b"x");
-    assert!(
-        moorline::execute::run_through_own_loader(sif, other, &cache, &command, &work, streams())
-            .is_err()
-    );
+    assert_eq!(fs::read_to_string(job.path("stdout")).unwrap(), "out\n");
+    assert!(run(SifDigest::of(b"x")).is_err());
 }
