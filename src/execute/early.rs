@@ -6,12 +6,14 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{inside, work};
+use super::{inside, probe, work};
 
 /// The hidden verb of the container's first process.
 pub(super) const INSIDE: &str = "container-inside";
 /// The hidden verb that runs a program which ends when its parent does.
 pub(super) const DIE_WITH_PARENT: &str = "die-with-parent";
+/// The hidden verb that tries to make a container.
+pub(super) const PROBE: &str = "container-probe";
 /// The worker's verb.
 pub(super) const WORKER: &str = "worker";
 
@@ -24,6 +26,7 @@ pub fn early(arguments: &[OsString], stderr: &mut dyn Write) -> Option<i32> {
     let rest = arguments.get(2..).unwrap_or_default();
     match arguments.get(1)?.to_str()? {
         INSIDE => Some(inside::main(Path::new(rest.first()?))),
+        PROBE => Some(probe::main(&mut std::io::stdout())),
         DIE_WITH_PARENT => {
             let (program, arguments) = rest.split_first()?;
             let signal = Some(rustix::process::Signal::TERM);
