@@ -1,6 +1,6 @@
 //! Machines that lack something.
 
-use std::fs::{self};
+use std::fs::{self, File};
 use std::process::Command;
 
 use moorline::job::RuntimeChoice;
