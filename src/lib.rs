@@ -21,6 +21,7 @@ pub mod job;
 pub mod tree;
 
 // floor 3: formats; no I/O of their own
+pub mod config;
 pub mod layer;
 pub mod sif;
 pub mod squashfs;
@@ -42,8 +43,11 @@ pub mod stage;
 
 // floor 6: whole stories
 pub mod audit;
-pub mod demo;
+pub mod follow;
 pub mod submit;
 
-// floor 7: arguments in, text out
+// floor 7: all of them, shown
+pub mod demo;
+
+// floor 8: arguments in, text out
 pub mod cli;

@@ -1,1 +1,17 @@
-//! (being built)
+//! Audit: which image did this job use, and which jobs used this image.
+//!
+//! Floor 6. The ledger says what was asked, receipts say what workers measured; `verdict.rs` holds
+//! the one against the other. Answers are plain data, ready for JSON: their texts (names, hosts,
+//! labels, reasons) are foreign and raw; who prints them strips control characters.
+
+mod image;
+mod job;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+pub use image::{ImageAnswer, ImageQuery, ImageUse, Matched, audit_image};
+pub use job::{AttemptAnswer, JobAnswer, SubmissionAnswer, UsedImage, audit_job};
+pub use verdict::{Forger, Reason, Verdict, expected, forgers, judge};

@@ -2,13 +2,22 @@
 //!
 //! # Adding a backend
 //! Write `backend/NAME.rs` with a type that implements [`Backend`], and its line in `cli/adapters.rs`.
-//! [`Backend::plan`] is pure, so its text gets a golden file; the suite in `tests/backend_suite.rs`
-//! then runs on it: submit, state, exit code, output, cancel, find by intent.
+//! [`Backend::plan`] is pure, so its text gets a golden file; the suite in `tests/backend/mod.rs`
+//! runs on it: submit, state, exit code, output, cancel, find by intent.
+
+mod driver;
+mod error;
+pub mod local;
+pub mod slurm;
 
 use std::path::PathBuf;
 
-use crate::failure::Failure;
 use crate::job::{EngineKey, IntentId, JobId, Observation, Resources};
+
+pub use driver::Environment;
+pub use error::BackendError;
+pub use local::{Local, supervise};
+pub use slurm::Slurm;
 
 /// What a backend is given: identifiers, numbers and paths; none of the user's text.
 #[derive(Clone, Debug)]
@@ -42,7 +51,10 @@ pub trait Backend {
     fn kind(&self) -> &'static str;
 
     /// What would be done; asks nothing and nobody.
-    fn plan(&self, order: &Order) -> Submission;
+    ///
+    /// # Errors
+    /// [`BackendError::Unfit`] when a path or name cannot be said in the engine's language.
+    fn plan(&self, order: &Order) -> Result<Submission, BackendError>;
 
     /// Hands the job over and returns the engine's key.
     ///
@@ -58,7 +70,8 @@ pub trait Backend {
     /// When the engine could not be asked.
     fn status(&self, jobs: &[EngineKey]) -> Result<Vec<Observation>, BackendError>;
 
-    /// Ends every process of the job; a job that has ended already is not an error.
+    /// Ends every process of the job that the engine can reach; a job that has ended already is
+    /// not an error. The engine may need a while: ask [`Backend::status`] for the end.
     ///
     /// # Errors
     /// When the engine refused or could not be asked.
@@ -69,80 +82,4 @@ pub trait Backend {
     /// # Errors
     /// When the engine could not be asked.
     fn find(&self, intent: &IntentId) -> Result<Option<EngineKey>, BackendError>;
-}
-
-/// What went wrong with an engine. Built up by the backends; see `error.rs`.
-pub use error::BackendError;
-
-mod error {
-    use super::Failure;
-    use crate::failure::Kind;
-
-    /// An engine's failure; messages carry the engine's own words.
-    #[derive(Debug, thiserror::Error)]
-    pub enum BackendError {
-        /// The engine's command is not installed.
-        #[error("{engine} is not here: the command {command:?} was not found")]
-        Absent {
-            /// The engine.
-            engine: &'static str,
-            /// Its command.
-            command: String,
-        },
-        /// The engine said no.
-        #[error("{engine} refused the job: {said}")]
-        Refused {
-            /// The engine.
-            engine: &'static str,
-            /// Its words.
-            said: String,
-        },
-        /// The command failed for another reason.
-        #[error("{engine}: {command} failed: {said}")]
-        Failed {
-            /// The engine.
-            engine: &'static str,
-            /// Its command.
-            command: String,
-            /// Its words.
-            said: String,
-        },
-        /// The engine may have taken the job.
-        #[error("{engine} did not say whether it took the job: {said}")]
-        Uncertain {
-            /// The engine.
-            engine: &'static str,
-            /// Its words.
-            said: String,
-        },
-        /// A file or process of our own.
-        #[error("{what}: {source}")]
-        Io {
-            /// What failed, on what.
-            what: String,
-            /// Why.
-            source: std::io::Error,
-        },
-    }
-
-    impl Failure for BackendError {
-        fn kind(&self) -> Kind {
-            match self {
-                Self::Io { source, .. } => crate::failure::io_kind(source, Kind::Engine),
-                _ => Kind::Engine,
-            }
-        }
-
-        fn hint(&self) -> Option<String> {
-            match self {
-                Self::Absent { engine, .. } => Some(format!(
-                    "run this on a machine where {engine} can be submitted to, or use --backend local"
-                )),
-                Self::Uncertain { .. } => Some(
-                    "moorline recover asks the engine again; nothing is submitted twice".into(),
-                ),
-                _ => None,
-            }
-        }
-    }
 }

@@ -1,1 +1,153 @@
-//! (being built)
+//! The command line: one file per verb, each `arguments -> request -> call -> print`.
+//!
+//! Floor 8. Only here the environment, the home directory and the terminal are read, adapters are
+//! chosen, and text is printed. Verbs, flags and exit codes are those of `docs/reference/cli.md`.
+
+mod adapters;
+mod audit;
+mod cancel;
+mod config;
+mod context;
+mod convert;
+mod demo;
+mod exit;
+mod image;
+mod jobfile;
+mod jobs;
+mod ledger;
+mod login;
+mod logs;
+mod output;
+mod recover;
+mod rerun;
+mod resolve;
+mod run;
+mod spec;
+mod status;
+mod submit;
+mod trace;
+mod wait;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use context::{Context, Global};
+use output::Outcome;
+
+const EXAMPLES: &str = "\
+Examples:
+  moorline login gitlab-registry.example/group/project --username gitlab+deploy-token-1
+  moorline resolve gitlab-registry.example/group/project:v1
+  moorline submit --backend slurm group/project:v1 -- ./analysis --events 1000
+  moorline wait JOB && moorline logs JOB
+  moorline audit job JOB
+  moorline demo";
+
+/// Run a job in exactly the image that your GitLab CI built, and be able to prove it later.
+#[derive(Debug, Parser)]
+#[command(name = "moorline", version, after_help = EXAMPLES, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Store a credential for a registry, or for a project of it
+    Login(login::Login),
+    /// Forget a stored credential
+    Logout(login::Logout),
+    /// Turn image references into pinned ones: registry/repository@sha256:...
+    Resolve(resolve::Args),
+    /// Convert an image to a SIF file
+    Convert(convert::Args),
+    /// Run a command in an image, here and now, in the current directory
+    Run(run::Args),
+    /// Submit a job that is pinned to an image's digest
+    Submit(submit::Args),
+    /// Wait for jobs and take their exit code
+    Wait(wait::Args),
+    /// Say how jobs are
+    Status(status::Args),
+    /// Print what a job wrote
+    Logs(logs::Args),
+    /// End jobs with all their processes
+    Cancel(cancel::Args),
+    /// Submit a job again, with the same digest even when the tag has moved
+    Rerun(rerun::Args),
+    /// List jobs
+    Jobs(jobs::Args),
+    /// Settle submissions that were interrupted: asks the engine, never submits again
+    Recover(recover::Args),
+    /// Which image did a job use, which jobs used an image, is the ledger whole
+    #[command(subcommand)]
+    Audit(audit::Verb),
+    /// Look after the ledger
+    #[command(subcommand)]
+    Ledger(ledger::Verb),
+    /// Show the settings in force and where each comes from
+    #[command(subcommand)]
+    Config(config::Verb),
+    /// Show the whole line on this machine: no root, no container software, no network
+    Demo(demo::Args),
+    /// Run a job's plan; started by the job's script
+    #[command(hide = true)]
+    Worker(worker::Work),
+    /// Look after a job of the local backend; started by submit
+    #[command(hide = true)]
+    Supervise(worker::Supervise),
+}
+
+/// Reads the arguments, runs the verb, prints its error, and gives its exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap prints help to stdout and errors to stderr; a closed pipe is no failure here
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { 0 });
+        }
+    };
+    match run(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(report) => {
+            output::error(&report);
+            ExitCode::from(exit::code(report.0.kind()))
+        }
+    }
+}
+
+fn run(cli: Cli) -> Outcome {
+    // inside a job: reads no configuration and no credential
+    if let Verb::Supervise(args) = &cli.verb {
+        return worker::supervise(args);
+    }
+    let context = Context::read(cli.global)?;
+    match cli.verb {
+        Verb::Login(args) => login::login(&context, &args),
+        Verb::Logout(args) => login::logout(&context, &args),
+        Verb::Resolve(args) => resolve::run(&context, &args),
+        Verb::Convert(args) => convert::run(&context, &args),
+        Verb::Run(args) => run::run(&context, args),
+        Verb::Submit(args) => submit::run(&context, args),
+        Verb::Wait(args) => wait::run(&context, &args),
+        Verb::Status(args) => status::run(&context, &args),
+        Verb::Logs(args) => logs::run(&context, &args),
+        Verb::Cancel(args) => cancel::run(&context, &args),
+        Verb::Rerun(args) => rerun::run(&context, &args),
+        Verb::Jobs(args) => jobs::run(&context, &args),
+        Verb::Recover(args) => recover::run(&context, &args),
+        Verb::Audit(verb) => audit::run(&context, &verb),
+        Verb::Ledger(verb) => ledger::run(&context, &verb),
+        Verb::Config(verb) => config::run(&context, &verb),
+        Verb::Demo(args) => demo::run(&context, &args),
+        // `execute::early` runs it; here it lacks its directory
+        Verb::Worker(_) | Verb::Supervise(_) => {
+            Err(output::CliError::usage("this verb is started by a job's script").into())
+        }
+    }
+}

@@ -1,1 +1,40 @@
-//! (being built)
+//! SIF, the Singularity image format: one file that holds a root file system and what is known of it.
+//!
+//! ```text
+//! 0        header                                header.rs
+//! 4096     48 descriptors of 585 bytes           descriptor.rs
+//! 32176    definition file, JSON objects
+//! ...      squashfs, on a multiple of 4096       written and read elsewhere
+//! ```
+//!
+//! Floor 3: readers and writers are passed in. [`SifReader`] takes bytes from anybody and never
+//! panics on them; [`SifWriter`] takes clock and ids as arguments, so that equal input gives equal
+//! bytes. Source: sylabs/sif `pkg/sif` (format version 01), checked against files that apptainer
+//! 1.4.5 wrote.
+//!
+//! Not promised: signatures and encrypted partitions are listed, not understood.
+
+mod arch;
+mod descriptor;
+mod error;
+mod header;
+mod reader;
+mod singularity_d;
+mod writer;
+
+pub use arch::Arch;
+pub use descriptor::{DataType, Descriptor};
+pub use error::SifError;
+pub use header::Header;
+pub use reader::{MAX_DESCRIPTORS, MAX_OBJECT, Partition, SifReader};
+pub use singularity_d::{Added, Addition, TEMPLATE, Texts};
+pub use writer::{Identity, SifWriter};
+
+/// The name of the object that says which digests and which recipe a SIF was made from.
+pub const PROVENANCE: &str = "moorline.json";
+/// The name of the object that holds the image's manifest, byte for byte.
+pub const MANIFEST: &str = "oci-manifest.json";
+/// The name of the object that `apptainer inspect` shows.
+pub const INSPECT: &str = "inspect-metadata.json";
+/// The name of the object that holds the image configuration's `config`.
+pub const OCI_CONFIG: &str = "oci-config.json";

@@ -1,1 +1,68 @@
-//! (being built)
+//! Squashfs 4.0: a read-only, compressed file system in one file.
+//!
+//! ```text
+//! superblock            superblock.rs   96 bytes, written last
+//! compressor options    compress.rs
+//! data                  data.rs         sections: blocks of files, groups of tails (groups.rs)
+//! inodes                inode.rs        \
+//! directories           directory.rs     | metadata.rs: 8 KiB blocks
+//! fragments             fragment.rs      |
+//! export                export.rs        | lookup.rs: tables with an index of their blocks
+//! ids                   id.rs            |
+//! xattrs                xattr.rs        /
+//! ```
+//!
+//! Floor 3: bytes go to a writer that is passed in. [`DataWriter`] takes files in the order of the
+//! layout rule (`groups.rs`), holds one block and three open groups, and leaves a [`Location`] for
+//! each content; [`DataWriter::finish`] then writes the tables of a [`Tree`](crate::tree::Tree).
+//! The same calls give the same bytes: no clock, no thread order, no map order is in them.
+//!
+//! Reading is left to the `backhand` crate, squashfuse and the kernel.
+//!
+//! Source: Linux `fs/squashfs/squashfs_fs.h` and `Documentation/filesystems/squashfs.rst`;
+//! the `squashfs-tools-ng` project, "Squashfs Binary Format". What kernels refuse beyond that stands
+//! where it matters.
+
+mod compress;
+mod data;
+mod directory;
+mod error;
+mod export;
+mod fragment;
+mod groups;
+mod id;
+mod inode;
+mod lookup;
+mod metadata;
+mod superblock;
+mod tables;
+mod xattr;
+
+pub use compress::codec_version;
+pub use data::{DataWriter, Location, Slot};
+pub use error::SquashfsError;
+
+use crate::pin::Codec;
+
+/// The version of the layout rule that this code follows; part of a recipe.
+pub const LAYOUT: u32 = 1;
+/// Smallest and largest block size in bytes.
+pub const BLOCK_SIZES: std::ops::RangeInclusive<u32> = (4 << 10)..=(1 << 20);
+
+/// What decides the bytes besides the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Compressor.
+    pub codec: Codec,
+    /// Its level: zstd 1 to 22, gzip 1 to 9.
+    pub level: i32,
+    /// Bytes of a data block; a power of two within [`BLOCK_SIZES`].
+    pub block_size: u32,
+    /// The file system's time, seconds since 1970.
+    pub time: i64,
+}
+
+/// Squashfs holds seconds in 32 bits: earlier and later times become the first and last of those.
+pub(crate) fn clamp_time(seconds: i64) -> u32 {
+    u32::try_from(seconds.max(0)).unwrap_or(u32::MAX)
+}

@@ -1,1 +1,245 @@
-//! (being built)
+//! From a job to an engine's id, with the ledger on both sides of the engine.
+//!
+//! ```text
+//! job --prepare--> job directory --intend--> ledger --submit--> engine --submitted--> ledger
+//! ```
+//!
+//! The intent is durable before the engine hears of the job. A crash in between leaves an open
+//! entry, which `recover` settles by asking the engine for the intent: at most one submission per
+//! intent, or the honest answer *uncertain*.
+
+mod jobdir;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::backend::{Backend, BackendError, Order, Submission};
+use crate::failure::{Failure, Kind, io_kind};
+use crate::job::{EngineKey, IntentId, JobId, JobSpec, Nonce};
+use crate::ledger::{Intent, Ledger, LedgerError};
+use crate::oci::{Digest, Sha256Digest};
+use crate::pin::Image;
+use crate::worker::{PLAN_SCHEMA, Plan, script};
+
+pub use jobdir::{JobDir, install_binary};
+
+/// What stopped a submission.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// A file of the job's directory.
+    #[error("{doing} {}: {source}", path.display())]
+    Io {
+        /// What was done.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A path that is not UTF-8 cannot stand in a plan.
+    #[error("the job's plan cannot be written: {0}")]
+    Plan(#[from] serde_json::Error),
+    /// No random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+    /// The ledger could not be written; the engine was not asked, or has the job already.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The engine.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+impl SubmitError {
+    fn io<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
+        move |source| Self::Io { doing, path: path.to_owned(), source }
+    }
+}
+
+impl Failure for SubmitError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Io { source, .. } => io_kind(source, Kind::Configuration),
+            Self::Plan(_) => Kind::Usage,
+            Self::Random(_) => Kind::Configuration,
+            Self::Ledger(error) => error.kind(),
+            Self::Backend(error) => error.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Io { .. } => Some("jobs_dir in the configuration names where jobs live".into()),
+            Self::Ledger(error) => error.hint(),
+            Self::Backend(error) => error.hint(),
+            Self::Plan(_) | Self::Random(_) => None,
+        }
+    }
+}
+
+/// Where jobs live and who submits them.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// `JOBS_DIR`; workers must see it.
+    pub jobs_dir: PathBuf,
+    /// This program, which workers run.
+    pub program: PathBuf,
+    /// Where a node may unpack images.
+    pub node_cache: Option<PathBuf>,
+    /// A store that the kernel may mount from.
+    pub site_store: Option<PathBuf>,
+    /// The account that submits.
+    pub user: String,
+    /// The machine that submits.
+    pub host: String,
+    /// Host files that are copied into `work/`.
+    pub inputs: Vec<PathBuf>,
+}
+
+/// A new job id: the time and 80 random bits.
+///
+/// # Errors
+/// When the system gives no random numbers.
+pub fn new_job_id(now: jiff::Timestamp) -> Result<JobId, getrandom::Error> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random)?;
+    let milliseconds = u64::try_from(now.as_millisecond()).unwrap_or(0);
+    Ok(JobId::from_parts(milliseconds, u128::from_be_bytes(random) >> 48))
+}
+
+/// A job that is ready to be handed over: its directory is made, its intent is in the ledger.
+pub struct Prepared {
+    dir: JobDir,
+    /// What the engine gets.
+    pub order: Order,
+    /// What the ledger holds.
+    pub entry: crate::ledger::Entry,
+    /// The plan's SHA-256, which the worker checks.
+    pub plan: Digest,
+}
+
+impl Prepared {
+    /// The job's directory stays from now on.
+    pub fn keep(self) -> Order {
+        self.dir.keep();
+        self.order
+    }
+}
+
+/// What `submit --dry-run` shows: the engine's command and the script, with nothing written.
+///
+/// # Errors
+/// When the plan cannot be made.
+pub fn dry_run(
+    job: &JobSpec,
+    site: &Site,
+    backend: &dyn Backend,
+) -> Result<(Submission, String), SubmitError> {
+    let (texts, _) = texts(job, site, &Digest::of(b"not installed"), &fresh_ids()?)?;
+    Ok((backend.plan(&order(job, site, fresh_ids()?.0))?, texts.script))
+}
+
+fn fresh_ids() -> Result<(IntentId, Nonce), SubmitError> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random)?;
+    let (intent, nonce) = random.split_at(16);
+    let take = |half: &[u8]| half.try_into().unwrap_or([0; 16]);
+    Ok((IntentId::from_bytes(take(intent)), Nonce::from_bytes(take(nonce))))
+}
+
+fn order(job: &JobSpec, site: &Site, intent: IntentId) -> Order {
+    let digest = match &job.image {
+        Image::Oci { pin } | Image::Sif { pin: Some(pin), .. } => pin.manifest.to_string(),
+        Image::Sif { digest, .. } => digest.to_string(),
+    };
+    Order {
+        job: job.id,
+        intent,
+        dir: site.jobs_dir.join(job.id.to_string()),
+        digest,
+        resources: job.resources.clone(),
+    }
+}
+
+fn texts(
+    job: &JobSpec,
+    site: &Site,
+    program: &Digest,
+    (intent, nonce): &(IntentId, Nonce),
+) -> Result<(jobdir::Texts, Digest), SubmitError> {
+    let dir = site.jobs_dir.join(job.id.to_string());
+    let plan = Plan {
+        schema: PLAN_SCHEMA,
+        intent: *intent,
+        nonce: *nonce,
+        job: job.clone(),
+        workdir: job.workdir.clone().unwrap_or_else(|| dir.join("work")),
+        node_cache: site.node_cache.clone(),
+        site_store: site.site_store.clone(),
+    };
+    let bytes = plan.to_bytes()?;
+    let hash = Digest::of(&bytes);
+    let runtime = script::runtime_sh(&plan);
+    let input = script::ScriptInput::new(&plan, &bytes, &runtime, *program);
+    let texts = jobdir::Texts { script: script::script(&input), runtime, plan: bytes };
+    Ok((texts, hash))
+}
+
+/// Makes the job's directory and records the intent; after this the engine may be asked.
+///
+/// # Errors
+/// When a file or the ledger cannot be written; nothing of the job stays then.
+pub fn prepare(
+    job: &JobSpec,
+    site: &Site,
+    kind: &str,
+    ledger: &Ledger,
+) -> Result<Prepared, SubmitError> {
+    let program = install_binary(&site.jobs_dir, &site.program)?;
+    let ids = fresh_ids()?;
+    let (texts, plan) = texts(job, site, &program, &ids)?;
+    let dir = JobDir::make(&site.jobs_dir, &job.id, &texts, &site.inputs)?;
+    let entry = ledger.intend(&Intent {
+        spec: job.clone(),
+        intent: ids.0,
+        nonce: ids.1,
+        backend: kind.to_owned(),
+        plan: crate::ledger::RecordHash::of(&texts.plan),
+        user: site.user.clone(),
+        host: site.host.clone(),
+    })?;
+    Ok(Prepared { dir, order: order(job, site, ids.0), entry, plan })
+}
+
+/// The whole story: directory, intent, engine, ledger.
+///
+/// # Errors
+/// When the engine refused (the directory is removed, the refusal recorded), may or may not have
+/// taken the job (recorded as uncertain, the directory stays), or a file could not be written.
+pub fn submit(
+    job: &JobSpec,
+    site: &Site,
+    backend: &dyn Backend,
+    ledger: &Ledger,
+) -> Result<EngineKey, SubmitError> {
+    let prepared = prepare(job, site, backend.kind(), ledger)?;
+    match backend.submit(&prepared.order) {
+        Ok(key) => {
+            let entry = prepared.entry;
+            // from here on the job exists, whatever happens to the ledger
+            prepared.keep();
+            ledger.submitted(&entry, &key)?;
+            Ok(key)
+        }
+        Err(error @ BackendError::Uncertain { .. }) => {
+            let entry = prepared.entry;
+            prepared.keep();
+            ledger.uncertain(&entry, &error.to_string())?;
+            Err(error.into())
+        }
+        Err(error) => {
+            ledger.refused(&prepared.entry, &error.to_string())?;
+            Err(error.into())
+        }
+    }
+}

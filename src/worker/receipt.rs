@@ -42,6 +42,9 @@ pub struct Receipt {
     /// The way the root file system was provided: `kernel`, `squashfuse`, `unpacked`, `runtime`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rootfs: Option<String>,
+    /// Why better ways to provide it were not taken; foreign text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Mounts that were skipped, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped_mounts: Vec<MountNote>,

@@ -1,0 +1,28 @@
+# `just` lists these; install it with `cargo install just` or `pip install rust-just`.
+
+_default:
+    @just --list --unsorted
+
+# what CI looks at first: format, clippy, licences, shellcheck, tests without servers
+check:
+    tests/run check
+
+# all tests against real servers, installing what they need; or some parts: just test slurm registry
+test *PARTS:
+    tests/run {{ PARTS }}
+
+# the whole line on this machine
+demo *ARGS:
+    cargo run --release --locked -- demo {{ ARGS }}
+
+# write the golden texts anew after a wanted change; look at the difference before you commit it
+golden:
+    SNAPSHOTS=overwrite cargo test --locked
+
+# how long things take here
+bench *ARGS:
+    cargo bench --locked {{ ARGS }}
+
+# the full counts of what tests/run does in short form; its result goes into docs/
+soak:
+    MOORLINE_SOAK=1 PROPTEST_CASES=20000 cargo test --release --locked -- --nocapture

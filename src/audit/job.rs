@@ -1,0 +1,262 @@
+//! Which image did this job use?
+
+use serde::Serialize;
+
+use super::verdict::{Forger, Reason, Verdict, forgers, judge};
+use crate::job::{EngineKey, Grade, IntentId, JobId, JobState, Nonce};
+use crate::ledger::{JobRecord, LookupError, Outcome, Payload, ReceiptRecord, Submission, View};
+use crate::oci::{ConfigDigest, Digest, Platform, Reference, SifDigest};
+use crate::pin::{Image, Origin, Recipe};
+use crate::worker::Start;
+
+/// The answer for one job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JobAnswer {
+    /// The job.
+    pub job: JobId,
+    /// What the user called it, unless that was erased.
+    pub name: Option<String>,
+    /// Who submitted it, unless that was erased.
+    pub user: Option<String>,
+    /// Its state as far as it is recorded.
+    pub state: JobState,
+    /// Which job it repeats.
+    pub rerun_of: Option<JobId>,
+    /// The worst verdict of its submissions; those that the engine refused count only when there
+    /// is no other.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
+    /// The same, for people.
+    pub why: String,
+    /// What else a reader should know.
+    pub notes: Vec<String>,
+    /// Each time that it was given to an engine.
+    pub submissions: Vec<SubmissionAnswer>,
+}
+
+/// One submission.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SubmissionAnswer {
+    /// Its id.
+    pub intent: IntentId,
+    /// When it was recorded, before the engine was asked.
+    pub recorded_at: jiff::Timestamp,
+    /// The image that was asked for.
+    pub image: UsedImage,
+    /// The kind of engine.
+    pub backend: String,
+    /// `open`, `submitted`, `refused`, `uncertain`.
+    pub outcome: &'static str,
+    /// The engine's key, once it took the job; the owner is empty when it was erased.
+    pub engine: Option<EngineKey>,
+    /// The worst verdict of its attempts.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
+    /// One for each receipt.
+    pub attempts: Vec<AttemptAnswer>,
+}
+
+/// An image, in all its names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UsedImage {
+    /// `registry/repository@sha256:...`; none for a SIF that the user gave.
+    pub reference: Option<String>,
+    /// What the user typed.
+    pub asked: Option<Reference>,
+    /// The digest of the index.
+    pub index: Option<Digest>,
+    /// The digest of the platform's manifest.
+    pub manifest: Option<Digest>,
+    /// The digest of the configuration.
+    pub config: Option<ConfigDigest>,
+    /// The platform.
+    pub platform: Option<Platform>,
+    /// Where it came from.
+    pub origin: Option<Origin>,
+    /// The digest of the SIF.
+    pub sif: Option<SifDigest>,
+    /// How the SIF was made.
+    pub recipe: Option<Recipe>,
+}
+
+/// One start of the job, as a worker told it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AttemptAnswer {
+    /// The worker's random name for it.
+    pub attempt: String,
+    /// The worker's host.
+    pub host: String,
+    /// How the image was measured.
+    pub grade: Grade,
+    /// What was measured.
+    pub measured: Option<SifDigest>,
+    /// When.
+    pub measured_at: Option<jiff::Timestamp>,
+    /// The runtime.
+    pub runtime: String,
+    /// How the root file system was provided.
+    pub rootfs: Option<String>,
+    /// When the program started; none when it was not.
+    pub started_at: Option<jiff::Timestamp>,
+    /// When it ended.
+    pub ended_at: jiff::Timestamp,
+    /// How.
+    pub exit_code: i32,
+    /// When the receipt was recorded.
+    pub collected_at: jiff::Timestamp,
+    /// The verdict on this attempt.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
+    /// Who could have written this receipt though it is not true.
+    pub forgeable_by: &'static [Forger],
+    /// The receipt's own intent and nonce, when they are not the submission's.
+    pub foreign: Option<(IntentId, Nonce)>,
+}
+
+/// Answers for the job that `text` means (see [`View::find`]).
+///
+/// # Errors
+/// When there is no such job, or several.
+pub fn audit_job(view: &View, text: &str) -> Result<JobAnswer, LookupError> {
+    view.find(text).map(answer)
+}
+
+pub(super) fn answer(job: &JobRecord) -> JobAnswer {
+    let submissions: Vec<_> = job.submissions.iter().map(submission).collect();
+    let ran = submissions.iter().filter(|s| s.outcome != "refused").map(|s| s.reason);
+    let reason = worst(ran).unwrap_or(Reason::NotSubmitted);
+    let (name, user) = match &job.last().personal {
+        Payload::Present(personal) => (personal.name.clone(), personal.user.clone()),
+        _ => (None, None),
+    };
+    JobAnswer {
+        job: job.id,
+        name,
+        user,
+        state: job.state(),
+        rerun_of: job.last().rerun_of,
+        verdict: reason.verdict(),
+        reason,
+        why: reason.sentence().to_owned(),
+        notes: notes(job),
+        submissions,
+    }
+}
+
+/// The worst of several reasons: by verdict, then the first.
+fn worst(reasons: impl Iterator<Item = Reason>) -> Option<Reason> {
+    reasons.reduce(|worst, next| if next.verdict() > worst.verdict() { next } else { worst })
+}
+
+fn submission(submission: &Submission) -> SubmissionAnswer {
+    let attempts: Vec<_> = submission.receipts.iter().map(|r| attempt(submission, r)).collect();
+    let refused = matches!(submission.outcome, Outcome::Refused(_));
+    let without = if refused { Reason::NotSubmitted } else { Reason::NoReceipt };
+    let reason = worst(attempts.iter().map(|a| a.reason)).unwrap_or(without);
+    SubmissionAnswer {
+        intent: submission.entry.intent,
+        recorded_at: submission.time,
+        image: UsedImage::of(&submission.image),
+        backend: submission.backend.clone(),
+        // a receipt of a job that was refused: it ran after all
+        outcome: match &submission.outcome {
+            Outcome::Open => "open",
+            Outcome::Submitted(_) => "submitted",
+            Outcome::Refused(_) if attempts.is_empty() => "refused",
+            Outcome::Refused(_) | Outcome::Uncertain(_) => "uncertain",
+        },
+        engine: submission.key().cloned(),
+        verdict: reason.verdict(),
+        reason,
+        attempts,
+    }
+}
+
+fn attempt(submission: &Submission, record: &ReceiptRecord) -> AttemptAnswer {
+    let (entry, receipt) = (&submission.entry, &record.receipt);
+    let reason = judge(entry, &submission.image, Some(receipt));
+    AttemptAnswer {
+        attempt: receipt.attempt.clone(),
+        host: receipt.host.clone(),
+        grade: receipt.evidence.grade,
+        measured: receipt.evidence.sif,
+        measured_at: receipt.evidence.measured_at,
+        runtime: receipt.runtime.clone(),
+        rootfs: receipt.rootfs.clone(),
+        started_at: match receipt.start {
+            Start::Started { at } => Some(at),
+            Start::Refused { .. } => None,
+        },
+        ended_at: receipt.ended_at,
+        exit_code: receipt.exit_code,
+        collected_at: record.time,
+        verdict: reason.verdict(),
+        reason,
+        forgeable_by: forgers(receipt.evidence.grade),
+        foreign: (!entry.wrote(receipt)).then_some((receipt.intent, receipt.nonce)),
+    }
+}
+
+fn notes(job: &JobRecord) -> Vec<String> {
+    let mut notes = Vec::new();
+    for submission in &job.submissions {
+        let intent = submission.entry.intent;
+        match &submission.personal {
+            Payload::Present(_) => {}
+            Payload::Erased => {
+                notes.push(format!("submission {intent}: names and texts were erased"));
+            }
+            Payload::Damaged(why) => {
+                notes.push(format!("submission {intent}: the payload is damaged: {why}"));
+            }
+        }
+        match &submission.outcome {
+            Outcome::Open => notes.push(format!(
+                "submission {intent}: the engine's answer is not recorded; it may or may not run"
+            )),
+            Outcome::Uncertain(_) => {
+                notes.push(format!(
+                    "submission {intent}: nobody can say whether the engine took it"
+                ));
+            }
+            Outcome::Submitted(_) | Outcome::Refused(_) => {}
+        }
+        let receipts = &submission.receipts;
+        for (i, record) in receipts.iter().enumerate() {
+            let name = &record.receipt.attempt;
+            if !submission.entry.wrote(&record.receipt) {
+                notes.push(format!("attempt {name}: {}", Reason::ForeignReceipt.sentence()));
+            }
+            if receipts[..i].iter().any(|other| other.receipt.attempt == *name) {
+                notes.push(format!("attempt {name}: there are several receipts that differ"));
+            }
+        }
+    }
+    notes
+}
+
+impl UsedImage {
+    /// The names of an image.
+    #[must_use]
+    pub fn of(image: &Image) -> Self {
+        let pin = image.pin();
+        let (sif, recipe) = match image {
+            Image::Sif { digest, recipe, .. } => (Some(*digest), recipe.clone()),
+            Image::Oci { .. } => (None, None),
+        };
+        Self {
+            reference: pin.map(|pin| pin.reference().to_string()),
+            asked: pin.map(|pin| pin.asked.clone()),
+            index: pin.and_then(|pin| pin.index),
+            manifest: pin.map(|pin| pin.manifest),
+            config: pin.map(|pin| pin.config),
+            platform: pin.map(|pin| pin.platform.clone()),
+            origin: pin.and_then(|pin| pin.origin.clone()),
+            sif,
+            recipe,
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Answers out of a real ledger.
+
+use std::path::Path;
+
+use super::testing::{entry, intent, oci, pin, private, receipt, sif};
+use super::*;
+use crate::job::{EngineKey, Grade, JobState, Nonce, Observation};
+use crate::ledger::{Ledger, LookupError, View};
+use crate::oci::{ConfigDigest, Digest, Sha256Digest, SifDigest};
+use crate::pin::Image;
+use crate::worker::Receipt;
+
+fn right() -> SifDigest {
+    SifDigest::of(b"right")
+}
+
+fn wrong() -> SifDigest {
+    SifDigest::of(b"wrong")
+}
+
+fn ledger(dir: &Path) -> Ledger {
+    Ledger::open(dir).unwrap()
+}
+
+fn submit(ledger: &Ledger, n: u8, image: Image) -> crate::ledger::Entry {
+    let entry = ledger.intend(&intent(&entry(n), image)).unwrap();
+    let key = EngineKey {
+        kind: "local".into(),
+        cluster: None,
+        id: n.to_string(),
+        submitted_at: testing::at(1),
+        owner: "ada".into(),
+    };
+    ledger.submitted(&entry, &key).unwrap();
+    entry
+}
+
+fn ask(dir: &Path, job: &str) -> JobAnswer {
+    audit_job(&View::read(dir).unwrap(), job).unwrap()
+}
+
+#[test]
+fn a_measured_job_is_a_match() {
+    let dir = private();
+    let ledger = ledger(dir.path());
+    let one = submit(&ledger, 1, sif(right()));
+    assert_eq!(ask(dir.path(), "local:1").reason, Reason::NoReceipt);
+    ledger.observed(&one, &Observation::of(JobState::Completed)).unwrap();
+    ledger.receipt(&one, &receipt(&one, Grade::Measured, Some(right()), true)).unwrap();
+    let answer = ask(dir.path(), "local:1");
+    assert_eq!((answer.verdict, answer.reason), (Verdict::Match, Reason::SameDigest));
+    assert_eq!((answer.state, answer.notes.len()), (JobState::Completed, 0));
+    let attempt = &answer.submissions[0].attempts[0];
+    assert_eq!(attempt.forgeable_by, [Forger::Owner, Forger::NodeRoot]);
+    assert_eq!((attempt.grade, attempt.measured), (Grade::Measured, Some(right())));
+    let image = &answer.submissions[0].image;
+    assert_eq!(image.reference, Some(pin().reference().to_string()));
+    assert_eq!((image.sif, image.manifest), (Some(right()), Some(pin().manifest)));
+
+    let json = serde_json::to_value(&answer).unwrap();
+    assert_eq!(json["verdict"], "match");
+    assert_eq!(json["reason"], "same-digest");
+    assert_eq!(json["submissions"][0]["attempts"][0]["grade"], "measured");
+    assert_eq!(json["submissions"][0]["attempts"][0]["forgeable_by"][1], "node-root");
+    assert_eq!(json["submissions"][0]["engine"]["id"], "1");
+}
+
+#[test]
+fn the_worst_attempt_decides() {
+    let dir = private();
+    let ledger = ledger(dir.path());
+    let one = submit(&ledger, 1, sif(right()));
+    let told = |attempt: &str, grade, sif| Receipt {
+        attempt: attempt.into(),
+        ..receipt(&one, grade, sif, true)
+    };
+    let verdicts = || {
+        let answer = ask(dir.path(), "local:1");
+        let attempts = answer.submissions[0].attempts.iter().map(|a| a.verdict);
+        (answer.verdict, attempts.collect::<Vec<_>>())
+    };
+    ledger.receipt(&one, &told("a1", Grade::Measured, Some(right()))).unwrap();
+    assert_eq!(verdicts(), (Verdict::Match, vec![Verdict::Match]));
+    ledger.receipt(&one, &told("a2", Grade::None, None)).unwrap();
+    assert_eq!(verdicts(), (Verdict::Unproven, vec![Verdict::Match, Verdict::Unproven]));
+    ledger.receipt(&one, &told("a3", Grade::Measured, Some(wrong()))).unwrap();
+    assert_eq!(verdicts().0, Verdict::Mismatch);
+    ledger.receipt(&one, &told("a4", Grade::Measured, Some(right()))).unwrap();
+    assert_eq!(verdicts().0, Verdict::Mismatch);
+    // one attempt, two stories
+    ledger.receipt(&one, &told("a4", Grade::None, None)).unwrap();
+    let notes = ask(dir.path(), "local:1").notes;
+    assert_eq!(notes, ["attempt a4: there are several receipts that differ"]);
+}
+
+#[test]
+fn a_strangers_receipt_is_noted() {
+    let dir = private();
+    let ledger = ledger(dir.path());
+    let one = submit(&ledger, 1, sif(right()));
+    let good = receipt(&one, Grade::Measured, Some(right()), true);
+    let replayed = Receipt { nonce: Nonce::from_bytes([3; 16]), ..good };
+    assert!(!ledger.receipt(&one, &replayed).unwrap());
+    let answer = ask(dir.path(), "local:1");
+    assert_eq!((answer.verdict, answer.reason), (Verdict::Unproven, Reason::ForeignReceipt));
+    assert_eq!(answer.notes.len(), 1);
+    let foreign = answer.submissions[0].attempts[0].foreign;
+    assert_eq!(foreign, Some((one.intent, Nonce::from_bytes([3; 16]))));
+}
+
+#[test]
+fn what_never_ran_is_unproven() {
+    let dir = private();
+    let ledger = ledger(dir.path());
+    let refused = ledger.intend(&intent(&entry(1), sif(right()))).unwrap();
+    ledger.refused(&refused, "no such queue").unwrap();
+    let open = ledger.intend(&intent(&entry(2), sif(right()))).unwrap();
+    let unsure = ledger.intend(&intent(&entry(3), oci())).unwrap();
+    ledger.uncertain(&unsure, "the connection broke").unwrap();
+    let ask = |entry: crate::ledger::Entry| ask(dir.path(), &entry.job.to_string());
+    let answer = ask(refused);
+    assert_eq!((answer.verdict, answer.reason), (Verdict::Unproven, Reason::NotSubmitted));
+    assert_eq!(answer.submissions[0].outcome, "refused");
+    let answer = ask(open);
+    assert_eq!((answer.reason, answer.submissions[0].outcome), (Reason::NoReceipt, "open"));
+    assert_eq!(answer.notes.len(), 1);
+    let answer = ask(unsure);
+    assert_eq!((answer.reason, answer.submissions[0].outcome), (Reason::NoReceipt, "uncertain"));
+    assert_eq!(answer.notes.len(), 1);
+    // the engine said no, and yet a worker reports
+    ledger.receipt(&refused, &receipt(&refused, Grade::Measured, Some(wrong()), true)).unwrap();
+    let answer = ask(refused);
+    assert_eq!((answer.verdict, answer.submissions[0].outcome), (Verdict::Mismatch, "uncertain"));
+}
+
+#[test]
+fn a_second_submission_counts_and_a_refused_one_does_not() {
+    let dir = private();
+    let ledger = ledger(dir.path());
+    let first = ledger.intend(&intent(&entry(1), sif(right()))).unwrap();
+    ledger.refused(&first, "full").unwrap();
+    let again = crate::ledger::Entry { intent: entry(2).intent, nonce: entry(2).nonce, ..first };
+    ledger.intend(&intent(&again, sif(right()))).unwrap();
+    ledger.receipt(&again, &receipt(&again, Grade::Measured, Some(right()), true)).unwrap();
+    let answer = ask(dir.path(), &first.job.to_string());
+    assert_eq!((answer.verdict, answer.submissions.len()), (Verdict::Match, 2));
+}
+
+#[test]
+fn erased_names_are_not_answered_and_the_verdict_stays() {
+    let dir = private();
+    let ledger = ledger(dir.path());
+    let one = submit(&ledger, 1, sif(right()));
+    ledger.receipt(&one, &receipt(&one, Grade::Measured, Some(right()), true)).unwrap();
+    let answer = ask(dir.path(), "local:1");
+    assert_eq!((answer.user.as_deref(), answer.name.as_deref()), (Some("ada"), Some("analysis")));
+    ledger.erase(one.intent).unwrap();
+    let answer = ask(dir.path(), "local:1");
+    assert_eq!(
+        (answer.verdict, answer.user.clone(), answer.name.clone()),
+        (Verdict::Match, None, None)
+    );
+    assert_eq!(answer.notes.len(), 1);
+    assert!(!serde_json::to_string(&answer).unwrap().contains("ada"));
+}
+
+#[test]
+fn jobs_of_an_image_are_found_by_each_of_its_names() {
+    let dir = private();
+    let ledger = ledger(dir.path());
+    let one = submit(&ledger, 1, sif(right()));
+    let two = submit(&ledger, 2, oci());
+    let three = submit(
+        &ledger,
+        3,
+        Image::Sif {
+            pin: None,
+            digest: SifDigest::of(b"given"),
+            recipe: None,
+            place: "given.sif".into(),
+        },
+    );
+    // asked for one file, measured the other
+    ledger.receipt(&three, &receipt(&three, Grade::Measured, Some(right()), true)).unwrap();
+    let view = View::read(dir.path()).unwrap();
+    let ask = |text: &str| {
+        let query = ImageQuery::parse(text, "registry.example").unwrap();
+        let jobs = audit_image(&view, &query).jobs;
+        jobs.into_iter().map(|job| (job.job, job.matched)).collect::<Vec<_>>()
+    };
+    let both = |matched| vec![(one.job, matched), (two.job, matched)];
+    assert_eq!(ask(&Digest::of(b"manifest").to_string()), both(Matched::Manifest));
+    assert_eq!(ask(&Digest::of(b"index").to_string()), both(Matched::Index));
+    assert_eq!(ask(&ConfigDigest::of(b"config").to_string()), both(Matched::Config));
+    assert_eq!(
+        ask(&right().to_string()),
+        [(one.job, Matched::Sif), (three.job, Matched::Measured)]
+    );
+    assert_eq!(ask("group/project"), both(Matched::Reference));
+    assert_eq!(ask("registry.example/group/project:v1"), both(Matched::Reference));
+    assert_eq!(ask(&pin().reference().to_string()), both(Matched::Manifest));
+    for other in ["group/project:v2", "group/other:v1", "other.example/group/project:v1"] {
+        assert_eq!(ask(other), [], "{other}");
+    }
+    assert_eq!(ask(&format!("group/project@{}", Digest::of(b"other"))), []);
+    assert_eq!(ask(&Digest::of(b"other").to_string()), []);
+    assert!(ImageQuery::parse("sha256:xyz", "registry.example").is_err());
+    let query = ImageQuery::parse(&right().to_string(), "registry.example").unwrap();
+    let answer = audit_image(&view, &query);
+    assert_eq!(answer.jobs[1].verdict, Verdict::Mismatch);
+}
+
+#[test]
+fn an_unknown_job_is_a_typed_error() {
+    let error = audit_job(&View::default(), "01").unwrap_err();
+    assert_eq!(error, LookupError::Unknown { asked: "01".into(), newest: vec![] });
+}

@@ -1,0 +1,215 @@
+//! The verdict: what was asked, held against what a worker says that it measured. One pure function.
+//!
+//! ```text
+//! no receipt                               Unproven
+//! another job, intent or nonce             Unproven, the receipt is no evidence
+//! grade none, or no digest measured        Unproven
+//! the job names no SIF digest              Unproven, nothing to compare with
+//! measured == expected, program started    Match
+//! measured == expected, program refused    Unproven, nothing ran
+//! measured != expected                     Mismatch, started or not
+//! ```
+
+use serde::Serialize;
+
+use crate::job::Grade;
+use crate::ledger::Entry;
+use crate::oci::SifDigest;
+use crate::pin::Image;
+use crate::worker::{Receipt, Start};
+
+/// What is known of an image that ran. The order is from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// What was measured is what was asked.
+    Match,
+    /// There is no evidence that can be compared.
+    Unproven,
+    /// What was measured is something else.
+    Mismatch,
+}
+
+/// Why a verdict is what it is; one value for each line of the table above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// The digest that was measured is the one that was asked.
+    SameDigest,
+    /// The digest that was measured is another.
+    OtherDigest,
+    /// No worker left a receipt.
+    NoReceipt,
+    /// The receipt is another submission's: it proves nothing of this one.
+    ForeignReceipt,
+    /// The worker measured nothing.
+    NothingMeasured,
+    /// The job does not name the digest of a SIF; nothing can be compared.
+    NothingExpected,
+    /// The image was the right one, but the program was not started.
+    NotStarted,
+    /// The engine refused the submission.
+    NotSubmitted,
+}
+
+impl Reason {
+    /// The verdict that follows.
+    #[must_use]
+    pub fn verdict(self) -> Verdict {
+        match self {
+            Self::SameDigest => Verdict::Match,
+            Self::OtherDigest => Verdict::Mismatch,
+            _ => Verdict::Unproven,
+        }
+    }
+
+    /// The reason as a sentence's end.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::SameDigest => "the worker measured the digest that was asked for",
+            Self::OtherDigest => "the worker measured another digest than was asked for",
+            Self::NoReceipt => "no receipt was collected",
+            Self::ForeignReceipt => {
+                "the receipt carries another job, intent or nonce: it is no evidence for this one"
+            }
+            Self::NothingMeasured => "the worker measured nothing",
+            Self::NothingExpected => "the job does not name the digest of a SIF to compare with",
+            Self::NotStarted => "the image was the right one, but the program was not started",
+            Self::NotSubmitted => "the engine refused the job: nothing ran",
+        }
+    }
+}
+
+/// Who could have written a receipt that is not true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Forger {
+    /// The job's owner: worker and submitter have one uid.
+    Owner,
+    /// Root of the worker node.
+    NodeRoot,
+    /// Who runs the container daemon or publishes the path that was looked at.
+    Site,
+}
+
+/// Judges one receipt of a submission.
+#[must_use]
+pub fn judge(entry: &Entry, image: &Image, receipt: Option<&Receipt>) -> Reason {
+    let Some(receipt) = receipt else { return Reason::NoReceipt };
+    if !entry.wrote(receipt) {
+        return Reason::ForeignReceipt;
+    }
+    let measured = match (receipt.evidence.grade, receipt.evidence.sif) {
+        (Grade::None, _) | (_, None) => return Reason::NothingMeasured,
+        (_, Some(measured)) => measured,
+    };
+    match expected(image) {
+        None => Reason::NothingExpected,
+        Some(expected) if expected != measured => Reason::OtherDigest,
+        Some(_) if matches!(receipt.start, Start::Refused { .. }) => Reason::NotStarted,
+        Some(_) => Reason::SameDigest,
+    }
+}
+
+/// The digest that a worker's measurement is compared with.
+#[must_use]
+pub fn expected(image: &Image) -> Option<SifDigest> {
+    match image {
+        Image::Sif { digest, .. } => Some(*digest),
+        Image::Oci { .. } => None,
+    }
+}
+
+/// Who could have forged a receipt of this grade.
+#[must_use]
+pub fn forgers(grade: Grade) -> &'static [Forger] {
+    match grade {
+        Grade::Measured | Grade::MeasuredCached | Grade::None => &[Forger::Owner, Forger::NodeRoot],
+        Grade::RuntimeReported | Grade::PathOnly => {
+            &[Forger::Owner, Forger::NodeRoot, Forger::Site]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::testing;
+    use crate::job::{IntentId, JobId, Nonce};
+    use crate::oci::Sha256Digest;
+
+    #[test]
+    fn the_table() {
+        use Grade::{Measured, MeasuredCached, None as Nothing, PathOnly, RuntimeReported};
+        let (right, wrong) = (SifDigest::of(b"right"), SifDigest::of(b"wrong"));
+        let table = [
+            (Measured, Some(right), true, Reason::SameDigest),
+            (MeasuredCached, Some(right), true, Reason::SameDigest),
+            (RuntimeReported, Some(right), true, Reason::SameDigest),
+            (PathOnly, Some(right), true, Reason::SameDigest),
+            (Nothing, Some(right), true, Reason::NothingMeasured),
+            (Measured, Some(wrong), true, Reason::OtherDigest),
+            (MeasuredCached, Some(wrong), true, Reason::OtherDigest),
+            (RuntimeReported, Some(wrong), true, Reason::OtherDigest),
+            (PathOnly, Some(wrong), true, Reason::OtherDigest),
+            (Nothing, Some(wrong), true, Reason::NothingMeasured),
+            (Measured, None, true, Reason::NothingMeasured),
+            (PathOnly, None, true, Reason::NothingMeasured),
+            (Measured, Some(right), false, Reason::NotStarted),
+            (Measured, Some(wrong), false, Reason::OtherDigest),
+            (Nothing, None, false, Reason::NothingMeasured),
+        ];
+        let entry = testing::entry(1);
+        let image = testing::sif(right);
+        for (grade, sif, started, reason) in table {
+            let receipt = testing::receipt(&entry, grade, sif, started);
+            let got = judge(&entry, &image, Some(&receipt));
+            assert_eq!(got, reason, "{grade:?} {sif:?} started: {started}");
+            let oci = judge(&entry, &testing::oci(), Some(&receipt));
+            let no_match = match reason {
+                Reason::NothingMeasured => Reason::NothingMeasured,
+                _ => Reason::NothingExpected,
+            };
+            assert_eq!(oci, no_match, "{grade:?}");
+        }
+        assert_eq!(judge(&entry, &image, None), Reason::NoReceipt);
+    }
+
+    #[test]
+    fn a_strangers_receipt_proves_nothing() {
+        let right = SifDigest::of(b"right");
+        let entry = testing::entry(1);
+        let good = testing::receipt(&entry, Grade::Measured, Some(right), true);
+        let strangers = [
+            Receipt { nonce: Nonce::from_bytes([9; 16]), ..good.clone() },
+            Receipt { intent: IntentId::from_bytes([9; 16]), ..good.clone() },
+            Receipt { job: JobId::from_parts(9, 9), ..good.clone() },
+        ];
+        for receipt in strangers {
+            let got = judge(&entry, &testing::sif(right), Some(&receipt));
+            assert_eq!(got, Reason::ForeignReceipt);
+            // not even evidence against the job
+            let got = judge(&entry, &testing::sif(SifDigest::of(b"other")), Some(&receipt));
+            assert_eq!(got, Reason::ForeignReceipt);
+        }
+    }
+
+    #[test]
+    fn only_one_reason_is_a_match() {
+        use Reason::{
+            ForeignReceipt, NoReceipt, NotStarted, NotSubmitted, NothingExpected, NothingMeasured,
+        };
+        assert_eq!(Reason::SameDigest.verdict(), Verdict::Match);
+        assert_eq!(Reason::OtherDigest.verdict(), Verdict::Mismatch);
+        for reason in
+            [NoReceipt, ForeignReceipt, NothingMeasured, NothingExpected, NotStarted, NotSubmitted]
+        {
+            assert_eq!(reason.verdict(), Verdict::Unproven);
+        }
+        assert_eq!(
+            [Verdict::Match, Verdict::Mismatch, Verdict::Unproven].iter().max(),
+            Some(&Verdict::Mismatch)
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! What can go wrong with an engine, told apart as far as the caller must know.
+
+use crate::failure::{Failure, Kind};
+
+/// An engine's failure; messages carry the engine's own words.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// The engine's command is not installed.
+    #[error("{engine} is not here: the command {command:?} was not found")]
+    Absent {
+        /// The engine.
+        engine: &'static str,
+        /// Its command.
+        command: String,
+    },
+    /// The engine said no.
+    #[error("{engine} refused the job: {said}")]
+    Refused {
+        /// The engine.
+        engine: &'static str,
+        /// Its words.
+        said: String,
+    },
+    /// Nobody answered; no job was taken.
+    #[error("{engine} does not answer: {said}")]
+    Unreachable {
+        /// The engine.
+        engine: &'static str,
+        /// The words of its command.
+        said: String,
+    },
+    /// The command failed for another reason.
+    #[error("{engine}: {command} failed: {said}")]
+    Failed {
+        /// The engine.
+        engine: &'static str,
+        /// Its command.
+        command: String,
+        /// Its words.
+        said: String,
+    },
+    /// The engine may have taken the job.
+    #[error("{engine} did not say whether it took the job: {said}")]
+    Uncertain {
+        /// The engine.
+        engine: &'static str,
+        /// Its words.
+        said: String,
+    },
+    /// The order cannot be said in the engine's language.
+    #[error("{engine} cannot be given {what}: {why}")]
+    Unfit {
+        /// The engine.
+        engine: &'static str,
+        /// Which part of the order.
+        what: String,
+        /// Why not.
+        why: String,
+    },
+    /// A file or process of our own.
+    #[error("{what}: {source}")]
+    Io {
+        /// What failed, on what.
+        what: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl Failure for BackendError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Io { source, .. } => crate::failure::io_kind(source, Kind::Engine),
+            Self::Unfit { .. } => Kind::Usage,
+            _ => Kind::Engine,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Absent { engine, .. } => Some(format!(
+                "run this on a machine where {engine} can be submitted to, or use --backend local"
+            )),
+            Self::Unreachable { engine, .. } => Some(format!(
+                "see whether {engine} works here at all (for Slurm: sinfo, and SLURM_CONF), then try again"
+            )),
+            Self::Uncertain { .. } => {
+                Some("moorline recover asks the engine again; nothing is submitted twice".into())
+            }
+            Self::Unfit { .. } => {
+                Some("choose a jobs directory, queue or account with a plainer name".into())
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! This machine as an engine: detached jobs, each with a supervisor of its own.
+//!
+//! ```text
+//! submit                     supervise DIR (its own session, child subreaper)     job
+//!   control/local.json  -->  reads it, takes over        ------------------->  /bin/sh control/job.sh control
+//!   waits for the take-over  reaps everything, writes local.json               cwd work/, stdout, stderr
+//! cancel: control/cancel, then TERM and KILL to every process below the supervisor
+//! ```
+//!
+//! The supervisor is the parent that every orphan of the job falls to, so that processes which
+//! called `setsid` or forked twice are found too. When the job's first process has ended, those that
+//! it left behind are ended: a job is over when all of it is over, as on a batch node.
+//!
+//! Not promised: that a job survives the end of its container, virtual machine or login session where
+//! the system ends those as a whole (`KillUserProcesses=yes` of systemd, a CI job's container); that
+//! CPU and memory requests are kept (the time limit is).
+
+mod process;
+mod record;
+mod supervisor;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::job::{EngineKey, IntentId, JobId, JobState, Observation};
+
+use super::driver::{Driver, Environment, JOB_NAMES, printable};
+use super::{Backend, BackendError, Order, Submission};
+use process::{Place, Process};
+use record::{Phase, Record};
+
+pub use supervisor::supervise;
+
+const ENGINE: &str = "local";
+
+/// How long a supervisor may take to begin; it refuses to begin later.
+const TAKE_OVER: Duration = Duration::from_secs(30);
+/// Between TERM and KILL.
+const GRACE: Duration = Duration::from_secs(5);
+/// After KILL; only a process in an uninterruptible call lasts longer.
+const LAST: Duration = Duration::from_secs(10);
+
+/// Closes what the caller's shell may have open (a lock file, a pipe): the job must not hold it.
+const DETACH: &str = "exec \"$@\" 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&-";
+
+/// Jobs of this machine below one directory.
+#[derive(Clone, Debug)]
+pub struct Local {
+    binary: PathBuf,
+    jobs: PathBuf,
+    driver: Driver,
+}
+
+impl Local {
+    /// `binary` is this program, which is started again as `BINARY supervise DIR`; `jobs` is the
+    /// directory that holds `JOB_ID/control`.
+    #[must_use]
+    pub fn new(binary: PathBuf, jobs: PathBuf, environment: Environment) -> Self {
+        let limit = Duration::from_secs(30);
+        Self { binary, jobs, driver: Driver { engine: ENGINE, environment, limit } }
+    }
+
+    fn start(&self, plan: &Submission, dir: &Path) -> Result<Child, BackendError> {
+        let log = dir.join("control/supervisor.log");
+        let io = |what: String| move |source| BackendError::Io { what, source };
+        let errors =
+            std::fs::File::create(&log).map_err(io(format!("creating {}", log.display())))?;
+        Command::new("/bin/sh")
+            .args(["-c", DETACH, "sh"])
+            .args(&plan.argv)
+            .env_clear()
+            .envs(self.driver.environment.only(&JOB_NAMES))
+            .current_dir(&plan.cwd)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(errors)
+            .spawn()
+            .map_err(io(format!("starting {}", self.binary.display())))
+    }
+
+    /// Waits until the supervisor says that the job runs (or has ended already); otherwise ends
+    /// the supervisor, which then can start nothing any more.
+    fn taken_over(&self, child: &mut Child, order: &Order) -> Result<(), BackendError> {
+        let deadline = Instant::now() + TAKE_OVER;
+        let why = loop {
+            // The end is asked for first, so that a last word before it is not missed.
+            let ended = child.try_wait();
+            match record::read(&order.dir) {
+                Ok(Record { phase: Phase::Running { .. } | Phase::Ended { .. }, .. }) => {
+                    return Ok(());
+                }
+                Ok(_) => {}
+                Err(error) => break error.to_string(),
+            }
+            match ended {
+                Ok(Some(status)) => break format!("the supervisor ended at once: {status}"),
+                Ok(None) if Instant::now() < deadline => {}
+                Ok(None) => break "the supervisor did not begin in time".to_owned(),
+                Err(error) => break error.to_string(),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        // Either may fail only because it has ended.
+        let _ = child.kill();
+        let _ = child.wait();
+        process::end(&process::orphans(&order.job, Some(child.id().cast_signed())), LAST);
+        let log = std::fs::read_to_string(order.dir.join("control/supervisor.log"));
+        Err(BackendError::Failed {
+            engine: ENGINE,
+            command: self.binary.display().to_string(),
+            said: format!("{why}: {}", printable(&log.unwrap_or_default())),
+        })
+    }
+
+    fn dir_of(&self, job: &EngineKey) -> Option<PathBuf> {
+        // Parsed, so that an id from a ledger cannot be a path.
+        Some(self.jobs.join(job.id.parse::<JobId>().ok()?.to_string()))
+    }
+
+    fn observe(&self, job: &EngineKey) -> Result<Observation, BackendError> {
+        let Some(dir) = self.dir_of(job) else { return Ok(unknown("not a job id")) };
+        if !record::exists(&dir) {
+            return Ok(unknown("there is no such job below the jobs directory"));
+        }
+        Ok(observation(&dir, &record::read(&dir)?))
+    }
+}
+
+impl Backend for Local {
+    fn kind(&self) -> &'static str {
+        ENGINE
+    }
+
+    fn plan(&self, order: &Order) -> Result<Submission, BackendError> {
+        let text = |path: &Path| {
+            path.to_str().map(str::to_owned).ok_or_else(|| BackendError::Unfit {
+                engine: ENGINE,
+                what: format!("the path {}", path.display()),
+                why: "it is not UTF-8".to_owned(),
+            })
+        };
+        if order.dir != self.jobs.join(order.job.to_string()) {
+            return Err(BackendError::Unfit {
+                engine: ENGINE,
+                what: format!("the job directory {}", order.dir.display()),
+                why: format!("it is not {}/{}", self.jobs.display(), order.job),
+            });
+        }
+        Ok(Submission {
+            argv: vec![text(&self.binary)?, "supervise".to_owned(), text(&order.dir)?],
+            env: vec![],
+            cwd: order.dir.join("work"),
+        })
+    }
+
+    fn submit(&self, order: &Order) -> Result<EngineKey, BackendError> {
+        let plan = self.plan(order)?;
+        let owner = self.driver.account();
+        let record = Record::new(order, owner);
+        record::create(&order.dir, &record)?;
+        let begun =
+            self.start(&plan, &order.dir).and_then(|mut child| self.taken_over(&mut child, order));
+        if let Err(error) = begun {
+            // Nothing runs: the order may be given again.
+            record::remove(&order.dir)?;
+            return Err(error);
+        }
+        Ok(record.key())
+    }
+
+    fn status(&self, jobs: &[EngineKey]) -> Result<Vec<Observation>, BackendError> {
+        jobs.iter().map(|job| self.observe(job)).collect()
+    }
+
+    fn cancel(&self, job: &EngineKey) -> Result<(), BackendError> {
+        let failed = |said: String| BackendError::Failed {
+            engine: ENGINE,
+            command: format!("cancelling {job}"),
+            said,
+        };
+        let dir = self.dir_of(job).filter(|dir| record::exists(dir));
+        let dir = dir.ok_or_else(|| failed("there is no such job".to_owned()))?;
+        record::mark_cancelled(&dir)?;
+        let deadline = Instant::now() + TAKE_OVER;
+        loop {
+            let record = record::read(&dir)?;
+            match (&record.phase, record.place.same_as_here()) {
+                (Phase::Ended { .. }, _) => return Ok(()),
+                (_, Err(elsewhere)) => return Err(failed(elsewhere)),
+                // Its supervisor sees the mark before it starts the job.
+                (Phase::Waiting, Ok(())) if record.is_fresh() => {}
+                (Phase::Waiting, Ok(())) => return Ok(()),
+                (Phase::Starting { supervisor } | Phase::Running { supervisor, .. }, Ok(())) => {
+                    return stop(&dir, &record, *supervisor).map_err(failed);
+                }
+            }
+            if Instant::now() >= deadline {
+                return Err(failed("its supervisor neither begins nor ends".to_owned()));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn find(&self, intent: &IntentId) -> Result<Option<EngineKey>, BackendError> {
+        let io =
+            |source| BackendError::Io { what: format!("reading {}", self.jobs.display()), source };
+        let entries = match std::fs::read_dir(&self.jobs) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            entries => entries.map_err(io)?,
+        };
+        for entry in entries {
+            let dir = entry.map_err(io)?.path();
+            let named = dir.file_name().and_then(|n| n.to_str()).map(str::parse::<JobId>);
+            if !matches!(named, Some(Ok(_))) || !record::exists(&dir) {
+                continue;
+            }
+            let record = record::read(&dir)?;
+            if record.intent == *intent {
+                return Ok(Some(record.key()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// TERM to the job, KILL after the grace, until the supervisor has nothing left to wait for.
+fn stop(dir: &Path, record: &Record, supervisor: Process) -> Result<(), String> {
+    let members = || {
+        if supervisor.is_alive() {
+            process::below(supervisor)
+        } else {
+            process::orphans(&record.job, record.session())
+        }
+    };
+    let over = || {
+        let ended = record::read(dir).is_ok_and(|now| matches!(now.phase, Phase::Ended { .. }));
+        ended || (!supervisor.is_alive() && members().is_empty())
+    };
+    for (signal, patience) in [(process::TERM, GRACE), (process::KILL, LAST)] {
+        let deadline = Instant::now() + patience;
+        let mut told: Vec<Process> = vec![];
+        while Instant::now() < deadline {
+            if over() {
+                return Ok(());
+            }
+            // New ones are told too; KILL is repeated.
+            for member in members() {
+                if signal == process::KILL || !told.contains(&member) {
+                    member.signal(signal);
+                    told.push(member);
+                }
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    let left: Vec<String> = members().iter().map(|member| member.pid.to_string()).collect();
+    if over() { Ok(()) } else { Err(format!("still there after KILL: {}", left.join(" "))) }
+}
+
+fn observation(dir: &Path, record: &Record) -> Observation {
+    let (state, engine_state) = (record.phase.state(), record.phase.word());
+    let seen = |state, exit_code, reason: Option<String>| Observation {
+        state,
+        exit_code,
+        engine_state: Some(engine_state.to_owned()),
+        reason,
+    };
+    if let Phase::Ended { exit_code, ref reason, .. } = record.phase {
+        return seen(state, exit_code, reason.clone());
+    }
+    if let Err(elsewhere) = record.place.same_as_here() {
+        let state = if record.place.is_rebooted() { JobState::Failed } else { JobState::Unknown };
+        return seen(state, None, Some(elsewhere));
+    }
+    match record.phase {
+        Phase::Waiting if record.is_fresh() => seen(state, None, None),
+        Phase::Waiting => {
+            let reason = "its supervisor never began";
+            let state = if record::is_cancelled(dir) { JobState::Killed } else { JobState::Failed };
+            seen(state, None, Some(reason.to_owned()))
+        }
+        Phase::Starting { supervisor } | Phase::Running { supervisor, .. } => {
+            if supervisor.is_alive() {
+                return seen(state, None, None);
+            }
+            // It may have written the end between our reading and our looking.
+            match record::read(dir) {
+                Ok(now) if matches!(now.phase, Phase::Ended { .. }) => observation(dir, &now),
+                _ => abandoned(dir, record, seen),
+            }
+        }
+        Phase::Ended { .. } => unreachable!("handled above"),
+    }
+}
+
+/// A job whose supervisor was killed: its exit code is lost, its processes may not be.
+fn abandoned(
+    dir: &Path,
+    record: &Record,
+    seen: impl Fn(JobState, Option<i32>, Option<String>) -> Observation,
+) -> Observation {
+    let left = process::orphans(&record.job, record.session());
+    if !left.is_empty() {
+        let pids: Vec<String> = left.iter().map(|member| member.pid.to_string()).collect();
+        let reason = format!(
+            "its supervisor was killed, its processes {} still run; cancel ends them",
+            pids.join(" ")
+        );
+        return seen(JobState::Unknown, None, Some(reason));
+    }
+    let state = if record::is_cancelled(dir) { JobState::Killed } else { JobState::Failed };
+    let reason = "its supervisor was killed, so its exit code is not known";
+    seen(state, None, Some(reason.to_owned()))
+}
+
+fn unknown(reason: &str) -> Observation {
+    Observation { reason: Some(reason.to_owned()), ..Observation::of(JobState::Unknown) }
+}

@@ -1,0 +1,132 @@
+//! What `sacct -P` and `squeue` print.
+//!
+//! ```text
+//! JobIDRaw|Submit|User|State|ExitCode|Reason        sacct    6|1795469378|alice|FAILED|3:0|None
+//! ...|exit_code|Reason|                             squeue   6|1795469378|alice|FAILED|768|NonZeroExitCode|
+//! ```
+//!
+//! Status asks for no text that a user could write: the fields are numbers, account names and
+//! Slurm's own words. `find` must read comments and command lines; they come last, are raw, and
+//! may hold `|` and line breaks, so a line counts only with a well-formed start.
+
+use crate::backend::driver::printable;
+use crate::job::{IntentId, JobState, Observation};
+
+use super::state::{Meaning, meaning};
+
+/// For `sacct --format`.
+pub(super) const SACCT_FIELDS: &str = "JobIDRaw,Submit,User,State,ExitCode,Reason";
+/// For `squeue --Format`; its exit code is what `wait` gave.
+pub(super) const SQUEUE_FIELDS: &str =
+    "JobID:|,SubmitTime:|,UserName:|,State:|,exit_code:|,Reason:|";
+/// For `sacct --format` when looking for a comment.
+pub(super) const SACCT_FIND_FIELDS: &str = "JobIDRaw,Submit,User,SubmitLine,Comment";
+/// For `squeue --format` when looking for a comment.
+pub(super) const SQUEUE_FIND_FIELDS: &str = "%A|%V|%u|%k";
+
+/// One start of one job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    pub id: String,
+    /// Seconds since 1970.
+    pub submit: i64,
+    pub user: String,
+    /// Without the `by 1001` of `CANCELLED by 1001`.
+    pub word: String,
+    /// As a shell would give it.
+    pub exit: Option<i32>,
+    pub reason: Option<String>,
+}
+
+impl Row {
+    fn meaning(&self) -> Meaning {
+        meaning(&self.word)
+    }
+
+    pub fn state(&self) -> JobState {
+        self.meaning().state
+    }
+
+    /// Whether Slurm itself may start the job again after this row.
+    pub fn is_requeued(&self) -> bool {
+        self.meaning().may_return
+    }
+
+    pub fn observation(&self) -> Observation {
+        let Meaning { state, code, .. } = self.meaning();
+        let exit_code = match state {
+            JobState::Completed => Some(0),
+            // "0:0" of a job that did not complete is no code.
+            JobState::Failed | JobState::Killed => code.or(self.exit.filter(|code| *code != 0)),
+            _ => None,
+        };
+        Observation {
+            state,
+            exit_code,
+            engine_state: Some(self.word.clone()),
+            reason: self.reason.clone(),
+        }
+    }
+}
+
+/// The rows of `sacct`; lines that are none are left out.
+pub(super) fn sacct(text: &str) -> Vec<Row> {
+    text.lines().filter_map(|line| row(line, colon)).collect()
+}
+
+/// The rows of `squeue`; lines that are none are left out.
+pub(super) fn squeue(text: &str) -> Vec<Row> {
+    text.lines()
+        .filter_map(|line| row(line.strip_suffix('|').unwrap_or(line), wait_status))
+        .collect()
+}
+
+fn row(line: &str, code: fn(&str) -> Option<i32>) -> Option<Row> {
+    let fields: Vec<&str> = line.split('|').map(str::trim).collect();
+    let [id, submit, user, state, exit, reason] = fields[..] else { return None };
+    let word = state.split_whitespace().next()?.trim_end_matches('+');
+    let known = word.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
+    if !super::is_id(id) || user.is_empty() || !known {
+        return None;
+    }
+    let reason = printable(reason);
+    Some(Row {
+        id: id.to_owned(),
+        submit: submit.parse().ok()?,
+        user: user.to_owned(),
+        word: word.to_owned(),
+        exit: code(exit),
+        reason: Some(reason).filter(|r| !matches!(r.as_str(), "" | "None" | "(null)")),
+    })
+}
+
+/// `CODE:SIGNAL`.
+fn colon(text: &str) -> Option<i32> {
+    let (code, signal) = text.split_once(':')?;
+    let (code, signal): (u8, u8) = (code.parse().ok()?, signal.parse().ok()?);
+    Some(shell(i32::from(code), i32::from(signal)))
+}
+
+/// A number as `wait` gives it: code in the second byte, signal in the low seven bits.
+fn wait_status(text: &str) -> Option<i32> {
+    let status: i32 = text.parse().ok()?;
+    Some(shell((status >> 8) & 0xff, status & 0x7f))
+}
+
+fn shell(code: i32, signal: i32) -> i32 {
+    if signal == 0 { code } else { 128 + signal }
+}
+
+/// The first submission of this account whose last fields hold the intent's tag: id and time.
+pub(super) fn find(text: &str, owner: &str, intent: &IntentId) -> Option<(String, i64)> {
+    let tag = super::argv::tag(intent);
+    text.lines()
+        .filter_map(|line| {
+            let mut fields = line.splitn(4, '|');
+            let (id, submit, user) = (fields.next()?, fields.next()?, fields.next()?);
+            let free = fields.next()?;
+            let ours = super::is_id(id) && user == owner && free.contains(&tag);
+            Some((id.to_owned(), submit.parse::<i64>().ok()?)).filter(|_| ours)
+        })
+        .min_by_key(|(_, submit)| *submit)
+}

@@ -1,0 +1,247 @@
+//! Tables of what a real Slurm 22.05 printed, and lines that try to be what they are not.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::job::{JobId, Resources};
+
+/// Recorded: `sacct -n -P -X -D -o JobIDRaw,Submit,User,State,ExitCode,Reason` with
+/// `SLURM_TIME_FORMAT=%s`.
+const SACCT: &str = "\
+1|1795469378|moorline-test|COMPLETED|0:0|None
+5|1795469378|moorline-test|CANCELLED by 0|0:0|None
+6|1795469378|moorline-test|FAILED|3:0|None
+7|1795469378|moorline-test|FAILED|0:9|None
+8|1795469378|moorline-test|PENDING|0:0|JobHeldUser
+9|1795469378|moorline-test|RUNNING|0:0|None
+38|1795471205|moorline-test|TIMEOUT|0:0|None
+";
+
+/// Recorded: `squeue -h -t all -O ...` with `SLURM_TIME_FORMAT=%s`.
+const SQUEUE: &str = "\
+5|1795469378|moorline-test|CANCELLED|15|None|
+8|1795469378|moorline-test|CANCELLED|0|JobHeldUser|
+1|1795469378|moorline-test|COMPLETED|0|None|
+6|1795469378|moorline-test|FAILED|768|NonZeroExitCode|
+7|1795469378|moorline-test|FAILED|9|JobLaunchFailure|
+10|1795469651|moorline-test|PENDING|0|None|
+11|1795469651|moorline-test|PENDING|0|Priority|
+38|1795471205|moorline-test|TIMEOUT|15|TimeLimit|
+";
+
+fn brief(rows: &[Row]) -> Vec<(&str, JobState, Option<i32>, Option<String>)> {
+    rows.iter()
+        .map(|row| (row.id.as_str(), row.observation()))
+        .map(|(id, seen)| (id, seen.state, seen.exit_code, seen.reason))
+        .collect()
+}
+
+#[test]
+fn recorded_sacct() {
+    use JobState::{Completed, Failed, Killed, Running, Submitted};
+    let held = Some("JobHeldUser".to_owned());
+    let expected = [
+        ("1", Completed, Some(0), None),
+        ("5", Killed, None, None),
+        ("6", Failed, Some(3), None),
+        ("7", Failed, Some(137), None),
+        ("8", Submitted, None, held),
+        ("9", Running, None, None),
+        ("38", Failed, Some(218), None),
+    ];
+    assert_eq!(brief(&parse::sacct(SACCT)), expected);
+}
+
+#[test]
+fn recorded_squeue() {
+    use JobState::{Completed, Failed, Killed, Submitted};
+    let because = |text: &str| Some(text.to_owned());
+    let expected = [
+        ("5", Killed, Some(143), None),
+        ("8", Killed, None, because("JobHeldUser")),
+        ("1", Completed, Some(0), None),
+        ("6", Failed, Some(3), because("NonZeroExitCode")),
+        ("7", Failed, Some(137), because("JobLaunchFailure")),
+        ("10", Submitted, None, None),
+        ("11", Submitted, None, because("Priority")),
+        ("38", Failed, Some(218), because("TimeLimit")),
+    ];
+    assert_eq!(brief(&parse::squeue(SQUEUE)), expected);
+}
+
+#[test]
+fn every_word_of_slurm() {
+    use JobState::{Completed, Failed, Killed, Running, Submitted, Unknown};
+    for (word, exit, state, code) in [
+        ("PENDING", "0:0", Submitted, None),
+        ("CONFIGURING", "0:0", Submitted, None),
+        ("REQUEUED", "0:0", Submitted, None),
+        ("RUNNING", "0:0", Running, None),
+        ("COMPLETING", "1:0", Running, None),
+        ("SUSPENDED", "0:0", Running, None),
+        ("COMPLETED", "0:0", Completed, Some(0)),
+        ("CANCELLED by 1001", "0:15", Killed, Some(143)),
+        ("CANCELLED+", "0:0", Killed, None),
+        ("FAILED", "211:0", Failed, Some(211)),
+        ("FAILED", "0:0", Failed, None),
+        ("TIMEOUT", "0:0", Failed, Some(218)),
+        ("TIMEOUT", "0:15", Failed, Some(218)),
+        ("OUT_OF_MEMORY", "0:125", Failed, Some(218)),
+        ("DEADLINE", "0:0", Failed, Some(218)),
+        ("NODE_FAIL", "0:0", Failed, None),
+        ("PREEMPTED", "0:0", Failed, None),
+        ("BOOT_FAIL", "0:0", Failed, None),
+        ("A_STATE_OF_2030", "0:0", Unknown, None),
+    ] {
+        let rows = parse::sacct(&format!("1|5|me|{word}|{exit}|None\n"));
+        let seen = rows[0].observation();
+        assert_eq!((seen.state, seen.exit_code), (state, code), "{word} {exit}");
+    }
+}
+
+#[test]
+fn lines_that_are_none() {
+    for line in [
+        "",
+        "1|5|me|COMPLETED|0:0",
+        "1|5|me|COMPLETED|0:0|None|more",
+        "x|5|me|COMPLETED|0:0|None",
+        "1.batch|5|me|COMPLETED|0:0|None",
+        "1|Unknown|me|COMPLETED|0:0|None",
+        "1|5||COMPLETED|0:0|None",
+        "1|5|me||0:0|None",
+        "1|5|me|completed|0:0|None",
+        "-1|5|me|COMPLETED|0:0|None",
+    ] {
+        assert_eq!(parse::sacct(line), [], "{line}");
+    }
+    let escapes = parse::sacct("1|5|me|FAILED|1:0|\u{1b}[31mred\n");
+    assert_eq!(escapes[0].reason.as_deref(), Some("[31mred"));
+}
+
+fn key(id: &str, submitted: i64, owner: &str) -> EngineKey {
+    EngineKey {
+        kind: ENGINE.to_owned(),
+        cluster: None,
+        id: id.to_owned(),
+        submitted_at: jiff::Timestamp::from_second(submitted).unwrap(),
+        owner: owner.to_owned(),
+    }
+}
+
+#[test]
+fn a_number_issued_again_is_another_job() {
+    let rows = parse::sacct(
+        "7|1000|me|COMPLETED|0:0|None\n7|900000|me|FAILED|1:0|None\n7|950000|you|RUNNING|0:0|None\n",
+    );
+    let state = |submitted, owner| latest(&key("7", submitted, owner), &rows).map(Row::state);
+    assert_eq!(state(1000, "me"), Some(JobState::Completed));
+    assert_eq!(state(1060, "me"), Some(JobState::Completed), "clocks differ a little");
+    assert_eq!(state(900_000, "me"), Some(JobState::Failed));
+    assert_eq!(state(950_000, "you"), Some(JobState::Running));
+    assert_eq!(state(950_000, "me"), None);
+    assert_eq!(state(500_000, "me"), None);
+}
+
+#[test]
+fn a_requeued_job_is_followed_to_its_last_start() {
+    let rows = parse::sacct(
+        "7|1000|me|NODE_FAIL|0:0|None\n7|5000|me|PREEMPTED|0:0|None\n7|9000|me|COMPLETED|0:0|None\n\
+         7|900000|me|FAILED|1:0|None\n",
+    );
+    assert_eq!(latest(&key("7", 1000, "me"), &rows).unwrap().submit, 9000);
+}
+
+#[test]
+fn what_sbatch_says() {
+    let ok = |out: &str| taken(Ended::Exit(0), out, "").unwrap();
+    assert_eq!(ok("12\n"), ("12".into(), None));
+    assert_eq!(ok("12;far\n"), ("12".into(), Some("far".into())));
+    assert_eq!(ok("welcome to the cluster\n12\n"), ("12".into(), None));
+    for (ended, out, said, uncertain) in [
+        (Ended::Exit(0), "", "", true),
+        (Ended::Exit(0), "Submitted batch job 12\n", "", true),
+        (Ended::TimedOut, "", "no answer in time", true),
+        (Ended::Signal(9), "12\n", "ended by signal 9", true),
+        (Ended::Exit(1), "12\n", "cannot close the connection", true),
+        (Ended::Exit(1), "", "sbatch: error: invalid partition specified: x", false),
+        (Ended::Exit(1), "", "Batch job submission failed: Invalid account", false),
+        (Ended::Exit(1), "", "Unable to contact slurm controller (connect failure)", false),
+        (
+            Ended::Exit(1),
+            "",
+            "Batch job submission failed: Socket timed out on send/recv operation",
+            true,
+        ),
+    ] {
+        let error = taken(ended, out, said).unwrap_err();
+        let is_uncertain = matches!(error, BackendError::Uncertain { .. });
+        assert_eq!(is_uncertain, uncertain, "{ended:?} {out:?} {said:?}: {error}");
+    }
+}
+
+#[test]
+fn find_reads_only_well_formed_lines_of_this_account() {
+    let intent = IntentId::from_bytes([7; 16]);
+    let tag = argv::tag(&intent);
+    let find = |text: &str| parse::find(text, "me", &intent);
+    assert_eq!(find(&format!("5|100|me|{tag}sha256:aa")), Some(("5".into(), 100)));
+    assert_eq!(find(&format!("5|100|me|sbatch a|b --comment={tag}x c|")), Some(("5".into(), 100)));
+    assert_eq!(find(&format!("6|200|me|{tag}\n5|100|me|{tag}")), Some(("5".into(), 100)));
+    for none in [
+        format!("5|100|you|{tag}"),
+        format!("5|Unknown|me|{tag}"),
+        format!("5_1|100|me|{tag}"),
+        format!("{tag}|5|100|me"),
+        "5|100|me|moorline:07:".to_owned(),
+        // a comment of two lines: the second one is no row
+        format!("5|100|me|first\n{tag}"),
+    ] {
+        assert_eq!(find(&none), None, "{none}");
+    }
+}
+
+fn order(dir: &str) -> Order {
+    Order {
+        job: JobId::from_parts(1_700_000_000_000, 42),
+        intent: IntentId::from_bytes([7; 16]),
+        dir: dir.into(),
+        digest: format!("sha256:{}", "a".repeat(64)),
+        resources: Resources::default(),
+    }
+}
+
+#[test]
+fn what_cannot_be_said_is_refused() {
+    let refused = |order: &Order| matches!(argv::sbatch(order), Err(BackendError::Unfit { .. }));
+    for dir in ["relative", "/with\nline", "/with\\backslash", "/bell\u{7}"] {
+        assert!(refused(&order(dir)), "{dir:?}");
+    }
+    for name in ["-x", "a b", "a\n#SBATCH", "$(x)", ""] {
+        let mut order = order("/jobs/1");
+        order.resources.queue = Some(name.to_owned());
+        assert!(refused(&order), "{name:?}");
+        order.resources.queue = None;
+        order.resources.account = Some(name.to_owned());
+        assert!(refused(&order), "{name:?}");
+    }
+    let digest = Order { digest: "sha256:a|b\n".to_owned(), ..order("/jobs/1") };
+    assert!(refused(&digest));
+}
+
+proptest! {
+    #[test]
+    fn foreign_text_is_never_a_panic(text in "(?s).{0,200}") {
+        let _ = (parse::sacct(&text), parse::squeue(&text));
+        let _ = parse::find(&text, "me", &IntentId::from_bytes([7; 16]));
+        let _ = taken(Ended::Exit(0), &text, "");
+    }
+
+    #[test]
+    fn a_comment_can_follow_but_not_lead(text in "[a-z0-9|:\n]{0,80}") {
+        // Whatever an account's other jobs hold in their comments, a row of another account is not
+        // made to look like this one's.
+        let line = format!("5|100|you|{}", text.replace('\n', " "));
+        prop_assert_eq!(parse::find(&line, "me", &IntentId::from_bytes([7; 16])), None);
+    }
+}

@@ -1,0 +1,220 @@
+//! `moorline audit`: which image did this job use, which jobs used this image, is the ledger whole.
+
+use clap::{Args, Subcommand};
+
+use super::context::Context;
+use super::jobs;
+use super::output::{self, Outcome};
+use crate::audit::{
+    AttemptAnswer, Forger, ImageAnswer, ImageQuery, JobAnswer, UsedImage, Verdict, audit_image,
+    audit_job,
+};
+use crate::failure::Kind;
+use crate::job::Grade;
+use crate::ledger::{self, JobRecord};
+
+/// What can be asked.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Which image did this job use, and how is that known
+    Job(Job),
+    /// Which jobs used this image
+    Image(Image),
+    /// Check the ledger's chain
+    Verify,
+}
+
+/// `audit job`.
+#[derive(Debug, Args)]
+pub struct Job {
+    /// Job id, a unique beginning of it, or an engine id such as slurm:123
+    #[arg(value_name = "JOB")]
+    job: String,
+}
+
+/// `audit image`.
+#[derive(Debug, Args)]
+pub struct Image {
+    /// sha256:... of a manifest, index, configuration or SIF; or a reference as it was asked for
+    #[arg(value_name = "IMAGE")]
+    image: String,
+}
+
+/// The verb. A mismatch, or a ledger that was changed, exits with 6.
+///
+/// # Errors
+/// When the job is unknown or the ledger cannot be read.
+pub fn run(context: &Context, verb: &Verb) -> Outcome {
+    match verb {
+        Verb::Job(args) => {
+            let view = context.view()?;
+            jobs::refresh(context, &[view.find(&args.job)?])?;
+            let answer = audit_job(&context.view()?, &args.job)?;
+            if context.voice.json {
+                output::json(&answer);
+            } else {
+                output::line(job_text(&answer));
+            }
+            Ok(code(answer.verdict))
+        }
+        Verb::Image(args) => {
+            let query = ImageQuery::parse(&args.image, context.default_registry())
+                .map_err(|e| output::CliError::usage(e.to_string()))?;
+            let all = context.view()?;
+            let open: Vec<&JobRecord> = all.jobs().collect();
+            jobs::refresh(context, &open)?;
+            let answer = audit_image(&context.view()?, &query);
+            if context.voice.json {
+                output::json(&answer);
+            } else {
+                output::line(image_text(&answer));
+            }
+            Ok(answer.jobs.iter().map(|job| code(job.verdict)).max().unwrap_or(0))
+        }
+        Verb::Verify => verify(context),
+    }
+}
+
+/// A mismatch is a failure; what is unproven is said, and is none.
+fn code(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Mismatch => super::exit::code(Kind::Integrity),
+        Verdict::Match | Verdict::Unproven => 0,
+    }
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Match => "Match",
+        Verdict::Mismatch => "Mismatch",
+        Verdict::Unproven => "Unproven",
+    }
+}
+
+fn grade(grade: Grade) -> &'static str {
+    match grade {
+        Grade::Measured => "measured: the very file that ran was hashed",
+        Grade::MeasuredCached => "measured-cached: hashed earlier on this node",
+        Grade::RuntimeReported => "runtime-reported: the container runtime said so",
+        Grade::PathOnly => "path-only: only a path was looked at",
+        Grade::None => "none: nothing was measured",
+    }
+}
+
+fn image_lines(image: &UsedImage, lines: &mut Vec<Vec<String>>) {
+    let mut add = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            lines.push(vec![format!("  {name}"), output::cell(&value)]);
+        }
+    };
+    add("image", image.reference.clone());
+    add("asked as", image.asked.as_ref().map(ToString::to_string));
+    add("index", image.index.map(|d| d.to_string()));
+    add("configuration", image.config.map(|d| d.to_string()));
+    add("platform", image.platform.as_ref().map(ToString::to_string));
+    add("SIF", image.sif.map(|d| d.to_string()));
+    add("recipe", image.recipe.as_ref().map(crate::pin::Recipe::key));
+}
+
+fn attempt_lines(attempt: &AttemptAnswer, lines: &mut Vec<Vec<String>>) {
+    let mut add = |name: &str, value: String| {
+        lines.push(vec![format!("    {name}"), output::cell(&value)]);
+    };
+    add("measured", attempt.measured.map_or_else(|| "nothing".into(), |d| d.to_string()));
+    add("grade", grade(attempt.grade).into());
+    let rootfs = attempt.rootfs.as_deref().map(|r| format!(" ({r})")).unwrap_or_default();
+    add("runtime", format!("{}{rootfs}", attempt.runtime));
+    add("exit code", attempt.exit_code.to_string());
+    let forgers: Vec<&str> = attempt
+        .forgeable_by
+        .iter()
+        .map(|who| match who {
+            Forger::Owner => "the job's owner",
+            Forger::NodeRoot => "root on the node",
+            Forger::Site => "the site",
+        })
+        .collect();
+    add("could be forged by", forgers.join(", "));
+}
+
+fn job_text(answer: &JobAnswer) -> String {
+    let mut lines = Vec::new();
+    let name =
+        answer.name.as_deref().map(|n| format!(" ({})", output::cell(n))).unwrap_or_default();
+    lines.push(vec![format!("job {}{name}: {}", answer.job, answer.state)]);
+    if let Some(before) = answer.rerun_of {
+        lines.push(vec![format!("  repeats {before}")]);
+    }
+    for submission in &answer.submissions {
+        image_lines(&submission.image, &mut lines);
+        let engine = submission.engine.as_ref().map(ToString::to_string);
+        let engine =
+            engine.unwrap_or_else(|| format!("{} ({})", submission.backend, submission.outcome));
+        lines.push(vec!["  engine".into(), output::cell(&engine)]);
+        for attempt in &submission.attempts {
+            let when = attempt.started_at.unwrap_or(attempt.ended_at);
+            let when = when.strftime("%Y-%m-%d %H:%M:%SZ");
+            lines.push(vec![format!("  attempt on {}, {when}", output::cell(&attempt.host))]);
+            attempt_lines(attempt, &mut lines);
+        }
+    }
+    for note in &answer.notes {
+        lines.push(vec![format!("  note: {}", output::cell(note))]);
+    }
+    lines.push(vec![format!("verdict: {} - {}", word(answer.verdict), answer.why)]);
+    columns(&lines)
+}
+
+/// Two columns; rows of one cell do not widen the first.
+fn columns(lines: &[Vec<String>]) -> String {
+    let width =
+        lines.iter().filter(|l| l.len() > 1).map(|l| l[0].chars().count()).max().unwrap_or(0);
+    let text: Vec<String> = lines
+        .iter()
+        .map(|line| match line.as_slice() {
+            [name, value] => format!("{name:width$}  {value}"),
+            other => other.concat(),
+        })
+        .collect();
+    text.join("\n")
+}
+
+fn image_text(answer: &ImageAnswer) -> String {
+    if answer.jobs.is_empty() {
+        return format!("no job in this ledger used {}", output::cell(&answer.asked));
+    }
+    let header = ["JOB", "VERDICT", "STATE", "ENGINE", "SUBMITTED", "BECAUSE"].map(String::from);
+    let mut rows = vec![header.to_vec()];
+    for used in &answer.jobs {
+        rows.push(vec![
+            used.job.to_string(),
+            word(used.verdict).into(),
+            used.state.to_string(),
+            used.engine.as_ref().map_or_else(|| "-".into(), |e| e.kind.clone()),
+            used.recorded_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+            used.why.clone(),
+        ]);
+    }
+    let count = answer.jobs.len();
+    let jobs = if count == 1 { "job" } else { "jobs" };
+    format!("{count} {jobs} used {}\n{}", output::cell(&answer.asked), output::table(&rows))
+}
+
+fn verify(context: &Context) -> Outcome {
+    let report = ledger::verify(context.ledger_dir())?;
+    if context.voice.json {
+        output::json(&report);
+    } else {
+        for note in &report.notes {
+            context.voice.say(format!("note: {}", output::cell(&note.to_string())));
+        }
+        for finding in &report.findings {
+            output::line(format!("CHANGED {}", output::cell(&finding.to_string())));
+        }
+        let (files, records) = (report.files, report.records);
+        let sound = if report.findings.is_empty() { "consistent" } else { "NOT consistent" };
+        output::line(format!("{sound}: {records} records in {files} files"));
+        output::line(format!("what this cannot show: {}", report.limits));
+    }
+    Ok(if report.findings.is_empty() { 0 } else { super::exit::code(Kind::Integrity) })
+}

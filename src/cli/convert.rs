@@ -1,0 +1,121 @@
+//! `moorline convert`: an image as a SIF file.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::Args as ClapArgs;
+
+use super::context::Context;
+use super::image;
+use super::output::{self, CliError, Outcome, Report};
+use crate::failure::Kind;
+use crate::oci::Platform;
+use crate::pin::{Codec, Image};
+
+/// Convert an image to a SIF file.
+///
+/// Without -o the SIF stays in the store and its path is printed.
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    /// Image: group/project:tag, registry/..., docker://..., or a name of moorline.toml
+    #[arg(value_name = "IMAGE")]
+    what: String,
+    /// Write the SIF here; an existing file is kept unless --force is given
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Replace an existing file
+    #[arg(long, requires = "output")]
+    force: bool,
+    /// Compression inside the SIF; gzip is for kernels before 4.14
+    #[arg(long, value_name = "zstd|gzip", default_value = "zstd")]
+    compression: Codec,
+    /// Compression level; default 3 for zstd, 9 for gzip
+    #[arg(long, value_name = "N")]
+    level: Option<i32>,
+    /// Block size in bytes: a power of two from 4096 to 1048576
+    #[arg(long, value_name = "BYTES", default_value_t = 131_072)]
+    block_size: u32,
+    /// Platform of the image, for example linux/arm64; default: this machine's
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<Platform>,
+}
+
+/// The verb: prints the SIF's path.
+///
+/// # Errors
+/// As the steps of the line say; an existing output file is kept.
+pub fn run(context: &Context, args: &Args) -> Outcome {
+    let level = args.level.unwrap_or(match args.compression {
+        Codec::Zstd => 3,
+        Codec::Gzip => 9,
+    });
+    let range = match args.compression {
+        Codec::Zstd => 1..=19,
+        Codec::Gzip => 1..=9,
+    };
+    if !range.contains(&level) {
+        let (low, high) = (range.start(), range.end());
+        return Err(CliError::usage(format!(
+            "--level {level}: {} takes {low} to {high}",
+            args.compression
+        ))
+        .into());
+    }
+    if !args.block_size.is_power_of_two() || !(4096..=1 << 20).contains(&args.block_size) {
+        return Err(CliError::usage(format!(
+            "--block-size {}: a power of two from 4096 to 1048576",
+            args.block_size
+        ))
+        .into());
+    }
+    if let Some(output) = args.output.as_ref().filter(|path| path.exists() && !args.force) {
+        return Err(CliError::usage(format!("{} exists already", output.display()))
+            .with_hint("--force replaces it")
+            .into());
+    }
+    let recipe = crate::stage::convert::recipe(args.compression, level, args.block_size);
+    let platform = args.platform.clone().unwrap_or_else(Platform::host);
+    let reference = image::reference(context, &args.what)?;
+    let resolved = image::resolve(context, &reference, &platform)?;
+    context.voice.say(format!("pinned {}", resolved.pin.reference()));
+    let staged = image::sif(context, &resolved.pin, &recipe)?;
+    let Image::Sif { digest, place, .. } = &staged.image else {
+        return Err(CliError::new(Kind::Conversion, "the conversion made no SIF").into());
+    };
+    let path = match &args.output {
+        Some(output) => {
+            copy(place, output)?;
+            output.clone()
+        }
+        None => place.clone(),
+    };
+    let known = if staged.known { " (known already)" } else { "" };
+    context.voice.say(format!("{digest}, {}{known}", output::size(staged.size)));
+    if context.voice.json {
+        output::json(&serde_json::json!({
+            "path": path, "sif": digest, "size": staged.size, "known": staged.known,
+            "recipe": recipe, "pin": resolved.pin, "warnings": staged.warnings,
+        }));
+    } else {
+        output::line(path.display().to_string());
+    }
+    Ok(0)
+}
+
+/// Copies by temporary file and rename, so that no half-written SIF has the name.
+fn copy(from: &Path, to: &Path) -> Result<(), Report> {
+    let dir = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let work = || -> std::io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix(".moorline-").tempfile_in(dir)?;
+        std::io::copy(&mut fs::File::open(from)?, &mut file)?;
+        file.as_file().set_permissions(fs::Permissions::from_mode(0o755))?;
+        file.as_file().sync_all()?;
+        file.persist(to)?;
+        Ok(())
+    };
+    work().map_err(|error| {
+        let kind = crate::failure::io_kind(&error, Kind::Conversion);
+        CliError::new(kind, format!("cannot write {}: {error}", to.display())).into()
+    })
+}

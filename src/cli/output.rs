@@ -1,0 +1,215 @@
+//! Text out: stdout is data, stderr is prose; foreign text loses its control characters.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::exit;
+
+use serde::Serialize;
+
+use crate::failure::{Failure, Kind};
+
+/// An error on its way to the user: any module's [`Failure`].
+#[derive(Debug)]
+pub struct Report(pub Box<dyn Failure>);
+
+impl<E: Failure> From<E> for Report {
+    fn from(error: E) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+/// What a verb returns: the exit code, 0 unless the verb passes a job's own code on.
+pub type Outcome = Result<u8, Report>;
+
+/// An error that only the command line can make.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct CliError {
+    kind: Kind,
+    message: String,
+    hint: Option<String>,
+}
+
+impl CliError {
+    /// A failure of this kind.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None }
+    }
+
+    /// A wrong command line.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// With something to try.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl Failure for CliError {
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+    fn hint(&self) -> Option<String> {
+        self.hint.clone()
+    }
+}
+
+/// How much is said on stderr.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Voice {
+    /// `-q`: only errors.
+    pub quiet: bool,
+    /// `--json`: answers as JSON.
+    pub json: bool,
+}
+
+impl Voice {
+    /// Progress and remarks.
+    pub fn say(self, text: impl AsRef<str>) {
+        if !self.quiet {
+            stderr_line(text.as_ref());
+        }
+    }
+
+    /// A warning, also with `--quiet`: it concerns the result.
+    pub fn warn(self, text: impl AsRef<str>) {
+        stderr_line(&format!("warning: {}", text.as_ref()));
+    }
+}
+
+/// Writes a line of data to stdout. A reader that went away ends the program quietly, as with
+/// other Unix tools.
+pub fn line(text: impl AsRef<str>) {
+    let mut out = io::stdout().lock();
+    end_if_gone(writeln!(out, "{}", text.as_ref()));
+}
+
+/// Copies bytes to stdout as they are.
+pub fn bytes(data: &[u8]) {
+    let mut out = io::stdout().lock();
+    end_if_gone(out.write_all(data).and_then(|()| out.flush()));
+}
+
+/// Prints a value as JSON.
+pub fn json(value: &impl Serialize) {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => line(text),
+        // only a type whose keys are no strings could do this; none of ours is
+        Err(error) => stderr_line(&format!("error: cannot write JSON: {error}")),
+    }
+}
+
+fn end_if_gone(result: io::Result<()>) {
+    if let Err(error) = result {
+        let gone = error.kind() == io::ErrorKind::BrokenPipe;
+        if !gone {
+            stderr_line(&format!("error: cannot write to standard output: {error}"));
+        }
+        exit(if gone { 0 } else { 8 });
+    }
+}
+
+fn stderr_line(text: &str) {
+    // nobody is left to tell when stderr is gone
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Prints an error: what failed, the causes that its text does not hold yet, and what to try.
+pub fn error(report: &Report) {
+    let failure = &report.0;
+    let mut said = failure.to_string();
+    stderr_line(&format!("error: {}", clean(&said)));
+    let mut cause: Option<&dyn Error> = failure.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !said.contains(&text) {
+            stderr_line(&format!("  caused by: {}", clean(&text)));
+            said.push_str(&text);
+        }
+        cause = error.source();
+    }
+    if let Some(hint) = failure.hint() {
+        stderr_line(&format!("hint: {}", clean(&hint)));
+    }
+}
+
+/// Foreign text for a terminal: control and bidirectional characters become `?`; newlines stay.
+pub fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\n' => c,
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '?',
+            c if c.is_control() => '?',
+            c => c,
+        })
+        .collect()
+}
+
+/// Foreign text for one table cell: as [`clean`], and newlines become spaces.
+pub fn cell(text: &str) -> String {
+    clean(text).replace('\n', " ")
+}
+
+/// A number of bytes for people.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let (mut whole, mut tenths, mut unit) = (bytes / 1000, bytes % 1000 / 100, 0);
+    while whole >= 1000 && unit + 1 < UNITS.len() {
+        (whole, tenths, unit) = (whole / 1000, whole % 1000 / 100, unit + 1);
+    }
+    format!("{whole}.{tenths} {}", UNITS[unit])
+}
+
+/// Left-aligned columns with two spaces between them; the last one is not padded.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |c: usize| {
+        rows.iter().filter_map(|r| r.get(c)).map(|t| t.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (c, value) in row.iter().enumerate() {
+            line.push_str(value);
+            if c + 1 < row.len() {
+                line.extend(std::iter::repeat_n(' ', widths[c] + 2 - value.chars().count()));
+            }
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text.pop();
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_cannot_steer_the_terminal() {
+        assert_eq!(clean("a\x1b[31mb\u{202e}c\u{7}\n"), "a?[31mb?c?\n");
+        assert_eq!(cell("a\nb"), "a b");
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size(999), "999 B");
+        assert_eq!(size(1_234_567), "1.2 MB");
+        assert_eq!(size(48_000_000_000), "48.0 GB");
+    }
+
+    #[test]
+    fn tables_align() {
+        let rows = vec![vec!["a".into(), "b".into()], vec!["long".into(), "c".into()]];
+        assert_eq!(table(&rows), "a     b\nlong  c");
+    }
+}

@@ -1,0 +1,153 @@
+//! The flags that `run` and `submit` share, and the job that they describe.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::context::Context;
+use super::output::{CliError, Report};
+use crate::job::{EnvVar, JobId, JobSpec, Mount, Resources, RuntimeChoice};
+use crate::oci::Platform;
+use crate::pin::Image;
+
+/// What to run and how.
+#[derive(Debug, Args, Clone)]
+pub struct SpecArgs {
+    /// Container runtime: auto, apptainer, singularity or builtin
+    #[arg(long, value_name = "RUNTIME", value_parser = runtime)]
+    pub runtime: Option<RuntimeChoice>,
+    /// Host path for the job: SRC[:DST][:ro|rw][:required]; repeatable
+    #[arg(long, value_name = "MOUNT", value_parser = |t: &str| t.parse::<Mount>().map_err(|e| e.to_string()))]
+    pub mount: Vec<Mount>,
+    /// Variable for the program: NAME=VALUE, or NAME to hand on your own; repeatable
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+    /// Flag for the container runtime; repeatable
+    #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
+    pub option: Vec<String>,
+    /// Platform of the image, for example linux/arm64
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<Platform>,
+    /// A name for you; free text
+    #[arg(long, value_name = "TEXT")]
+    pub name: Option<String>,
+}
+
+/// The image, and the command behind `--`.
+#[derive(Debug, Args, Clone)]
+pub struct WhatArgs {
+    /// Image: group/project:tag, registry/..., docker://..., a .sif file, or a name of moorline.toml
+    #[arg(value_name = "IMAGE")]
+    pub what: Option<String>,
+    /// The command and its arguments; without one the image's own runs
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// Reads a runtime's name.
+pub fn runtime(text: &str) -> Result<RuntimeChoice, String> {
+    RuntimeChoice::ALL.iter().find(|(name, _)| *name == text).map(|(_, v)| *v).ok_or_else(|| {
+        let names: Vec<_> = RuntimeChoice::ALL.iter().map(|(name, _)| *name).collect();
+        format!("known runtimes: {}", names.join(", "))
+    })
+}
+
+/// What a job is made of, beside its image.
+pub struct Parts {
+    /// The command.
+    pub command: Vec<String>,
+    /// The shared flags.
+    pub flags: SpecArgs,
+    /// What to ask of the engine.
+    pub resources: Resources,
+    /// The host directory for `/work_dir`.
+    pub workdir: Option<PathBuf>,
+}
+
+impl Parts {
+    /// The job, from a pinned image only.
+    ///
+    /// # Errors
+    /// When a variable is named that is not set or must not be handed on.
+    pub fn job(self, context: &Context, id: JobId, image: Image) -> Result<JobSpec, Report> {
+        let mut mounts = vec![Mount::cvmfs()];
+        for mount in context.settings().mounts.iter().chain(&self.flags.mount) {
+            mounts.retain(|m: &Mount| m.target != mount.target);
+            mounts.push(mount.clone());
+        }
+        let mut env = context.settings().env.clone();
+        for text in &self.flags.env {
+            let var = variable(context, text)?;
+            env.retain(|v: &EnvVar| v.name != var.name);
+            env.push(var);
+        }
+        Ok(JobSpec {
+            id,
+            name: self.flags.name,
+            image,
+            command: self.command,
+            mounts,
+            env,
+            runtime: self.flags.runtime.or(context.settings().runtime).unwrap_or_default(),
+            options: self.flags.option,
+            resources: self.resources,
+            workdir: self.workdir,
+            rerun_of: None,
+        })
+    }
+}
+
+/// `NAME=VALUE`, or `NAME` for the caller's own value. A secret's variable is refused: the job's
+/// plan and the ledger would keep it.
+fn variable(context: &Context, text: &str) -> Result<EnvVar, Report> {
+    let full = if text.contains('=') {
+        text.to_owned()
+    } else {
+        let value = context.env(text).ok_or_else(|| {
+            CliError::usage(format!("--env {text}: the variable is not set here"))
+                .with_hint(format!("write --env {text}=VALUE"))
+        })?;
+        format!("{text}={value}")
+    };
+    let var: EnvVar =
+        full.parse().map_err(|why: String| CliError::usage(format!("--env: {why}")))?;
+    if is_secret_name(&var.name) {
+        return Err(CliError::usage(format!(
+            "--env {}: by its name this is a secret, and a job's plan and the ledger would keep it",
+            var.name
+        ))
+        .with_hint("give the job a file that only it can read, through --mount")
+        .into());
+    }
+    Ok(var)
+}
+
+/// Names that hold credentials of Moorline, GitLab CI or container tools.
+fn is_secret_name(name: &str) -> bool {
+    let ci =
+        name.starts_with("CI_") && ["TOKEN", "PASSWORD", "JWT"].iter().any(|w| name.contains(w));
+    let own = name.starts_with("MOORLINE_")
+        && ["PASSWORD", "TOKEN", "KEY"].iter().any(|w| name.ends_with(w));
+    ci || own
+        || matches!(
+            name,
+            "DOCKER_AUTH_CONFIG" | "APPTAINER_DOCKER_PASSWORD" | "SINGULARITY_DOCKER_PASSWORD"
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_known_by_name() {
+        for secret in
+            ["CI_JOB_TOKEN", "CI_REGISTRY_PASSWORD", "CI_DEPLOY_PASSWORD", "MOORLINE_PASSWORD"]
+        {
+            assert!(is_secret_name(secret), "{secret}");
+        }
+        for plain in ["CI_COMMIT_SHA", "MOORLINE_CACHE", "TOKENIZERS_PARALLELISM"] {
+            assert!(!is_secret_name(plain), "{plain}");
+        }
+    }
+}

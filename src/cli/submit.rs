@@ -1,0 +1,196 @@
+//! `moorline submit`: a pinned job to an engine; prints the job's id and nothing else.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args as ClapArgs;
+
+use super::adapters::{self, BACKENDS};
+use super::context::Context;
+use super::image;
+use super::output::{self, CliError, Outcome, Report};
+use super::spec::{Parts, SpecArgs, WhatArgs};
+use super::wait;
+use crate::failure::Kind;
+use crate::job::{JobId, JobSpec, Resources};
+use crate::submit::{self, Site, new_job_id};
+
+/// Submit a job that is pinned to an image's digest.
+///
+/// The tag is resolved once, now. stdout gets the job's id and nothing else.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  moorline submit group/project:v1 -- ./analysis --events 1000
+  moorline submit --backend slurm --cpus 4 --memory 8G --time 2h group/project:v1 -- ./analysis
+  moorline submit -f job.toml --wait")]
+pub struct Args {
+    /// Engine: local or slurm
+    #[arg(long, value_name = "NAME")]
+    pub backend: Option<String>,
+    /// Read the job from this file; its keys are the long flags, which override it
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Cores
+    #[arg(long, value_name = "N")]
+    pub cpus: Option<u32>,
+    /// Memory: 500M, 4G; a bare number is MiB
+    #[arg(long, value_name = "AMOUNT", value_parser = |t: &str| Resources::parse_memory(t).map_err(|e| e.to_string()))]
+    pub memory: Option<u64>,
+    /// Wall time: 90s, 30m, 2h, 1d, HH:MM:SS; a bare number is minutes
+    #[arg(long, value_name = "TIME", value_parser = |t: &str| Resources::parse_time(t).map_err(|e| e.to_string()))]
+    pub time: Option<u64>,
+    /// Partition or queue
+    #[arg(long, value_name = "NAME", value_parser = |t: &str| Resources::identifier(t).map_err(|e| e.to_string()))]
+    pub queue: Option<String>,
+    /// Account that pays
+    #[arg(long, value_name = "NAME", value_parser = |t: &str| Resources::identifier(t).map_err(|e| e.to_string()))]
+    pub account: Option<String>,
+    /// Host directory to bind to /work_dir instead of the job's own
+    #[arg(long, value_name = "DIR")]
+    pub workdir: Option<PathBuf>,
+    /// Wait for the job and take its exit code
+    #[arg(long)]
+    pub wait: bool,
+    /// Show the engine's command and the script, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// What to run and how
+    #[command(flatten)]
+    pub flags: SpecArgs,
+    /// The image and the command
+    #[command(flatten)]
+    pub what: WhatArgs,
+}
+
+/// The verb.
+///
+/// # Errors
+/// As the steps of the line say.
+pub fn run(context: &Context, mut args: Args) -> Outcome {
+    if let Some(file) = args.file.take() {
+        super::jobfile::fill(&file, &mut args)?;
+    }
+    let settings = context.settings();
+    let kind = args.backend.or_else(|| settings.backend.clone()).unwrap_or_else(|| "local".into());
+    if !BACKENDS.contains(&kind.as_str()) {
+        return Err(CliError::usage(format!("unknown backend {}", output::cell(&kind)))
+            .with_hint(format!("known backends: {}", BACKENDS.join(", ")))
+            .into());
+    }
+    let what = args.what.what.ok_or_else(|| {
+        CliError::usage("no image was named").with_hint("moorline submit IMAGE -- COMMAND")
+    })?;
+    let workdir = args.workdir.map(|dir| absolute_dir(&dir)).transpose()?;
+    let inputs = inputs(&args.what.command, workdir.is_some())?;
+    let engine = context.engine(&kind);
+    let platform =
+        args.flags.platform.clone().or(engine.platform).unwrap_or_else(crate::oci::Platform::host);
+    let resources = Resources {
+        cpus: args.cpus.or(settings.resources.cpus),
+        memory_mib: args.memory.or(settings.resources.memory_mib),
+        time_seconds: args.time.or(settings.resources.time_seconds),
+        queue: args.queue.or(engine.queue),
+        account: args.account.or(engine.account),
+    };
+    if kind == "local" && !args.dry_run {
+        context.require_runtime(args.flags.runtime)?;
+    }
+    let image = image::stage(context, &what, &platform, &image::default_recipe())?;
+    let parts = Parts { command: args.what.command, flags: args.flags, resources, workdir };
+    let job = parts.job(context, fresh_id()?, image)?;
+    if args.dry_run {
+        return dry_run(context, &job, &kind, inputs);
+    }
+    hand_over(context, &job, &kind, inputs, args.wait)
+}
+
+/// Gives a job to an engine and prints its id; with `wait` the exit code is the job's.
+///
+/// # Errors
+/// When the engine refuses, or a file cannot be written.
+pub fn hand_over(
+    context: &Context,
+    job: &JobSpec,
+    kind: &str,
+    inputs: Vec<PathBuf>,
+    wait: bool,
+) -> Outcome {
+    let backend = adapters::backend(context, kind)
+        .ok_or_else(|| CliError::usage(format!("unknown backend {}", output::cell(kind))))?;
+    let site = context.site(kind, inputs);
+    let key = submit::submit(job, &site, backend.as_ref(), &context.ledger()?)?;
+    if key.id != job.id.to_string() {
+        context.voice.say(format!("submitted as {key}"));
+    }
+    output::line(job.id.to_string());
+    if !wait {
+        return Ok(0);
+    }
+    let rows = wait::until_ended(context, &[job.id.to_string()], None)?;
+    Ok(rows.first().map_or(0, |row| wait::tell(context, row)))
+}
+
+fn dry_run(context: &Context, job: &JobSpec, kind: &str, inputs: Vec<PathBuf>) -> Outcome {
+    let backend = adapters::backend(context, kind)
+        .ok_or_else(|| CliError::usage(format!("unknown backend {}", output::cell(kind))))?;
+    let site: Site = context.site(kind, inputs);
+    let (submission, script) = submit::dry_run(job, &site, backend.as_ref())?;
+    let words = shlex::try_join(submission.argv.iter().map(String::as_str))
+        .unwrap_or_else(|_| submission.argv.join(" "));
+    context.voice.say("nothing was submitted; the engine would get this command and this script:");
+    output::line(words);
+    output::line(script);
+    Ok(0)
+}
+
+/// A new job's id.
+///
+/// # Errors
+/// When the system gives no random numbers.
+pub fn fresh_id() -> Result<JobId, Report> {
+    new_job_id(jiff::Timestamp::now())
+        .map_err(|e| CliError::new(Kind::Configuration, format!("no random numbers: {e}")).into())
+}
+
+/// `./exe` that exists here is copied into the job; one that does not exist is in the image.
+fn inputs(command: &[String], own_workdir: bool) -> Result<Vec<PathBuf>, Report> {
+    let Some(program) = command.first().filter(|word| word.starts_with("./")) else {
+        return Ok(Vec::new());
+    };
+    let path = Path::new(program);
+    if own_workdir || !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let simple = path.components().count() == 2;
+    if !simple {
+        return Err(CliError::usage(format!(
+            "{program}: only a program directly in the current directory is copied into the job"
+        ))
+        .with_hint("change into its directory, or bind the directory with --workdir")
+        .into());
+    }
+    Ok(vec![std::path::absolute(path).unwrap_or_else(|_| path.to_owned())])
+}
+
+/// The inputs of an earlier job, still in its own directory.
+pub fn inputs_of(context: &Context, job: JobId, command: &[String]) -> Vec<PathBuf> {
+    let work = context.jobs_dir().join(job.to_string()).join("work");
+    command
+        .first()
+        .and_then(|word| word.strip_prefix("./"))
+        .map(|name| work.join(name))
+        .filter(|path| path.is_file())
+        .into_iter()
+        .collect()
+}
+
+/// A directory that exists, as an absolute path.
+///
+/// # Errors
+/// When it does not exist.
+pub fn absolute_dir(dir: &Path) -> Result<PathBuf, Report> {
+    let found = std::fs::canonicalize(dir).ok().filter(|path| path.is_dir());
+    found.ok_or_else(|| {
+        CliError::usage(format!("--workdir {}: there is no such directory", dir.display())).into()
+    })
+}

@@ -1,0 +1,255 @@
+//! A job file, `submit -f job.toml`: its keys equal the long flags, which win over it.
+//!
+//! ```toml
+//! image = "group/analysis:v3"
+//! command = ["/opt/analysis/run", "--events", "1000"]
+//! mount = ["/data:ro:required"]
+//! env = { OMP_NUM_THREADS = "4" }
+//! memory = "8G"
+//! ```
+//!
+//! The user names the file on the command line, so it may set all that flags of the same name set.
+
+use std::path::{Path, PathBuf};
+
+use super::read::{Item, Source};
+use super::{ConfigError, Problem, keys};
+use crate::job::{EnvVar, Mount, Resources, RuntimeChoice};
+use crate::oci::Platform;
+
+/// What a job file says; `None` and empty lists where it says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobFile {
+    /// WHAT, in any spelling; not yet read.
+    pub image: Option<String>,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// `--mount`.
+    pub mounts: Vec<Mount>,
+    /// `--env`.
+    pub env: Vec<EnvVar>,
+    /// `--name`.
+    pub name: Option<String>,
+    /// `--backend`.
+    pub backend: Option<String>,
+    /// `--runtime`.
+    pub runtime: Option<RuntimeChoice>,
+    /// `--cpus`, `--memory`, `--time`, `--queue`, `--account`.
+    pub resources: Resources,
+    /// `--workdir`; a relative path is the caller's to place.
+    pub workdir: Option<PathBuf>,
+    /// `--platform`.
+    pub platform: Option<Platform>,
+    /// `--option`.
+    pub options: Vec<String>,
+}
+
+impl JobFile {
+    /// Reads a job file's text.
+    ///
+    /// # Errors
+    /// Names `file`, the line and the key.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        let source = Source { file, text, job_file: true };
+        let table = source.table()?;
+        let mut job = Self::default();
+        for (key, value) in &table {
+            let name = key.get_ref().as_ref();
+            if !keys::JOB.contains(&name) {
+                let problem = if keys::is_secret(name) {
+                    Problem::Secret { key: name.to_owned() }
+                } else {
+                    let nearest = keys::nearest(&[name], keys::JOB);
+                    Problem::Unknown { key: name.to_owned(), nearest }
+                };
+                return Err(source.error(key.span().start, problem));
+            }
+            job.set(name, &Item { source, key: name, value })?;
+        }
+        Ok(job)
+    }
+
+    fn set(&mut self, name: &str, item: &Item<'_>) -> Result<(), ConfigError> {
+        match name {
+            "image" => self.image = Some(item.line_of_text()?),
+            "command" => {
+                // one text would have to be split into words, and then who quotes?
+                self.command = item.list()?.iter().map(argument).collect::<Result<_, _>>()?;
+            }
+            "mount" => {
+                let mounts = item.one_or_more()?;
+                self.mounts = mounts.iter().map(Item::parsed).collect::<Result<_, _>>()?;
+            }
+            "env" => self.env = env(item)?,
+            "name" => self.name = Some(item.line_of_text()?),
+            "backend" => self.backend = Some(item.identifier()?),
+            "runtime" => self.runtime = Some(runtime(item)?),
+            "cpus" => self.resources.cpus = Some(item.cpus()?),
+            "memory" => self.resources.memory_mib = Some(item.memory()?),
+            "time" => self.resources.time_seconds = Some(item.time()?),
+            "queue" => self.resources.queue = Some(item.identifier()?),
+            "account" => self.resources.account = Some(item.identifier()?),
+            "workdir" => self.workdir = Some(item.line_of_text()?.into()),
+            "platform" => self.platform = Some(item.parsed()?),
+            "option" => {
+                let options = item.one_or_more()?;
+                self.options = options.iter().map(argument).collect::<Result<_, _>>()?;
+            }
+            _ => return Err(unread(item)),
+        }
+        Ok(())
+    }
+}
+
+/// A key of the list that no arm reads: a mistake of this program that tests find.
+pub(super) fn unread(item: &Item<'_>) -> ConfigError {
+    item.error(Problem::Unknown { key: item.key.to_owned(), nearest: None })
+}
+
+fn argument(item: &Item<'_>) -> Result<String, ConfigError> {
+    let text = item.text()?;
+    if text.contains('\0') {
+        return Err(item.bad_value("an argument cannot hold a NUL byte"));
+    }
+    Ok(text.to_owned())
+}
+
+/// `{ NAME = "value" }`, or a list of `"NAME=value"` as the flag takes them.
+fn env(item: &Item<'_>) -> Result<Vec<EnvVar>, ConfigError> {
+    if !item.value.get_ref().is_table() {
+        return item.one_or_more()?.iter().map(Item::parsed).collect();
+    }
+    let variable = |(name, value): (&'_ toml::Spanned<_>, _)| {
+        let name: &std::borrow::Cow<'_, str> = name.get_ref();
+        Item { value, ..*item }.variable(name)
+    };
+    item.table()?.iter().map(variable).collect()
+}
+
+pub(super) fn runtime(item: &Item<'_>) -> Result<RuntimeChoice, ConfigError> {
+    let text = item.text()?;
+    let found = RuntimeChoice::ALL.iter().find(|(name, _)| *name == text);
+    found.map(|(_, runtime)| *runtime).ok_or_else(|| {
+        let names: Vec<&str> = RuntimeChoice::ALL.iter().map(|(name, _)| *name).collect();
+        item.bad_value(format!("{text:?} is no runtime: {}", names.join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::failure::{Failure, Kind};
+
+    fn parse(text: &str) -> Result<JobFile, ConfigError> {
+        JobFile::parse(text, Path::new("job.toml"))
+    }
+
+    /// A good value for each key.
+    const EXAMPLES: [(&str, &str); 15] = [
+        ("image", "\"group/analysis:v3\""),
+        ("command", "[\"run\", \"-x\", \"\"]"),
+        ("mount", "[\"/data:ro\"]"),
+        ("env", "{ A = \"1\", B = \"x=y\" }"),
+        ("name", "\"my job\""),
+        ("backend", "\"slurm\""),
+        ("runtime", "\"builtin\""),
+        ("cpus", "4"),
+        ("memory", "\"4G\""),
+        ("time", "90"),
+        ("queue", "\"short\""),
+        ("account", "\"atlas\""),
+        ("workdir", "\"here\""),
+        ("platform", "\"linux/amd64\""),
+        ("option", "\"--nv\""),
+    ];
+
+    #[test]
+    fn all_keys() {
+        let lines = EXAMPLES.map(|(key, value)| format!("{key} = {value}"));
+        let job = parse(&lines.join("\n")).unwrap();
+        assert_eq!(job.image.as_deref(), Some("group/analysis:v3"));
+        assert_eq!(job.command, ["run", "-x", ""]);
+        assert_eq!(job.mounts, ["/data:ro".parse().unwrap()]);
+        assert_eq!(job.env, ["A=1".parse().unwrap(), "B=x=y".parse().unwrap()]);
+        assert_eq!(job.runtime, Some(RuntimeChoice::Builtin));
+        assert_eq!(job.resources.cpus, Some(4));
+        assert_eq!(job.resources.memory_mib, Some(4096));
+        assert_eq!(job.resources.time_seconds, Some(5400));
+        assert_eq!(job.options, ["--nv"]);
+        assert_eq!(parse("env = [\"A=1\"]").unwrap().env, parse("env.A = '1'").unwrap().env);
+        assert_eq!(parse("").unwrap(), JobFile::default());
+        // each key alone is read and changes something
+        assert_eq!(EXAMPLES.map(|(key, _)| key), keys::JOB);
+        for (key, value) in EXAMPLES {
+            assert_ne!(parse(&format!("{key} = {value}")).unwrap(), JobFile::default(), "{key}");
+        }
+    }
+
+    #[test]
+    fn errors_name_line_and_key() {
+        let show = |text: &str| parse(text).unwrap_err().to_string();
+        assert_eq!(
+            show("image = \"x\"\n\ncpus = 0\n"),
+            "job.toml:3: \"cpus\": 0 is not a number of cores"
+        );
+        assert_eq!(show("command = \"a b\""), "job.toml:1: \"command\" must be a list, not a text");
+        assert_eq!(
+            show("mount = [\n  \"/a\",\n  \"b\",\n]"),
+            "job.toml:3: \"mount\": \"b\" is not a mount: both paths must be absolute, without . \
+             or .. (write SRC[:DST][:ro|rw][:required])"
+        );
+        assert_eq!(show("a = 1"), "job.toml:1: unknown key \"a\"");
+        assert!(show("image = \"x\"\nimage = \"y\"").starts_with("job.toml:2: this is not TOML"));
+        assert!(show("runtime = \"dokcer\"").ends_with("auto, apptainer, singularity, builtin"));
+        for bad in [
+            "cpus = 1.5",
+            "cpus = \"4\"",
+            "cpus = 4294967296",
+            "memory = 0",
+            "memory = -1",
+            "memory = true",
+            "time = \"1:2\"",
+            "queue = \"a b\"",
+            "image = \"\"",
+            "image = \"a\\nb\"",
+            "command = [1]",
+            "command = [\"a\\u0000\"]",
+            "env = { \"A B\" = \"1\" }",
+            "env = { A = 1 }",
+            "env = [\"A\"]",
+            "platform = \"linux\"",
+        ] {
+            assert_eq!(parse(bad).expect_err(bad).kind(), Kind::Usage);
+        }
+    }
+
+    #[test]
+    fn hints() {
+        let hint = |text: &str| parse(text).unwrap_err().hint();
+        assert_eq!(hint("mounts = []").as_deref(), Some("did you mean mount?"));
+        let error = parse("password = \"hunter2\"").unwrap_err();
+        assert!(!format!("{error:?} {error}").contains("hunter2"));
+        assert!(error.hint().unwrap().contains("moorline login"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_an_answer(text in "(?s).{0,300}") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn any_value_gives_an_answer(key in 0..keys::JOB.len(), value in "[-0-9a-zA-Z_x\"'{}\\[\\]=,.:/ \n]{0,60}") {
+            let _ = parse(&format!("{} = {value}", keys::JOB[key]));
+        }
+
+        #[test]
+        fn arguments_come_through(words in proptest::collection::vec("[^\0]{0,20}", 0..5)) {
+            let list = toml::Value::from(words.clone());
+            let job = parse(&format!("command = {list}")).unwrap();
+            prop_assert_eq!(job.command, words);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! TOML values as types, with the line and key in every error.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{ConfigError, Problem};
+use crate::job::{EnvVar, Resources};
+
+/// Larger files are refused before they are parsed.
+const MOST_BYTES: usize = 1 << 20;
+
+/// The text of a file and its name.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'t> {
+    pub(super) file: &'t Path,
+    pub(super) text: &'t str,
+    pub(super) job_file: bool,
+}
+
+impl<'t> Source<'t> {
+    pub(super) fn table(&self) -> Result<DeTable<'t>, ConfigError> {
+        if self.text.len() > MOST_BYTES {
+            let problem = Problem::TooLarge { bytes: self.text.len(), limit: MOST_BYTES };
+            return Err(self.error(0, problem));
+        }
+        DeTable::parse(self.text).map(Spanned::into_inner).map_err(|e| {
+            let start = e.span().map_or(0, |span| span.start);
+            self.error(start, Problem::Toml(e.message().to_owned()))
+        })
+    }
+
+    pub(super) fn error(&self, offset: usize, problem: Problem) -> ConfigError {
+        ConfigError {
+            file: self.file.to_owned(),
+            line: self.line(offset),
+            problem,
+            job_file: self.job_file,
+        }
+    }
+
+    /// The line of a byte, from 1.
+    fn line(&self, offset: usize) -> usize {
+        1 + self.text.get(..offset).unwrap_or(self.text).matches('\n').count()
+    }
+}
+
+/// A value, its key, and where they stand.
+#[derive(Clone, Copy)]
+pub(super) struct Item<'a> {
+    pub(super) source: Source<'a>,
+    pub(super) key: &'a str,
+    pub(super) value: &'a Spanned<DeValue<'a>>,
+}
+
+impl<'a> Item<'a> {
+    pub(super) fn line(&self) -> usize {
+        self.source.line(self.value.span().start)
+    }
+
+    pub(super) fn error(&self, problem: Problem) -> ConfigError {
+        self.source.error(self.value.span().start, problem)
+    }
+
+    fn bad_type(&self, expected: &'static str) -> ConfigError {
+        let found = match self.value.get_ref() {
+            DeValue::String(_) => "a text",
+            DeValue::Integer(_) => "a whole number",
+            DeValue::Float(_) => "a number with a point",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        self.error(Problem::Type { key: self.key.to_owned(), expected, found })
+    }
+
+    pub(super) fn bad_value(&self, why: impl Display) -> ConfigError {
+        self.error(Problem::Value { key: self.key.to_owned(), why: why.to_string() })
+    }
+
+    pub(super) fn table(&self) -> Result<&'a DeTable<'a>, ConfigError> {
+        self.value.get_ref().as_table().ok_or_else(|| self.bad_type("a table"))
+    }
+
+    pub(super) fn text(&self) -> Result<&'a str, ConfigError> {
+        self.value.get_ref().as_str().ok_or_else(|| self.bad_type("a text in quotes"))
+    }
+
+    /// A text that is not empty and fits on one line.
+    pub(super) fn line_of_text(&self) -> Result<String, ConfigError> {
+        let text = self.text()?;
+        if text.is_empty() || text.chars().any(char::is_control) {
+            return Err(self.bad_value("it must not be empty and not hold control characters"));
+        }
+        Ok(text.to_owned())
+    }
+
+    pub(super) fn parsed<T>(&self) -> Result<T, ConfigError>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        self.text()?.parse().map_err(|e| self.bad_value(e))
+    }
+
+    /// The items of a list.
+    pub(super) fn list(&self) -> Result<Vec<Item<'a>>, ConfigError> {
+        let array = self.value.get_ref().as_array().ok_or_else(|| self.bad_type("a list"))?;
+        Ok(array.iter().map(|value| Item { value, ..*self }).collect())
+    }
+
+    /// The items of a list, or the one item that stands without brackets.
+    pub(super) fn one_or_more(&self) -> Result<Vec<Item<'a>>, ConfigError> {
+        if self.value.get_ref().is_str() { Ok(vec![*self]) } else { self.list() }
+    }
+
+    /// A path that does not depend on where the program was started.
+    pub(super) fn absolute_path(&self) -> Result<PathBuf, ConfigError> {
+        let text = self.line_of_text()?;
+        let path = PathBuf::from(&text);
+        if !path.is_absolute() || path.components().any(|c| c.as_os_str() == "..") {
+            return Err(self.bad_value(format!(
+                "{text:?} is not an absolute path (~ and variables are not expanded)"
+            )));
+        }
+        Ok(path)
+    }
+
+    pub(super) fn cpus(&self) -> Result<u32, ConfigError> {
+        let number = self.integer().ok_or_else(|| self.bad_type("a whole number"))?;
+        let cpus = number.parse().ok().filter(|n| *n > 0);
+        cpus.ok_or_else(|| self.bad_value(format!("{number} is not a number of cores")))
+    }
+
+    /// MiB: `"4G"`, or a bare number.
+    pub(super) fn memory(&self) -> Result<u64, ConfigError> {
+        Resources::parse_memory(&self.amount("an amount such as \"4G\", or a number of MiB")?)
+            .map_err(|e| self.bad_value(e))
+    }
+
+    /// Seconds: `"2h"`, or a bare number of minutes.
+    pub(super) fn time(&self) -> Result<u64, ConfigError> {
+        Resources::parse_time(&self.amount("a duration such as \"2h\", or a number of minutes")?)
+            .map_err(|e| self.bad_value(e))
+    }
+
+    pub(super) fn identifier(&self) -> Result<String, ConfigError> {
+        Resources::identifier(self.text()?).map_err(|e| self.bad_value(e))
+    }
+
+    /// The variable that the table's key `name` and this value make.
+    pub(super) fn variable(&self, name: &str) -> Result<EnvVar, ConfigError> {
+        format!("{name}={}", self.text()?).parse().map_err(|e| self.bad_value(e))
+    }
+
+    fn amount(&self, expected: &'static str) -> Result<String, ConfigError> {
+        let text = self.value.get_ref().as_str().map(str::to_owned);
+        text.or_else(|| self.integer()).ok_or_else(|| self.bad_type(expected))
+    }
+
+    /// A whole number in decimal.
+    fn integer(&self) -> Option<String> {
+        let integer = self.value.get_ref().as_integer()?;
+        i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(|n| n.to_string())
+    }
+}

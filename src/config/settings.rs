@@ -1,0 +1,378 @@
+//! The settings themselves: read from one file, merged over the levels, listed for `config show`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use super::job_file::{runtime, unread};
+use super::keys::{self, Found, Who};
+use super::read::{Item, Source};
+use super::{ConfigError, Level, Origin, Problem, ServerUrl, Value};
+use crate::job::{Mount, RuntimeChoice};
+use crate::oci::{DOCKER_HUB, Platform, Reference, Registry};
+
+/// All settings. Nothing is filled in: what nobody said is `None` or empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// The registry of short names.
+    pub registry: Option<Value<Registry>>,
+    /// Hosts that may be plain http or have an unverified certificate.
+    pub insecure_registries: Vec<Value<Registry>>,
+    /// Certificates to trust as well.
+    pub ca_files: Vec<Value<PathBuf>>,
+    /// Who hands out tokens for a registry; the URL has no path.
+    pub realms: BTreeMap<Registry, Value<ServerUrl>>,
+    /// The store.
+    pub cache: Option<Value<PathBuf>>,
+    /// The ledger.
+    pub ledger: Option<Value<PathBuf>>,
+    /// Job directories.
+    pub jobs_dir: Option<Value<PathBuf>>,
+    /// A store that the site publishes.
+    pub site_store: Option<Value<PathBuf>>,
+    /// Where a worker unpacks images.
+    pub node_cache: Option<Value<PathBuf>>,
+    /// Short names for images. The text is a reference; it is read again when the default
+    /// registry is known.
+    pub images: BTreeMap<String, Value<String>>,
+    /// Defaults of `run` and `submit`.
+    pub submit: SubmitSettings,
+    /// By the backend's name.
+    pub backends: BTreeMap<String, BackendSettings>,
+    /// The GitLab server.
+    pub gitlab: GitlabSettings,
+}
+
+/// `[submit]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubmitSettings {
+    /// The backend's name; whether there is one of that name is not checked here.
+    pub backend: Option<Value<String>>,
+    /// The container runtime.
+    pub runtime: Option<Value<RuntimeChoice>>,
+    /// Mounts, the site's first.
+    pub mounts: Vec<Value<Mount>>,
+    /// Variables for the program, by name.
+    pub env: BTreeMap<String, Value<String>>,
+    /// Cores.
+    pub cpus: Option<Value<u32>>,
+    /// Memory in MiB.
+    pub memory_mib: Option<Value<u64>>,
+    /// Wall time in seconds.
+    pub time_seconds: Option<Value<u64>>,
+}
+
+/// `[backend.NAME]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BackendSettings {
+    /// What the engine's workers are.
+    pub platform: Option<Value<Platform>>,
+    /// Partition or queue.
+    pub queue: Option<Value<String>>,
+    /// Who pays.
+    pub account: Option<Value<String>>,
+}
+
+/// `[gitlab]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GitlabSettings {
+    /// The server.
+    pub url: Option<Value<ServerUrl>>,
+    /// Its registry.
+    pub registry: Option<Value<Registry>>,
+}
+
+/// A line of `config show`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// The key's whole path.
+    pub key: String,
+    /// The value as text.
+    pub value: String,
+    /// Where it was said.
+    pub origin: &'a Origin,
+}
+
+impl Config {
+    /// Reads one file's text. `file` is for messages and origins; nothing is opened.
+    ///
+    /// # Errors
+    /// Names the file, the line and the key; a key that `level` may not set is
+    /// [`Problem::Forbidden`].
+    pub fn parse(text: &str, level: Level, file: &Path) -> Result<Self, ConfigError> {
+        let source = Source { file, text, job_file: false };
+        let mut config = Self::default();
+        config.walk(&source.table()?, &[], level, source)?;
+        Ok(config)
+    }
+
+    /// Reads the keys of a table that stands at `prefix`; as deep as the list of keys, not as
+    /// deep as the file.
+    fn walk(
+        &mut self,
+        table: &DeTable<'_>,
+        prefix: &[&str],
+        level: Level,
+        source: Source<'_>,
+    ) -> Result<(), ConfigError> {
+        for (key, value) in table {
+            let path = [prefix, &[key.get_ref().as_ref()]].concat();
+            let joined = path.join(".");
+            let item = Item { source, key: &joined, value };
+            let refuse = |problem| Err(source.error(key.span().start, problem));
+            match keys::find(&path) {
+                Found::Key("policy.*", _) => return refuse(Problem::Policy { key: joined }),
+                Found::Key(_, Who::Trusted) if level == Level::Project => {
+                    return refuse(Problem::Forbidden { key: joined });
+                }
+                Found::Key(pattern, _) => {
+                    let origin =
+                        Origin::File { level, file: source.file.to_owned(), line: item.line() };
+                    self.set(pattern, &path, &item, &origin)?;
+                }
+                Found::Table => self.walk(item.table()?, &path, level, source)?,
+                Found::Nothing if path.iter().any(|name| keys::is_secret(name)) => {
+                    return refuse(Problem::Secret { key: joined });
+                }
+                Found::Nothing => {
+                    let nearest = keys::nearest(&path, keys::CONFIG.map(|(key, _)| key));
+                    return refuse(Problem::Unknown { key: joined, nearest });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn set(
+        &mut self,
+        pattern: &str,
+        path: &[&str],
+        item: &Item<'_>,
+        origin: &Origin,
+    ) -> Result<(), ConfigError> {
+        let name = path.get(1).copied().unwrap_or_default();
+        match pattern {
+            "registry" => self.registry = Some(value(registry(item)?, origin)),
+            "insecure_registries" => self.insecure_registries = list(item, origin, registry)?,
+            "ca_files" => self.ca_files = list(item, origin, Item::absolute_path)?,
+            "realms.*" => {
+                let of = name.parse().map_err(|e| item.bad_value(e))?;
+                self.realms.insert(of, value(realm(item)?, origin));
+            }
+            "cache" => self.cache = Some(value(item.absolute_path()?, origin)),
+            "ledger" => self.ledger = Some(value(item.absolute_path()?, origin)),
+            "jobs_dir" => self.jobs_dir = Some(value(item.absolute_path()?, origin)),
+            "site_store" => self.site_store = Some(value(item.absolute_path()?, origin)),
+            "node_cache" => self.node_cache = Some(value(item.absolute_path()?, origin)),
+            "images.*" => {
+                let image = image(name, item)?;
+                self.images.insert(name.to_owned(), value(image, origin));
+            }
+            "submit.backend" => self.submit.backend = Some(value(item.identifier()?, origin)),
+            "submit.runtime" => self.submit.runtime = Some(value(runtime(item)?, origin)),
+            "submit.mounts" => self.submit.mounts = list(item, origin, Item::parsed)?,
+            "submit.env.*" => {
+                let variable = item.variable(path.get(2).copied().unwrap_or_default())?;
+                self.submit.env.insert(variable.name, value(variable.value, origin));
+            }
+            "submit.cpus" => self.submit.cpus = Some(value(item.cpus()?, origin)),
+            "submit.memory" => self.submit.memory_mib = Some(value(item.memory()?, origin)),
+            "submit.time" => self.submit.time_seconds = Some(value(item.time()?, origin)),
+            "backend.*.platform" => {
+                self.backend(name).platform = Some(value(item.parsed::<Platform>()?, origin));
+            }
+            "backend.*.queue" => self.backend(name).queue = Some(value(item.identifier()?, origin)),
+            "backend.*.account" => {
+                self.backend(name).account = Some(value(item.identifier()?, origin));
+            }
+            "gitlab.url" => self.gitlab.url = Some(value(item.parsed::<ServerUrl>()?, origin)),
+            "gitlab.registry" => self.gitlab.registry = Some(value(registry(item)?, origin)),
+            _ => return Err(unread(item)),
+        }
+        Ok(())
+    }
+
+    fn backend(&mut self, name: &str) -> &mut BackendSettings {
+        self.backends.entry(name.to_owned()).or_default()
+    }
+
+    /// One configuration of the three: single values and table entries of the later level win,
+    /// lists are added up, and of mounts to one target the later level's stays.
+    #[must_use]
+    pub fn merge(site: Self, user: Self, project: Self) -> Self {
+        site.under(user).under(project)
+    }
+
+    /// This configuration below `upper`, whose values win; for `--config FILE` over the user's.
+    #[must_use]
+    pub fn under(self, upper: Self) -> Self {
+        let mut backends = self.backends;
+        for (name, settings) in upper.backends {
+            let lower = backends.remove(&name).unwrap_or_default();
+            backends.insert(
+                name,
+                BackendSettings {
+                    platform: settings.platform.or(lower.platform),
+                    queue: settings.queue.or(lower.queue),
+                    account: settings.account.or(lower.account),
+                },
+            );
+        }
+        Self {
+            registry: upper.registry.or(self.registry),
+            insecure_registries: both(
+                self.insecure_registries,
+                upper.insecure_registries,
+                PartialEq::eq,
+            ),
+            ca_files: both(self.ca_files, upper.ca_files, PartialEq::eq),
+            realms: self.realms.into_iter().chain(upper.realms).collect(),
+            cache: upper.cache.or(self.cache),
+            ledger: upper.ledger.or(self.ledger),
+            jobs_dir: upper.jobs_dir.or(self.jobs_dir),
+            site_store: upper.site_store.or(self.site_store),
+            node_cache: upper.node_cache.or(self.node_cache),
+            images: self.images.into_iter().chain(upper.images).collect(),
+            submit: SubmitSettings {
+                backend: upper.submit.backend.or(self.submit.backend),
+                runtime: upper.submit.runtime.or(self.submit.runtime),
+                mounts: both(self.submit.mounts, upper.submit.mounts, |a: &Mount, b| {
+                    a.target == b.target
+                }),
+                env: self.submit.env.into_iter().chain(upper.submit.env).collect(),
+                cpus: upper.submit.cpus.or(self.submit.cpus),
+                memory_mib: upper.submit.memory_mib.or(self.submit.memory_mib),
+                time_seconds: upper.submit.time_seconds.or(self.submit.time_seconds),
+            },
+            backends,
+            gitlab: GitlabSettings {
+                url: upper.gitlab.url.or(self.gitlab.url),
+                registry: upper.gitlab.registry.or(self.gitlab.registry),
+            },
+        }
+    }
+
+    /// Every value that somebody said, by key.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Entry<'_>> {
+        let path = |path: &PathBuf| path.display().to_string();
+        let mut rows = Rows(Vec::new());
+        rows.add("registry", &self.registry, Registry::to_string);
+        rows.add("insecure_registries", &self.insecure_registries, Registry::to_string);
+        rows.add("ca_files", &self.ca_files, path);
+        for (registry, realm) in &self.realms {
+            rows.add(
+                &format!("realms.{}", quoted(registry.as_str())),
+                [realm],
+                ServerUrl::to_string,
+            );
+        }
+        rows.add("cache", &self.cache, path);
+        rows.add("ledger", &self.ledger, path);
+        rows.add("jobs_dir", &self.jobs_dir, path);
+        rows.add("site_store", &self.site_store, path);
+        rows.add("node_cache", &self.node_cache, path);
+        for (name, image) in &self.images {
+            rows.add(&format!("images.{}", quoted(name)), [image], String::clone);
+        }
+        let submit = &self.submit;
+        rows.add("submit.backend", &submit.backend, String::clone);
+        rows.add("submit.runtime", &submit.runtime, |r| r.name().to_owned());
+        rows.add("submit.mounts", &submit.mounts, Mount::to_string);
+        for (name, value) in &submit.env {
+            rows.add(&format!("submit.env.{name}"), [value], String::clone);
+        }
+        rows.add("submit.cpus", &submit.cpus, u32::to_string);
+        rows.add("submit.memory", &submit.memory_mib, |mib| format!("{mib}M"));
+        rows.add("submit.time", &submit.time_seconds, |seconds| format!("{seconds}s"));
+        for (name, backend) in &self.backends {
+            let key = |leaf: &str| format!("backend.{}.{leaf}", quoted(name));
+            rows.add(&key("platform"), &backend.platform, Platform::to_string);
+            rows.add(&key("queue"), &backend.queue, String::clone);
+            rows.add(&key("account"), &backend.account, String::clone);
+        }
+        rows.add("gitlab.url", &self.gitlab.url, ServerUrl::to_string);
+        rows.add("gitlab.registry", &self.gitlab.registry, Registry::to_string);
+        rows.0
+    }
+}
+
+struct Rows<'a>(Vec<Entry<'a>>);
+
+impl<'a> Rows<'a> {
+    fn add<T: 'a>(
+        &mut self,
+        key: &str,
+        values: impl IntoIterator<Item = &'a Value<T>>,
+        show: impl Fn(&T) -> String,
+    ) {
+        self.0.extend(values.into_iter().map(|v| Entry {
+            key: key.to_owned(),
+            value: show(&v.value),
+            origin: &v.origin,
+        }));
+    }
+}
+
+/// A name as a key of TOML needs it.
+fn quoted(name: &str) -> String {
+    let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    if !name.is_empty() && name.bytes().all(bare) { name.to_owned() } else { format!("{name:?}") }
+}
+
+fn value<T>(value: T, origin: &Origin) -> Value<T> {
+    Value { value, origin: origin.clone() }
+}
+
+/// Each item of a list; all have the list's origin but their own line in errors.
+fn list<'a, T>(
+    item: &Item<'a>,
+    origin: &Origin,
+    read: impl Fn(&Item<'a>) -> Result<T, ConfigError>,
+) -> Result<Vec<Value<T>>, ConfigError> {
+    item.list()?.iter().map(|item| Ok(value(read(item)?, origin))).collect()
+}
+
+/// The lower values that none of the upper ones replaces, then the upper ones.
+fn both<T>(
+    mut lower: Vec<Value<T>>,
+    upper: Vec<Value<T>>,
+    same: impl Fn(&T, &T) -> bool,
+) -> Vec<Value<T>> {
+    lower.retain(|low| !upper.iter().any(|up| same(&low.value, &up.value)));
+    lower.extend(upper);
+    lower
+}
+
+/// A registry; a text with `@` may hold a password and is not repeated.
+fn registry(item: &Item<'_>) -> Result<Registry, ConfigError> {
+    if item.text()?.contains('@') {
+        return Err(item.bad_value("a registry has no user: write host or host:port"));
+    }
+    item.parsed()
+}
+
+/// A realm is scheme, host and port: nothing that could be mistaken for one place of a server.
+fn realm(item: &Item<'_>) -> Result<ServerUrl, ConfigError> {
+    let realm: ServerUrl = item.parsed()?;
+    if !realm.path().is_empty() {
+        return Err(item.bad_value("a realm has no path: write https://host or https://host:port"));
+    }
+    Ok(realm)
+}
+
+/// A short name and the reference that it stands for.
+fn image(name: &str, item: &Item<'_>) -> Result<String, ConfigError> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    let first = name.bytes().next();
+    if !name.bytes().all(good) || !first.is_some_and(|b| b.is_ascii_alphanumeric()) {
+        return Err(item.bad_value("a name has letters, digits and . _ -, and begins with no sign"));
+    }
+    let text = item.line_of_text()?;
+    Reference::parse(&text, DOCKER_HUB).map_err(|e| item.bad_value(e))?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+//! One table of good values drives most of these, so that a new key cannot be forgotten.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::failure::{Failure, Kind};
+
+/// For each key: a line that sets it, and what `config show` says then.
+const EXAMPLES: [(&str, &str, &str); 22] = [
+    ("registry", "registry = 'registry.example'", "registry.example"),
+    ("insecure_registries", "insecure_registries = ['old.example:5000']", "old.example:5000"),
+    ("ca_files", "ca_files = ['/etc/ca.pem']", "/etc/ca.pem"),
+    ("realms.*", "realms = {'r.example' = 'https://gitlab.example'}", "https://gitlab.example"),
+    ("cache", "cache = '/c'", "/c"),
+    ("ledger", "ledger = '/l'", "/l"),
+    ("jobs_dir", "jobs_dir = '/j'", "/j"),
+    ("site_store", "site_store = '/s'", "/s"),
+    ("node_cache", "node_cache = '/n'", "/n"),
+    ("images.*", "images.ana = 'group/ana:v1'", "group/ana:v1"),
+    ("submit.backend", "submit.backend = 'slurm'", "slurm"),
+    ("submit.runtime", "submit.runtime = 'builtin'", "builtin"),
+    ("submit.mounts", "submit.mounts = ['/d:ro']", "/d:/d:ro"),
+    ("submit.env.*", "submit.env.A = 'b'", "b"),
+    ("submit.cpus", "submit.cpus = 2", "2"),
+    ("submit.memory", "submit.memory = '1G'", "1024M"),
+    ("submit.time", "submit.time = '1h'", "3600s"),
+    ("backend.*.platform", "backend.slurm.platform = 'linux/arm64'", "linux/arm64"),
+    ("backend.*.queue", "backend.slurm.queue = 'short'", "short"),
+    ("backend.*.account", "backend.slurm.account = 'atlas'", "atlas"),
+    ("gitlab.url", "gitlab.url = 'https://gitlab.example'", "https://gitlab.example"),
+    ("gitlab.registry", "gitlab.registry = 'registry.example'", "registry.example"),
+];
+
+fn parse(text: &str, level: Level) -> Result<Config, ConfigError> {
+    let file = if level == Level::Project { "moorline.toml" } else { "config.toml" };
+    Config::parse(text, level, Path::new(file))
+}
+
+fn user(text: &str) -> Config {
+    parse(text, Level::User).unwrap()
+}
+
+fn shown(config: &Config) -> Vec<String> {
+    let line = |e: Entry<'_>| format!("{} = {} from {}", e.key, e.value, e.origin);
+    config.entries().into_iter().map(line).collect()
+}
+
+#[test]
+fn every_key_is_read_and_shown() {
+    let keys = keys::CONFIG.map(|(key, _)| key);
+    assert_eq!(EXAMPLES.map(|(key, ..)| key), keys[..22]);
+    assert_eq!(keys[22..], ["policy.*"]);
+    for (key, text, value) in EXAMPLES {
+        let config = user(text);
+        let entries = config.entries();
+        assert_eq!(entries.len(), 1, "{key}");
+        assert_eq!(entries[0].value, value, "{key}");
+        assert_eq!(entries[0].origin.to_string(), "user (config.toml:1)", "{key}");
+    }
+}
+
+#[test]
+fn a_project_file_sets_only_what_is_harmless() {
+    for ((key, text, _), (_, who)) in EXAMPLES.into_iter().zip(keys::CONFIG) {
+        let answer = parse(text, Level::Project);
+        match who {
+            Who::Anyone => assert!(answer.is_ok(), "{key}"),
+            Who::Trusted => {
+                let error = answer.expect_err(key);
+                assert!(matches!(error.problem, Problem::Forbidden { .. }), "{key}: {error}");
+                assert_eq!(error.kind(), Kind::Configuration);
+            }
+        }
+    }
+    // the rule in words, so that a changed table is noticed
+    let allowed = ["images", "submit", "backend", "policy"];
+    for (key, who) in keys::CONFIG {
+        let first = key.split('.').next().unwrap();
+        assert_eq!(who == Who::Anyone, allowed.contains(&first), "{key}");
+    }
+}
+
+#[test]
+fn a_forbidden_key_is_named_with_its_place() {
+    let error = parse("[gitlab]\nurl = 'https://evil.example'", Level::Project).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "moorline.toml:2: the key \"gitlab.url\" may not stand in a project file, which is \
+         somebody else's input"
+    );
+    let hint = error.hint().unwrap();
+    for place in ["/etc/moorline/config.toml", "$XDG_CONFIG_HOME/moorline/config.toml", "flag"] {
+        assert!(hint.contains(place), "{hint}");
+    }
+    // by a dotted key, an inline table and a quoted one alike
+    for text in ["gitlab.url = 'x'", "gitlab = { url = 'x' }", "['gitlab']\n\"url\" = 1"] {
+        let error = parse(text, Level::Project).expect_err(text);
+        assert!(matches!(error.problem, Problem::Forbidden { .. }), "{text}: {error}");
+    }
+}
+
+#[test]
+fn unknown_keys() {
+    for (text, shown, hint) in [
+        ("registy = 'a'", "config.toml:1: unknown key \"registy\"", Some("did you mean registry?")),
+        (
+            "[submit]\nmount = []",
+            "config.toml:2: unknown key \"submit.mount\"",
+            Some("did you mean submit.mounts?"),
+        ),
+        ("x = 1", "config.toml:1: unknown key \"x\"", None),
+        ("[x.y]\nz = 1", "config.toml:1: unknown key \"x\"", None),
+        ("\"a\\u001b\" = 1", "config.toml:1: unknown key \"a\\u{1b}\"", None),
+    ] {
+        let error = parse(text, Level::User).expect_err(text);
+        assert_eq!(error.to_string(), shown);
+        assert_eq!(error.hint().as_deref(), hint);
+    }
+}
+
+#[test]
+fn a_secret_is_refused_and_not_repeated() {
+    let error = parse("[gitlab]\ntoken = 'hunter2'", Level::User).unwrap_err();
+    assert!(matches!(error.problem, Problem::Secret { .. }));
+    for text in [
+        "[gitlab]\ntoken = 'hunter2'",
+        "registry = 'https://me:hunter2@registry.example'",
+        "gitlab.url = 'https://me:hunter2@gitlab.example'",
+        "realms.'r.example' = 'https://me:hunter2@gitlab.example'",
+    ] {
+        let error = parse(text, Level::User).expect_err(text);
+        assert!(!format!("{error} {error:?} {:?}", error.hint()).contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn a_policy_that_cannot_be_kept_stops() {
+    for level in [Level::Site, Level::User, Level::Project] {
+        let error = parse("[policy]\nregistries = ['a.example']", level).unwrap_err();
+        assert_eq!(error.kind(), Kind::Policy);
+    }
+}
+
+#[test]
+fn values_that_break_their_rules() {
+    for bad in [
+        "cache = 'relative'",
+        "cache = '~/x'",
+        "cache = '/a/../b'",
+        "cache = 1",
+        "ca_files = '/one'",
+        "ca_files = ['one']",
+        "registry = 'https://registry.example'",
+        "realms = {'r.example' = 'https://gitlab.example/jwt/auth'}",
+        "realms = {'r.example' = 'http://gitlab.example'}",
+        "realms = {'no host' = 'https://gitlab.example'}",
+        "realms = 'https://gitlab.example'",
+        "images = {'../x' = 'a'}",
+        "images = {'' = 'a'}",
+        "images.x = 'A b'",
+        "images.x = 'oci://a'",
+        "submit.env = {'A B' = 'x'}",
+        "submit.env.A = 1",
+        "submit.cpus = 0",
+        "submit.mounts = ['/a:/']",
+        "submit.backend = '-x'",
+        "backend.slurm = 'x'",
+        "backend.slurm.queue = 'a b'",
+        "submit = []",
+        "cache = ",
+    ] {
+        let error = parse(bad, Level::User).expect_err(bad);
+        assert_eq!(error.kind(), Kind::Configuration, "{bad}");
+        assert_eq!(error.line, 1);
+    }
+    let big = format!("# {}", "x".repeat(2 << 20));
+    assert!(matches!(parse(&big, Level::User).unwrap_err().problem, Problem::TooLarge { .. }));
+}
+
+#[test]
+fn later_levels_win_and_lists_add_up() {
+    let site = parse(
+        "cache = '/site'\nledger = '/site'\nca_files = ['/a']\n\
+         [submit]\nbackend = 'slurm'\ncpus = 1\nmounts = ['/s', '/d:/x:ro']\nenv = {A='1', B='1'}\n\
+         [backend.slurm]\nqueue = 'long'\naccount = 'all'",
+        Level::Site,
+    );
+    let user = parse("cache = '/user'\nca_files = ['/b', '/a']\nsubmit.cpus = 2", Level::User);
+    let project = parse(
+        "[submit]\ncpus = 3\nmounts = ['/e:/x']\nenv.B = '3'\n[backend.slurm]\nqueue = 'short'",
+        Level::Project,
+    );
+    let merged = Config::merge(site.unwrap(), user.unwrap(), project.unwrap());
+    assert_eq!(
+        shown(&merged),
+        [
+            "ca_files = /b from user (config.toml:2)",
+            "ca_files = /a from user (config.toml:2)",
+            "cache = /user from user (config.toml:1)",
+            "ledger = /site from site (config.toml:2)",
+            "submit.backend = slurm from site (config.toml:5)",
+            "submit.mounts = /s:/s from site (config.toml:7)",
+            "submit.mounts = /e:/x from project (moorline.toml:3)",
+            "submit.env.A = 1 from site (config.toml:8)",
+            "submit.env.B = 3 from project (moorline.toml:4)",
+            "submit.cpus = 3 from project (moorline.toml:2)",
+            "backend.slurm.queue = short from project (moorline.toml:6)",
+            "backend.slurm.account = all from site (config.toml:11)",
+        ]
+    );
+}
+
+#[test]
+fn merging_with_nothing_changes_nothing() {
+    let config = user(&EXAMPLES.map(|(_, line, _)| line).join("\n"));
+    let none = Config::default;
+    assert_eq!(config.entries().len(), EXAMPLES.len());
+    assert_eq!(Config::merge(config.clone(), none(), none()), config);
+    assert_eq!(Config::merge(none(), config.clone(), none()), config);
+    assert_eq!(Config::merge(none(), none(), config.clone()), config);
+}
+
+#[test]
+fn what_is_shown_can_be_read_again() {
+    let config = user("images.'a.b' = 'x'\nrealms.'r.example:1' = 'https://g.example'");
+    for entry in config.entries() {
+        user(&format!("{} = {:?}", entry.key, entry.value));
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_gives_an_answer(text in "(?s).{0,300}") {
+        let _ = parse(&text, Level::Project);
+    }
+
+    #[test]
+    fn any_value_gives_an_answer(
+        key in 0..keys::CONFIG.len(),
+        value in "[-0-9a-zA-Z_x\"'{}\\[\\]=,.:/ \n]{0,60}",
+    ) {
+        let name = keys::CONFIG[key].0.replace('*', "a");
+        let _ = parse(&format!("{name} = {value}"), Level::User);
+    }
+
+    #[test]
+    fn a_project_never_gets_a_trusted_key_in(
+        key in 0..keys::CONFIG.len(),
+        value in "['\"/a-z\\[\\]{}=:.0-9]{0,40}",
+    ) {
+        let (pattern, who) = keys::CONFIG[key];
+        let text = format!("{} = {value}", pattern.replace('*', "a"));
+        if let (Ok(config), Who::Trusted) = (parse(&text, Level::Project), who) {
+            prop_assert_eq!(config, Config::default());
+        }
+    }
+
+    #[test]
+    fn deep_nesting_ends(depth in 0_usize..3000) {
+        let _ = parse(&format!("a = {}{}", "[".repeat(depth), "]".repeat(depth)), Level::User);
+        let _ = parse(&format!("submit{} = 1", ".a".repeat(depth)), Level::User);
+    }
+}

@@ -1,0 +1,255 @@
+//! The built-in runtime on this machine: the image's tree, the mounts around it, and the container.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::container::{self, Ended};
+use super::inside::Inside;
+use super::measure::Measured;
+use super::rootfs::{self, Rootfs};
+use super::{ExecuteError, account, mounts, private_tempdir};
+use crate::job::{Access, JobSpec, WORK_DIR};
+use crate::oci::ContainerConfig;
+use crate::runtime::builtin::{ImageTree, Node, Point, What, layout, resolve};
+use crate::runtime::{Bind, environment};
+use crate::sif::{self, SifError, SifReader};
+use crate::worker::Plan;
+
+/// What the worker has found before.
+pub(super) struct Request<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) measured: &'a Measured,
+    pub(super) binds: &'a [Bind],
+    /// Must not be seen inside.
+    pub(super) control: &'a Path,
+    pub(super) workdir: &'a Path,
+}
+
+/// What came of it, for the receipt.
+pub(super) struct Ran {
+    pub(super) ended: Ended,
+    /// Which way the root file system was provided.
+    pub(super) rootfs: &'static str,
+    /// Whether the tree was made from the measured bytes just now.
+    pub(super) fresh: bool,
+    /// Why better ways were not taken.
+    pub(super) notes: Vec<String>,
+}
+
+/// Runs the job.
+///
+/// # Errors
+/// When the program was not started.
+pub(super) fn run(request: &Request<'_>) -> Result<Ran, ExecuteError> {
+    let job = &request.plan.job;
+    let sif_error = |source| ExecuteError::Sif { path: request.measured.path.clone(), source };
+    let handle =
+        request.measured.file.try_clone().map_err(ExecuteError::io("duplicating a handle"))?;
+    let mut reader = SifReader::open(handle).map_err(sif_error)?;
+    let partition = reader.partition().map_err(sif_error)?;
+    let config = container_config(&mut reader).map_err(sif_error)?;
+
+    let base = std::env::temp_dir();
+    let scratch = private_tempdir("moorline-job-")
+        .tempdir_in(&base)
+        .map_err(ExecuteError::io(format!("making a directory in {}", base.display())))?;
+    // links resolved, because the container is put together from the other side
+    let scratch_path =
+        fs::canonicalize(scratch.path()).map_err(ExecuteError::io("the scratch directory"))?;
+    let cache = request.plan.node_cache.clone().unwrap_or(base);
+    let site_store = request.plan.site_store.as_deref();
+    let rootfs = rootfs::provide(request.measured, partition, site_store, &cache, &scratch_path)?;
+    let tree = Tree(fs::canonicalize(&rootfs.path).map_err(ExecuteError::io("the image's tree"))?);
+
+    let hidden = [request.control.to_owned(), cache_directory(&cache), scratch_path.clone()];
+    let points = points(request, &tree, &scratch_path, &hidden)?;
+    let steps = layout(&tree.0, &tree, &points)?;
+    let inside = Inside {
+        root: made(scratch_path.join("root"))?,
+        steps,
+        uid: rustix::process::getuid().as_raw(),
+        gid: rustix::process::getgid().as_raw(),
+        status: scratch_path.join("status"),
+        program: program(job, config.as_ref(), &tree)?,
+        env: variables(job, config.as_ref()),
+        cwd: WORK_DIR.to_owned(),
+    };
+    let ended = container::run(&inside, &scratch_path)?;
+    let Rootfs { how, fresh, notes, .. } = rootfs;
+    Ok(Ran { ended, rootfs: how, fresh, notes })
+}
+
+/// The image configuration's `config`, where the SIF holds one.
+fn container_config<R: io::Read + io::Seek>(
+    reader: &mut SifReader<R>,
+) -> Result<Option<ContainerConfig>, SifError> {
+    match reader.object(sif::OCI_CONFIG) {
+        // a damaged one counts as none: the image's own scripts are asked then
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(SifError::NoObject(_)) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// The words to start. An image without `oci-config.json` (older apptainer, definition files) brings
+/// scripts that set its environment and run its program.
+fn program(
+    job: &JobSpec,
+    config: Option<&ContainerConfig>,
+    tree: &Tree,
+) -> Result<Vec<String>, ExecuteError> {
+    if let Some(config) = config {
+        return environment::command(config, &job.command).ok_or(ExecuteError::NothingToRun);
+    }
+    let (script, arguments) = if job.command.is_empty() {
+        ("/.singularity.d/runscript", vec![])
+    } else {
+        ("/.singularity.d/actions/exec", job.command.clone())
+    };
+    if tree.node(script).is_ok_and(|n| n == Some(Node::File)) {
+        return Ok([vec![script.to_owned()], arguments].concat());
+    }
+    environment::command(&ContainerConfig::default(), &job.command)
+        .ok_or(ExecuteError::NothingToRun)
+}
+
+fn variables(job: &JobSpec, config: Option<&ContainerConfig>) -> BTreeMap<String, String> {
+    let none = ContainerConfig::default();
+    environment::variables(config.unwrap_or(&none), job, |name| std::env::var(name).ok())
+}
+
+/// Everything that is mounted, the defaults first.
+fn points(
+    request: &Request<'_>,
+    tree: &Tree,
+    scratch: &Path,
+    hidden: &[PathBuf],
+) -> Result<Vec<Point>, ExecuteError> {
+    let point = |target: &str, what| Point { target: target.to_owned(), what };
+    let mut points = vec![point("/proc", What::Proc), point("/dev", What::Dev)];
+    for path in ["/sys", "/etc/resolv.conf", "/etc/hosts"] {
+        if let Ok(source) = fs::canonicalize(path) {
+            let directory = source.is_dir();
+            points.push(point(path, What::Bind { source, access: Access::Ro, directory }));
+        }
+    }
+    for (target, name) in [("/tmp", "tmp"), ("/var/tmp", "var-tmp")] {
+        let source = made(scratch.join(name))?;
+        points.push(point(target, What::Bind { source, access: Access::Rw, directory: true }));
+    }
+    for (target, source) in account_files(tree, scratch)? {
+        points.push(point(target, What::Bind { source, access: Access::Ro, directory: false }));
+    }
+    // a mount of the user's hides what is below it
+    points.retain(|p| !request.binds.iter().any(|b| Path::new(&p.target).starts_with(&b.target)));
+
+    let workdir = Bind {
+        source: request.workdir.to_owned(),
+        target: WORK_DIR.to_owned(),
+        access: Access::Rw,
+        directory: true,
+    };
+    let binds: Vec<Bind> = request.binds.iter().cloned().chain([workdir]).collect();
+    for path in hidden {
+        mounts::refuse_inside(&binds, path)?;
+        points.extend(mounts::seen_through(&binds, path).iter().map(|p| point(p, What::Hidden)));
+    }
+    points.extend(binds.into_iter().map(|b| {
+        let what = What::Bind { source: b.source, access: b.access, directory: b.directory };
+        Point { target: b.target, what }
+    }));
+    Ok(points)
+}
+
+/// Where this user's unpacked images lie, whether it is there or not.
+fn cache_directory(base: &Path) -> PathBuf {
+    base.join(format!("moorline-{}", rustix::process::geteuid().as_raw()))
+}
+
+fn made(directory: PathBuf) -> Result<PathBuf, ExecuteError> {
+    fs::create_dir(&directory)
+        .map_err(ExecuteError::io(format!("making {}", directory.display())))?;
+    Ok(directory)
+}
+
+/// Writes `passwd` and `group` for the container.
+fn account_files(
+    tree: &Tree,
+    scratch: &Path,
+) -> Result<[(&'static str, PathBuf); 2], ExecuteError> {
+    let host = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let ids = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    let image = (tree.text("/etc/passwd")?, tree.text("/etc/group")?);
+    let files = account::account(
+        ids,
+        (&image.0, &image.1),
+        (&host("/etc/passwd"), &host("/etc/group")),
+        WORK_DIR,
+    );
+    let write = |name: &str, text: &str| {
+        let path = scratch.join(name);
+        fs::write(&path, text).map_err(ExecuteError::io(format!("writing {name}")))?;
+        Ok::<_, ExecuteError>(path)
+    };
+    Ok([
+        ("/etc/passwd", write("passwd", &files.passwd)?),
+        ("/etc/group", write("group", &files.group)?),
+    ])
+}
+
+/// An image's tree in a directory of this machine.
+pub(super) struct Tree(pub(super) PathBuf);
+
+impl Tree {
+    fn at(&self, path: &str) -> PathBuf {
+        self.0.join(path.trim_start_matches('/'))
+    }
+
+    /// A text file of the image; links are followed inside the image only. Empty when it has none.
+    fn text(&self, path: &str) -> Result<String, ExecuteError> {
+        let path = resolve(self, path)?;
+        if self.node(&path).ok().flatten() != Some(Node::File) {
+            return Ok(String::new());
+        }
+        let bytes = fs::read(self.at(&path)).unwrap_or_default();
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+impl ImageTree for Tree {
+    fn node(&self, path: &str) -> io::Result<Option<Node>> {
+        let here = self.at(path);
+        let kind = match fs::symlink_metadata(&here) {
+            Ok(m) => m.file_type(),
+            Err(e)
+                if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            {
+                return Ok(None);
+            }
+            Err(e) => return Err(e),
+        };
+        Ok(Some(if kind.is_dir() {
+            Node::Directory
+        } else if kind.is_file() {
+            Node::File
+        } else if kind.is_symlink() {
+            Node::Link(fs::read_link(&here)?.to_string_lossy().into_owned())
+        } else {
+            Node::Other
+        }))
+    }
+
+    fn names(&self, path: &str) -> io::Result<Vec<String>> {
+        let mut names = fs::read_dir(self.at(path))?
+            .map(|entry| {
+                entry?.file_name().into_string().map_err(|name| {
+                    io::Error::other(format!("the name {} is not UTF-8", name.display()))
+                })
+            })
+            .collect::<io::Result<Vec<String>>>()?;
+        names.sort();
+        Ok(names)
+    }
+}

@@ -1,0 +1,76 @@
+//! Which runtime runs a job here.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use super::{ExecuteError, find_program, probe};
+use crate::job::RuntimeChoice;
+
+/// A runtime that was found to work.
+#[derive(Debug)]
+pub(super) enum Runtime {
+    /// A program with apptainer's command line.
+    Program {
+        /// `apptainer` or `singularity`.
+        name: &'static str,
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// Our own.
+    Builtin,
+}
+
+impl Runtime {
+    /// As receipts say it.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Program { name, .. } => name,
+            Self::Builtin => "builtin",
+        }
+    }
+}
+
+/// The first that works; an explicit choice is not replaced by another.
+///
+/// # Errors
+/// [`ExecuteError::NoRuntime`] with the reason of each.
+pub(super) fn choose(choice: RuntimeChoice) -> Result<Runtime, ExecuteError> {
+    let order: &[RuntimeChoice] = match choice {
+        RuntimeChoice::Auto => {
+            &[RuntimeChoice::Apptainer, RuntimeChoice::Singularity, RuntimeChoice::Builtin]
+        }
+        RuntimeChoice::Apptainer => &[RuntimeChoice::Apptainer],
+        RuntimeChoice::Singularity => &[RuntimeChoice::Singularity],
+        RuntimeChoice::Builtin => &[RuntimeChoice::Builtin],
+    };
+    let mut reasons = Vec::new();
+    for one in order {
+        match attempt(*one) {
+            Ok(runtime) => return Ok(runtime),
+            Err(why) => reasons.push(format!("{}: {why}", one.name())),
+        }
+    }
+    Err(ExecuteError::NoRuntime(reasons.join("; ")))
+}
+
+fn attempt(choice: RuntimeChoice) -> Result<Runtime, String> {
+    let name = match choice {
+        RuntimeChoice::Apptainer => "apptainer",
+        RuntimeChoice::Singularity => "singularity",
+        RuntimeChoice::Auto | RuntimeChoice::Builtin => {
+            return probe().map(|()| Runtime::Builtin).map_err(|refusal| refusal.to_string());
+        }
+    };
+    let path = find_program(name).ok_or("not installed")?;
+    let status = Command::new(&path)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .map_err(|e| format!("{}: {e}", path.display()))?;
+    if !status.success() {
+        return Err(format!("{} --version ended with {status}", path.display()));
+    }
+    Ok(Runtime::Program { name, path })
+}

@@ -1,0 +1,59 @@
+//! What must run before any thread exists: the worker, and the hidden processes that it starts.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{inside, probe, work};
+
+/// The hidden verb of the container's first process.
+pub(super) const INSIDE: &str = "container-inside";
+/// The hidden verb that runs a program which gets HUP when its parent ends, and ignores TERM and INT:
+/// an engine that ends a job by telling all its processes must not take the root file system away
+/// from a program that tidies up.
+pub(super) const DIE_WITH_PARENT: &str = "die-with-parent";
+/// The hidden verb that tries to make a container.
+pub(super) const PROBE: &str = "container-probe";
+/// The worker's verb.
+pub(super) const WORKER: &str = "worker";
+
+/// Runs the verbs that need a process without threads: `worker CONTROL_DIR [--plan-sha256 HEX]` and
+/// the hidden ones. `main` calls this first; `None` means that the arguments are for the ordinary
+/// command line.
+///
+/// `arguments` starts with the program's name. Warnings go to `stderr`, the job's own.
+pub fn early(arguments: &[OsString], stderr: &mut dyn Write) -> Option<i32> {
+    let rest = arguments.get(2..).unwrap_or_default();
+    match arguments.get(1)?.to_str()? {
+        INSIDE => Some(inside::main(Path::new(rest.first()?))),
+        PROBE => Some(probe::main(&mut std::io::stdout())),
+        DIE_WITH_PARENT => {
+            let signal = Some(rustix::process::Signal::HUP);
+            let _ = rustix::process::set_parent_process_death_signal(signal);
+            let error = Command::new("/bin/sh")
+                .args(["-c", "trap '' TERM INT; exec \"$@\"", "sh"])
+                .args(rest)
+                .exec();
+            let _ = writeln!(stderr, "moorline: /bin/sh: {error}");
+            Some(127)
+        }
+        WORKER => {
+            let (mut control, mut sha256) = (None, None);
+            let mut rest = rest.iter();
+            while let Some(word) = rest.next() {
+                if word == "--plan-sha256" {
+                    sha256 = Some(rest.next()?.to_str()?.to_owned());
+                } else if control.is_none() && !word.as_encoded_bytes().starts_with(b"-") {
+                    control = Some(PathBuf::from(word));
+                } else {
+                    // clap's business: --help, or an error
+                    return None;
+                }
+            }
+            Some(work(&control?, sha256.as_deref(), stderr))
+        }
+        _ => None,
+    }
+}

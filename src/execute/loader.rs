@@ -1,0 +1,155 @@
+//! **Not isolated**: runs an image's program on the machine itself, through the image's own loader.
+//!
+//! For the demo only, on machines where no container can be made, so that its other steps can be
+//! shown. The program sees the whole machine and runs with the caller's rights; what it opens by an
+//! absolute path is the machine's, not the image's. Its evidence is [`crate::job::Grade::None`] and
+//! its verdict is never *Match*. No verb that runs users' jobs calls this (issue: `submit` and
+//! `run` exit with 9 instead).
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::{ExecuteError, measure, rootfs};
+use crate::oci::SifDigest;
+use crate::sif::SifReader;
+
+/// Unpacks the SIF below `cache` and starts `command` (its first word an absolute path in the image)
+/// in `workdir` through the program's own ELF interpreter. Its output goes to the two files. Returns
+/// the exit code as a shell gives it.
+///
+/// # Errors
+/// When the image or the program cannot be used this way.
+pub fn run_through_own_loader(
+    sif: &Path,
+    expected: SifDigest,
+    cache: &Path,
+    command: &[String],
+    workdir: &Path,
+    (stdout, stderr): (File, File),
+) -> Result<i32, ExecuteError> {
+    use std::os::unix::process::ExitStatusExt;
+    let measured = measure::measure(sif, expected)?;
+    let handle = measured.file.try_clone().map_err(ExecuteError::io("duplicating a handle"))?;
+    let sif_error = |source| ExecuteError::Sif { path: sif.to_owned(), source };
+    let partition = SifReader::open(handle).and_then(|r| r.partition()).map_err(sif_error)?;
+    let (root, _) = rootfs::unpack(&measured, partition.offset, cache)?;
+    let (program, arguments) = command.split_first().ok_or(ExecuteError::NothingToRun)?;
+    let program = in_image(&root, program)?;
+    let mut started = match shell_of(&program)? {
+        Some(shell) => {
+            let mut started = through_loader(&root, &in_image(&root, &shell)?)?;
+            started.arg(&program);
+            started
+        }
+        None => through_loader(&root, &program)?,
+    };
+    let status = started
+        .args(arguments)
+        .current_dir(workdir)
+        .env_clear()
+        .env("PATH", format!("{0}/usr/bin:{0}/bin", root.display()))
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr)
+        .status()
+        .map_err(|e| ExecuteError::NotStarted(format!("{}: {e}", program.display())))?;
+    Ok(status.code().or_else(|| status.signal().map(|n| 128 + n)).unwrap_or(1))
+}
+
+fn through_loader(root: &Path, program: &Path) -> Result<Command, ExecuteError> {
+    let Some(loader) = interpreter(program)? else { return Ok(Command::new(program)) };
+    let mut started = Command::new(in_image(root, &loader)?);
+    started.arg("--library-path").arg(library_path(root)).arg(program);
+    Ok(started)
+}
+
+/// The interpreter of a script's first line (execve(2)), without its argument.
+fn shell_of(program: &Path) -> Result<Option<String>, ExecuteError> {
+    let mut start = Vec::new();
+    File::open(program)
+        .and_then(|file| file.take(256).read_to_end(&mut start))
+        .map_err(|e| ExecuteError::NotStarted(format!("{}: {e}", program.display())))?;
+    let line = start.strip_prefix(b"#!").map(|rest| String::from_utf8_lossy(rest).into_owned());
+    Ok(line.and_then(|line| line.split_whitespace().next().map(str::to_owned)))
+}
+
+/// Where the image's directories for shared libraries are.
+fn library_path(root: &Path) -> String {
+    let machine = std::env::consts::ARCH;
+    ["lib", "lib64", "usr/lib", "usr/lib64"]
+        .iter()
+        .flat_map(|d| [format!("{d}/{machine}-linux-gnu"), (*d).to_owned()])
+        .map(|d| root.join(d).display().to_string())
+        .collect::<Vec<_>>()
+        .join(":")
+}
+
+/// A path of the image, its symbolic links followed inside the image.
+fn in_image(root: &Path, path: &str) -> Result<PathBuf, ExecuteError> {
+    let tree = super::builtin::Tree(root.to_owned());
+    let path = crate::runtime::builtin::resolve(&tree, path)?;
+    Ok(root.join(path.trim_start_matches('/')))
+}
+
+/// `PT_INTERP` of a 64-bit little-endian ELF program (elf(5)); `None` for a static one.
+fn interpreter(program: &Path) -> Result<Option<String>, ExecuteError> {
+    let refuse = |why: String| ExecuteError::NotStarted(format!("{}: {why}", program.display()));
+    let mut bytes = Vec::new();
+    std::fs::File::open(program)
+        .and_then(|f| f.take(1 << 20).read_to_end(&mut bytes))
+        .map_err(|e| refuse(e.to_string()))?;
+    parse_interpreter(&bytes).map_err(|why| refuse(why.to_owned()))
+}
+
+fn parse_interpreter(elf: &[u8]) -> Result<Option<String>, &'static str> {
+    const INTERP: u64 = 3;
+    let number = |at: usize, width: usize| -> Option<u64> {
+        let mut bytes = [0; 8];
+        bytes[..width].copy_from_slice(elf.get(at..at.checked_add(width)?)?);
+        Some(u64::from_le_bytes(bytes))
+    };
+    let size = |at: usize, width: usize| usize::try_from(number(at, width)?).ok();
+    if !elf.starts_with(b"\x7fELF\x02\x01") {
+        return Err("it is no 64-bit little-endian ELF program");
+    }
+    let headers = || Some((size(32, 8)?, size(54, 2)?, size(56, 2)?));
+    let (offset, width, count) = headers().ok_or("its header is cut")?;
+    for i in 0..count {
+        let segment = || {
+            let at = offset.checked_add(i.checked_mul(width)?)?;
+            Some((number(at, 4)?, size(at.checked_add(8)?, 8)?, size(at.checked_add(32)?, 8)?))
+        };
+        let (kind, start, length) = segment().ok_or("its program headers are cut")?;
+        if kind == INTERP {
+            let text = start.checked_add(length).and_then(|end| elf.get(start..end));
+            let text = text.ok_or("its interpreter's name is cut")?;
+            let text = text.split(|b| *b == 0).next().unwrap_or_default();
+            return std::str::from_utf8(text)
+                .map(|t| Some(t.to_owned()))
+                .map_err(|_| "its interpreter's name is not UTF-8");
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interpreters() {
+        let own = std::env::current_exe().unwrap();
+        let found = interpreter(&own).unwrap().unwrap();
+        assert!(found.starts_with("/lib"), "{found}");
+        let elf = std::fs::read(own).unwrap();
+        for cut in [0, 5, 40, 63, 70] {
+            assert!(parse_interpreter(&elf[..cut]).is_err(), "{cut}");
+        }
+        let mut wild = elf[..4096].to_vec();
+        wild[32..40].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(parse_interpreter(&wild).is_err());
+        assert!(parse_interpreter(b"#!/bin/sh\n").is_err());
+    }
+}

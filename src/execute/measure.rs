@@ -1,0 +1,126 @@
+//! Measuring: the image is opened once, hashed through that handle, and run through that handle.
+//!
+//! Exchanging the path afterwards changes nothing. Writing into the very same file can be done by
+//! its owner only, and shows in [`Identity`]; an attempt whose file changed has no evidence.
+
+use std::fs::{File, Metadata};
+use std::io::{Read, Seek};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::ExecuteError;
+use crate::oci::{Hasher, SifDigest};
+
+/// What changes when a file's bytes change; its owner cannot set ctime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Identity {
+    pub(super) fn of(m: &Metadata) -> Self {
+        Self {
+            device: m.dev(),
+            inode: m.ino(),
+            size: m.size(),
+            modified: (m.mtime(), m.mtime_nsec()),
+            changed: (m.ctime(), m.ctime_nsec()),
+        }
+    }
+}
+
+/// A measured image.
+#[derive(Debug)]
+pub(super) struct Measured {
+    pub(super) file: File,
+    pub(super) path: PathBuf,
+    pub(super) digest: SifDigest,
+    pub(super) at: jiff::Timestamp,
+    identity: Identity,
+}
+
+/// Opens and hashes an image.
+///
+/// # Errors
+/// When it is not there, has another digest, or changed while it was read.
+pub(super) fn measure(path: &Path, expected: SifDigest) -> Result<Measured, ExecuteError> {
+    let missing = |source| ExecuteError::ImageMissing { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(missing)?;
+    let before = file.metadata().map_err(missing)?;
+    if !before.is_file() {
+        return Err(missing(std::io::Error::other("it is no regular file")));
+    }
+    let reading = |source| ExecuteError::Io { what: format!("reading {}", path.display()), source };
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).map_err(reading)? {
+            0 => break,
+            n => hasher.update(&buffer[..n]),
+        }
+    }
+    file.rewind().map_err(reading)?;
+    let found: SifDigest = hasher.finish();
+    if found != expected {
+        return Err(ExecuteError::Mismatch { path: path.to_owned(), found, expected });
+    }
+    let measured = Measured {
+        file,
+        path: path.to_owned(),
+        digest: found,
+        at: jiff::Timestamp::now(),
+        identity: Identity::of(&before),
+    };
+    if !measured.unchanged() {
+        return Err(ExecuteError::ChangedWhileRead(path.to_owned()));
+    }
+    Ok(measured)
+}
+
+impl Measured {
+    /// Whether the file that was hashed still has the same bytes, as far as its times tell.
+    pub(super) fn unchanged(&self) -> bool {
+        self.file.metadata().is_ok_and(|m| Identity::of(&m) == self.identity)
+    }
+
+    /// Whether the path still leads to the file that was hashed.
+    pub(super) fn path_unchanged(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|m| Identity::of(&m) == self.identity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::Sha256Digest;
+
+    #[test]
+    fn measures_refuses_and_sees_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.sif");
+        let digest = SifDigest::of(b"image");
+        assert!(matches!(measure(&path, digest), Err(ExecuteError::ImageMissing { .. })));
+        assert!(matches!(measure(dir.path(), digest), Err(ExecuteError::ImageMissing { .. })));
+        std::fs::write(&path, "imagE").unwrap();
+        assert_eq!(measure(&path, digest).unwrap_err().exit_code(), 211);
+        std::fs::write(&path, "image").unwrap();
+        let measured = measure(&path, digest).unwrap();
+        assert!(measured.unchanged() && measured.path_unchanged());
+
+        // another file at the path: the handle still has the measured one
+        std::fs::rename(&path, dir.path().join("old")).unwrap();
+        std::fs::write(&path, "other").unwrap();
+        assert!(!measured.path_unchanged());
+        let mut text = String::new();
+        (&measured.file).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "image");
+
+        // the same file written to
+        std::fs::write(dir.path().join("old"), "IMAGE!").unwrap();
+        assert!(!measured.unchanged());
+    }
+}

@@ -1,0 +1,206 @@
+//! Whether the built-in runtime works here: asked by doing it.
+//!
+//! A container with a root of nothing but `/proc`, `/dev` and one bind goes the whole way to the
+//! program and ends there. What refuses it has few causes; each has its remedy in [`Refusal`].
+
+use std::fmt;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::container;
+use super::early::PROBE;
+use super::inside::Inside;
+use super::private_tempdir;
+use crate::job::Access;
+use crate::runtime::builtin::{Step, What};
+
+/// Why containers cannot be made here, and what the administrator would change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What was refused, in the kernel's words.
+    pub said: String,
+    /// What refuses it.
+    pub cause: String,
+    /// The commands or text that allow it; several lines.
+    pub fix: Option<String>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.cause, self.said)?;
+        if let Some(fix) = &self.fix {
+            write!(f, "; to allow it: {fix}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What the child says when a container could be made.
+const YES: &str = "containers work";
+
+/// Really makes a container: unshares, maps ids, mounts, pivots, drops privileges. Needs nothing
+/// installed and takes some 20 ms. It is done in a child, so the caller may have threads; the child
+/// is this program, whose `main` must run [`super::early`] first.
+///
+/// # Errors
+/// A [`Refusal`] with cause and remedy.
+pub fn probe() -> Result<(), Refusal> {
+    let refuse = |said: &str| Err(explain(said, &Facts::of_this_machine()));
+    let output = Command::new("/proc/self/exe").arg(PROBE).stdin(Stdio::null()).output();
+    match output {
+        Ok(output) if output.status.success() && output.stdout == YES.as_bytes() => Ok(()),
+        Ok(output) => match String::from_utf8_lossy(&output.stdout).trim() {
+            "" => refuse(&format!("the probe ended with {}", output.status)),
+            said => refuse(said),
+        },
+        Err(error) => refuse(&format!("this program could not be started again: {error}")),
+    }
+}
+
+/// The child's side; returns its exit code.
+pub(super) fn main(stdout: &mut dyn Write) -> i32 {
+    let (said, code) = match go() {
+        Ok(()) => (YES.to_owned(), 0),
+        Err(said) => (said, 1),
+    };
+    i32::from(stdout.write_all(said.as_bytes()).is_err()).max(code)
+}
+
+fn go() -> Result<(), String> {
+    let scratch = private_tempdir("moorline-probe-")
+        .tempdir()
+        .map_err(|e| format!("{}: {e}", std::env::temp_dir().display()))?;
+    let path = fs::canonicalize(scratch.path()).map_err(|e| e.to_string())?;
+    for name in ["root", "bind"] {
+        fs::create_dir(path.join(name)).map_err(|e| e.to_string())?;
+    }
+    let directory = |target: &str| Step::Directory { target: target.to_owned() };
+    let mount = |target: &str, what| Step::Mount { target: target.to_owned(), what };
+    let bind = What::Bind { source: path.join("bind"), access: Access::Ro, directory: true };
+    let inside = Inside {
+        root: path.join("root"),
+        steps: vec![
+            directory("/proc"),
+            directory("/dev"),
+            directory("/bind"),
+            mount("/proc", What::Proc),
+            mount("/dev", What::Dev),
+            mount("/bind", bind),
+        ],
+        uid: rustix::process::getuid().as_raw(),
+        gid: rustix::process::getgid().as_raw(),
+        status: path.join("status"),
+        program: vec![],
+        env: [].into(),
+        cwd: "/bind".into(),
+    };
+    container::run(&inside, &path).map(drop).map_err(|e| e.to_string())
+}
+
+/// What can refuse user namespaces, read from this machine.
+#[derive(Debug, Default)]
+struct Facts {
+    /// `user.max_user_namespaces`.
+    max_user_namespaces: Option<u64>,
+    /// `kernel.unprivileged_userns_clone` (Debian's kernels).
+    unprivileged_clone: Option<u64>,
+    /// `kernel.apparmor_restrict_unprivileged_userns` (Ubuntu's kernels).
+    apparmor_restricts: Option<u64>,
+    /// Whether a seccomp filter is on this process.
+    filtered: bool,
+    /// This program.
+    program: PathBuf,
+}
+
+impl Facts {
+    fn of_this_machine() -> Self {
+        let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse().ok();
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        Self {
+            max_user_namespaces: number("/proc/sys/user/max_user_namespaces"),
+            unprivileged_clone: number("/proc/sys/kernel/unprivileged_userns_clone"),
+            apparmor_restricts: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
+            filtered: status.lines().any(|l| l.starts_with("Seccomp:") && l.ends_with('2')),
+            program: std::env::current_exe().unwrap_or_default(),
+        }
+    }
+}
+
+fn explain(said: &str, facts: &Facts) -> Refusal {
+    let (cause, fix) = if facts.max_user_namespaces == Some(0) {
+        (
+            "user namespaces are switched off: user.max_user_namespaces is 0",
+            Some("sysctl -w user.max_user_namespaces=15000".to_owned()),
+        )
+    } else if facts.unprivileged_clone == Some(0) {
+        (
+            "user namespaces are for root only: kernel.unprivileged_userns_clone is 0",
+            Some("sysctl -w kernel.unprivileged_userns_clone=1".to_owned()),
+        )
+    } else if facts.apparmor_restricts == Some(1) {
+        (
+            "AppArmor allows user namespaces to programs with a profile only: \
+             kernel.apparmor_restrict_unprivileged_userns is 1",
+            Some(apparmor_profile(&facts.program)),
+        )
+    } else if facts.filtered {
+        (
+            "a seccomp filter forbids user namespaces, as docker's default one does",
+            Some(
+                "start the outer container with --security-opt seccomp=unconfined \
+                 --security-opt systempaths=unconfined"
+                    .to_owned(),
+            ),
+        )
+    } else {
+        ("containers cannot be made on this machine", None)
+    };
+    Refusal { said: said.to_owned(), cause: cause.to_owned(), fix }
+}
+
+fn apparmor_profile(program: &Path) -> String {
+    format!(
+        "put these lines into /etc/apparmor.d/moorline and run \
+         apparmor_parser -r /etc/apparmor.d/moorline\n\
+         abi <abi/4.0>,\n\
+         include <tunables/global>\n\
+         profile moorline \"{}\" flags=(unconfined) {{\n  userns,\n}}",
+        program.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_and_remedies() {
+        let program = PathBuf::from("/opt/moorline");
+        for (facts, cause, fix) in [
+            (
+                Facts { max_user_namespaces: Some(0), ..Facts::default() },
+                "max_user_namespaces is 0",
+                "sysctl -w user.max_user_namespaces=",
+            ),
+            (
+                Facts { unprivileged_clone: Some(0), ..Facts::default() },
+                "for root only",
+                "sysctl -w kernel.unprivileged_userns_clone=1",
+            ),
+            (
+                Facts { apparmor_restricts: Some(1), program, ..Facts::default() },
+                "AppArmor",
+                "profile moorline \"/opt/moorline\" flags=(unconfined) {\n  userns,\n}",
+            ),
+            (Facts { filtered: true, ..Facts::default() }, "seccomp", "seccomp=unconfined"),
+        ] {
+            let refusal = explain("unshare: EPERM", &facts);
+            assert!(refusal.cause.contains(cause), "{refusal}");
+            assert!(refusal.fix.as_deref().unwrap_or_default().contains(fix), "{refusal}");
+            assert!(refusal.to_string().contains("unshare: EPERM"));
+        }
+        assert_eq!(explain("x", &Facts::default()).fix, None);
+    }
+}

@@ -1,0 +1,279 @@
+//! `moorline worker CONTROL_DIR`: one attempt of one job.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::choose::{Runtime, choose};
+use super::container::Ended;
+use super::measure::{Measured, measure};
+use super::{ExecuteError, builtin, mounts, program};
+use crate::failure::Failure;
+use crate::job::{Evidence, Grade};
+use crate::oci::{Sha256Digest, SifDigest};
+use crate::pin::Image;
+use crate::runtime::Bind;
+use crate::worker::{
+    MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, Receipt, Start, exit,
+};
+
+/// Runs the plan in `control` and writes its receipt there; returns the job's exit code: the
+/// program's own, 128+n for signal n, or one of [`exit`]. Standard input, output and error of this
+/// process are the program's.
+///
+/// `plan_sha256` is the hex that the script holds. Warnings and the reason of a refusal go to
+/// `stderr`. Must be called while the process has one thread: [`super::early`] does so.
+pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -> i32 {
+    let refuse = |stderr: &mut dyn Write, error: &ExecuteError| {
+        let _ = writeln!(stderr, "moorline: {error}");
+        if let Some(hint) = error.hint() {
+            let _ = writeln!(stderr, "moorline: {hint}");
+        }
+        error.exit_code()
+    };
+    // without a plan there is no nonce, and so no receipt
+    let (control, plan) = match read_plan(control, plan_sha256) {
+        Ok(found) => found,
+        Err(error) => return refuse(stderr, &error),
+    };
+    let mut attempt = Attempt::begin();
+    let result = attempt.run(&plan, &control, stderr);
+    let (start, code) = match result {
+        Ok(Ended { started_at, code }) => (Start::Started { at: started_at }, code),
+        Err(error) => (Start::Refused { why: error.to_string() }, refuse(stderr, &error)),
+    };
+    let receipt = attempt.receipt(&plan, start, code);
+    if let Err(error) = write_receipt(&control, &receipt) {
+        let _ = writeln!(stderr, "moorline: warning: the receipt could not be written: {error}");
+    }
+    code
+}
+
+/// The same in the foreground for a caller that has threads: starts this program as
+/// `worker CONTROL_DIR`, passes nothing but standard streams and environment on, and waits. An
+/// interrupt from the terminal reaches the program; this process outlives it.
+///
+/// # Errors
+/// When this program cannot be started again.
+pub fn run_here(control: &Path, plan_sha256: Option<&str>) -> Result<i32, ExecuteError> {
+    use std::os::unix::process::ExitStatusExt;
+    let ignored = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGQUIT] {
+        signal_hook::flag::register(signal, Arc::clone(&ignored))
+            .map_err(ExecuteError::io("installing a signal handler"))?;
+    }
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(super::early::WORKER).arg(control);
+    if let Some(hex) = plan_sha256 {
+        command.args(["--plan-sha256", hex]);
+    }
+    let status = command.status().map_err(ExecuteError::io("starting the worker"))?;
+    Ok(status.code().or_else(|| status.signal().map(|n| 128 + n)).unwrap_or(exit::RUNTIME_FAILED))
+}
+
+fn read_plan(
+    control: &Path,
+    sha256: Option<&str>,
+) -> Result<(std::path::PathBuf, Plan), ExecuteError> {
+    let control = fs::canonicalize(control)
+        .map_err(ExecuteError::io(format!("the control directory {}", control.display())))?;
+    let path = control.join(PLAN_FILE);
+    let bytes = fs::read(&path).map_err(ExecuteError::io(format!("reading {}", path.display())))?;
+    let found = crate::oci::Digest::of(&bytes).hex();
+    if let Some(expected) = sha256
+        && expected != found
+    {
+        return Err(ExecuteError::PlanChanged { path, found, expected: expected.to_owned() });
+    }
+    let plan = Plan::parse(&bytes).map_err(|source| ExecuteError::Plan { path, source })?;
+    Ok((control, plan))
+}
+
+/// What is learnt on the way, so that a refusal's receipt says as much as is known.
+struct Attempt {
+    id: String,
+    evidence: Evidence,
+    runtime: String,
+    rootfs: Option<String>,
+    notes: Vec<String>,
+    skipped: Vec<MountNote>,
+}
+
+impl Attempt {
+    fn begin() -> Self {
+        let mut bytes = [0; 16];
+        // a number that is not random is still one that is new: the time
+        if getrandom::fill(&mut bytes).is_err() {
+            bytes = jiff::Timestamp::now().as_nanosecond().to_be_bytes();
+        }
+        Self {
+            id: format!("{:032x}", u128::from_be_bytes(bytes)),
+            evidence: Evidence { grade: Grade::None, sif: None, measured_at: None },
+            runtime: "none".into(),
+            rootfs: None,
+            notes: vec![],
+            skipped: vec![],
+        }
+    }
+
+    fn run(
+        &mut self,
+        plan: &Plan,
+        control: &Path,
+        stderr: &mut dyn Write,
+    ) -> Result<Ended, ExecuteError> {
+        let Image::Sif { digest, place, .. } = &plan.job.image else {
+            return Err(ExecuteError::NotSif(plan.job.image.name()));
+        };
+        let (binds, skipped) = mounts::find(&plan.job.mounts)?;
+        for note in &skipped {
+            let _ = writeln!(
+                stderr,
+                "moorline: warning: {} is not mounted at {}: {}",
+                note.source, note.target, note.why
+            );
+        }
+        self.skipped = skipped;
+        let workdir = fs::canonicalize(&plan.workdir).map_err(ExecuteError::io(format!(
+            "the working directory {}",
+            plan.workdir.display()
+        )))?;
+        if rustix::process::geteuid().is_root() {
+            // mounts that only this job sees, and that end with it; no loss where that is refused
+            let _ = super::inside::own_mounts();
+        }
+        let runtime = choose(plan.job.runtime)?;
+        runtime.name().clone_into(&mut self.runtime);
+        let measured = self.measure(place, *digest)?;
+        match runtime {
+            Runtime::Builtin => self.builtin(plan, control, &measured, &binds, &workdir),
+            Runtime::Program { path, .. } => {
+                self.rootfs = Some("runtime".into());
+                let here = (control, self.id.as_str());
+                let ended = program::run(&path, plan, &measured.path, &binds, &workdir, here);
+                // it opened the path by itself: the same file before and after, or no evidence
+                if !measured.path_unchanged() {
+                    self.nothing_is_known();
+                }
+                ended
+            }
+        }
+    }
+
+    fn measure(&mut self, place: &Path, expected: SifDigest) -> Result<Measured, ExecuteError> {
+        let measured = measure(place, expected);
+        let known = match &measured {
+            Ok(m) => Some((m.digest, m.at)),
+            Err(ExecuteError::Mismatch { found, .. }) => Some((*found, jiff::Timestamp::now())),
+            Err(_) => None,
+        };
+        if let Some((digest, at)) = known {
+            self.evidence =
+                Evidence { grade: Grade::Measured, sif: Some(digest), measured_at: Some(at) };
+        }
+        measured
+    }
+
+    fn builtin(
+        &mut self,
+        plan: &Plan,
+        control: &Path,
+        measured: &Measured,
+        binds: &[Bind],
+        workdir: &Path,
+    ) -> Result<Ended, ExecuteError> {
+        let request = builtin::Request { plan, measured, binds, control, workdir };
+        let ran = builtin::run(&request)?;
+        self.rootfs = Some(ran.rootfs.to_owned());
+        self.notes = ran.notes;
+        if !ran.fresh {
+            // the tree was made from the same bytes, by an earlier job of this user
+            self.evidence.grade = Grade::MeasuredCached;
+        } else if ran.rootfs != "unpacked" && !measured.unchanged() {
+            self.nothing_is_known();
+        }
+        Ok(ran.ended)
+    }
+
+    fn nothing_is_known(&mut self) {
+        self.evidence = Evidence { grade: Grade::None, sif: None, measured_at: None };
+    }
+
+    fn receipt(self, plan: &Plan, start: Start, exit_code: i32) -> Receipt {
+        let expected = match &plan.job.image {
+            Image::Sif { digest, .. } => Some(*digest),
+            Image::Oci { .. } => None,
+        };
+        Receipt {
+            schema: RECEIPT_SCHEMA,
+            writer: format!("moorline {}", env!("CARGO_PKG_VERSION")),
+            job: plan.job.id,
+            intent: plan.intent,
+            nonce: plan.nonce,
+            attempt: self.id,
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            engine: engine_facts(|name| std::env::var(name).ok()),
+            pinned: plan.job.image.pin().map(|pin| pin.manifest),
+            expected,
+            evidence: self.evidence,
+            runtime: self.runtime,
+            rootfs: self.rootfs,
+            notes: self.notes,
+            skipped_mounts: self.skipped,
+            start,
+            ended_at: jiff::Timestamp::now(),
+            exit_code,
+        }
+    }
+}
+
+/// What the engine says of the place; identifiers only.
+fn engine_facts(variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let good = |v: &str| {
+        !v.is_empty()
+            && v.len() <= 64
+            && v.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    };
+    [
+        "SLURM_JOB_ID",
+        "SLURM_ARRAY_JOB_ID",
+        "SLURM_ARRAY_TASK_ID",
+        "SLURM_RESTART_COUNT",
+        "SLURM_CLUSTER_NAME",
+    ]
+    .iter()
+    .filter_map(|name| Some(format!("{name}={}", variable(name).filter(|v| good(v))?)))
+    .collect()
+}
+
+/// Whole or not at all: a temporary file, synced, renamed.
+fn write_receipt(control: &Path, receipt: &Receipt) -> io::Result<()> {
+    let mut text = serde_json::to_vec_pretty(receipt)?;
+    text.push(b'\n');
+    let mut file = tempfile::Builder::new().prefix(".receipt-").tempfile_in(control)?;
+    file.write_all(&text)?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o400))?;
+    file.as_file().sync_all()?;
+    let name = control.join(format!("{RECEIPT_PREFIX}{}.json", receipt.attempt));
+    file.persist_noclobber(name).map_err(|e| e.error)?;
+    File::open(control)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engine_facts_are_identifiers() {
+        let variable = |name: &str| match name {
+            "SLURM_JOB_ID" => Some("12".to_owned()),
+            "SLURM_CLUSTER_NAME" => Some("a b\"".to_owned()),
+            _ => None,
+        };
+        assert_eq!(engine_facts(variable), ["SLURM_JOB_ID=12"]);
+    }
+}

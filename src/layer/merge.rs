@@ -1,0 +1,316 @@
+//! Puts a layer's entries into the tree, lowest layer first; the upper one wins.
+//!
+//! The first pass over the layers makes the [`Tree`], knows every content by its hash, and leaves
+//! a [`LayerIndex`] for each layer. A second pass compresses what is still visible. An index follows
+//! from its layer alone, so that later it can be kept instead of made again.
+//!
+//! As `umoci` and docker do it: a link above a name is followed inside the image, the name itself is
+//! replaced, a directory over a directory only changes its attributes, a hard link takes no
+//! attributes of its own.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Arc;
+
+use super::LayerError;
+use super::limits::{Limits, check};
+use super::reader::{Entry, EntryKind, TarReader};
+use super::whiteout::{self, Whiteout};
+use crate::oci::Hasher;
+use crate::tree::{
+    Class, Content, ContentId, Contents, Inode, Kind, Meta, Names, PathError, Tree, TreePath,
+    Xattrs, show,
+};
+
+/// What squashfs can hold of extended attributes.
+const NAMESPACES: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
+/// Warnings that are kept one by one; more are counted.
+const MAX_WARNINGS: usize = 200;
+
+/// A regular file of a layer, in the order of its tar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileEntry {
+    /// What is in it.
+    pub content: ContentId,
+    /// A number that changes when the entry's directory does.
+    pub directory: u32,
+}
+
+/// All regular files of a layer, shadowed and repeated ones included.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LayerIndex {
+    /// In the order of the tar.
+    pub files: Vec<FileEntry>,
+}
+
+/// Merges layers into a tree.
+pub struct Merger {
+    tree: Tree,
+    contents: Contents,
+    limits: Limits,
+    implied: Meta,
+    no_xattrs: Xattrs,
+    entries: u64,
+    bytes: u64,
+    warnings: Vec<String>,
+    more_warnings: u64,
+}
+
+impl Merger {
+    /// Starts with an empty root directory; directories that no layer describes get `mtime`.
+    #[must_use]
+    pub fn new(limits: Limits, mtime: i64) -> Self {
+        let implied = Meta::directory(mtime);
+        Self {
+            tree: Tree::new(implied.clone(), limits.path_depth),
+            contents: Contents::default(),
+            no_xattrs: implied.xattrs.clone(),
+            implied,
+            limits,
+            entries: 0,
+            bytes: 0,
+            warnings: Vec::new(),
+            more_warnings: 0,
+        }
+    }
+
+    /// Reads one layer; `layer` counts from 0, the lowest, and must grow from call to call.
+    ///
+    /// # Errors
+    /// When the archive is malformed or hostile; the tree is then of no use.
+    pub fn layer<R: Read>(
+        &mut self,
+        layer: u32,
+        tar: &mut TarReader<R>,
+    ) -> Result<LayerIndex, LayerError> {
+        let mut index = LayerIndex::default();
+        let mut directory = (0, Vec::new());
+        while let Some(entry) = tar.next_entry()? {
+            self.entries += 1;
+            limit(tar, "entries", self.entries, self.limits.entries)?;
+            let content = if entry.kind == EntryKind::File {
+                self.bytes = self.bytes.saturating_add(entry.size);
+                limit(tar, "content bytes", self.bytes, self.limits.content_bytes)?;
+                let content = self.content(&entry, tar)?;
+                let end = entry.path.iter().rposition(|b| *b == b'/').unwrap_or(0);
+                if directory.1 != entry.path[..end] {
+                    directory = (directory.0 + 1, entry.path[..end].to_vec());
+                }
+                index.files.push(FileEntry { content, directory: directory.0 });
+                Some(content)
+            } else {
+                None
+            };
+            self.apply(layer, entry, content)?;
+        }
+        Ok(index)
+    }
+
+    /// The tree, its contents, and what an image's author should know.
+    #[must_use]
+    pub fn finish(mut self) -> (Tree, Contents, Vec<String>, u64) {
+        if self.more_warnings > 0 {
+            self.warnings.push(format!("{} more warnings of this kind", self.more_warnings));
+        }
+        (self.tree, self.contents, self.warnings, self.entries)
+    }
+
+    /// Reads a file's bytes for their hash.
+    fn content<R: Read>(
+        &mut self,
+        entry: &Entry,
+        tar: &mut TarReader<R>,
+    ) -> Result<ContentId, LayerError> {
+        let mut hasher = Hasher::default();
+        let mut buffer = vec![0; usize::try_from(entry.size).unwrap_or(usize::MAX).min(128 << 10)];
+        let (mut size, mut elf, mut nul) = (0_u64, None, false);
+        while size < entry.size {
+            let read = tar.data().read(&mut buffer);
+            let count = read.map_err(|e| LayerError::reading(tar.name(), e))?;
+            let bytes = &buffer[..count];
+            if bytes.is_empty() {
+                break;
+            }
+            hasher.update(bytes);
+            elf.get_or_insert(bytes.starts_with(b"\x7fELF"));
+            nul = nul || bytes.contains(&0);
+            size += count as u64;
+        }
+        let class = match (elf, nul) {
+            (Some(true), _) => Class::Elf,
+            (_, true) => Class::Binary,
+            (_, false) => Class::Text,
+        };
+        let hash: crate::oci::DiffId = hasher.finish();
+        let hash = *crate::oci::Sha256Digest::bytes(&hash);
+        Ok(self.contents.intern(Content { size, hash, class }))
+    }
+
+    fn apply(
+        &mut self,
+        layer: u32,
+        entry: Entry,
+        content: Option<ContentId>,
+    ) -> Result<(), LayerError> {
+        let bad_path = |source| LayerError::Path { entry: show(&entry.path), source };
+        let path = TreePath::parse(&entry.path).map_err(bad_path)?;
+        if path.names().iter().rev().skip(1).any(|name| whiteout::read(name).is_some()) {
+            return Err(LayerError::refused(show(&entry.path), "it lies below a whiteout"));
+        }
+        let Some(last) = path.names().last() else {
+            return self.root(entry);
+        };
+        if let Some(whiteout) = whiteout::read(last) {
+            if whiteout == Whiteout::Invalid {
+                return Err(LayerError::refused(show(&entry.path), "it is a whiteout of no file"));
+            }
+            let Some((at, _)) = self.tree.find_parent(&path).map_err(bad_path)? else {
+                return Ok(());
+            };
+            match whiteout {
+                Whiteout::Opaque => self.tree.clear(at, layer, &self.implied),
+                Whiteout::Name(name) => self.tree.whiteout(at, name, layer, &self.implied),
+                Whiteout::Ignored | Whiteout::Invalid => {}
+            }
+            return Ok(());
+        }
+        if let EntryKind::HardLink(target) = &entry.kind {
+            return self.hard_link(layer, &entry, &path, target);
+        }
+        let place = self.tree.parent_of(&path, layer, &self.implied);
+        let (at, name) = place.map_err(|e| path_error(&entry, e))?;
+        let kind = match (&entry.kind, content) {
+            (EntryKind::File | EntryKind::HardLink(_), content) => {
+                Kind::File(content.unwrap_or(ContentId(0)))
+            }
+            (EntryKind::Directory, _) => Kind::Directory(Names::new()),
+            (EntryKind::Symlink(target), _) => Kind::Symlink(symlink(&entry, target)?),
+            (EntryKind::Character(major, minor), _) => Kind::Character(*major, *minor),
+            (EntryKind::Block(major, minor), _) => Kind::Block(*major, *minor),
+            (EntryKind::Fifo, _) => Kind::Fifo,
+        };
+        if let Kind::Character(major, minor) | Kind::Block(major, minor) = kind
+            && (major >= 1 << 12 || minor >= 1 << 20)
+        {
+            let why = "its device number does not fit 12 and 20 bits";
+            return Err(LayerError::refused(show(&entry.path), why));
+        }
+        let old = self.tree.lookup(at, &name).map(|entry| entry.inode);
+        let meta = self.meta(entry);
+        match old {
+            Some(old)
+                if kind == Kind::Directory(Names::new()) && self.tree.names(old).is_some() =>
+            {
+                self.tree.get_mut(old).meta = meta;
+                self.tree.link(at, &name, old, layer);
+            }
+            _ => {
+                self.tree.insert(at, &name, Inode { meta, kind, layer });
+            }
+        }
+        Ok(())
+    }
+
+    fn root(&mut self, entry: Entry) -> Result<(), LayerError> {
+        if entry.kind != EntryKind::Directory {
+            return Err(LayerError::refused(show(&entry.path), "it replaces the root directory"));
+        }
+        let root = self.tree.root();
+        self.tree.get_mut(root).meta = self.meta(entry);
+        Ok(())
+    }
+
+    fn hard_link(
+        &mut self,
+        layer: u32,
+        entry: &Entry,
+        path: &TreePath,
+        target: &[u8],
+    ) -> Result<(), LayerError> {
+        let refused =
+            |why| LayerError::HardLink { entry: show(&entry.path), target: show(target), why };
+        let to =
+            TreePath::parse(target).map_err(|_| refused("which is not a path in the image"))?;
+        let found = self.tree.find_parent(&to).map_err(|_| refused("whose path is no path"))?;
+        let place = found.ok_or_else(|| refused("which does not exist"))?;
+        let inode = self
+            .tree
+            .lookup(place.0, &place.1)
+            .ok_or_else(|| refused("which does not exist"))?
+            .inode;
+        if self.tree.names(inode).is_some() {
+            return Err(refused("which is a directory"));
+        }
+        let own = self.tree.parent_of(path, layer, &self.implied);
+        let own = own.map_err(|e| path_error(entry, e))?;
+        if own == place {
+            return Err(refused("which is itself"));
+        }
+        self.tree.link(own.0, &own.1, inode, layer);
+        Ok(())
+    }
+
+    fn meta(&mut self, entry: Entry) -> Meta {
+        let path = entry.path;
+        if entry.acl {
+            self.warn(format!("{}: POSIX ACL dropped, squashfs cannot hold it", show(&path)));
+        }
+        let mut xattrs = BTreeMap::new();
+        for (name, value) in entry.xattrs {
+            let storable = |space: &&[u8]| name.starts_with(space) && name.len() > space.len();
+            if NAMESPACES.iter().any(storable) && !name.contains(&0) && name.len() <= 255 {
+                xattrs.insert(name, value);
+            } else if name.starts_with(b"system.posix_acl_") {
+                self.warn(format!("{}: POSIX ACL dropped, squashfs cannot hold it", show(&path)));
+            } else {
+                let name = show(&name);
+                self.warn(format!(
+                    "{}: attribute {name} dropped, squashfs cannot hold it",
+                    show(&path)
+                ));
+            }
+        }
+        let xattrs = if xattrs.is_empty() { self.no_xattrs.clone() } else { Arc::new(xattrs) };
+        Meta { mode: entry.mode, uid: entry.uid, gid: entry.gid, mtime: entry.mtime, xattrs }
+    }
+
+    fn warn(&mut self, warning: String) {
+        if self.warnings.last() == Some(&warning) {
+            return;
+        }
+        if self.warnings.len() < MAX_WARNINGS {
+            self.warnings.push(warning);
+        } else {
+            self.more_warnings += 1;
+        }
+    }
+}
+
+fn path_error(entry: &Entry, source: PathError) -> LayerError {
+    match source {
+        PathError::TooDeep(value) => {
+            LayerError::Limit { entry: show(&entry.path), limit: "path depth", value: value as u64 }
+        }
+        source => LayerError::Path { entry: show(&entry.path), source },
+    }
+}
+
+fn limit<R: Read>(
+    tar: &TarReader<R>,
+    name: &'static str,
+    value: u64,
+    limit: u64,
+) -> Result<(), LayerError> {
+    check(name, value, limit).map_err(|passed| LayerError::limit(tar.name(), &passed))
+}
+
+/// A symbolic link's target, which squashfs and Linux bound at 4,095 bytes.
+fn symlink(entry: &Entry, target: &[u8]) -> Result<Box<[u8]>, LayerError> {
+    let why = match target {
+        [] => "it is a symbolic link to nothing",
+        target if target.contains(&0) => "its target holds a NUL byte",
+        target if target.len() > 4095 => "its target has more than 4095 bytes",
+        target => return Ok(target.into()),
+    };
+    Err(LayerError::refused(show(&entry.path), why))
+}

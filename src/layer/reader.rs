@@ -1,0 +1,453 @@
+//! Reads the entries of a tar, one after the other, from bytes that anybody may have written.
+//!
+//! Not promised: multi-volume archives, GNU dump directories and volume labels; they are refused.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use super::LayerError;
+use super::header::Header;
+use super::limits::{Limits, check};
+use super::pax::{self, Pax};
+use super::sparse::{self, Piece};
+use crate::tree::show;
+
+/// From here on a size does not fit the octal field, so only the extended header is right.
+const OCTAL_END: u64 = 1 << 33;
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file; its bytes come from [`TarReader::data`].
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link to this.
+    Symlink(Vec<u8>),
+    /// One more name of this path.
+    HardLink(Vec<u8>),
+    /// A character device: major, minor.
+    Character(u32, u32),
+    /// A block device: major, minor.
+    Block(u32, u32),
+    /// A named pipe.
+    Fifo,
+}
+
+/// An entry with everything that extended headers say of it. The path is as it stands there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its path, not normalised.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: EntryKind,
+    /// The low 12 bits.
+    pub mode: u16,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Seconds since 1970, rounded down.
+    pub mtime: i64,
+    /// Length of a regular file in bytes, holes included.
+    pub size: u64,
+    /// Extended attributes by full name.
+    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Whether it has POSIX ACLs in a form other than an extended attribute.
+    pub acl: bool,
+}
+
+/// A tar that is being read.
+pub struct TarReader<R> {
+    source: R,
+    limits: Limits,
+    count: u64,
+    name: String,
+    /// Stored bytes of the current entry that were not read, and the padding behind them.
+    stored: u64,
+    padding: u64,
+    pieces: Vec<Piece>,
+    next_piece: usize,
+    position: u64,
+    size: u64,
+    ended: bool,
+}
+
+/// The bytes of the current entry, holes as zeros.
+pub struct Data<'a, R>(&'a mut TarReader<R>);
+
+/// What stood in front of an entry.
+#[derive(Default)]
+struct Before {
+    long_name: Option<Vec<u8>>,
+    long_link: Option<Vec<u8>>,
+    pax: Option<Pax>,
+}
+
+impl<R: Read> TarReader<R> {
+    /// Reads from the first byte of a tar.
+    pub fn new(source: R, limits: Limits) -> Self {
+        Self {
+            source,
+            limits,
+            count: 0,
+            name: "at the start".into(),
+            stored: 0,
+            padding: 0,
+            pieces: Vec::new(),
+            next_piece: 0,
+            position: 0,
+            size: 0,
+            ended: false,
+        }
+    }
+
+    /// The next entry; skips what was not read of the one before. `None` at the archive's end.
+    ///
+    /// # Errors
+    /// When the archive is malformed, could be read in two ways, or passes a limit.
+    pub fn next_entry(&mut self) -> Result<Option<Entry>, LayerError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let mut before = Before::default();
+        loop {
+            self.skip()?;
+            let Some(header) = self.header()? else {
+                if before.long_name.is_some() || before.long_link.is_some() || before.pax.is_some()
+                {
+                    return Err(self.malformed("an extended header describes no entry"));
+                }
+                self.ended = true;
+                return Ok(None);
+            };
+            let Some(size) = header.size() else {
+                return Err(self.malformed("its size is no number"));
+            };
+            let twice = match header.type_flag() {
+                b'L' => before.long_name.replace(self.long(size)?).is_some(),
+                b'K' => before.long_link.replace(self.long(size)?).is_some(),
+                b'x' => {
+                    let body = self.extended(size)?;
+                    let pax = pax::parse(&body).map_err(|why| self.malformed(why))?;
+                    before.pax.replace(pax).is_some()
+                }
+                b'g' => {
+                    let body = self.extended(size)?;
+                    let pax = pax::parse(&body).map_err(|why| self.malformed(why))?;
+                    if pax.changes_entries() {
+                        return Err(self.refused("a global extended header changes entries"));
+                    }
+                    false
+                }
+                _ => return self.entry(&header, size, before).map(Some),
+            };
+            if twice {
+                return Err(self.refused("two extended headers of one kind describe it"));
+            }
+        }
+    }
+
+    /// The current entry's bytes.
+    pub fn data(&mut self) -> Data<'_, R> {
+        Data(self)
+    }
+
+    /// The current entry's name, for messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Gives the source back, somewhere behind the end of the archive.
+    pub fn into_inner(self) -> R {
+        self.source
+    }
+
+    fn entry(
+        &mut self,
+        header: &Header,
+        header_size: u64,
+        before: Before,
+    ) -> Result<Entry, LayerError> {
+        let Before { long_name, long_link, pax } = before;
+        let mut pax = pax.unwrap_or_default();
+        self.count += 1;
+        self.name = format!("number {}", self.count);
+        let path = one(long_name, pax.sparse.name.take().or(pax.path.take()), header.path())
+            .map_err(|why| self.refused(why))?;
+        self.name = show(&path);
+        let link = one(long_link, pax.link.take(), header.link()).map_err(|w| self.refused(w))?;
+        self.limit("path bytes", path.len().max(link.len()) as u64, self.limits.path_bytes)?;
+
+        let stored = match pax.size {
+            Some(size) if size != header_size && size < OCTAL_END => {
+                return Err(self.refused(format!(
+                    "its extended header says {size} bytes, its header {header_size}"
+                )));
+            }
+            Some(size) => size,
+            None => header_size,
+        };
+        let kind = self.kind(header, &path, link)?;
+        if kind != EntryKind::File && stored != 0 {
+            return Err(self.refused(format!("it is no file but has {stored} bytes")));
+        }
+        self.stored = stored;
+        self.padding = stored.wrapping_neg() % 512;
+        self.position = 0;
+        self.next_piece = 0;
+        self.size = self.pieces(header, &pax, &kind)?;
+
+        let bytes: usize = pax.xattrs.iter().map(|(k, v)| k.len() + v.len()).sum();
+        self.limit("xattr bytes", bytes as u64, self.limits.xattr_bytes)?;
+        let id = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok());
+        let (Some(uid), Some(gid)) = (id(pax.uid.or(header.uid())), id(pax.gid.or(header.gid())))
+        else {
+            return Err(self.malformed("its owner is no number from 0 to 4294967295"));
+        };
+        let Some(mtime) = pax.mtime.or(header.mtime()) else {
+            return Err(self.malformed("its time is no number"));
+        };
+        let Some(mode) = header.mode().and_then(|n| u16::try_from(n & 0o7777).ok()) else {
+            return Err(self.malformed("its mode is no number"));
+        };
+        let (size, xattrs, acl) = (self.size, pax.xattrs, pax.acl);
+        Ok(Entry { path, kind, mode, uid, gid, mtime, size, xattrs, acl })
+    }
+
+    fn kind(&self, header: &Header, path: &[u8], link: Vec<u8>) -> Result<EntryKind, LayerError> {
+        let device = || header.device().ok_or_else(|| self.malformed("its device is no number"));
+        Ok(match header.type_flag() {
+            // old programs mark a directory only by its slash
+            0 if path.ends_with(b"/") => EntryKind::Directory,
+            b'0' | b'7' | b'S' if path.ends_with(b"/") => {
+                return Err(self.refused("it is a file by its type and a directory by its name"));
+            }
+            0 | b'0' | b'7' | b'S' => EntryKind::File,
+            b'1' => EntryKind::HardLink(link),
+            b'2' => EntryKind::Symlink(link),
+            b'3' => device().map(|(major, minor)| EntryKind::Character(major, minor))?,
+            b'4' => device().map(|(major, minor)| EntryKind::Block(major, minor))?,
+            b'5' => EntryKind::Directory,
+            b'6' => EntryKind::Fifo,
+            other => {
+                return Err(self.refused(format!("its type {:?} is not read", char::from(other))));
+            }
+        })
+    }
+
+    /// Sets the stored pieces and returns the file's whole length.
+    fn pieces(&mut self, header: &Header, pax: &Pax, kind: &EntryKind) -> Result<u64, LayerError> {
+        let gnu = header.type_flag() == b'S';
+        if !gnu && !pax.sparse.is_there() {
+            self.pieces = vec![(0, self.stored)];
+            return Ok(self.stored);
+        }
+        if *kind != EntryKind::File || (gnu && (pax.sparse.is_there() || !header.is_gnu())) {
+            return Err(self.refused("it is sparse in two ways, or no file"));
+        }
+        let real = if gnu {
+            let (mut pieces, real, mut more) =
+                sparse::from_header(header).map_err(|why| self.malformed(why))?;
+            while more {
+                let mut block = [0; 512];
+                self.exact(&mut block)?;
+                more = sparse::from_block(&block, &mut pieces).map_err(|w| self.malformed(w))?;
+                self.bound_pieces(pieces.len())?;
+            }
+            self.pieces = pieces;
+            real
+        } else {
+            self.pieces = if pax.sparse.map_in_data().map_err(|why| self.refused(why))? {
+                self.map_in_data()?
+            } else {
+                pax.pieces().unwrap_or_default().to_vec()
+            };
+            pax.sparse.real_size.ok_or_else(|| self.malformed("its real size is missing"))?
+        };
+        self.bound_pieces(self.pieces.len())?;
+        sparse::check(&self.pieces, real, self.stored).map_err(|why| self.malformed(why))?;
+        Ok(real)
+    }
+
+    /// The map of PAX 1.0: decimal lines in the first stored blocks.
+    fn map_in_data(&mut self) -> Result<Vec<Piece>, LayerError> {
+        let mut numbers = Vec::new();
+        let mut wanted = None;
+        let mut digits = Vec::new();
+        while wanted.is_none_or(|n| numbers.len() < n) {
+            let mut block = [0; 512];
+            if self.stored < 512 {
+                return Err(self.malformed("its sparse map is cut"));
+            }
+            self.exact(&mut block)?;
+            self.stored -= 512;
+            for byte in block {
+                if wanted.is_some_and(|n| numbers.len() >= n) {
+                    break;
+                }
+                if byte != b'\n' {
+                    digits.push(byte);
+                    if digits.len() > 20 {
+                        return Err(self.malformed("its sparse map holds no numbers"));
+                    }
+                    continue;
+                }
+                let number = pax::decimal(&digits)
+                    .ok_or_else(|| self.malformed("its sparse map holds no numbers"))?;
+                digits.clear();
+                if wanted.is_none() {
+                    let count = usize::try_from(number).unwrap_or(usize::MAX);
+                    self.bound_pieces(count)?;
+                    wanted = Some(count * 2);
+                } else {
+                    numbers.push(number);
+                }
+            }
+        }
+        Ok(numbers.chunks_exact(2).map(|p| (p[0], p[1])).collect())
+    }
+
+    fn bound_pieces(&self, count: usize) -> Result<(), LayerError> {
+        self.limit("sparse pieces", count as u64, self.limits.sparse_pieces as u64)
+    }
+
+    /// The next header; `None` at the end mark or the end of the bytes.
+    fn header(&mut self) -> Result<Option<Header>, LayerError> {
+        let mut header = Header([0; 512]);
+        if !self.block(&mut header.0)? {
+            return Ok(None);
+        }
+        if header.is_zero() {
+            let mut second = Header([0; 512]);
+            if self.block(&mut second.0)? && !second.is_zero() {
+                return Err(self.refused("a lone zero block stands behind it"));
+            }
+            return Ok(None);
+        }
+        if !header.is_intact() {
+            return Err(self.malformed("the header behind it has a wrong checksum"));
+        }
+        Ok(Some(header))
+    }
+
+    /// Fills a block; false when there is not one byte left.
+    fn block(&mut self, block: &mut [u8; 512]) -> Result<bool, LayerError> {
+        let mut filled = 0;
+        while filled < block.len() {
+            match self.source.read(&mut block[filled..]) {
+                Ok(0) if filled == 0 => return Ok(false),
+                Ok(0) => return Err(self.malformed("the archive ends in the middle of it")),
+                Ok(count) => filled += count,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(LayerError::reading(&self.name, e)),
+            }
+        }
+        Ok(true)
+    }
+
+    fn exact(&mut self, bytes: &mut [u8]) -> Result<(), LayerError> {
+        self.source.read_exact(bytes).map_err(|e| LayerError::reading(&self.name, e))
+    }
+
+    /// The body of an extended header.
+    fn extended(&mut self, size: u64) -> Result<Vec<u8>, LayerError> {
+        self.limit("header bytes", size, self.limits.header_bytes)?;
+        self.stored = size;
+        self.padding = size.wrapping_neg() % 512;
+        let mut body = Vec::new();
+        (&mut self.source)
+            .take(size)
+            .read_to_end(&mut body)
+            .map_err(|e| LayerError::reading(&self.name, e))?;
+        if body.len() as u64 != size {
+            return Err(self.malformed("the archive ends in the middle of it"));
+        }
+        self.stored = 0;
+        Ok(body)
+    }
+
+    /// A GNU long name: up to its NUL.
+    fn long(&mut self, size: u64) -> Result<Vec<u8>, LayerError> {
+        let mut body = self.extended(size)?;
+        let end = body.iter().position(|b| *b == 0).unwrap_or(body.len());
+        body.truncate(end);
+        Ok(body)
+    }
+
+    fn skip(&mut self) -> Result<(), LayerError> {
+        let rest = self.stored + self.padding;
+        let skipped = io::copy(&mut (&mut self.source).take(rest), &mut io::sink())
+            .map_err(|e| LayerError::reading(&self.name, e))?;
+        if skipped != rest {
+            return Err(self.malformed("the archive ends in the middle of it"));
+        }
+        (self.stored, self.padding) = (0, 0);
+        Ok(())
+    }
+
+    fn limit(&self, name: &'static str, value: u64, limit: u64) -> Result<(), LayerError> {
+        check(name, value, limit).map_err(|passed| LayerError::limit(&self.name, &passed))
+    }
+
+    fn malformed(&self, why: impl Into<String>) -> LayerError {
+        LayerError::malformed(&self.name, why)
+    }
+
+    fn refused(&self, why: impl Into<String>) -> LayerError {
+        LayerError::refused(&self.name, why)
+    }
+}
+
+/// The one text that three places may hold; GNU's and PAX's long forms must agree.
+fn one(
+    gnu: Option<Vec<u8>>,
+    pax: Option<Vec<u8>>,
+    header: Vec<u8>,
+) -> Result<Vec<u8>, &'static str> {
+    match (gnu, pax) {
+        (Some(gnu), Some(pax)) if gnu != pax => Err("two extended headers name it differently"),
+        (Some(long), _) | (None, Some(long)) => Ok(long),
+        (None, None) => Ok(header),
+    }
+}
+
+impl<R: Read> Read for Data<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let tar = &mut *self.0;
+        let left = tar.size - tar.position;
+        let mut want = u64::try_from(buffer.len()).unwrap_or(u64::MAX).min(left);
+        if want == 0 {
+            return Ok(0);
+        }
+        while tar.pieces.get(tar.next_piece).is_some_and(|(o, n)| o + n <= tar.position) {
+            tar.next_piece += 1;
+        }
+        let in_piece = match tar.pieces.get(tar.next_piece) {
+            Some((offset, length)) if *offset <= tar.position => {
+                want = want.min(offset + length - tar.position);
+                true
+            }
+            Some((offset, _)) => {
+                want = want.min(offset - tar.position);
+                false
+            }
+            None => false,
+        };
+        // want is at most the buffer's length
+        let want = usize::try_from(want).unwrap_or(buffer.len());
+        let count = if in_piece {
+            let count = tar.source.read(&mut buffer[..want])?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            tar.stored -= count as u64;
+            count
+        } else {
+            buffer[..want].fill(0);
+            want
+        };
+        tar.position += count as u64;
+        Ok(count)
+    }
+}

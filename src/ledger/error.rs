@@ -1,0 +1,118 @@
+//! What can go wrong with a ledger.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, Kind, io_kind};
+use crate::job::JobId;
+
+/// A ledger that could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The operating system refused.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// A verb: `write`, `read`, `create`, `sync`.
+        what: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// Another user could write history here.
+    #[error("the ledger {} is not safe: {why}", path.display())]
+    Unsafe {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Something is in the ledger's place that is no directory.
+    #[error("the ledger {} is not a directory", .0.display())]
+    NotADirectory(PathBuf),
+    /// A record cannot be written as JSON: a path that is not UTF-8.
+    #[error("a record cannot be written as JSON: {0}")]
+    Encode(#[from] serde_json::Error),
+    /// The system gave no random numbers.
+    #[error("the system gave no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+    /// Every new file name was taken; only a broken file system does this.
+    #[error("no new writer could be made in {}", .0.display())]
+    NoWriter(PathBuf),
+}
+
+impl LedgerError {
+    pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { what, path: path.to_owned(), source }
+    }
+}
+
+impl Failure for LedgerError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Io { source, .. } => io_kind(source, Kind::Configuration),
+            Self::Encode(_) => Kind::Usage,
+            _ => Kind::Configuration,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Io { .. } if self.kind() == Kind::NoSpace => Some(
+                "free some space or raise the quota; nothing that was recorded before is lost"
+                    .to_owned(),
+            ),
+            Self::Unsafe { path, .. } => Some(format!(
+                "use a directory of your own, or: chmod go-w {}",
+                shlex::try_quote(&path.to_string_lossy()).unwrap_or_default()
+            )),
+            Self::Encode(_) => Some("use paths whose names are UTF-8".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// A job that was asked for and not found, or not only one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LookupError {
+    /// No job has this id.
+    #[error("no job {asked:?} in the ledger")]
+    Unknown {
+        /// What was typed.
+        asked: String,
+        /// The newest jobs, newest first, at most five.
+        newest: Vec<JobId>,
+    },
+    /// Several jobs have it.
+    #[error("{asked:?} is not one job but {}", candidates.len())]
+    Ambiguous {
+        /// What was typed.
+        asked: String,
+        /// All of them, oldest first.
+        candidates: Vec<JobId>,
+    },
+}
+
+impl Failure for LookupError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Unknown { .. } => Kind::NotFound,
+            Self::Ambiguous { .. } => Kind::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let (start, jobs) = match self {
+            Self::Unknown { newest, .. } if newest.is_empty() => {
+                return Some("the ledger holds no job yet".to_owned());
+            }
+            Self::Unknown { newest, .. } => ("the newest jobs are", newest),
+            Self::Ambiguous { candidates, .. } => ("type more of one of", candidates),
+        };
+        let mut shown: Vec<_> = jobs.iter().take(8).map(ToString::to_string).collect();
+        if jobs.len() > shown.len() {
+            shown.push(format!("and {} more", jobs.len() - shown.len()));
+        }
+        Some(format!("{start}: {}", shown.join(" ")))
+    }
+}

@@ -1,0 +1,33 @@
+//! From what a person types to one job: a unique prefix of its id, or its engine's id.
+
+use super::error::LookupError;
+use super::view::{JobRecord, View};
+
+impl View {
+    /// The job that `text` means: a prefix of one id, or `slurm:123` with the engine's own id.
+    ///
+    /// # Errors
+    /// When there is no such job, or several: engines issue their ids again.
+    pub fn find(&self, text: &str) -> Result<&JobRecord, LookupError> {
+        let found: Vec<&JobRecord> = if text.contains(':') {
+            let is = |job: &&JobRecord| {
+                job.submissions.iter().any(|s| s.key().is_some_and(|key| key.to_string() == text))
+            };
+            self.jobs().filter(is).collect()
+        } else {
+            let is = |job: &&JobRecord| !text.is_empty() && job.id.to_string().starts_with(text);
+            self.jobs().filter(is).collect()
+        };
+        match found.as_slice() {
+            [job] => Ok(job),
+            [] => Err(LookupError::Unknown {
+                asked: text.to_owned(),
+                newest: self.jobs().rev().take(5).map(|job| job.id).collect(),
+            }),
+            several => Err(LookupError::Ambiguous {
+                asked: text.to_owned(),
+                candidates: several.iter().map(|job| job.id).collect(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What can name a person: kept apart from the chain, so that it can be erased while its hash stays.
+//!
+//! ```text
+//! personal/INTENT.HASH16.json     0600
+//! {"schema":1,"salt":"<64 hex>","payload":{...}}\n
+//! ```
+//!
+//! The record carries the SHA-256 of the file's bytes (`sha256sum` shows it). The salt is in the
+//! file and not in the record: were it in the record, a guessed user name could be confirmed after
+//! the erasure. What erasing does not reach: backups, snapshots, copies that others made.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::dir::{private_dir, sync_dir};
+use super::error::LedgerError;
+use super::hash::RecordHash;
+use crate::job::{EnvVar, IntentId, Mount};
+use crate::worker::MountNote;
+
+/// The version of the payload files.
+const PERSONAL_SCHEMA: u32 = 1;
+/// Their directory in the ledger.
+pub(super) const PERSONAL_DIR: &str = "personal";
+
+/// What can be erased. A record of one kind fills the fields that it has; an intent the first
+/// ones, the others the last ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Personal {
+    /// Who submitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// From which machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// What the user calls the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Program and arguments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Variables that the user gave, values included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<EnvVar>,
+    /// Mounts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<Mount>,
+    /// Extra flags for the runtime.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// The working directory that the user named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<PathBuf>,
+    /// Where the SIF lay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<PathBuf>,
+    /// The hash of the plan. Here and not in the record, because a plan holds the user's text and
+    /// its hash would confirm a guess.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<RecordHash>,
+    /// The account that owns the job at its engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// A reason, an error, a note; foreign text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Mounts that the worker skipped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped_mounts: Vec<MountNote>,
+    /// What the worker noted of its node, for example why the kernel did not mount the image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// A payload when it is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// There, and what the record committed to.
+    Present(Box<Personal>),
+    /// Not there: erased, or lost.
+    Erased,
+    /// There, but not what the record committed to, or unreadable.
+    Damaged(String),
+}
+
+#[derive(Serialize, Deserialize)]
+struct File<'a> {
+    schema: u32,
+    salt: std::borrow::Cow<'a, str>,
+    payload: std::borrow::Cow<'a, Personal>,
+}
+
+/// The bytes of a payload's file.
+pub(super) fn seal(personal: &Personal, salt: [u8; 32]) -> Result<Vec<u8>, serde_json::Error> {
+    let salt = crate::oci::Sha256Digest::hex(
+        &<crate::oci::Digest as crate::oci::Sha256Digest>::from_bytes(salt),
+    );
+    let mut bytes = serde_json::to_vec(&File {
+        schema: PERSONAL_SCHEMA,
+        salt: salt.into(),
+        payload: std::borrow::Cow::Borrowed(personal),
+    })?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+fn path(dir: &Path, intent: IntentId, hash: RecordHash) -> PathBuf {
+    dir.join(PERSONAL_DIR).join(format!("{intent}.{}.json", hash.short()))
+}
+
+/// Stores a payload durably and gives the hash to commit to.
+pub(super) fn store(
+    dir: &Path,
+    intent: IntentId,
+    personal: &Personal,
+) -> Result<RecordHash, LedgerError> {
+    let mut salt = [0; 32];
+    getrandom::fill(&mut salt)?;
+    let bytes = seal(personal, salt)?;
+    let hash = RecordHash::of(&bytes);
+    let folder = dir.join(PERSONAL_DIR);
+    private_dir(&folder)?;
+    let target = path(dir, intent, hash);
+    let temporary = target.with_extension("tmp");
+    let written = write_new(&temporary, &bytes)
+        .and_then(|()| fs::rename(&temporary, &target).map_err(LedgerError::io("write", &target)));
+    if let Err(error) = written {
+        // the error that matters is the first; a leftover is named by `verify`
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    sync_dir(&folder)?;
+    Ok(hash)
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), LedgerError> {
+    let mut options = fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(LedgerError::io("create", path))?;
+    file.write_all(bytes).map_err(LedgerError::io("write", path))?;
+    file.sync_all().map_err(LedgerError::io("sync", path))
+}
+
+/// Looks for the payload of a record.
+pub(super) fn load(dir: &Path, intent: IntentId, hash: RecordHash) -> Result<Payload, LedgerError> {
+    let path = path(dir, intent, hash);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Payload::Erased),
+        Err(error) => return Err(LedgerError::io("read", &path)(error)),
+    };
+    if RecordHash::of(&bytes) != hash {
+        return Ok(Payload::Damaged("its bytes are not those that were recorded".to_owned()));
+    }
+    Ok(match serde_json::from_slice::<File<'_>>(&bytes) {
+        Ok(file) => Payload::Present(Box::new(file.payload.into_owned())),
+        Err(error) => Payload::Damaged(error.to_string()),
+    })
+}
+
+/// The names of all payload files, with the intent that each belongs to.
+pub(super) fn names(dir: &Path) -> Result<Vec<String>, LedgerError> {
+    let folder = dir.join(PERSONAL_DIR);
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(LedgerError::io("read", &folder)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(LedgerError::io("read", &folder))?;
+        names.push(entry.file_name().to_string_lossy().into_owned());
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// The name that a record's payload has in the folder.
+pub(super) fn file_name(intent: IntentId, hash: RecordHash) -> String {
+    format!("{intent}.{}.json", hash.short())
+}
+
+/// Removes every payload of a submission, leftovers included; gives their number.
+pub(super) fn erase(dir: &Path, intent: IntentId) -> Result<usize, LedgerError> {
+    let folder = dir.join(PERSONAL_DIR);
+    let prefix = format!("{intent}.");
+    let mut erased = 0;
+    for name in names(dir)?.iter().filter(|name| name.starts_with(&prefix)) {
+        let path = folder.join(name);
+        fs::remove_file(&path).map_err(LedgerError::io("remove", &path))?;
+        erased += 1;
+    }
+    if erased > 0 {
+        sync_dir(&folder)?;
+    }
+    Ok(erased)
+}

@@ -1,0 +1,321 @@
+//! One record: one line of JSON, sealed with a hash of its own bytes and chained to the line before.
+//!
+//! ```text
+//! {"schema":1,"writer":"W","segment":1,"sequence":7,"time":"T","prev":"sha256:P","body":{...},"check":"sha256:C"}\n
+//!                                                                     |                                   |
+//!  hash of the raw bytes of the line before, without its newline -----+                                   |
+//!  hash of this line's bytes up to the comma before "check" ----------------------------------------------+
+//! ```
+//!
+//! `prev` shows that a line in the middle was changed, taken out or moved; `check` shows that a line
+//! was damaged, also the last one, which nothing follows yet. Neither is a signature: who can write
+//! the file can write a new chain (docs/ledger.md).
+//!
+//! The frame (JSON object, these seven keys, `check` last) stays the same in every schema; what may
+//! change is `body`. An old program keeps and skips bodies that it does not know.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use super::hash::RecordHash;
+use crate::job::{IntentId, JobId, JobState, Nonce, Resources, RuntimeChoice};
+use crate::pin::Image;
+use crate::worker::Receipt;
+
+/// The version of the bodies that this program writes.
+pub const RECORD_SCHEMA: u32 = 1;
+
+/// Who wrote a file: 128 random bits as 32 hex characters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WriterId(u128);
+
+impl WriterId {
+    pub(super) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+}
+
+impl fmt::Display for WriterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for WriterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WriterId({self})")
+    }
+}
+
+impl FromStr for WriterId {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let hex = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let parsed = u128::from_str_radix(text, 16).ok().filter(|_| hex);
+        parsed.map(Self).ok_or_else(|| format!("{text:?} is not a writer id (32 hex characters)"))
+    }
+}
+
+impl Serialize for WriterId {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for WriterId {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The frame of a record, with the body in the form that is at hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record<B> {
+    /// The version of the body.
+    pub schema: u32,
+    /// Who wrote it.
+    pub writer: WriterId,
+    /// Which of the writer's files, from 1.
+    pub segment: u32,
+    /// Counts the writer's records over all its segments, from 1.
+    pub sequence: u64,
+    /// The writer's clock: information, never an order.
+    pub time: jiff::Timestamp,
+    /// The line before; `None` only for a writer's first.
+    pub prev: Option<RecordHash>,
+    /// What happened.
+    pub body: B,
+}
+
+/// What happened. The texts that can hold names, paths or arguments are not here but in the
+/// payload that `personal` commits to, so that they can be erased.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Body {
+    /// A job is about to be given to an engine.
+    Intent {
+        /// The job.
+        job: JobId,
+        /// This submission.
+        intent: IntentId,
+        /// Comes back in its receipts.
+        nonce: Nonce,
+        /// The kind of engine: `local`, `slurm`.
+        backend: String,
+        /// The image; a SIF's `place` is empty here and stands in the payload.
+        image: Box<Image>,
+        /// The runtime that was asked for.
+        runtime: RuntimeChoice,
+        /// What it asked of the engine.
+        resources: Resources,
+        /// Which job this one repeats.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rerun_of: Option<JobId>,
+        /// The hash of the payload's file.
+        personal: RecordHash,
+    },
+    /// The engine took it.
+    Submitted {
+        /// The job.
+        job: JobId,
+        /// The submission.
+        intent: IntentId,
+        /// The engine's name for it; the owner stands in the payload.
+        engine: EngineName,
+        /// The hash of the payload's file.
+        personal: RecordHash,
+    },
+    /// The engine did not take it, and said so.
+    Refused {
+        /// The job.
+        job: JobId,
+        /// The submission.
+        intent: IntentId,
+        /// The hash of the payload's file, which holds why.
+        personal: RecordHash,
+    },
+    /// Nobody can say whether the engine took it.
+    Uncertain {
+        /// The job.
+        job: JobId,
+        /// The submission.
+        intent: IntentId,
+        /// The hash of the payload's file, which holds why.
+        personal: RecordHash,
+    },
+    /// What the engine said when it was asked.
+    Observed {
+        /// The job.
+        job: JobId,
+        /// The submission.
+        intent: IntentId,
+        /// The state.
+        state: JobState,
+        /// As a shell would give it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit_code: Option<i32>,
+        /// The engine's own word.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        engine_state: Option<String>,
+        /// The hash of the payload's file, when there is a reason.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        personal: Option<RecordHash>,
+    },
+    /// A worker's receipt.
+    Receipt {
+        /// The job beside which it was found.
+        job: JobId,
+        /// The submission that it was compared with.
+        intent: IntentId,
+        /// Whether job, intent and nonce were that submission's.
+        matched: bool,
+        /// The receipt without paths and free text.
+        receipt: Box<Receipt>,
+        /// The hash of the payload's file, when something was taken out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        personal: Option<RecordHash>,
+    },
+    /// The engine was asked to end it.
+    Cancelled {
+        /// The job.
+        job: JobId,
+        /// The submission.
+        intent: IntentId,
+    },
+    /// Something worth keeping that has no kind of its own.
+    Note {
+        /// The job.
+        job: JobId,
+        /// The submission.
+        intent: IntentId,
+        /// The hash of the payload's file, which holds the text.
+        personal: RecordHash,
+    },
+}
+
+impl Body {
+    /// The submission that the record speaks of.
+    #[must_use]
+    pub fn intent(&self) -> IntentId {
+        match self {
+            Self::Intent { intent, .. }
+            | Self::Submitted { intent, .. }
+            | Self::Refused { intent, .. }
+            | Self::Uncertain { intent, .. }
+            | Self::Observed { intent, .. }
+            | Self::Receipt { intent, .. }
+            | Self::Cancelled { intent, .. }
+            | Self::Note { intent, .. } => *intent,
+        }
+    }
+
+    /// The payload that it commits to.
+    #[must_use]
+    pub fn personal(&self) -> Option<RecordHash> {
+        match self {
+            Self::Intent { personal, .. }
+            | Self::Submitted { personal, .. }
+            | Self::Refused { personal, .. }
+            | Self::Uncertain { personal, .. }
+            | Self::Note { personal, .. } => Some(*personal),
+            Self::Observed { personal, .. } | Self::Receipt { personal, .. } => *personal,
+            Self::Cancelled { .. } => None,
+        }
+    }
+}
+
+/// An [`EngineKey`](crate::job::EngineKey) without its owner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineName {
+    /// `local`, `slurm`, ...
+    pub kind: String,
+    /// The cluster's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// The engine's own id.
+    pub id: String,
+    /// When the engine took the job.
+    pub submitted_at: jiff::Timestamp,
+}
+
+/// A body as far as this program understands it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Understood.
+    Known(Body),
+    /// Sound, but of a newer schema or an unknown kind: kept and skipped.
+    Foreign {
+        /// What its `kind` says, if anything.
+        kind: String,
+        /// Why it is not understood.
+        why: String,
+    },
+}
+
+/// Why a line is no record. It says nothing of who did it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LineError {
+    /// The line does not end as every record ends.
+    #[error("it is not a record: no check at its end")]
+    NoCheck,
+    /// The bytes are not the ones that were written.
+    #[error("its bytes were changed: the check at its end does not fit")]
+    Check,
+    /// The check fits, but the frame does not read.
+    #[error("it is not a record: {0}")]
+    Frame(String),
+}
+
+const CHECK: &[u8] = b",\"check\":\"";
+/// `,"check":"` + `sha256:` + 64 hex + `"}`.
+const CHECK_LEN: usize = CHECK.len() + 71 + 2;
+
+/// The line to write, newline included.
+///
+/// # Errors
+/// When a path in the body is not UTF-8.
+pub(super) fn encode(record: &Record<&Body>) -> Result<Vec<u8>, serde_json::Error> {
+    let mut line = serde_json::to_vec(record)?;
+    line.pop(); // the closing brace comes again behind the check
+    let check = RecordHash::of(&line);
+    line.extend_from_slice(CHECK);
+    line.extend_from_slice(check.to_string().as_bytes());
+    line.extend_from_slice(b"\"}\n");
+    Ok(line)
+}
+
+/// Reads a line (without its newline) after checking its bytes.
+///
+/// # Errors
+/// When the bytes are not those of a record.
+pub(super) fn decode(line: &[u8]) -> Result<Record<Content>, LineError> {
+    let start = line.len().checked_sub(CHECK_LEN).ok_or(LineError::NoCheck)?;
+    let (content, end) = line.split_at(start);
+    let check = end
+        .strip_prefix(CHECK)
+        .and_then(|end| end.strip_suffix(b"\"}"))
+        .ok_or(LineError::NoCheck)?;
+    if check != RecordHash::of(content).to_string().as_bytes() {
+        return Err(LineError::Check);
+    }
+    let json = [content, b"}"].concat();
+    let record: Record<Value> =
+        serde_json::from_slice(&json).map_err(|e| LineError::Frame(e.to_string()))?;
+    let Record { schema, writer, segment, sequence, time, prev, body } = record;
+    Ok(Record { schema, writer, segment, sequence, time, prev, body: understand(schema, body) })
+}
+
+fn understand(schema: u32, body: Value) -> Content {
+    let kind = body.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if schema > RECORD_SCHEMA {
+        let why = format!("schema {schema}; this moorline reads up to {RECORD_SCHEMA}");
+        return Content::Foreign { kind, why };
+    }
+    match serde_json::from_value(body) {
+        Ok(body) => Content::Known(body),
+        Err(error) => Content::Foreign { kind, why: error.to_string() },
+    }
+}

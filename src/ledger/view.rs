@@ -1,0 +1,376 @@
+//! Reading: all files of a ledger as jobs with their history.
+//!
+//! A ledger is read as a whole; records of all writers are merged by their clocks, but those of one
+//! writer never change places. Damaged lines and torn tails are passed over and counted: `verify`
+//! names them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::error::LedgerError;
+use super::personal::{Payload, Personal, load};
+use super::record::{Body, Content, WriterId};
+use super::segment::{Segment, list};
+use super::{Entry, redact};
+use crate::job::{
+    EngineKey, IntentId, JobId, JobSpec, JobState, Observation, Resources, RuntimeChoice,
+};
+use crate::pin::Image;
+use crate::worker::{Receipt, Start};
+
+/// A ledger as it was when it was read.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    jobs: BTreeMap<JobId, JobRecord>,
+    /// Lines that are not what was written; [`verify`](super::verify()) names them.
+    pub damaged: usize,
+    /// Sound records that this program does not understand.
+    pub foreign: usize,
+    /// Records of submissions whose intent is not here.
+    pub orphans: usize,
+}
+
+/// One job.
+#[derive(Clone, Debug)]
+pub struct JobRecord {
+    /// Its id.
+    pub id: JobId,
+    /// Its submissions in order; at least one.
+    pub submissions: Vec<Submission>,
+}
+
+/// One submission of a job and all that followed.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// What further records of it need.
+    pub entry: Entry,
+    /// When it was recorded.
+    pub time: jiff::Timestamp,
+    /// The kind of engine.
+    pub backend: String,
+    /// The image. A SIF's `place` is empty once the payload is erased.
+    pub image: Image,
+    /// The runtime that was asked for.
+    pub runtime: RuntimeChoice,
+    /// What it asked of the engine.
+    pub resources: Resources,
+    /// Which job it repeats.
+    pub rerun_of: Option<JobId>,
+    /// Command, variables, names and paths, if they were not erased.
+    pub personal: Payload,
+    /// What became of the submission.
+    pub outcome: Outcome,
+    /// Receipts in the order in which they were recorded.
+    pub receipts: Vec<ReceiptRecord>,
+    /// The last observation that says something; `Unknown` does not hide what was known.
+    pub seen: Option<Observation>,
+    /// Whether the engine was asked to end it.
+    pub cancelled: bool,
+    /// Everything after the intent, in order.
+    pub history: Vec<Event>,
+}
+
+/// What became of a submission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing is recorded: the process that submitted ended, or is still at it.
+    Open,
+    /// The engine took it. The owner is empty once the payload is erased.
+    Submitted(EngineKey),
+    /// The engine refused it; why is empty once the payload is erased.
+    Refused(String),
+    /// Nobody can say; why is empty once the payload is erased.
+    Uncertain(String),
+}
+
+/// A receipt as recorded. What was erased is empty in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiptRecord {
+    /// When it was recorded.
+    pub time: jiff::Timestamp,
+    /// The receipt.
+    pub receipt: Receipt,
+}
+
+/// One record after the intent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The writer's clock.
+    pub time: jiff::Timestamp,
+    /// Who wrote it.
+    pub writer: WriterId,
+    /// The writer's how-manieth record.
+    pub sequence: u64,
+    /// What happened.
+    pub body: Body,
+    /// The text that stands in its payload: a reason, a note; foreign, and empty once erased.
+    pub text: Option<String>,
+}
+
+impl View {
+    /// Reads a ledger; one that does not exist is empty.
+    ///
+    /// # Errors
+    /// When a file cannot be read. Damage in a file is no error: it is counted.
+    pub fn read(dir: &Path) -> Result<Self, LedgerError> {
+        let mut view = Self::default();
+        let mut events = view.events(dir)?;
+        // intents first: another host's clock may stand behind that of the one that submitted
+        events.sort_by_key(|(order, event)| {
+            (!matches!(event.body, Body::Intent { .. }), *order, event.writer, event.sequence)
+        });
+        let mut owners = BTreeMap::new();
+        for (_, event) in events {
+            view.take(dir, event, &mut owners)?;
+        }
+        Ok(view)
+    }
+
+    /// All understood records, each with the time that it counts as: never before its writer's
+    /// record before it.
+    fn events(&mut self, dir: &Path) -> Result<Vec<(jiff::Timestamp, Event)>, LedgerError> {
+        let mut events = Vec::new();
+        let mut latest: Option<(WriterId, jiff::Timestamp)> = None;
+        for name in list(dir)?.segments {
+            for line in Segment::read(dir, name)?.lines {
+                let Ok(record) = line.record else {
+                    self.damaged += 1;
+                    continue;
+                };
+                let order = match latest {
+                    Some((writer, before)) if writer == record.writer => before.max(record.time),
+                    _ => record.time,
+                };
+                latest = Some((record.writer, order));
+                match record.body {
+                    Content::Known(body) => events.push((
+                        order,
+                        Event {
+                            time: record.time,
+                            writer: record.writer,
+                            sequence: record.sequence,
+                            body,
+                            text: None,
+                        },
+                    )),
+                    Content::Foreign { .. } => self.foreign += 1,
+                }
+            }
+        }
+        Ok(events)
+    }
+
+    fn take(
+        &mut self,
+        dir: &Path,
+        mut event: Event,
+        owners: &mut BTreeMap<IntentId, JobId>,
+    ) -> Result<(), LedgerError> {
+        let intent = event.body.intent();
+        let payload = event.body.personal().map(|hash| load(dir, intent, hash)).transpose()?;
+        if let Body::Intent { .. } = event.body {
+            // the same record in two files (a copied ledger) is one submission
+            if !owners.contains_key(&intent)
+                && let Some(submission) = Submission::of(&event, payload)
+            {
+                owners.insert(intent, submission.entry.job);
+                let id = submission.entry.job;
+                let job = self.jobs.entry(id);
+                let job = job.or_insert_with(|| JobRecord { id, submissions: Vec::new() });
+                job.submissions.push(submission);
+            }
+            return Ok(());
+        }
+        let submission = owners
+            .get(&intent)
+            .and_then(|job| self.jobs.get_mut(job))
+            .and_then(|job| job.submissions.iter_mut().find(|s| s.entry.intent == intent));
+        let Some(submission) = submission else {
+            self.orphans += 1;
+            return Ok(());
+        };
+        let personal = match payload {
+            Some(Payload::Present(personal)) => *personal,
+            _ => Personal::default(),
+        };
+        event.text.clone_from(&personal.text);
+        submission.add(event, personal);
+        Ok(())
+    }
+
+    /// All jobs, oldest first.
+    pub fn jobs(&self) -> impl DoubleEndedIterator<Item = &JobRecord> {
+        self.jobs.values()
+    }
+
+    /// The job with exactly this id.
+    #[must_use]
+    pub fn job(&self, id: JobId) -> Option<&JobRecord> {
+        self.jobs.get(&id)
+    }
+}
+
+impl JobRecord {
+    /// The last submission: the one that counts for state and logs.
+    ///
+    /// # Panics
+    /// Never: a job is only made from a submission.
+    #[must_use]
+    pub fn last(&self) -> &Submission {
+        self.submissions.last().expect("a job has a submission")
+    }
+
+    /// The state of the last submission.
+    #[must_use]
+    pub fn state(&self) -> JobState {
+        self.last().state()
+    }
+
+    /// The engine's key of the last submission.
+    #[must_use]
+    pub fn key(&self) -> Option<&EngineKey> {
+        self.last().key()
+    }
+}
+
+impl Submission {
+    fn of(event: &Event, payload: Option<Payload>) -> Option<Self> {
+        let Body::Intent {
+            job, intent, nonce, backend, image, runtime, resources, rerun_of, ..
+        } = event.body.clone()
+        else {
+            return None;
+        };
+        let personal = payload.unwrap_or(Payload::Erased);
+        let mut image = *image;
+        if let (Image::Sif { place, .. }, Payload::Present(known)) = (&mut image, &personal) {
+            *place = known.place.clone().unwrap_or_default();
+        }
+        Some(Self {
+            entry: Entry { job, intent, nonce },
+            time: event.time,
+            backend,
+            image,
+            runtime,
+            resources,
+            rerun_of,
+            personal,
+            outcome: Outcome::Open,
+            receipts: Vec::new(),
+            seen: None,
+            cancelled: false,
+            history: Vec::new(),
+        })
+    }
+
+    fn add(&mut self, event: Event, personal: Personal) {
+        let text = event.text.clone().unwrap_or_default();
+        match &event.body {
+            Body::Submitted { engine, .. } => {
+                let engine = engine.clone();
+                self.outcome = Outcome::Submitted(EngineKey {
+                    kind: engine.kind,
+                    cluster: engine.cluster,
+                    id: engine.id,
+                    submitted_at: engine.submitted_at,
+                    owner: personal.owner.unwrap_or_default(),
+                });
+            }
+            // an engine's key, once known, is not unknown again
+            Body::Refused { .. } if self.key().is_none() => self.outcome = Outcome::Refused(text),
+            Body::Uncertain { .. } if self.key().is_none() => {
+                self.outcome = Outcome::Uncertain(text);
+            }
+            Body::Observed { state, exit_code, engine_state, .. } => {
+                if *state != JobState::Unknown || self.seen.is_none() {
+                    self.seen = Some(Observation {
+                        state: *state,
+                        exit_code: *exit_code,
+                        engine_state: engine_state.clone(),
+                        reason: event.text.clone(),
+                    });
+                }
+            }
+            Body::Receipt { receipt, .. } => {
+                let mut receipt = (**receipt).clone();
+                receipt.skipped_mounts = personal.skipped_mounts;
+                receipt.notes = personal.notes;
+                if let Start::Refused { why } = &mut receipt.start {
+                    *why = text;
+                }
+                self.receipts.push(ReceiptRecord { time: event.time, receipt });
+            }
+            Body::Cancelled { .. } => self.cancelled = true,
+            Body::Intent { .. }
+            | Body::Refused { .. }
+            | Body::Uncertain { .. }
+            | Body::Note { .. } => {}
+        }
+        self.history.push(event);
+    }
+
+    /// The engine's key, once it is known.
+    #[must_use]
+    pub fn key(&self) -> Option<&EngineKey> {
+        match &self.outcome {
+            Outcome::Submitted(key) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The state as far as it is recorded.
+    #[must_use]
+    pub fn state(&self) -> JobState {
+        match (&self.seen, &self.outcome) {
+            (Some(seen), _) => seen.state,
+            (None, Outcome::Open) => JobState::Submitting,
+            (None, Outcome::Submitted(_)) => JobState::Submitted,
+            (None, Outcome::Refused(_)) => JobState::Failed,
+            (None, Outcome::Uncertain(_)) => JobState::Unknown,
+        }
+    }
+
+    /// The job again, to be repeated or looked at; `None` once the payload is erased.
+    #[must_use]
+    pub fn spec(&self) -> Option<JobSpec> {
+        let Payload::Present(personal) = &self.personal else { return None };
+        let Personal { name, command, env, mounts, options, workdir, .. } = (**personal).clone();
+        Some(JobSpec {
+            id: self.entry.job,
+            name,
+            image: self.image.clone(),
+            command,
+            mounts,
+            env,
+            runtime: self.runtime,
+            options,
+            resources: self.resources.clone(),
+            workdir,
+            rerun_of: self.rerun_of,
+        })
+    }
+
+    /// Whether this receipt is recorded already (what was erased is not compared).
+    #[must_use]
+    pub fn knows_receipt(&self, receipt: &Receipt) -> bool {
+        let (public, _) = redact(receipt);
+        self.receipts.iter().any(|known| redact(&known.receipt).0 == public)
+    }
+
+    /// Whether the last observation said the same (an erased reason is not compared).
+    #[must_use]
+    pub fn knows_observation(&self, seen: &Observation) -> bool {
+        let last = self.history.iter().rev().find_map(|event| match &event.body {
+            Body::Observed { state, exit_code, engine_state, personal, .. } => {
+                Some((*state, *exit_code, engine_state.clone(), personal.is_some(), &event.text))
+            }
+            _ => None,
+        });
+        last.is_some_and(|(state, exit_code, engine_state, has_reason, reason)| {
+            (state, exit_code, engine_state)
+                == (seen.state, seen.exit_code, seen.engine_state.clone())
+                && has_reason == seen.reason.is_some()
+                && (reason.is_none() || *reason == seen.reason)
+        })
+    }
+}

@@ -1,0 +1,134 @@
+//! What the built-in runtime gives a program: variables and command, from image, job and machine.
+//!
+//! Later ones win: [`DEFAULTS`], the machine's [`FROM_HOST`], the image's `ENV`, `HOME` and
+//! `MOORLINE_JOB_ID`, the job's own. Nothing else of the machine's environment gets in: engines
+//! and CI put secrets there.
+
+use std::collections::BTreeMap;
+
+use crate::job::{JobSpec, WORK_DIR};
+use crate::oci::ContainerConfig;
+
+/// What a program has when neither image nor job says otherwise.
+pub const DEFAULTS: [(&str, &str); 1] =
+    [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")];
+
+/// Variables that are taken from the machine: the terminal and language, and what engines say of a
+/// job's shape. Names, not patterns: `SLURM_JWT` is a secret.
+pub const FROM_HOST: [&str; 26] = [
+    "TERM",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "USER",
+    "LOGNAME",
+    "OMP_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+    "SLURM_JOB_ID",
+    "SLURM_JOB_NAME",
+    "SLURM_JOB_NODELIST",
+    "SLURM_JOB_PARTITION",
+    "SLURM_ARRAY_JOB_ID",
+    "SLURM_ARRAY_TASK_ID",
+    "SLURM_ARRAY_TASK_COUNT",
+    "SLURM_ARRAY_TASK_MIN",
+    "SLURM_ARRAY_TASK_MAX",
+    "SLURM_CPUS_PER_TASK",
+    "SLURM_CPUS_ON_NODE",
+    "SLURM_MEM_PER_NODE",
+    "SLURM_NTASKS",
+    "SLURM_NNODES",
+    "SLURM_NODEID",
+    "SLURM_PROCID",
+    "SLURM_LOCALID",
+];
+
+/// The program's variables.
+pub fn variables(
+    image: &ContainerConfig,
+    job: &JobSpec,
+    host: impl Fn(&str) -> Option<String>,
+) -> BTreeMap<String, String> {
+    let mut all: BTreeMap<String, String> =
+        DEFAULTS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    all.extend(FROM_HOST.iter().filter_map(|name| Some(((*name).to_owned(), host(name)?))));
+    all.extend(image.env.iter().filter_map(|entry| {
+        let (name, value) = entry.split_once('=')?;
+        let good = !name.is_empty() && !entry.contains('\0');
+        good.then(|| (name.to_owned(), value.to_owned()))
+    }));
+    // the host's home is not there, and an image's own cannot be written
+    all.insert("HOME".into(), WORK_DIR.into());
+    all.insert("MOORLINE_JOB_ID".into(), job.id.to_string());
+    all.extend(job.env.iter().map(|v| (v.name.clone(), v.value.clone())));
+    all
+}
+
+/// The words to start: a given command as it is (`apptainer exec`: no entry point), else the
+/// image's ENTRYPOINT and CMD without any shell evaluation. `None` when the image has neither.
+#[must_use]
+pub fn command(image: &ContainerConfig, given: &[String]) -> Option<Vec<String>> {
+    let words = if given.is_empty() {
+        [image.entrypoint.as_slice(), image.cmd.as_slice()].concat()
+    } else {
+        given.to_vec()
+    };
+    (!words.is_empty()).then_some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::builtin::testing::job;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(String::from).collect()
+    }
+
+    #[test]
+    fn later_ones_win_and_secrets_stay_out() {
+        let image =
+            ContainerConfig { env: words("PATH=/img LANG=C A=i B=i =x y"), ..Default::default() };
+        let mut j = job(&["x"]);
+        j.env.push("B=job".parse().unwrap());
+        let host = |name: &str| match name {
+            "LANG" => Some("de_DE".into()),
+            "TERM" => Some("xterm".into()),
+            _ => None,
+        };
+        let all = variables(&image, &j, host);
+        for (name, value) in [
+            ("PATH", "/img"),
+            ("LANG", "C"),
+            ("TERM", "xterm"),
+            ("A", "i"),
+            ("B", "job"),
+            ("HOME", "/work_dir"),
+        ] {
+            assert_eq!(all[name], value, "{name}");
+        }
+        assert_eq!(all.len(), 7, "{all:?}");
+        for secret in ["MOORLINE_PASSWORD", "SLURM_JWT", "CI_JOB_TOKEN", "DOCKER_AUTH_CONFIG"] {
+            assert!(!FROM_HOST.contains(&secret));
+        }
+    }
+
+    #[test]
+    fn commands() {
+        let image = |entrypoint, cmd| ContainerConfig {
+            entrypoint: words(entrypoint),
+            cmd: words(cmd),
+            ..Default::default()
+        };
+        for (entrypoint, cmd, given, expected) in [
+            ("/e -x", "a b", "", Some("/e -x a b")),
+            ("", "sh", "", Some("sh")),
+            ("/e", "", "", Some("/e")),
+            ("", "", "", None),
+            ("/e", "a", "prog 1", Some("prog 1")),
+        ] {
+            assert_eq!(command(&image(entrypoint, cmd), &words(given)), expected.map(words));
+        }
+    }
+}

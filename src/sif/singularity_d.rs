@@ -1,0 +1,274 @@
+//! What is added to an image's root file system so that Apptainer and Singularity run it.
+//!
+//! ```text
+//! /.singularity.d/   actions/{exec,run,shell,start,test}   env/*.sh, sourced in order   libs/
+//!                    labels.json  runscript  startscript  Singularity
+//! /.run /.exec /.shell /.test -> .singularity.d/actions/...
+//! /singularity -> .singularity.d/runscript     /environment -> .singularity.d/env/90-environment.sh
+//! /dev /proc /sys /tmp /var/tmp /home /root /etc/{resolv.conf,hosts,passwd,group}
+//!                    only where the image lacks them: runtimes bind over them
+//! ```
+//!
+//! The behaviour is Apptainer's (1.4), the text our own. Its quoting is not copied: a variable here
+//! may hold any byte but NUL. What the image has under the names of the last two groups is kept.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde_json::json;
+
+use crate::oci::ImageConfig;
+
+/// The version of these files; part of a recipe.
+pub const TEMPLATE: u32 = 1;
+/// Where the image's `ENV` stands; the path that `apptainer inspect --environment` shows.
+const ENV_SCRIPT: &str = "/.singularity.d/env/10-docker2singularity.sh";
+
+/// What an added name is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// A directory.
+    Directory,
+    /// A file with this content.
+    File(Vec<u8>),
+    /// A symbolic link.
+    Symlink(&'static str),
+}
+
+/// A name that is added to the root file system, owned by root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addition {
+    /// Its path without a leading slash.
+    pub path: &'static str,
+    /// What it is.
+    pub kind: Added,
+    /// Its permissions.
+    pub mode: u16,
+    /// Whether what the image has under this name stays.
+    pub yields: bool,
+}
+
+/// The generated texts of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Texts {
+    /// How the image was built, in Apptainer's words.
+    pub definition: String,
+    /// Sourced for the image's `ENV`.
+    pub environment: String,
+    /// `ENTRYPOINT` and `CMD`.
+    pub runscript: String,
+    /// The image's labels and ours.
+    pub labels: BTreeMap<String, String>,
+    /// `ENV` entries that a shell cannot hold, with the reason.
+    pub warnings: Vec<String>,
+}
+
+impl Texts {
+    /// Makes the texts of an image. `reference` is the pinned one; `provenance` are labels to add.
+    #[must_use]
+    pub fn new(reference: &str, config: &ImageConfig, provenance: &[(&str, String)]) -> Self {
+        let container = config.container();
+        let mut labels = container.labels.clone();
+        let ours = [
+            ("org.label-schema.schema-version", "1.0"),
+            ("org.label-schema.build-arch", &config.platform.architecture),
+            ("org.label-schema.build-date", config.created.as_deref().unwrap_or("unknown")),
+            ("org.label-schema.usage.singularity.deffile.bootstrap", "docker"),
+            ("org.label-schema.usage.singularity.deffile.from", reference),
+        ];
+        labels.extend(ours.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        labels.extend(provenance.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        let (environment, warnings) = environment(&container.env);
+        Self {
+            definition: format!("bootstrap: docker\nfrom: {reference}\n\n"),
+            environment,
+            runscript: runscript(&container.entrypoint, &container.cmd),
+            labels,
+            warnings,
+        }
+    }
+
+    /// `labels.json`.
+    #[must_use]
+    pub fn labels_json(&self) -> Vec<u8> {
+        pretty(&json!(self.labels))
+    }
+
+    /// The SIF's object that `apptainer inspect` shows.
+    #[must_use]
+    pub fn inspect_json(&self) -> Vec<u8> {
+        pretty(&json!({
+            "data": { "attributes": {
+                "labels": self.labels,
+                "environment": { ENV_SCRIPT: self.environment },
+                "runscript": self.runscript,
+                "deffile": self.definition,
+            } },
+            "type": "container",
+        }))
+    }
+
+    /// The names to add, parents first.
+    #[must_use]
+    pub fn additions(&self) -> Vec<Addition> {
+        let ours = |path, kind, mode| Addition { path, kind, mode, yields: false };
+        let theirs = |path, kind, mode| Addition { path, kind, mode, yields: true };
+        let text = |text: &str| Added::File(text.as_bytes().to_vec());
+        let dir = Added::Directory;
+        let mut all = vec![
+            ours(".singularity.d", dir.clone(), 0o755),
+            ours(".singularity.d/Singularity", text(&self.definition), 0o644),
+            ours(".singularity.d/actions", dir.clone(), 0o755),
+        ];
+        for (path, script) in [
+            (".singularity.d/actions/exec", include_str!("singularity_d/exec.sh")),
+            (".singularity.d/actions/run", include_str!("singularity_d/run.sh")),
+            (".singularity.d/actions/shell", include_str!("singularity_d/shell.sh")),
+            (".singularity.d/actions/start", include_str!("singularity_d/start.sh")),
+            (".singularity.d/actions/test", include_str!("singularity_d/test.sh")),
+        ] {
+            all.push(ours(path, text(script), 0o755));
+        }
+        all.push(ours(".singularity.d/env", dir.clone(), 0o755));
+        for (path, script) in [
+            (".singularity.d/env/01-base.sh", "#!/bin/sh\n"),
+            (".singularity.d/env/10-docker2singularity.sh", &*self.environment),
+            (".singularity.d/env/90-environment.sh", "#!/bin/sh\n"),
+            (".singularity.d/env/99-base.sh", include_str!("singularity_d/env-base.sh")),
+            (
+                ".singularity.d/env/99-runtimevars.sh",
+                include_str!("singularity_d/env-runtimevars.sh"),
+            ),
+        ] {
+            all.push(ours(path, text(script), 0o755));
+        }
+        all.extend([
+            ours(".singularity.d/labels.json", Added::File(self.labels_json()), 0o644),
+            ours(".singularity.d/libs", dir.clone(), 0o755),
+            ours(".singularity.d/runscript", text(&self.runscript), 0o755),
+            ours(
+                ".singularity.d/startscript",
+                text(include_str!("singularity_d/startscript.sh")),
+                0o755,
+            ),
+        ]);
+        for (path, target) in [
+            (".exec", ".singularity.d/actions/exec"),
+            (".run", ".singularity.d/actions/run"),
+            (".shell", ".singularity.d/actions/shell"),
+            (".test", ".singularity.d/actions/test"),
+            ("environment", ".singularity.d/env/90-environment.sh"),
+            ("singularity", ".singularity.d/runscript"),
+        ] {
+            all.push(theirs(path, Added::Symlink(target), 0o777));
+        }
+        for (path, mode) in [
+            ("dev", 0o755),
+            ("home", 0o755),
+            ("proc", 0o555),
+            ("root", 0o750),
+            ("sys", 0o555),
+            ("tmp", 0o1777),
+            ("var/tmp", 0o1777),
+        ] {
+            all.push(theirs(path, dir.clone(), mode));
+        }
+        for path in ["etc/group", "etc/hosts", "etc/passwd", "etc/resolv.conf"] {
+            all.push(theirs(path, text(""), 0o644));
+        }
+        all
+    }
+}
+
+fn pretty(value: &serde_json::Value) -> Vec<u8> {
+    let mut text = format!("{value:#}").into_bytes();
+    text.push(b'\n');
+    text
+}
+
+/// One shell word that means exactly these characters.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// One word between double quotes in which `$` and back quotes keep their meaning.
+fn evaluated(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\""))
+}
+
+fn is_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|b| b == b'_' || b.is_ascii_alphabetic())
+        && bytes.all(|b| b == b'_' || b.is_ascii_alphanumeric())
+}
+
+/// `PATH` is set as the image has it; another variable only where the caller has no value for it.
+fn environment(env: &[String]) -> (String, Vec<String>) {
+    let mut script = String::from("#!/bin/sh\n");
+    let mut warnings = Vec::new();
+    for entry in env {
+        let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+        // writing to a String cannot fail
+        let _ = if !is_name(name) || value.contains('\0') {
+            let name: String = name.escape_debug().take(80).collect();
+            warnings.push(format!("ENV {name} cannot be set by a shell: left out under apptainer"));
+            Ok(())
+        } else if name == "PATH" {
+            writeln!(script, "export PATH={}", literal(value))
+        } else {
+            let value = literal(value);
+            writeln!(script, "[ -n \"${{{name}:-}}\" ] || {name}={value}\nexport {name}")
+        };
+    }
+    (script, warnings)
+}
+
+/// Arguments replace `CMD`; words are evaluated by the shell unless the caller forbids it.
+fn runscript(entrypoint: &[String], cmd: &[String]) -> String {
+    let join = |words: &[String], quote: fn(&str) -> String| {
+        words.iter().fold(String::new(), |line, word| line + " " + &quote(word))
+    };
+    let mut script = String::from("#!/bin/sh\n# the OCI image's ENTRYPOINT and CMD\n");
+    // writing to a String cannot fail
+    let _ = write!(
+        script,
+        "\
+if [ -n \"${{SINGULARITY_NO_EVAL:-}}${{APPTAINER_NO_EVAL:-}}\" ]; then
+    if [ $# -eq 0 ]; then
+        set --{}
+    fi
+    set --{} \"$@\"
+else
+",
+        join(cmd, literal),
+        join(entrypoint, literal)
+    );
+    for line in include_str!("singularity_d/runscript-quote.sh").lines() {
+        let _ = writeln!(script, "    {line}");
+    }
+    let _ = write!(
+        script,
+        "    if [ $# -eq 0 ]; then
+        oci_words={}
+    else
+        oci_words=
+        for oci_word; do
+            quote \"$oci_word\"
+            oci_words=\"$oci_words \\\"$oci_quoted\\\"\"
+        done
+    fi
+    oci_entrypoint={}
+    eval \"set -- $oci_entrypoint $oci_words\"
+    unset oci_entrypoint oci_words oci_word oci_quoted oci_rest oci_head oci_mark
+fi
+if [ $# -eq 0 ]; then
+    echo \"the image has neither ENTRYPOINT nor CMD: name a command\" >&2
+    exit 1
+fi
+exec \"$@\"
+",
+        literal(&join(cmd, evaluated)),
+        literal(&join(entrypoint, evaluated))
+    );
+    script
+}

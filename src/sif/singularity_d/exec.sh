@@ -1,0 +1,7 @@
+#!/bin/sh
+for script in /.singularity.d/env/*.sh; do
+    if [ -f "$script" ]; then
+        . "$script"
+    fi
+done
+exec "$@"

@@ -1,0 +1,232 @@
+//! From a tree and the places of its contents to the tables behind the data.
+
+use std::io::{Seek, SeekFrom, Write};
+
+use super::data::{DataWriter, Location};
+use super::directory::{self, Name, narrow};
+use super::id::Ids;
+use super::inode::{Common, Type};
+use super::metadata::{MetadataWriter, Position};
+use super::superblock::{self, Superblock};
+use super::xattr::XattrTable;
+use super::{SquashfsError, clamp_time, export, fragment, lookup, xattr};
+use crate::tree::{Contents, Inode, InodeId, Kind, Numbering, Tree};
+
+/// Loop devices want whole pages.
+const PAGE: usize = 4096;
+
+impl<W: Write + Seek> DataWriter<W> {
+    /// Writes the tables and the superblock. Returns the file system's length, padded to 4096.
+    ///
+    /// # Errors
+    /// When a visible file's content was not added, the tree does not fit the format, or the output
+    /// cannot be written.
+    pub fn finish(mut self, tree: &Tree, contents: &Contents) -> Result<u64, SquashfsError> {
+        let numbering = tree.number();
+        let mut inodes = Inodes {
+            tree,
+            contents,
+            numbering: &numbering,
+            locations: std::mem::take(&mut self.locations),
+            ids: Ids::default(),
+            xattrs: XattrTable::default(),
+            table: MetadataWriter::default(),
+            directories: MetadataWriter::default(),
+            places: vec![None; tree.made()],
+        };
+        let root = inodes.write(&mut self)?;
+
+        let inode_table = self.at;
+        let (bytes, _) = inodes.table.finish(&mut self.compressor)?;
+        self.put(&bytes, "inodes")?;
+        let directory_table = self.at;
+        let (bytes, _) = inodes.directories.finish(&mut self.compressor)?;
+        self.put(&bytes, "directories")?;
+
+        let fragments = self.fragments.len();
+        let records = fragment::records(&self.fragments);
+        let fragment_table = self.lookup(&records, "fragments")?;
+
+        let mut references = vec![0; numbering.len() as usize];
+        for (inode, place) in inodes.places.iter().enumerate() {
+            if let Some(place) = place {
+                let number = numbering.number_at(inode) as usize;
+                references[number - 1] = place.reference();
+            }
+        }
+        let export_table = self.lookup(&export::records(&references), "export")?;
+        let id_table = self.lookup(&inodes.ids.records(), "ids")?;
+        let xattr_table = match inodes.xattrs.finish(self.at, &mut self.compressor)? {
+            Some((bytes, table)) => {
+                self.put(&bytes, "attributes")?;
+                table
+            }
+            None => superblock::ABSENT,
+        };
+
+        let superblock = Superblock {
+            inodes: numbering.len(),
+            time: clamp_time(self.options.time),
+            block_size: self.options.block_size,
+            fragments: narrow(fragments as u64)?,
+            codec: self.options.codec,
+            ids: inodes.ids.count(),
+            root: root.reference(),
+            bytes_used: self.at,
+            id_table,
+            xattr_table,
+            inode_table,
+            directory_table,
+            fragment_table,
+            export_table,
+        };
+        let end = self.at.next_multiple_of(PAGE as u64);
+        let gap = usize::try_from(end - self.at).unwrap_or(0);
+        self.put(&[0; PAGE][..gap], "padding")?;
+        self.out
+            .seek(SeekFrom::Start(self.base))
+            .and_then(|_| self.out.write_all(&superblock.encode()))
+            .and_then(|()| self.out.flush())
+            .map_err(SquashfsError::writing("superblock"))?;
+        Ok(end)
+    }
+
+    fn lookup(&mut self, records: &[u8], what: &'static str) -> Result<u64, SquashfsError> {
+        let (bytes, index) = lookup::table(records, self.at, &mut self.compressor)?;
+        self.put(&bytes, what)?;
+        Ok(index)
+    }
+}
+
+/// Writes inodes and listings, a directory after everything in it.
+struct Inodes<'a> {
+    tree: &'a Tree,
+    contents: &'a Contents,
+    numbering: &'a Numbering,
+    locations: Vec<Option<Location>>,
+    ids: Ids,
+    xattrs: XattrTable,
+    table: MetadataWriter,
+    directories: MetadataWriter,
+    places: Vec<Option<Position>>,
+}
+
+impl Inodes<'_> {
+    /// Returns the root's place.
+    fn write<W>(&mut self, out: &mut DataWriter<W>) -> Result<Position, SquashfsError> {
+        // ids in the order of inode numbers
+        for id in self.numbering.order() {
+            let meta = &self.tree.get(*id).meta;
+            self.ids.index(meta.uid)?;
+            self.ids.index(meta.gid)?;
+        }
+        // read backwards, a preorder has every directory behind what is in it
+        let order: Vec<(InodeId, u32)> = self.numbering.directories().to_vec();
+        let mut root = None;
+        for (directory, parent) in order.into_iter().rev() {
+            root = Some(self.directory(directory, parent, out)?);
+        }
+        root.ok_or(SquashfsError::Missing)
+    }
+
+    fn directory<W>(
+        &mut self,
+        id: InodeId,
+        parent: u32,
+        out: &mut DataWriter<W>,
+    ) -> Result<Position, SquashfsError> {
+        let tree = self.tree;
+        let mut names = Vec::new();
+        for (name, entry) in tree.names(id).into_iter().flatten() {
+            let inode = tree.get(entry.inode);
+            let place = match self.places[entry.inode.index()] {
+                Some(place) => place,
+                None => self.file(entry.inode, inode, out)?,
+            };
+            names.push(Name {
+                bytes: name,
+                inode: place,
+                number: self.numbering.number(entry.inode),
+                kind: type_of(&inode.kind),
+            });
+        }
+        let listing = directory::write(&names, &mut self.directories, &mut out.compressor)?;
+        let common = self.common(id, tree.get(id), out)?;
+        self.put(id, &common.directory(&listing, parent), out)
+    }
+
+    fn file<W>(
+        &mut self,
+        id: InodeId,
+        inode: &Inode,
+        out: &mut DataWriter<W>,
+    ) -> Result<Position, SquashfsError> {
+        let common = self.common(id, inode, out)?;
+        let bytes = match &inode.kind {
+            Kind::File(content) => {
+                let size = self.contents.get(*content).size;
+                let empty = Location::default();
+                let at = match self.locations.get(content.index()).and_then(Option::as_ref) {
+                    Some(at) => at,
+                    None if size == 0 => &empty,
+                    None => return Err(SquashfsError::Missing),
+                };
+                common.file(size, at)
+            }
+            Kind::Symlink(target) => common.symlink(target),
+            Kind::Character(major, minor) => common.device(Type::Character, *major, *minor),
+            Kind::Block(major, minor) => common.device(Type::Block, *major, *minor),
+            Kind::Fifo => common.fifo(),
+            // written before, by the order of directories
+            Kind::Directory(_) => return Err(SquashfsError::Missing),
+        };
+        self.put(id, &bytes, out)
+    }
+
+    fn put<W>(
+        &mut self,
+        id: InodeId,
+        bytes: &[u8],
+        out: &mut DataWriter<W>,
+    ) -> Result<Position, SquashfsError> {
+        let place = self.table.position();
+        narrow(place.block)?;
+        self.table.write(bytes, &mut out.compressor)?;
+        self.places[id.index()] = Some(place);
+        Ok(place)
+    }
+
+    fn common<W>(
+        &mut self,
+        id: InodeId,
+        inode: &Inode,
+        out: &mut DataWriter<W>,
+    ) -> Result<Common, SquashfsError> {
+        let meta = &inode.meta;
+        let xattr = if meta.xattrs.is_empty() {
+            xattr::NONE
+        } else {
+            self.xattrs.index(&meta.xattrs, &mut out.compressor)?
+        };
+        Ok(Common {
+            mode: meta.mode,
+            uid: self.ids.index(meta.uid)?,
+            gid: self.ids.index(meta.gid)?,
+            mtime: clamp_time(meta.mtime),
+            number: self.numbering.number(id),
+            links: self.numbering.links(id),
+            xattr,
+        })
+    }
+}
+
+fn type_of(kind: &Kind) -> Type {
+    match kind {
+        Kind::Directory(_) => Type::Directory,
+        Kind::File(_) => Type::File,
+        Kind::Symlink(_) => Type::Symlink,
+        Kind::Character(..) => Type::Character,
+        Kind::Block(..) => Type::Block,
+        Kind::Fifo => Type::Fifo,
+    }
+}

@@ -1,0 +1,196 @@
+//! A job's directory: made whole before the engine hears of the job, removed when it refuses.
+//!
+//! ```text
+//! JOBS_DIR/               0700
+//!   bin/HEX/moorline      this program, by the digest of its bytes; shared by all jobs
+//!   ID/                   0700
+//!     work/               bound to /work_dir
+//!     control/            0700: job.sh, plan.json, runtime.sh, receipts; never in the container
+//!     stdout  stderr      written by the engine
+//! ```
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::SubmitError;
+use crate::job::JobId;
+use crate::oci::{Digest, Hasher, Sha256Digest};
+use crate::worker::{PLAN_FILE, RUNTIME_FILE, SCRIPT_FILE};
+
+/// The texts that go into `control/`.
+pub struct Texts {
+    /// `job.sh`.
+    pub script: String,
+    /// `plan.json`.
+    pub plan: Vec<u8>,
+    /// `runtime.sh`.
+    pub runtime: String,
+}
+
+/// A job's directory that is removed when it is dropped before [`JobDir::keep`].
+#[derive(Debug)]
+pub struct JobDir {
+    path: PathBuf,
+    kept: bool,
+}
+
+impl JobDir {
+    /// Makes the directory with its `work/` and `control/`, and copies `inputs` into `work/`.
+    ///
+    /// # Errors
+    /// When a file cannot be written or copied; nothing stays then.
+    pub fn make(
+        jobs_dir: &Path,
+        id: &JobId,
+        texts: &Texts,
+        inputs: &[PathBuf],
+    ) -> Result<Self, SubmitError> {
+        fs::create_dir_all(jobs_dir).map_err(SubmitError::io("cannot make", jobs_dir))?;
+        let dir = Self { path: jobs_dir.join(id.to_string()), kept: false };
+        private(&dir.path)?;
+        private(&dir.work())?;
+        private(&dir.control())?;
+        write(&dir.control().join(PLAN_FILE), &texts.plan, 0o400)?;
+        write(&dir.control().join(RUNTIME_FILE), texts.runtime.as_bytes(), 0o400)?;
+        write(&dir.control().join(SCRIPT_FILE), texts.script.as_bytes(), 0o500)?;
+        for input in inputs {
+            let name = input.file_name().unwrap_or(input.as_os_str());
+            let target = dir.work().join(name);
+            fs::copy(input, &target).map_err(SubmitError::io("cannot copy into the job", input))?;
+        }
+        Ok(dir)
+    }
+
+    /// `JOBS_DIR/ID`.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// `JOBS_DIR/ID/work`.
+    pub fn work(&self) -> PathBuf {
+        self.path.join("work")
+    }
+
+    /// `JOBS_DIR/ID/control`.
+    pub fn control(&self) -> PathBuf {
+        self.path.join("control")
+    }
+
+    /// The engine has the job, or may have it: the directory stays.
+    pub fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for JobDir {
+    fn drop(&mut self) {
+        if !self.kept {
+            // the directory holds nothing of the user's that is not elsewhere
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+fn private(path: &Path) -> Result<(), SubmitError> {
+    fs::DirBuilder::new().mode(0o700).create(path).map_err(SubmitError::io("cannot make", path))
+}
+
+fn write(path: &Path, data: &[u8], mode: u32) -> Result<(), SubmitError> {
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .and_then(|mut file| file.write_all(data).and_then(|()| file.sync_all()))
+        .map_err(SubmitError::io("cannot write", path))
+}
+
+/// Puts this program where workers find it and returns the digest of its bytes.
+///
+/// # Errors
+/// When it cannot be read or written.
+pub fn install_binary(jobs_dir: &Path, program: &Path) -> Result<Digest, SubmitError> {
+    let digest = hash(program)?;
+    let dir = jobs_dir.join("bin").join(digest.hex());
+    let target = dir.join("moorline");
+    if hash(&target).is_ok_and(|there| there == digest) {
+        return Ok(digest);
+    }
+    fs::create_dir_all(&dir).map_err(SubmitError::io("cannot make", &dir))?;
+    for private in [jobs_dir.join("bin"), dir.clone()] {
+        fs::set_permissions(&private, fs::Permissions::from_mode(0o700))
+            .map_err(SubmitError::io("cannot protect", &private))?;
+    }
+    let copy = || -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(&dir)?;
+        io::copy(&mut fs::File::open(program)?, &mut file)?;
+        file.as_file().set_permissions(fs::Permissions::from_mode(0o500))?;
+        file.as_file().sync_all()?;
+        file.persist(&target)?;
+        Ok(())
+    };
+    copy().map_err(SubmitError::io("cannot install", &target))?;
+    Ok(digest)
+}
+
+fn hash(path: &Path) -> Result<Digest, SubmitError> {
+    let read = || -> io::Result<Digest> {
+        let mut file = fs::File::open(path)?;
+        let mut hasher = Hasher::default();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(hasher.finish()),
+                n => hasher.update(&buffer[..n]),
+            }
+        }
+    };
+    read().map_err(SubmitError::io("cannot read", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts() -> Texts {
+        Texts { script: "#!/bin/sh\n".into(), plan: b"{}".to_vec(), runtime: String::new() }
+    }
+
+    #[test]
+    fn a_directory_that_is_not_kept_goes_away() {
+        let jobs = tempfile::tempdir().unwrap();
+        let id = JobId::from_parts(1, 1);
+        let dir = JobDir::make(jobs.path(), &id, &texts(), &[]).unwrap();
+        let path = dir.path().to_owned();
+        let mode = fs::metadata(dir.control()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        drop(dir);
+        assert!(!path.exists());
+        JobDir::make(jobs.path(), &id, &texts(), &[]).unwrap().keep();
+        assert!(path.join("control/job.sh").exists());
+    }
+
+    #[test]
+    fn a_missing_input_leaves_nothing() {
+        let jobs = tempfile::tempdir().unwrap();
+        let id = JobId::from_parts(2, 2);
+        let error = JobDir::make(jobs.path(), &id, &texts(), &["/no/such/exe".into()]).unwrap_err();
+        assert!(error.to_string().contains("/no/such/exe"), "{error}");
+        assert_eq!(fs::read_dir(jobs.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_binary_is_installed_once_and_repaired() {
+        let jobs = tempfile::tempdir().unwrap();
+        let program = jobs.path().join("program");
+        fs::write(&program, "bytes").unwrap();
+        let digest = install_binary(jobs.path(), &program).unwrap();
+        let target = jobs.path().join("bin").join(digest.hex()).join("moorline");
+        fs::remove_file(&target).unwrap();
+        fs::write(&target, "tampered").unwrap();
+        assert_eq!(install_binary(jobs.path(), &program).unwrap(), digest);
+        assert_eq!(fs::read(&target).unwrap(), b"bytes");
+    }
+}

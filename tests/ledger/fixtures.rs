@@ -1,0 +1,193 @@
+//! Jobs, receipts and directories for the ledger's tests.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use moorline::job::{
+    Access, EngineKey, EnvVar, Evidence, Grade, IntentId, JobId, JobSpec, JobState, Mount, Need,
+    Nonce, Observation, Resources, RuntimeChoice,
+};
+use moorline::ledger::{Entry, Intent, Ledger, RecordHash, Report, verify};
+use moorline::oci::{ConfigDigest, Digest, Platform, Reference, Sha256Digest, SifDigest};
+use moorline::pin::{Codec, Image, Pin, Recipe};
+use moorline::worker::{MountNote, RECEIPT_SCHEMA, Receipt, Start};
+
+pub fn at(second: i64) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(1_700_000_000 + second).unwrap()
+}
+
+pub fn entry(n: u64) -> Entry {
+    let mut bytes = [0; 16];
+    bytes[8..].copy_from_slice(&n.to_be_bytes());
+    Entry {
+        job: JobId::from_parts(1_700_000_000_000 + n, u128::from(n)),
+        intent: IntentId::from_bytes(bytes),
+        nonce: Nonce::from_bytes([7; 16]),
+    }
+}
+
+/// Every text that could name a person holds the word SENTINEL.
+pub fn spec(n: u64) -> JobSpec {
+    let asked: Reference = "registry.example/group/project:v1".parse().unwrap();
+    let recipe = Recipe {
+        schema: 1,
+        layout: 1,
+        template: 1,
+        codec: Codec::Zstd,
+        codec_version: "1.5.7".into(),
+        level: 3,
+        block_size: 131_072,
+    };
+    let pin = Pin {
+        registry: asked.registry.clone(),
+        repository: asked.repository.clone(),
+        index: Some(Digest::of(b"index")),
+        manifest: Digest::of(b"manifest"),
+        config: ConfigDigest::of(b"config"),
+        platform: Platform { os: "linux".into(), architecture: "amd64".into(), variant: None },
+        asked,
+        resolved_at: at(0),
+        origin: None,
+    };
+    JobSpec {
+        id: entry(n).job,
+        name: Some("SENTINEL-name".into()),
+        image: Image::Sif {
+            pin: Some(pin),
+            digest: SifDigest::of(b"sif"),
+            recipe: Some(recipe),
+            place: "/home/SENTINEL-place/a.sif".into(),
+        },
+        command: vec!["run".into(), "SENTINEL-argument \n \u{1b}[31m\u{202e}".into()],
+        mounts: vec![Mount {
+            source: "/SENTINEL-mount".into(),
+            target: "/data".into(),
+            access: Access::Ro,
+            need: Need::Required,
+        }],
+        env: vec![EnvVar { name: "SENTINEL_env".into(), value: "SENTINEL-value".into() }],
+        runtime: RuntimeChoice::Builtin,
+        options: vec!["--SENTINEL-option".into()],
+        resources: Resources { cpus: Some(2), ..Resources::default() },
+        workdir: Some("/SENTINEL-workdir".into()),
+        rerun_of: None,
+    }
+}
+
+pub fn intent(n: u64) -> Intent {
+    Intent {
+        spec: spec(n),
+        intent: entry(n).intent,
+        nonce: entry(n).nonce,
+        backend: "slurm".into(),
+        plan: RecordHash::of(b"the plan"),
+        user: "SENTINEL-user".into(),
+        host: "SENTINEL-host".into(),
+    }
+}
+
+pub fn key(n: u64) -> EngineKey {
+    EngineKey {
+        kind: "slurm".into(),
+        cluster: Some("main".into()),
+        id: n.to_string(),
+        submitted_at: at(1),
+        owner: "SENTINEL-owner".into(),
+    }
+}
+
+pub fn receipt(n: u64) -> Receipt {
+    Receipt {
+        notes: Vec::new(),
+        schema: RECEIPT_SCHEMA,
+        writer: "moorline 0.1.0".into(),
+        job: entry(n).job,
+        intent: entry(n).intent,
+        nonce: entry(n).nonce,
+        attempt: "a1".into(),
+        host: "node7".into(),
+        engine: vec!["SLURM_JOB_ID=12".into()],
+        pinned: Some(Digest::of(b"manifest")),
+        expected: Some(SifDigest::of(b"sif")),
+        evidence: Evidence {
+            grade: Grade::Measured,
+            sif: Some(SifDigest::of(b"sif")),
+            measured_at: Some(at(2)),
+        },
+        runtime: "builtin".into(),
+        rootfs: Some("squashfuse".into()),
+        skipped_mounts: vec![MountNote {
+            source: "/SENTINEL-skipped".into(),
+            target: "/data".into(),
+            why: "SENTINEL-why".into(),
+        }],
+        start: Start::Refused { why: "SENTINEL-refused".into() },
+        ended_at: at(9),
+        exit_code: 212,
+    }
+}
+
+pub fn observation() -> Observation {
+    Observation {
+        state: JobState::Failed,
+        exit_code: Some(212),
+        engine_state: Some("FAILED".into()),
+        reason: Some("SENTINEL-reason".into()),
+    }
+}
+
+/// One record of each kind, for two jobs.
+pub fn write_all_kinds(ledger: &Ledger) {
+    let (one, two) = (ledger.intend(&intent(1)).unwrap(), ledger.intend(&intent(2)).unwrap());
+    ledger.submitted(&one, &key(12)).unwrap();
+    ledger.observed(&one, &observation()).unwrap();
+    assert!(ledger.receipt(&one, &receipt(1)).unwrap());
+    ledger.cancelled(&one).unwrap();
+    ledger.note(&one, "SENTINEL-note").unwrap();
+    ledger.uncertain(&two, "SENTINEL-uncertain").unwrap();
+    ledger.refused(&two, "SENTINEL-no").unwrap();
+}
+
+/// One file: an intent and three records without payload.
+pub fn small(dir: &Path) -> PathBuf {
+    let ledger = Ledger::open(dir).unwrap();
+    let one = ledger.intend(&intent(1)).unwrap();
+    for _ in 0..3 {
+        ledger.cancelled(&one).unwrap();
+    }
+    let mut files = segments(dir);
+    assert_eq!(files.len(), 1);
+    files.remove(0)
+}
+
+pub fn segments(dir: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = files.filter(|p| p.extension().is_some_and(|e| e == "jsonl")).collect();
+    files.sort();
+    files
+}
+
+pub fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+/// A private directory, in memory where there is one: thousands of syncs are what these tests do.
+pub fn scratch() -> tempfile::TempDir {
+    let mut builder = tempfile::Builder::new();
+    let builder = builder.permissions(fs::Permissions::from_mode(0o700));
+    builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).unwrap()
+}
+
+/// Checks the ledger and expects nothing wrong.
+pub fn sound(dir: &Path) -> Report {
+    let report = verify(dir).unwrap();
+    assert!(report.is_consistent(), "{:#?}", report.findings);
+    report
+}
+
+/// Seals a line as the format says, written a second time.
+pub fn seal(json: &str) -> String {
+    let open = json.strip_suffix('}').unwrap();
+    format!("{open},\"check\":\"{}\"}}", RecordHash::of(open.as_bytes()))
+}

@@ -1,0 +1,53 @@
+#!/bin/bash
+# about: format, clippy, licences and advisories, shellcheck, and the tests that need no server
+# packages: shellcheck git ca-certificates
+# minutes: 30
+set -euo pipefail
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+cd "$ROOT"
+DENY=0.20.2
+# Every step is run, so that one look shows all that is wrong.
+failed=0
+try() { step "$@" || failed=1; }
+
+try "cargo fmt" cargo fmt --all --check
+try "clippy" cargo clippy --locked --all-targets -- -D warnings
+
+if have shellcheck; then
+    mapfile -t scripts < <(git ls-files -- '*.sh' tests/run .ci/run tests/template/moorline 2>/dev/null)
+    [ "${#scripts[@]}" -gt 5 ] || mapfile -t scripts < <(find tests .ci -name '*.sh' -o -path '*/run' -type f)
+    try "shellcheck of ${#scripts[@]} scripts" shellcheck -x "${scripts[@]}"
+else
+    need_skipped shellcheck "shellcheck is not installed" || failed=1
+fi
+
+# cargo-deny is built once, into the cache.
+deny() {
+    [ "$("$CACHE/tools/bin/cargo-deny" --version 2>/dev/null)" = "cargo-deny $DENY" ] ||
+        cargo install --quiet --locked --version "$DENY" --root "$CACHE/tools" --target-dir "$CACHE/tools/build" cargo-deny
+    rm -rf "$CACHE/tools/build"
+    cargo deny --locked --log-level error "$@"
+}
+try "cargo deny: bans, licences, sources" deny check bans licenses sources
+if deny fetch db >"$MOORLINE_RUN/advisories.log" 2>&1; then
+    try "cargo deny: advisories" deny check advisories
+else
+    # a machine without the way to the advisory database is not a broken tree
+    note_skipped advisories "the advisory database cannot be fetched: $(grep . "$MOORLINE_RUN/advisories.log" | tail -n 1 | cut -c1-160)"
+fi
+
+# Every test program that no other part claims, so that none is ever left out.
+claimed=()
+for part in "$ROOT"/tests/parts/*.sh; do
+    read -ra patterns <<<"$(header "$(basename "$part" .sh)" tests)"
+    claimed+=("${patterns[@]}")
+done
+theirs=$(integration_tests "${claimed[@]}")
+targets=()
+for name in $(integration_tests '*'); do
+    grep -qx "$name" <<<"$theirs" || targets+=(--test "$name")
+done
+try "unit tests and $((${#targets[@]} / 2)) test programs" cargo_test --lib --bins --examples "${targets[@]}"
+try "documentation tests" cargo test --locked --doc
+exit "$failed"

@@ -1,0 +1,20 @@
+#!/bin/bash
+# about: build and demo in a Debian tree with a C compiler and nothing else, without a network
+# commands: debootstrap unshare ip
+# packages: debootstrap debian-archive-keyring iproute2 util-linux
+# needs: root
+# minutes: 25
+set -euo pipefail
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+cd "$ROOT"
+step "fetch the crates" cargo fetch --locked
+# The dependencies are built once for each set of them; another set begins from nothing.
+key=$(cat Cargo.toml Cargo.lock <(rustc -vV) | sha256sum | cut -c1-12)
+target=$CACHE/minimal-target-$key
+for old in "$CACHE"/minimal-target-*; do
+    [ "$old" = "$target" ] || as_root rm -rf "$old"
+done
+step "the tree" tests/env/minimal-tree.sh make
+step "build" tests/env/minimal-tree.sh run "$target" -- cargo build --release --locked --offline
+step "demo" tests/env/minimal-tree.sh run "$target" -- cargo run --release --locked --offline -- demo --require-isolation

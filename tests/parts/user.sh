@@ -1,0 +1,25 @@
+#!/bin/bash
+# about: the tests again, as an ordinary user
+# commands: setpriv python3
+# packages: util-linux python3 squashfs-tools squashfuse fuse3
+# provides: squashfuse
+# minutes: 15
+set -euo pipefail
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+cd "$ROOT"
+if [ "$(id -u)" != 0 ]; then
+    skip "the caller is an ordinary user: the other parts did this"
+fi
+cargo test --locked --lib --bins --tests --no-run
+mapfile -t programs < <(test_programs)
+[ "${#programs[@]}" -gt 0 ] || die "no test program was built"
+# What needs a server or root was tested by its own part.
+unset MOORLINE_TEST_SLURM SLURM_CONF MOORLINE_TEST_REGISTRY
+MOORLINE_TESTS_REQUIRE=user$(case ",${MOORLINE_TESTS_REQUIRE:-}," in *,squashfs-tools,*) printf ,squashfs-tools ;; esac)
+export MOORLINE_TESTS_REQUIRE
+failed=0
+for program in "${programs[@]}"; do
+    step "$(basename "$program")" "$ROOT/tests/env/as-user.sh" "$program" || failed=1
+done
+exit "$failed"
