@@ -139,7 +139,8 @@ fn attempt_lines(attempt: &AttemptAnswer, lines: &mut Vec<Vec<String>>) {
 
 fn job_text(answer: &JobAnswer) -> String {
     let mut lines = Vec::new();
-    let name = answer.name.as_deref().map(|n| format!(" ({})", output::cell(n))).unwrap_or_default();
+    let name =
+        answer.name.as_deref().map(|n| format!(" ({})", output::cell(n))).unwrap_or_default();
     lines.push(vec![format!("job {}{name}: {}", answer.job, answer.state)]);
     if let Some(before) = answer.rerun_of {
         lines.push(vec![format!("  repeats {before}")]);
@@ -147,7 +148,8 @@ fn job_text(answer: &JobAnswer) -> String {
     for submission in &answer.submissions {
         image_lines(&submission.image, &mut lines);
         let engine = submission.engine.as_ref().map(ToString::to_string);
-        let engine = engine.unwrap_or_else(|| format!("{} ({})", submission.backend, submission.outcome));
+        let engine =
+            engine.unwrap_or_else(|| format!("{} ({})", submission.backend, submission.outcome));
         lines.push(vec!["  engine".into(), output::cell(&engine)]);
         for attempt in &submission.attempts {
             let when = attempt.started_at.unwrap_or(attempt.ended_at);
@@ -165,7 +167,8 @@ fn job_text(answer: &JobAnswer) -> String {
 
 /// Two columns; rows of one cell do not widen the first.
 fn columns(lines: &[Vec<String>]) -> String {
-    let width = lines.iter().filter(|l| l.len() > 1).map(|l| l[0].chars().count()).max().unwrap_or(0);
+    let width =
+        lines.iter().filter(|l| l.len() > 1).map(|l| l[0].chars().count()).max().unwrap_or(0);
     let text: Vec<String> = lines
         .iter()
         .map(|line| match line.as_slice() {
@@ -211,7 +214,7 @@ fn verify(context: &Context) -> Outcome {
         let (files, records) = (report.files, report.records);
         let sound = if report.findings.is_empty() { "consistent" } else { "NOT consistent" };
         output::line(format!("{sound}: {records} records in {files} files"));
-        context.voice.say(format!("what this cannot show: {}", report.limits));
+        output::line(format!("what this cannot show: {}", report.limits));
     }
     Ok(if report.findings.is_empty() { 0 } else { super::exit::code(Kind::Integrity) })
 }

@@ -140,7 +140,11 @@ impl Context {
                 &config.ledger,
                 below(xdg("XDG_DATA_HOME", ".local/share"), "ledger"),
             )?,
-            jobs: place("", &config.jobs_dir, below(xdg("XDG_STATE_HOME", ".local/state"), "jobs"))?,
+            jobs: place(
+                "",
+                &config.jobs_dir,
+                below(xdg("XDG_STATE_HOME", ".local/state"), "jobs"),
+            )?,
             config: config_home.join("moorline"),
         };
         let program = std::env::current_exe().map_err(|e| {
@@ -151,7 +155,9 @@ impl Context {
             .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
         let mut insecure = Vec::new();
         for text in &global.insecure_registry {
-            insecure.push(text.parse().map_err(|e| CliError::usage(format!("--insecure-registry: {e}")))?);
+            insecure.push(
+                text.parse().map_err(|e| CliError::usage(format!("--insecure-registry: {e}")))?,
+            );
         }
         for value in &config.insecure_registries {
             let host = value.value.as_str().parse();
@@ -334,7 +340,8 @@ impl Context {
         let path = self.env("PATH")?;
         std::env::split_paths(path).map(|dir| dir.join(program)).find(|file| {
             use std::os::unix::fs::PermissionsExt;
-            std::fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+            std::fs::metadata(file)
+                .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
         })
     }
 
@@ -401,9 +408,11 @@ fn read_config(global: &Global, config_home: &Path) -> Result<Config, Report> {
         match std::fs::read_to_string(path) {
             Ok(text) => Ok(Config::parse(&text, level, path)?),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && !needed => Ok(Config::default()),
-            Err(e) => {
-                Err(CliError::new(Kind::Configuration, format!("cannot read {}: {e}", path.display())).into())
-            }
+            Err(e) => Err(CliError::new(
+                Kind::Configuration,
+                format!("cannot read {}: {e}", path.display()),
+            )
+            .into()),
         }
     };
     let site = read(Path::new(config::SITE_FILE), Level::Site, false)?;

@@ -56,7 +56,11 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     };
     if !range.contains(&level) {
         let (low, high) = (range.start(), range.end());
-        return Err(CliError::usage(format!("--level {level}: {} takes {low} to {high}", args.compression)).into());
+        return Err(CliError::usage(format!(
+            "--level {level}: {} takes {low} to {high}",
+            args.compression
+        ))
+        .into());
     }
     if !args.block_size.is_power_of_two() || !(4096..=1 << 20).contains(&args.block_size) {
         return Err(CliError::usage(format!(

@@ -36,7 +36,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     }
     let dir = new_dir(args)?;
     let path = context.env("PATH").unwrap_or("/usr/bin:/bin").to_owned();
-    let options = Options { program: &context.program, dir: &dir, path: &path, isolation: &isolation };
+    let options =
+        Options { program: &context.program, dir: &dir, path: &path, isolation: &isolation };
     let quiet = context.voice.quiet;
     let mut step = 0;
     let told = demo::run(&options, &mut |scene| {

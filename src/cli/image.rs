@@ -30,9 +30,12 @@ pub fn reference(context: &Context, what: &str) -> Result<Reference, Report> {
         ("lfn:", "grid storage"),
     ] {
         if text.starts_with(scheme) {
-            return Err(CliError::usage(format!("{}: {what} cannot be read yet", output::cell(text)))
-                .with_hint("push the image to a registry and name it there")
-                .into());
+            return Err(CliError::usage(format!(
+                "{}: {what} cannot be read yet",
+                output::cell(text)
+            ))
+            .with_hint("push the image to a registry and name it there")
+            .into());
         }
     }
     Reference::parse(text, context.default_registry()).map_err(|error| {
@@ -46,7 +49,11 @@ pub fn reference(context: &Context, what: &str) -> Result<Reference, Report> {
 ///
 /// # Errors
 /// As the registry says.
-pub fn resolve(context: &Context, reference: &Reference, platform: &Platform) -> Result<Resolved, Report> {
+pub fn resolve(
+    context: &Context,
+    reference: &Reference,
+    platform: &Platform,
+) -> Result<Resolved, Report> {
     let client = context.client()?;
     Ok(context.block_on(crate::resolve::resolve(&client, reference, platform))??)
 }

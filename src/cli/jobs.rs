@@ -88,10 +88,7 @@ pub fn find<'v>(view: &'v View, names: &[String]) -> Result<Vec<&'v JobRecord>, 
 ///
 /// # Errors
 /// When an engine could not be asked, or the ledger not be written.
-pub fn refresh<'v>(
-    context: &Context,
-    jobs: &[&'v JobRecord],
-) -> Result<Vec<Known<'v>>, Report> {
+pub fn refresh<'v>(context: &Context, jobs: &[&'v JobRecord]) -> Result<Vec<Known<'v>>, Report> {
     let ledger = context.ledger()?;
     let mut by_kind: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (i, job) in jobs.iter().enumerate() {
@@ -118,7 +115,8 @@ pub fn refresh<'v>(
 
 /// The table of `jobs` and `status`.
 pub fn table(rows: &[Row]) -> String {
-    let mut lines = vec![["JOB", "STATE", "EXIT", "ENGINE", "SUBMITTED", "IMAGE"].map(String::from).to_vec()];
+    let mut lines =
+        vec![["JOB", "STATE", "EXIT", "ENGINE", "SUBMITTED", "IMAGE"].map(String::from).to_vec()];
     for row in rows {
         lines.push(vec![
             row.job.to_string(),

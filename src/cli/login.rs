@@ -93,14 +93,19 @@ pub fn login(context: &Context, args: &Login) -> Outcome {
         context.voice.say(note);
     }
     let opens = match &grant {
-        Grant::NotAsked => "the registry asks nobody for a credential; it was kept unchecked".into(),
+        Grant::NotAsked => {
+            "the registry asks nobody for a credential; it was kept unchecked".into()
+        }
         Grant::Pulls(repository) => format!("the credential is right and pulls {repository}"),
         Grant::Known => match &scope.prefix {
             Some(prefix) => format!(
                 "the credential is right; {prefix} itself holds no image that it may pull (a group, \
                  a project whose images have names below it, or one that is missing or not its own)"
             ),
-            None => "the credential is right; which projects it opens is seen when one is asked for".into(),
+            None => {
+                "the credential is right; which projects it opens is seen when one is asked for"
+                    .into()
+            }
         },
     };
     context.voice.say(opens);
@@ -108,7 +113,9 @@ pub fn login(context: &Context, args: &Login) -> Outcome {
         Place::Keyring => "the keyring",
         Place::File => "a file that only you can read",
     };
-    context.voice.say(format!("logged in to {scope} as {}; kept in {place}", output::cell(username)));
+    context
+        .voice
+        .say(format!("logged in to {scope} as {}; kept in {place}", output::cell(username)));
     Ok(0)
 }
 
@@ -187,7 +194,9 @@ fn confirmed(
         ))
         .into());
     }
-    eprint_prompt(&format!("{registry} gets its tokens from {named}. Send your secret there? [y/N] "));
+    eprint_prompt(&format!(
+        "{registry} gets its tokens from {named}. Send your secret there? [y/N] "
+    ));
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).map_err(cannot_read)?;
     if matches!(answer.trim(), "y" | "Y" | "yes") {

@@ -35,11 +35,23 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let started = known.iter().all(|job| job.seen.state.is_final());
-            let why = if started { "it wrote none, or the directory was removed" } else { "it has not started" };
-            return Err(CliError::new(Kind::NotFound, format!("job {} has no {name}: {why}", job.id)).into());
+            let why = if started {
+                "it wrote none, or the directory was removed"
+            } else {
+                "it has not started"
+            };
+            return Err(CliError::new(
+                Kind::NotFound,
+                format!("job {} has no {name}: {why}", job.id),
+            )
+            .into());
         }
         Err(e) => {
-            return Err(CliError::new(Kind::Configuration, format!("cannot read {}: {e}", path.display())).into());
+            return Err(CliError::new(
+                Kind::Configuration,
+                format!("cannot read {}: {e}", path.display()),
+            )
+            .into());
         }
     };
     let mut buffer = vec![0; 1 << 16];
@@ -49,7 +61,11 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
             Ok(n) => output::bytes(&buffer[..n]),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => {
-                return Err(CliError::new(Kind::Configuration, format!("cannot read {}: {e}", path.display())).into());
+                return Err(CliError::new(
+                    Kind::Configuration,
+                    format!("cannot read {}: {e}", path.display()),
+                )
+                .into());
             }
         }
     }

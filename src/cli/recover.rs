@@ -33,10 +33,13 @@ pub fn run(context: &Context, _: &Args) -> Outcome {
         let submission = job.last();
         let Some(backend) = adapters::backend(context, &submission.backend) else {
             // a `run` that was killed: there is no engine, and nothing runs any more
-            ledger.observed(&submission.entry, &crate::job::Observation {
-                reason: Some("the run was interrupted before it could record its end".into()),
-                ..crate::job::Observation::of(JobState::Failed)
-            })?;
+            ledger.observed(
+                &submission.entry,
+                &crate::job::Observation {
+                    reason: Some("the run was interrupted before it could record its end".into()),
+                    ..crate::job::Observation::of(JobState::Failed)
+                },
+            )?;
             output::line(format!("{} interrupted", job.id));
             continue;
         };

@@ -35,13 +35,10 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     let parsed: Vec<Result<Reference, Report>> =
         args.images.iter().map(|what| pinnable(context, what)).collect();
-    let asked: Vec<(Reference, Platform)> = parsed
-        .iter()
-        .filter_map(|r| Some((r.as_ref().ok()?.clone(), platform.clone())))
-        .collect();
+    let asked: Vec<(Reference, Platform)> =
+        parsed.iter().filter_map(|r| Some((r.as_ref().ok()?.clone(), platform.clone()))).collect();
     let client = context.client()?;
-    let mut answers =
-        context.block_on(resolve::resolve_many(&client, &asked))?.into_iter();
+    let mut answers = context.block_on(resolve::resolve_many(&client, &asked))?.into_iter();
     let answers: Vec<Result<Resolved, Report>> = parsed
         .into_iter()
         .map(|reference| match reference {
@@ -69,7 +66,10 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         match answer {
             Ok(resolved) => {
                 if resolved.tag_points_here == Some(false) {
-                    context.voice.warn(format!("{}: the tag points to another image now", resolved.pin.asked));
+                    context.voice.warn(format!(
+                        "{}: the tag points to another image now",
+                        resolved.pin.asked
+                    ));
                 }
                 if !context.voice.json {
                     output::line(resolved.pin.reference().to_string());
@@ -88,9 +88,12 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
 
 fn pinnable(context: &Context, what: &str) -> Result<Reference, Report> {
     if image::is_sif(what) {
-        return Err(CliError::usage(format!("{}: a SIF file needs no resolving", output::cell(what)))
-            .with_hint("submit or run it as it is: it is pinned by its own digest")
-            .into());
+        return Err(CliError::usage(format!(
+            "{}: a SIF file needs no resolving",
+            output::cell(what)
+        ))
+        .with_hint("submit or run it as it is: it is pinned by its own digest")
+        .into());
     }
     image::reference(context, what)
 }

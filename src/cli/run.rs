@@ -46,7 +46,8 @@ pub fn run(context: &Context, args: Args) -> Outcome {
     let platform = args.flags.platform.clone().unwrap_or_else(Platform::host);
     let image = image::stage(context, &what, &platform, &image::default_recipe())?;
     let resources = Resources::default();
-    let parts = Parts { command: args.what.command, flags: args.flags, resources, workdir: Some(here) };
+    let parts =
+        Parts { command: args.what.command, flags: args.flags, resources, workdir: Some(here) };
     let job = parts.job(context, submit::fresh_id()?, image)?;
 
     let ledger = context.ledger()?;
@@ -54,13 +55,16 @@ pub fn run(context: &Context, args: Args) -> Outcome {
     let (entry, plan) = (prepared.entry, prepared.plan);
     let order = prepared.keep();
     let control = order.dir.join("control");
-    ledger.submitted(&entry, &EngineKey {
-        kind: KIND.into(),
-        cluster: None,
-        id: job.id.to_string(),
-        submitted_at: jiff::Timestamp::now(),
-        owner: context.user.clone(),
-    })?;
+    ledger.submitted(
+        &entry,
+        &EngineKey {
+            kind: KIND.into(),
+            cluster: None,
+            id: job.id.to_string(),
+            submitted_at: jiff::Timestamp::now(),
+            owner: context.user.clone(),
+        },
+    )?;
     let code = execute::run_here(&control, Some(&plan.hex()))?;
     let state = if code == 0 { JobState::Completed } else { JobState::Failed };
     ledger.observed(&entry, &Observation { exit_code: Some(code), ..Observation::of(state) })?;

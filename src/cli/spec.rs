@@ -109,7 +109,8 @@ fn variable(context: &Context, text: &str) -> Result<EnvVar, Report> {
         })?;
         format!("{text}={value}")
     };
-    let var: EnvVar = full.parse().map_err(|why: String| CliError::usage(format!("--env: {why}")))?;
+    let var: EnvVar =
+        full.parse().map_err(|why: String| CliError::usage(format!("--env: {why}")))?;
     if is_secret_name(&var.name) {
         return Err(CliError::usage(format!(
             "--env {}: by its name this is a secret, and a job's plan and the ledger would keep it",
@@ -123,10 +124,15 @@ fn variable(context: &Context, text: &str) -> Result<EnvVar, Report> {
 
 /// Names that hold credentials of Moorline, GitLab CI or container tools.
 fn is_secret_name(name: &str) -> bool {
-    let ci = name.starts_with("CI_") && ["TOKEN", "PASSWORD", "JWT"].iter().any(|w| name.contains(w));
+    let ci =
+        name.starts_with("CI_") && ["TOKEN", "PASSWORD", "JWT"].iter().any(|w| name.contains(w));
     let own = name.starts_with("MOORLINE_")
         && ["PASSWORD", "TOKEN", "KEY"].iter().any(|w| name.ends_with(w));
-    ci || own || matches!(name, "DOCKER_AUTH_CONFIG" | "APPTAINER_DOCKER_PASSWORD" | "SINGULARITY_DOCKER_PASSWORD")
+    ci || own
+        || matches!(
+            name,
+            "DOCKER_AUTH_CONFIG" | "APPTAINER_DOCKER_PASSWORD" | "SINGULARITY_DOCKER_PASSWORD"
+        )
 }
 
 #[cfg(test)]
@@ -135,7 +141,9 @@ mod tests {
 
     #[test]
     fn secrets_are_known_by_name() {
-        for secret in ["CI_JOB_TOKEN", "CI_REGISTRY_PASSWORD", "CI_DEPLOY_PASSWORD", "MOORLINE_PASSWORD"] {
+        for secret in
+            ["CI_JOB_TOKEN", "CI_REGISTRY_PASSWORD", "CI_DEPLOY_PASSWORD", "MOORLINE_PASSWORD"]
+        {
             assert!(is_secret_name(secret), "{secret}");
         }
         for plain in ["CI_COMMIT_SHA", "MOORLINE_CACHE", "TOKENIZERS_PARALLELISM"] {

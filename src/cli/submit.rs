@@ -83,7 +83,8 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
     let workdir = args.workdir.map(|dir| absolute_dir(&dir)).transpose()?;
     let inputs = inputs(&args.what.command, workdir.is_some())?;
     let engine = context.engine(&kind);
-    let platform = args.flags.platform.clone().or(engine.platform).unwrap_or_else(crate::oci::Platform::host);
+    let platform =
+        args.flags.platform.clone().or(engine.platform).unwrap_or_else(crate::oci::Platform::host);
     let resources = Resources {
         cpus: args.cpus.or(settings.resources.cpus),
         memory_mib: args.memory.or(settings.resources.memory_mib),
@@ -91,6 +92,9 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
         queue: args.queue.or(engine.queue),
         account: args.account.or(engine.account),
     };
+    if kind == "local" && !args.dry_run {
+        context.require_runtime(args.flags.runtime)?;
+    }
     let image = image::stage(context, &what, &platform, &image::default_recipe())?;
     let parts = Parts { command: args.what.command, flags: args.flags, resources, workdir };
     let job = parts.job(context, fresh_id()?, image)?;

@@ -66,7 +66,10 @@ pub fn until_ended(
         if known.iter().all(|job| job.seen.state.is_final()) {
             return Ok(known.iter().map(Known::row).collect());
         }
-        if let Some(job) = known.iter().find(|job| job.seen.state == JobState::Unknown && job.record.key().is_none()) {
+        if let Some(job) = known
+            .iter()
+            .find(|job| job.seen.state == JobState::Unknown && job.record.key().is_none())
+        {
             return Err(CliError::new(
                 Kind::Engine,
                 format!("job {}: it is uncertain whether the engine took it", job.record.id),

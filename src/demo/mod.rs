@@ -149,10 +149,7 @@ pub struct Told {
 ///
 /// # Errors
 /// At the first step that does not go as the story says.
-pub fn run(
-    options: &Options<'_>,
-    show: &mut dyn FnMut(Scene<'_>),
-) -> Result<Told, DemoError> {
+pub fn run(options: &Options<'_>, show: &mut dyn FnMut(Scene<'_>)) -> Result<Told, DemoError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -222,8 +219,11 @@ impl Story<'_> {
 
         shell.show(Scene::Heading("Submit a job that is pinned to that digest"));
         let unisolated = matches!(isolation, Isolation::None { .. });
-        if let Isolation::Installed { cause, fix, .. } | Isolation::None { cause, fix } = isolation {
-            shell.show(Scene::Remark(&format!("Moorline cannot isolate here: {cause}\nto mend it: {fix}")));
+        if let Isolation::Installed { cause, fix, .. } | Isolation::None { cause, fix } = isolation
+        {
+            shell.show(Scene::Remark(&format!(
+                "Moorline cannot isolate here: {cause}\nto mend it: {fix}"
+            )));
         }
         let job = if unisolated {
             shell.show(Scene::Remark(
@@ -247,7 +247,9 @@ impl Story<'_> {
         self.push(&second, &["v2", BRANCH]);
         let new = shell.run(&["resolve", &tagged])?;
         same("the new pin", &format!("{project}@{}", second.manifest_digest), &new)?;
-        shell.show(Scene::Remark("a fresh resolve gives the new digest; the job's own does not move:"));
+        shell.show(Scene::Remark(
+            "a fresh resolve gives the new digest; the job's own does not move:",
+        ));
         let rerun = if unisolated {
             shell.show(Scene::Remark("NOT ISOLATED: again instead of `moorline rerun`"));
             unisolated::again(dir, &job)?.to_string()
@@ -258,7 +260,9 @@ impl Story<'_> {
         let said = shell.run(&["logs", &rerun])?;
         contains("the repeated job's output", "v1", &said)?;
 
-        shell.show(Scene::Heading("Later: which image did this job use, which jobs used this image?"));
+        shell.show(Scene::Heading(
+            "Later: which image did this job use, which jobs used this image?",
+        ));
         shell.run(&["audit", "job", &rerun])?;
         shell.run(&["audit", "image", &first.manifest_digest.to_string()])?;
         shell.run(&["audit", "verify"])?;
@@ -359,7 +363,8 @@ fn write_configuration(dir: &Path, registry: &str) -> Result<(), DemoError> {
 /// A new deploy token's secret, in GitLab's form.
 fn fresh_secret() -> Result<Secret, DemoError> {
     let mut random = [0_u8; 20];
-    getrandom::fill(&mut random).map_err(|e| DemoError::StandIn(format!("no random numbers: {e}")))?;
+    getrandom::fill(&mut random)
+        .map_err(|e| DemoError::StandIn(format!("no random numbers: {e}")))?;
     let hex = random.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     Ok(Secret::new(format!("gldt-{hex}")))
 }

@@ -43,12 +43,7 @@ pub struct Answer {
 
 impl<'a> Shell<'a> {
     /// Commands of `program` with all files below `dir`; `path` is the `PATH` that they see.
-    pub fn new(
-        program: &Path,
-        dir: &Path,
-        path: &str,
-        show: &'a mut dyn FnMut(Scene<'_>),
-    ) -> Self {
+    pub fn new(program: &Path, dir: &Path, path: &str, show: &'a mut dyn FnMut(Scene<'_>)) -> Self {
         Self { program: program.to_owned(), dir: dir.to_owned(), path: path.to_owned(), show }
     }
 

@@ -25,19 +25,22 @@ fn failed(error: impl Failure) -> DemoError {
 /// # Errors
 /// When it cannot be recorded or started.
 pub fn first(dir: &Path, image: Image) -> Result<JobId, DemoError> {
-    run(dir, JobSpec {
-        id: new_id()?,
-        name: None,
-        image,
-        command: vec![image::PROGRAM.into()],
-        mounts: Vec::new(),
-        env: Vec::new(),
-        runtime: RuntimeChoice::Auto,
-        options: Vec::new(),
-        resources: Resources::default(),
-        workdir: None,
-        rerun_of: None,
-    })
+    run(
+        dir,
+        JobSpec {
+            id: new_id()?,
+            name: None,
+            image,
+            command: vec![image::PROGRAM.into()],
+            mounts: Vec::new(),
+            env: Vec::new(),
+            runtime: RuntimeChoice::Auto,
+            options: Vec::new(),
+            resources: Resources::default(),
+            workdir: None,
+            rerun_of: None,
+        },
+    )
 }
 
 /// Runs the same once more, from what the ledger holds.

@@ -68,13 +68,11 @@ impl FromStr for Platform {
         };
         let parts: Vec<&str> = text.split('/').collect();
         match parts.as_slice() {
-            [os, architecture, rest @ ..] if rest.len() < 2 && parts.iter().all(good) => {
-                Ok(Self {
-                    os: (*os).to_owned(),
-                    architecture: (*architecture).to_owned(),
-                    variant: rest.first().map(|v| (*v).to_owned()),
-                })
-            }
+            [os, architecture, rest @ ..] if rest.len() < 2 && parts.iter().all(good) => Ok(Self {
+                os: (*os).to_owned(),
+                architecture: (*architecture).to_owned(),
+                variant: rest.first().map(|v| (*v).to_owned()),
+            }),
             _ => Err(ParsePlatformError(text.to_owned())),
         }
     }
