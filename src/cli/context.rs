@@ -242,7 +242,7 @@ impl Context {
     pub fn view(&self) -> Result<View, Report> {
         let view = View::read(&self.places.ledger)?;
         if view.damaged > 0 {
-            self.voice.warn(format!(
+            super::output::warn(format!(
                 "{} lines of the ledger are damaged; moorline audit verify names them",
                 view.damaged
             ));
