@@ -291,7 +291,7 @@ fn redact(receipt: &Receipt) -> (Receipt, Option<Personal>) {
         Start::Refused { why } => Some(std::mem::take(why)),
         Start::Started { .. } => None,
     };
-    let empty = skipped_mounts.is_empty() && text.is_none();
-    let personal = Personal { text, skipped_mounts, ..Personal::default() };
+    let empty = skipped_mounts.is_empty() && notes.is_empty() && text.is_none();
+    let personal = Personal { text, skipped_mounts, notes, ..Personal::default() };
     (public, (!empty).then_some(personal))
 }

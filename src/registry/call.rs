@@ -228,7 +228,7 @@ impl Client {
         }
     }
 
-    pub(super) async fn said(&self, response: Response, hide: &[Secret]) -> super::Said {
+    pub(super) async fn said(&self, response: Response, hide: &[Secret]) -> Box<super::Said> {
         self.0.transport.said(response, self.0.options.limits.error, hide).await
     }
 

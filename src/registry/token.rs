@@ -11,8 +11,8 @@
 //!
 //! Several layers that need a token at the same time wait for one request (single flight), and a
 //! credential that was never accepted before is tried by one request at a time, because some
-//! GitLabs ban an address after 30 refusals. Sources: gitlab.md of the project's papers, that is
-//! GitLab's `/jwt/auth`; docker distribution's "Token Authentication Specification".
+//! GitLab instances ban an address after 30 refusals. Sources: docker distribution's "Token
+//! Authentication Specification"; GitLab's answers as `docs/registry.md` lists them.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -242,7 +242,7 @@ impl Session {
     }
 
     /// A credential that the registry itself refused (Basic): never again in this run.
-    pub(super) async fn refuse(&self, pass: &Pass, said: Said) -> RegistryError {
+    pub(super) async fn refuse(&self, pass: &Pass, said: Box<Said>) -> RegistryError {
         let slot = &self.slots[pass.slot];
         let error = match &slot.candidate {
             Some(candidate) => self.refused(candidate, said),
@@ -256,7 +256,7 @@ impl Session {
         error
     }
 
-    fn refused(&self, candidate: &Candidate, said: Said) -> RegistryError {
+    fn refused(&self, candidate: &Candidate, said: Box<Said>) -> RegistryError {
         RegistryError::Refused {
             registry: self.registry.clone(),
             username: candidate.credential.username.clone(),
@@ -426,7 +426,7 @@ impl Session {
     }
 
     /// What an answer without a token means.
-    fn no_token(&self, realm: &Realm, candidate: Option<&Candidate>, said: Said) -> Failed {
+    fn no_token(&self, realm: &Realm, candidate: Option<&Candidate>, said: Box<Said>) -> Failed {
         match (said.status, candidate) {
             (401 | 403, None) => Failed::Nobody(format!("anonymous: {said}")),
             (401, Some(candidate)) => Failed::Stop(self.refused(candidate, said)),
@@ -486,7 +486,7 @@ fn basic(candidate: &Candidate) -> Result<(HeaderValue, Vec<Secret>), RegistryEr
 
 /// A fifth of the life is left unused, at most half a minute: a request needs some of it.
 fn worth(lifetime: Duration) -> Duration {
-    lifetime - (lifetime / 5).min(Duration::from_secs(30))
+    lifetime.saturating_sub((lifetime / 5).min(Duration::from_secs(30)))
 }
 
 #[derive(Deserialize)]
@@ -558,6 +558,6 @@ mod tests {
     #[test]
     fn tokens_are_renewed_before_their_end() {
         assert_eq!(worth(Duration::from_secs(5)), Duration::from_secs(4));
-        assert_eq!(worth(Duration::from_mins(15)), Duration::from_secs(870));
+        assert_eq!(worth(Duration::from_secs(900)), Duration::from_secs(870));
     }
 }
