@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use moorline::oci::{Digest, Sha256Digest, media_type};
+use moorline::oci::{Digest, Platform, Sha256Digest, media_type};
 
 use crate::liar::Liar;
 use crate::resolve::push_index;
@@ -31,6 +31,7 @@ impl<'a> Cases<'a> {
             (server.address(), "<REGISTRY>"),
             (home.path("").display().to_string(), "<HOME>/"),
             (images().0.manifest_digest.to_string(), "<V1>"),
+            (Platform::host().to_string(), "<PLATFORM>"),
         ];
         let names = names.into_iter().map(|(text, name)| (text, name.to_owned())).collect();
         Self { home, text: String::new(), names }
@@ -173,11 +174,11 @@ fn images_that_are_not_there() {
     let digest = server.name(&format!("@{}", Digest::of(b"nothing")));
     cases.case("missing digest", &["resolve", &digest], 3, &["does not exist", "hint:"]);
     let multi = server.name(":multi");
-    let arm = ["resolve", "--platform", "linux/arm64", &multi];
-    cases.case("no manifest for the platform", &arm, 3, &["linux/arm64", "linux/s390x"]);
+    let riscv = ["resolve", "--platform", "linux/riscv64", &multi];
+    cases.case("no manifest for the platform", &riscv, 3, &["linux/riscv64", "linux/s390x"]);
     let single = server.name(":v1");
-    let arm = ["resolve", "--platform", "linux/s390x", &single];
-    cases.case("an image of another platform", &arm, 3, &["linux/s390x"]);
+    let other = ["resolve", "--platform", "linux/s390x", &single];
+    cases.case("an image of another platform", &other, 3, &["linux/s390x"]);
     let artifact = br#"{"schemaVersion":2}"#;
     let store = server.running.images();
     let digest = store.put_manifest(PROJECT, media_type::OCI_MANIFEST, artifact.to_vec());
@@ -209,7 +210,7 @@ fn images_that_are_not_there() {
     cases.case("not a SIF", &["submit", "./there.sif", "--", "true"], 2, &["there.sif"]);
     cases.case("no such SIF", &["submit", "./gone.sif", "--", "true"], 3, &["gone.sif"]);
     let nowhere = ["convert", single.as_str(), "-o", "no/such/dir/image.sif"];
-    cases.case("an output folder that is missing", &nowhere, 7, &["no/such/dir/image.sif"]);
+    cases.case("an output folder that is missing", &nowhere, 2, &["no/such/dir", "hint:"]);
     cases.case("a level that is none", &["convert", &single, "--level", "99"], 2, &["--level"]);
     cases.case(
         "a block size that is none",
