@@ -242,10 +242,20 @@ impl Session {
     }
 
     /// A credential that the registry itself refused (Basic): never again in this run.
-    pub(super) async fn refuse(&self, pass: &Pass, said: Box<Said>) -> RegistryError {
+    pub(super) async fn refuse(
+        &self,
+        desk: &Desk<'_>,
+        pass: &Pass,
+        said: Box<Said>,
+    ) -> RegistryError {
         let slot = &self.slots[pass.slot];
         let error = match &slot.candidate {
-            Some(candidate) => self.refused(candidate, said),
+            Some(candidate) => {
+                let error = self.refused(candidate, said);
+                let gate = desk.gates.of(candidate, &desk.endpoint.origin);
+                *gate.lock().await = Some(Verdict::Rejected(Failed::Stop(error.clone())));
+                error
+            }
             None => RegistryError::Answer {
                 host: self.registry.to_string(),
                 what: "anonymous access".into(),
@@ -282,6 +292,10 @@ impl Session {
         match (challenge, candidate) {
             (Challenge::Basic, None) => Err(Failed::Nobody("anonymous: not allowed".into())),
             (Challenge::Basic, Some(candidate)) => {
+                let gate = desk.gates.of(candidate, &desk.endpoint.origin);
+                if let Some(Verdict::Rejected(failed)) = gate.lock().await.as_ref() {
+                    return Err(failed.clone());
+                }
                 let (header, hide) = basic(candidate).map_err(Failed::Stop)?;
                 Ok(Token { header, number: self.next(), renew_at: None, covers: None, hide })
             }

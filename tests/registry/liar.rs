@@ -480,9 +480,9 @@ async fn a_basic_challenge_is_tried_once() {
     let refuse = "WWW-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n";
     let liar = Liar::start(move |_, _| with("401 Unauthorized", refuse, b"")).await;
     let client = liar.client(vec![candidate(USER, SECRET, &[])]);
-    let (at, name) = (registry(liar.address), repository("a/b"));
-    for _ in 0..3 {
-        let error = client.manifest(&at, &name, &tag()).await.unwrap_err();
+    let at = registry(liar.address);
+    for other in ["a/b", "a/b", "c/d"] {
+        let error = client.manifest(&at, &repository(other), &tag()).await.unwrap_err();
         assert!(matches!(error, RegistryError::Refused { .. }), "{error}");
     }
     let sent = liar.heard().iter().filter(|heard| heard.authorization.is_some()).count();
