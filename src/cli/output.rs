@@ -132,7 +132,10 @@ pub fn error(report: &Report) {
         }
         cause = error.source();
     }
-    if let Some(hint) = failure.hint() {
+    // whichever step it was that met it, a full disk is mended in one way
+    let full = (failure.kind() == Kind::NoSpace)
+        .then(|| "free space there, or set MOORLINE_CACHE to a directory on a larger disk".into());
+    if let Some(hint) = failure.hint().or(full) {
         stderr_line(&format!("hint: {}", clean(&hint)));
     }
 }

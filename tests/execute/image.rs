@@ -116,6 +116,9 @@ fn several_jobs_unpack_at_once() {
     assert_eq!(mode(&entry.join("root/opt/tools/hello")), 0o755);
 }
 
+/// What stands where the cache should be, and how it came there.
+type Plant = (&'static str, fn(&Path));
+
 #[test]
 fn a_foreign_or_open_cache_is_never_joined() {
     let test = "a_foreign_or_open_cache_is_never_joined";
@@ -123,7 +126,6 @@ fn a_foreign_or_open_cache_is_never_joined() {
         return;
     }
     let name = format!("moorline-{NOBODY}");
-    type Plant = (&'static str, fn(&Path));
     let plant: [Plant; 4] = [
         ("another's", |p| fs::create_dir(p).unwrap()),
         ("open", |p| {

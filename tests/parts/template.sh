@@ -33,6 +33,9 @@ install -m 755 "${CARGO_TARGET_DIR:-$ROOT/target}/debug/moorline" "$bin/moorline
 install -m 600 "$MOORLINE_TEST_JOB_TOKEN" "$MOORLINE_RUN/template/job-token"
 for_user template
 
+# A home of its own: the job token is the only credential.
+mkdir -p "$MOORLINE_RUN/template/home"
+for_user template
 project=$MOORLINE_RUN/template/project
 commit=$(tests/env/as-user.sh tests/template/drive.sh make "$project")
 # What `docker push $CI_REGISTRY_IMAGE:$CI_COMMIT_SHORT_SHA` does in the pipeline before.
@@ -40,4 +43,5 @@ target=docker://$MOORLINE_TEST_REGISTRY/$MOORLINE_TEST_IMAGE:$commit
 skopeo --insecure-policy copy --quiet --dest-tls-verify=false --dest-authfile "$MOORLINE_TEST_PUSH_AUTH" \
     "oci:$MOORLINE_TEST_IMAGE_LAYOUT:v1" "$target"
 export MOORLINE_TEST_DIGEST=$MOORLINE_TEST_DIGEST_V1 MOORLINE_TEST_PROGRAM=$bin/moorline MOORLINE_TEST_JOB_TOKEN=$MOORLINE_RUN/template/job-token
-step "the pipeline of commit $commit" tests/env/as-user.sh tests/template/drive.sh run "$project"
+step "the pipeline of commit $commit" \
+    tests/env/as-user.sh env HOME="$MOORLINE_RUN/template/home" tests/template/drive.sh run "$project"
