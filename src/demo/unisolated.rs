@@ -27,7 +27,7 @@ fn failed(error: impl Failure) -> DemoError {
 pub fn first(dir: &Path, image: Image) -> Result<JobId, DemoError> {
     run(
         dir,
-        JobSpec {
+        &JobSpec {
             id: new_id()?,
             name: None,
             image,

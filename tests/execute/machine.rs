@@ -1,6 +1,6 @@
 //! Machines that lack something.
 
-use std::fs::{self};
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
