@@ -141,3 +141,13 @@ async fn nor_does_one_of_http_2() {
     assert!(text.contains("h2::"), "HTTP/2 was not spoken");
     assert_clean(&text);
 }
+
+#[test]
+fn the_search_finds_every_form() {
+    let clean = |text: &str| std::panic::catch_unwind(|| assert_clean(text)).is_ok();
+    for form in forms(USER, SECRET) {
+        assert!(!clean(&format!("before {form} after")), "{form}");
+    }
+    assert!(!clean("Bearer eyJ0eXAi"));
+    assert!(clean(USER));
+}
