@@ -275,9 +275,11 @@ impl Context {
 
     /// The credential sources, in their order.
     pub fn credentials(&self) -> Chain {
-        let registries = self.config.realms.keys().chain(
-            self.config.gitlab.registry.as_ref().map(|registry| &registry.value),
-        );
+        let registries = self
+            .config
+            .realms
+            .keys()
+            .chain(self.config.gitlab.registry.as_ref().map(|registry| &registry.value));
         let realms = registries.flat_map(|registry| {
             self.known_realms(registry).into_iter().map(|realm| (registry.clone(), realm))
         });
