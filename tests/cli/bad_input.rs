@@ -37,6 +37,7 @@ impl<'a> Cases<'a> {
         Self { home, text: String::new(), names }
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "callers hand over what they have")]
     fn called(&mut self, text: impl ToString, name: &str) {
         self.names.push((text.to_string(), name.to_owned()));
     }
