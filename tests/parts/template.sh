@@ -28,14 +28,12 @@ step "gitlab-ci-local" tools
 # Slurm's node sees neither root's home nor this checkout: what it needs is where everybody may enter.
 step "build" cargo build --locked --bin moorline
 bin=$MOORLINE_RUN/bin
-mkdir -p "$bin" "$MOORLINE_RUN/template"
+mkdir -p "$bin" "$MOORLINE_RUN/template/home"
 install -m 755 "${CARGO_TARGET_DIR:-$ROOT/target}/debug/moorline" "$bin/moorline"
 install -m 600 "$MOORLINE_TEST_JOB_TOKEN" "$MOORLINE_RUN/template/job-token"
+# The home is fresh, so that the job token is the only credential.
 for_user template
 
-# A home of its own: the job token is the only credential.
-mkdir -p "$MOORLINE_RUN/template/home"
-for_user template
 project=$MOORLINE_RUN/template/project
 commit=$(tests/env/as-user.sh tests/template/drive.sh make "$project")
 # What `docker push $CI_REGISTRY_IMAGE:$CI_COMMIT_SHORT_SHA` does in the pipeline before.
