@@ -61,7 +61,7 @@ impl Memory {
 /// The forms in which a secret could come to light.
 fn forms(user: &str, secret: &str) -> Vec<String> {
     let both = format!("{user}:{secret}");
-    let percent: String = secret.bytes().map(|b| format!("%{b:02X}")).collect();
+    let percent = secret.bytes().map(|b| format!("%{b:02X}")).collect::<Vec<_>>().concat();
     let form: String = secret
         .chars()
         .map(|c| {
@@ -140,4 +140,14 @@ async fn nor_does_one_of_http_2() {
     let text = out.text();
     assert!(text.contains("h2::"), "HTTP/2 was not spoken");
     assert_clean(&text);
+}
+
+#[test]
+fn the_search_finds_every_form() {
+    let clean = |text: &str| std::panic::catch_unwind(|| assert_clean(text)).is_ok();
+    for form in forms(USER, SECRET) {
+        assert!(!clean(&format!("before {form} after")), "{form}");
+    }
+    assert!(!clean("Bearer eyJ0eXAi"));
+    assert!(clean(USER));
 }

@@ -74,11 +74,11 @@ impl Voice {
             stderr_line(text.as_ref());
         }
     }
+}
 
-    /// A warning, also with `--quiet`: it concerns the result.
-    pub fn warn(self, text: impl AsRef<str>) {
-        stderr_line(&format!("warning: {}", text.as_ref()));
-    }
+/// A warning, also with `--quiet`: it concerns the result.
+pub fn warn(text: impl AsRef<str>) {
+    stderr_line(&format!("warning: {}", text.as_ref()));
 }
 
 /// Writes a line of data to stdout. A reader that went away ends the program quietly, as with

@@ -9,7 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::context::Context;
 use super::image;
-use super::output::{CliError, Outcome};
+use super::output::{self, CliError, Outcome};
 use super::spec::{Parts, SpecArgs, WhatArgs};
 use super::submit;
 use crate::execute;
@@ -23,7 +23,7 @@ pub const KIND: &str = "run";
 
 /// Run a command in an image, here and now, in the current directory.
 ///
-/// The current directory is bound to /work_dir. The exit code is the command's; the run is recorded
+/// The current directory is bound to `/work_dir`. The exit code is the command's; the run is recorded
 /// like a job.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
@@ -79,7 +79,7 @@ pub fn run(context: &Context, args: Args) -> Outcome {
     let view = context.view()?;
     if let Some(record) = view.job(job.id) {
         for problem in follow::collect(&ledger, record.last(), context.jobs_dir())? {
-            context.voice.warn(problem);
+            output::warn(problem);
         }
     }
     context.voice.say(format!("recorded as {}", job.id));

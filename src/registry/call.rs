@@ -205,7 +205,7 @@ impl Client {
                 }
                 (Some(pass), _) if !pass.renewable => {
                     let said = self.said(response, &hide).await;
-                    return Err(session.refuse(&pass, said).await);
+                    return Err(session.refuse(&self.desk(&endpoint), &pass, said).await);
                 }
                 _ => {
                     return Err(RegistryError::Answer {

@@ -20,12 +20,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Deserialize;
 
 use super::challenge::{Bearer, Challenge};
+use super::claims::Claims;
 use super::endpoint::Endpoint;
 use super::options::Options;
 use super::transport::{Cut, Request, Transport, host_of};
@@ -242,10 +243,20 @@ impl Session {
     }
 
     /// A credential that the registry itself refused (Basic): never again in this run.
-    pub(super) async fn refuse(&self, pass: &Pass, said: Box<Said>) -> RegistryError {
+    pub(super) async fn refuse(
+        &self,
+        desk: &Desk<'_>,
+        pass: &Pass,
+        said: Box<Said>,
+    ) -> RegistryError {
         let slot = &self.slots[pass.slot];
         let error = match &slot.candidate {
-            Some(candidate) => self.refused(candidate, said),
+            Some(candidate) => {
+                let error = self.refused(candidate, said);
+                let gate = desk.gates.of(candidate, &desk.endpoint.origin);
+                *gate.lock().await = Some(Verdict::Rejected(Failed::Stop(error.clone())));
+                error
+            }
             None => RegistryError::Answer {
                 host: self.registry.to_string(),
                 what: "anonymous access".into(),
@@ -282,6 +293,10 @@ impl Session {
         match (challenge, candidate) {
             (Challenge::Basic, None) => Err(Failed::Nobody("anonymous: not allowed".into())),
             (Challenge::Basic, Some(candidate)) => {
+                let gate = desk.gates.of(candidate, &desk.endpoint.origin);
+                if let Some(Verdict::Rejected(failed)) = gate.lock().await.as_ref() {
+                    return Err(failed.clone());
+                }
                 let (header, hide) = basic(candidate).map_err(Failed::Stop)?;
                 Ok(Token { header, number: self.next(), renew_at: None, covers: None, hide })
             }
@@ -496,64 +511,9 @@ struct Answer {
     expires_in: Option<u64>,
 }
 
-/// What a token says of itself; nothing of it is trusted beyond saving a request.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Claims {
-    exp: Option<i64>,
-    iat: Option<i64>,
-    access: Option<Vec<AccessClaim>>,
-}
-
-#[derive(Deserialize)]
-struct AccessClaim {
-    name: String,
-    actions: Vec<String>,
-}
-
-impl Claims {
-    /// Empty for tokens that are no JWT.
-    fn of(token: &str) -> Self {
-        token
-            .split('.')
-            .nth(1)
-            .and_then(|part| URL_SAFE_NO_PAD.decode(part).ok())
-            .and_then(|json| serde_json::from_slice(&json).ok())
-            .unwrap_or_default()
-    }
-
-    /// From the issuer's own two times, so that a wrong clock here does not matter.
-    fn lifetime(&self) -> Option<Duration> {
-        let issued = self.iat.unwrap_or_else(|| jiff::Timestamp::now().as_second());
-        Some(Duration::from_secs(u64::try_from(self.exp?.saturating_sub(issued)).unwrap_or(0)))
-    }
-
-    fn covers(&self) -> Option<BTreeSet<String>> {
-        let may_pull = |a: &&AccessClaim| a.actions.iter().any(|x| x == "pull" || x == "*");
-        let access = self.access.as_ref()?;
-        Some(access.iter().filter(may_pull).map(|a| a.name.clone()).collect())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn claims_are_read_without_trust() {
-        let jwt = |json: &str| format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(json));
-        let claims = Claims::of(&jwt(
-            r#"{"iat":1000,"exp":1300,"sub":null,"access":[{"type":"repository","name":"a/b","actions":["pull"]},{"type":"repository","name":"c/d","actions":[]}]}"#,
-        ));
-        assert_eq!(claims.lifetime(), Some(Duration::from_secs(300)));
-        assert_eq!(claims.covers(), Some(BTreeSet::from(["a/b".to_owned()])));
-        for odd in ["opaque", "a.b.c", "..", &jwt("[]"), &jwt(r#"{"exp":"x"}"#)] {
-            let claims = Claims::of(odd);
-            assert!(claims.covers().is_none() && claims.lifetime().is_none(), "{odd}");
-        }
-        // an end before the beginning is no reason to panic
-        assert_eq!(Claims::of(&jwt(r#"{"iat":9,"exp":1}"#)).lifetime(), Some(Duration::ZERO));
-    }
 
     #[test]
     fn tokens_are_renewed_before_their_end() {

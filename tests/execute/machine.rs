@@ -1,6 +1,6 @@
 //! Machines that lack something.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
@@ -61,7 +61,7 @@ fn without_isolation_the_demo_uses_the_images_own_loader() {
     let work = job.path("work");
     let (sif, digest) = image();
     let run = |digest| {
-        let stream = |name| fs::File::create(job.path(name)).unwrap();
+        let stream = |name| File::create(job.path(name)).unwrap();
         let streams = (stream("stdout"), stream("stderr"));
         moorline::execute::run_through_own_loader(sif, digest, &cache, &command, &work, streams)
     };

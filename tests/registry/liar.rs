@@ -56,18 +56,18 @@ impl Liar {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let (log, script) = (Arc::clone(&log), Arc::clone(&script));
                 tokio::spawn(async move {
-                    let mut head = Vec::new();
+                    let mut top = Vec::new();
                     let mut buffer = [0; 4096];
-                    while !head.windows(4).any(|w| w == b"\r\n\r\n") {
+                    while !top.windows(4).any(|w| w == b"\r\n\r\n") {
                         match stream.read(&mut buffer).await {
                             // 0x16: somebody tries TLS here
-                            Ok(n) if n > 0 && (!head.is_empty() || buffer[0] != 0x16) => {
-                                head.extend_from_slice(&buffer[..n]);
+                            Ok(n) if n > 0 && (!top.is_empty() || buffer[0] != 0x16) => {
+                                top.extend_from_slice(&buffer[..n]);
                             }
                             _ => return,
                         }
                     }
-                    let text = String::from_utf8(head).unwrap();
+                    let text = String::from_utf8(top).unwrap();
                     let header = |name: &str| {
                         text.lines()
                             .filter_map(|line| line.split_once(": "))
@@ -88,9 +88,9 @@ impl Liar {
                     let _ = match script(&request, number) {
                         Answer::Raw(bytes) => stream.write_all(&bytes).await,
                         Answer::Nothing => Ok(()),
-                        Answer::Endless(head) => {
-                            let head = format!("{head}Transfer-Encoding: chunked\r\n\r\n");
-                            let mut sent = stream.write_all(head.as_bytes()).await;
+                        Answer::Endless(top) => {
+                            let top = format!("{top}Transfer-Encoding: chunked\r\n\r\n");
+                            let mut sent = stream.write_all(top.as_bytes()).await;
                             let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
                             while sent.is_ok() {
                                 sent = stream.write_all(chunk.as_bytes()).await;
@@ -480,9 +480,9 @@ async fn a_basic_challenge_is_tried_once() {
     let refuse = "WWW-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n";
     let liar = Liar::start(move |_, _| with("401 Unauthorized", refuse, b"")).await;
     let client = liar.client(vec![candidate(USER, SECRET, &[])]);
-    let (at, name) = (registry(liar.address), repository("a/b"));
-    for _ in 0..3 {
-        let error = client.manifest(&at, &name, &tag()).await.unwrap_err();
+    let at = registry(liar.address);
+    for other in ["a/b", "a/b", "c/d"] {
+        let error = client.manifest(&at, &repository(other), &tag()).await.unwrap_err();
         assert!(matches!(error, RegistryError::Refused { .. }), "{error}");
     }
     let sent = liar.heard().iter().filter(|heard| heard.authorization.is_some()).count();

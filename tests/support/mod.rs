@@ -2,6 +2,7 @@
 //! directory in which the real program runs with nothing of this process's environment.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(clippy::print_stderr, reason = "what is skipped is said")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
