@@ -31,7 +31,6 @@ impl<'a> Cases<'a> {
             (server.address(), "<REGISTRY>"),
             (home.path("").display().to_string(), "<HOME>/"),
             (images().0.manifest_digest.to_string(), "<V1>"),
-            (Platform::host().to_string(), "<PLATFORM>"),
         ];
         let names = names.into_iter().map(|(text, name)| (text, name.to_owned())).collect();
         Self { home, text: String::new(), names }
@@ -162,6 +161,7 @@ fn images_that_are_not_there() {
     push_index(&server, "multi");
     let home = used(&server);
     let mut cases = Cases::new(&home, &server);
+    cases.called(Platform::host(), "<PLATFORM>");
     let gone = server.name(":gone");
     let verbs: [&[&str]; 4] = [
         &["resolve", &gone],
