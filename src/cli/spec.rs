@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::context::Context;
+use super::credential_args::CredentialArgs;
 use super::output::{CliError, Report};
 use crate::job::{EnvVar, JobId, JobSpec, Mount, Resources, RuntimeChoice};
 use crate::oci::Platform;
@@ -31,6 +32,9 @@ pub struct SpecArgs {
     /// A name for you; free text
     #[arg(long, value_name = "TEXT")]
     pub name: Option<String>,
+    /// For the registry
+    #[command(flatten)]
+    pub credential: CredentialArgs,
 }
 
 /// The image, and the command behind `--`.

@@ -95,6 +95,7 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
     if kind == "local" && !args.dry_run {
         context.require_runtime(args.flags.runtime)?;
     }
+    args.flags.credential.apply(context, [what.as_str()])?;
     let image = image::stage(context, &what, &platform, &image::default_recipe())?;
     let parts = Parts { command: args.what.command, flags: args.flags, resources, workdir };
     let job = parts.job(context, fresh_id()?, image)?;
