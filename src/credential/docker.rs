@@ -251,11 +251,17 @@ fn offer(
     text: &str,
     found: &mut Candidates,
 ) -> Result<bool, CredentialError> {
-    let document: Document = serde_json::from_str(text).map_err(|e| {
+    let malformed = |line: usize, column: usize| CredentialError::Foreign {
         // the parser's own words may quote what it read
-        let reason = format!("malformed at line {}, column {}", e.line(), e.column());
-        CredentialError::Foreign { place: place.to_string(), reason }
-    })?;
+        place: place.to_string(),
+        reason: format!("malformed at line {line}, column {column}"),
+    };
+    // the parser would take an empty list for an empty document
+    if !text.trim_start().starts_with('{') {
+        return Err(malformed(1, 1));
+    }
+    let document: Document =
+        serde_json::from_str(text).map_err(|e| malformed(e.line(), e.column()))?;
     let auths = document.auths.as_ref();
     let helpers = document.cred_helpers.as_ref();
     let mut rows: Vec<(Scope, &str, Says<'_>)> = Vec::new();

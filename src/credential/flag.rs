@@ -46,6 +46,7 @@ impl Explicit {
     }
 }
 
+#[allow(clippy::unnecessary_wraps)] // every source has this form
 pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<(), CredentialError> {
     if let Some(Explicit { scope, credential, flag }) = &question.chain.settings.explicit
         && scope.covers(question.registry, question.repository)
