@@ -61,7 +61,7 @@ impl Memory {
 /// The forms in which a secret could come to light.
 fn forms(user: &str, secret: &str) -> Vec<String> {
     let both = format!("{user}:{secret}");
-    let percent: String = secret.bytes().map(|b| format!("%{b:02X}")).collect();
+    let percent = secret.bytes().map(|b| format!("%{b:02X}")).collect::<Vec<_>>().concat();
     let form: String = secret
         .chars()
         .map(|c| {

@@ -275,8 +275,13 @@ impl Context {
 
     /// The credential sources, in their order.
     pub fn credentials(&self) -> Chain {
-        let realms = self.config.realms.iter().filter_map(|(registry, url)| {
-            Some((registry.clone(), url.value.to_string().parse::<Realm>().ok()?))
+        let registries = self
+            .config
+            .realms
+            .keys()
+            .chain(self.config.gitlab.registry.as_ref().map(|registry| &registry.value));
+        let realms = registries.flat_map(|registry| {
+            self.known_realms(registry).into_iter().map(|realm| (registry.clone(), realm))
         });
         Chain::new(credential::Settings {
             explicit: None,
@@ -285,6 +290,13 @@ impl Context {
             keyring: Some(Box::new(SystemKeyring)),
             realms: realms.collect(),
         })
+    }
+
+    /// Whether plain http was allowed for a registry.
+    pub fn is_insecure(&self, registry: &Registry) -> bool {
+        let text = format!("http://{registry}");
+        let Ok(realm) = text.parse::<Realm>() else { return false };
+        self.insecure.iter().any(|listed| listed.names(realm.host(), realm.port()))
     }
 
     /// The realms that the configuration or CI names for a registry.

@@ -181,10 +181,12 @@ fn confirmed(
         }
         return Ok(Some(named));
     }
-    let own = registry.as_str().trim_end_matches(":443");
-    let host = named.to_string();
-    let is_own = host.split_once("://").is_some_and(|(_, host)| host == own);
-    let hub = registry.as_str() == DOCKER_HUB && host == "https://auth.docker.io";
+    // an http realm of a registry that is not listed as insecure is refused by the client
+    let is_own = [format!("https://{registry}"), format!("http://{registry}")]
+        .iter()
+        .any(|own| own.parse().is_ok_and(|own: Realm| own == named))
+        && (named.is_https() || context.is_insecure(registry));
+    let hub = registry.as_str() == DOCKER_HUB && named.to_string() == "https://auth.docker.io";
     if is_own || hub || context.known_realms(registry).contains(&named) {
         return Ok(Some(named));
     }

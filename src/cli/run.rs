@@ -1,6 +1,11 @@
 //! `moorline run`: the job's whole way here and now, without an engine, in the current directory.
 
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
 use clap::Args as ClapArgs;
+use rustix::fs::{FlockOperation, flock};
 
 use super::context::Context;
 use super::image;
@@ -55,6 +60,9 @@ pub fn run(context: &Context, args: Args) -> Outcome {
     let (entry, plan) = (prepared.entry, prepared.plan);
     let order = prepared.keep();
     let control = order.dir.join("control");
+    let _alive = hold(&control).map_err(|e| {
+        CliError::new(Kind::Configuration, format!("cannot lock {}: {e}", control.display()))
+    })?;
     ledger.submitted(
         &entry,
         &EngineKey {
@@ -76,4 +84,21 @@ pub fn run(context: &Context, args: Args) -> Outcome {
     }
     context.voice.say(format!("recorded as {}", job.id));
     Ok(u8::try_from(code).unwrap_or(255))
+}
+
+/// Locked for as long as a `run` lives.
+const LOCK: &str = "running";
+
+fn hold(control: &Path) -> io::Result<File> {
+    let file = File::create_new(control.join(LOCK))?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(file)
+}
+
+/// Whether the `run` with this control directory lives; what cannot be found out counts as living.
+pub fn lives(control: &Path) -> bool {
+    match File::open(control.join(LOCK)) {
+        Ok(file) => flock(&file, FlockOperation::NonBlockingLockShared).is_err(),
+        Err(e) => e.kind() != io::ErrorKind::NotFound,
+    }
 }

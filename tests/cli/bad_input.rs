@@ -31,12 +31,12 @@ impl<'a> Cases<'a> {
             (server.address(), "<REGISTRY>"),
             (home.path("").display().to_string(), "<HOME>/"),
             (images().0.manifest_digest.to_string(), "<V1>"),
-            (Platform::host().to_string(), "<PLATFORM>"),
         ];
         let names = names.into_iter().map(|(text, name)| (text, name.to_owned())).collect();
         Self { home, text: String::new(), names }
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "callers hand over what they have")]
     fn called(&mut self, text: impl ToString, name: &str) {
         self.names.push((text.to_string(), name.to_owned()));
     }
@@ -161,6 +161,7 @@ fn images_that_are_not_there() {
     push_index(&server, "multi");
     let home = used(&server);
     let mut cases = Cases::new(&home, &server);
+    cases.called(Platform::host(), "<PLATFORM>");
     let gone = server.name(":gone");
     let verbs: [&[&str]; 4] = [
         &["resolve", &gone],

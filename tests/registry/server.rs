@@ -3,6 +3,7 @@
 // two test programs share this file, each uses a part of it
 #![allow(dead_code)]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -83,11 +84,13 @@ pub async fn start(token_seconds: u64, tls: bool) -> Server {
         );
         if tls {
             write_certificate(folder.path());
-            text += &format!(
-                "  tls: {{certificate: {}, key: {}}}\n",
+            writeln!(
+                text,
+                "  tls: {{certificate: {}, key: {}}}",
                 at("server.pem"),
                 at("server.key")
-            );
+            )
+            .unwrap();
         }
         fs::write(at("registry.yml"), text).unwrap();
         let log = fs::File::create(at("registry.log")).unwrap();
