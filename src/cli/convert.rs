@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 
 use super::context::Context;
+use super::credential_args::CredentialArgs;
 use super::image;
 use super::output::{self, CliError, Outcome, Report};
 use crate::failure::Kind;
@@ -39,6 +40,8 @@ pub struct Args {
     /// Platform of the image, for example linux/arm64; default: this machine's
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<Platform>,
+    #[command(flatten)]
+    credential: CredentialArgs,
 }
 
 /// The verb: prints the SIF's path.
@@ -81,6 +84,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     }
     let recipe = crate::stage::convert::recipe(args.compression, level, args.block_size);
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
+    args.credential.apply(context, [args.what.as_str()])?;
     let reference = image::reference(context, &args.what)?;
     let resolved = image::resolve(context, &reference, &platform)?;
     context.voice.say(format!("pinned {}", resolved.pin.reference()));

@@ -5,10 +5,12 @@
 
 mod adapters;
 mod audit;
+mod auth_explain;
 mod cancel;
 mod config;
 mod context;
 mod convert;
+mod credential_args;
 mod demo;
 mod exit;
 mod image;
@@ -61,6 +63,8 @@ enum Verb {
     Login(login::Login),
     /// Forget a stored credential
     Logout(login::Logout),
+    /// Say which credential is taken for an image and why, never a secret
+    AuthExplain(auth_explain::Args),
     /// Turn image references into pinned ones: registry/repository@sha256:...
     Resolve(resolve::Args),
     /// Convert an image to a SIF file
@@ -130,6 +134,7 @@ fn run(cli: Cli) -> Outcome {
     match cli.verb {
         Verb::Login(args) => login::login(&context, &args),
         Verb::Logout(args) => login::logout(&context, &args),
+        Verb::AuthExplain(args) => auth_explain::run(&context, &args),
         Verb::Resolve(args) => resolve::run(&context, &args),
         Verb::Convert(args) => convert::run(&context, &args),
         Verb::Run(args) => run::run(&context, args),

@@ -3,6 +3,7 @@
 use clap::Args as ClapArgs;
 
 use super::context::Context;
+use super::credential_args::CredentialArgs;
 use super::image;
 use super::output::{self, CliError, Outcome, Report};
 use crate::oci::{Platform, Reference};
@@ -25,6 +26,8 @@ pub struct Args {
     /// Platform of the image, for example linux/arm64; default: this machine's
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<Platform>,
+    #[command(flatten)]
+    credential: CredentialArgs,
 }
 
 /// The verb: the exit code is that of the worst reference.
@@ -32,6 +35,7 @@ pub struct Args {
 /// # Errors
 /// When the client cannot be made at all.
 pub fn run(context: &Context, args: &Args) -> Outcome {
+    args.credential.apply(context, args.images.iter().map(String::as_str))?;
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     let parsed: Vec<Result<Reference, Report>> =
         args.images.iter().map(|what| pinnable(context, what)).collect();

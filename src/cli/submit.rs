@@ -92,9 +92,11 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
         queue: args.queue.or(engine.queue),
         account: args.account.or(engine.account),
     };
+    args.flags.variables(context)?;
     if kind == "local" && !args.dry_run {
         context.require_runtime(args.flags.runtime)?;
     }
+    args.flags.credential.apply(context, [what.as_str()])?;
     let image = image::stage(context, &what, &platform, &image::default_recipe())?;
     let parts = Parts { command: args.what.command, flags: args.flags, resources, workdir };
     let job = parts.job(context, fresh_id()?, image)?;
