@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tokio::runtime::Runtime;
 
-use super::output::{CliError, Report, Voice};
+use super::output::{self, CliError, Report, Voice};
 use crate::backend::Environment;
 use crate::config::{self, Config, Level, Value};
 use crate::credential::{self, Chain, Explicit, SystemKeyring};
@@ -108,7 +108,7 @@ impl Context {
     /// # Errors
     /// When there is no home directory and nothing else names the places, or a configuration file
     /// is broken.
-    pub fn read(global: Global) -> Result<Self, Report> {
+    pub fn read(global: &Global) -> Result<Self, Report> {
         let voice = Voice { quiet: global.quiet, json: global.json };
         super::trace::start(global.verbose);
         // names and values that are no UTF-8 are nothing that Moorline reads
@@ -126,7 +126,7 @@ impl Context {
                 .with_hint("set HOME, or MOORLINE_CACHE, MOORLINE_LEDGER, XDG_CONFIG_HOME and XDG_STATE_HOME")
         };
         let config_home = xdg("XDG_CONFIG_HOME", ".config").ok_or_else(homeless)?;
-        let config = read_config(&global, &config_home)?;
+        let config = read_config(global, &config_home)?;
         let place = |variable: &str, setting: &Option<Value<PathBuf>>, default: Option<PathBuf>| {
             let named = get(variable).map(|path| std::path::absolute(&path).unwrap_or(path.into()));
             let set = setting.as_ref().map(|value| value.value.clone());
@@ -189,7 +189,7 @@ impl Context {
     }
 
     /// What engine commands may see of the environment.
-    pub fn engine_environment(&self) -> Environment {
+    pub fn engine_environment() -> Environment {
         Environment::allowed(std::env::vars_os())
     }
 
@@ -244,7 +244,7 @@ impl Context {
     pub fn view(&self) -> Result<View, Report> {
         let view = View::read(&self.places.ledger)?;
         if view.damaged > 0 {
-            self.voice.warn(format!(
+            super::output::warn(format!(
                 "{} lines of the ledger are damaged; moorline audit verify names them",
                 view.damaged
             ));
@@ -289,14 +289,14 @@ impl Context {
 
     /// The credential sources, in their order.
     pub fn credentials(&self) -> Chain {
-        let gitlab = &self.config.gitlab;
-        let own = gitlab.registry.as_ref().zip(gitlab.url.as_ref());
-        let realms = self.config.realms.iter().map(|(registry, url)| (registry, url));
-        let realms = realms.chain(own.map(|(registry, url)| (&registry.value, url)));
-        let realms = realms.filter_map(|(registry, url)| {
-            Some((registry.clone(), url.value.to_string().parse::<Realm>().ok()?))
+        let registries = self
+            .config
+            .realms
+            .keys()
+            .chain(self.config.gitlab.registry.as_ref().map(|registry| &registry.value));
+        let realms = registries.flat_map(|registry| {
+            self.known_realms(registry).into_iter().map(|realm| (registry.clone(), realm))
         });
-        let voice = self.voice;
         Chain::new(credential::Settings {
             explicit: self.explicit.get().cloned(),
             environment: self.environment.clone(),
@@ -304,8 +304,15 @@ impl Context {
             keyring: Some(Box::new(SystemKeyring)),
             realms: realms.collect(),
             helper_patience: credential::HELPER_PATIENCE,
-            warn: Some(Box::new(move |sentence| voice.warn(sentence))),
+            warn: Some(Box::new(|sentence| output::warn(output::clean(sentence)))),
         })
+    }
+
+    /// Whether plain http was allowed for a registry.
+    pub fn is_insecure(&self, registry: &Registry) -> bool {
+        let text = format!("http://{registry}");
+        let Ok(realm) = text.parse::<Realm>() else { return false };
+        self.insecure.iter().any(|listed| listed.names(realm.host(), realm.port()))
     }
 
     /// The realms that the configuration or CI names for a registry.

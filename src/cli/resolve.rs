@@ -70,7 +70,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         match answer {
             Ok(resolved) => {
                 if resolved.tag_points_here == Some(false) {
-                    context.voice.warn(format!(
+                    output::warn(format!(
                         "{}: the tag points to another image now",
                         resolved.pin.asked
                     ));

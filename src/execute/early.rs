@@ -10,12 +10,16 @@ use super::{inside, probe, work};
 
 /// The hidden verb of the container's first process.
 pub(super) const INSIDE: &str = "container-inside";
-/// The hidden verb that runs a program which ends when its parent does.
+/// The hidden verb that runs a program which gets HUP when its parent ends, and ignores TERM and INT:
+/// an engine that ends a job by telling all its processes must not take the root file system away
+/// from a program that tidies up.
 pub(super) const DIE_WITH_PARENT: &str = "die-with-parent";
 /// The hidden verb that tries to make a container.
 pub(super) const PROBE: &str = "container-probe";
 /// The worker's verb.
 pub(super) const WORKER: &str = "worker";
+/// The flag of a worker that ends its job, as for a TERM, when the process that started it is gone.
+pub(super) const WITH_PARENT: &str = "--with-parent";
 
 /// Runs the verbs that need a process without threads: `worker CONTROL_DIR [--plan-sha256 HEX]` and
 /// the hidden ones. `main` calls this first; `None` means that the arguments are for the ordinary
@@ -28,11 +32,13 @@ pub fn early(arguments: &[OsString], stderr: &mut dyn Write) -> Option<i32> {
         INSIDE => Some(inside::main(Path::new(rest.first()?))),
         PROBE => Some(probe::main(&mut std::io::stdout())),
         DIE_WITH_PARENT => {
-            let (program, arguments) = rest.split_first()?;
-            let signal = Some(rustix::process::Signal::TERM);
+            let signal = Some(rustix::process::Signal::HUP);
             let _ = rustix::process::set_parent_process_death_signal(signal);
-            let error = Command::new(program).args(arguments).exec();
-            let _ = writeln!(stderr, "moorline: {}: {error}", program.display());
+            let error = Command::new("/bin/sh")
+                .args(["-c", "trap '' TERM INT; exec \"$@\"", "sh"])
+                .args(rest)
+                .exec();
+            let _ = writeln!(stderr, "moorline: /bin/sh: {error}");
             Some(127)
         }
         WORKER => {
@@ -41,6 +47,10 @@ pub fn early(arguments: &[OsString], stderr: &mut dyn Write) -> Option<i32> {
             while let Some(word) = rest.next() {
                 if word == "--plan-sha256" {
                     sha256 = Some(rest.next()?.to_str()?.to_owned());
+                } else if word == WITH_PARENT {
+                    let signal = Some(rustix::process::Signal::TERM);
+                    // without it a job may outlive its `run`: no reason not to run it
+                    let _ = rustix::process::set_parent_process_death_signal(signal);
                 } else if control.is_none() && !word.as_encoded_bytes().starts_with(b"-") {
                     control = Some(PathBuf::from(word));
                 } else {

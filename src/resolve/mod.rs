@@ -34,7 +34,7 @@ pub enum ResolveError {
     #[error("cannot resolve {asked}: {reason}")]
     Registry {
         /// The reference.
-        asked: Reference,
+        asked: Box<Reference>,
         /// What the registry room says.
         reason: RegistryError,
     },
@@ -42,7 +42,7 @@ pub enum ResolveError {
     #[error("{asked} has no image for {platform}; it has: {}", .offered.join(", "))]
     Platform {
         /// The reference.
-        asked: Reference,
+        asked: Box<Reference>,
         /// What was wanted.
         platform: Platform,
         /// What is there.
@@ -52,7 +52,7 @@ pub enum ResolveError {
     #[error("{asked} is no container image: {reason}")]
     NotAnImage {
         /// The reference.
-        asked: Reference,
+        asked: Box<Reference>,
         /// What it is.
         reason: String,
     },
@@ -60,7 +60,7 @@ pub enum ResolveError {
     #[error("{asked} contradicts itself: {reason}")]
     Contradiction {
         /// The reference.
-        asked: Reference,
+        asked: Box<Reference>,
         /// How.
         reason: String,
     },
@@ -105,7 +105,7 @@ pub async fn resolve(
         (None, Some(tag)) => Wanted::Tag(tag.clone()),
         (None, None) => return Err(not_an_image(&asked, "neither tag nor digest".into())),
     };
-    let fail = |reason| ResolveError::Registry { asked: asked.clone(), reason };
+    let fail = |reason| ResolveError::Registry { asked: asked.clone().into(), reason };
     let fetched =
         client.manifest(&asked.registry, &asked.repository, &wanted).await.map_err(fail)?;
     let top = fetched.digest;
@@ -181,9 +181,10 @@ pub async fn resolve_many(
     let answers: Vec<Arc<Result<Resolved, ResolveError>>> = stream::iter(unique)
         .map(async |(reference, platform)| {
             Arc::new(match broken.get(&reference.registry) {
-                Some(reason) => {
-                    Err(ResolveError::Registry { asked: reference.clone(), reason: reason.clone() })
-                }
+                Some(reason) => Err(ResolveError::Registry {
+                    asked: reference.clone().into(),
+                    reason: reason.clone(),
+                }),
                 None => resolve(client, reference, platform).await,
             })
         })
@@ -209,7 +210,7 @@ async fn descend(
     };
     let Some(entry) = index.select(platform) else {
         return Err(ResolveError::Platform {
-            asked: asked.clone(),
+            asked: asked.clone().into(),
             platform: platform.clone(),
             offered: index.platforms(),
         });
@@ -218,10 +219,10 @@ async fn descend(
     let child = client
         .manifest(&asked.registry, &asked.repository, &wanted)
         .await
-        .map_err(|reason| ResolveError::Registry { asked: asked.clone(), reason })?;
+        .map_err(|reason| ResolveError::Registry { asked: asked.clone().into(), reason })?;
     if child.bytes.len() as u64 != entry.descriptor.size {
         return Err(ResolveError::Contradiction {
-            asked: asked.clone(),
+            asked: asked.clone().into(),
             reason: format!(
                 "the index says that {} has {} bytes, it has {}",
                 child.digest,
@@ -250,7 +251,7 @@ fn agreed(
             return Ok(config.platform.clone());
         }
         return Err(ResolveError::Platform {
-            asked: asked.clone(),
+            asked: asked.clone().into(),
             platform: wanted.clone(),
             offered: vec![config.platform.to_string()],
         });
@@ -260,7 +261,7 @@ fn agreed(
         return Ok(entry);
     }
     Err(ResolveError::Contradiction {
-        asked: asked.clone(),
+        asked: asked.clone().into(),
         reason: format!(
             "the index offers it for {entry}, its configuration says {}",
             config.platform
@@ -286,5 +287,5 @@ fn leads_to(
 }
 
 fn not_an_image(asked: &Reference, reason: String) -> ResolveError {
-    ResolveError::NotAnImage { asked: asked.clone(), reason }
+    ResolveError::NotAnImage { asked: asked.clone().into(), reason }
 }

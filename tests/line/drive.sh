@@ -18,24 +18,29 @@ export MOORLINE_SIGNING_KEY=sentinel-signing-71c2 CI_DEPLOY_PASSWORD=sentinel-de
 export CI_SOME_TOKEN=sentinel-token-71c2 AWS_SECRET_ACCESS_KEY=sentinel-aws-71c2
 SECRET=$(cat "$MOORLINE_TEST_DEPLOY_SECRET")
 
-calls=0
 # m ARGS...: the program; what it prints is kept for the search.
 m() {
-    local status=0
-    calls=$((calls + 1))
-    RUST_LOG=trace "$MOORLINE_TEST_PROGRAM" -v --insecure-registry "$REGISTRY" "$@" \
-        >"printed/$calls.out" 2>"printed/$calls.err" || status=$?
-    cat "printed/$calls.out"
+    local status=0 kept
+    kept=$(mktemp printed/call-XXXXXX)
+    RUST_LOG=trace "$MOORLINE_TEST_PROGRAM" -v --insecure-registry "$REGISTRY" "$@" >"$kept.out" 2>"$kept.err" || status=$?
+    printf '%s\n' "$@" >"$kept"
+    cat "$kept.out"
     return "$status"
+}
+# ok ARGS...: a call that must succeed; what it prints is in $out.
+ok() {
+    local status=0
+    out=$(m "$@") || status=$?
+    is "moorline $1: exit code" "$status" 0
 }
 # is WHAT GOT WANTED
 is() {
     [ "$2" = "$3" ] && return 0
-    say "$1: got '$2', wanted '$3'" >&2
-    # shellcheck disable=SC2012  # names are numbers
-    tail -n 40 "printed/$(ls -t printed | head -n 1)" >&2
+    say "$1: got '$2', wanted '$3'"
+    # shellcheck disable=SC2012  # names are plain
+    tail -n 40 "$(ls -t printed/*.err | head -n 1)"
     exit 1
-}
+} >&2
 holds() { # WHAT TEXT WANTED
     case $2 in *"$3"*) return 0 ;; esac
     say "$1: '$3' is not in: $2" >&2
@@ -65,10 +70,10 @@ sampler=$!
 trap 'kill "$sampler" 2>/dev/null || true' EXIT
 
 say "-- before a login"
-fails 4 "no credential" resolve "$IMAGE:v1"
+fails 3 "no credential" resolve "$IMAGE:v1"
 
 say "-- login"
-m login "$REGISTRY/$MOORLINE_TEST_IMAGE" --username "$MOORLINE_TEST_DEPLOY_USER" --password-stdin --store file \
+ok login "$REGISTRY/$MOORLINE_TEST_IMAGE" --username "$MOORLINE_TEST_DEPLOY_USER" --password-stdin --store file \
     --realm "$MOORLINE_TEST_REALM" <"$MOORLINE_TEST_DEPLOY_SECRET"
 
 say "-- resolve"
@@ -86,27 +91,29 @@ fails 3 "a missing digest" resolve "$IMAGE@sha256:$(printf '%064d' 7)"
 fails 3 "no such platform" resolve --platform linux/s390x "$IMAGE:multi"
 
 say "-- convert"
-m convert "$IMAGE:v1" -o analysis.sif >/dev/null
+ok convert "$IMAGE:v1" -o analysis.sif
 [ -s analysis.sif ] || die "convert left no file"
-m verify analysis.sif >/dev/null
 
 say "-- submit to Slurm, wait, logs"
 # shellcheck disable=SC2016  # for the job's shell
-job=$(m submit --backend slurm --time 10m "$IMAGE:v1" -- /bin/sh -c \
-    '. /etc/os-release; echo "$ID $(cat /opt/analysis/version) $(id -u)"; env; exit 7')
+ok submit --backend slurm --time 10m "$IMAGE:v1" -- /bin/sh -c \
+    '. /etc/os-release; echo "$ID $(cat /opt/analysis/version) $(id -u)"; env; exit 7'
+job=$out
 is "one id" "$(wc -l <<<"$job")" 1
 status=0
 m wait "$job" >/dev/null || status=$?
 is "the job's exit code" "$status" 7
-out=$(m logs "$job")
+ok logs "$job"
 holds "the job's output" "$out" "debian v1 $(id -u)"
 case $out in *sentinel-*) die "the job's environment holds a secret of the caller" ;; esac
 
 say "-- audit"
-holds "audit job" "$(m audit job "$job")" Match
-holds "audit job" "$(m audit job "$job")" "$MOORLINE_TEST_DIGEST_V1"
-holds "audit image" "$(m audit image "$IMAGE:v1")" "${job:0:10}"
-m audit verify >/dev/null
+ok audit job "$job"
+holds "the verdict" "$out" Match
+holds "the digest" "$out" "$MOORLINE_TEST_DIGEST_V1"
+ok audit image "$IMAGE:v1"
+holds "the jobs of the image" "$out" "${job:0:10}"
+ok audit verify
 
 say "-- refusals"
 fails 2 "an unknown backend" submit --backend moon "$IMAGE:v1" -- true
@@ -120,4 +127,4 @@ rm -f wanted cmdlines-with-secrets
 sacct --allusers --parsable2 --format=ALL --starttime now-1hour >sacct.txt
 sacct -j "$(sacct -n -X -P -o JobIDRaw --starttime now-1hour | tail -n 1)" --batch-script >sacct-script.txt
 sacct -j "$(sacct -n -X -P -o JobIDRaw --starttime now-1hour | tail -n 1)" --env-vars >sacct-env.txt
-say "$calls calls, all as they should be"
+say "$(find printed -name "*.out" | wc -l) calls, all as they should be"

@@ -25,10 +25,14 @@ step "the line, as an ordinary user" \
     tests/env/as-user.sh tests/line/drive.sh "$MOORLINE_RUN/line/work"
 
 # Everything that the run wrote and printed, and the engine's spool, state, logs and accounting. The
-# registry's own folder and the store of the login hold the secret by right.
-stores=("$MOORLINE_RUN/line/secret")
-for home in "$MOORLINE_RUN/home" "$HOME"; do
-    stores+=("$home/.config/moorline" "$home/.local/share/moorline/credentials")
-done
+# registry's own folder and the store of the login hold the secret by right: the store shows that the
+# search finds what is there.
+home=$HOME
+[ "$(id -u)" != 0 ] || home=$MOORLINE_RUN/home
+store=$home/.config/moorline
+if as_root python3 tests/line/search.py "$secrets" "$store" >/dev/null; then
+    die "the search does not even find the secret where it is kept, in $store"
+fi
 step "no secret anywhere" as_root python3 tests/line/search.py "$secrets" \
-    "$MOORLINE_RUN/line" "$MOORLINE_RUN/home" "$MOORLINE_RUN/slurm" --except "${stores[@]}"
+    "$MOORLINE_RUN/line" "$home/.cache/moorline" "$home/.local" "$MOORLINE_RUN/slurm" \
+    --except "$MOORLINE_RUN/line/secret"
