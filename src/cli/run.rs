@@ -47,6 +47,7 @@ pub fn run(context: &Context, args: Args) -> Outcome {
     })?;
     let here = std::env::current_dir()
         .map_err(|e| CliError::new(Kind::Usage, format!("the current directory: {e}")))?;
+    args.flags.variables(context)?;
     context.require_runtime(args.flags.runtime)?;
     let platform = args.flags.platform.clone().unwrap_or_else(Platform::host);
     args.flags.credential.apply(context, [what.as_str()])?;

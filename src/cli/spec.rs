@@ -43,6 +43,33 @@ pub struct SpecArgs {
     pub credential: CredentialArgs,
 }
 
+impl SpecArgs {
+    /// The variables of the configuration and of `--env`, the later ones winning. Verbs look at
+    /// them before anything is downloaded.
+    ///
+    /// # Errors
+    /// When a variable is named that is not set or must not be handed on.
+    pub fn variables(&self, context: &Context) -> Result<Vec<EnvVar>, Report> {
+        let mut env = context.settings().env.clone();
+        if let Some(var) = env.iter().find(|var| is_secret_name(&var.name)) {
+            return Err(CliError::new(
+                Kind::Configuration,
+                format!("[submit.env] {}: {KEPT}", var.name),
+            )
+            .with_hint(format!(
+                "remove it (moorline config show says which file has it); {INSTEAD}"
+            ))
+            .into());
+        }
+        for text in &self.env {
+            let var = variable(context, text)?;
+            env.retain(|v: &EnvVar| v.name != var.name);
+            env.push(var);
+        }
+        Ok(env)
+    }
+}
+
 /// The image, and the command behind `--`.
 #[derive(Debug, Args, Clone)]
 pub struct WhatArgs {
@@ -80,26 +107,11 @@ impl Parts {
     /// # Errors
     /// When a variable is named that is not set or must not be handed on.
     pub fn job(self, context: &Context, id: JobId, image: Image) -> Result<JobSpec, Report> {
+        let env = self.flags.variables(context)?;
         let mut mounts = vec![Mount::cvmfs()];
         for mount in context.settings().mounts.iter().chain(&self.flags.mount) {
             mounts.retain(|m: &Mount| m.target != mount.target);
             mounts.push(mount.clone());
-        }
-        let mut env = context.settings().env.clone();
-        if let Some(var) = env.iter().find(|var| is_secret_name(&var.name)) {
-            return Err(CliError::new(
-                Kind::Configuration,
-                format!("[submit.env] {}: {KEPT}", var.name),
-            )
-            .with_hint(format!(
-                "remove it (moorline config show says which file has it); {INSTEAD}"
-            ))
-            .into());
-        }
-        for text in &self.flags.env {
-            let var = variable(context, text)?;
-            env.retain(|v: &EnvVar| v.name != var.name);
-            env.push(var);
         }
         Ok(JobSpec {
             id,

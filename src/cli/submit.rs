@@ -92,6 +92,7 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
         queue: args.queue.or(engine.queue),
         account: args.account.or(engine.account),
     };
+    args.flags.variables(context)?;
     if kind == "local" && !args.dry_run {
         context.require_runtime(args.flags.runtime)?;
     }
