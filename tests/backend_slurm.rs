@@ -6,19 +6,28 @@
 mod backend;
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use backend::{awkward, end, environment, order, skipped, status, suite, until};
+use backend::{awkward, end, environment, order, status, suite, until};
 use moorline::backend::{Backend, BackendError, Environment, Local, Order, Slurm};
 use moorline::job::{IntentId, JobId, JobState, Resources};
 
+/// Says aloud that a test's part cannot run here, or fails where it is required.
+fn skipped(test: &str, part: &str, why: &str) {
+    let required = std::env::var("MOORLINE_TESTS_REQUIRE").unwrap_or_default();
+    assert!(!required.split(',').any(|p| p == part), "{test}: {part} is required here, but {why}");
+    // Not eprintln: what that prints in a passing test is not shown.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
+}
+
 /// `export NAME='value'` lines of `DIR/env`; `None` when there is no Slurm to test with.
-fn slurm_env(test: &str) -> Option<HashMap<String, String>> {
+fn slurm_env(name: &str) -> Option<HashMap<String, String>> {
     let Some(file) = std::env::var_os("MOORLINE_TEST_SLURM") else {
-        skipped(test, "slurm", "MOORLINE_TEST_SLURM is not set (tests/env/slurm.sh starts one)");
+        skipped(name, "slurm", "MOORLINE_TEST_SLURM is not set (tests/env/slurm.sh starts one)");
         return None;
     };
     let text = std::fs::read_to_string(&file).expect("the file that MOORLINE_TEST_SLURM names");
@@ -45,46 +54,21 @@ fn as_user(test: &str, more: &[(&str, &str)], body: impl FnOnce(Environment, &Pa
     for path in [base.path(), &copy] {
         std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
     }
-    let mut command = if rustix::process::geteuid().is_root() {
+    let mut words: Vec<String> = vec![];
+    if rustix::process::geteuid().is_root() {
         let user = &env["MOORLINE_TEST_SLURM_USER"];
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid", user, "--regid", user, "--init-groups", "--reset-env"]);
-        command.arg("--").arg(&copy);
-        command
-    } else {
-        Command::new(&copy)
-    };
-    command
-        .args(["--exact", test, "--nocapture"])
-        .current_dir("/")
-        .env("MOORLINE_TEST_AGAIN", test)
-        .env("MOORLINE_TEST_SLURM", std::env::var_os("MOORLINE_TEST_SLURM").unwrap());
-    // --reset-env of setpriv drops what was set before it, so `env` sets it after.
-    let status = through_env(command, test, more).status().unwrap();
-    assert!(status.success(), "{test} as an ordinary user: {status}");
-}
-
-/// `PROGRAM ARGS` as `setpriv ... -- env NAME=value... PROGRAM ARGS`.
-fn through_env(command: Command, test: &str, more: &[(&str, &str)]) -> Command {
-    let words: Vec<_> = std::iter::once(command.get_program())
-        .chain(command.get_args())
-        .map(ToOwned::to_owned)
-        .collect();
-    let split = words.iter().position(|word| word == "--").map_or(0, |at| at + 1);
+        let setpriv = ["setpriv", "--reuid", user, "--regid", user, "--init-groups", "--reset-env"];
+        words.extend([&setpriv[..], &["--"]].concat().into_iter().map(str::to_owned));
+    }
+    // --reset-env forgets all variables, so they are set after it.
     let file = std::env::var("MOORLINE_TEST_SLURM").unwrap();
-    let required = std::env::var("MOORLINE_TESTS_REQUIRE").unwrap_or_default();
-    let own = [
-        ("MOORLINE_TEST_AGAIN", test),
-        ("MOORLINE_TEST_SLURM", &file),
-        ("MOORLINE_TESTS_REQUIRE", &required),
-    ];
-    let mut all = words[..split].to_vec();
-    all.push("env".into());
-    all.extend(own.iter().chain(more).map(|(name, value)| format!("{name}={value}").into()));
-    all.extend_from_slice(&words[split..]);
-    let mut command = Command::new(&all[0]);
-    command.args(&all[1..]).current_dir("/");
-    command
+    let own = [("MOORLINE_TEST_AGAIN", test), ("MOORLINE_TEST_SLURM", &file)];
+    words.push("env".to_owned());
+    words.extend(own.iter().chain(more).map(|(name, value)| format!("{name}={value}")));
+    let exe = copy.to_str().unwrap();
+    words.extend([exe, "--exact", test, "--nocapture"].map(str::to_owned));
+    let status = Command::new(&words[0]).args(&words[1..]).current_dir("/").status().unwrap();
+    assert!(status.success(), "{test} as an ordinary user: {status}");
 }
 
 #[test]
@@ -270,6 +254,31 @@ fn a_refusal_says_why() {
     });
 }
 
+#[test]
+fn a_controller_that_is_not_there_is_told_apart() {
+    as_user("a_controller_that_is_not_there_is_told_apart", &[], |_, base| {
+        // The same configuration with a port where nobody listens: free a moment ago.
+        let conf = std::fs::read_to_string(slurm_conf()).unwrap();
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let other = |line: &str| match line.split_once('=') {
+            Some(("SlurmctldPort" | "AccountingStoragePort", _)) => {
+                line.split_once('=').unwrap().0.to_owned() + &format!("={}", closed.port())
+            }
+            _ => line.to_owned(),
+        };
+        let conf: Vec<String> = conf.lines().map(other).collect();
+        let file = base.join("slurm.conf");
+        std::fs::write(&file, conf.join("\n") + "\nMessageTimeout=5\n").unwrap();
+        let path = std::env::var_os("PATH").unwrap();
+        let vars = [("PATH".into(), path), ("SLURM_CONF".into(), file.into_os_string())];
+        let slurm = Slurm::new(Environment::allowed(vars));
+        let order = order(base, "exit 0");
+        for error in [slurm.submit(&order).unwrap_err(), slurm.find(&order.intent).unwrap_err()] {
+            assert!(matches!(error, BackendError::Unreachable { .. }), "{error:?}");
+        }
+    });
+}
+
 // ---- without a Slurm: programs of its commands' names
 
 fn fake(dir: &Path, name: &str, script: &str) {
@@ -336,7 +345,7 @@ fn an_accepted_job_keeps_its_key_when_nothing_else_answers() {
     );
     let seen = status(&slurm, &key);
     assert_eq!(seen.state, JobState::Unknown);
-    assert!(seen.reason.unwrap().contains("sacct failed"));
+    assert!(seen.reason.unwrap().contains("Unable to contact"));
     slurm.find(&order.intent).expect_err("forgotten is not never submitted");
 }
 

@@ -2,7 +2,6 @@
 
 mod backend;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,39 +9,15 @@ use backend::{awkward, end, environment, order, pid_in, runs, status, suite, unt
 use moorline::backend::{Backend, BackendError, Local};
 use moorline::job::{EngineKey, JobState};
 
-/// Tells the two entry points below that they are wanted, and for which directory.
+/// Tells the entry point below that it is wanted, and in which directory.
 const ENTRY: &str = "MOORLINE_TEST_ENTRY";
 
-/// A program that runs the supervisor when it is called as `PROGRAM supervise DIR`: this test binary.
-fn program(base: &Path) -> PathBuf {
-    let exe = std::env::current_exe().unwrap();
-    let script = format!(
-        "#!/bin/sh\n[ \"$1\" = supervise ] || exit 2\n{ENTRY}=\"$2\" exec '{}' --exact --ignored \
-         --nocapture supervisor_entry\n",
-        exe.display()
-    );
-    let path = base.join("program");
-    std::fs::write(&path, script).unwrap();
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
-    path
-}
-
-#[test]
-#[ignore = "the supervisor's process, started by the other tests"]
-fn supervisor_entry() {
-    let dir = std::env::var_os(ENTRY).expect("started by another test");
-    match moorline::backend::local::supervise(Path::new(&dir), &environment()) {
-        Ok(()) => std::process::exit(0),
-        Err(error) => {
-            eprintln!("{error}");
-            std::process::exit(1)
-        }
-    }
-}
+/// The program whose hidden verb `supervise` stands over a job.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_moorline");
 
 fn local(base: &Path) -> (Local, PathBuf) {
     let jobs = awkward(base);
-    (Local::new(program(base), jobs.clone(), environment()), jobs)
+    (Local::new(PROGRAM.into(), jobs.clone(), environment()), jobs)
 }
 
 #[test]

@@ -8,6 +8,8 @@
 mod archive;
 #[path = "convert/oracle.rs"]
 mod oracle;
+#[path = "convert/programs.rs"]
+mod programs;
 #[path = "convert/refused.rs"]
 mod refused;
 #[path = "convert/scripts.rs"]

@@ -112,6 +112,15 @@ integration_tests() {
     done
 }
 
+# for_user NAME: a folder of the run that belongs to the ordinary user.
+for_user() {
+    mkdir -p "$MOORLINE_RUN/$1"
+    if [ "$(id -u)" = 0 ]; then
+        id -u "$TEST_USER" >/dev/null 2>&1 || useradd --create-home --shell /bin/sh "$TEST_USER"
+        chown -R "$TEST_USER:" "$MOORLINE_RUN/$1"
+    fi
+}
+
 # header PART FIELD: the words of a `# FIELD: words` line at the head of tests/parts/PART.sh.
 header() { sed -n "s/^# $2: *//p" "$ROOT/tests/parts/$1.sh" | head -n 1; }
 

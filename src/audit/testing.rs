@@ -78,6 +78,7 @@ pub(super) fn receipt(
     started: bool,
 ) -> Receipt {
     Receipt {
+        notes: Vec::new(),
         schema: RECEIPT_SCHEMA,
         writer: "moorline 0.1.0".into(),
         job: entry.job,

@@ -21,6 +21,14 @@ pub enum BackendError {
         /// Its words.
         said: String,
     },
+    /// Nobody answered; no job was taken.
+    #[error("{engine} does not answer: {said}")]
+    Unreachable {
+        /// The engine.
+        engine: &'static str,
+        /// The words of its command.
+        said: String,
+    },
     /// The command failed for another reason.
     #[error("{engine}: {command} failed: {said}")]
     Failed {
@@ -72,6 +80,9 @@ impl Failure for BackendError {
         match self {
             Self::Absent { engine, .. } => Some(format!(
                 "run this on a machine where {engine} can be submitted to, or use --backend local"
+            )),
+            Self::Unreachable { engine, .. } => Some(format!(
+                "see whether {engine} works here at all (for Slurm: sinfo, and SLURM_CONF), then try again"
             )),
             Self::Uncertain { .. } => {
                 Some("moorline recover asks the engine again; nothing is submitted twice".into())

@@ -48,7 +48,7 @@ impl Slurm {
     #[must_use]
     pub fn new(environment: Environment) -> Self {
         // Slurm's own patience with a controller is some 10 s, a few times over.
-        Self { driver: Driver { engine: ENGINE, environment, limit: Duration::from_mins(2) } }
+        Self { driver: Driver { engine: ENGINE, environment, limit: Duration::from_secs(120) } }
     }
 
     /// Another time limit for each of its commands.
@@ -60,7 +60,13 @@ impl Slurm {
 
     /// Asks with times as seconds since 1970, whatever the time zone.
     fn ask(&self, program: &str, args: &[&str]) -> Result<String, BackendError> {
-        self.driver.ask(program, args, &[("SLURM_TIME_FORMAT".into(), "%s".into())])
+        let seconds = [("SLURM_TIME_FORMAT".to_owned(), "%s".to_owned())];
+        self.driver.ask(program, args, &seconds).map_err(|error| match error {
+            BackendError::Failed { said, .. } if argv::is_unreachable(&said) => {
+                BackendError::Unreachable { engine: ENGINE, said }
+            }
+            error => error,
+        })
     }
 
     fn accounting(&self, ids: &str) -> Result<Vec<Row>, BackendError> {
@@ -213,16 +219,21 @@ impl Backend for Slurm {
 /// The id that `sbatch --parsable` printed: `ID` or `ID;CLUSTER`.
 fn taken(ended: Ended, stdout: &str, said: &str) -> Result<(String, Option<String>), BackendError> {
     let uncertain = |said: &str| BackendError::Uncertain { engine: ENGINE, said: said.to_owned() };
-    match ended {
-        Ended::Exit(0) => {}
-        Ended::Exit(_) if !argv::is_ambiguous(said) => {
-            return Err(BackendError::Refused { engine: ENGINE, said: said.to_owned() });
-        }
-        _ => return Err(uncertain(said)),
-    }
     // A site's submit filter may print lines of its own before.
     let line = stdout.lines().next_back().unwrap_or_default().trim();
     let (id, cluster) = line.split_once(';').map_or((line, None), |(id, c)| (id, Some(c)));
+    match ended {
+        Ended::Exit(0) => {}
+        // It printed an id and failed all the same, or its question or answer was lost.
+        Ended::Exit(_) if is_id(id) || argv::is_ambiguous(said) => return Err(uncertain(said)),
+        Ended::Exit(_) if argv::is_unreachable(said) => {
+            return Err(BackendError::Unreachable { engine: ENGINE, said: said.to_owned() });
+        }
+        Ended::Exit(_) => {
+            return Err(BackendError::Refused { engine: ENGINE, said: said.to_owned() });
+        }
+        Ended::Signal(_) | Ended::TimedOut => return Err(uncertain(said)),
+    }
     if !is_id(id) {
         return Err(uncertain(&format!("sbatch printed no job id but {:?}", cut(line))));
     }

@@ -41,10 +41,13 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     spec.rerun_of = Some(job.id);
     spec.id = new_job_id(jiff::Timestamp::now())
         .map_err(|e| CliError::new(Kind::Configuration, format!("no random numbers: {e}")))?;
-    spec.image = image::restage(context, &spec.image)?;
     let kind = args.backend.as_deref().unwrap_or(&submission.backend);
     // a job of `run` is repeated by the local engine
     let kind = if kind == super::run::KIND { "local" } else { kind };
+    if kind == "local" {
+        context.require_runtime(Some(spec.runtime))?;
+    }
+    spec.image = image::restage(context, &spec.image)?;
     let inputs = submit::inputs_of(context, job.id, &spec.command);
     context.voice.say(format!("repeating {} in {}", job.id, output::cell(&spec.image.name())));
     submit::hand_over(context, &spec, kind, inputs, args.wait)

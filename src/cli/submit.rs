@@ -92,6 +92,9 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
         queue: args.queue.or(engine.queue),
         account: args.account.or(engine.account),
     };
+    if kind == "local" && !args.dry_run {
+        context.require_runtime(args.flags.runtime)?;
+    }
     let image = image::stage(context, &what, &platform, &image::default_recipe())?;
     let parts = Parts { command: args.what.command, flags: args.flags, resources, workdir };
     let job = parts.job(context, fresh_id()?, image)?;

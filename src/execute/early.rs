@@ -6,12 +6,16 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{inside, work};
+use super::{inside, probe, work};
 
 /// The hidden verb of the container's first process.
 pub(super) const INSIDE: &str = "container-inside";
-/// The hidden verb that runs a program which ends when its parent does.
+/// The hidden verb that runs a program which gets HUP when its parent ends, and ignores TERM and INT:
+/// an engine that ends a job by telling all its processes must not take the root file system away
+/// from a program that tidies up.
 pub(super) const DIE_WITH_PARENT: &str = "die-with-parent";
+/// The hidden verb that tries to make a container.
+pub(super) const PROBE: &str = "container-probe";
 /// The worker's verb.
 pub(super) const WORKER: &str = "worker";
 
@@ -24,12 +28,15 @@ pub fn early(arguments: &[OsString], stderr: &mut dyn Write) -> Option<i32> {
     let rest = arguments.get(2..).unwrap_or_default();
     match arguments.get(1)?.to_str()? {
         INSIDE => Some(inside::main(Path::new(rest.first()?))),
+        PROBE => Some(probe::main(&mut std::io::stdout())),
         DIE_WITH_PARENT => {
-            let (program, arguments) = rest.split_first()?;
-            let signal = Some(rustix::process::Signal::TERM);
+            let signal = Some(rustix::process::Signal::HUP);
             let _ = rustix::process::set_parent_process_death_signal(signal);
-            let error = Command::new(program).args(arguments).exec();
-            let _ = writeln!(stderr, "moorline: {}: {error}", program.display());
+            let error = Command::new("/bin/sh")
+                .args(["-c", "trap '' TERM INT; exec \"$@\"", "sh"])
+                .args(rest)
+                .exec();
+            let _ = writeln!(stderr, "moorline: /bin/sh: {error}");
             Some(127)
         }
         WORKER => {

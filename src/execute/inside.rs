@@ -417,10 +417,4 @@ mod tests {
             assert_eq!(owner(&steps, point), expected, "{point}");
         }
     }
-
-    #[test]
-    fn codes() {
-        assert_eq!(shell_code(WaitStatus::new(0x0300)), 3);
-        assert_eq!(shell_code(WaitStatus::new(15)), 143);
-    }
 }

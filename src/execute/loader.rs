@@ -37,13 +37,13 @@ pub fn run_through_own_loader(
     let (root, _) = rootfs::unpack(&measured, partition.offset, cache)?;
     let (program, arguments) = command.split_first().ok_or(ExecuteError::NothingToRun)?;
     let program = in_image(&root, program)?;
-    let mut started = match interpreter(&program)? {
-        Some(loader) => {
-            let mut started = Command::new(in_image(&root, &loader)?);
-            started.arg("--library-path").arg(library_path(&root)).arg(&program);
+    let mut started = match shell_of(&program)? {
+        Some(shell) => {
+            let mut started = through_loader(&root, &in_image(&root, &shell)?)?;
+            started.arg(&program);
             started
         }
-        None => Command::new(&program),
+        None => through_loader(&root, &program)?,
     };
     let status = started
         .args(arguments)
@@ -56,6 +56,23 @@ pub fn run_through_own_loader(
         .status()
         .map_err(|e| ExecuteError::NotStarted(format!("{}: {e}", program.display())))?;
     Ok(status.code().or_else(|| status.signal().map(|n| 128 + n)).unwrap_or(1))
+}
+
+fn through_loader(root: &Path, program: &Path) -> Result<Command, ExecuteError> {
+    let Some(loader) = interpreter(program)? else { return Ok(Command::new(program)) };
+    let mut started = Command::new(in_image(root, &loader)?);
+    started.arg("--library-path").arg(library_path(root)).arg(program);
+    Ok(started)
+}
+
+/// The interpreter of a script's first line (execve(2)), without its argument.
+fn shell_of(program: &Path) -> Result<Option<String>, ExecuteError> {
+    let mut start = Vec::new();
+    File::open(program)
+        .and_then(|file| file.take(256).read_to_end(&mut start))
+        .map_err(|e| ExecuteError::NotStarted(format!("{}: {e}", program.display())))?;
+    let line = start.strip_prefix(b"#!").map(|rest| String::from_utf8_lossy(rest).into_owned());
+    Ok(line.and_then(|line| line.split_whitespace().next().map(str::to_owned)))
 }
 
 /// Where the image's directories for shared libraries are.

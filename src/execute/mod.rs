@@ -50,7 +50,7 @@ fn is_executable(path: &Path) -> bool {
 }
 
 /// Names and makes temporary directories that only this user can enter, whatever the umask.
-fn private_tempdir<'a>(prefix: &'a str) -> tempfile::Builder<'a, 'static> {
+fn private_tempdir(prefix: &str) -> tempfile::Builder<'_, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(prefix).permissions(std::fs::Permissions::from_mode(0o700));
     builder

@@ -5,7 +5,7 @@
 //!                  point options
 //! ```
 //!
-//! Source: proc_pid_mountinfo(5); blanks, tabs, newlines and backslashes are `\040` and so on.
+//! Source: `proc_pid_mountinfo(5)`; blanks, tabs, newlines and backslashes are `\040` and so on.
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]

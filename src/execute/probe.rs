@@ -5,9 +5,12 @@
 
 use std::fmt;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use super::container;
+use super::early::PROBE;
 use super::inside::Inside;
 use super::private_tempdir;
 use crate::job::Access;
@@ -34,14 +37,35 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// What the child says when a container could be made.
+const YES: &str = "containers work";
+
 /// Really makes a container: unshares, maps ids, mounts, pivots, drops privileges. Needs nothing
-/// installed; takes about 10 ms. The calling program must run [`super::early`] first thing in its
-/// `main`, and this must be called while it has one thread (`docs/runtime.md`).
+/// installed and takes some 20 ms. It is done in a child, so the caller may have threads; the child
+/// is this program, whose `main` must run [`super::early`] first.
 ///
 /// # Errors
 /// A [`Refusal`] with cause and remedy.
 pub fn probe() -> Result<(), Refusal> {
-    go().map_err(|said| explain(&said, &Facts::of_this_machine()))
+    let refuse = |said: &str| Err(explain(said, &Facts::of_this_machine()));
+    let output = Command::new("/proc/self/exe").arg(PROBE).stdin(Stdio::null()).output();
+    match output {
+        Ok(output) if output.status.success() && output.stdout == YES.as_bytes() => Ok(()),
+        Ok(output) => match String::from_utf8_lossy(&output.stdout).trim() {
+            "" => refuse(&format!("the probe ended with {}", output.status)),
+            said => refuse(said),
+        },
+        Err(error) => refuse(&format!("this program could not be started again: {error}")),
+    }
+}
+
+/// The child's side; returns its exit code.
+pub(super) fn main(stdout: &mut dyn Write) -> i32 {
+    let (said, code) = match go() {
+        Ok(()) => (YES.to_owned(), 0),
+        Err(said) => (said, 1),
+    };
+    i32::from(stdout.write_all(said.as_bytes()).is_err()).max(code)
 }
 
 fn go() -> Result<(), String> {

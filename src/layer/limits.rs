@@ -30,8 +30,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             entries: 10_000_000,
-            layer_bytes: 1 << 40,
-            content_bytes: 1 << 40,
+            layer_bytes: 1 << 38,
+            content_bytes: 1 << 38,
             expansion_ratio: 1000,
             path_depth: 512,
             path_bytes: 32 << 10,

@@ -62,6 +62,7 @@ fn bodies() -> Vec<Body> {
         account: Some("physics".into()),
     };
     let receipt = Receipt {
+        notes: Vec::new(),
         schema: RECEIPT_SCHEMA,
         writer: "moorline 0.1.0".into(),
         job,
@@ -182,6 +183,7 @@ fn the_payload_is_written_as_ever() {
         plan: Some(RecordHash::of(b"plan")),
         owner: Some("ada".into()),
         text: Some("why".into()),
+        notes: Vec::new(),
         skipped_mounts: Vec::new(),
     };
     let text = String::from_utf8(seal(&personal, [7; 32]).unwrap()).unwrap();

@@ -286,11 +286,12 @@ fn without_place(image: &Image) -> (Image, Option<PathBuf>) {
 fn redact(receipt: &Receipt) -> (Receipt, Option<Personal>) {
     let mut public = receipt.clone();
     let skipped_mounts = std::mem::take(&mut public.skipped_mounts);
+    let notes = std::mem::take(&mut public.notes);
     let text = match &mut public.start {
         Start::Refused { why } => Some(std::mem::take(why)),
         Start::Started { .. } => None,
     };
-    let empty = skipped_mounts.is_empty() && text.is_none();
-    let personal = Personal { text, skipped_mounts, ..Personal::default() };
+    let empty = skipped_mounts.is_empty() && notes.is_empty() && text.is_none();
+    let personal = Personal { text, skipped_mounts, notes, ..Personal::default() };
     (public, (!empty).then_some(personal))
 }

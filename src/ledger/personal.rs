@@ -71,6 +71,9 @@ pub struct Personal {
     /// Mounts that the worker skipped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped_mounts: Vec<MountNote>,
+    /// What the worker noted of its node, for example why the kernel did not mount the image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A payload when it is looked for.

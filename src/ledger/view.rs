@@ -294,6 +294,7 @@ impl Submission {
             Body::Receipt { receipt, .. } => {
                 let mut receipt = (**receipt).clone();
                 receipt.skipped_mounts = personal.skipped_mounts;
+                receipt.notes = personal.notes;
                 if let Start::Refused { why } = &mut receipt.start {
                     *why = text;
                 }

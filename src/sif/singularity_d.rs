@@ -248,19 +248,18 @@ else
     }
     let _ = write!(
         script,
-        "\
-    if [ $# -eq 0 ]; then
-        words={}
+        "    if [ $# -eq 0 ]; then
+        oci_words={}
     else
-        words=
-        for word; do
-            quote \"$word\"
-            words=\"$words \\\"$quoted\\\"\"
+        oci_words=
+        for oci_word; do
+            quote \"$oci_word\"
+            oci_words=\"$oci_words \\\"$oci_quoted\\\"\"
         done
     fi
-    entrypoint={}
-    eval \"set -- $entrypoint $words\"
-    unset entrypoint words word quoted rest head mark
+    oci_entrypoint={}
+    eval \"set -- $oci_entrypoint $oci_words\"
+    unset oci_entrypoint oci_words oci_word oci_quoted oci_rest oci_head oci_mark
 fi
 if [ $# -eq 0 ]; then
     echo \"the image has neither ENTRYPOINT nor CMD: name a command\" >&2

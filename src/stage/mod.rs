@@ -169,7 +169,8 @@ pub fn convert(
     let layers = documents.manifest.layers;
     show(Progress::Converting { bytes: layers.iter().map(|layer| layer.size).sum() });
     let source = Source {
-        reference: pin.reference().to_string(),
+        // not the registry's name: the same manifest gives the same bytes wherever it lies
+        reference: pin.manifest.to_string(),
         manifest: pin.manifest,
         manifest_bytes: documents.manifest_bytes,
         config_bytes: documents.config_bytes,
@@ -183,7 +184,7 @@ pub fn convert(
     };
     let mut incoming = store.incoming()?;
     let report = convert::convert(&source, recipe, &mut open, incoming.file_mut())
-        .map_err(|error| StageError::Convert { image: source.reference.clone(), source: error })?;
+        .map_err(|source| StageError::Convert { image: pin.reference().to_string(), source })?;
     let sif = store.publish_sif(incoming, &pin.manifest, recipe, report.sif, report.size)?;
     Ok(Staged {
         image: Image::Sif {

@@ -160,7 +160,7 @@ fn program(job: &JobSpec, line: &mut impl FnMut(std::fmt::Arguments<'_>)) {
 }
 
 fn words(all: &[String]) -> String {
-    all.iter().map(|w| format!(" {}", quote(w))).collect()
+    all.iter().fold(String::new(), |text, word| text + " " + &quote(word))
 }
 
 /// The one encoder of the user's text for a shell: single quotes, in which nothing has a meaning but

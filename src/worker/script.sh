@@ -86,7 +86,7 @@ mount_here() {
     *[:,]*) refuse 214 'a mount with a colon or comma needs the moorline binary on this worker' ;;
     esac
     case $control/ in
-    "$1"/*) refuse 214 'a mount above the control directory needs the moorline binary on this worker' ;;
+    "${1%/}"/*) refuse 214 'a mount above the control directory needs the moorline binary on this worker' ;;
     esac
     [ -e "$1" ] || return 1
     # shellcheck disable=SC2034 # for runtime.sh
@@ -132,7 +132,7 @@ program() {
     *[:,]*) refuse 214 'a working directory with a colon or comma needs the moorline binary' ;;
     esac
     case $control/ in
-    "$workdir"/*) refuse 214 'a working directory above the control directory needs the moorline binary' ;;
+    "${workdir%/}"/*) refuse 214 'a working directory above the control directory needs the moorline binary' ;;
     esac
     scratch=$control/runtime-$attempt
     mkdir "$scratch" "$scratch/cache" "$scratch/tmp" "$scratch/run" "$scratch/empty" ||

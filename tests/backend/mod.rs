@@ -64,13 +64,6 @@ pub fn runs(pid: i32) -> bool {
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
 }
 
-/// Whether a test's part can run here; when not, says so, or fails where it is required.
-pub fn skipped(test: &str, part: &str, why: &str) {
-    let required = std::env::var("MOORLINE_TESTS_REQUIRE").unwrap_or_default();
-    assert!(!required.split(',').any(|p| p == part), "{test}: {part} is required here, but {why}");
-    eprintln!("SKIPPED: {test}: {why}");
-}
-
 pub fn environment() -> Environment {
     Environment::allowed(std::env::vars_os())
 }

@@ -12,6 +12,7 @@
 # is that a process that calls setsid outlives its job here; proctrack/cgroup would share its folder
 # with a Slurm of the machine, and proctrack/linuxproc loses every double fork.
 set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin
 
 PACKAGES="munge slurmctld slurmd slurm-client slurmdbd slurm-wlm-basic-plugins slurm-wlm-mysql-plugin mariadb-server"
 TEST_USER=moorline-test

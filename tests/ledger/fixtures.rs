@@ -99,6 +99,7 @@ pub fn key(n: u64) -> EngineKey {
 
 pub fn receipt(n: u64) -> Receipt {
     Receipt {
+        notes: Vec::new(),
         schema: RECEIPT_SCHEMA,
         writer: "moorline 0.1.0".into(),
         job: entry(n).job,

@@ -3,7 +3,7 @@
 # commands: munged slurmctld slurmd sbatch sacct slurmdbd mariadbd
 # packages: munge slurmctld slurmd slurm-client slurmdbd slurm-wlm-basic-plugins slurm-wlm-mysql-plugin mariadb-server
 # needs: root slurm
-# tests: slurm*
+# tests: slurm* backend_slurm*
 # minutes: 15
 set -euo pipefail
 # shellcheck source=tests/lib.sh

@@ -31,10 +31,7 @@ bin=$MOORLINE_RUN/bin
 mkdir -p "$bin" "$MOORLINE_RUN/template"
 install -m 755 "${CARGO_TARGET_DIR:-$ROOT/target}/debug/moorline" "$bin/moorline"
 install -m 600 "$MOORLINE_TEST_JOB_TOKEN" "$MOORLINE_RUN/template/job-token"
-if [ "$(id -u)" = 0 ]; then
-    id -u "$TEST_USER" >/dev/null 2>&1 || useradd --create-home --shell /bin/sh "$TEST_USER"
-    chown -R "$TEST_USER:" "$MOORLINE_RUN/template"
-fi
+for_user template
 
 project=$MOORLINE_RUN/template/project
 commit=$(tests/env/as-user.sh tests/template/drive.sh make "$project")

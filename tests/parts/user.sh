@@ -2,6 +2,7 @@
 # about: the tests again, as an ordinary user
 # commands: setpriv python3
 # packages: util-linux python3 squashfs-tools squashfuse fuse3
+# provides: squashfuse
 # minutes: 15
 set -euo pipefail
 # shellcheck source=tests/lib.sh

@@ -142,7 +142,9 @@ pub(super) fn orphans(job: &JobId, session: Option<i32>) -> Vec<Process> {
 pub(super) fn end(processes: &[Process], patience: Duration) {
     let deadline = Instant::now() + patience;
     while processes.iter().any(|p| p.is_alive()) && Instant::now() < deadline {
-        processes.iter().for_each(|p| p.signal(KILL));
+        for process in processes {
+            process.signal(KILL);
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
 }

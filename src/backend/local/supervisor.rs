@@ -173,6 +173,11 @@ fn wait_for(
 
 /// Ends what the job's first process left behind: TERM, a grace, KILL until the channel closes.
 fn clear(deaths: &Receiver<(i32, WaitStatus)>, supervisor: Process) {
+    let tell = |signal| {
+        for member in process::below(supervisor) {
+            member.signal(signal);
+        }
+    };
     let gone = |until: Instant| {
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -183,13 +188,13 @@ fn clear(deaths: &Receiver<(i32, WaitStatus)>, supervisor: Process) {
             }
         }
     };
-    process::below(supervisor).into_iter().for_each(|p| p.signal(process::TERM));
+    tell(process::TERM);
     if gone(Instant::now() + GRACE) {
         return;
     }
     let deadline = Instant::now() + LAST;
     while Instant::now() < deadline {
-        process::below(supervisor).into_iter().for_each(|p| p.signal(process::KILL));
+        tell(process::KILL);
         if gone(Instant::now() + Duration::from_millis(50)) {
             return;
         }

@@ -114,3 +114,15 @@ pub(super) fn is_ambiguous(said: &str) -> bool {
     .iter()
     .any(|words| said.contains(words))
 }
+
+/// Whether no controller (or, for `sacct`, no database) was reached, so that it cannot have taken a job.
+pub(super) fn is_unreachable(said: &str) -> bool {
+    [
+        "Unable to contact slurm controller (connect failure)",
+        "Could not establish a configuration source",
+        "Unable to establish controller machine",
+        "Problem talking to the database",
+    ]
+    .iter()
+    .any(|words| said.contains(words))
+}

@@ -14,6 +14,7 @@ const SACCT: &str = "\
 7|1795469378|moorline-test|FAILED|0:9|None
 8|1795469378|moorline-test|PENDING|0:0|JobHeldUser
 9|1795469378|moorline-test|RUNNING|0:0|None
+38|1795471205|moorline-test|TIMEOUT|0:0|None
 ";
 
 /// Recorded: `squeue -h -t all -O ...` with `SLURM_TIME_FORMAT=%s`.
@@ -25,6 +26,7 @@ const SQUEUE: &str = "\
 7|1795469378|moorline-test|FAILED|9|JobLaunchFailure|
 10|1795469651|moorline-test|PENDING|0|None|
 11|1795469651|moorline-test|PENDING|0|Priority|
+38|1795471205|moorline-test|TIMEOUT|15|TimeLimit|
 ";
 
 fn brief(rows: &[Row]) -> Vec<(&str, JobState, Option<i32>, Option<String>)> {
@@ -45,6 +47,7 @@ fn recorded_sacct() {
         ("7", Failed, Some(137), None),
         ("8", Submitted, None, held),
         ("9", Running, None, None),
+        ("38", Failed, Some(218), None),
     ];
     assert_eq!(brief(&parse::sacct(SACCT)), expected);
 }
@@ -61,6 +64,7 @@ fn recorded_squeue() {
         ("7", Failed, Some(137), because("JobLaunchFailure")),
         ("10", Submitted, None, None),
         ("11", Submitted, None, because("Priority")),
+        ("38", Failed, Some(218), because("TimeLimit")),
     ];
     assert_eq!(brief(&parse::squeue(SQUEUE)), expected);
 }
@@ -159,6 +163,7 @@ fn what_sbatch_says() {
         (Ended::Exit(0), "Submitted batch job 12\n", "", true),
         (Ended::TimedOut, "", "no answer in time", true),
         (Ended::Signal(9), "12\n", "ended by signal 9", true),
+        (Ended::Exit(1), "12\n", "cannot close the connection", true),
         (Ended::Exit(1), "", "sbatch: error: invalid partition specified: x", false),
         (Ended::Exit(1), "", "Batch job submission failed: Invalid account", false),
         (Ended::Exit(1), "", "Unable to contact slurm controller (connect failure)", false),

@@ -1,9 +1,10 @@
 //! A mount through `squashfuse`, from the measured handle.
 //!
 //! The program gets the image as its standard input and opens `/proc/self/fd/0`, so that the path
-//! plays no part. It stays in the foreground as a child, in a process group of its own (a
-//! terminal's ctrl-C must not take the root file system away from a program that cleans up), and
-//! dies with this process (`die_with_parent` in `execute/early.rs`).
+//! plays no part. It stays in the foreground as a child, in a process group of its own, ignores TERM
+//! and INT (an engine's or terminal's signal must not take the root file system away from a program
+//! that tidies up), and unmounts and ends at HUP, which it gets when this process ends
+//! (`DIE_WITH_PARENT` in `execute/early.rs`).
 
 use std::fs::OpenOptions;
 use std::io::Read;
@@ -31,7 +32,7 @@ impl Drop for Mounted {
     fn drop(&mut self) {
         if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
             // it unmounts and ends
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::HUP);
         }
         let deadline = Instant::now() + Duration::from_secs(5);
         while matches!(self.child.try_wait(), Ok(None)) {

@@ -118,7 +118,7 @@ fn check_private(path: &Path, m: &fs::Metadata) -> Result<(), ExecuteError> {
     Err(ExecuteError::Untrusted { path: path.to_owned(), why })
 }
 
-fn bad(path: impl AsRef<Path>, why: impl ToString) -> ExecuteError {
+fn bad(path: impl AsRef<Path>, why: &impl ToString) -> ExecuteError {
     let path = path.as_ref().display().to_string();
     ExecuteError::Unpack { path, why: why.to_string() }
 }
@@ -142,7 +142,7 @@ fn tree(image: &File, offset: u64, root: &Path) -> Result<(), ExecuteError> {
     let mut image = image.try_clone().map_err(ExecuteError::io("duplicating a handle"))?;
     image.rewind().map_err(ExecuteError::io("reading the image"))?;
     let squashfs = FilesystemReader::from_reader_with_offset(BufReader::new(image), offset)
-        .map_err(|e| bad("its squashfs", e))?;
+        .map_err(|e| bad("its squashfs", &e))?;
     let top = rustix::fs::open(root, DIRECTORY, Mode::empty()).map_err(writing(root))?;
     // directories get their modes last, deepest first: a read-only one could not be filled
     let mut directories: Vec<(PathBuf, Mode)> = Vec::new();
@@ -152,7 +152,7 @@ fn tree(image: &File, offset: u64, root: &Path) -> Result<(), ExecuteError> {
         let mode = Mode::from_raw_mode(u32::from(node.header.permissions) & 0o777);
         let Some(name) = path.file_name() else {
             let InnerNode::Dir(_) = node.inner else {
-                return Err(bad(&node.fullpath, "the root is no directory"));
+                return Err(bad(&node.fullpath, &"the root is no directory"));
             };
             directories.push((PathBuf::from("."), mode | Mode::RWXU));
             continue;
@@ -168,7 +168,7 @@ fn tree(image: &File, offset: u64, root: &Path) -> Result<(), ExecuteError> {
             }
             InnerNode::File(file) => {
                 let mut reader =
-                    squashfs.file(file).reader_checked().map_err(|e| bad(&node.fullpath, e))?;
+                    squashfs.file(file).reader_checked().map_err(|e| bad(&node.fullpath, &e))?;
                 let out = create(&parent.1, name, &path)?;
                 copy(&mut reader, out, mode, &path, file.file_len())?;
             }
@@ -195,7 +195,7 @@ fn relative(full: &Path) -> Result<PathBuf, ExecuteError> {
         match part {
             Component::RootDir => {}
             Component::Normal(name) => path.push(name),
-            _ => return Err(bad(full, "the path leaves the image")),
+            _ => return Err(bad(full, &"the path leaves the image")),
         }
     }
     Ok(path)
@@ -232,7 +232,7 @@ fn copy(
     let mut buffer = vec![0; 1 << 16];
     let mut done = 0;
     loop {
-        let n = from.read(&mut buffer).map_err(|e| bad(path, e))?;
+        let n = from.read(&mut buffer).map_err(|e| bad(path, &e))?;
         if n == 0 {
             break;
         }
@@ -241,7 +241,7 @@ fn copy(
             .map_err(ExecuteError::io(format!("unpacking {}", path.display())))?;
     }
     if done != length {
-        return Err(bad(path, format!("it has {done} bytes instead of {length}")));
+        return Err(bad(path, &format!("it has {done} bytes instead of {length}")));
     }
     let permissions = fs::Permissions::from_mode(mode.as_raw_mode());
     to.set_permissions(permissions)

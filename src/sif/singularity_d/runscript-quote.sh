@@ -1,18 +1,18 @@
-# sets quoted to $1 for use between double quotes, where $ and ` keep their meaning
+# sets oci_quoted to $1 for use between double quotes, where $ and ` keep their meaning
 quote() {
-    rest=$1
-    quoted=
+    oci_rest=$1
+    oci_quoted=
     while :; do
-        case $rest in
+        case $oci_rest in
         *[\\\"]*)
-            head=${rest%%[\\\"]*}
-            rest=${rest#"$head"}
-            mark=${rest%"${rest#?}"}
-            quoted=$quoted$head\\$mark
-            rest=${rest#?}
+            oci_head=${oci_rest%%[\\\"]*}
+            oci_rest=${oci_rest#"$oci_head"}
+            oci_mark=${oci_rest%"${oci_rest#?}"}
+            oci_quoted=$oci_quoted$oci_head\\$oci_mark
+            oci_rest=${oci_rest#?}
             ;;
         *)
-            quoted=$quoted$rest
+            oci_quoted=$oci_quoted$oci_rest
             return
             ;;
         esac

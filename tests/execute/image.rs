@@ -1,0 +1,247 @@
+//! Measuring, and the ways to the root file system.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use moorline::job::Grade;
+use moorline::oci::{Sha256Digest, SifDigest};
+use moorline::pin::Image;
+
+use crate::support::*;
+
+#[test]
+fn an_image_with_other_bytes_does_not_run() {
+    if !squashfs_tools("an_image_with_other_bytes_does_not_run") {
+        return;
+    }
+    let mut job = Job::sh(User::Me, "echo ran");
+    let path = job.path("bad.sif");
+    let mut bytes = fs::read(&image().0).unwrap();
+    let last = bytes.len() - 5000;
+    bytes[last] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    job.plan.job.image =
+        Image::Sif { pin: None, digest: image().1, recipe: None, place: path.clone() };
+    let done = job.run();
+    assert_eq!((done.code, done.stdout.as_str()), (211, ""));
+    let receipt = done.receipt.unwrap();
+    // what was found is evidence, too
+    assert_eq!(receipt.evidence.sif, Some(SifDigest::of(&bytes)));
+    assert_eq!(receipt.expected, Some(image().1));
+
+    fs::remove_file(path).unwrap();
+    let done = job.run();
+    assert_eq!(done.code, 210, "{}", done.stderr);
+
+    // a plan that is not the script's
+    let job = Job::sh(User::Me, "echo ran");
+    let mut worker = job.worker();
+    fs::write(job.path("control/plan.json"), job.plan.to_bytes().unwrap().to_ascii_lowercase())
+        .unwrap();
+    let done = job.done(&worker.output().unwrap());
+    assert_eq!((done.code, done.stdout.as_str()), (211, ""));
+    assert!(done.receipt.is_none());
+}
+
+#[test]
+fn an_image_that_is_exchanged_while_it_runs_changes_nothing() {
+    if !squashfs_tools("an_image_that_is_exchanged_while_it_runs_changes_nothing") {
+        return;
+    }
+    for user in users() {
+        let mut job = Job::sh(
+            user,
+            "touch ready; while ! [ -e go ]; do sleep 0.01; done; cat /opt/tools/hello; ls /opt/tools",
+        );
+        let path = job.path("mine.sif");
+        fs::copy(&image().0, &path).unwrap();
+        job.plan.job.image =
+            Image::Sif { pin: None, digest: image().1, recipe: None, place: path.clone() };
+        let child = job.worker().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        until(|| job.path("work/ready").exists());
+        fs::rename(&path, job.path("gone")).unwrap();
+        fs::write(&path, "another image").unwrap();
+        fs::write(job.path("work/go"), "").unwrap();
+        let done = job.done(&child.wait_with_output().unwrap());
+        assert_eq!((done.code, done.stdout.lines().last()), (0, Some("hello")), "{}", done.stderr);
+        let evidence = done.receipt.unwrap().evidence;
+        // the rename changed the file's ctime, nothing else: squashfuse reads on from the handle
+        assert!(evidence.sif.is_none_or(|d| d == image().1), "{evidence:?}");
+    }
+}
+
+#[test]
+fn several_jobs_unpack_at_once() {
+    let test = "several_jobs_unpack_at_once";
+    if !squashfs_tools(test) || !have("root", test, am_root()) {
+        return;
+    }
+    // nobody cannot open /dev/fuse here; where he can, squashfuse is hidden by PATH below
+    let cache = tempfile::Builder::new().prefix("cache-").tempdir_in(world().dir.path()).unwrap();
+    chown(cache.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    let jobs: Vec<Job> = (0..6)
+        .map(|_| {
+            let mut job = Job::sh(User::Nobody, "hello; cat /etc/passwd >/dev/null");
+            job.plan.node_cache = Some(cache.path().to_owned());
+            job.env.push(("PATH".into(), "/nowhere".into()));
+            job
+        })
+        .collect();
+    let children: Vec<_> = jobs
+        .iter()
+        .map(|j| {
+            let mut c = j.worker();
+            c.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let mut grades = Vec::new();
+    for (job, child) in jobs.iter().zip(children) {
+        let done = job.done(&child.wait_with_output().unwrap());
+        assert_eq!((done.code, done.stdout.as_str()), (0, "hello \n"), "{}", done.stderr);
+        let receipt = done.receipt.unwrap();
+        assert_eq!(receipt.rootfs.as_deref(), Some("unpacked"));
+        grades.push(receipt.evidence.grade);
+    }
+    // exactly one of them made the tree that all ran
+    assert_eq!(grades.iter().filter(|g| **g == Grade::Measured).count(), 1, "{grades:?}");
+    let ours = cache.path().join(format!("moorline-{NOBODY}"));
+    let entries: Vec<_> = fs::read_dir(&ours).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(entries, [image().1.hex().as_str()]);
+    let mode = |p: &Path| fs::symlink_metadata(p).unwrap().permissions().mode() & 0o7777;
+    let entry = ours.join(image().1.hex());
+    assert_eq!((mode(&ours), mode(&entry)), (0o700, 0o700));
+    // setuid and setgid are gone
+    assert_eq!(mode(&entry.join("root/opt/tools/hello")), 0o755);
+}
+
+#[test]
+fn a_foreign_or_open_cache_is_never_joined() {
+    let test = "a_foreign_or_open_cache_is_never_joined";
+    if !squashfs_tools(test) || !have("root", test, am_root()) {
+        return;
+    }
+    let name = format!("moorline-{NOBODY}");
+    type Plant = (&'static str, fn(&Path));
+    let plant: [Plant; 4] = [
+        ("another's", |p| fs::create_dir(p).unwrap()),
+        ("open", |p| {
+            fs::create_dir(p).unwrap();
+            fs::set_permissions(p, fs::Permissions::from_mode(0o777)).unwrap();
+            chown(p, Some(NOBODY), Some(NOBODY)).unwrap();
+        }),
+        ("link", |p| symlink("/tmp", p).unwrap()),
+        ("file", |p| fs::write(p, "").unwrap()),
+    ];
+    for (what, plant) in plant {
+        let mut job = Job::sh(User::Nobody, "echo ran");
+        job.env.push(("PATH".into(), "/nowhere".into()));
+        let cache = job.path("cache");
+        fs::create_dir(&cache).unwrap();
+        job.plan.node_cache = Some(cache.clone());
+        let mut worker = job.worker();
+        plant(&cache.join(&name));
+        let done = job.done(&worker.output().unwrap());
+        assert_eq!((done.code, done.stdout.as_str()), (214, ""), "{what}: {}", done.stderr);
+        assert!(done.stderr.contains("cannot be used"), "{what}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn hostile_names_are_refused_and_nothing_escapes() {
+    let test = "hostile_names_are_refused_and_nothing_escapes";
+    if !squashfs_tools(test) {
+        return;
+    }
+    let dir = tempfile::Builder::new().prefix("hostile-").tempdir_in(world().dir.path()).unwrap();
+    let source = dir.path().join("source");
+    fs::create_dir_all(source.join("aaaa")).unwrap();
+    fs::write(source.join("aaaa/evil"), "evil").unwrap();
+    symlink(dir.path().join("outside"), source.join("bbbb")).unwrap();
+    fs::write(source.join("cccc"), "x").unwrap();
+    fs::create_dir(dir.path().join("outside")).unwrap();
+    let squashfs = dir.path().join("x.squashfs");
+    // uncompressed tables, so that names can be changed in place
+    let made = Command::new("mksquashfs")
+        .args([&source, &squashfs])
+        .args(["-noappend", "-quiet", "-no-progress", "-noI", "-noD", "-noF", "-noX", "-all-root"])
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let good = fs::read(&squashfs).unwrap();
+    let renamed = |from: &str, to: &str| {
+        let at = good.windows(from.len()).rposition(|w| w == from.as_bytes()).unwrap();
+        let mut bytes = good.clone();
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+        bytes
+    };
+    for (what, bytes) in [
+        ("a symlink and a directory of one name", renamed("aaaa", "bbbb")),
+        ("two files of one name", renamed("cccc", "bbbb")),
+        ("up and out", renamed("cccc", "../c")),
+        ("a slash", renamed("cccc", "c/cc")),
+        ("an absolute name", renamed("cccc", "/ccc")),
+    ] {
+        let mut job = Job::sh(User::Me, "echo ran");
+        let path = job.path("bad.sif");
+        let digest = sif_of(&bytes, None, &path);
+        job.plan.job.image = Image::Sif { pin: None, digest, recipe: None, place: path };
+        job.env.push(("PATH".into(), "/nowhere".into()));
+        let done = job.run();
+        assert_eq!((done.code, done.stdout.as_str()), (214, ""), "{what}: {}", done.stderr);
+        assert!(done.stderr.contains("cannot be unpacked"), "{what}: {}", done.stderr);
+        assert_eq!(fs::read_dir(dir.path().join("outside")).unwrap().count(), 0, "{what}");
+        // and no half-unpacked tree stays
+        let uid = rustix::process::getuid().as_raw();
+        let cache = job.path("tmp").join(format!("moorline-{uid}"));
+        assert_eq!(fs::read_dir(cache).unwrap().count(), 0, "{what}");
+    }
+}
+
+#[test]
+fn every_way_to_the_root_file_system_runs_the_same() {
+    let test = "every_way_to_the_root_file_system_runs_the_same";
+    if !squashfs_tools(test) || !have("root", test, am_root()) {
+        return;
+    }
+    let run = |job: &Job, expected: &str| {
+        let done = job.run();
+        assert_eq!(
+            (done.code, done.stdout.as_str()),
+            (0, "hello x\n"),
+            "{expected}: {}",
+            done.stderr
+        );
+        let receipt = done.receipt.unwrap();
+        assert_eq!(receipt.rootfs.as_deref(), Some(expected), "{:?}", receipt.notes);
+        assert_eq!(receipt.evidence.grade, Grade::Measured);
+        receipt.notes.len()
+    };
+    let mounts = || fs::read_to_string("/proc/mounts").unwrap();
+    if have("squashfuse", test, in_path("squashfuse") && File::open("/dev/fuse").is_ok()) {
+        assert_eq!(run(&Job::new(User::Me, &["hello", "x"]), "squashfuse"), 1);
+    }
+    // without squashfuse: unpacked, with both notes
+    let mut job = Job::new(User::Me, &["hello", "x"]);
+    job.env.push(("PATH".into(), "/nowhere".into()));
+    assert_eq!(run(&job, "unpacked"), 2);
+    // by the kernel: every component is root's and closed
+    let store =
+        tempfile::Builder::new().prefix("moorline-test-store-").tempdir_in("/var/lib").unwrap();
+    fs::set_permissions(store.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let sif = store.path().join("x.sif");
+    fs::copy(&image().0, &sif).unwrap();
+    let mut job = Job::new(User::Me, &["hello", "x"]);
+    job.plan.job.image = Image::Sif { pin: None, digest: image().1, recipe: None, place: sif };
+    job.plan.site_store = Some(store.path().to_owned());
+    if have("loop", test, Path::new("/dev/loop-control").exists()) {
+        assert_eq!(run(&job, "kernel"), 0);
+    }
+    // one component that others may write to: not by the kernel
+    fs::set_permissions(store.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    job.env.push(("PATH".into(), "/nowhere".into()));
+    assert_eq!(run(&job, "unpacked"), 2);
+    assert!(!mounts().contains(&job.path("tmp").display().to_string()), "{}", mounts());
+    assert!(!mounts().contains(&store.path().display().to_string()), "{}", mounts());
+}

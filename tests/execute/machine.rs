@@ -1,0 +1,71 @@
+//! Machines that lack something.
+
+use std::fs::{self};
+use std::process::Command;
+
+use moorline::job::RuntimeChoice;
+use moorline::oci::{Sha256Digest, SifDigest};
+
+use crate::support::*;
+
+#[test]
+fn an_explicit_runtime_is_not_replaced() {
+    if !squashfs_tools("an_explicit_runtime_is_not_replaced") {
+        return;
+    }
+    let mut job = Job::sh(User::Me, "echo ran");
+    job.plan.job.runtime = RuntimeChoice::Singularity;
+    job.env.push(("PATH".into(), "/nowhere".into()));
+    let done = job.run();
+    assert_eq!((done.code, done.stdout.as_str()), (213, ""));
+    assert!(done.stderr.contains("singularity: not installed"), "{}", done.stderr);
+    assert_eq!(done.receipt.unwrap().exit_code, 213);
+    // and `auto` comes to our own
+    let mut job = Job::sh(User::Me, "echo ran");
+    job.plan.job.runtime = RuntimeChoice::Auto;
+    job.env.push(("PATH".into(), "/nowhere".into()));
+    assert_eq!(job.run().receipt.unwrap().runtime, "builtin");
+}
+
+#[test]
+fn a_machine_without_user_namespaces_says_so() {
+    let test = "a_machine_without_user_namespaces_says_so";
+    if !squashfs_tools(test) || !have("root", test, am_root()) {
+        return;
+    }
+    // a user namespace in which none can be made
+    let job = Job::sh(User::Nobody, "echo ran");
+    let worker = job.worker();
+    let script = "echo 0 >/proc/sys/user/max_user_namespaces && exec \"$@\"";
+    let mut outer = Command::new("unshare");
+    outer.args(["--user", "--map-root-user", "sh", "-c", script, "sh"]);
+    // inside the namespace there is no nobody to become
+    let program = world().program();
+    let words: Vec<_> = worker.get_args().skip_while(|a| *a != program.as_os_str()).collect();
+    outer.args(words).env_clear().env("PATH", "/usr/bin:/bin").env("TMPDIR", job.path("tmp"));
+    let done = job.done(&outer.output().unwrap());
+    assert_eq!((done.code, done.stdout.as_str()), (213, ""), "{}", done.stderr);
+    assert!(done.stderr.contains("user.max_user_namespaces is 0"), "{}", done.stderr);
+    assert!(done.stderr.contains("sysctl -w user.max_user_namespaces="), "{}", done.stderr);
+}
+
+#[test]
+fn without_isolation_the_demo_uses_the_images_own_loader() {
+    if !squashfs_tools("without_isolation_the_demo_uses_the_images_own_loader") {
+        return;
+    }
+    let job = Job::sh(User::Me, "");
+    let command = ["/bin/sh", "-c", "echo here >made; echo out; exit 4"].map(String::from);
+    let cache = job.path("tmp");
+    let work = job.path("work");
+    let (sif, digest) = image();
+    let run = |digest| {
+        let stream = |name| File::create(job.path(name)).unwrap();
+        let streams = (stream("stdout"), stream("stderr"));
+        moorline::execute::run_through_own_loader(sif, digest, &cache, &command, &work, streams)
+    };
+    assert_eq!(run(*digest).unwrap(), 4);
+    assert_eq!(fs::read_to_string(job.path("work/made")).unwrap(), "here\n");
+    assert_eq!(fs::read_to_string(job.path("stdout")).unwrap(), "out\n");
+    assert!(run(SifDigest::of(b"x")).is_err());
+}
