@@ -11,10 +11,12 @@ mod context;
 mod convert;
 mod demo;
 mod exit;
+mod from_gitlab;
 mod image;
 mod jobfile;
 mod jobs;
 mod ledger;
+mod lock;
 mod login;
 mod logs;
 mod output;
@@ -63,6 +65,8 @@ enum Verb {
     Logout(login::Logout),
     /// Turn image references into pinned ones: registry/repository@sha256:...
     Resolve(resolve::Args),
+    /// Write or check moorline.lock: the pins of the images that moorline.toml names
+    Lock(lock::Args),
     /// Convert an image to a SIF file
     Convert(convert::Args),
     /// Run a command in an image, here and now, in the current directory
@@ -131,6 +135,7 @@ fn run(cli: Cli) -> Outcome {
         Verb::Login(args) => login::login(&context, &args),
         Verb::Logout(args) => login::logout(&context, &args),
         Verb::Resolve(args) => resolve::run(&context, &args),
+        Verb::Lock(args) => lock::run(&context, &args),
         Verb::Convert(args) => convert::run(&context, &args),
         Verb::Run(args) => run::run(&context, args),
         Verb::Submit(args) => submit::run(&context, args),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::context::Context;
+use super::from_gitlab::FromGitlab;
+use super::image::Wanted;
 use super::output::{CliError, Report};
 use crate::job::{EnvVar, JobId, JobSpec, Mount, Resources, RuntimeChoice};
 use crate::oci::Platform;
@@ -31,6 +33,19 @@ pub struct SpecArgs {
     /// A name for you; free text
     #[arg(long, value_name = "TEXT")]
     pub name: Option<String>,
+    /// Run only what moorline.lock holds
+    #[arg(long)]
+    pub locked: bool,
+    /// The image by what CI built
+    #[command(flatten)]
+    pub from: FromGitlab,
+}
+
+impl SpecArgs {
+    /// The image that was asked for.
+    pub fn wanted<'a>(&'a self, what: &'a WhatArgs) -> Wanted<'a> {
+        Wanted { what: what.what.as_deref(), from: &self.from, locked: self.locked }
+    }
 }
 
 /// The image, and the command behind `--`.
