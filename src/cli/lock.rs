@@ -100,11 +100,11 @@ fn write(context: &Context, named: &[(String, Reference)], args: &Args) -> Outco
     }
     let mut lock = read()?.unwrap_or_default();
     let all = args.update.is_empty();
-    let mut names = Vec::new();
+    let mut asked = Vec::new();
     let mut questions = Vec::new();
     for (name, reference) in named.iter().filter(|(name, _)| all || args.update.contains(name)) {
         for platform in platforms(&lock, name, &args.platform) {
-            names.push(name);
+            asked.push(name);
             questions.push((reference.clone(), platform));
         }
     }
@@ -116,11 +116,11 @@ fn write(context: &Context, named: &[(String, Reference)], args: &Args) -> Outco
     let mut moved = Vec::new();
     if all {
         lock.keep(|entry| {
-            let of_name = names.iter().zip(&questions).filter(|(name, _)| **name == &entry.name);
+            let of_name = asked.iter().zip(&questions).filter(|(name, _)| **name == &entry.name);
             of_name.into_iter().any(|(_, (_, platform))| platform.accepts(&entry.pin.platform))
         });
     }
-    for (name, answer) in names.into_iter().zip(answers) {
+    for (name, answer) in asked.into_iter().zip(answers) {
         match answer {
             Ok(resolved) => {
                 let line = format!("{name} {}", resolved.pin.reference());
@@ -184,7 +184,9 @@ fn check(context: &Context, named: &[(String, Reference)], remote: bool) -> Outc
     if context.voice.json {
         output::json(&values);
     } else {
-        lines.iter().for_each(|line| output::line(output::cell(line)));
+        for line in &lines {
+            output::line(output::cell(line));
+        }
     }
     if lines.is_empty() {
         context.voice.say(format!("{FILE}: {} pins, nothing found", lock.entries().len()));

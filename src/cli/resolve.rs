@@ -33,7 +33,7 @@ pub struct Args {
     /// Platform of the image, for example linux/arm64; default: this machine's
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<Platform>,
-    /// Write MOORLINE_IMAGE and MOORLINE_DIGEST to this file, for a dotenv report
+    /// Write `MOORLINE_IMAGE` and `MOORLINE_DIGEST` to this file, for a dotenv report
     #[arg(long, value_name = "FILE")]
     dotenv: Option<PathBuf>,
     #[command(flatten)]

@@ -84,8 +84,9 @@ impl Failure for GitlabError {
     fn kind(&self) -> Kind {
         match self {
             Self::Configuration(_) => Kind::Configuration,
-            Self::PlainHttp { .. } | Self::Redirected { .. } => Kind::Denied,
-            Self::Answer { status: 401 | 403, .. } => Kind::Denied,
+            Self::PlainHttp { .. }
+            | Self::Redirected { .. }
+            | Self::Answer { status: 401 | 403, .. } => Kind::Denied,
             Self::Answer { status: 404, .. } => Kind::NotFound,
             Self::Unreachable { .. } | Self::Answer { .. } | Self::Protocol { .. } => Kind::Network,
         }

@@ -117,9 +117,9 @@ pub enum Finding {
         /// The name.
         name: String,
         /// What was locked.
-        locked: Reference,
+        locked: Box<Reference>,
         /// What the project file says.
-        named: Reference,
+        named: Box<Reference>,
     },
 }
 
@@ -243,8 +243,8 @@ impl Lock {
             let changed = locked.find(|e| e.pin.asked != complete(reference));
             findings.extend(changed.map(|e| Finding::Changed {
                 name: name.clone(),
-                locked: e.pin.asked.clone(),
-                named: complete(reference),
+                locked: Box::new(e.pin.asked.clone()),
+                named: Box::new(complete(reference)),
             }));
         }
         let known = |e: &&Entry| !named.iter().any(|(name, _)| *name == e.name);

@@ -36,7 +36,7 @@ pub enum OriginError {
     Facts(#[from] FactsError),
     /// The registry.
     #[error(transparent)]
-    Resolve(#[from] ResolveError),
+    Resolve(Box<ResolveError>),
     /// Several images are it.
     #[error("{what} is ambiguous; it can be: {}", .candidates.join(", "))]
     Ambiguous {
@@ -64,6 +64,12 @@ pub enum OriginError {
     /// No repository of that name can be.
     #[error("{0:?} is no repository below a project")]
     Repository(String),
+}
+
+impl From<ResolveError> for OriginError {
+    fn from(error: ResolveError) -> Self {
+        Self::Resolve(Box::new(error))
+    }
 }
 
 impl Failure for OriginError {
@@ -340,7 +346,7 @@ fn described(origin: &Origin) -> String {
     let project = origin.project.as_deref().unwrap_or_default();
     match (origin.pipeline, &origin.commit, &origin.git_ref) {
         (Some(id), Some(commit), _) => {
-            format!("pipeline {id} (commit {:.8}) of {project}", commit)
+            format!("pipeline {id} (commit {commit:.8}) of {project}")
         }
         (_, Some(commit), _) => format!("commit {commit} of {project}"),
         (_, _, Some(name)) => format!("{name} of {project}"),
