@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use backend::{awkward, end, environment, order, status, suite, until};
+use backend::{awkward, end, environment, order, pid_in, status, suite, until};
 use moorline::backend::{Backend, BackendError, Environment, Local, Order, Slurm};
 use moorline::job::{IntentId, JobId, JobState, Resources};
 
@@ -189,10 +189,13 @@ fn variables_of_slurms_commands_change_nothing() {
     as_user(test, &hostile, |environment, base| {
         assert_eq!(std::env::var("SBATCH_PARTITION").as_deref(), Ok("no-such-partition"));
         let slurm = Slurm::new(environment);
-        let order =
-            order(base, "echo \"$SLURM_JOB_NAME ${SLURM_ARRAY_TASK_ID:-none}\"; sleep 1000");
+        let order = order(
+            base,
+            "echo \"$SLURM_JOB_NAME ${SLURM_ARRAY_TASK_ID:-none}\"; echo $$ >../main; sleep 1000",
+        );
         let key = slurm.submit(&order).unwrap();
-        until("running", || (status(&slurm, &key).state == JobState::Running).then_some(()));
+        // Slurm says RUNNING some time before the script's first line.
+        pid_in(&order.dir.join("main"));
         assert_eq!(slurm.find(&order.intent).unwrap(), Some(key.clone()));
         slurm.cancel(&key).unwrap();
         assert_eq!(end(&slurm, &key).state, JobState::Killed);

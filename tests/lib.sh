@@ -97,11 +97,15 @@ cargo_test() {
     }
 }
 
-# integration_tests PATTERN...: the names of tests/*.rs that match one of the patterns.
+# integration_tests PATTERN...: the names of the test programs (tests/NAME.rs, tests/NAME/main.rs) that
+# match one of the patterns.
 integration_tests() {
     local file name pattern
-    for file in "$ROOT"/tests/*.rs; do
-        name=$(basename "$file" .rs)
+    for file in "$ROOT"/tests/*.rs "$ROOT"/tests/*/main.rs; do
+        [ -e "$file" ] || continue
+        name=${file#"$ROOT"/tests/}
+        name=${name%/main.rs}
+        name=${name%.rs}
         for pattern in "$@"; do
             # shellcheck disable=SC2053  # it is a pattern
             if [[ $name == $pattern ]]; then

@@ -7,7 +7,7 @@ mod common;
 mod docker_registry;
 #[path = "registry/liar.rs"]
 mod liar;
-#[path = "registry/secrets.rs"]
-mod secrets;
+#[path = "registry/server.rs"]
+mod server;
 #[path = "registry/stand_in.rs"]
 mod stand_in;

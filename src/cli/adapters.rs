@@ -12,9 +12,9 @@ pub fn backend(context: &Context, kind: &str) -> Option<Box<dyn Backend>> {
         "local" => Some(Box::new(Local::new(
             context.program.clone(),
             context.jobs_dir().to_owned(),
-            context.engine_environment(),
+            Context::engine_environment(),
         ))),
-        "slurm" => Some(Box::new(Slurm::new(context.engine_environment()))),
+        "slurm" => Some(Box::new(Slurm::new(Context::engine_environment()))),
         _ => None,
     }
 }

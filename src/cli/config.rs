@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::context::Context;
-use super::output::{self, Outcome};
+use super::output;
 
 /// Look at the settings.
 #[derive(Debug, Subcommand)]
@@ -12,15 +12,11 @@ pub enum Verb {
     Show,
 }
 
-/// The verb.
-///
-/// # Errors
-/// None of its own.
-pub fn run(context: &Context, verb: &Verb) -> Outcome {
+/// The verb: it cannot fail, the configuration was read already.
+pub fn run(context: &Context, verb: &Verb) {
     match verb {
         Verb::Show => show(context),
     }
-    Ok(0)
 }
 
 fn show(context: &Context) {

@@ -108,7 +108,7 @@ impl Context {
     /// # Errors
     /// When there is no home directory and nothing else names the places, or a configuration file
     /// is broken.
-    pub fn read(global: Global) -> Result<Self, Report> {
+    pub fn read(global: &Global) -> Result<Self, Report> {
         let voice = Voice { quiet: global.quiet, json: global.json };
         super::trace::start(global.verbose);
         // names and values that are no UTF-8 are nothing that Moorline reads
@@ -126,7 +126,7 @@ impl Context {
                 .with_hint("set HOME, or MOORLINE_CACHE, MOORLINE_LEDGER, XDG_CONFIG_HOME and XDG_STATE_HOME")
         };
         let config_home = xdg("XDG_CONFIG_HOME", ".config").ok_or_else(homeless)?;
-        let config = read_config(&global, &config_home)?;
+        let config = read_config(global, &config_home)?;
         let place = |variable: &str, setting: &Option<Value<PathBuf>>, default: Option<PathBuf>| {
             let named = get(variable).map(|path| std::path::absolute(&path).unwrap_or(path.into()));
             let set = setting.as_ref().map(|value| value.value.clone());
@@ -188,7 +188,7 @@ impl Context {
     }
 
     /// What engine commands may see of the environment.
-    pub fn engine_environment(&self) -> Environment {
+    pub fn engine_environment() -> Environment {
         Environment::allowed(std::env::vars_os())
     }
 
@@ -243,7 +243,7 @@ impl Context {
     pub fn view(&self) -> Result<View, Report> {
         let view = View::read(&self.places.ledger)?;
         if view.damaged > 0 {
-            self.voice.warn(format!(
+            super::output::warn(format!(
                 "{} lines of the ledger are damaged; moorline audit verify names them",
                 view.damaged
             ));
@@ -276,8 +276,13 @@ impl Context {
 
     /// The credential sources, in their order.
     pub fn credentials(&self) -> Chain {
-        let realms = self.config.realms.iter().filter_map(|(registry, url)| {
-            Some((registry.clone(), url.value.to_string().parse::<Realm>().ok()?))
+        let registries = self
+            .config
+            .realms
+            .keys()
+            .chain(self.config.gitlab.registry.as_ref().map(|registry| &registry.value));
+        let realms = registries.flat_map(|registry| {
+            self.known_realms(registry).into_iter().map(|realm| (registry.clone(), realm))
         });
         Chain::new(credential::Settings {
             explicit: None,
@@ -286,6 +291,13 @@ impl Context {
             keyring: Some(Box::new(SystemKeyring)),
             realms: realms.collect(),
         })
+    }
+
+    /// Whether plain http was allowed for a registry.
+    pub fn is_insecure(&self, registry: &Registry) -> bool {
+        let text = format!("http://{registry}");
+        let Ok(realm) = text.parse::<Realm>() else { return false };
+        self.insecure.iter().any(|listed| listed.names(realm.host(), realm.port()))
     }
 
     /// The realms that the configuration or CI names for a registry.

@@ -77,6 +77,11 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
             .with_hint("--force replaces it")
             .into());
     }
+    if let Some(dir) = args.output.as_deref().map(folder).filter(|dir| !dir.is_dir()) {
+        return Err(CliError::usage(format!("--output: there is no directory {}", dir.display()))
+            .with_hint(format!("mkdir -p {}", dir.display()))
+            .into());
+    }
     let recipe = crate::stage::convert::recipe(args.compression, level, args.block_size);
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     let wanted = Wanted { what: args.what.as_deref(), from: &args.from, locked: false };
@@ -105,9 +110,14 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     Ok(0)
 }
 
+/// The directory that a file is to stand in.
+fn folder(file: &Path) -> &Path {
+    file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Copies by temporary file and rename, so that no half-written SIF has the name.
 fn copy(from: &Path, to: &Path) -> Result<(), Report> {
-    let dir = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir = folder(to);
     let work = || -> std::io::Result<()> {
         let mut file = tempfile::Builder::new().prefix(".moorline-").tempfile_in(dir)?;
         std::io::copy(&mut fs::File::open(from)?, &mut file)?;

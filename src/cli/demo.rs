@@ -75,8 +75,9 @@ fn show(step: &mut u32, scene: &Scene<'_>) {
         }
         Scene::Remark(text) => output::line(indented(text, "   ")),
         Scene::Command(text) => output::line(format!("   $ {text}")),
-        Scene::Stdout(text) => output::line(indented(&output::clean(text), "     ")),
-        Scene::Stderr(text) => output::line(indented(&output::clean(text), "     ")),
+        Scene::Stdout(text) | Scene::Stderr(text) => {
+            output::line(indented(&output::clean(text), "     "));
+        }
     }
 }
 
@@ -99,18 +100,14 @@ fn isolation(context: &Context) -> Isolation {
 
 fn new_dir(args: &Args) -> Result<PathBuf, super::output::Report> {
     let fail = |what: String| CliError::new(Kind::Configuration, what);
-    match &args.dir {
-        Some(dir) => {
-            fs::create_dir(dir).map_err(|e| {
-                fail(format!("cannot make {}: {e}", dir.display()))
-                    .with_hint("--dir takes a directory that does not exist yet")
-            })?;
-            Ok(fs::canonicalize(dir).map_err(|e| fail(format!("{}: {e}", dir.display())))?)
-        }
-        None => {
-            let dir = tempfile::Builder::new().prefix("moorline-demo-").tempdir();
-            let dir = dir.map_err(|e| fail(format!("cannot make a temporary directory: {e}")))?;
-            Ok(dir.keep())
-        }
-    }
+    let Some(dir) = &args.dir else {
+        let dir = tempfile::Builder::new().prefix("moorline-demo-").tempdir();
+        let dir = dir.map_err(|e| fail(format!("cannot make a temporary directory: {e}")))?;
+        return Ok(dir.keep());
+    };
+    fs::create_dir(dir).map_err(|e| {
+        fail(format!("cannot make {}: {e}", dir.display()))
+            .with_hint("--dir takes a directory that does not exist yet")
+    })?;
+    Ok(fs::canonicalize(dir).map_err(|e| fail(format!("{}: {e}", dir.display())))?)
 }

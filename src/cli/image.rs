@@ -152,7 +152,7 @@ pub fn sif(context: &Context, pin: &Pin, recipe: &Recipe) -> Result<Staged, Repo
     let documents = context.block_on(stage::fetch(pin, &client, &store, &mut show))??;
     let staged = stage::convert(pin, documents, recipe, &store, &mut show)?;
     for warning in &staged.warnings {
-        voice.warn(output::clean(warning));
+        output::warn(output::clean(warning));
     }
     Ok(staged)
 }

@@ -106,7 +106,7 @@ pub fn refresh<'v>(context: &Context, jobs: &[&'v JobRecord]) -> Result<Vec<Know
     for job in jobs {
         for submission in &job.submissions {
             for problem in follow::collect(&ledger, submission, context.jobs_dir())? {
-                context.voice.warn(problem);
+                output::warn(problem);
             }
         }
     }

@@ -181,10 +181,12 @@ fn confirmed(
         }
         return Ok(Some(named));
     }
-    let own = registry.as_str().trim_end_matches(":443");
-    let host = named.to_string();
-    let is_own = host.split_once("://").is_some_and(|(_, host)| host == own);
-    let hub = registry.as_str() == DOCKER_HUB && host == "https://auth.docker.io";
+    // an http realm of a registry that is not listed as insecure is refused by the client
+    let is_own = [format!("https://{registry}"), format!("http://{registry}")]
+        .iter()
+        .any(|own| own.parse().is_ok_and(|own: Realm| own == named))
+        && (named.is_https() || context.is_insecure(registry));
+    let hub = registry.as_str() == DOCKER_HUB && named.to_string() == "https://auth.docker.io";
     if is_own || hub || context.known_realms(registry).contains(&named) {
         return Ok(Some(named));
     }
@@ -198,7 +200,7 @@ fn confirmed(
         "{registry} gets its tokens from {named}. Send your secret there? [y/N] "
     ));
     let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(cannot_read)?;
+    io::stdin().lock().read_line(&mut answer).map_err(|e| cannot_read(&e))?;
     if matches!(answer.trim(), "y" | "Y" | "yes") {
         return Ok(Some(named));
     }
@@ -209,11 +211,15 @@ fn confirmed(
 fn secret(args: &Login, username: &str) -> Result<Secret, Report> {
     let text = if args.password_stdin {
         let mut text = String::new();
-        io::stdin().lock().take(SECRET_LIMIT).read_to_string(&mut text).map_err(cannot_read)?;
+        io::stdin()
+            .lock()
+            .take(SECRET_LIMIT)
+            .read_to_string(&mut text)
+            .map_err(|e| cannot_read(&e))?;
         text
     } else if io::stdin().is_terminal() {
         rpassword::prompt_password(format!("Token or password of {}: ", output::cell(username)))
-            .map_err(cannot_read)?
+            .map_err(|e| cannot_read(&e))?
     } else {
         return Err(CliError::usage("no terminal to ask for the secret")
             .with_hint("pipe it in and add --password-stdin")
@@ -226,7 +232,7 @@ fn secret(args: &Login, username: &str) -> Result<Secret, Report> {
     Ok(secret)
 }
 
-fn cannot_read(error: io::Error) -> Report {
+fn cannot_read(error: &io::Error) -> Report {
     CliError::usage(format!("cannot read from standard input: {error}")).into()
 }
 

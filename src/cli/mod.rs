@@ -130,7 +130,7 @@ fn run(cli: Cli) -> Outcome {
     if let Verb::Supervise(args) = &cli.verb {
         return worker::supervise(args);
     }
-    let context = Context::read(cli.global)?;
+    let context = Context::read(&cli.global)?;
     match cli.verb {
         Verb::Login(args) => login::login(&context, &args),
         Verb::Logout(args) => login::logout(&context, &args),
@@ -148,7 +148,10 @@ fn run(cli: Cli) -> Outcome {
         Verb::Recover(args) => recover::run(&context, &args),
         Verb::Audit(verb) => audit::run(&context, &verb),
         Verb::Ledger(verb) => ledger::run(&context, &verb),
-        Verb::Config(verb) => config::run(&context, &verb),
+        Verb::Config(verb) => {
+            config::run(&context, &verb);
+            Ok(0)
+        }
         Verb::Demo(args) => demo::run(&context, &args),
         // `execute::early` runs it; here it lacks its directory
         Verb::Worker(_) | Verb::Supervise(_) => {

@@ -74,11 +74,11 @@ impl Voice {
             stderr_line(text.as_ref());
         }
     }
+}
 
-    /// A warning, also with `--quiet`: it concerns the result.
-    pub fn warn(self, text: impl AsRef<str>) {
-        stderr_line(&format!("warning: {}", text.as_ref()));
-    }
+/// A warning, also with `--quiet`: it concerns the result.
+pub fn warn(text: impl AsRef<str>) {
+    stderr_line(&format!("warning: {}", text.as_ref()));
 }
 
 /// Writes a line of data to stdout. A reader that went away ends the program quietly, as with
@@ -132,7 +132,10 @@ pub fn error(report: &Report) {
         }
         cause = error.source();
     }
-    if let Some(hint) = failure.hint() {
+    // whichever step it was that met it, a full disk is mended in one way
+    let full = (failure.kind() == Kind::NoSpace)
+        .then(|| "free space there, or set MOORLINE_CACHE to a directory on a larger disk".into());
+    if let Some(hint) = failure.hint().or(full) {
         stderr_line(&format!("hint: {}", clean(&hint)));
     }
 }

@@ -91,7 +91,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
                     lock::replace(file, &origin::dotenv(resolved))?;
                 }
                 if resolved.tag_points_here == Some(false) {
-                    context.voice.warn(format!(
+                    output::warn(format!(
                         "{}: the tag points to another image now",
                         resolved.pin.asked
                     ));

@@ -1,10 +1,15 @@
 //! `moorline run`: the job's whole way here and now, without an engine, in the current directory.
 
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
 use clap::Args as ClapArgs;
+use rustix::fs::{FlockOperation, flock};
 
 use super::context::Context;
 use super::image;
-use super::output::{CliError, Outcome};
+use super::output::{self, CliError, Outcome};
 use super::spec::{Parts, SpecArgs, WhatArgs};
 use super::submit;
 use crate::execute;
@@ -18,7 +23,7 @@ pub const KIND: &str = "run";
 
 /// Run a command in an image, here and now, in the current directory.
 ///
-/// The current directory is bound to /work_dir. The exit code is the command's; the run is recorded
+/// The current directory is bound to `/work_dir`. The exit code is the command's; the run is recorded
 /// like a job.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
@@ -53,6 +58,9 @@ pub fn run(context: &Context, args: Args) -> Outcome {
     let (entry, plan) = (prepared.entry, prepared.plan);
     let order = prepared.keep();
     let control = order.dir.join("control");
+    let _alive = hold(&control).map_err(|e| {
+        CliError::new(Kind::Configuration, format!("cannot lock {}: {e}", control.display()))
+    })?;
     ledger.submitted(
         &entry,
         &EngineKey {
@@ -69,9 +77,26 @@ pub fn run(context: &Context, args: Args) -> Outcome {
     let view = context.view()?;
     if let Some(record) = view.job(job.id) {
         for problem in follow::collect(&ledger, record.last(), context.jobs_dir())? {
-            context.voice.warn(problem);
+            output::warn(problem);
         }
     }
     context.voice.say(format!("recorded as {}", job.id));
     Ok(u8::try_from(code).unwrap_or(255))
+}
+
+/// Locked for as long as a `run` lives.
+const LOCK: &str = "running";
+
+fn hold(control: &Path) -> io::Result<File> {
+    let file = File::create_new(control.join(LOCK))?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(file)
+}
+
+/// Whether the `run` with this control directory lives; what cannot be found out counts as living.
+pub fn lives(control: &Path) -> bool {
+    match File::open(control.join(LOCK)) {
+        Ok(file) => flock(&file, FlockOperation::NonBlockingLockShared).is_err(),
+        Err(e) => e.kind() != io::ErrorKind::NotFound,
+    }
 }

@@ -8,9 +8,15 @@ use super::context::Context;
 use super::from_gitlab::FromGitlab;
 use super::image::Wanted;
 use super::output::{CliError, Report};
+use crate::failure::Kind;
 use crate::job::{EnvVar, JobId, JobSpec, Mount, Resources, RuntimeChoice};
 use crate::oci::Platform;
 use crate::pin::Image;
+
+/// Why a secret's variable is refused.
+const KEPT: &str = "by its name this is a secret, and a job's plan and the ledger would keep it";
+/// What to do with a secret.
+const INSTEAD: &str = "give the job a file that only it can read, through --mount";
 
 /// What to run and how.
 #[derive(Debug, Args, Clone)]
@@ -91,6 +97,16 @@ impl Parts {
             mounts.push(mount.clone());
         }
         let mut env = context.settings().env.clone();
+        if let Some(var) = env.iter().find(|var| is_secret_name(&var.name)) {
+            return Err(CliError::new(
+                Kind::Configuration,
+                format!("[submit.env] {}: {KEPT}", var.name),
+            )
+            .with_hint(format!(
+                "remove it (moorline config show says which file has it); {INSTEAD}"
+            ))
+            .into());
+        }
         for text in &self.flags.env {
             let var = variable(context, text)?;
             env.retain(|v: &EnvVar| v.name != var.name);
@@ -127,12 +143,9 @@ fn variable(context: &Context, text: &str) -> Result<EnvVar, Report> {
     let var: EnvVar =
         full.parse().map_err(|why: String| CliError::usage(format!("--env: {why}")))?;
     if is_secret_name(&var.name) {
-        return Err(CliError::usage(format!(
-            "--env {}: by its name this is a secret, and a job's plan and the ledger would keep it",
-            var.name
-        ))
-        .with_hint("give the job a file that only it can read, through --mount")
-        .into());
+        return Err(CliError::usage(format!("--env {}: {KEPT}", var.name))
+            .with_hint(INSTEAD)
+            .into());
     }
     Ok(var)
 }

@@ -45,7 +45,7 @@ pub struct Args {
     /// Account that pays
     #[arg(long, value_name = "NAME", value_parser = |t: &str| Resources::identifier(t).map_err(|e| e.to_string()))]
     pub account: Option<String>,
-    /// Host directory to bind to /work_dir instead of the job's own
+    /// Host directory to bind to `/work_dir` instead of the job's own
     #[arg(long, value_name = "DIR")]
     pub workdir: Option<PathBuf>,
     /// Wait for the job and take its exit code

@@ -11,6 +11,7 @@ pub struct Explicit {
     pub credential: Credential,
 }
 
+#[allow(clippy::unnecessary_wraps)] // the form of every source
 pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<(), CredentialError> {
     if let Some(Explicit { scope, credential }) = &question.chain.settings.explicit
         && scope.covers(question.registry, question.repository)

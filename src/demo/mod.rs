@@ -215,7 +215,7 @@ impl Story<'_> {
         same("the pin", &format!("{project}@{}", first.manifest_digest), &old)?;
 
         shell.show(Scene::Heading("Convert it to a SIF, without root, apptainer or mksquashfs"));
-        let converted = self.convert(&mut shell, &tagged)?;
+        let converted = Self::convert(&mut shell, &tagged)?;
 
         shell.show(Scene::Heading("Submit a job that is pinned to that digest"));
         let unisolated = matches!(isolation, Isolation::None { .. });
@@ -266,12 +266,12 @@ impl Story<'_> {
         shell.run(&["audit", "job", &rerun])?;
         shell.run(&["audit", "image", &first.manifest_digest.to_string()])?;
         shell.run(&["audit", "verify"])?;
-        let verdict = self.verdict(&mut shell, &[&job, &rerun], unisolated)?;
+        let verdict = Self::verdict(&mut shell, &[&job, &rerun], unisolated)?;
         Ok(Told { job, rerun, verdict })
     }
 
     /// Converts, and reads where the SIF is and what it was made of.
-    fn convert(&self, shell: &mut Shell<'_>, tagged: &str) -> Result<Image, DemoError> {
+    fn convert(shell: &mut Shell<'_>, tagged: &str) -> Result<Image, DemoError> {
         shell.run(&["convert", tagged])?;
         let answer = shell.check(&["--json", "convert", tagged])?;
         let mut answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
@@ -306,7 +306,7 @@ impl Story<'_> {
         for layer in &image.layers {
             images.put_blob(layer.bytes.clone());
         }
-        let digest = images.put_manifest(PROJECT, &image.media_type, image.manifest.clone());
+        let digest = images.put_manifest(PROJECT, image.media_type, image.manifest.clone());
         for tag in tags {
             images.tag(PROJECT, tag, digest);
         }
@@ -314,7 +314,6 @@ impl Story<'_> {
 
     /// The ledger's verdict on the jobs, read by a program and not by a person.
     fn verdict(
-        &self,
         shell: &mut Shell<'_>,
         jobs: &[&str],
         unisolated: bool,

@@ -76,7 +76,7 @@ impl<'a> Shell<'a> {
     /// # Errors
     /// As [`Shell::run`].
     pub fn run_with(&mut self, args: &[&str], stdin: Option<&Secret>) -> Result<String, DemoError> {
-        let shown = self.shown(args);
+        let shown = Self::shown(args);
         let prefix = if stdin.is_some() { "printf %s \"$DEPLOY_TOKEN\" | " } else { "" };
         self.show(Scene::Command(&format!("{prefix}{shown}")));
         let answer = self.ask(args, stdin, true)?;
@@ -96,11 +96,11 @@ impl<'a> Shell<'a> {
         if answer.code == 0 {
             Ok(answer.stdout)
         } else {
-            Err(DemoError::Step { command: self.shown(args), code: answer.code })
+            Err(DemoError::Step { command: Self::shown(args), code: answer.code })
         }
     }
 
-    fn shown(&self, args: &[&str]) -> String {
+    fn shown(args: &[&str]) -> String {
         let words = shlex::try_join(args.iter().copied()).unwrap_or_else(|_| args.join(" "));
         format!("moorline {words}")
     }

@@ -27,7 +27,7 @@ fn failed(error: impl Failure) -> DemoError {
 pub fn first(dir: &Path, image: Image) -> Result<JobId, DemoError> {
     run(
         dir,
-        JobSpec {
+        &JobSpec {
             id: new_id()?,
             name: None,
             image,
@@ -55,7 +55,7 @@ pub fn again(dir: &Path, job: &str) -> Result<JobId, DemoError> {
         expected: "the first job's command".into(),
         got: "nothing".into(),
     })?;
-    run(dir, JobSpec { id: new_id()?, rerun_of: Some(spec.id), ..spec })
+    run(dir, &JobSpec { id: new_id()?, rerun_of: Some(spec.id), ..spec })
 }
 
 fn new_id() -> Result<JobId, DemoError> {
@@ -67,7 +67,7 @@ fn ledger_dir(dir: &Path) -> std::path::PathBuf {
     dir.join("ledger")
 }
 
-fn run(dir: &Path, spec: JobSpec) -> Result<JobId, DemoError> {
+fn run(dir: &Path, spec: &JobSpec) -> Result<JobId, DemoError> {
     let Image::Sif { digest, place, .. } = &spec.image else {
         return Err(DemoError::Unexpected {
             what: "the image",
@@ -86,7 +86,7 @@ fn run(dir: &Path, spec: JobSpec) -> Result<JobId, DemoError> {
         inputs: Vec::new(),
     };
     let ledger = Ledger::open(&ledger_dir(dir)).map_err(failed)?;
-    let prepared = submit::prepare(&spec, &site, KIND, &ledger).map_err(failed)?;
+    let prepared = submit::prepare(spec, &site, KIND, &ledger).map_err(failed)?;
     let entry = prepared.entry;
     let order = prepared.keep();
     let key = EngineKey {

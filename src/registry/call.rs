@@ -205,7 +205,7 @@ impl Client {
                 }
                 (Some(pass), _) if !pass.renewable => {
                     let said = self.said(response, &hide).await;
-                    return Err(session.refuse(&pass, said).await);
+                    return Err(session.refuse(&self.desk(&endpoint), &pass, said).await);
                 }
                 _ => {
                     return Err(RegistryError::Answer {
@@ -228,7 +228,7 @@ impl Client {
         }
     }
 
-    pub(super) async fn said(&self, response: Response, hide: &[Secret]) -> super::Said {
+    pub(super) async fn said(&self, response: Response, hide: &[Secret]) -> Box<super::Said> {
         self.0.transport.said(response, self.0.options.limits.error, hide).await
     }
 

@@ -111,6 +111,7 @@ mod tests {
         Challenge::of(&headers)
     }
 
+    #[allow(clippy::unnecessary_wraps)] // what Challenge::of answers
     fn bearer(realm: &str, service: Option<&str>, error: Option<&str>) -> Option<Challenge> {
         Some(Challenge::Bearer(Bearer {
             realm: realm.into(),

@@ -102,7 +102,7 @@ impl Client {
             let response = self.0.transport.send(&request, &mut self.0.transport.budget()).await?;
             if response.status().as_u16() != 200 {
                 let said = self.said(response, &pass.hide).await;
-                return Err(session.refuse(&pass, said).await);
+                return Err(session.refuse(&desk, &pass, said).await);
             }
             return Ok(Grant::Known);
         }

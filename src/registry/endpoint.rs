@@ -71,7 +71,8 @@ impl Endpoint {
         if !realm.is_https() {
             return Some("it is not https");
         }
-        is_internal(realm.host()).then_some("its address is of an internal network")
+        let own = realm.host() == self.origin.host();
+        (!own && is_internal(realm.host())).then_some("its address is of an internal network")
     }
 
     /// Whether a credential may travel to the realm, once it is known that it is the right one.
@@ -169,6 +170,10 @@ mod tests {
         let own = endpoint("127.0.0.1:5000", false, &[], false);
         assert_eq!(own.forbids(&"http://127.0.0.1:5001".parse().unwrap(), &[]), None);
         assert!(own.forbids(&"http://gitlab.example".parse().unwrap(), &[]).is_some());
+        // a registry that was typed as an internal address may name another port of it
+        let site = endpoint("10.0.0.1:5000", true, &[], false);
+        assert_eq!(site.forbids(&"https://10.0.0.1:8443".parse().unwrap(), &[]), None);
+        assert!(site.forbids(&"https://10.0.0.2".parse().unwrap(), &[]).is_some());
     }
 
     #[test]

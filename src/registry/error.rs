@@ -103,7 +103,7 @@ pub enum RegistryError {
         /// Where the credential came from.
         source_name: String,
         /// The answer.
-        said: Said,
+        said: Box<Said>,
     },
     /// The credential is right but may not touch the registry at all.
     #[error(
@@ -118,7 +118,7 @@ pub enum RegistryError {
         /// Where the credential came from.
         source_name: String,
         /// The answer.
-        said: Said,
+        said: Box<Said>,
     },
     /// The project is missing or forbidden.
     #[error(
@@ -143,7 +143,7 @@ pub enum RegistryError {
         /// The repository.
         repository: Repository,
         /// The answer.
-        said: Said,
+        said: Box<Said>,
     },
     /// Any other answer that is no success.
     #[error("{host} answered {said} when asked for {what}")]
@@ -153,7 +153,7 @@ pub enum RegistryError {
         /// What was asked for.
         what: String,
         /// The answer.
-        said: Said,
+        said: Box<Said>,
     },
     /// An answer that breaks the protocol.
     #[error("{host} answered against the protocol when asked for {what}: {reason}")]

@@ -20,6 +20,7 @@ mod blob;
 mod call;
 mod challenge;
 mod check;
+mod claims;
 mod endpoint;
 mod error;
 mod image;

@@ -11,8 +11,8 @@
 //!
 //! Several layers that need a token at the same time wait for one request (single flight), and a
 //! credential that was never accepted before is tried by one request at a time, because some
-//! GitLabs ban an address after 30 refusals. Sources: gitlab.md of the project's papers, that is
-//! GitLab's `/jwt/auth`; docker distribution's "Token Authentication Specification".
+//! GitLab instances ban an address after 30 refusals. Sources: docker distribution's "Token
+//! Authentication Specification"; GitLab's answers as `docs/registry.md` lists them.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,12 +20,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Deserialize;
 
 use super::challenge::{Bearer, Challenge};
+use super::claims::Claims;
 use super::endpoint::Endpoint;
 use super::options::Options;
 use super::transport::{Cut, Request, Transport, host_of};
@@ -242,10 +243,20 @@ impl Session {
     }
 
     /// A credential that the registry itself refused (Basic): never again in this run.
-    pub(super) async fn refuse(&self, pass: &Pass, said: Said) -> RegistryError {
+    pub(super) async fn refuse(
+        &self,
+        desk: &Desk<'_>,
+        pass: &Pass,
+        said: Box<Said>,
+    ) -> RegistryError {
         let slot = &self.slots[pass.slot];
         let error = match &slot.candidate {
-            Some(candidate) => self.refused(candidate, said),
+            Some(candidate) => {
+                let error = self.refused(candidate, said);
+                let gate = desk.gates.of(candidate, &desk.endpoint.origin);
+                *gate.lock().await = Some(Verdict::Rejected(Failed::Stop(error.clone())));
+                error
+            }
             None => RegistryError::Answer {
                 host: self.registry.to_string(),
                 what: "anonymous access".into(),
@@ -256,7 +267,7 @@ impl Session {
         error
     }
 
-    fn refused(&self, candidate: &Candidate, said: Said) -> RegistryError {
+    fn refused(&self, candidate: &Candidate, said: Box<Said>) -> RegistryError {
         RegistryError::Refused {
             registry: self.registry.clone(),
             username: candidate.credential.username.clone(),
@@ -282,6 +293,10 @@ impl Session {
         match (challenge, candidate) {
             (Challenge::Basic, None) => Err(Failed::Nobody("anonymous: not allowed".into())),
             (Challenge::Basic, Some(candidate)) => {
+                let gate = desk.gates.of(candidate, &desk.endpoint.origin);
+                if let Some(Verdict::Rejected(failed)) = gate.lock().await.as_ref() {
+                    return Err(failed.clone());
+                }
                 let (header, hide) = basic(candidate).map_err(Failed::Stop)?;
                 Ok(Token { header, number: self.next(), renew_at: None, covers: None, hide })
             }
@@ -426,7 +441,7 @@ impl Session {
     }
 
     /// What an answer without a token means.
-    fn no_token(&self, realm: &Realm, candidate: Option<&Candidate>, said: Said) -> Failed {
+    fn no_token(&self, realm: &Realm, candidate: Option<&Candidate>, said: Box<Said>) -> Failed {
         match (said.status, candidate) {
             (401 | 403, None) => Failed::Nobody(format!("anonymous: {said}")),
             (401, Some(candidate)) => Failed::Stop(self.refused(candidate, said)),
@@ -486,7 +501,7 @@ fn basic(candidate: &Candidate) -> Result<(HeaderValue, Vec<Secret>), RegistryEr
 
 /// A fifth of the life is left unused, at most half a minute: a request needs some of it.
 fn worth(lifetime: Duration) -> Duration {
-    lifetime - (lifetime / 5).min(Duration::from_secs(30))
+    lifetime.saturating_sub((lifetime / 5).min(Duration::from_secs(30)))
 }
 
 #[derive(Deserialize)]
@@ -496,68 +511,13 @@ struct Answer {
     expires_in: Option<u64>,
 }
 
-/// What a token says of itself; nothing of it is trusted beyond saving a request.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Claims {
-    exp: Option<i64>,
-    iat: Option<i64>,
-    access: Option<Vec<AccessClaim>>,
-}
-
-#[derive(Deserialize)]
-struct AccessClaim {
-    name: String,
-    actions: Vec<String>,
-}
-
-impl Claims {
-    /// Empty for tokens that are no JWT.
-    fn of(token: &str) -> Self {
-        token
-            .split('.')
-            .nth(1)
-            .and_then(|part| URL_SAFE_NO_PAD.decode(part).ok())
-            .and_then(|json| serde_json::from_slice(&json).ok())
-            .unwrap_or_default()
-    }
-
-    /// From the issuer's own two times, so that a wrong clock here does not matter.
-    fn lifetime(&self) -> Option<Duration> {
-        let issued = self.iat.unwrap_or_else(|| jiff::Timestamp::now().as_second());
-        Some(Duration::from_secs(u64::try_from(self.exp?.saturating_sub(issued)).unwrap_or(0)))
-    }
-
-    fn covers(&self) -> Option<BTreeSet<String>> {
-        let may_pull = |a: &&AccessClaim| a.actions.iter().any(|x| x == "pull" || x == "*");
-        let access = self.access.as_ref()?;
-        Some(access.iter().filter(may_pull).map(|a| a.name.clone()).collect())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn claims_are_read_without_trust() {
-        let jwt = |json: &str| format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(json));
-        let claims = Claims::of(&jwt(
-            r#"{"iat":1000,"exp":1300,"sub":null,"access":[{"type":"repository","name":"a/b","actions":["pull"]},{"type":"repository","name":"c/d","actions":[]}]}"#,
-        ));
-        assert_eq!(claims.lifetime(), Some(Duration::from_secs(300)));
-        assert_eq!(claims.covers(), Some(BTreeSet::from(["a/b".to_owned()])));
-        for odd in ["opaque", "a.b.c", "..", &jwt("[]"), &jwt(r#"{"exp":"x"}"#)] {
-            let claims = Claims::of(odd);
-            assert!(claims.covers().is_none() && claims.lifetime().is_none(), "{odd}");
-        }
-        // an end before the beginning is no reason to panic
-        assert_eq!(Claims::of(&jwt(r#"{"iat":9,"exp":1}"#)).lifetime(), Some(Duration::ZERO));
-    }
-
-    #[test]
     fn tokens_are_renewed_before_their_end() {
         assert_eq!(worth(Duration::from_secs(5)), Duration::from_secs(4));
-        assert_eq!(worth(Duration::from_mins(15)), Duration::from_secs(870));
+        assert_eq!(worth(Duration::from_secs(900)), Duration::from_secs(870));
     }
 }

@@ -192,7 +192,12 @@ impl Transport {
 
     /// What an answer that is no success says: its status, and as much of its body as came within
     /// `limit` bytes and one stall time. `hide` are texts that the server may have sent back.
-    pub(super) async fn said(&self, mut response: Response, limit: u64, hide: &[Secret]) -> Said {
+    pub(super) async fn said(
+        &self,
+        mut response: Response,
+        limit: u64,
+        hide: &[Secret],
+    ) -> Box<Said> {
         let status = response.status().as_u16();
         let mut body = Vec::new();
         let reading = async {
@@ -209,7 +214,7 @@ impl Transport {
             tracing::debug!(status, "the error answer did not end in time");
         }
         let (code, message) = first_error(&body);
-        Said { status, code: printable(&code, hide), message: printable(&message, hide) }
+        Box::new(Said { status, code: printable(&code, hide), message: printable(&message, hide) })
     }
 }
 

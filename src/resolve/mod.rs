@@ -41,7 +41,7 @@ pub enum ResolveError {
     #[error("cannot resolve {asked}: {reason}")]
     Registry {
         /// The reference.
-        asked: Reference,
+        asked: Box<Reference>,
         /// What the registry room says.
         reason: RegistryError,
     },
@@ -49,7 +49,7 @@ pub enum ResolveError {
     #[error("{asked} has no image for {platform}; it has: {}", .offered.join(", "))]
     Platform {
         /// The reference.
-        asked: Reference,
+        asked: Box<Reference>,
         /// What was wanted.
         platform: Platform,
         /// What is there.
@@ -59,7 +59,7 @@ pub enum ResolveError {
     #[error("{asked} is no container image: {reason}")]
     NotAnImage {
         /// The reference.
-        asked: Reference,
+        asked: Box<Reference>,
         /// What it is.
         reason: String,
     },
@@ -67,7 +67,7 @@ pub enum ResolveError {
     #[error("{asked} contradicts itself: {reason}")]
     Contradiction {
         /// The reference.
-        asked: Reference,
+        asked: Box<Reference>,
         /// How.
         reason: String,
     },
@@ -112,7 +112,7 @@ pub async fn resolve(
         (None, Some(tag)) => Wanted::Tag(tag.clone()),
         (None, None) => return Err(not_an_image(&asked, "neither tag nor digest".into())),
     };
-    let fail = |reason| ResolveError::Registry { asked: asked.clone(), reason };
+    let fail = |reason| ResolveError::Registry { asked: asked.clone().into(), reason };
     let fetched =
         client.manifest(&asked.registry, &asked.repository, &wanted).await.map_err(fail)?;
     let top = fetched.digest;
@@ -188,9 +188,10 @@ pub async fn resolve_many(
     let answers: Vec<Arc<Result<Resolved, ResolveError>>> = stream::iter(unique)
         .map(async |(reference, platform)| {
             Arc::new(match broken.get(&reference.registry) {
-                Some(reason) => {
-                    Err(ResolveError::Registry { asked: reference.clone(), reason: reason.clone() })
-                }
+                Some(reason) => Err(ResolveError::Registry {
+                    asked: reference.clone().into(),
+                    reason: reason.clone(),
+                }),
                 None => resolve(client, reference, platform).await,
             })
         })
@@ -216,7 +217,7 @@ async fn descend(
     };
     let Some(entry) = index.select(platform) else {
         return Err(ResolveError::Platform {
-            asked: asked.clone(),
+            asked: asked.clone().into(),
             platform: platform.clone(),
             offered: index.platforms(),
         });
@@ -225,10 +226,10 @@ async fn descend(
     let child = client
         .manifest(&asked.registry, &asked.repository, &wanted)
         .await
-        .map_err(|reason| ResolveError::Registry { asked: asked.clone(), reason })?;
+        .map_err(|reason| ResolveError::Registry { asked: asked.clone().into(), reason })?;
     if child.bytes.len() as u64 != entry.descriptor.size {
         return Err(ResolveError::Contradiction {
-            asked: asked.clone(),
+            asked: asked.clone().into(),
             reason: format!(
                 "the index says that {} has {} bytes, it has {}",
                 child.digest,
@@ -257,7 +258,7 @@ fn agreed(
             return Ok(config.platform.clone());
         }
         return Err(ResolveError::Platform {
-            asked: asked.clone(),
+            asked: asked.clone().into(),
             platform: wanted.clone(),
             offered: vec![config.platform.to_string()],
         });
@@ -267,7 +268,7 @@ fn agreed(
         return Ok(entry);
     }
     Err(ResolveError::Contradiction {
-        asked: asked.clone(),
+        asked: asked.clone().into(),
         reason: format!(
             "the index offers it for {entry}, its configuration says {}",
             config.platform
@@ -293,5 +294,5 @@ fn leads_to(
 }
 
 fn not_an_image(asked: &Reference, reason: String) -> ResolveError {
-    ResolveError::NotAnImage { asked: asked.clone(), reason }
+    ResolveError::NotAnImage { asked: asked.clone().into(), reason }
 }

@@ -37,7 +37,8 @@ const SCHEMA: u32 = 1;
 /// An image whose documents and blobs the caller has verified.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// `registry/repository@sha256:...`; stands in the SIF.
+    /// What the SIF says that it was made from. It is part of the bytes: without a registry's name in
+    /// it the same manifest gives the same SIF wherever it lies.
     pub reference: String,
     /// The platform's manifest.
     pub manifest: Digest,
@@ -60,7 +61,7 @@ pub struct Report {
     pub size: u64,
     /// Entries in all layers.
     pub entries: u64,
-    /// Files of any type in the SIF's file system.
+    /// Files of any type in the SIF's file system, several names of one counted once.
     pub files: u64,
     /// What the image's author may want to know, one sentence each.
     pub warnings: Vec<String>,

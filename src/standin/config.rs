@@ -57,7 +57,7 @@ impl Default for Config {
             registry: true,
             service: "container_registry".into(),
             issuer: "gitlab-issuer".into(),
-            token_lifetime: Duration::from_mins(5),
+            token_lifetime: Duration::from_secs(300),
             projects: Vec::new(),
             deploy_tokens: Vec::new(),
             job_tokens: Vec::new(),

@@ -104,6 +104,8 @@ struct Shared {
 struct Issued {
     last: u64,
     expired_up_to: u64,
+    /// Their texts.
+    tokens: Vec<String>,
 }
 
 impl Shared {
@@ -211,6 +213,13 @@ impl Running {
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The text of every bearer token issued so far, for tests that search for them where no token
+    /// may be.
+    #[must_use]
+    pub fn tokens(&self) -> Vec<String> {
+        self.shared.issued.lock().unwrap_or_else(PoisonError::into_inner).tokens.clone()
     }
 
     /// Makes the embedded registry refuse all tokens issued so far as expired (`invalid_token`).

@@ -93,7 +93,11 @@ pub(super) async fn handle(
         return forbidden();
     }
     match sign(&shared, &caller, &access) {
-        Ok(token) => answer(StatusCode::OK, json!({ "token": token }).to_string()),
+        Ok(token) => {
+            let body = json!({ "token": token }).to_string();
+            shared.issued.lock().unwrap_or_else(PoisonError::into_inner).tokens.push(token);
+            answer(StatusCode::OK, body)
+        }
         Err(message) => error(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", &message),
     }
 }

@@ -135,6 +135,19 @@ pub fn gzip(data: &[u8]) -> Vec<u8> {
 impl Image {
     /// `config` is the `config` object of the image's configuration.
     pub fn new(layers: Vec<Vec<u8>>, config: &serde_json::Value) -> Self {
+        Self::compressed(layers, config, |n| n % 3)
+    }
+
+    /// An image whose layers are stored as they are, so that its digest depends on no compressor.
+    pub fn plain(layers: Vec<Layer>, config: &serde_json::Value) -> Self {
+        Self::compressed(layers.into_iter().map(Layer::bytes).collect(), config, |_| 2)
+    }
+
+    fn compressed(
+        layers: Vec<Vec<u8>>,
+        config: &serde_json::Value,
+        how: impl Fn(usize) -> usize,
+    ) -> Self {
         let diff_ids: Vec<DiffId> = layers.iter().map(|l| DiffId::of(l)).collect();
         let config_bytes = serde_json::to_vec(&serde_json::json!({
             "created": "2024-02-03T04:05:06Z",
@@ -148,7 +161,7 @@ impl Image {
         let mut descriptors = Vec::new();
         let mut blobs = Vec::new();
         for (n, layer) in layers.into_iter().enumerate() {
-            let (media_type, blob) = match n % 3 {
+            let (media_type, blob) = match how(n) {
                 0 => (media_type::OCI_LAYER_GZIP, gzip(&layer)),
                 1 => (media_type::OCI_LAYER_ZSTD, zstd::encode_all(&layer[..], 1).unwrap()),
                 _ => (media_type::OCI_LAYER, layer),

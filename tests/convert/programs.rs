@@ -141,3 +141,49 @@ fn what_python_and_bsdtar_write() {
         }
     }
 }
+
+/// A whole Debian, as `tests/run` keeps it between runs: the same tree as GNU tar unpacks.
+#[test]
+fn a_debian_root_file_system() {
+    let test = "a_debian_root_file_system";
+    let cache = std::env::var_os("MOORLINE_TEST_CACHE").unwrap_or_default();
+    let archive = Path::new(&cache).join("debian-rootfs-bookworm.tar");
+    let missing = (!archive.is_file() || !oracle::is_root())
+        .then_some("no debian-rootfs-bookworm.tar in MOORLINE_TEST_CACHE, or not root");
+    if !oracle::part(test, "debian-rootfs", missing) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let status = Command::new("tar")
+        .args(["--xattrs", "--xattrs-include=*", "--numeric-owner", "-C"])
+        .arg(dir.path())
+        .arg("-xpf")
+        .arg(&archive)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let image = Image::new(vec![fs::read(&archive).unwrap()], &serde_json::json!({}));
+    let (sif, report) = image.convert().unwrap();
+    assert!(report.files > 5000 && report.warnings.is_empty());
+    let added = [
+        &b""[..],
+        b".run",
+        b".exec",
+        b".shell",
+        b".test",
+        b"singularity",
+        b"environment",
+        b"etc/resolv.conf",
+        b"etc/hosts",
+    ];
+    let common = |mut tree: Tree| {
+        tree.retain(|path, _| !path.starts_with(b".singularity.d") && !added.contains(&&path[..]));
+        tree
+    };
+    let expected = common(expected(dir.path()));
+    let squashfs = squashfs(&sif);
+    let found = [oracle::unsquashfs(test, &squashfs), oracle::kernel(test, &squashfs)];
+    for tree in found.into_iter().flatten() {
+        assert_same(test, &common(tree), &expected);
+    }
+}

@@ -394,3 +394,30 @@ fn a_section_follows_from_its_layer() {
     let two = section(Layer::new().file("b", &noise(500_000, 5)).file("c", b"2"));
     assert!(one.len() > 1_000_000 && one == two, "{} {}", one.len(), two.len());
 }
+
+/// Golden bytes: whoever changes what is written must give the recipe a new `layout` or `template`,
+/// because stored SIFs are found by their recipe and checked by converting again.
+#[test]
+fn a_recipe_means_these_bytes() {
+    let image = Image::plain(
+        vec![
+            Layer::new().dir("d/").file("d/text", &b"line\n".repeat(50_000)).hard("h", "d/text"),
+            Layer::new().file("noise", &noise(300_000, 1)).file("d/.wh.text", b"").file("e", b""),
+        ],
+        &serde_json::json!({ "Env": ["A=b"], "Cmd": ["sh"], "Labels": { "l": "v" } }),
+    );
+    let zstd = standard();
+    let (_, report) = image.convert_with(&zstd).unwrap();
+    assert_eq!(zstd.key(), "l1-t1-zstd1.5.7-3-128k");
+    assert_eq!(
+        report.sif.to_string(),
+        "sha256:43650319f9dec0fcbf5ea5105969129862ac283e1ab87eefcaef7bf375666215"
+    );
+    let gzip = recipe(Codec::Gzip, 6, 128 << 10);
+    let (_, report) = image.convert_with(&gzip).unwrap();
+    assert_eq!(gzip.key(), "l1-t1-gzipzlib-rs-0.6.8-6-128k");
+    assert_eq!(
+        report.sif.to_string(),
+        "sha256:51095ed726ea41c174bf5f16fd509d659d6c98686bbd3d81495d35c8567418ed"
+    );
+}

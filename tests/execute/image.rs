@@ -116,6 +116,9 @@ fn several_jobs_unpack_at_once() {
     assert_eq!(mode(&entry.join("root/opt/tools/hello")), 0o755);
 }
 
+/// What stands where the cache should be, and how it came there.
+type Plant = (&'static str, fn(&Path));
+
 #[test]
 fn a_foreign_or_open_cache_is_never_joined() {
     let test = "a_foreign_or_open_cache_is_never_joined";
@@ -123,7 +126,6 @@ fn a_foreign_or_open_cache_is_never_joined() {
         return;
     }
     let name = format!("moorline-{NOBODY}");
-    type Plant = (&'static str, fn(&Path));
     let plant: [Plant; 4] = [
         ("another's", |p| fs::create_dir(p).unwrap()),
         ("open", |p| {
@@ -244,4 +246,49 @@ fn every_way_to_the_root_file_system_runs_the_same() {
     assert_eq!(run(&job, "unpacked"), 2);
     assert!(!mounts().contains(&job.path("tmp").display().to_string()), "{}", mounts());
     assert!(!mounts().contains(&store.path().display().to_string()), "{}", mounts());
+}
+
+#[test]
+fn an_unpacked_tree_is_what_was_packed() {
+    let test = "an_unpacked_tree_is_what_was_packed";
+    if !squashfs_tools(test) {
+        return;
+    }
+    let dir = tempfile::Builder::new().prefix("packed-").tempdir_in(world().dir.path()).unwrap();
+    let source = dir.path().join("source");
+    fs::create_dir_all(source.join("empty")).unwrap();
+    fs::create_dir_all(source.join("locked")).unwrap();
+    // sizes around a block, a tail, a hole, a name of many bytes
+    for (i, size) in [0, 1, 131_071, 131_072, 131_073, 400_000].into_iter().enumerate() {
+        let bytes: Vec<u8> = (0..size).map(|n: usize| (n * (i + 3) / 7).to_le_bytes()[0]).collect();
+        fs::write(source.join(format!("f{i}")), bytes).unwrap();
+    }
+    File::create(source.join("hole")).unwrap().set_len(1 << 20).unwrap();
+    fs::write(source.join("n".repeat(255)), "long").unwrap();
+    fs::write(source.join("locked/in"), "x").unwrap();
+    fs::hard_link(source.join("f5"), source.join("again")).unwrap();
+    symlink("f5", source.join("link")).unwrap();
+    fs::set_permissions(source.join("locked"), fs::Permissions::from_mode(0o500)).unwrap();
+    for codec in ["gzip", "zstd", "lz4"] {
+        let squashfs = dir.path().join(format!("{codec}.squashfs"));
+        let made = Command::new("mksquashfs")
+            .args([&source, &squashfs])
+            .args(["-noappend", "-quiet", "-no-progress", "-comp", codec])
+            .status();
+        assert!(made.unwrap().success(), "{codec}");
+        let mut job = Job::sh(User::Me, "true");
+        let path = job.path("x.sif");
+        let digest = sif_of(&fs::read(&squashfs).unwrap(), None, &path);
+        job.plan.job.image = Image::Sif { pin: None, digest, recipe: None, place: path };
+        job.env.push(("PATH".into(), "/nowhere".into()));
+        // it has no shell: unpacked, laid out, and then refused
+        let done = job.run();
+        assert!(done.stderr.contains("\"sh\" was not found"), "{codec}: {}", done.stderr);
+        let uid = rustix::process::getuid().as_raw();
+        let root = job.path(&format!("tmp/moorline-{uid}/{}/root", digest.hex()));
+        let same =
+            Command::new("diff").args(["-r", "--no-dereference"]).args([&source, &root]).output();
+        let same = same.unwrap();
+        assert!(same.status.success(), "{codec}: {}", String::from_utf8_lossy(&same.stdout));
+    }
 }

@@ -1,6 +1,7 @@
 //! Machines that lack something.
 
-use std::fs::{self};
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use moorline::job::RuntimeChoice;
@@ -68,4 +69,61 @@ fn without_isolation_the_demo_uses_the_images_own_loader() {
     assert_eq!(fs::read_to_string(job.path("work/made")).unwrap(), "here\n");
     assert_eq!(fs::read_to_string(job.path("stdout")).unwrap(), "out\n");
     assert!(run(SifDigest::of(b"x")).is_err());
+}
+
+#[test]
+fn where_parts_of_proc_are_hidden_the_machines_own_is_bound() {
+    let test = "where_parts_of_proc_are_hidden_the_machines_own_is_bound";
+    if !squashfs_tools(test) || !have("root", test, am_root()) {
+        return;
+    }
+    // as in docker: something is mounted over a part of /proc, so the kernel gives no new one
+    let script =
+        format!("echo $$; cat /proc/self/status >/dev/null; ls -d /proc/{}", std::process::id());
+    let job = Job::sh(User::Nobody, &script);
+    let worker = job.worker();
+    // (another /proc elsewhere on the machine, as chroots have, would do for the kernel: gone, too)
+    let script = r#"mount --make-rprivate / && mount -t tmpfs x /proc/sys &&
+        while read -r _ point kind _; do
+            [ "$kind" != proc ] || [ "$point" = /proc ] || umount -l "$point"
+        done </proc/mounts && exec "$@""#;
+    let mut outer = Command::new("unshare");
+    outer.args(["--mount", "sh", "-c", script, "sh"]);
+    outer.arg(worker.get_program()).args(worker.get_args());
+    outer.env_clear().env("PATH", "/usr/bin:/bin:/sbin").env("TMPDIR", job.path("tmp"));
+    let done = job.done(&outer.output().unwrap());
+    // this test's own process is to be seen in it
+    let expected = format!("2\n/proc/{}\n", std::process::id());
+    assert_eq!((done.code, done.stdout), (0, expected), "{}", done.stderr);
+}
+
+#[test]
+fn an_open_umask_opens_nothing() {
+    let test = "an_open_umask_opens_nothing";
+    if !squashfs_tools(test) {
+        return;
+    }
+    let job = Job::sh(
+        User::Me,
+        "touch /work_dir/ready; while ! [ -e /work_dir/go ]; do sleep 0.01; done",
+    );
+    let worker = job.worker();
+    let mut open = Command::new("sh");
+    open.args(["-c", "umask 000 && exec \"$@\"", "sh"]);
+    open.arg(worker.get_program()).args(worker.get_args());
+    open.env_clear().env("PATH", "/nowhere:/usr/bin:/bin").env("TMPDIR", job.path("tmp"));
+    let mut child = open.spawn().unwrap();
+    until(|| job.path("work/ready").exists());
+    for entry in fs::read_dir(job.path("tmp")).unwrap() {
+        let mode = entry.unwrap().metadata().unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode, 0o700);
+    }
+    fs::write(job.path("work/go"), "").unwrap();
+    assert!(child.wait().unwrap().success());
+    for entry in fs::read_dir(job.path("control")).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name().to_string_lossy().starts_with("receipt-") {
+            assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o7777, 0o400);
+        }
+    }
 }

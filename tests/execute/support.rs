@@ -296,13 +296,16 @@ impl Job {
         }
     }
 
+    /// The receipts, the latest last.
     pub fn receipts(&self) -> Vec<Receipt> {
-        fs::read_dir(self.path("control"))
+        let mut all: Vec<Receipt> = fs::read_dir(self.path("control"))
             .unwrap()
             .map(|e| e.unwrap())
             .filter(|e| e.file_name().to_string_lossy().starts_with("receipt-"))
             .map(|e| Receipt::parse(&fs::read(e.path()).unwrap()).unwrap())
-            .collect()
+            .collect();
+        all.sort_by_key(|r| r.ended_at);
+        all
     }
 }
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # about: format, clippy, licences and advisories, shellcheck, and the tests that need no server
-# packages: shellcheck git ca-certificates
+# packages: shellcheck dash git ca-certificates
+# provides: dash
 # minutes: 30
 set -euo pipefail
 # shellcheck source=tests/lib.sh

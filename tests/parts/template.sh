@@ -28,9 +28,10 @@ step "gitlab-ci-local" tools
 # Slurm's node sees neither root's home nor this checkout: what it needs is where everybody may enter.
 step "build" cargo build --locked --bin moorline
 bin=$MOORLINE_RUN/bin
-mkdir -p "$bin" "$MOORLINE_RUN/template"
+mkdir -p "$bin" "$MOORLINE_RUN/template/home"
 install -m 755 "${CARGO_TARGET_DIR:-$ROOT/target}/debug/moorline" "$bin/moorline"
 install -m 600 "$MOORLINE_TEST_JOB_TOKEN" "$MOORLINE_RUN/template/job-token"
+# The home is fresh, so that the job token is the only credential.
 for_user template
 
 project=$MOORLINE_RUN/template/project
@@ -40,4 +41,5 @@ target=docker://$MOORLINE_TEST_REGISTRY/$MOORLINE_TEST_IMAGE:$commit
 skopeo --insecure-policy copy --quiet --dest-tls-verify=false --dest-authfile "$MOORLINE_TEST_PUSH_AUTH" \
     "oci:$MOORLINE_TEST_IMAGE_LAYOUT:v1" "$target"
 export MOORLINE_TEST_DIGEST=$MOORLINE_TEST_DIGEST_V1 MOORLINE_TEST_PROGRAM=$bin/moorline MOORLINE_TEST_JOB_TOKEN=$MOORLINE_RUN/template/job-token
-step "the pipeline of commit $commit" tests/env/as-user.sh tests/template/drive.sh run "$project"
+step "the pipeline of commit $commit" \
+    tests/env/as-user.sh env HOME="$MOORLINE_RUN/template/home" tests/template/drive.sh run "$project"

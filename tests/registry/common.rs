@@ -1,4 +1,6 @@
 //! What all registry tests share: a tiny image, a stand-in with a deploy token, a quick client.
+// two test programs share this file, each uses a part of it
+#![allow(dead_code)]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,72 @@
+//! What a JWT says of itself: its end, and the repositories that it opens.
+//!
+//! Source: RFC 7519; docker distribution's "Token Authentication Specification" (`access`). The
+//! signature is the registry's business: nothing here is trusted beyond saving a request.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+
+/// The claims that are looked at.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Claims {
+    exp: Option<i64>,
+    iat: Option<i64>,
+    access: Option<Vec<AccessClaim>>,
+}
+
+#[derive(Deserialize)]
+struct AccessClaim {
+    name: String,
+    actions: Vec<String>,
+}
+
+impl Claims {
+    /// Empty for tokens that are no JWT.
+    pub(super) fn of(token: &str) -> Self {
+        token
+            .split('.')
+            .nth(1)
+            .and_then(|part| URL_SAFE_NO_PAD.decode(part).ok())
+            .and_then(|json| serde_json::from_slice(&json).ok())
+            .unwrap_or_default()
+    }
+
+    /// From the issuer's own two times, so that a wrong clock here does not matter.
+    pub(super) fn lifetime(&self) -> Option<Duration> {
+        let issued = self.iat.unwrap_or_else(|| jiff::Timestamp::now().as_second());
+        Some(Duration::from_secs(u64::try_from(self.exp?.saturating_sub(issued)).unwrap_or(0)))
+    }
+
+    /// The repositories that it lets pull; `None` when it does not say.
+    pub(super) fn covers(&self) -> Option<BTreeSet<String>> {
+        let may_pull = |a: &&AccessClaim| a.actions.iter().any(|x| x == "pull" || x == "*");
+        let access = self.access.as_ref()?;
+        Some(access.iter().filter(may_pull).map(|a| a.name.clone()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_are_read_without_trust() {
+        let jwt = |json: &str| format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(json));
+        let claims = Claims::of(&jwt(
+            r#"{"iat":1000,"exp":1300,"sub":null,"access":[{"type":"repository","name":"a/b","actions":["pull"]},{"type":"repository","name":"c/d","actions":[]}]}"#,
+        ));
+        assert_eq!(claims.lifetime(), Some(Duration::from_secs(300)));
+        assert_eq!(claims.covers(), Some(BTreeSet::from(["a/b".to_owned()])));
+        for odd in ["opaque", "a.b.c", "..", &jwt("[]"), &jwt(r#"{"exp":"x"}"#)] {
+            let claims = Claims::of(odd);
+            assert!(claims.covers().is_none() && claims.lifetime().is_none(), "{odd}");
+        }
+        // an end before the beginning is no reason to panic
+        assert_eq!(Claims::of(&jwt(r#"{"iat":9,"exp":1}"#)).lifetime(), Some(Duration::ZERO));
+    }
+}

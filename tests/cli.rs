@@ -1,0 +1,14 @@
+//! The command line as scripts see it: help texts, bad input, `--quiet`, `--json`, `resolve`.
+//!
+//! Every bad input ends with its documented exit code and one error that says what, where and what
+//! to try, and leaves no file behind.
+
+#[path = "cli/bad_input.rs"]
+mod bad_input;
+#[path = "cli/help.rs"]
+mod help;
+#[path = "cli/liar.rs"]
+mod liar;
+#[path = "cli/resolve.rs"]
+mod resolve;
+mod support;

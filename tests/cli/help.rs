@@ -1,0 +1,59 @@
+//! Goldens of `--help` of every verb. `SNAPSHOTS=overwrite cargo test --test cli` writes them anew.
+
+use std::process::Command;
+
+use crate::support::program;
+
+fn help(words: &[&str]) -> String {
+    let output = Command::new(program()).args(words).arg("--help").env_clear().output().unwrap();
+    assert!(output.status.success(), "{words:?}");
+    assert!(output.stderr.is_empty(), "{words:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn help_texts() {
+    let verbs: &[&[&str]] = &[
+        &[],
+        &["login"],
+        &["logout"],
+        &["resolve"],
+        &["convert"],
+        &["run"],
+        &["submit"],
+        &["wait"],
+        &["status"],
+        &["logs"],
+        &["cancel"],
+        &["rerun"],
+        &["jobs"],
+        &["recover"],
+        &["audit"],
+        &["audit", "job"],
+        &["audit", "image"],
+        &["audit", "verify"],
+        &["ledger"],
+        &["ledger", "collect"],
+        &["config"],
+        &["config", "show"],
+        &["demo"],
+    ];
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/help");
+    for words in verbs {
+        let name = if words.is_empty() { "moorline".into() } else { words.join("-") };
+        let golden = snapbox::Data::read_from(&folder.join(format!("{name}.txt")), None).raw();
+        snapbox::assert_data_eq!(help(words), golden);
+    }
+    // a new verb comes with its golden text
+    for line in help(&[]).lines().skip_while(|line| !line.starts_with("Commands:")).skip(1) {
+        let Some(verb) = line.split_whitespace().next() else { break };
+        assert!(verb == "help" || verbs.iter().any(|words| words.first() == Some(&verb)), "{verb}");
+    }
+}
+
+#[test]
+fn version() {
+    let output = Command::new(program()).arg("--version").env_clear().output().unwrap();
+    let expected = concat!("moorline ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+}
