@@ -130,7 +130,7 @@ impl FromGitlab {
             context.voice.say(output::clean(note));
         }
         for warning in &found.warnings {
-            context.voice.warn(output::cell(warning));
+            output::warn(output::cell(warning));
         }
         Ok(found)
     }

@@ -25,16 +25,17 @@ pub struct CiJob {
 }
 
 impl CiJob {
-    /// Reads the variables; `None` outside GitLab CI (`CI` and `GITLAB_CI` are not both `true`).
+    /// Reads the variables; `None` outside GitLab CI: other systems set `CI` as well, and only
+    /// GitLab's has `CI_PROJECT_PATH`.
     ///
     /// # Errors
     /// Names the variable that is missing or malformed.
     pub fn read<'e>(get: impl Fn(&str) -> Option<&'e str>) -> Result<Option<Self>, String> {
-        if get("CI") != Some("true") || get("GITLAB_CI") == Some("false") {
+        let Some(project) = get("CI_PROJECT_PATH").filter(|_| get("CI") == Some("true")) else {
             return Ok(None);
-        }
+        };
+        let project = project.to_lowercase();
         let need = |name: &str| get(name).ok_or_else(|| format!("{name} is not set"));
-        let project = need("CI_PROJECT_PATH")?.to_lowercase();
         let image = need("CI_REGISTRY_IMAGE")
             .map_err(|e| format!("{e}: the project's container registry may be switched off"))?;
         let image: Reference =
@@ -88,6 +89,7 @@ mod tests {
         assert!(job.is_default && !job.is_tag);
         assert_eq!(job.pipeline, Some(4711));
         assert_eq!(read(&all[1..]).unwrap(), None);
+        assert_eq!(read(&all[..1]).unwrap(), None);
         assert_eq!(read(&all[..3]).unwrap_err(), "CI_COMMIT_SHA is not set");
         assert!(read(&all[..2]).unwrap_err().contains("switched off"));
     }

@@ -7,8 +7,6 @@
 //! name = "analysis"
 //! asked = "registry.gitlab.example/group/analysis:v3"
 //! platform = "linux/amd64"
-//! registry = "registry.gitlab.example"
-//! repository = "group/analysis"
 //! index = "sha256:..."        # when the tag names an index
 //! manifest = "sha256:..."     # what runs
 //! config = "sha256:..."
@@ -28,8 +26,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Kind};
-use crate::oci::{Platform, Reference};
-use crate::pin::Pin;
+use crate::oci::{ConfigDigest, Digest, Platform, Reference};
+use crate::pin::{Origin, Pin};
 
 /// The file's name, beside `moorline.toml`.
 pub const FILE: &str = "moorline.lock";
@@ -82,7 +80,7 @@ impl Failure for LockError {
 }
 
 /// A name and what it is pinned to on one platform.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
     /// As in `[images]`.
     pub name: String,
@@ -141,14 +139,62 @@ impl std::fmt::Display for Finding {
 struct Document {
     schema: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    image: Vec<Entry>,
+    image: Vec<Block>,
+}
+
+/// An entry as it stands in the file. What `asked` says is not said again: a block whose text names
+/// one place and pins another cannot be written.
+#[derive(Serialize, Deserialize)]
+struct Block {
+    name: String,
+    asked: Reference,
+    platform: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    index: Option<Digest>,
+    manifest: Digest,
+    config: ConfigDigest,
+    resolved_at: jiff::Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<Origin>,
+}
+
+impl Block {
+    fn of(entry: &Entry) -> Self {
+        let Entry { name, pin } = entry.clone();
+        Self {
+            name,
+            asked: pin.asked,
+            platform: pin.platform.to_string(),
+            index: pin.index,
+            manifest: pin.manifest,
+            config: pin.config,
+            resolved_at: pin.resolved_at,
+            origin: pin.origin,
+        }
+    }
+
+    fn entry(self) -> Result<Entry, String> {
+        let platform = self.platform.parse().map_err(|e| format!("{:?}: {e}", self.name))?;
+        let pin = Pin {
+            registry: self.asked.registry.clone(),
+            repository: self.asked.repository.clone(),
+            index: self.index,
+            manifest: self.manifest,
+            config: self.config,
+            platform,
+            asked: self.asked,
+            resolved_at: self.resolved_at,
+            origin: self.origin,
+        };
+        Ok(Entry { name: self.name, pin })
+    }
 }
 
 impl Lock {
     /// Reads a lock file's text; `file` is for messages.
     ///
     /// # Errors
-    /// When it is no lock file, names an image twice, or contradicts itself.
+    /// When it is no lock file, or names an image twice for one platform.
     pub fn parse(text: &str, file: &std::path::Path) -> Result<Self, LockError> {
         let malformed = |reason: String| LockError::Malformed { file: file.to_owned(), reason };
         if text.len() > MOST_BYTES {
@@ -159,19 +205,11 @@ impl Lock {
         if schema == 0 {
             return Err(malformed("its schema is 0".into()));
         }
-        let mut lock = Self { schema, entries: image };
-        for entry in &lock.entries {
-            let pin = &entry.pin;
-            // the reference that people read must be of the place that is pulled from
-            if (&pin.registry, &pin.repository) != (&pin.asked.registry, &pin.asked.repository) {
-                return Err(malformed(format!(
-                    "{:?} asks for {} and pins {}",
-                    entry.name,
-                    pin.asked,
-                    pin.reference()
-                )));
-            }
+        let mut entries = Vec::new();
+        for block in image {
+            entries.push(block.entry().map_err(malformed)?);
         }
+        let mut lock = Self { schema, entries };
         lock.sort();
         let twice = lock.entries.windows(2).find(|two| key(&two[0]) == key(&two[1]));
         if let Some(two) = twice {
@@ -189,7 +227,8 @@ impl Lock {
         if self.schema > SCHEMA {
             return Err(LockError::Newer { file: file.to_owned(), found: self.schema });
         }
-        let document = Document { schema: SCHEMA, image: self.entries.clone() };
+        let document =
+            Document { schema: SCHEMA, image: self.entries.iter().map(Block::of).collect() };
         let text = toml::to_string(&document)
             .map_err(|e| LockError::Malformed { file: file.to_owned(), reason: e.to_string() })?;
         Ok(format!("{HEAD}{text}"))

@@ -137,6 +137,9 @@ pub struct Facts {
     pub origin: Origin,
     /// Where the image can be, the most telling tags first; the first group with an image wins.
     pub tiers: Vec<Vec<Place>>,
+    /// One commit was asked for. A branch's own tag may name a later one, so beyond the first group
+    /// an image counts only when its label says this commit.
+    pub one_commit: bool,
     /// The project's repositories, when somebody who knows them was asked.
     pub repositories: Option<Vec<Repository>>,
     /// Sentences about what was not asked and why.
@@ -331,8 +334,7 @@ async fn ask(
                 facts.pipeline(newest);
             }
             facts.places(false, false);
-            // a branch's own tag may name a later commit: only the commit's tags count
-            facts.tiers.truncate(1);
+            facts.one_commit = true;
         }
         Which::Pipeline { id, git_ref } => {
             let pipeline = match id {
@@ -345,15 +347,14 @@ async fn ask(
             }
             facts.pipeline(&pipeline);
             facts.places(false, false);
-            facts.tiers.truncate(1);
+            facts.one_commit = true;
         }
         Which::Job { name, pipeline, git_ref } => {
-            let pipelines = match pipeline {
-                Some(id) => vec![api.pipeline(project, *id).await?],
-                None => {
-                    let git_ref = git_ref.as_deref().map_or_else(branch, Ok)?;
-                    api.successful(project, Some(git_ref), None, MOST_PIPELINES).await?
-                }
+            let pipelines = if let Some(id) = pipeline {
+                vec![api.pipeline(project, *id).await?]
+            } else {
+                let git_ref = git_ref.as_deref().map_or_else(branch, Ok)?;
+                api.successful(project, Some(git_ref), None, MOST_PIPELINES).await?
             };
             let found = with_job(api, project, pipelines, name).await?;
             let found = found.ok_or_else(|| none(format!("no successful job {name:?} there")))?;
@@ -361,11 +362,11 @@ async fn ask(
             facts.origin.job = Some(name.clone());
             facts.know("job", "api");
             facts.places(false, false);
-            facts.tiers.truncate(1);
+            facts.one_commit = true;
         }
         Which::MergeRequest(iid) => {
             let request = api.merge_request(project, *iid).await?;
-            if request.source_project_id.is_some_and(|source| source != project_id) {
+            if request.source_project_id != Some(project_id) {
                 return Err(FactsError::Fork { project: project.to_owned(), iid: *iid });
             }
             match (&request.head_pipeline, &request.sha) {
@@ -376,7 +377,7 @@ async fn ask(
             // jobs of its pipelines see the source branch as their ref
             facts.git_ref(&request.source_branch, "api");
             facts.places(false, false);
-            facts.tiers.truncate(1);
+            facts.one_commit = true;
         }
         Which::Release(tag) => {
             let release = api.release(project, tag).await?;

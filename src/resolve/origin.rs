@@ -199,10 +199,13 @@ impl Search<'_> {
         let mut answers = resolve_many(self.registry, &questions).await.into_iter();
         let mut images: Vec<Vec<Resolved>> = Vec::new();
         let mut closed: Option<ResolveError> = None;
-        for tier in &tiers {
+        for (at, tier) in tiers.iter().enumerate() {
             let mut found = Vec::new();
             for answer in answers.by_ref().take(tier.len()) {
                 match answer {
+                    Ok(resolved) if at > 0 && facts.one_commit => {
+                        found.extend(Some(resolved).filter(|r| is_from(r, &facts.origin)));
+                    }
                     Ok(resolved) => found.push(resolved),
                     Err(error) if is_absent(&error) => closed = closed.or(closing(error)),
                     Err(error) => return Err(error.into()),
@@ -389,6 +392,13 @@ fn closing(error: ResolveError) -> Option<ResolveError> {
 
 fn is_commit(text: &str) -> bool {
     (7..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Whether the image's label says that it was built from the origin's commit.
+fn is_from(resolved: &Resolved, origin: &Origin) -> bool {
+    let revision = resolved.labels.get(REVISION).map(|text| text.trim().to_lowercase());
+    let commit = origin.commit.as_deref();
+    revision.zip(commit).is_some_and(|(revision, commit)| same_commit(commit, &revision))
 }
 
 /// One may be the short form of the other.

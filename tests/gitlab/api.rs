@@ -106,9 +106,12 @@ fn a_branchs_own_tag_that_moved_on_is_said() {
     world.push_labelled("", "later", &json!({}), &["main"]);
     let answer = world.with_api(&resolve(&["--ref", "main"]));
     answer.is("", new).says(&["gitlab.example/group/project:main is another image now"]);
-    // without a commit's tag the branch's counts
+    // without a commit's tag the branch's counts, for a commit only when the label says so
     world.untag("", "bbbbbbbb");
     assert_eq!(world.with_api(&resolve(&["--ref", "main"])).code, 0);
+    world.with_api(&resolve(&["--pipeline", "20"])).fails(3, &["no image"]);
+    let labelled = world.push("", NEW, &["main"]);
+    world.with_api(&resolve(&["--pipeline", "20"])).is("", labelled);
 }
 
 #[test]

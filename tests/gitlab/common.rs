@@ -85,8 +85,9 @@ pub fn config() -> Config {
 
 /// A stand-in, a home and a project directory.
 pub struct World {
-    runtime: Runtime,
     running: Running,
+    // the stand-in's task ends with it
+    _runtime: Runtime,
     dir: tempfile::TempDir,
 }
 
@@ -101,7 +102,7 @@ impl World {
         let runtime = runtime.unwrap();
         let running = runtime.block_on(StandIn::start(config)).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let world = Self { runtime, running, dir };
+        let world = Self { running, _runtime: runtime, dir };
         let host = world.host();
         world.write(
             "home/.config/moorline/config.toml",
@@ -221,7 +222,7 @@ impl World {
     }
 
     /// What GitLab CI gives a job of pipeline 20.
-    pub fn ci<'a>(&self, host: &'a str, image: &'a str, url: &'a str) -> Vec<(&'a str, &'a str)> {
+    fn ci<'a>(host: &'a str, image: &'a str, url: &'a str) -> Vec<(&'a str, &'a str)> {
         vec![
             ("CI", "true"),
             ("GITLAB_CI", "true"),
@@ -241,7 +242,7 @@ impl World {
     pub fn in_ci(&self, args: &[&str], more: &[(&str, &str)]) -> Answer {
         let host = self.host();
         let (image, url) = (format!("{host}/{PROJECT}"), format!("http://{host}"));
-        let env = [self.ci(&host, &image, &url), more.to_vec()].concat();
+        let env = [Self::ci(&host, &image, &url), more.to_vec()].concat();
         self.moorline(args, &env)
     }
 }
