@@ -23,6 +23,7 @@ pub mod tree;
 // floor 3: formats; no I/O of their own
 pub mod config;
 pub mod layer;
+pub mod lock;
 pub mod sif;
 pub mod squashfs;
 pub mod worker;
@@ -30,6 +31,7 @@ pub mod worker;
 // floor 4: adapters
 pub mod backend;
 pub mod credential;
+pub mod gitlab;
 pub mod ledger;
 pub mod registry;
 pub mod runtime;

@@ -8,7 +8,8 @@ use clap::Args as ClapArgs;
 
 use super::context::Context;
 use super::credential_args::CredentialArgs;
-use super::image;
+use super::from_gitlab::FromGitlab;
+use super::image::{self, Wanted};
 use super::output::{self, CliError, Outcome, Report};
 use crate::failure::Kind;
 use crate::oci::Platform;
@@ -21,7 +22,9 @@ use crate::pin::{Codec, Image};
 pub struct Args {
     /// Image: group/project:tag, registry/..., docker://..., or a name of moorline.toml
     #[arg(value_name = "IMAGE")]
-    what: String,
+    what: Option<String>,
+    #[command(flatten)]
+    from: FromGitlab,
     /// Write the SIF here; an existing file is kept unless --force is given
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -84,11 +87,10 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     }
     let recipe = crate::stage::convert::recipe(args.compression, level, args.block_size);
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
-    args.credential.apply(context, [args.what.as_str()])?;
-    let reference = image::reference(context, &args.what)?;
-    let resolved = image::resolve(context, &reference, &platform)?;
-    context.voice.say(format!("pinned {}", resolved.pin.reference()));
-    let staged = image::sif(context, &resolved.pin, &recipe)?;
+    args.credential.apply(context, args.what.as_deref())?;
+    let wanted = Wanted { what: args.what.as_deref(), from: &args.from, locked: false };
+    let pin = image::pin(context, wanted, &platform)?;
+    let staged = image::sif(context, &pin, &recipe)?;
     let Image::Sif { digest, place, .. } = &staged.image else {
         return Err(CliError::new(Kind::Conversion, "the conversion made no SIF").into());
     };
@@ -104,7 +106,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     if context.voice.json {
         output::json(&serde_json::json!({
             "path": path, "sif": digest, "size": staged.size, "known": staged.known,
-            "recipe": recipe, "pin": resolved.pin, "warnings": staged.warnings,
+            "recipe": recipe, "pin": pin, "warnings": staged.warnings,
         }));
     } else {
         output::line(path.display().to_string());

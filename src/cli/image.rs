@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use super::context::Context;
+use super::from_gitlab::FromGitlab;
+use super::lock;
 use super::output::{self, CliError, Report};
 use crate::failure::Kind;
 use crate::oci::{Platform, Reference};
@@ -58,23 +60,67 @@ pub fn resolve(
     Ok(context.block_on(crate::resolve::resolve(&client, reference, platform))??)
 }
 
+/// What was asked for: by name, or by what GitLab's CI built.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// WHAT.
+    pub what: Option<&'a str>,
+    /// The flags in its place.
+    pub from: &'a FromGitlab,
+    /// Only what `moorline.lock` holds.
+    pub locked: bool,
+}
+
+/// The pin of what was asked for.
+///
+/// # Errors
+/// As GitLab and the registry say; 2 when nothing was named outside CI, 11 when `locked` forbids it.
+pub fn pin(context: &Context, wanted: Wanted<'_>, platform: &Platform) -> Result<Pin, Report> {
+    let pin = match wanted.what {
+        Some(_) if wanted.from.is_named() => {
+            return Err(CliError::usage("an image was named twice: IMAGE and --project").into());
+        }
+        Some(what) if wanted.locked => lock::locked(context, what, platform)?,
+        Some(what) => resolve(context, &reference(context, what)?, platform)?.pin,
+        None if wanted.from.is_named() || context.ci_job()?.is_some() => {
+            let pin = wanted.from.find(context, platform)?.resolved.pin;
+            if wanted.locked {
+                lock::require(&pin)?;
+            }
+            pin
+        }
+        None => {
+            return Err(CliError::usage("no image was named")
+                .with_hint("name one: group/project:tag, or --project GROUP/PROJECT --ref BRANCH")
+                .into());
+        }
+    };
+    context.voice.say(format!("pinned {}", pin.reference()));
+    Ok(pin)
+}
+
 /// Resolves, fetches and converts what the store lacks.
 ///
 /// # Errors
 /// As the steps of the line say.
 pub fn stage(
     context: &Context,
-    what: &str,
+    wanted: Wanted<'_>,
     platform: &Platform,
     recipe: &Recipe,
 ) -> Result<Image, Report> {
-    if is_sif(what) {
-        return Ok(stage::file(Path::new(what))?);
+    if let Some(file) = wanted.what.filter(|what| is_sif(what)) {
+        if wanted.locked {
+            return Err(CliError::new(
+                Kind::Policy,
+                "--locked: a SIF file is not in moorline.lock",
+            )
+            .with_hint("name an image of moorline.toml")
+            .into());
+        }
+        return Ok(stage::file(Path::new(file))?);
     }
-    let reference = reference(context, what)?;
-    let resolved = resolve(context, &reference, platform)?;
-    context.voice.say(format!("pinned {}", resolved.pin.reference()));
-    Ok(sif(context, &resolved.pin, recipe)?.image)
+    Ok(sif(context, &pin(context, wanted, platform)?, recipe)?.image)
 }
 
 /// Whether WHAT names a SIF file.

@@ -13,10 +13,12 @@ mod convert;
 mod credential_args;
 mod demo;
 mod exit;
+mod from_gitlab;
 mod image;
 mod jobfile;
 mod jobs;
 mod ledger;
+mod lock;
 mod login;
 mod logs;
 mod output;
@@ -67,6 +69,8 @@ enum Verb {
     AuthExplain(auth_explain::Args),
     /// Turn image references into pinned ones: registry/repository@sha256:...
     Resolve(resolve::Args),
+    /// Write or check moorline.lock: the pins of the images that moorline.toml names
+    Lock(lock::Args),
     /// Convert an image to a SIF file
     Convert(convert::Args),
     /// Run a command in an image, here and now, in the current directory
@@ -136,6 +140,7 @@ fn run(cli: Cli) -> Outcome {
         Verb::Logout(args) => login::logout(&context, &args),
         Verb::AuthExplain(args) => auth_explain::run(&context, &args),
         Verb::Resolve(args) => resolve::run(&context, &args),
+        Verb::Lock(args) => lock::run(&context, &args),
         Verb::Convert(args) => convert::run(&context, &args),
         Verb::Run(args) => run::run(&context, args),
         Verb::Submit(args) => submit::run(&context, args),

@@ -42,16 +42,14 @@ pub struct Args {
 /// # Errors
 /// As the steps of the line say; 9 when no container runtime works here.
 pub fn run(context: &Context, args: Args) -> Outcome {
-    let what = args.what.what.ok_or_else(|| {
-        CliError::usage("no image was named").with_hint("moorline run IMAGE -- COMMAND")
-    })?;
     let here = std::env::current_dir()
         .map_err(|e| CliError::new(Kind::Usage, format!("the current directory: {e}")))?;
     args.flags.variables(context)?;
     context.require_runtime(args.flags.runtime)?;
     let platform = args.flags.platform.clone().unwrap_or_else(Platform::host);
-    args.flags.credential.apply(context, [what.as_str()])?;
-    let image = image::stage(context, &what, &platform, &image::default_recipe())?;
+    args.flags.credential.apply(context, args.what.what.as_deref())?;
+    let wanted = args.flags.wanted(&args.what);
+    let image = image::stage(context, wanted, &platform, &image::default_recipe())?;
     let resources = Resources::default();
     let parts =
         Parts { command: args.what.command, flags: args.flags, resources, workdir: Some(here) };

@@ -6,6 +6,8 @@ use clap::Args;
 
 use super::context::Context;
 use super::credential_args::CredentialArgs;
+use super::from_gitlab::FromGitlab;
+use super::image::Wanted;
 use super::output::{CliError, Report};
 use crate::failure::Kind;
 use crate::job::{EnvVar, JobId, JobSpec, Mount, Resources, RuntimeChoice};
@@ -41,9 +43,20 @@ pub struct SpecArgs {
     /// For the registry
     #[command(flatten)]
     pub credential: CredentialArgs,
+    /// Run only what moorline.lock holds
+    #[arg(long)]
+    pub locked: bool,
+    /// The image by what CI built
+    #[command(flatten)]
+    pub from: FromGitlab,
 }
 
 impl SpecArgs {
+    /// The image that was asked for.
+    pub fn wanted<'a>(&'a self, what: &'a WhatArgs) -> Wanted<'a> {
+        Wanted { what: what.what.as_deref(), from: &self.from, locked: self.locked }
+    }
+
     /// The variables of the configuration and of `--env`, the later ones winning. Verbs look at
     /// them before anything is downloaded.
     ///

@@ -77,9 +77,6 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
             .with_hint(format!("known backends: {}", BACKENDS.join(", ")))
             .into());
     }
-    let what = args.what.what.ok_or_else(|| {
-        CliError::usage("no image was named").with_hint("moorline submit IMAGE -- COMMAND")
-    })?;
     let workdir = args.workdir.map(|dir| absolute_dir(&dir)).transpose()?;
     let inputs = inputs(&args.what.command, workdir.is_some())?;
     let engine = context.engine(&kind);
@@ -96,8 +93,9 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
     if kind == "local" && !args.dry_run {
         context.require_runtime(args.flags.runtime)?;
     }
-    args.flags.credential.apply(context, [what.as_str()])?;
-    let image = image::stage(context, &what, &platform, &image::default_recipe())?;
+    args.flags.credential.apply(context, args.what.what.as_deref())?;
+    let wanted = args.flags.wanted(&args.what);
+    let image = image::stage(context, wanted, &platform, &image::default_recipe())?;
     let parts = Parts { command: args.what.command, flags: args.flags, resources, workdir };
     let job = parts.job(context, fresh_id()?, image)?;
     if args.dry_run {

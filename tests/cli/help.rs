@@ -18,6 +18,7 @@ fn help_texts() {
         &["login"],
         &["logout"],
         &["resolve"],
+        &["lock"],
         &["convert"],
         &["run"],
         &["submit"],
