@@ -7,6 +7,7 @@ use clap::Args as ClapArgs;
 
 use super::context::Context;
 use super::output::{self, CliError, Outcome};
+use crate::demo::containers::{Engine, PROGRAMS};
 use crate::demo::{self, DemoError, Isolation, Options, Scene, Shell};
 use crate::execute;
 use crate::failure::Kind;
@@ -95,7 +96,11 @@ fn isolation(context: &Context) -> Isolation {
             return Isolation::Installed { runtime, cause, fix };
         }
     }
-    Isolation::None { cause, fix }
+    let engines = PROGRAMS.iter().filter_map(|name| Some(Engine::new(name, context.which(name)?)));
+    match engines.into_iter().find(Engine::answers) {
+        Some(engine) => Isolation::Container { engine, cause, fix },
+        None => Isolation::None { cause, fix },
+    }
 }
 
 fn new_dir(args: &Args) -> Result<PathBuf, super::output::Report> {

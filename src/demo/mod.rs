@@ -5,10 +5,14 @@
 //! root, no container software and no network are needed.
 //!
 //! Where user namespaces are refused the job cannot be isolated by Moorline itself: an installed
-//! apptainer is used, and with none the program is started through its own loader. That is called
-//! *not isolated*, its verdict is *Unproven*, and only the demo does it.
+//! apptainer is used through the ordinary verbs, else podman or docker by the demo itself
+//! (`containers.rs`), and with none of them the program is started through its own loader
+//! (`unisolated.rs`), which is called *not isolated*. Nobody measures what these two run: their
+//! verdict is *Unproven* (`record.rs`), and only the demo does it.
 
+pub mod containers;
 pub mod image;
+mod record;
 mod shell;
 mod unisolated;
 
@@ -65,9 +69,17 @@ pub enum DemoError {
     /// The registry stand-in did not start.
     #[error("the registry stand-in did not start: {0}")]
     StandIn(String),
-    /// The run without isolation.
-    #[error("the demo's run without isolation failed: {0}")]
-    Unisolated(Box<dyn Failure>),
+    /// A job that the demo starts by itself.
+    #[error("the demo could not run its job: {0}")]
+    OwnRun(Box<dyn Failure>),
+    /// podman or docker does not take the image.
+    #[error("{program} does not load the demo's image: {said}")]
+    Container {
+        /// Which.
+        program: &'static str,
+        /// The last line of what it said.
+        said: String,
+    },
     /// `--require-isolation`, and there is none.
     #[error("this machine does not isolate: {cause}")]
     NotIsolated {
@@ -84,9 +96,9 @@ impl Failure for DemoError {
             Self::Step { .. } | Self::Unexpected { .. } => Kind::Integrity,
             Self::Io { source, .. } => crate::failure::io_kind(source, Kind::Configuration),
             Self::Image(error) => error.kind(),
-            Self::Unisolated(error) => error.kind(),
+            Self::OwnRun(error) => error.kind(),
             Self::StandIn(_) => Kind::Network,
-            Self::NotIsolated { .. } => Kind::NoRuntime,
+            Self::Container { .. } | Self::NotIsolated { .. } => Kind::NoRuntime,
         }
     }
 
@@ -120,6 +132,15 @@ pub enum Isolation {
     Installed {
         /// Its name.
         runtime: &'static str,
+        /// Why not by Moorline.
+        cause: String,
+        /// What mends it.
+        fix: String,
+    },
+    /// By podman or docker, which the demo runs by itself: no verb submits to them yet.
+    Container {
+        /// Which.
+        engine: containers::Engine,
         /// Why not by Moorline.
         cause: String,
         /// What mends it.
@@ -218,19 +239,18 @@ impl Story<'_> {
         let converted = Self::convert(&mut shell, &tagged)?;
 
         shell.show(Scene::Heading("Submit a job that is pinned to that digest"));
-        let unisolated = matches!(isolation, Isolation::None { .. });
-        if let Isolation::Installed { cause, fix, .. } | Isolation::None { cause, fix } = isolation
+        if let Isolation::Installed { cause, fix, .. }
+        | Isolation::Container { cause, fix, .. }
+        | Isolation::None { cause, fix } = isolation
         {
             shell.show(Scene::Remark(&format!(
                 "Moorline cannot isolate here: {cause}\nto mend it: {fix}"
             )));
         }
-        let job = if unisolated {
-            shell.show(Scene::Remark(
-                "NOT ISOLATED: instead of `moorline submit`, which refuses here, the demo starts the\n\
-                 program through its own loader; no other command of moorline does this",
-            ));
-            unisolated::first(dir, converted)?.to_string()
+        let by_hand = by_hand(isolation, dir, &first);
+        let job = if let Some((start, words)) = &by_hand {
+            shell.show(Scene::Remark(words));
+            record::first(dir, converted, start.as_ref())?.to_string()
         } else {
             let mut submit = vec!["submit"];
             if let Isolation::Installed { runtime, .. } = isolation {
@@ -250,9 +270,9 @@ impl Story<'_> {
         shell.show(Scene::Remark(
             "a fresh resolve gives the new digest; the job's own does not move:",
         ));
-        let rerun = if unisolated {
-            shell.show(Scene::Remark("NOT ISOLATED: again instead of `moorline rerun`"));
-            unisolated::again(dir, &job)?.to_string()
+        let rerun = if let Some((start, _)) = &by_hand {
+            shell.show(Scene::Remark("the demo starts it again, instead of `moorline rerun`"));
+            record::again(dir, &job, start.as_ref())?.to_string()
         } else {
             shell.run(&["rerun", &job])?
         };
@@ -266,7 +286,7 @@ impl Story<'_> {
         shell.run(&["audit", "job", &rerun])?;
         shell.run(&["audit", "image", &first.manifest_digest.to_string()])?;
         shell.run(&["audit", "verify"])?;
-        let verdict = Self::verdict(&mut shell, &[&job, &rerun], unisolated)?;
+        let verdict = Self::verdict(&mut shell, &[&job, &rerun], by_hand.is_some())?;
         Ok(Told { job, rerun, verdict })
     }
 
@@ -316,16 +336,41 @@ impl Story<'_> {
     fn verdict(
         shell: &mut Shell<'_>,
         jobs: &[&str],
-        unisolated: bool,
+        unmeasured: bool,
     ) -> Result<String, DemoError> {
-        let expected = if unisolated { "unproven" } else { "match" };
+        let expected = if unmeasured { "unproven" } else { "match" };
         for job in jobs {
             let answer = shell.check(&["--json", "audit", "job", job])?;
             let answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
             let verdict = answer.get("verdict").and_then(serde_json::Value::as_str);
             same("the verdict", expected, verdict.unwrap_or("no JSON"))?;
         }
-        Ok(if unisolated { "Unproven" } else { "Match" }.to_owned())
+        Ok(if unmeasured { "Unproven" } else { "Match" }.to_owned())
+    }
+}
+
+/// How the demo starts its job where `moorline submit` refuses, and what it says of that.
+fn by_hand<'a>(
+    isolation: &'a Isolation,
+    dir: &'a Path,
+    image: &'a image::OciImage,
+) -> Option<(Box<record::Start<'a>>, String)> {
+    match isolation {
+        Isolation::Builtin | Isolation::Installed { .. } => None,
+        Isolation::Container { engine, .. } => Some((
+            Box::new(move |spec, work, streams| engine.start(image, spec, work, streams)),
+            format!(
+                "isolated by {}: instead of `moorline submit`, which cannot use it yet, the demo loads\n\
+                 the image into it and runs it there; nobody measures what runs, so nothing is proved",
+                engine.name
+            ),
+        )),
+        Isolation::None { .. } => Some((
+            Box::new(move |spec, work, streams| unisolated::start(dir, spec, work, streams)),
+            "NOT ISOLATED: instead of `moorline submit`, which refuses here, the demo starts the\n\
+             program through its own loader; no other command of moorline does this"
+                .to_owned(),
+        )),
     }
 }
 

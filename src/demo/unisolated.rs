@@ -1,73 +1,23 @@
 //! **Not isolated**: the demo's job on a machine where nothing can isolate one.
-//!
-//! Recorded like any job, with the engine kind `demo`, which no verb can submit to; no receipt is
-//! written, because nothing was kept apart and so nothing could be measured: *Unproven*.
 
 use std::fs::File;
 use std::path::Path;
 
-use super::{DemoError, Shell, image};
+use super::{DemoError, record};
 use crate::execute;
-use crate::failure::Failure;
-use crate::job::{EngineKey, JobId, JobSpec, JobState, Observation, Resources, RuntimeChoice};
-use crate::ledger::{Ledger, View};
+use crate::job::JobSpec;
 use crate::pin::Image;
-use crate::submit::{self, Site};
 
-const KIND: &str = "demo";
-
-fn failed(error: impl Failure) -> DemoError {
-    DemoError::Unisolated(Box::new(error))
-}
-
-/// Runs the image's program as the demo's first job.
+/// Starts the job's program through its own loader; `dir` is the demo's folder.
 ///
 /// # Errors
-/// When it cannot be recorded or started.
-pub fn first(dir: &Path, image: Image) -> Result<JobId, DemoError> {
-    run(
-        dir,
-        &JobSpec {
-            id: new_id()?,
-            name: None,
-            image,
-            command: vec![image::PROGRAM.into()],
-            mounts: Vec::new(),
-            env: Vec::new(),
-            runtime: RuntimeChoice::Auto,
-            options: Vec::new(),
-            resources: Resources::default(),
-            workdir: None,
-            rerun_of: None,
-        },
-    )
-}
-
-/// Runs the same once more, from what the ledger holds.
-///
-/// # Errors
-/// As [`first`].
-pub fn again(dir: &Path, job: &str) -> Result<JobId, DemoError> {
-    let view = View::read(&ledger_dir(dir)).map_err(failed)?;
-    let record = view.find(job).map_err(failed)?;
-    let spec = record.last().spec().ok_or_else(|| DemoError::Unexpected {
-        what: "the ledger",
-        expected: "the first job's command".into(),
-        got: "nothing".into(),
-    })?;
-    run(dir, &JobSpec { id: new_id()?, rerun_of: Some(spec.id), ..spec })
-}
-
-fn new_id() -> Result<JobId, DemoError> {
-    submit::new_job_id(jiff::Timestamp::now())
-        .map_err(|e| DemoError::StandIn(format!("no random numbers: {e}")))
-}
-
-fn ledger_dir(dir: &Path) -> std::path::PathBuf {
-    dir.join("ledger")
-}
-
-fn run(dir: &Path, spec: &JobSpec) -> Result<JobId, DemoError> {
+/// When the image or its program cannot be used this way.
+pub fn start(
+    dir: &Path,
+    spec: &JobSpec,
+    work: &Path,
+    streams: (File, File),
+) -> Result<i32, DemoError> {
     let Image::Sif { digest, place, .. } = &spec.image else {
         return Err(DemoError::Unexpected {
             what: "the image",
@@ -75,41 +25,7 @@ fn run(dir: &Path, spec: &JobSpec) -> Result<JobId, DemoError> {
             got: spec.image.name(),
         });
     };
-    let state = Shell::variables(dir).into_iter().find(|(name, _)| *name == "XDG_STATE_HOME");
-    let site = Site {
-        jobs_dir: state.map_or_else(|| dir.to_owned(), |(_, path)| path).join("moorline/jobs"),
-        program: std::env::current_exe().map_err(super::io("cannot find", dir))?,
-        node_cache: None,
-        site_store: None,
-        user: "demo".into(),
-        host: "this machine".into(),
-        inputs: Vec::new(),
-    };
-    let ledger = Ledger::open(&ledger_dir(dir)).map_err(failed)?;
-    let prepared = submit::prepare(spec, &site, KIND, &ledger).map_err(failed)?;
-    let entry = prepared.entry;
-    let order = prepared.keep();
-    let key = EngineKey {
-        kind: KIND.into(),
-        cluster: None,
-        id: spec.id.to_string(),
-        submitted_at: jiff::Timestamp::now(),
-        owner: site.user.clone(),
-    };
-    ledger.submitted(&entry, &key).map_err(failed)?;
-    let open = |name: &str| {
-        let path = order.dir.join(name);
-        File::create(&path).map_err(|source| DemoError::Io { doing: "cannot write", path, source })
-    };
-    let streams = (open("stdout")?, open("stderr")?);
     let cache = dir.join("cache/node");
-    let work = order.dir.join("work");
-    let code =
-        execute::run_through_own_loader(place, *digest, &cache, &spec.command, &work, streams)
-            .map_err(failed)?;
-    let state = if code == 0 { JobState::Completed } else { JobState::Failed };
-    ledger
-        .observed(&entry, &Observation { exit_code: Some(code), ..Observation::of(state) })
-        .map_err(failed)?;
-    Ok(spec.id)
+    execute::run_through_own_loader(place, *digest, &cache, &spec.command, work, streams)
+        .map_err(record::failed)
 }

@@ -332,13 +332,13 @@ fn check_kind(point: &Point, found: Option<&Node>) -> Result<(), LayoutError> {
 
 /// What the tests of this folder make their jobs from.
 #[cfg(test)]
-pub(super) mod testing {
+pub(crate) mod testing {
     use crate::job::{Access, JobId, JobSpec, Resources, RuntimeChoice};
     use crate::oci::{Sha256Digest, SifDigest};
     use crate::pin::Image;
     use crate::runtime::Bind;
 
-    pub(in crate::runtime) fn job(command: &[&str]) -> JobSpec {
+    pub(crate) fn job(command: &[&str]) -> JobSpec {
         JobSpec {
             id: JobId::from_parts(1_700_000_000_000, 1),
             name: None,
