@@ -38,6 +38,13 @@ debian_mirror() {
     printf '%s\n' "${found:-http://deb.debian.org/debian}"
 }
 
+# lock NAME: waits until no other run makes this thing of the cache; held until the script ends.
+lock() {
+    mkdir -p "$CACHE"
+    exec {CACHE_LOCK}>"$CACHE/.$1.lock"
+    flock "$CACHE_LOCK"
+}
+
 # A TCP port on loopback that was free a moment ago.
 free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'

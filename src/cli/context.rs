@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tokio::runtime::Runtime;
 
-use super::output::{CliError, Report, Voice};
+use super::output::{self, CliError, Report, Voice};
 use crate::backend::Environment;
 use crate::config::{self, Config, Level, ServerUrl, Value};
-use crate::credential::{self, Chain, SystemKeyring};
+use crate::credential::{self, Chain, Explicit, SystemKeyring};
 use crate::failure::Kind;
 use crate::gitlab::{self, CiJob, Token, TokenKind};
 use crate::job::{EnvVar, Mount, Resources, RuntimeChoice};
@@ -91,6 +91,7 @@ pub struct Context {
     places: Places,
     runtime: OnceCell<Runtime>,
     client: OnceCell<Client>,
+    explicit: OnceCell<Explicit>,
 }
 
 /// The directories of `docs/reference/files.md`.
@@ -179,6 +180,7 @@ impl Context {
             places,
             runtime: OnceCell::new(),
             client: OnceCell::new(),
+            explicit: OnceCell::new(),
         })
     }
 
@@ -274,6 +276,18 @@ impl Context {
         }
     }
 
+    /// Takes a credential from the command line, before anything is asked of a registry.
+    ///
+    /// # Errors
+    /// When a registry was asked already, or there is one: that would be a mistake of the verb.
+    pub fn use_credential(&self, explicit: Explicit) -> Result<(), Report> {
+        let late = || CliError::usage("a second credential on the command line");
+        if self.client.get().is_some() {
+            return Err(late().into());
+        }
+        self.explicit.set(explicit).map_err(|_| late().into())
+    }
+
     /// The credential sources, in their order.
     pub fn credentials(&self) -> Chain {
         let registries = self
@@ -285,11 +299,13 @@ impl Context {
             self.known_realms(registry).into_iter().map(|realm| (registry.clone(), realm))
         });
         Chain::new(credential::Settings {
-            explicit: None,
+            explicit: self.explicit.get().cloned(),
             environment: self.environment.clone(),
             file: self.places.config.join("credentials.json"),
             keyring: Some(Box::new(SystemKeyring)),
             realms: realms.collect(),
+            helper_patience: credential::HELPER_PATIENCE,
+            warn: Some(Box::new(|sentence| output::warn(output::clean(sentence)))),
         })
     }
 

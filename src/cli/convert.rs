@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 
 use super::context::Context;
+use super::credential_args::CredentialArgs;
 use super::from_gitlab::FromGitlab;
 use super::image::{self, Wanted};
 use super::output::{self, CliError, Outcome, Report};
@@ -42,6 +43,8 @@ pub struct Args {
     /// Platform of the image, for example linux/arm64; default: this machine's
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<Platform>,
+    #[command(flatten)]
+    credential: CredentialArgs,
 }
 
 /// The verb: prints the SIF's path.
@@ -85,6 +88,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let recipe = crate::stage::convert::recipe(args.compression, level, args.block_size);
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     let wanted = Wanted { what: args.what.as_deref(), from: &args.from, locked: false };
+    args.credential.apply(context, wanted.place(context).as_deref())?;
     let pin = image::pin(context, wanted, &platform)?;
     let staged = image::sif(context, &pin, &recipe)?;
     let Image::Sif { digest, place, .. } = &staged.image else {

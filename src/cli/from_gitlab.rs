@@ -63,6 +63,13 @@ impl FromGitlab {
             || self.mr.is_some()
     }
 
+    /// The project's place in the registry; `None` where [`FromGitlab::find`] will say what lacks.
+    pub fn place(&self, context: &Context) -> Option<String> {
+        let ci = context.ci_job().ok()?;
+        let project = self.project.clone().or_else(|| Some(ci.as_ref()?.project.clone()))?;
+        Some(format!("{}/{}", registry(context, ci.as_ref()).ok()?, project.to_lowercase()))
+    }
+
     fn which(&self) -> Result<Which, Report> {
         let git_ref = self.git_ref.clone();
         let pipeline = match self.pipeline.as_deref() {

@@ -5,10 +5,12 @@
 
 mod adapters;
 mod audit;
+mod auth_explain;
 mod cancel;
 mod config;
 mod context;
 mod convert;
+mod credential_args;
 mod demo;
 mod exit;
 mod from_gitlab;
@@ -63,6 +65,8 @@ enum Verb {
     Login(login::Login),
     /// Forget a stored credential
     Logout(login::Logout),
+    /// Say which credential is taken for an image and why, never a secret
+    AuthExplain(auth_explain::Args),
     /// Turn image references into pinned ones: registry/repository@sha256:...
     Resolve(resolve::Args),
     /// Write or check moorline.lock: the pins of the images that moorline.toml names
@@ -134,6 +138,7 @@ fn run(cli: Cli) -> Outcome {
     match cli.verb {
         Verb::Login(args) => login::login(&context, &args),
         Verb::Logout(args) => login::logout(&context, &args),
+        Verb::AuthExplain(args) => auth_explain::run(&context, &args),
         Verb::Resolve(args) => resolve::run(&context, &args),
         Verb::Lock(args) => lock::run(&context, &args),
         Verb::Convert(args) => convert::run(&context, &args),

@@ -5,6 +5,7 @@ use clap::Args as ClapArgs;
 use std::path::PathBuf;
 
 use super::context::Context;
+use super::credential_args::CredentialArgs;
 use super::from_gitlab::FromGitlab;
 use super::image;
 use super::lock;
@@ -38,6 +39,8 @@ pub struct Args {
     dotenv: Option<PathBuf>,
     #[command(flatten)]
     from: FromGitlab,
+    #[command(flatten)]
+    credential: CredentialArgs,
 }
 
 /// The verb: the exit code is that of the worst reference.
@@ -45,6 +48,9 @@ pub struct Args {
 /// # Errors
 /// When the client cannot be made at all.
 pub fn run(context: &Context, args: &Args) -> Outcome {
+    let place = if args.images.is_empty() { args.from.place(context) } else { None };
+    let named = args.images.iter().map(String::as_str);
+    args.credential.apply(context, named.chain(place.as_deref()))?;
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     if args.images.is_empty() {
         return built(context, args, &platform);

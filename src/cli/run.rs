@@ -44,9 +44,11 @@ pub struct Args {
 pub fn run(context: &Context, args: Args) -> Outcome {
     let here = std::env::current_dir()
         .map_err(|e| CliError::new(Kind::Usage, format!("the current directory: {e}")))?;
+    args.flags.variables(context)?;
     context.require_runtime(args.flags.runtime)?;
     let platform = args.flags.platform.clone().unwrap_or_else(Platform::host);
     let wanted = args.flags.wanted(&args.what);
+    args.flags.credential.apply(context, wanted.place(context).as_deref())?;
     let image = image::stage(context, wanted, &platform, &image::default_recipe())?;
     let resources = Resources::default();
     let parts =

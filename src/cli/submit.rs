@@ -89,10 +89,12 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
         queue: args.queue.or(engine.queue),
         account: args.account.or(engine.account),
     };
+    args.flags.variables(context)?;
     if kind == "local" && !args.dry_run {
         context.require_runtime(args.flags.runtime)?;
     }
     let wanted = args.flags.wanted(&args.what);
+    args.flags.credential.apply(context, wanted.place(context).as_deref())?;
     let image = image::stage(context, wanted, &platform, &image::default_recipe())?;
     let parts = Parts { command: args.what.command, flags: args.flags, resources, workdir };
     let job = parts.job(context, fresh_id()?, image)?;

@@ -18,7 +18,8 @@ LAYOUT=$CACHE/debian-image-$DEBIAN_SUITE-$VERSION
 
 make_image() {
     [ -e "$LAYOUT/index.json" ] && return 0
-    mkdir -p "$CACHE"
+    lock debian-image
+    [ -e "$LAYOUT/index.json" ] && return 0
     local tar=$CACHE/debian-rootfs-$DEBIAN_SUITE.tar
     if [ ! -e "$tar" ]; then
         local expired

@@ -19,6 +19,8 @@ UID_IN_TREE=59999
 
 make_tree() {
     [ -e "$TREE/.complete" ] && return 0
+    lock minimal-tree
+    [ -e "$TREE/.complete" ] && return 0
     say "making a minimal $DEBIAN_SUITE tree in $TREE"
     as_root rm -rf "$TREE"
     mkdir -p "$CACHE"

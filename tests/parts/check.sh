@@ -25,6 +25,7 @@ fi
 
 # cargo-deny is built once, into the cache.
 deny() {
+    lock tools
     [ "$("$CACHE/tools/bin/cargo-deny" --version 2>/dev/null)" = "cargo-deny $DENY" ] ||
         cargo install --quiet --locked --version "$DENY" --root "$CACHE/tools" --target-dir "$CACHE/tools/build" cargo-deny
     rm -rf "$CACHE/tools/build"

@@ -12,6 +12,7 @@ GITLAB_CI_LOCAL=4.75.1
 
 # Node 22 comes as a Python wheel, gitlab-ci-local from npm; both stay in the cache.
 tools() {
+    lock template-tools
     if ! "$CACHE/node/bin/npm" --version >/dev/null 2>&1; then
         rm -rf "$CACHE/node"
         python3 -m venv "$CACHE/node"
