@@ -17,6 +17,7 @@ fn help_texts() {
         &[],
         &["login"],
         &["logout"],
+        &["auth-explain"],
         &["resolve"],
         &["lock"],
         &["convert"],
