@@ -87,8 +87,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     }
     let recipe = crate::stage::convert::recipe(args.compression, level, args.block_size);
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
-    args.credential.apply(context, args.what.as_deref())?;
     let wanted = Wanted { what: args.what.as_deref(), from: &args.from, locked: false };
+    args.credential.apply(context, wanted.place(context).as_deref())?;
     let pin = image::pin(context, wanted, &platform)?;
     let staged = image::sif(context, &pin, &recipe)?;
     let Image::Sif { digest, place, .. } = &staged.image else {

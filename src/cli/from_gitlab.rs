@@ -11,36 +11,38 @@ use crate::gitlab::{CiJob, Handed};
 use crate::oci::{Platform, Registry};
 use crate::resolve::origin::{Asked, Found, Search, Which};
 
+/// Set on each flag: a heading for what comes next would hold the flags of the verb as well.
+const HEADING: &str = "From GitLab, instead of IMAGE";
+
 /// Which build's image.
 #[derive(Debug, Default, Clone, Args)]
-#[command(next_help_heading = "From GitLab, instead of IMAGE")]
 pub struct FromGitlab {
     /// The project; in CI the running job's own when it is left out
-    #[arg(long, value_name = "GROUP/PROJECT")]
+    #[arg(help_heading = HEADING, long, value_name = "GROUP/PROJECT")]
     pub project: Option<String>,
     /// What the newest pipeline of this branch or tag built
-    #[arg(long = "ref", value_name = "BRANCH|TAG", conflicts_with_all = ["commit", "mr", "release"])]
+    #[arg(help_heading = HEADING, long = "ref", value_name = "BRANCH|TAG", conflicts_with_all = ["commit", "mr", "release"])]
     pub git_ref: Option<String>,
     /// What was built from this commit
-    #[arg(long, value_name = "SHA", conflicts_with_all = ["mr", "release"])]
+    #[arg(help_heading = HEADING, long, value_name = "SHA", conflicts_with_all = ["mr", "release"])]
     pub commit: Option<String>,
     /// What this pipeline built; latest: the newest successful one, of --ref or the default branch
-    #[arg(long, value_name = "ID|latest", conflicts_with_all = ["commit", "mr", "release"])]
+    #[arg(help_heading = HEADING, long, value_name = "ID|latest", conflicts_with_all = ["commit", "mr", "release"])]
     pub pipeline: Option<String>,
     /// What the newest successful pipeline with this successful job built
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["commit", "mr", "release"])]
+    #[arg(help_heading = HEADING, long, value_name = "NAME", conflicts_with_all = ["commit", "mr", "release"])]
     pub job: Option<String>,
     /// What the newest pipeline of this merge request built
-    #[arg(long, value_name = "IID", conflicts_with = "release")]
+    #[arg(help_heading = HEADING, long, value_name = "IID", conflicts_with = "release")]
     pub mr: Option<u64>,
     /// What was built for this release
-    #[arg(long, value_name = "TAG")]
+    #[arg(help_heading = HEADING, long, value_name = "TAG")]
     pub release: Option<String>,
     /// The image below the project, when it has several
-    #[arg(long, value_name = "NAME")]
+    #[arg(help_heading = HEADING, long, value_name = "NAME")]
     pub repository: Option<String>,
     /// The digest that a build job wrote: kaniko, buildah, podman, buildx metadata
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["git_ref", "commit", "pipeline", "job", "mr", "release"])]
+    #[arg(help_heading = HEADING, long, value_name = "FILE", conflicts_with_all = ["git_ref", "commit", "pipeline", "job", "mr", "release"])]
     pub digest_file: Option<PathBuf>,
 }
 
@@ -59,6 +61,13 @@ impl FromGitlab {
             .iter()
             .any(|flag| flag.is_some())
             || self.mr.is_some()
+    }
+
+    /// The project's place in the registry; `None` where [`FromGitlab::find`] will say what lacks.
+    pub fn place(&self, context: &Context) -> Option<String> {
+        let ci = context.ci_job().ok()?;
+        let project = self.project.clone().or_else(|| Some(ci.as_ref()?.project.clone()))?;
+        Some(format!("{}/{}", registry(context, ci.as_ref()).ok()?, project.to_lowercase()))
     }
 
     fn which(&self) -> Result<Which, Report> {

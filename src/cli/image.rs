@@ -71,6 +71,13 @@ pub struct Wanted<'a> {
     pub locked: bool,
 }
 
+impl Wanted<'_> {
+    /// The image, or its project's place in the registry, as far as it is known without asking.
+    pub fn place(&self, context: &Context) -> Option<String> {
+        self.what.map(str::to_owned).or_else(|| self.from.place(context))
+    }
+}
+
 /// The pin of what was asked for.
 ///
 /// # Errors

@@ -34,13 +34,13 @@ pub struct Args {
     /// Platform of the image, for example linux/arm64; default: this machine's
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<Platform>,
-    #[command(flatten)]
-    credential: CredentialArgs,
     /// Write `MOORLINE_IMAGE` and `MOORLINE_DIGEST` to this file, for a dotenv report
     #[arg(long, value_name = "FILE")]
     dotenv: Option<PathBuf>,
     #[command(flatten)]
     from: FromGitlab,
+    #[command(flatten)]
+    credential: CredentialArgs,
 }
 
 /// The verb: the exit code is that of the worst reference.
@@ -48,7 +48,9 @@ pub struct Args {
 /// # Errors
 /// When the client cannot be made at all.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    args.credential.apply(context, args.images.iter().map(String::as_str))?;
+    let place = if args.images.is_empty() { args.from.place(context) } else { None };
+    let named = args.images.iter().map(String::as_str);
+    args.credential.apply(context, named.chain(place.as_deref()))?;
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     if args.images.is_empty() {
         return built(context, args, &platform);

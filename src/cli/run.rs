@@ -47,8 +47,8 @@ pub fn run(context: &Context, args: Args) -> Outcome {
     args.flags.variables(context)?;
     context.require_runtime(args.flags.runtime)?;
     let platform = args.flags.platform.clone().unwrap_or_else(Platform::host);
-    args.flags.credential.apply(context, args.what.what.as_deref())?;
     let wanted = args.flags.wanted(&args.what);
+    args.flags.credential.apply(context, wanted.place(context).as_deref())?;
     let image = image::stage(context, wanted, &platform, &image::default_recipe())?;
     let resources = Resources::default();
     let parts =

@@ -40,12 +40,12 @@ pub struct SpecArgs {
     /// A name for you; free text
     #[arg(long, value_name = "TEXT")]
     pub name: Option<String>,
-    /// For the registry
-    #[command(flatten)]
-    pub credential: CredentialArgs,
     /// Run only what moorline.lock holds
     #[arg(long)]
     pub locked: bool,
+    /// For the registry
+    #[command(flatten)]
+    pub credential: CredentialArgs,
     /// The image by what CI built
     #[command(flatten)]
     pub from: FromGitlab,

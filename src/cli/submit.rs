@@ -93,8 +93,8 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
     if kind == "local" && !args.dry_run {
         context.require_runtime(args.flags.runtime)?;
     }
-    args.flags.credential.apply(context, args.what.what.as_deref())?;
     let wanted = args.flags.wanted(&args.what);
+    args.flags.credential.apply(context, wanted.place(context).as_deref())?;
     let image = image::stage(context, wanted, &platform, &image::default_recipe())?;
     let parts = Parts { command: args.what.command, flags: args.flags, resources, workdir };
     let job = parts.job(context, fresh_id()?, image)?;
