@@ -38,12 +38,13 @@ debian_mirror() {
     printf '%s\n' "${found:-http://deb.debian.org/debian}"
 }
 
-# lock NAME: waits until no other run makes this thing of the cache; held until the script ends.
+# lock NAME: waits until no other run makes this thing of the cache; unlock lets it in.
 lock() {
     mkdir -p "$CACHE"
     exec {CACHE_LOCK}>"$CACHE/.$1.lock"
     flock "$CACHE_LOCK"
 }
+unlock() { exec {CACHE_LOCK}>&-; }
 
 # A TCP port on loopback that was free a moment ago.
 free_port() {
