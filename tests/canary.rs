@@ -283,6 +283,10 @@ fn no_secret_is_left_anywhere() {
         }
         if variables[0].0 == "CI_REGISTRY" {
             changed.env.insert("CI_REGISTRY_PASSWORD".into(), job_token.into());
+            // the deploy token comes first, and is refused here
+            said.push(changed.run(&["-vv", "resolve", &image]).exits(4));
+            changed.env.remove("CI_DEPLOY_USER");
+            changed.env.remove("CI_DEPLOY_PASSWORD");
         }
         // the files go to the first home, which is searched
         let before = server.token_requests();

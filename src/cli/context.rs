@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tokio::runtime::Runtime;
 
-use super::output::{CliError, Report, Voice};
+use super::output::{self, CliError, Report, Voice};
 use crate::backend::Environment;
 use crate::config::{self, Config, Level, Value};
 use crate::credential::{self, Chain, Explicit, SystemKeyring};
@@ -304,7 +304,7 @@ impl Context {
             keyring: Some(Box::new(SystemKeyring)),
             realms: realms.collect(),
             helper_patience: credential::HELPER_PATIENCE,
-            warn: Some(Box::new(move |sentence| super::output::warn(sentence))),
+            warn: Some(Box::new(|sentence| output::warn(output::clean(sentence)))),
         })
     }
 

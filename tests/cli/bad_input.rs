@@ -36,8 +36,7 @@ impl<'a> Cases<'a> {
         Self { home, text: String::new(), names }
     }
 
-    #[allow(clippy::needless_pass_by_value, reason = "callers hand over what they have")]
-    fn called(&mut self, text: impl ToString, name: &str) {
+    fn called(&mut self, text: &impl ToString, name: &str) {
         self.names.push((text.to_string(), name.to_owned()));
     }
 
@@ -161,7 +160,7 @@ fn images_that_are_not_there() {
     push_index(&server, "multi");
     let home = used(&server);
     let mut cases = Cases::new(&home, &server);
-    cases.called(Platform::host(), "<PLATFORM>");
+    cases.called(&Platform::host(), "<PLATFORM>");
     let gone = server.name(":gone");
     let verbs: [&[&str]; 4] = [
         &["resolve", &gone],
@@ -423,8 +422,8 @@ fn jobs_that_are_not_there() {
     let common: String =
         ids[0].chars().zip(ids[1].chars()).take_while(|(a, b)| a == b).map(|(a, _)| a).collect();
     assert!(!common.is_empty());
-    cases.called(format!(" {common}\n"), " <BOTH>\n");
-    cases.called(format!("{common:?}"), "<BOTH>");
+    cases.called(&format!(" {common}\n"), " <BOTH>\n");
+    cases.called(&format!("{common:?}"), "<BOTH>");
     for id in &ids {
         cases.called(id, "<ID>");
     }

@@ -109,7 +109,8 @@ pub fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
 
 /// A 401 with these `WWW-Authenticate` headers.
 pub fn challenge(headers: &[String]) -> Vec<u8> {
-    let headers: String = headers.iter().map(|h| format!("WWW-Authenticate: {h}\r\n")).collect();
+    let lines: Vec<String> = headers.iter().map(|h| format!("WWW-Authenticate: {h}\r\n")).collect();
+    let headers = lines.concat();
     answer("401 Unauthorized", &headers, b"")
 }
 
@@ -130,7 +131,7 @@ pub fn is_authorized(head: &str) -> bool {
 /// Every form in which the secret or the token could come to light.
 pub fn forms() -> Vec<String> {
     let both = format!("{USER}:{SECRET}");
-    let percent: String = SECRET.bytes().map(|b| format!("%{b:02X}")).collect();
+    let percent: Vec<String> = SECRET.bytes().map(|b| format!("%{b:02X}")).collect();
     let form: String = reqwest::Url::parse_with_params("http://x/", [("a", SECRET)])
         .unwrap()
         .query()
@@ -143,7 +144,7 @@ pub fn forms() -> Vec<String> {
         STANDARD.encode(SECRET),
         URL_SAFE_NO_PAD.encode(&both),
         URL_SAFE_NO_PAD.encode(SECRET),
-        percent,
+        percent.concat(),
         form,
         TOKEN.to_owned(),
     ]

@@ -91,6 +91,7 @@ fn keys_of_other_registries_are_left_alone() {
         "//r.example",
         "r.example//g",
     ];
+    assert_eq!(keys.len(), 30);
     for key in keys {
         let document = json!({ "auths": { key: auth("u:s") }, "credHelpers": { key: "none" } });
         let found = variable(&document).unwrap_or_else(|error| panic!("{key:?}: {error}"));
