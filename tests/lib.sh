@@ -96,7 +96,7 @@ step() {
 cargo_test() {
     local out status=0
     out=$(mktemp "$MOORLINE_RUN/cargo-test.XXXXXX")
-    cargo test --locked "$@" >"$out" 2>&1 || status=$?
+    cargo test --locked --no-fail-fast "$@" >"$out" 2>&1 || status=$?
     cat "$out"
     [ "$status" = 0 ] || return "$status"
     awk '/^test result:/ {n += $4} END {exit n == 0}' "$out" || {
