@@ -38,12 +38,13 @@ debian_mirror() {
     printf '%s\n' "${found:-http://deb.debian.org/debian}"
 }
 
-# lock NAME: waits until no other run makes this thing of the cache; held until the script ends.
+# lock NAME: waits until no other run makes this thing of the cache; unlock lets it in.
 lock() {
     mkdir -p "$CACHE"
     exec {CACHE_LOCK}>"$CACHE/.$1.lock"
     flock "$CACHE_LOCK"
 }
+unlock() { exec {CACHE_LOCK}>&-; }
 
 # A TCP port on loopback that was free a moment ago.
 free_port() {
@@ -95,7 +96,7 @@ step() {
 cargo_test() {
     local out status=0
     out=$(mktemp "$MOORLINE_RUN/cargo-test.XXXXXX")
-    cargo test --locked "$@" >"$out" 2>&1 || status=$?
+    cargo test --locked --no-fail-fast "$@" >"$out" 2>&1 || status=$?
     cat "$out"
     [ "$status" = 0 ] || return "$status"
     awk '/^test result:/ {n += $4} END {exit n == 0}' "$out" || {

@@ -19,7 +19,7 @@ LAYOUT=$CACHE/debian-image-$DEBIAN_SUITE-$VERSION
 make_image() {
     [ -e "$LAYOUT/index.json" ] && return 0
     lock debian-image
-    [ -e "$LAYOUT/index.json" ] && return 0
+    [ ! -e "$LAYOUT/index.json" ] || { unlock && return 0; }
     local tar=$CACHE/debian-rootfs-$DEBIAN_SUITE.tar
     if [ ! -e "$tar" ]; then
         local expired
@@ -29,6 +29,7 @@ make_image() {
         mv "$tar.part" "$tar"
     fi
     python3 "$HERE/oci-layout.py" "$tar" "$LAYOUT" "$(dpkg --print-architecture)" >&2
+    unlock
 }
 
 push() {

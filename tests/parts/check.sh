@@ -29,6 +29,7 @@ deny() {
     [ "$("$CACHE/tools/bin/cargo-deny" --version 2>/dev/null)" = "cargo-deny $DENY" ] ||
         cargo install --quiet --locked --version "$DENY" --root "$CACHE/tools" --target-dir "$CACHE/tools/build" cargo-deny
     rm -rf "$CACHE/tools/build"
+    unlock
     cargo deny --locked --log-level error "$@"
 }
 try "cargo deny: bans, licences, sources" deny check bans licenses sources

