@@ -22,6 +22,7 @@ pub mod tree;
 
 // floor 3: formats; no I/O of their own
 pub mod config;
+pub mod elf;
 pub mod layer;
 pub mod lock;
 pub mod sif;

@@ -13,7 +13,6 @@
 //! `annotations.md`. Not promised: that the image runs on another machine, or that it is safe to
 //! share, because it holds files of this one.
 
-mod elf;
 mod error;
 mod layer;
 mod libraries;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::{ExecuteError, measure, rootfs};
+use crate::elf;
 use crate::oci::SifDigest;
 use crate::sif::SifReader;
 
@@ -93,63 +94,13 @@ fn in_image(root: &Path, path: &str) -> Result<PathBuf, ExecuteError> {
     Ok(root.join(path.trim_start_matches('/')))
 }
 
-/// `PT_INTERP` of a 64-bit little-endian ELF program (elf(5)); `None` for a static one.
+/// The program interpreter that a program asks for; `None` for a static one.
 fn interpreter(program: &Path) -> Result<Option<String>, ExecuteError> {
     let refuse = |why: String| ExecuteError::NotStarted(format!("{}: {why}", program.display()));
     let mut bytes = Vec::new();
-    std::fs::File::open(program)
+    File::open(program)
         .and_then(|f| f.take(1 << 20).read_to_end(&mut bytes))
         .map_err(|e| refuse(e.to_string()))?;
-    parse_interpreter(&bytes).map_err(|why| refuse(why.to_owned()))
-}
-
-fn parse_interpreter(elf: &[u8]) -> Result<Option<String>, &'static str> {
-    const INTERP: u64 = 3;
-    let number = |at: usize, width: usize| -> Option<u64> {
-        let mut bytes = [0; 8];
-        bytes[..width].copy_from_slice(elf.get(at..at.checked_add(width)?)?);
-        Some(u64::from_le_bytes(bytes))
-    };
-    let size = |at: usize, width: usize| usize::try_from(number(at, width)?).ok();
-    if !elf.starts_with(b"\x7fELF\x02\x01") {
-        return Err("it is no 64-bit little-endian ELF program");
-    }
-    let headers = || Some((size(32, 8)?, size(54, 2)?, size(56, 2)?));
-    let (offset, width, count) = headers().ok_or("its header is cut")?;
-    for i in 0..count {
-        let segment = || {
-            let at = offset.checked_add(i.checked_mul(width)?)?;
-            Some((number(at, 4)?, size(at.checked_add(8)?, 8)?, size(at.checked_add(32)?, 8)?))
-        };
-        let (kind, start, length) = segment().ok_or("its program headers are cut")?;
-        if kind == INTERP {
-            let text = start.checked_add(length).and_then(|end| elf.get(start..end));
-            let text = text.ok_or("its interpreter's name is cut")?;
-            let text = text.split(|b| *b == 0).next().unwrap_or_default();
-            return std::str::from_utf8(text)
-                .map(|t| Some(t.to_owned()))
-                .map_err(|_| "its interpreter's name is not UTF-8");
-        }
-    }
-    Ok(None)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn interpreters() {
-        let own = std::env::current_exe().unwrap();
-        let found = interpreter(&own).unwrap().unwrap();
-        assert!(found.starts_with("/lib"), "{found}");
-        let elf = std::fs::read(own).unwrap();
-        for cut in [0, 5, 40, 63, 70] {
-            assert!(parse_interpreter(&elf[..cut]).is_err(), "{cut}");
-        }
-        let mut wild = elf[..4096].to_vec();
-        wild[32..40].copy_from_slice(&u64::MAX.to_le_bytes());
-        assert!(parse_interpreter(&wild).is_err());
-        assert!(parse_interpreter(b"#!/bin/sh\n").is_err());
-    }
+    let found = elf::interpreter(&bytes).map_err(|e| refuse(e.to_string()))?;
+    Ok(found.map(|path| path.to_string_lossy().into_owned()))
 }

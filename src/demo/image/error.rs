@@ -35,7 +35,7 @@ pub enum DemoImageError {
         /// Which.
         path: PathBuf,
         /// Why.
-        source: super::elf::ElfError,
+        source: crate::elf::ElfError,
     },
     /// The program interpreter could not be started or failed.
     #[error("{} --list {} failed: {said}", interpreter.display(), program.display())]

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::tree::{Node, Tree, read_bounded};
-use super::{DemoImageError, elf, libraries};
+use super::{DemoImageError, libraries};
+use crate::elf;
 
 /// The one program that must be there.
 const SHELL: &str = "/bin/sh";

@@ -1,4 +1,4 @@
-//! The one thing that the demo wants of a program's header: its program interpreter.
+//! The one thing that is wanted of a program's header: its program interpreter.
 //!
 //! ```text
 //! 0          4     5    6               32-bit 64-bit
