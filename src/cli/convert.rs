@@ -18,7 +18,8 @@ use crate::pin::{Codec, Image};
 /// Without -o the SIF stays in the store and its path is printed.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    /// Image: group/project:tag, registry/..., docker://..., or a name of moorline.toml
+    /// Image: group/project:tag, registry/..., docker://..., oci:DIR, oci-archive:FILE,
+    /// docker-archive:FILE (with :TAG behind it), or a name of moorline.toml
     #[arg(value_name = "IMAGE")]
     what: String,
     /// Write the SIF here; an existing file is kept unless --force is given
@@ -81,10 +82,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     }
     let recipe = crate::stage::convert::recipe(args.compression, level, args.block_size);
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
-    let reference = image::reference(context, &args.what)?;
-    let resolved = image::resolve(context, &reference, &platform)?;
-    context.voice.say(format!("pinned {}", resolved.pin.reference()));
-    let staged = image::sif(context, &resolved.pin, &recipe)?;
+    let image::From { staged, manifest, pin } =
+        image::staged(context, &args.what, &platform, &recipe)?;
     let Image::Sif { digest, place, .. } = &staged.image else {
         return Err(CliError::new(Kind::Conversion, "the conversion made no SIF").into());
     };
@@ -100,7 +99,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     if context.voice.json {
         output::json(&serde_json::json!({
             "path": path, "sif": digest, "size": staged.size, "known": staged.known,
-            "recipe": recipe, "pin": resolved.pin, "warnings": staged.warnings,
+            "recipe": recipe, "manifest": manifest, "pin": pin, "warnings": staged.warnings,
         }));
     } else {
         output::line(path.display().to_string());

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::context::Context;
-use super::output::{self, CliError, Report};
+use super::output::{self, CliError, Report, Voice};
+use crate::archive::Location;
 use crate::failure::Kind;
-use crate::oci::{Platform, Reference};
+use crate::oci::{Digest, Platform, Reference};
 use crate::pin::{Codec, Image, Pin, Recipe, Resolved};
 use crate::stage::{self, Progress, Staged};
 
@@ -20,10 +21,14 @@ pub fn default_recipe() -> Recipe {
 /// When it is no reference, or a form that is not built yet.
 pub fn reference(context: &Context, what: &str) -> Result<Reference, Report> {
     let text = context.settings().images.get(what).map_or(what, String::as_str);
+    // a path is not taken from moorline.toml: that is somebody else's input
+    if ["oci:", "oci-archive:", "docker-archive:"].iter().any(|scheme| text.starts_with(scheme)) {
+        let message = format!("{}: this image is in no registry", output::cell(text));
+        return Err(CliError::usage(message)
+            .with_hint("convert, run and submit take it on their command line, with a path")
+            .into());
+    }
     for (scheme, what) in [
-        ("oci:", "OCI layouts"),
-        ("oci-archive:", "OCI archives"),
-        ("docker-archive:", "docker archives"),
         ("oras://", "ORAS artifacts"),
         ("shub://", "Singularity Hub"),
         ("library://", "the Sylabs library"),
@@ -71,10 +76,59 @@ pub fn stage(
     if is_sif(what) {
         return Ok(stage::file(Path::new(what))?);
     }
+    Ok(staged(context, what, platform, recipe)?.staged.image)
+}
+
+/// A staged image and what it was made from.
+pub struct From {
+    /// The image.
+    pub staged: Staged,
+    /// The platform's manifest.
+    pub manifest: Digest,
+    /// The pin, unless the image came from an archive.
+    pub pin: Option<Pin>,
+}
+
+/// As [`stage`], without SIF files.
+///
+/// # Errors
+/// As the steps of the line say.
+pub fn staged(
+    context: &Context,
+    what: &str,
+    platform: &Platform,
+    recipe: &Recipe,
+) -> Result<From, Report> {
+    if let Some(location) = Location::parse(what) {
+        let mut show = progress(context.voice);
+        let store = context.store()?;
+        let (manifest, staged) = stage::archive(&location, platform, recipe, &store, &mut show)?;
+        context.voice.say(format!("pinned {manifest}"));
+        warn(&staged);
+        return Ok(From { staged, manifest, pin: None });
+    }
     let reference = reference(context, what)?;
-    let resolved = resolve(context, &reference, platform)?;
-    context.voice.say(format!("pinned {}", resolved.pin.reference()));
-    Ok(sif(context, &resolved.pin, recipe)?.image)
+    let pin = resolve(context, &reference, platform)?.pin;
+    context.voice.say(format!("pinned {}", pin.reference()));
+    Ok(From { staged: sif(context, &pin, recipe)?, manifest: pin.manifest, pin: Some(pin) })
+}
+
+/// Says on stderr what is done.
+pub fn progress(voice: Voice) -> impl FnMut(Progress<'_>) {
+    move |progress| match progress {
+        Progress::Layer { number, of, layer } => {
+            voice.say(format!("downloading layer {number} of {of} ({})", output::size(layer.size)));
+        }
+        Progress::Converting { bytes } => {
+            voice.say(format!("converting {} of layers", output::size(bytes)));
+        }
+    }
+}
+
+fn warn(staged: &Staged) {
+    for warning in &staged.warnings {
+        output::warn(output::clean(warning));
+    }
 }
 
 /// Whether WHAT names a SIF file.
@@ -93,21 +147,11 @@ pub fn sif(context: &Context, pin: &Pin, recipe: &Recipe) -> Result<Staged, Repo
     if let Some(known) = stage::known(pin, recipe, &store)? {
         return Ok(known);
     }
-    let voice = context.voice;
-    let mut show = |progress: Progress<'_>| match progress {
-        Progress::Layer { number, of, layer } => {
-            voice.say(format!("downloading layer {number} of {of} ({})", output::size(layer.size)));
-        }
-        Progress::Converting { bytes } => {
-            voice.say(format!("converting {} of layers", output::size(bytes)));
-        }
-    };
+    let mut show = progress(context.voice);
     let client = context.client()?;
     let documents = context.block_on(stage::fetch(pin, &client, &store, &mut show))??;
     let staged = stage::convert(pin, documents, recipe, &store, &mut show)?;
-    for warning in &staged.warnings {
-        output::warn(output::clean(warning));
-    }
+    warn(&staged);
     Ok(staged)
 }
 

@@ -19,6 +19,7 @@ fn help_texts() {
         &["logout"],
         &["resolve"],
         &["convert"],
+        &["verify"],
         &["run"],
         &["submit"],
         &["wait"],
