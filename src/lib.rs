@@ -23,6 +23,7 @@ pub mod tree;
 // floor 3: formats; no I/O of their own
 pub mod config;
 pub mod layer;
+pub mod lock;
 pub mod sif;
 pub mod squashfs;
 pub mod worker;
@@ -31,6 +32,7 @@ pub mod worker;
 pub mod archive;
 pub mod backend;
 pub mod credential;
+pub mod gitlab;
 pub mod ledger;
 pub mod registry;
 pub mod runtime;

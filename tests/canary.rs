@@ -209,8 +209,7 @@ fn full_run(home: &Home, server: &Server, mark: &str) -> Vec<Answer> {
     let id = job.stdout.trim().to_owned();
     said.push(job);
     // while it runs: the sampler reads its processes
-    let sleep = format!("sleep\0{mark}");
-    until("the job", 60, || (!support::processes_with(&sleep).is_empty()).then_some(()));
+    until("the job", 60, || (support::sleeping(mark) > 0).then_some(()));
     for args in [
         &["-vv", "status", &id][..],
         &["-vv", "wait", "--timeout", "60", &id],
@@ -284,10 +283,16 @@ fn no_secret_is_left_anywhere() {
         }
         if variables[0].0 == "CI_REGISTRY" {
             changed.env.insert("CI_REGISTRY_PASSWORD".into(), job_token.into());
+            // the deploy token comes first, and is refused here
+            said.push(changed.run(&["-vv", "resolve", &image]).exits(4));
+            changed.env.remove("CI_DEPLOY_USER");
+            changed.env.remove("CI_DEPLOY_PASSWORD");
         }
         // the files go to the first home, which is searched
-        said.push(changed.run(&["-vv", "resolve", &image]));
-        said.push(changed.run(&["-vv", "run", &image, "--", "env"]));
+        let before = server.token_requests();
+        said.push(changed.run(&["-vv", "resolve", &image]).exits(0));
+        said.push(changed.run(&["-vv", "run", &image, "--", "env"]).exits(0));
+        assert!(server.token_requests() > before);
     }
     let seen = sampler.stop();
 

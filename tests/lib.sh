@@ -38,6 +38,14 @@ debian_mirror() {
     printf '%s\n' "${found:-http://deb.debian.org/debian}"
 }
 
+# lock NAME: waits until no other run makes this thing of the cache; unlock lets it in.
+lock() {
+    mkdir -p "$CACHE"
+    exec {CACHE_LOCK}>"$CACHE/.$1.lock"
+    flock "$CACHE_LOCK"
+}
+unlock() { exec {CACHE_LOCK}>&-; }
+
 # A TCP port on loopback that was free a moment ago.
 free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
@@ -88,7 +96,7 @@ step() {
 cargo_test() {
     local out status=0
     out=$(mktemp "$MOORLINE_RUN/cargo-test.XXXXXX")
-    cargo test --locked "$@" >"$out" 2>&1 || status=$?
+    cargo test --locked --no-fail-fast "$@" >"$out" 2>&1 || status=$?
     cat "$out"
     [ "$status" = 0 ] || return "$status"
     awk '/^test result:/ {n += $4} END {exit n == 0}' "$out" || {
@@ -97,11 +105,15 @@ cargo_test() {
     }
 }
 
-# integration_tests PATTERN...: the names of tests/*.rs that match one of the patterns.
+# integration_tests PATTERN...: the names of the test programs (tests/NAME.rs, tests/NAME/main.rs) that
+# match one of the patterns.
 integration_tests() {
     local file name pattern
-    for file in "$ROOT"/tests/*.rs; do
-        name=$(basename "$file" .rs)
+    for file in "$ROOT"/tests/*.rs "$ROOT"/tests/*/main.rs; do
+        [ -e "$file" ] || continue
+        name=${file#"$ROOT"/tests/}
+        name=${name%/main.rs}
+        name=${name%.rs}
         for pattern in "$@"; do
             # shellcheck disable=SC2053  # it is a pattern
             if [[ $name == $pattern ]]; then

@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use support::{
-    Answer, Home, NOBODY, PROJECT, Server, am_root, difference, finish, have, images,
-    processes_with, program, until,
+    Answer, Home, NOBODY, PROJECT, Server, am_root, difference, finish, have, images, processes,
+    program, sleeping, until,
 };
 
 /// Every user that can be had here, each with a home in which it is logged in.
@@ -159,17 +159,12 @@ fn cancel_ends_every_process() {
         let mark = format!("9{}{i}", std::process::id());
         let script = format!("(sleep {mark} & sleep {mark}) & (sleep {mark} &); sleep {mark}");
         let job = home.ok(&["submit", &image, "--", "sh", "-c", &script]);
-        let sleeps = || {
-            let text = format!("sleep\0{mark}\0");
-            processes_with(&text).len()
-        };
-        until("the job's processes", 60, || (sleeps() == 4).then_some(()));
+        until("the job's processes", 60, || (sleeping(&mark) == 4).then_some(()));
         assert_eq!(state(&home, &job), "running");
         let cancelled = home.run(&["cancel", &job]).exits(0);
         assert!(cancelled.stdout.is_empty(), "{cancelled}");
-        until("their end", 30, || {
-            (sleeps() == 0 && processes_with(&mark).is_empty()).then_some(())
-        });
+        let holds = |line: &[u8]| line.windows(mark.len()).any(|text| text == mark.as_bytes());
+        until("their end", 30, || (processes(holds) == 0).then_some(()));
         let waited = home.run(&["wait", "--timeout", "60", &job]);
         assert_ne!(waited.code, 0, "{waited}");
         assert_eq!(state(&home, &job), "killed");
@@ -485,13 +480,16 @@ fn an_interrupted_run_is_settled() {
     home.ok(&["convert", &image]);
     let mark = format!("8{}", std::process::id());
     let mut child = home.spawn(&["run", &image, "--", "sleep", &mark]);
-    let text = format!("sleep\0{mark}\0");
-    until("the program", 60, || (!processes_with(&text).is_empty()).then_some(()));
+    until("the program", 60, || (sleeping(&mark) == 1).then_some(()));
+    // one that lives is left alone
+    let answer = home.run(&["recover"]).exits(0);
+    assert!(answer.stdout.is_empty() && answer.stderr.contains("runs"), "{answer}");
     child.kill().unwrap();
     child.wait().unwrap();
-    until("the program's end", 30, || processes_with(&text).is_empty().then_some(()));
-    let answer = home.run(&["recover"]).exits(0);
-    assert!(answer.stdout.contains("interrupted"), "{answer}");
+    until("the program's end", 30, || (sleeping(&mark) == 0).then_some(()));
+    until("the interrupted run", 30, || {
+        home.ok(&["recover"]).contains("interrupted").then_some(())
+    });
     assert_eq!(home.run(&["recover"]).exits(0).stdout, "");
     let rows = home.run(&["--json", "jobs"]).exits(0).json();
     assert_eq!(rows[0]["state"], "failed", "{rows}");
@@ -526,7 +524,8 @@ fn without_isolation_only_the_demo_goes_on() {
     let home = Home::logged_in(&server);
     let shown = confined(&home, &["demo", "--dir", "demo"]).exits(0);
     for words in [
-        "cannot isolate here: user.max_user_namespaces is 0",
+        "Moorline cannot isolate here: ",
+        "user.max_user_namespaces is 0",
         "to mend it: ",
         "sysctl -w user.max_user_namespaces=",
         "NOT ISOLATED",

@@ -9,16 +9,17 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tokio::runtime::Runtime;
 
-use super::output::{CliError, Report, Voice};
+use super::output::{self, CliError, Report, Voice};
 use crate::backend::Environment;
-use crate::config::{self, Config, Level, Value};
-use crate::credential::{self, Chain, SystemKeyring};
+use crate::config::{self, Config, Level, ServerUrl, Value};
+use crate::credential::{self, Chain, Explicit, SystemKeyring};
 use crate::failure::Kind;
+use crate::gitlab::{self, CiJob, Token, TokenKind};
 use crate::job::{EnvVar, Mount, Resources, RuntimeChoice};
 use crate::ledger::{Ledger, View};
 use crate::oci::{DOCKER_HUB, Platform, Registry};
 use crate::registry::{self, Client, HostPort};
-use crate::secret::Realm;
+use crate::secret::{Realm, Secret};
 use crate::store::Store;
 use crate::submit::Site;
 
@@ -90,6 +91,7 @@ pub struct Context {
     places: Places,
     runtime: OnceCell<Runtime>,
     client: OnceCell<Client>,
+    explicit: OnceCell<Explicit>,
 }
 
 /// The directories of `docs/reference/files.md`.
@@ -178,6 +180,7 @@ impl Context {
             places,
             runtime: OnceCell::new(),
             client: OnceCell::new(),
+            explicit: OnceCell::new(),
         })
     }
 
@@ -273,6 +276,18 @@ impl Context {
         }
     }
 
+    /// Takes a credential from the command line, before anything is asked of a registry.
+    ///
+    /// # Errors
+    /// When a registry was asked already, or there is one: that would be a mistake of the verb.
+    pub fn use_credential(&self, explicit: Explicit) -> Result<(), Report> {
+        let late = || CliError::usage("a second credential on the command line");
+        if self.client.get().is_some() {
+            return Err(late().into());
+        }
+        self.explicit.set(explicit).map_err(|_| late().into())
+    }
+
     /// The credential sources, in their order.
     pub fn credentials(&self) -> Chain {
         let registries = self
@@ -284,11 +299,13 @@ impl Context {
             self.known_realms(registry).into_iter().map(|realm| (registry.clone(), realm))
         });
         Chain::new(credential::Settings {
-            explicit: None,
+            explicit: self.explicit.get().cloned(),
             environment: self.environment.clone(),
             file: self.places.config.join("credentials.json"),
             keyring: Some(Box::new(SystemKeyring)),
             realms: realms.collect(),
+            helper_patience: credential::HELPER_PATIENCE,
+            warn: Some(Box::new(|sentence| output::warn(output::clean(sentence)))),
         })
     }
 
@@ -325,6 +342,53 @@ impl Context {
             ..registry::Options::default()
         })?;
         Ok(self.client.get_or_init(|| client).clone())
+    }
+
+    /// The job of GitLab CI that this process runs in.
+    ///
+    /// # Errors
+    /// When CI's own variables contradict what GitLab documents.
+    pub fn ci_job(&self) -> Result<Option<CiJob>, Report> {
+        CiJob::read(|name| self.env(name)).map_err(|why| {
+            CliError::new(Kind::Configuration, format!("this looks like GitLab CI, but {why}"))
+                .with_hint("name the image by its reference")
+                .into()
+        })
+    }
+
+    /// GitLab's server: configured, or CI's own.
+    pub fn gitlab_server(&self) -> Option<ServerUrl> {
+        let configured = self.config.gitlab.url.as_ref().map(|value| value.value.clone());
+        configured.or_else(|| self.ci_server())
+    }
+
+    fn ci_server(&self) -> Option<ServerUrl> {
+        self.env("CI_SERVER_URL")?.parse().ok()
+    }
+
+    /// A client for GitLab's API, when its server is known and a token for it is at hand. A job's
+    /// token goes to the server that gave it only.
+    ///
+    /// # Errors
+    /// When the token may not be sent there, or a CA file is broken.
+    pub fn gitlab(&self) -> Result<Option<gitlab::Client>, Report> {
+        const OWN: &str = "MOORLINE_GITLAB_TOKEN";
+        const JOB: &str = "CI_JOB_TOKEN";
+        let Some(server) = self.gitlab_server() else { return Ok(None) };
+        let of_ci = self.ci_server().as_ref() == Some(&server);
+        let own = self.env(OWN).map(|text| (TokenKind::Access, text, OWN));
+        let job = self.env(JOB).filter(|_| of_ci).map(|text| (TokenKind::Job, text, JOB));
+        let Some((kind, text, source)) = own.or(job) else { return Ok(None) };
+        let url = server.to_string().parse::<Realm>().ok();
+        let insecure = url
+            .is_some_and(|u| self.insecure.iter().any(|listed| listed.names(u.host(), u.port())));
+        Ok(Some(gitlab::Client::new(gitlab::Options {
+            server,
+            token: Token { kind, secret: Secret::new(text.to_owned()), source: source.into() },
+            ca_files: self.ca_files.clone(),
+            insecure,
+            patience: std::time::Duration::from_secs(30),
+        })?))
     }
 
     /// Runs something asynchronous to its end. One runtime serves all of a command's calls, so that

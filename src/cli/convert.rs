@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 
 use super::context::Context;
-use super::image;
+use super::credential_args::CredentialArgs;
+use super::from_gitlab::FromGitlab;
+use super::image::{self, Wanted};
 use super::output::{self, CliError, Outcome, Report};
 use crate::failure::Kind;
 use crate::oci::Platform;
@@ -21,7 +23,9 @@ pub struct Args {
     /// Image: group/project:tag, registry/..., docker://..., oci:DIR, oci-archive:FILE,
     /// docker-archive:FILE (with :TAG behind it), or a name of moorline.toml
     #[arg(value_name = "IMAGE")]
-    what: String,
+    what: Option<String>,
+    #[command(flatten)]
+    from: FromGitlab,
     /// Write the SIF here; an existing file is kept unless --force is given
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -40,6 +44,8 @@ pub struct Args {
     /// Platform of the image, for example linux/arm64; default: this machine's
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<Platform>,
+    #[command(flatten)]
+    credential: CredentialArgs,
 }
 
 /// The verb: prints the SIF's path.
@@ -82,8 +88,9 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     }
     let recipe = crate::stage::convert::recipe(args.compression, level, args.block_size);
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
-    let image::From { staged, manifest, pin } =
-        image::staged(context, &args.what, &platform, &recipe)?;
+    let wanted = Wanted { what: args.what.as_deref(), from: &args.from, locked: false };
+    args.credential.apply(context, wanted.place(context).as_deref())?;
+    let image::From { staged, manifest, pin } = image::staged(context, wanted, &platform, &recipe)?;
     let Image::Sif { digest, place, .. } = &staged.image else {
         return Err(CliError::new(Kind::Conversion, "the conversion made no SIF").into());
     };

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use super::context::Context;
+use super::from_gitlab::FromGitlab;
+use super::lock;
 use super::output::{self, CliError, Report, Voice};
 use crate::archive::Location;
 use crate::failure::Kind;
@@ -63,20 +65,79 @@ pub fn resolve(
     Ok(context.block_on(crate::resolve::resolve(&client, reference, platform))??)
 }
 
+/// What was asked for: by name, or by what GitLab's CI built.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// WHAT.
+    pub what: Option<&'a str>,
+    /// The flags in its place.
+    pub from: &'a FromGitlab,
+    /// Only what `moorline.lock` holds.
+    pub locked: bool,
+}
+
+impl Wanted<'_> {
+    /// The image, or its project's place in the registry, as far as it is known without asking.
+    pub fn place(&self, context: &Context) -> Option<String> {
+        if self.what.is_some_and(|what| is_sif(what) || Location::parse(what).is_some()) {
+            return None;
+        }
+        self.what.map(str::to_owned).or_else(|| self.from.place(context))
+    }
+}
+
+/// The pin of what was asked for.
+///
+/// # Errors
+/// As GitLab and the registry say; 2 when nothing was named outside CI, 11 when `locked` forbids it.
+pub fn pin(context: &Context, wanted: Wanted<'_>, platform: &Platform) -> Result<Pin, Report> {
+    let pin = match wanted.what {
+        Some(_) if wanted.from.is_named() => {
+            return Err(CliError::usage("an image was named twice: IMAGE and --project").into());
+        }
+        Some(what) if wanted.locked => lock::locked(context, what, platform)?,
+        Some(what) => resolve(context, &reference(context, what)?, platform)?.pin,
+        None if wanted.from.is_named() || context.ci_job()?.is_some() => {
+            let pin = wanted.from.find(context, platform)?.resolved.pin;
+            if wanted.locked {
+                lock::require(&pin)?;
+            }
+            pin
+        }
+        None => {
+            return Err(CliError::usage("no image was named")
+                .with_hint("name one: group/project:tag, or --project GROUP/PROJECT --ref BRANCH")
+                .into());
+        }
+    };
+    context.voice.say(format!("pinned {}", pin.reference()));
+    Ok(pin)
+}
+
 /// Resolves, fetches and converts what the store lacks.
 ///
 /// # Errors
 /// As the steps of the line say.
 pub fn stage(
     context: &Context,
-    what: &str,
+    wanted: Wanted<'_>,
     platform: &Platform,
     recipe: &Recipe,
 ) -> Result<Image, Report> {
-    if is_sif(what) {
-        return Ok(stage::file(Path::new(what))?);
+    if let Some(file) = wanted.what.filter(|what| is_sif(what)) {
+        if wanted.locked {
+            return Err(unlocked("a SIF file"));
+        }
+        return Ok(stage::file(Path::new(file))?);
     }
-    Ok(staged(context, what, platform, recipe)?.staged.image)
+    Ok(staged(context, wanted, platform, recipe)?.staged.image)
+}
+
+/// `--locked` with something that no lock file names.
+fn unlocked(what: &str) -> Report {
+    CliError::new(Kind::Policy, format!("--locked: {what} is not in moorline.lock"))
+        .with_hint("name an image of moorline.toml")
+        .into()
 }
 
 /// A staged image and what it was made from.
@@ -95,11 +156,15 @@ pub struct From {
 /// As the steps of the line say.
 pub fn staged(
     context: &Context,
-    what: &str,
+    wanted: Wanted<'_>,
     platform: &Platform,
     recipe: &Recipe,
 ) -> Result<From, Report> {
-    if let Some(location) = Location::parse(what) {
+    let location = wanted.what.and_then(Location::parse).filter(|_| !wanted.from.is_named());
+    if let Some(location) = location {
+        if wanted.locked {
+            return Err(unlocked("an archive"));
+        }
         let mut show = progress(context.voice);
         let store = context.store()?;
         let (manifest, staged) = stage::archive(&location, platform, recipe, &store, &mut show)?;
@@ -107,9 +172,7 @@ pub fn staged(
         warn(&staged);
         return Ok(From { staged, manifest, pin: None });
     }
-    let reference = reference(context, what)?;
-    let pin = resolve(context, &reference, platform)?.pin;
-    context.voice.say(format!("pinned {}", pin.reference()));
+    let pin = pin(context, wanted, platform)?;
     Ok(From { staged: sif(context, &pin, recipe)?, manifest: pin.manifest, pin: Some(pin) })
 }
 

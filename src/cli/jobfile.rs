@@ -21,7 +21,9 @@ pub fn fill(path: &Path, args: &mut Args) -> Result<(), Report> {
     })?;
     let file = JobFile::parse(&text, path)?;
     let what = &mut args.what;
-    what.what = what.what.take().or(file.image);
+    // an image by what CI built is the image as well
+    let image = file.image.filter(|_| !args.flags.from.is_named());
+    what.what = what.what.take().or(image);
     if what.command.is_empty() {
         what.command = file.command;
     }

@@ -1,19 +1,17 @@
 //! `moorline login` and `logout`: a registry's credential, checked before it is kept.
 
-use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use clap::Args;
 
 use super::context::Context;
+use super::credential_args::from_stdin;
 use super::output::{self, CliError, Outcome, Report};
 use crate::credential::{Place, Scope};
 use crate::failure::Kind;
 use crate::oci::{DOCKER_HUB, Registry};
 use crate::registry::Grant;
 use crate::secret::{Candidate, Credential, Realm, Secret};
-
-/// The longest secret that is read from stdin, in bytes.
-const SECRET_LIMIT: u64 = 64 * 1024;
 
 /// Store a credential for a registry, or for a project of it.
 ///
@@ -210,13 +208,7 @@ fn confirmed(
 /// From stdin, or typed without echo.
 fn secret(args: &Login, username: &str) -> Result<Secret, Report> {
     let text = if args.password_stdin {
-        let mut text = String::new();
-        io::stdin()
-            .lock()
-            .take(SECRET_LIMIT)
-            .read_to_string(&mut text)
-            .map_err(|e| cannot_read(&e))?;
-        text
+        return from_stdin();
     } else if io::stdin().is_terminal() {
         rpassword::prompt_password(format!("Token or password of {}: ", output::cell(username)))
             .map_err(|e| cannot_read(&e))?

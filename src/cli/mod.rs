@@ -5,16 +5,20 @@
 
 mod adapters;
 mod audit;
+mod auth_explain;
 mod cancel;
 mod config;
 mod context;
 mod convert;
+mod credential_args;
 mod demo;
 mod exit;
+mod from_gitlab;
 mod image;
 mod jobfile;
 mod jobs;
 mod ledger;
+mod lock;
 mod login;
 mod logs;
 mod output;
@@ -62,8 +66,12 @@ enum Verb {
     Login(login::Login),
     /// Forget a stored credential
     Logout(login::Logout),
+    /// Say which credential is taken for an image and why, never a secret
+    AuthExplain(auth_explain::Args),
     /// Turn image references into pinned ones: registry/repository@sha256:...
     Resolve(resolve::Args),
+    /// Write or check moorline.lock: the pins of the images that moorline.toml names
+    Lock(lock::Args),
     /// Convert an image to a SIF file
     Convert(convert::Args),
     /// Check that a SIF is what it says that it was made from
@@ -133,7 +141,9 @@ fn run(cli: Cli) -> Outcome {
     match cli.verb {
         Verb::Login(args) => login::login(&context, &args),
         Verb::Logout(args) => login::logout(&context, &args),
+        Verb::AuthExplain(args) => auth_explain::run(&context, &args),
         Verb::Resolve(args) => resolve::run(&context, &args),
+        Verb::Lock(args) => lock::run(&context, &args),
         Verb::Convert(args) => convert::run(&context, &args),
         Verb::Verify(args) => verify::run(&context, &args),
         Verb::Run(args) => run::run(&context, args),

@@ -5,6 +5,7 @@ use clap::Args as ClapArgs;
 use super::adapters;
 use super::context::Context;
 use super::output::{self, Outcome};
+use super::run as verb_run;
 use crate::follow::{self, Settled};
 use crate::job::JobState;
 use crate::ledger::{JobRecord, Outcome as Submitted};
@@ -21,7 +22,12 @@ pub fn run(context: &Context, _: &Args) -> Outcome {
     let view = context.view()?;
     let open: Vec<&JobRecord> = view
         .jobs()
-        .filter(|job| matches!(job.last().outcome, Submitted::Open | Submitted::Uncertain(_)))
+        .filter(|job| match job.last().outcome {
+            Submitted::Open | Submitted::Uncertain(_) => true,
+            // nobody but the `run` itself records its end
+            Submitted::Submitted(_) => job.last().backend == verb_run::KIND,
+            Submitted::Refused(_) => false,
+        })
         .filter(|job| !job.state().is_final())
         .collect();
     if open.is_empty() {
@@ -32,6 +38,11 @@ pub fn run(context: &Context, _: &Args) -> Outcome {
     for job in open {
         let submission = job.last();
         let Some(backend) = adapters::backend(context, &submission.backend) else {
+            let control = context.jobs_dir().join(job.id.to_string()).join("control");
+            if verb_run::lives(&control) {
+                context.voice.say(format!("{}: runs", job.id));
+                continue;
+            }
             // a `run` that was killed: there is no engine, and nothing runs any more
             ledger.observed(
                 &submission.entry,

@@ -2,29 +2,45 @@
 
 use clap::Args as ClapArgs;
 
+use std::path::PathBuf;
+
 use super::context::Context;
+use super::credential_args::CredentialArgs;
+use super::from_gitlab::FromGitlab;
 use super::image;
+use super::lock;
 use super::output::{self, CliError, Outcome, Report};
 use crate::oci::{Platform, Reference};
 use crate::pin::Resolved;
 use crate::resolve;
+use crate::resolve::origin::{self, Found};
 
 /// Turn image references into pinned ones: registry/repository@sha256:...
 ///
-/// One line for each reference in the order given; an empty one where it failed.
+/// One line for each reference in the order given; an empty one where it failed. Inside GitLab CI
+/// without arguments: the image that this pipeline built.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
   moorline resolve gitlab-registry.example/group/project:v1
   moorline resolve --platform linux/arm64 group/project:v1 group/project:v2
+  moorline resolve --project group/project --pipeline latest
+  moorline resolve --digest-file digest.txt --dotenv moorline.env
   moorline --json resolve group/project:v1")]
 pub struct Args {
     /// Images: group/project:tag, registry/..., docker://..., or names of moorline.toml
-    #[arg(value_name = "IMAGE", required = true)]
+    #[arg(value_name = "IMAGE")]
     images: Vec<String>,
     /// Platform of the image, for example linux/arm64; default: this machine's
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<Platform>,
+    /// Write `MOORLINE_IMAGE` and `MOORLINE_DIGEST` to this file, for a dotenv report
+    #[arg(long, value_name = "FILE")]
+    dotenv: Option<PathBuf>,
+    #[command(flatten)]
+    from: FromGitlab,
+    #[command(flatten)]
+    credential: CredentialArgs,
 }
 
 /// The verb: the exit code is that of the worst reference.
@@ -32,7 +48,19 @@ pub struct Args {
 /// # Errors
 /// When the client cannot be made at all.
 pub fn run(context: &Context, args: &Args) -> Outcome {
+    let place = if args.images.is_empty() { args.from.place(context) } else { None };
+    let named = args.images.iter().map(String::as_str);
+    args.credential.apply(context, named.chain(place.as_deref()))?;
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
+    if args.images.is_empty() {
+        return built(context, args, &platform);
+    }
+    if args.from.is_named() {
+        return Err(CliError::usage("an image was named twice: IMAGE and --project").into());
+    }
+    if args.dotenv.is_some() && args.images.len() > 1 {
+        return Err(CliError::usage("--dotenv takes one image").into());
+    }
     let parsed: Vec<Result<Reference, Report>> =
         args.images.iter().map(|what| pinnable(context, what)).collect();
     let asked: Vec<(Reference, Platform)> =
@@ -65,6 +93,9 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     for answer in &answers {
         match answer {
             Ok(resolved) => {
+                if let Some(file) = &args.dotenv {
+                    lock::replace(file, &origin::dotenv(resolved))?;
+                }
                 if resolved.tag_points_here == Some(false) {
                     output::warn(format!(
                         "{}: the tag points to another image now",
@@ -84,6 +115,32 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         }
     }
     Ok(worst)
+}
+
+/// The image that CI built.
+fn built(context: &Context, args: &Args, platform: &Platform) -> Outcome {
+    if !args.from.is_named() && context.ci_job()?.is_none() {
+        return Err(CliError::usage("no image was named")
+            .with_hint("name one: group/project:tag, or --project GROUP/PROJECT --ref BRANCH; only inside GitLab CI it is known")
+            .into());
+    }
+    let Found { resolved, notes, warnings } = args.from.find(context, platform)?;
+    if let Some(file) = &args.dotenv {
+        lock::replace(file, &origin::dotenv(&resolved))?;
+    }
+    if let Some(known) = &resolved.pin.origin {
+        let rows = known.evidence.iter().map(|(what, how)| format!("{what}: {how}"));
+        context.voice.say(format!("known by {}", rows.collect::<Vec<_>>().join("; ")));
+    }
+    if !context.voice.json {
+        output::line(resolved.pin.reference().to_string());
+        return Ok(0);
+    }
+    let mut value = value(&Ok(resolved));
+    value["notes"] = notes.into();
+    value["warnings"] = warnings.into();
+    output::json(&value);
+    Ok(0)
 }
 
 fn pinnable(context: &Context, what: &str) -> Result<Reference, Report> {

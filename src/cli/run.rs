@@ -1,6 +1,11 @@
 //! `moorline run`: the job's whole way here and now, without an engine, in the current directory.
 
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
 use clap::Args as ClapArgs;
+use rustix::fs::{FlockOperation, flock};
 
 use super::context::Context;
 use super::image;
@@ -37,14 +42,14 @@ pub struct Args {
 /// # Errors
 /// As the steps of the line say; 9 when no container runtime works here.
 pub fn run(context: &Context, args: Args) -> Outcome {
-    let what = args.what.what.ok_or_else(|| {
-        CliError::usage("no image was named").with_hint("moorline run IMAGE -- COMMAND")
-    })?;
     let here = std::env::current_dir()
         .map_err(|e| CliError::new(Kind::Usage, format!("the current directory: {e}")))?;
+    args.flags.variables(context)?;
     context.require_runtime(args.flags.runtime)?;
     let platform = args.flags.platform.clone().unwrap_or_else(Platform::host);
-    let image = image::stage(context, &what, &platform, &image::default_recipe())?;
+    let wanted = args.flags.wanted(&args.what);
+    args.flags.credential.apply(context, wanted.place(context).as_deref())?;
+    let image = image::stage(context, wanted, &platform, &image::default_recipe())?;
     let resources = Resources::default();
     let parts =
         Parts { command: args.what.command, flags: args.flags, resources, workdir: Some(here) };
@@ -55,6 +60,9 @@ pub fn run(context: &Context, args: Args) -> Outcome {
     let (entry, plan) = (prepared.entry, prepared.plan);
     let order = prepared.keep();
     let control = order.dir.join("control");
+    let _alive = hold(&control).map_err(|e| {
+        CliError::new(Kind::Configuration, format!("cannot lock {}: {e}", control.display()))
+    })?;
     ledger.submitted(
         &entry,
         &EngineKey {
@@ -76,4 +84,21 @@ pub fn run(context: &Context, args: Args) -> Outcome {
     }
     context.voice.say(format!("recorded as {}", job.id));
     Ok(u8::try_from(code).unwrap_or(255))
+}
+
+/// Locked for as long as a `run` lives.
+const LOCK: &str = "running";
+
+fn hold(control: &Path) -> io::Result<File> {
+    let file = File::create_new(control.join(LOCK))?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(file)
+}
+
+/// Whether the `run` with this control directory lives; what cannot be found out counts as living.
+pub fn lives(control: &Path) -> bool {
+    match File::open(control.join(LOCK)) {
+        Ok(file) => flock(&file, FlockOperation::NonBlockingLockShared).is_err(),
+        Err(e) => e.kind() != io::ErrorKind::NotFound,
+    }
 }

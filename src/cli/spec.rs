@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::context::Context;
+use super::credential_args::CredentialArgs;
+use super::from_gitlab::FromGitlab;
+use super::image::Wanted;
 use super::output::{CliError, Report};
 use crate::failure::Kind;
 use crate::job::{EnvVar, JobId, JobSpec, Mount, Resources, RuntimeChoice};
@@ -37,6 +40,47 @@ pub struct SpecArgs {
     /// A name for you; free text
     #[arg(long, value_name = "TEXT")]
     pub name: Option<String>,
+    /// Run only what moorline.lock holds
+    #[arg(long)]
+    pub locked: bool,
+    /// For the registry
+    #[command(flatten)]
+    pub credential: CredentialArgs,
+    /// The image by what CI built
+    #[command(flatten)]
+    pub from: FromGitlab,
+}
+
+impl SpecArgs {
+    /// The image that was asked for.
+    pub fn wanted<'a>(&'a self, what: &'a WhatArgs) -> Wanted<'a> {
+        Wanted { what: what.what.as_deref(), from: &self.from, locked: self.locked }
+    }
+
+    /// The variables of the configuration and of `--env`, the later ones winning. Verbs look at
+    /// them before anything is downloaded.
+    ///
+    /// # Errors
+    /// When a variable is named that is not set or must not be handed on.
+    pub fn variables(&self, context: &Context) -> Result<Vec<EnvVar>, Report> {
+        let mut env = context.settings().env.clone();
+        if let Some(var) = env.iter().find(|var| is_secret_name(&var.name)) {
+            return Err(CliError::new(
+                Kind::Configuration,
+                format!("[submit.env] {}: {KEPT}", var.name),
+            )
+            .with_hint(format!(
+                "remove it (moorline config show says which file has it); {INSTEAD}"
+            ))
+            .into());
+        }
+        for text in &self.env {
+            let var = variable(context, text)?;
+            env.retain(|v: &EnvVar| v.name != var.name);
+            env.push(var);
+        }
+        Ok(env)
+    }
 }
 
 /// The image, and the command behind `--`.
@@ -77,26 +121,11 @@ impl Parts {
     /// # Errors
     /// When a variable is named that is not set or must not be handed on.
     pub fn job(self, context: &Context, id: JobId, image: Image) -> Result<JobSpec, Report> {
+        let env = self.flags.variables(context)?;
         let mut mounts = vec![Mount::cvmfs()];
         for mount in context.settings().mounts.iter().chain(&self.flags.mount) {
             mounts.retain(|m: &Mount| m.target != mount.target);
             mounts.push(mount.clone());
-        }
-        let mut env = context.settings().env.clone();
-        if let Some(var) = env.iter().find(|var| is_secret_name(&var.name)) {
-            return Err(CliError::new(
-                Kind::Configuration,
-                format!("[submit.env] {}: {KEPT}", var.name),
-            )
-            .with_hint(format!(
-                "remove it (moorline config show says which file has it); {INSTEAD}"
-            ))
-            .into());
-        }
-        for text in &self.flags.env {
-            let var = variable(context, text)?;
-            env.retain(|v: &EnvVar| v.name != var.name);
-            env.push(var);
         }
         Ok(JobSpec {
             id,

@@ -77,9 +77,6 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
             .with_hint(format!("known backends: {}", BACKENDS.join(", ")))
             .into());
     }
-    let what = args.what.what.ok_or_else(|| {
-        CliError::usage("no image was named").with_hint("moorline submit IMAGE -- COMMAND")
-    })?;
     let workdir = args.workdir.map(|dir| absolute_dir(&dir)).transpose()?;
     let inputs = inputs(&args.what.command, workdir.is_some())?;
     let engine = context.engine(&kind);
@@ -92,10 +89,13 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
         queue: args.queue.or(engine.queue),
         account: args.account.or(engine.account),
     };
+    args.flags.variables(context)?;
     if kind == "local" && !args.dry_run {
         context.require_runtime(args.flags.runtime)?;
     }
-    let image = image::stage(context, &what, &platform, &image::default_recipe())?;
+    let wanted = args.flags.wanted(&args.what);
+    args.flags.credential.apply(context, wanted.place(context).as_deref())?;
+    let image = image::stage(context, wanted, &platform, &image::default_recipe())?;
     let parts = Parts { command: args.what.command, flags: args.flags, resources, workdir };
     let job = parts.job(context, fresh_id()?, image)?;
     if args.dry_run {

@@ -32,6 +32,13 @@ pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<()
     if let Some(token) = question.variable("CI_JOB_TOKEN") {
         all.push(("gitlab-ci-token", token, "CI_JOB_TOKEN"));
     }
+    let trace = question.variable("CI_DEBUG_TRACE");
+    if !all.is_empty() && trace.is_some_and(|on| !matches!(on, "false" | "0")) {
+        question.chain.warn(
+            "CI_DEBUG_TRACE is on: GitLab prints every variable of this job into its log, and the \
+             registry's credential is one of them",
+        );
+    }
     for (at, (name, secret, variable)) in all.iter().enumerate() {
         // CI_REGISTRY_PASSWORD usually is the job token: one try is enough
         if all[..at].iter().any(|(n, s, _)| n == name && s == secret) {

@@ -26,6 +26,8 @@ pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<()
             Secret::new(password.to_owned()),
             "the environment (MOORLINE_USERNAME)".into(),
         ));
+    } else {
+        found.skipped.push(format!("environment: MOORLINE_REGISTRY is {scope}"));
     }
     Ok(())
 }

@@ -69,6 +69,37 @@ pub enum CredentialError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file or variable of docker, podman or apptainer that cannot be used.
+    #[error("{place} cannot be used: {reason}")]
+    Foreign {
+        /// The file or variable.
+        place: String,
+        /// Why.
+        reason: String,
+    },
+    /// A credential helper that a file names for this registry, and that failed.
+    #[error(
+        "the credential helper docker-credential-{name}, which {place} names for {server}, failed: \
+         {reason}"
+    )]
+    Helper {
+        /// Its name without `docker-credential-`.
+        name: String,
+        /// The file or variable.
+        place: String,
+        /// The registry as it is written there.
+        server: String,
+        /// Why; never what it wrote.
+        reason: String,
+    },
+    /// A file given on the command line that holds no credential.
+    #[error("the credential file {path} {reason}")]
+    NoCredential {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// There is a keyring, and it does not do what it should.
     #[error("the keyring has a problem with the credential of {scope}: {reason}")]
     Keyring {
@@ -112,6 +143,16 @@ impl Failure for CredentialError {
             }
             Self::Malformed { path, .. } => {
                 format!("move {} away and log in again", path.display())
+            }
+            Self::Foreign { place, .. } => format!(
+                "mend {place}, or take the registry out of it: a broken source is never read as \
+                 \"nobody\""
+            ),
+            Self::Helper { name, server, .. } if super::helper::is_name(name) => {
+                format!("see what it says: printf %s {server} | docker-credential-{name} get")
+            }
+            Self::NoCredential { .. } => {
+                "the first line is the user name, the second the secret".into()
             }
             Self::Newer { .. } => "use the newer moorline to change it".into(),
             Self::Keyring { scope, .. } => {

@@ -30,7 +30,7 @@ use crate::secret::{Candidates, Credential, Realm, Secret};
 const SCHEMA: u32 = 1;
 
 /// A credential file is small; what is larger is something else.
-const LARGEST: u64 = 1 << 20;
+pub(super) const LARGEST: u64 = 1 << 20;
 
 /// The file's document.
 #[derive(Serialize, Deserialize)]
@@ -51,8 +51,8 @@ pub(super) struct Row {
     password: Option<Written>,
 }
 
-/// A secret on its way to or from this file: the only place where one is serialised.
-struct Written(Secret);
+/// A secret on its way to or from a file: this file's is the only place where one is serialised.
+pub(super) struct Written(pub(super) Secret);
 
 impl Serialize for Written {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
@@ -106,6 +106,19 @@ pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<()
 
 /// The document; empty when there is no file.
 pub(super) fn read(path: &Path) -> Result<Table, CredentialError> {
+    let Some(text) = read_private(path)? else {
+        return Ok(Table { schema: SCHEMA, entries: Vec::new() });
+    };
+    // the parser's own words may quote what it read
+    serde_json::from_str(&text).map_err(|e| CredentialError::Malformed {
+        path: path.to_owned(),
+        line: e.line(),
+        column: e.column(),
+    })
+}
+
+/// The text of a file that nobody else can reach; `None` when there is none.
+pub(super) fn read_private(path: &Path) -> Result<Option<Zeroizing<String>>, CredentialError> {
     let failed = |source| CredentialError::Read { path: path.to_owned(), source };
     let opened = OpenOptions::new()
         .read(true)
@@ -113,21 +126,14 @@ pub(super) fn read(path: &Path) -> Result<Table, CredentialError> {
         .open(path);
     let file = match opened {
         Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Table { schema: SCHEMA, entries: Vec::new() });
-        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(failed(source)),
     };
     check_file(path, &file)?;
     check_folders(path)?;
     let mut text = Zeroizing::new(String::new());
     file.take(LARGEST).read_to_string(&mut text).map_err(failed)?;
-    // the parser's own words may quote what it read
-    serde_json::from_str(&text).map_err(|e| CredentialError::Malformed {
-        path: path.to_owned(),
-        line: e.line(),
-        column: e.column(),
-    })
+    Ok(Some(text))
 }
 
 /// Reads, changes and writes the document under a lock. Nothing is written when `work` fails.

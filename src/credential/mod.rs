@@ -1,13 +1,15 @@
 //! Credentials: where they come from, and where `login` keeps them.
 //!
 //! ```text
-//!  flag > environment > CI > keyring > file > (docker's files: later) > nobody
+//!  flag > environment > CI > keyring > file > DOCKER_AUTH_CONFIG > docker's files > nobody
 //! ```
 //!
 //! Floor 4. One file per source; the order of [`SOURCES`] is the precedence. Within a source the
 //! longest repository prefix comes first, so that two deploy tokens for two projects of one host
 //! both work. A source that has nothing to say is skipped; one that is *broken* (unreadable file,
 //! half a credential) stops the search and is named: a broken source is never read as "nobody".
+//!
+//! A credential on the command line is an order: where it is there, no other source is asked.
 //!
 //! A new source is a file with a `find` function and its line in [`SOURCES`]. It gets a
 //! [`Question`], adds [`Candidate`]s to the answer, and takes everything that it reads from the
@@ -17,33 +19,48 @@
 //! Not promised: that a credential is valid; `registry` asks.
 
 mod ci;
+mod docker;
 mod environment;
 mod error;
 mod file;
 mod flag;
+mod helper;
 mod keyring;
 mod scope;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 pub use error::CredentialError;
 use file::{Row, Table};
 pub use flag::Explicit;
+pub use helper::PATIENCE as HELPER_PATIENCE;
 pub use keyring::{SystemKeyring, Vault, VaultError};
 pub use scope::Scope;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::oci::{Registry, Repository};
+use crate::oci::{DOCKER_HUB, Registry, Repository};
 use crate::secret::{Candidate, Candidates, Credential, Realm, Secret};
 
 /// A source: adds what it has for the question.
 type Source = fn(&Question<'_>, &mut Candidates) -> Result<(), CredentialError>;
 
-/// All sources, the first one wins. Docker's, podman's and apptainer's files belong at the end.
-const SOURCES: [Source; 5] = [flag::find, environment::find, ci::find, keyring::find, file::find];
+/// All sources by name, the first one wins.
+const SOURCES: [(&str, Source); 7] = [
+    ("command line", flag::find),
+    ("environment", environment::find),
+    ("GitLab CI", ci::find),
+    ("keyring", keyring::find),
+    ("file", file::find),
+    ("DOCKER_AUTH_CONFIG", docker::find_variable),
+    ("docker, podman, apptainer", docker::find),
+];
+
+/// Where Docker Hub's tokens come from; every other registry's realm has to be confirmed.
+const HUB_REALM: &str = "https://auth.docker.io";
 
 /// Everything that the sources read.
 pub struct Settings {
@@ -57,7 +74,14 @@ pub struct Settings {
     pub keyring: Option<Box<dyn Vault>>,
     /// Token realms from flags or the configuration.
     pub realms: Vec<(Registry, Realm)>,
+    /// How long a credential helper may take.
+    pub helper_patience: Duration,
+    /// Who is told what a user should know although it is no error; each sentence once.
+    pub warn: Option<Warn>,
 }
+
+/// Takes a sentence for the user.
+pub type Warn = Box<dyn Fn(&str) + Send + Sync>;
 
 impl Settings {
     /// Only our own file.
@@ -69,6 +93,8 @@ impl Settings {
             file,
             keyring: None,
             realms: Vec::new(),
+            helper_patience: helper::PATIENCE,
+            warn: None,
         }
     }
 }
@@ -105,6 +131,26 @@ pub struct Listed {
     pub place: Place,
 }
 
+/// What every source says of a repository: [`Chain::explain`].
+#[derive(Debug)]
+pub struct Explanation {
+    /// The realms that may see a credential, besides the registry's own host.
+    pub realms: Vec<Realm>,
+    /// In the order in which they are asked, up to the one that is broken.
+    pub sources: Vec<SourceReport>,
+}
+
+/// What one source says.
+#[derive(Debug)]
+pub struct SourceReport {
+    /// Its name.
+    pub name: &'static str,
+    /// What it has.
+    pub found: Candidates,
+    /// Why it stops the search.
+    pub broken: Option<CredentialError>,
+}
+
 /// What a source is asked.
 pub(crate) struct Question<'a> {
     chain: &'a Chain,
@@ -133,13 +179,30 @@ pub struct Chain {
     settings: Settings,
     /// What the keyring answered, so that it is asked once a run.
     unlocked: Mutex<HashMap<String, Secret>>,
+    /// What helpers answered for a registry, by both names.
+    helped: Mutex<HashMap<(String, String), helper::Answered>>,
+    /// What was warned about.
+    warned: Mutex<BTreeSet<String>>,
 }
 
 impl Chain {
     /// A chain; nothing is read yet.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, unlocked: Mutex::default() }
+        Self {
+            settings,
+            unlocked: Mutex::default(),
+            helped: Mutex::default(),
+            warned: Mutex::default(),
+        }
+    }
+
+    fn warn(&self, sentence: &str) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(warn) = self.settings.warn.as_ref().filter(|_| !warned.contains(sentence)) {
+            warn(sentence);
+            warned.insert(sentence.to_owned());
+        }
     }
 
     /// The credentials for a repository in the order in which they are to be tried. "Nobody" is
@@ -152,25 +215,58 @@ impl Chain {
         registry: &Registry,
         repository: &Repository,
     ) -> Result<Candidates, CredentialError> {
+        let mut answer = Candidates::default();
+        for report in self.explain(registry, repository)?.sources {
+            if let Some(broken) = report.broken {
+                return Err(broken);
+            }
+            answer.offered.extend(report.found.offered);
+            answer.skipped.extend(report.found.skipped);
+        }
+        Ok(answer)
+    }
+
+    /// The same source by source, for people.
+    ///
+    /// # Errors
+    /// When our own file, which knows the realms, or a variable that names one is broken.
+    pub fn explain(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+    ) -> Result<Explanation, CredentialError> {
         let table = file::read(&self.settings.file)?;
-        let of_registry = |scope: &Scope| scope.is_of(registry);
-        let mut realms: Vec<Realm> = Vec::new();
-        let configured = self.settings.realms.iter().filter(|(r, _)| scope::same(r, registry));
-        let remembered = table.entries.iter().filter(|row| of_registry(&row.scope));
-        realms.extend(configured.map(|(_, realm)| realm.clone()));
-        realms.extend(remembered.filter_map(|row| row.realm.clone()));
-        realms.extend(ci::realm(&self.settings.environment, registry)?);
-        realms.sort();
-        realms.dedup();
+        let realms = self.realms(&table, registry)?;
         let mut rows: Vec<&Row> =
             table.entries.iter().filter(|row| row.scope.covers(registry, repository)).collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.scope.prefix_len()));
-        let question = Question { chain: self, registry, repository, rows, realms };
-        let mut answer = Candidates::default();
-        for source in SOURCES {
-            source(&question, &mut answer)?;
+        let question = Question { chain: self, registry, repository, rows, realms: realms.clone() };
+        let mut sources = Vec::new();
+        for (name, find) in SOURCES {
+            let mut found = Candidates::default();
+            let broken = find(&question, &mut found).err();
+            let last = broken.is_some() || (sources.is_empty() && !found.offered.is_empty());
+            sources.push(SourceReport { name, found, broken });
+            if last {
+                break;
+            }
         }
-        Ok(answer)
+        Ok(Explanation { realms, sources })
+    }
+
+    /// Every realm that is configured, was confirmed, or that CI names for its own registry.
+    fn realms(&self, table: &Table, registry: &Registry) -> Result<Vec<Realm>, CredentialError> {
+        let configured = self.settings.realms.iter().filter(|(r, _)| scope::same(r, registry));
+        let remembered = table.entries.iter().filter(|row| row.scope.is_of(registry));
+        let mut realms: Vec<Realm> = configured.map(|(_, realm)| realm.clone()).collect();
+        realms.extend(remembered.filter_map(|row| row.realm.clone()));
+        realms.extend(ci::realm(&self.settings.environment, registry)?);
+        if registry.as_str() == DOCKER_HUB {
+            realms.extend(HUB_REALM.parse::<Realm>().ok());
+        }
+        realms.sort();
+        realms.dedup();
+        Ok(realms)
     }
 
     /// [`Chain::find`] as the registry client wants it.

@@ -95,8 +95,6 @@ fn the_longest_prefix_comes_first_and_never_covers_a_neighbour() {
 fn sources_in_their_order() {
     let folder = folder();
     let mut settings = settings(&folder);
-    settings.explicit =
-        Some(Explicit { scope: scope("r.example"), credential: credential("flag", "1") });
     settings.environment = environment(&[
         ("MOORLINE_REGISTRY", "r.example/g"),
         ("MOORLINE_USERNAME", "environment"),
@@ -108,6 +106,7 @@ fn sources_in_their_order() {
         ("CI_REGISTRY_USER", "gitlab-ci-token"),
         ("CI_REGISTRY_PASSWORD", "4"),
         ("CI_JOB_TOKEN", "4"),
+        ("DOCKER_AUTH_CONFIG", r#"{"auths":{"r.example":{"auth":"dmFyaWFibGU6Nw=="}}}"#),
     ]);
     settings.keyring = Some(Box::new(Memory::default()));
     let chain = Chain::new(settings);
@@ -118,18 +117,79 @@ fn sources_in_their_order() {
     chain.store(&scope("r.example"), &credential("keyring", "5"), Some(&realm), None).unwrap();
     assert_eq!(
         found(&chain, "r.example", "g/p"),
-        ["flag:1", "environment:2", "deploy:3", "gitlab-ci-token:4", "keyring:5", "file:6"]
+        ["environment:2", "deploy:3", "gitlab-ci-token:4", "keyring:5", "file:6", "variable:7"]
     );
     assert_eq!(
         found(&chain, "r.example", "h/p"),
-        ["flag:1", "deploy:3", "gitlab-ci-token:4", "keyring:5"]
+        ["deploy:3", "gitlab-ci-token:4", "keyring:5", "variable:7"]
     );
     assert_eq!(found(&chain, "other.example", "g/p"), [] as [&str; 0]);
     let all = chain.find(&"r.example".parse().unwrap(), &"g/p".parse().unwrap()).unwrap();
     let realms = ["https://gitlab.example".parse().unwrap(), realm];
     assert!(all.offered.iter().all(|c| c.realms == realms), "{:?}", all.offered);
     let shown = format!("{all:?} {:?}", chain.list().unwrap());
-    assert!(!shown.contains("\"1\"") && !shown.contains("\"6\""), "{shown}");
+    assert!(!shown.contains("\"2\"") && !shown.contains("\"6\""), "{shown}");
+}
+
+#[test]
+fn a_credential_on_the_command_line_is_an_order() {
+    let folder = folder();
+    let mut settings = settings(&folder);
+    let secret = Secret::new("1".into());
+    settings.explicit = Some(Explicit::typed(scope("r.example"), "flag".into(), secret));
+    settings.environment = environment(&[("DOCKER_AUTH_CONFIG", "broken")]);
+    let chain = Chain::new(settings);
+    assert_eq!(found(&chain, "r.example", "g/p"), ["flag:1"]);
+    let other = chain.find(&"o.example".parse().unwrap(), &"g/p".parse().unwrap());
+    assert!(matches!(other, Err(CredentialError::Foreign { .. })), "{other:?}");
+}
+
+#[test]
+fn a_credential_file_is_two_lines_that_only_its_owner_reaches() {
+    let folder = folder();
+    let path = folder.path().join("credential");
+    let read = |text: &str, mode| {
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        Explicit::from_file(scope("r.example"), &path)
+    };
+    let good = read("user\ngldt-hidden\n", 0o600).unwrap();
+    assert_eq!(good.credential.username, "user");
+    assert_eq!(good.credential.password.expose(), "gldt-hidden");
+    assert!(matches!(read("user\ngldt-hidden\n", 0o640), Err(CredentialError::Unsafe { .. })));
+    for bad in ["", "user", "user\n", "\ngldt-hidden", "user\ngldt-hidden\nmore"] {
+        let error = read(bad, 0o600).unwrap_err();
+        assert!(!error.to_string().contains("gldt-hidden"), "{error}");
+    }
+    fs::remove_file(&path).unwrap();
+    assert!(Explicit::from_file(scope("r.example"), &path).is_err());
+}
+
+#[test]
+fn a_debug_trace_in_ci_is_warned_about_once() {
+    let folder = folder();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    for (trace, expected) in [("true", 1), ("false", 0), ("", 0)] {
+        told.lock().unwrap().clear();
+        let into = Arc::clone(&told);
+        let environment = environment(&[
+            ("CI_REGISTRY", "r.example"),
+            ("CI_JOB_TOKEN", "gldt-hidden"),
+            ("CI_DEBUG_TRACE", trace),
+        ]);
+        let chain = Chain::new(Settings {
+            environment,
+            warn: Some(Box::new(move |text: &str| into.lock().unwrap().push(text.to_owned()))),
+            ..settings(&folder)
+        });
+        for _ in 0..3 {
+            assert_eq!(found(&chain, "r.example", "g/p").len(), 1);
+        }
+        assert_eq!(found(&chain, "other.example", "g/p").len(), 0);
+        let told = told.lock().unwrap();
+        assert_eq!(told.len(), expected, "{trace:?}: {told:?}");
+        assert!(told.iter().all(|t| t.contains("CI_DEBUG_TRACE") && !t.contains("gldt")));
+    }
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub(super) const DIE_WITH_PARENT: &str = "die-with-parent";
 pub(super) const PROBE: &str = "container-probe";
 /// The worker's verb.
 pub(super) const WORKER: &str = "worker";
+/// The flag of a worker that ends its job, as for a TERM, when the process that started it is gone.
+pub(super) const WITH_PARENT: &str = "--with-parent";
 
 /// Runs the verbs that need a process without threads: `worker CONTROL_DIR [--plan-sha256 HEX]` and
 /// the hidden ones. `main` calls this first; `None` means that the arguments are for the ordinary
@@ -45,6 +47,10 @@ pub fn early(arguments: &[OsString], stderr: &mut dyn Write) -> Option<i32> {
             while let Some(word) = rest.next() {
                 if word == "--plan-sha256" {
                     sha256 = Some(rest.next()?.to_str()?.to_owned());
+                } else if word == WITH_PARENT {
+                    let signal = Some(rustix::process::Signal::TERM);
+                    // without it a job may outlive its `run`: no reason not to run it
+                    let _ = rustix::process::set_parent_process_death_signal(signal);
                 } else if control.is_none() && !word.as_encoded_bytes().starts_with(b"-") {
                     control = Some(PathBuf::from(word));
                 } else {

@@ -3,8 +3,8 @@
 //! For the demo only, on machines where no container can be made, so that its other steps can be
 //! shown. The program sees the whole machine and runs with the caller's rights; what it opens by an
 //! absolute path is the machine's, not the image's. Its evidence is [`crate::job::Grade::None`] and
-//! its verdict is never *Match*. No verb that runs users' jobs calls this (issue: `submit` and
-//! `run` exit with 9 instead).
+//! its verdict is never *Match*. No verb that runs users' jobs calls this: `submit` and `run`
+//! exit with 9 instead.
 
 use std::fs::File;
 use std::io::Read;

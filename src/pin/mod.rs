@@ -71,7 +71,11 @@ pub struct Origin {
     /// The pipeline's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<u64>,
-    /// How each of these was established: field -> `label`, `api`, `convention`, `ci-environment`.
+    /// The pipeline's job that was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// How each of these was established, and `image` itself: `api`, `convention`, `label`,
+    /// `ci-environment`, `digest-file`; several that agree are separated by commas.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub evidence: BTreeMap<String, String>,
 }

@@ -496,7 +496,16 @@ fn basic(candidate: &Candidate) -> Result<(HeaderValue, Vec<Secret>), RegistryEr
             ))
         })?;
     header.set_sensitive(true);
-    Ok((header, vec![password.clone(), encoded]))
+    // the forms in which a realm could send it back
+    let alone = Secret::new(STANDARD.encode(password.expose()));
+    let in_url = password.expose().bytes().map(|b| match b {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(b).to_string()
+        }
+        other => format!("%{other:02X}"),
+    });
+    let in_url = Secret::new(in_url.collect());
+    Ok((header, vec![password.clone(), encoded, alone, in_url]))
 }
 
 /// A fifth of the life is left unused, at most half a minute: a request needs some of it.

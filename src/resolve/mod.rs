@@ -6,7 +6,14 @@
 //!                          pin.index                    pin.manifest pin.config
 //! ```
 //!
+//! "What CI built" becomes references first (`facts`), of which the registry knows one (`origin`);
+//! whether a pin still is what its tag names is `drift`'s question.
+//!
 //! Floor 5. A typed digest decides; a typed tag beside it is only compared.
+
+pub mod drift;
+pub mod facts;
+pub mod origin;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

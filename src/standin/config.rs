@@ -46,6 +46,8 @@ pub struct Config {
     pub deploy_tokens: Vec<DeployToken>,
     /// The CI job tokens that are valid now.
     pub job_tokens: Vec<JobToken>,
+    /// What its REST API knows.
+    pub gitlab: super::gitlab_api::GitlabFacts,
 }
 
 impl Default for Config {
@@ -59,6 +61,7 @@ impl Default for Config {
             projects: Vec::new(),
             deploy_tokens: Vec::new(),
             job_tokens: Vec::new(),
+            gitlab: super::gitlab_api::GitlabFacts::default(),
         }
     }
 }
@@ -129,7 +132,7 @@ pub struct JobToken {
     pub project: String,
 }
 
-fn secret<'de, D: Deserializer<'de>>(d: D) -> Result<Secret, D::Error> {
+pub(super) fn secret<'de, D: Deserializer<'de>>(d: D) -> Result<Secret, D::Error> {
     String::deserialize(d).map(Secret::new)
 }
 

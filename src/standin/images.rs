@@ -158,6 +158,13 @@ impl Images {
         repository.manifests.get(&digest).cloned()
     }
 
+    /// The repositories of a project, sorted.
+    pub(super) fn below(&self, project: &str) -> Vec<String> {
+        let content = self.content();
+        let all = content.repositories.keys();
+        all.filter(|path| super::config::is_below(path, project)).cloned().collect()
+    }
+
     /// The tags of a repository, sorted; `None` when there is no such repository.
     pub(super) fn tags(&self, repository: &str) -> Option<Vec<String>> {
         let content = self.content();

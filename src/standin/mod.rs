@@ -9,7 +9,7 @@
 //! ```
 //!
 //! It is a *stand-in*: it answers what GitLab's `GET /jwt/auth` answers for deploy tokens, job
-//! tokens and anonymous callers, and nothing else of GitLab. The embedded registry serves pulls of
+//! tokens and anonymous callers, a few routes of its REST API, and nothing else of GitLab. The embedded registry serves pulls of
 //! what [`Images`] holds; pushing over HTTP is docker-registry's work. Sources: GitLab's
 //! `doc/administration/packages/container_registry` and
 //! `app/services/auth/container_registry_authentication_service.rb` (behaviour only), docker
@@ -18,6 +18,7 @@
 //! Not promised: to be safe anywhere but on loopback, or fast.
 
 mod config;
+mod gitlab_api;
 mod images;
 mod key;
 mod registry;
@@ -37,6 +38,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub use config::{Config, DeployToken, JobToken, Project, Scope, Visibility};
+pub use gitlab_api::{ApiToken, CiMergeRequest, CiPipeline, CiRelease, GitlabFacts};
 pub use images::{Images, LayoutError};
 use key::SigningKey;
 
@@ -80,6 +82,8 @@ pub struct Seen {
     pub target: String,
     /// Whether an `Authorization` header came with it.
     pub authorized: bool,
+    /// Whether a token of GitLab's API came with it.
+    pub api_token: bool,
     /// The answer's status.
     pub status: u16,
 }
@@ -136,6 +140,7 @@ impl StandIn {
             address,
         });
         let mut router = Router::new().route("/jwt/auth", get(token::handle));
+        router = router.route("/api/v4/{*path}", get(gitlab_api::handle));
         if shared.config.registry {
             router = router.route("/v2/", get(registry::handle));
             router = router.route("/v2/{*path}", get(registry::handle));
@@ -163,8 +168,10 @@ async fn record(State(shared): State<Arc<Shared>>, request: Request, next: Next)
     let method = request.method().to_string();
     let target = request.uri().to_string();
     let authorized = request.headers().contains_key(header::AUTHORIZATION);
+    let api_token =
+        ["private-token", "job-token"].iter().any(|n| request.headers().contains_key(*n));
     let response = next.run(request).await;
-    let seen = Seen { method, target, authorized, status: response.status().as_u16() };
+    let seen = Seen { method, target, authorized, api_token, status: response.status().as_u16() };
     tracing::debug!(method = seen.method, target = seen.target, status = seen.status, "stand-in");
     shared.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
     response

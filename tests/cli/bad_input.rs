@@ -31,14 +31,12 @@ impl<'a> Cases<'a> {
             (server.address(), "<REGISTRY>"),
             (home.path("").display().to_string(), "<HOME>/"),
             (images().0.manifest_digest.to_string(), "<V1>"),
-            (Platform::host().to_string(), "<PLATFORM>"),
         ];
         let names = names.into_iter().map(|(text, name)| (text, name.to_owned())).collect();
         Self { home, text: String::new(), names }
     }
 
-    #[allow(clippy::needless_pass_by_value, reason = "callers hand over what they have")]
-    fn called(&mut self, text: impl ToString, name: &str) {
+    fn called(&mut self, text: &impl ToString, name: &str) {
         self.names.push((text.to_string(), name.to_owned()));
     }
 
@@ -162,6 +160,7 @@ fn images_that_are_not_there() {
     push_index(&server, "multi");
     let home = used(&server);
     let mut cases = Cases::new(&home, &server);
+    cases.called(&Platform::host(), "<PLATFORM>");
     let gone = server.name(":gone");
     let verbs: [&[&str]; 4] = [
         &["resolve", &gone],
@@ -431,8 +430,8 @@ fn jobs_that_are_not_there() {
     let common: String =
         ids[0].chars().zip(ids[1].chars()).take_while(|(a, b)| a == b).map(|(a, _)| a).collect();
     assert!(!common.is_empty());
-    cases.called(format!(" {common}\n"), " <BOTH>\n");
-    cases.called(format!("{common:?}"), "<BOTH>");
+    cases.called(&format!(" {common}\n"), " <BOTH>\n");
+    cases.called(&format!("{common:?}"), "<BOTH>");
     for id in &ids {
         cases.called(id, "<ID>");
     }

@@ -18,7 +18,8 @@ LAYOUT=$CACHE/debian-image-$DEBIAN_SUITE-$VERSION
 
 make_image() {
     [ -e "$LAYOUT/index.json" ] && return 0
-    mkdir -p "$CACHE"
+    lock debian-image
+    [ ! -e "$LAYOUT/index.json" ] || { unlock && return 0; }
     local tar=$CACHE/debian-rootfs-$DEBIAN_SUITE.tar
     if [ ! -e "$tar" ]; then
         local expired
@@ -28,6 +29,7 @@ make_image() {
         mv "$tar.part" "$tar"
     fi
     python3 "$HERE/oci-layout.py" "$tar" "$LAYOUT" "$(dpkg --print-architecture)" >&2
+    unlock
 }
 
 push() {

@@ -19,6 +19,8 @@ UID_IN_TREE=59999
 
 make_tree() {
     [ -e "$TREE/.complete" ] && return 0
+    lock minimal-tree
+    [ ! -e "$TREE/.complete" ] || { unlock && return 0; }
     say "making a minimal $DEBIAN_SUITE tree in $TREE"
     as_root rm -rf "$TREE"
     mkdir -p "$CACHE"
@@ -30,6 +32,7 @@ make_tree() {
     as_root mkdir -p "$TREE/opt/rust" "$TREE/cargo" "$TREE/src" "$TREE/target" "$TREE/home/user"
     as_root rm -rf "$TREE/var/cache/apt/archives" "$TREE/var/lib/apt/lists"
     as_root touch "$TREE/.complete"
+    unlock
 }
 
 # Runs inside its own mount, network and process namespaces, as root, and never returns.

@@ -64,7 +64,7 @@ fn only_the_working_directory_and_tmp_can_be_written() {
         // nothing is left on the machine but the unpacked image
         let left: Vec<_> =
             fs::read_dir(job.path("tmp")).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert!(left.iter().all(|n| n.to_string_lossy().starts_with("moorline-6")), "{left:?}");
+        assert!(left.iter().all(|n| n.to_string_lossy().starts_with("moorline-")), "{left:?}");
     }
 }
 

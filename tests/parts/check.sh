@@ -1,6 +1,7 @@
 #!/bin/bash
 # about: format, clippy, licences and advisories, shellcheck, and the tests that need no server
-# packages: shellcheck git ca-certificates
+# packages: shellcheck dash git ca-certificates
+# provides: dash
 # minutes: 30
 set -euo pipefail
 # shellcheck source=tests/lib.sh
@@ -24,9 +25,11 @@ fi
 
 # cargo-deny is built once, into the cache.
 deny() {
+    lock tools
     [ "$("$CACHE/tools/bin/cargo-deny" --version 2>/dev/null)" = "cargo-deny $DENY" ] ||
         cargo install --quiet --locked --version "$DENY" --root "$CACHE/tools" --target-dir "$CACHE/tools/build" cargo-deny
     rm -rf "$CACHE/tools/build"
+    unlock
     cargo deny --locked --log-level error "$@"
 }
 try "cargo deny: bans, licences, sources" deny check bans licenses sources

@@ -3,6 +3,7 @@
 # commands: mount losetup
 # packages: mount
 # needs: root
+# provides: loop
 # minutes: 10
 set -euo pipefail
 # shellcheck source=tests/lib.sh

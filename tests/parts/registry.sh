@@ -3,7 +3,7 @@
 # commands: docker-registry skopeo mmdebstrap python3
 # packages: docker-registry skopeo mmdebstrap debian-archive-keyring uidmap python3
 # needs: registry
-# provides: docker-registry
+# provides: docker-registry debian-rootfs
 # tests: registry*
 # minutes: 15
 set -euo pipefail

@@ -1,7 +1,8 @@
 #!/bin/bash
-# about: what we write, read by squashfs-tools
+# about: what we write, read by squashfs-tools; what GNU tar and bsdtar write, read by us
 # commands: unsquashfs
-# packages: squashfs-tools
+# packages: squashfs-tools tar libarchive-tools
+# provides: gnu-tar
 # minutes: 10
 set -euo pipefail
 # shellcheck source=tests/lib.sh

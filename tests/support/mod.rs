@@ -421,21 +421,18 @@ pub fn difference(before: &BTreeMap<PathBuf, String>, after: &BTreeMap<PathBuf, 
     text
 }
 
-/// The processes whose command line or environment holds a text: `(pid, which file)`.
-pub fn processes_with(text: &str) -> Vec<u32> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
-        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        if memory_holds(&line, text.as_bytes()) {
-            found.push(pid);
-        }
-    }
-    found
+/// The processes whose command line is for `is`, zero bytes between and behind its words.
+pub fn processes(is: impl Fn(&[u8]) -> bool) -> usize {
+    let pids = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit));
+    // what ended meanwhile has no command line
+    pids.filter(|entry| is(&fs::read(entry.path().join("cmdline")).unwrap_or_default())).count()
 }
 
-pub fn memory_holds(hay: &[u8], needle: &[u8]) -> bool {
-    !needle.is_empty() && hay.windows(needle.len()).any(|window| window == needle)
+/// How many processes `sleep SECONDS` there are.
+pub fn sleeping(seconds: &str) -> usize {
+    let line = format!("sleep\0{seconds}\0");
+    processes(|found| found == line.as_bytes())
 }

@@ -1,0 +1,232 @@
+//! `moorline auth-explain`: which credential is taken for an image, and why; never a secret.
+
+use clap::Args as ClapArgs;
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::credential_args::CredentialArgs;
+use super::image;
+use super::output::{self, Outcome, Report};
+use crate::credential::{Explanation, SourceReport};
+use crate::oci::{Platform, Reference, Repository};
+use crate::registry::{Client, Grant, RegistryError};
+use crate::secret::{Candidate, Realm};
+
+/// Say which credential is taken for an image, which are not and why, and what the registry answers.
+///
+/// Each credential is tried at most once. No secret is shown.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  moorline auth-explain gitlab-registry.example/group/project:v1
+  moorline --json auth-explain group/project:v1")]
+pub struct Args {
+    /// Image: group/project:tag, registry/..., docker://..., or a name of moorline.toml
+    #[arg(value_name = "IMAGE")]
+    what: String,
+    #[command(flatten)]
+    credential: CredentialArgs,
+}
+
+/// What became of one credential.
+struct Tried {
+    source: &'static str,
+    username: String,
+    from: String,
+    result: String,
+    taken: bool,
+}
+
+/// The verb: the exit code is that of what the registry answers.
+///
+/// # Errors
+/// When a source is broken, after saying what is known so far; and as the registry says.
+pub fn run(context: &Context, args: &Args) -> Outcome {
+    args.credential.apply(context, [args.what.as_str()])?;
+    let reference = image::reference(context, &args.what)?;
+    let (registry, repository) = (&reference.registry, &reference.repository);
+    let explained = context.credentials().explain(registry, repository)?;
+    let broken = explained.sources.iter().any(|source| source.broken.is_some());
+    let mut realm = None;
+    let mut tried = Vec::new();
+    let answer = if broken {
+        Ok("not asked".to_owned())
+    } else {
+        let client = context.client()?;
+        match context.block_on(client.realm(registry))? {
+            Ok(named) => {
+                realm = named;
+                tried = context.block_on(try_all(&client, &reference, &explained))?;
+                ask(context, &reference)
+            }
+            Err(error) => Err(error.into()),
+        }
+    };
+    if context.voice.json {
+        output::json(&document(&reference, realm.as_ref(), &explained, &tried, &answer));
+    } else {
+        output::line(text(&reference, realm.as_ref(), &explained, &tried, &answer));
+    }
+    for source in explained.sources {
+        if let Some(error) = source.broken {
+            return Err(error.into());
+        }
+    }
+    answer.map(|_| 0)
+}
+
+/// Tries the credentials in their order as a pull does: up to the first that is granted, and not
+/// beyond one that stops.
+async fn try_all(client: &Client, reference: &Reference, explained: &Explanation) -> Vec<Tried> {
+    let mut tried = Vec::new();
+    let mut over = false;
+    for source in &explained.sources {
+        for candidate in &source.found.offered {
+            let (result, taken) = if over {
+                ("not tried: an earlier one decided".to_owned(), false)
+            } else {
+                let (result, taken, ends) =
+                    try_one(client, reference, &reference.repository, candidate).await;
+                over = ends;
+                (result, taken)
+            };
+            tried.push(Tried {
+                source: source.name,
+                username: candidate.credential.username.clone(),
+                from: candidate.source.clone(),
+                result,
+                taken,
+            });
+        }
+    }
+    tried
+}
+
+/// What the registry says of one, whether it is taken, and whether nothing else is tried.
+async fn try_one(
+    client: &Client,
+    reference: &Reference,
+    repository: &Repository,
+    candidate: &Candidate,
+) -> (String, bool, bool) {
+    match client.check(&reference.registry, Some(repository), candidate.clone()).await {
+        Ok(Grant::Pulls(_)) => ("taken: it pulls this repository".into(), true, true),
+        Ok(Grant::NotAsked) => ("not needed: the registry asks nobody".into(), false, true),
+        // with Basic nothing is said about repositories
+        Ok(Grant::Known) if basic(client, reference).await => {
+            ("taken: the registry knows it".into(), true, true)
+        }
+        Ok(Grant::Known) => {
+            ("valid, but not granted this repository: the next is tried".into(), false, false)
+        }
+        Err(error @ RegistryError::NoRegistryScope { .. }) => {
+            (format!("{error}: the next is tried"), false, false)
+        }
+        Err(error) => (format!("{error}: nothing else is tried"), false, true),
+    }
+}
+
+async fn basic(client: &Client, reference: &Reference) -> bool {
+    use crate::registry::Challenge;
+    matches!(client.challenge(&reference.registry).await, Ok(Some(Challenge::Basic)))
+}
+
+/// What the registry answers in the end, with whatever was taken.
+fn ask(context: &Context, reference: &Reference) -> Result<String, Report> {
+    let resolved = image::resolve(context, reference, &Platform::host())?;
+    Ok(resolved.pin.reference().to_string())
+}
+
+fn text(
+    reference: &Reference,
+    realm: Option<&Realm>,
+    explained: &Explanation,
+    tried: &[Tried],
+    answer: &Result<String, Report>,
+) -> String {
+    let mut lines = vec![
+        format!("image:        {reference}"),
+        format!("token realm:  {}", realm.map_or_else(|| "none".into(), ToString::to_string)),
+        format!("known realms: {}", realms(explained)),
+        "sources, in the order in which they are asked:".to_owned(),
+    ];
+    for source in &explained.sources {
+        let mut said = Vec::new();
+        for one in tried.iter().filter(|one| one.source == source.name) {
+            said.push(format!("user {} from {}: {}", one.username, one.from, one.result));
+        }
+        if tried.is_empty() {
+            said.extend(source.found.offered.iter().map(|candidate| {
+                format!("user {} from {}", candidate.credential.username, candidate.source)
+            }));
+        }
+        said.extend(source.found.skipped.iter().map(|why| format!("skipped: {why}")));
+        said.extend(source.broken.iter().map(|error| format!("broken: {error}")));
+        if said.is_empty() {
+            said.push("nothing for this repository".into());
+        }
+        lines.push(format!("  {}", source.name));
+        lines.extend(said.iter().map(|line| format!("    {}", output::cell(line))));
+    }
+    lines.push(format!("taken:        {}", taken(tried, answer)));
+    lines.push(match answer {
+        Ok(found) => format!("answer:       {found}"),
+        Err(report) => format!("answer:       {}", output::cell(&report.0.to_string())),
+    });
+    lines.join("\n")
+}
+
+fn realms(explained: &Explanation) -> String {
+    let names: Vec<String> = explained.realms.iter().map(ToString::to_string).collect();
+    if names.is_empty() { "the registry's own host only".into() } else { names.join(", ") }
+}
+
+fn taken(tried: &[Tried], answer: &Result<String, Report>) -> String {
+    match (tried.iter().find(|one| one.taken), answer) {
+        (Some(one), _) => output::cell(&format!("user {} from {}", one.username, one.from)),
+        (None, Ok(found)) if found != "not asked" => "no credential was needed (anonymous)".into(),
+        (None, _) => "none".into(),
+    }
+}
+
+fn document(
+    reference: &Reference,
+    realm: Option<&Realm>,
+    explained: &Explanation,
+    tried: &[Tried],
+    answer: &Result<String, Report>,
+) -> Value {
+    let source = |source: &SourceReport| {
+        let offered: Vec<Value> = source
+            .found
+            .offered
+            .iter()
+            .map(|candidate| {
+                let (name, from) = (&candidate.credential.username, &candidate.source);
+                let result = tried
+                    .iter()
+                    .find(|t| t.username == *name && t.from == *from)
+                    .map(|t| &t.result);
+                json!({ "username": name, "from": from, "result": result })
+            })
+            .collect();
+        json!({
+            "source": source.name,
+            "offered": offered,
+            "skipped": source.found.skipped,
+            "broken": source.broken.as_ref().map(ToString::to_string),
+        })
+    };
+    let one = tried.iter().find(|one| one.taken);
+    json!({
+        "reference": reference.to_string(),
+        "registry": reference.registry,
+        "repository": reference.repository,
+        "realm": realm,
+        "known_realms": explained.realms,
+        "sources": explained.sources.iter().map(source).collect::<Vec<_>>(),
+        "taken": one.map(|one| json!({ "username": one.username, "from": one.from })),
+        "answer": answer.as_ref().ok(),
+        "error": answer.as_ref().err().map(|report| report.0.to_string()),
+    })
+}

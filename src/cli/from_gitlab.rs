@@ -1,0 +1,178 @@
+//! The flags that name an image by what GitLab's CI built, and the way from them to a pin.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::context::Context;
+use super::output::{self, CliError, Report};
+use crate::failure::Kind;
+use crate::gitlab::{CiJob, Handed};
+use crate::oci::{Platform, Registry};
+use crate::resolve::origin::{Asked, Found, Search, Which};
+
+/// Set on each flag: a heading for what comes next would hold the flags of the verb as well.
+const HEADING: &str = "From GitLab, instead of IMAGE";
+
+/// Which build's image.
+#[derive(Debug, Default, Clone, Args)]
+pub struct FromGitlab {
+    /// The project; in CI the running job's own when it is left out
+    #[arg(help_heading = HEADING, long, value_name = "GROUP/PROJECT")]
+    pub project: Option<String>,
+    /// What the newest pipeline of this branch or tag built
+    #[arg(help_heading = HEADING, long = "ref", value_name = "BRANCH|TAG", conflicts_with_all = ["commit", "mr", "release"])]
+    pub git_ref: Option<String>,
+    /// What was built from this commit
+    #[arg(help_heading = HEADING, long, value_name = "SHA", conflicts_with_all = ["mr", "release"])]
+    pub commit: Option<String>,
+    /// What this pipeline built; latest: the newest successful one, of --ref or the default branch
+    #[arg(help_heading = HEADING, long, value_name = "ID|latest", conflicts_with_all = ["commit", "mr", "release"])]
+    pub pipeline: Option<String>,
+    /// What the newest successful pipeline with this successful job built
+    #[arg(help_heading = HEADING, long, value_name = "NAME", conflicts_with_all = ["commit", "mr", "release"])]
+    pub job: Option<String>,
+    /// What the newest pipeline of this merge request built
+    #[arg(help_heading = HEADING, long, value_name = "IID", conflicts_with = "release")]
+    pub mr: Option<u64>,
+    /// What was built for this release
+    #[arg(help_heading = HEADING, long, value_name = "TAG")]
+    pub release: Option<String>,
+    /// The image below the project, when it has several
+    #[arg(help_heading = HEADING, long, value_name = "NAME")]
+    pub repository: Option<String>,
+    /// The digest that a build job wrote: kaniko, buildah, podman, buildx metadata
+    #[arg(help_heading = HEADING, long, value_name = "FILE", conflicts_with_all = ["git_ref", "commit", "pipeline", "job", "mr", "release"])]
+    pub digest_file: Option<PathBuf>,
+}
+
+impl FromGitlab {
+    /// Whether any of the flags was given.
+    pub fn is_named(&self) -> bool {
+        self.project.is_some()
+            || self.repository.is_some()
+            || self.digest_file.is_some()
+            || self.selects()
+    }
+
+    /// Whether a build was selected, and not just a project.
+    fn selects(&self) -> bool {
+        [&self.git_ref, &self.commit, &self.pipeline, &self.job, &self.release]
+            .iter()
+            .any(|flag| flag.is_some())
+            || self.mr.is_some()
+    }
+
+    /// The project's place in the registry; `None` where [`FromGitlab::find`] will say what lacks.
+    pub fn place(&self, context: &Context) -> Option<String> {
+        let ci = context.ci_job().ok()?;
+        let project = self.project.clone().or_else(|| Some(ci.as_ref()?.project.clone()))?;
+        Some(format!("{}/{}", registry(context, ci.as_ref()).ok()?, project.to_lowercase()))
+    }
+
+    fn which(&self) -> Result<Which, Report> {
+        let git_ref = self.git_ref.clone();
+        let pipeline = match self.pipeline.as_deref() {
+            None => None,
+            Some("latest") => Some(None),
+            Some(text) => Some(Some(text.parse::<u64>().map_err(|_| {
+                CliError::usage(format!("--pipeline {text}: write its number, or latest"))
+            })?)),
+        };
+        if matches!(pipeline, Some(Some(_))) && git_ref.is_some() {
+            return Err(CliError::usage("--ref: a pipeline's number says all").into());
+        }
+        if let Some(name) = &self.job {
+            let pipeline = pipeline.flatten();
+            return Ok(Which::Job { name: name.clone(), pipeline, git_ref });
+        }
+        Ok(match (pipeline, &self.commit, self.mr, &self.release) {
+            (Some(id), ..) => Which::Pipeline { id, git_ref },
+            (_, Some(sha), ..) => Which::Commit(sha.to_lowercase()),
+            (_, _, Some(iid), _) => Which::MergeRequest(iid),
+            (.., Some(tag)) => Which::Release(tag.clone()),
+            _ => git_ref.map_or(Which::Newest, Which::Ref),
+        })
+    }
+
+    /// Finds the image, and says how it is known.
+    ///
+    /// # Errors
+    /// As GitLab and the registry say; 2 when the flags do not name a project outside CI.
+    pub fn find(&self, context: &Context, platform: &Platform) -> Result<Found, Report> {
+        let ci = context.ci_job()?;
+        let project = match (&self.project, &ci) {
+            (Some(project), _) => project.trim_matches('/').to_owned(),
+            (None, Some(job)) => job.project.clone(),
+            (None, None) => {
+                return Err(CliError::usage("no project was named")
+                    .with_hint("add --project GROUP/PROJECT; only inside GitLab CI it is known")
+                    .into());
+            }
+        };
+        let own = ci.as_ref().filter(|job| job.project == project.to_lowercase());
+        let host = registry(context, ci.as_ref())?;
+        let client = context.client()?;
+        let wants_api = self.digest_file.is_none() && (self.selects() || own.is_none());
+        let api = if wants_api { context.gitlab()? } else { None };
+        let gitlab_host = context.gitlab_server().map(|url| url.host().to_string());
+        let search = Search {
+            registry: &client,
+            api: api.as_ref(),
+            host: &host,
+            gitlab_host: gitlab_host.as_deref(),
+            ci: ci.as_ref(),
+            platform,
+        };
+        let repository = self.repository.as_deref();
+        let found = if let Some(file) = &self.digest_file {
+            let handed = read_digest(file)?;
+            context.block_on(search.handed(&handed, &project, repository))??
+        } else if let (false, Some(job)) = (self.selects(), own) {
+            context.block_on(search.of_this_job(job, repository))??
+        } else {
+            let repository = self.repository.clone();
+            let asked = Asked { project, repository, which: self.which()? };
+            context.block_on(search.built(&asked))??
+        };
+        for note in &found.notes {
+            context.voice.say(output::clean(note));
+        }
+        for warning in &found.warnings {
+            output::warn(output::cell(warning));
+        }
+        Ok(found)
+    }
+}
+
+/// The registry of GitLab's images: configured, or CI's own.
+fn registry(context: &Context, ci: Option<&CiJob>) -> Result<Registry, Report> {
+    let config = &context.config;
+    let configured = config.gitlab.registry.as_ref().or(config.registry.as_ref());
+    let found = match (ci, configured) {
+        (Some(job), _) => Some(job.registry().clone()),
+        (None, Some(value)) => Some(value.value.clone()),
+        (None, None) => None,
+    };
+    found.ok_or_else(|| {
+        CliError::new(Kind::Configuration, "it is not known which registry holds GitLab's images")
+            .with_hint("write [gitlab] url = \"https://...\" and registry = \"HOST\" into ~/.config/moorline/config.toml")
+            .into()
+    })
+}
+
+fn read_digest(file: &std::path::Path) -> Result<Handed, Report> {
+    let text = std::fs::read_to_string(file).map_err(|e| {
+        let kind = match e.kind() {
+            std::io::ErrorKind::NotFound => Kind::NotFound,
+            _ => Kind::Usage,
+        };
+        CliError::new(kind, format!("cannot read the digest file {}: {e}", file.display()))
+    })?;
+    Handed::parse(&text).map_err(|error| {
+        let hint = crate::failure::Failure::hint(&error).unwrap_or_default();
+        CliError::usage(format!("the digest file {}: {error}", file.display()))
+            .with_hint(hint)
+            .into()
+    })
+}

@@ -1,0 +1,263 @@
+//! `moorline lock`: the pins of `[images]`, written to and compared with `moorline.lock`.
+
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use clap::Args as ClapArgs;
+use serde_json::json;
+
+use super::context::Context;
+use super::image;
+use super::output::{self, CliError, Outcome, Report};
+use crate::config::{Level, Origin, PROJECT_FILE};
+use crate::failure::Kind;
+use crate::lock::{self, FILE, Lock};
+use crate::oci::{Platform, Reference};
+use crate::pin::Pin;
+use crate::resolve::drift::drift;
+use crate::resolve::resolve_many;
+
+/// Something that a check found.
+const FOUND: u8 = 6;
+
+/// Write the pins of all names in [images] of moorline.toml to moorline.lock, or check them.
+///
+/// Both files are those of the current directory. A check that finds something exits with 6.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  moorline lock
+  moorline lock --update analysis
+  moorline lock --check --remote
+  moorline submit --locked analysis -- ./run")]
+pub struct Args {
+    /// Compare the lock with moorline.toml and write nothing; without network
+    #[arg(long)]
+    check: bool,
+    /// Compare with the registry as well: tags moved or gone, digests gone or without a tag
+    #[arg(long, requires = "check")]
+    remote: bool,
+    /// Resolve only this name again; repeatable
+    #[arg(long, value_name = "NAME", conflicts_with = "check")]
+    update: Vec<String>,
+    /// Platform to lock, repeatable; default: the platforms locked so far, else this machine's
+    #[arg(long, value_name = "OS/ARCH", conflicts_with = "check")]
+    platform: Vec<Platform>,
+}
+
+/// The verb.
+///
+/// # Errors
+/// When a file is broken or a name cannot be resolved; then nothing is written.
+pub fn run(context: &Context, args: &Args) -> Outcome {
+    let named = named(context)?;
+    if args.check { check(context, &named, args.remote) } else { write(context, &named, args) }
+}
+
+/// The names of the project file. Names of the user's own configuration are not the project's.
+fn named(context: &Context) -> Result<Vec<(String, Reference)>, Report> {
+    let of_project = |origin: &Origin| matches!(origin, Origin::File { level: Level::Project, .. });
+    let images = context.config.images.iter().filter(|(_, value)| of_project(&value.origin));
+    let mut named = Vec::new();
+    for (name, _) in images {
+        named.push((name.clone(), image::reference(context, name)?));
+    }
+    Ok(named)
+}
+
+/// The lock of the current directory; `None` when there is none.
+fn read() -> Result<Option<Lock>, Report> {
+    match std::fs::read_to_string(FILE) {
+        Ok(text) => Ok(Some(Lock::parse(&text, Path::new(FILE))?)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => {
+            Err(CliError::new(Kind::Configuration, format!("cannot read {FILE}: {e}")).into())
+        }
+    }
+}
+
+fn existing() -> Result<Lock, Report> {
+    read()?.ok_or_else(|| {
+        CliError::new(Kind::NotFound, format!("there is no {FILE} in this directory"))
+            .with_hint("moorline lock writes it")
+            .into()
+    })
+}
+
+fn write(context: &Context, named: &[(String, Reference)], args: &Args) -> Outcome {
+    if named.is_empty() {
+        return Err(CliError::usage(format!("{PROJECT_FILE} here names no images"))
+            .with_hint("add a table [images] with NAME = \"group/project:tag\" lines")
+            .into());
+    }
+    if let Some(name) = args.update.iter().find(|name| !named.iter().any(|(n, _)| n == *name)) {
+        return Err(CliError::usage(format!(
+            "--update {}: {PROJECT_FILE} has no such name",
+            output::cell(name)
+        ))
+        .into());
+    }
+    let mut lock = read()?.unwrap_or_default();
+    let all = args.update.is_empty();
+    let mut asked = Vec::new();
+    let mut questions = Vec::new();
+    for (name, reference) in named.iter().filter(|(name, _)| all || args.update.contains(name)) {
+        for platform in platforms(&lock, name, &args.platform) {
+            asked.push(name);
+            questions.push((reference.clone(), platform));
+        }
+    }
+    // before anything is asked: a file of a newer program is not touched
+    lock.write(Path::new(FILE))?;
+    let client = context.client()?;
+    let answers = context.block_on(resolve_many(&client, &questions))?;
+    let mut worst = 0;
+    let mut moved = Vec::new();
+    if all {
+        lock.keep(|entry| {
+            let of_name = asked.iter().zip(&questions).filter(|(name, _)| **name == &entry.name);
+            of_name.into_iter().any(|(_, (_, platform))| platform.accepts(&entry.pin.platform))
+        });
+    }
+    for (name, answer) in asked.into_iter().zip(answers) {
+        match answer {
+            Ok(resolved) => {
+                let line = format!("{name} {}", resolved.pin.reference());
+                if lock.put(name, resolved.pin) {
+                    moved.push(line);
+                }
+            }
+            Err(error) => {
+                let report = Report::from(error);
+                worst = worst.max(super::exit::code(report.0.kind()));
+                output::error(&report);
+            }
+        }
+    }
+    if worst != 0 {
+        context.voice.say(format!("{FILE} was not changed"));
+        return Ok(worst);
+    }
+    replace(Path::new(FILE), &lock.write(Path::new(FILE))?)?;
+    for line in &moved {
+        context.voice.say(format!("locked {line}"));
+    }
+    context.voice.say(format!("{FILE}: {} pins, {} new", lock.entries().len(), moved.len()));
+    if context.voice.json {
+        output::json(&lock.entries());
+    }
+    Ok(0)
+}
+
+/// The platforms to lock a name for.
+fn platforms(lock: &Lock, name: &str, flags: &[Platform]) -> Vec<Platform> {
+    if !flags.is_empty() {
+        return flags.to_vec();
+    }
+    let known = lock.entries().iter().filter(|e| e.name == name).map(|e| e.pin.platform.clone());
+    let known: Vec<Platform> = known.collect();
+    if known.is_empty() { vec![Platform::host()] } else { known }
+}
+
+fn check(context: &Context, named: &[(String, Reference)], remote: bool) -> Outcome {
+    let lock = existing()?;
+    let mut lines = Vec::new();
+    let mut values = Vec::new();
+    for finding in lock.differences(named) {
+        lines.push(finding.to_string());
+        values.push(json!(finding));
+    }
+    if remote {
+        let client = context.client()?;
+        for entry in lock.entries() {
+            let pin = &entry.pin;
+            for finding in context.block_on(drift(&client, pin))?? {
+                lines.push(format!("{} ({}): {finding}", entry.name, pin.platform));
+                let mut value = json!(finding);
+                value["name"] = json!(entry.name);
+                value["platform"] = json!(pin.platform);
+                values.push(value);
+            }
+        }
+    }
+    if context.voice.json {
+        output::json(&values);
+    } else {
+        for line in &lines {
+            output::line(output::cell(line));
+        }
+    }
+    if lines.is_empty() {
+        context.voice.say(format!("{FILE}: {} pins, nothing found", lock.entries().len()));
+        return Ok(0);
+    }
+    Ok(FOUND)
+}
+
+/// The pin of a name, or of a reference that is locked under one; no network.
+///
+/// # Errors
+/// 11 when it is not in the lock, or the name stands for another reference now.
+pub fn locked(context: &Context, what: &str, platform: &Platform) -> Result<Pin, Report> {
+    let lock = existing()?;
+    let reference = lock::complete(&image::reference(context, what)?);
+    let named = context.settings().images.contains_key(what);
+    let of_place = |pin: &Pin| {
+        let digest = reference.digest.is_some_and(|d| d == pin.manifest || Some(d) == pin.index);
+        let same = (&pin.registry, &pin.repository) == (&reference.registry, &reference.repository);
+        pin.asked == reference || digest && same
+    };
+    let found = if named {
+        lock.find(what, platform).filter(|entry| entry.pin.asked == reference)
+    } else {
+        let mut entries = lock.entries().iter();
+        entries.find(|e| platform.accepts(&e.pin.platform) && of_place(&e.pin))
+    };
+    found.map(|entry| entry.pin.clone()).ok_or_else(|| {
+        let what = if named { format!("{what} ({reference})") } else { reference.to_string() };
+        refused(&what, platform)
+    })
+}
+
+/// Whether an image that was found otherwise is locked.
+///
+/// # Errors
+/// 11 when it is not.
+pub fn require(pin: &Pin) -> Result<(), Report> {
+    let same = |other: &Pin| {
+        (&other.registry, &other.repository, other.manifest)
+            == (&pin.registry, &pin.repository, pin.manifest)
+    };
+    if existing()?.entries().iter().any(|entry| same(&entry.pin)) {
+        return Ok(());
+    }
+    Err(refused(&pin.reference().to_string(), &pin.platform))
+}
+
+fn refused(what: &str, platform: &Platform) -> Report {
+    let what = output::cell(what);
+    CliError::new(Kind::Policy, format!("--locked: {FILE} has no pin of {what} for {platform}"))
+        .with_hint(format!("moorline lock --check says what differs; after a look, moorline lock --platform {platform}"))
+        .into()
+}
+
+/// Writes by temporary file, sync and rename: a reader sees the old text or the new one.
+///
+/// # Errors
+/// When the directory or the disk does not take it; then the old file stays.
+pub fn replace(path: &Path, text: &str) -> Result<(), Report> {
+    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let work = || -> std::io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix(".moorline-").tempfile_in(dir)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    work().map_err(|error| {
+        let kind = crate::failure::io_kind(&error, Kind::Configuration);
+        CliError::new(kind, format!("cannot write {}: {error}", path.display())).into()
+    })
+}

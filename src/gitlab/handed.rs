@@ -1,0 +1,171 @@
+//! A digest that a build job handed over in a file.
+//!
+//! ```text
+//!  sha256:9f86...                                kaniko --digest-file, buildah/podman --digestfile
+//!  registry/group/project:v1@sha256:9f86...      kaniko --image-name-tag-with-digest-file
+//!  {"containerimage.digest": "sha256:9f86..."}   docker buildx build --metadata-file
+//!  {"app": {"containerimage.digest": ...}}       docker buildx bake --metadata-file
+//! ```
+//!
+//! It is a claim, like everything that comes from a file of a pipeline: the registry is asked for
+//! it, and a repository in it must be the project's.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::failure::{Failure, Kind};
+use crate::oci::{Digest, Reference};
+
+/// Larger files hold something else.
+const MOST_BYTES: usize = 1 << 20;
+
+/// What the file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handed {
+    /// The digest, of a manifest or of an index.
+    pub digest: Digest,
+    /// The repository, when the file names one.
+    pub named: Option<Reference>,
+}
+
+/// Why a digest file is of no use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HandedError {
+    /// Nothing in it.
+    #[error("it is empty: the build job may not have pushed")]
+    Empty,
+    /// Too large to be one.
+    #[error("it has {0} bytes, and a digest file has few")]
+    TooLarge(usize),
+    /// JSON without a digest.
+    #[error("it has no \"containerimage.digest\": the build may not have pushed to a registry")]
+    NoDigest,
+    /// Several images.
+    #[error("it holds several digests: {}", .0.join(", "))]
+    Several(Vec<String>),
+    /// Something else.
+    #[error("{0:?} is no digest and no reference with one")]
+    Malformed(String),
+}
+
+impl Failure for HandedError {
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(
+            "a digest file is what kaniko --digest-file, buildah --digestfile or docker buildx \
+             --metadata-file wrote: one image"
+                .into(),
+        )
+    }
+}
+
+impl Handed {
+    /// Reads a digest file's text.
+    ///
+    /// # Errors
+    /// When it does not hold exactly one digest.
+    pub fn parse(text: &str) -> Result<Self, HandedError> {
+        if text.len() > MOST_BYTES {
+            return Err(HandedError::TooLarge(text.len()));
+        }
+        let text = text.trim();
+        if text.starts_with('{') {
+            return Self::metadata(text);
+        }
+        let mut found: Vec<Self> = Vec::new();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            found.push(Self::line(line)?);
+        }
+        Self::only(found)
+    }
+
+    fn line(line: &str) -> Result<Self, HandedError> {
+        if let Ok(digest) = line.parse() {
+            return Ok(Self { digest, named: None });
+        }
+        let malformed = || HandedError::Malformed(line.chars().take(120).collect());
+        let named: Reference = line.parse().map_err(|_| malformed())?;
+        let digest = named.digest.ok_or_else(malformed)?;
+        Ok(Self { digest, named: Some(named) })
+    }
+
+    fn metadata(text: &str) -> Result<Self, HandedError> {
+        let malformed = || HandedError::Malformed(text.chars().take(60).collect());
+        let table: BTreeMap<String, Value> = serde_json::from_str(text).map_err(|_| malformed())?;
+        // bake writes one such table for each target
+        let targets = table.values().filter_map(|value| value.get("containerimage.digest"));
+        let digests = table.get("containerimage.digest").into_iter().chain(targets);
+        let mut found = Vec::new();
+        for digest in digests {
+            let digest =
+                digest.as_str().and_then(|text| text.parse().ok()).ok_or_else(malformed)?;
+            found.push(Self { digest, named: None });
+        }
+        if found.is_empty() { Err(HandedError::NoDigest) } else { Self::only(found) }
+    }
+
+    /// The one digest; the same one twice (two tags of one image) is one.
+    fn only(mut found: Vec<Self>) -> Result<Self, HandedError> {
+        found.dedup_by_key(|handed| handed.digest);
+        match found.len() {
+            0 => Err(HandedError::Empty),
+            1 => Ok(found.remove(0)),
+            _ => Err(HandedError::Several(found.iter().map(|h| h.digest.to_string()).collect())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const D: &str = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    const E: &str = "sha256:1b4f0e9851971998e732078544c96b36c3d01cedf7caa332359d6f1d83567014";
+
+    #[test]
+    fn what_builders_write() {
+        let digest: Digest = D.parse().unwrap();
+        for text in [
+            D.to_owned(),
+            format!("{D}\n"),
+            format!("r.example/group/project:v1@{D}\nr.example/group/project:v2@{D}\n"),
+            format!(r#"{{"containerimage.config.digest":"{E}","containerimage.digest":"{D}"}}"#),
+            format!(r#"{{"app":{{"containerimage.digest":"{D}","image.name":"x"}}}}"#),
+        ] {
+            assert_eq!(Handed::parse(&text).unwrap().digest, digest, "{text}");
+        }
+        let named = Handed::parse(&format!("r.example/group/project@{D}")).unwrap().named.unwrap();
+        assert_eq!(named.repository.as_str(), "group/project");
+    }
+
+    #[test]
+    fn what_is_no_digest_file() {
+        let show = |text: &str| Handed::parse(text).unwrap_err().to_string();
+        assert!(show("\n").starts_with("it is empty"));
+        assert!(show(r#"{"image.name":"x"}"#).starts_with("it has no"));
+        assert!(show(&format!("{D}\n{E}")).starts_with("it holds several"));
+        let bake = format!(
+            r#"{{"a":{{"containerimage.digest":"{D}"}},"b":{{"containerimage.digest":"{E}"}}}}"#
+        );
+        assert!(show(&bake).starts_with("it holds several"));
+        for bad in
+            ["latest", "r.example/a:v1", "{", r#"{"containerimage.digest":1}"#, "sha256:../x"]
+        {
+            assert!(show(bad).contains("is no digest"), "{bad}: {}", show(bad));
+        }
+        assert!(show(&"x".repeat(2 << 20)).contains("bytes"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_an_answer(text in "(?s).{0,200}") {
+            let _ = Handed::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! `moorline.lock`: the pins of a project's named images, for its repository.
+//!
+//! ```toml
+//! schema = 1
+//!
+//! [[image]]
+//! name = "analysis"
+//! asked = "registry.gitlab.example/group/analysis:v3"
+//! platform = "linux/amd64"
+//! index = "sha256:..."        # when the tag names an index
+//! manifest = "sha256:..."     # what runs
+//! config = "sha256:..."
+//! resolved_at = "2026-01-02T03:04:05Z"
+//! ```
+//!
+//! Floor 3, pure: text in, text out. One block for each name and platform, sorted by both; a block
+//! whose digests did not change is kept as it stands, `resolved_at` included, so that a diff shows
+//! the images that moved and nothing else.
+//!
+//! A lock file is somebody else's input, like `moorline.toml`: it chooses among images, and decides
+//! neither whom to trust nor what to start. Everything in it is checked again when it is used: the
+//! digest is the bytes' own.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::{Failure, Kind};
+use crate::oci::{ConfigDigest, Digest, Platform, Reference};
+use crate::pin::{Origin, Pin};
+
+/// The file's name, beside `moorline.toml`.
+pub const FILE: &str = "moorline.lock";
+
+/// What this version writes.
+const SCHEMA: u32 = 1;
+
+/// Larger files are refused before they are parsed.
+const MOST_BYTES: usize = 4 << 20;
+
+const HEAD: &str = "\
+# Written by `moorline lock`; commit it. `moorline lock --update NAME` moves one image,
+# `moorline lock --check` compares it with moorline.toml.
+";
+
+/// Why a lock file cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LockError {
+    /// Not the text of a lock file.
+    #[error("{} is no lock file: {reason}", file.display())]
+    Malformed {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Written by a newer program; it can be read, and this version would lose what it added.
+    #[error("{} has schema {found}; this moorline writes schema {SCHEMA} and does not touch it", file.display())]
+    Newer {
+        /// Which file.
+        file: PathBuf,
+        /// Its schema.
+        found: u32,
+    },
+}
+
+impl Failure for LockError {
+    fn kind(&self) -> Kind {
+        Kind::Configuration
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Malformed { .. } => {
+                "take it from the repository's history, or delete it and run moorline lock".into()
+            }
+            Self::Newer { .. } => "use the moorline that wrote it, or a newer one".into(),
+        })
+    }
+}
+
+/// A name and what it is pinned to on one platform.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// As in `[images]`.
+    pub name: String,
+    /// The pin; its `asked` is the reference that the name stood for.
+    #[serde(flatten)]
+    pub pin: Pin,
+}
+
+/// A lock file's content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lock {
+    schema: u32,
+    entries: Vec<Entry>,
+}
+
+/// A difference between the lock and the project file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "finding")]
+pub enum Finding {
+    /// The project file has a name that is not locked.
+    NotLocked {
+        /// The name.
+        name: String,
+    },
+    /// The lock has a name that the project file lacks.
+    NotNamed {
+        /// The name.
+        name: String,
+    },
+    /// The name stands for another reference now.
+    Changed {
+        /// The name.
+        name: String,
+        /// What was locked.
+        locked: Box<Reference>,
+        /// What the project file says.
+        named: Box<Reference>,
+    },
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotLocked { name } => write!(f, "{name}: not locked"),
+            Self::NotNamed { name } => {
+                write!(f, "{name}: locked, but moorline.toml has no such name")
+            }
+            Self::Changed { name, locked, named } => {
+                write!(f, "{name}: locked as {locked}, and moorline.toml says {named}")
+            }
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    schema: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    image: Vec<Block>,
+}
+
+/// An entry as it stands in the file. What `asked` says is not said again: a block whose text names
+/// one place and pins another cannot be written.
+#[derive(Serialize, Deserialize)]
+struct Block {
+    name: String,
+    asked: Reference,
+    platform: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    index: Option<Digest>,
+    manifest: Digest,
+    config: ConfigDigest,
+    resolved_at: jiff::Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<Origin>,
+}
+
+impl Block {
+    fn of(entry: &Entry) -> Self {
+        let Entry { name, pin } = entry.clone();
+        Self {
+            name,
+            asked: pin.asked,
+            platform: pin.platform.to_string(),
+            index: pin.index,
+            manifest: pin.manifest,
+            config: pin.config,
+            resolved_at: pin.resolved_at,
+            origin: pin.origin,
+        }
+    }
+
+    fn entry(self) -> Result<Entry, String> {
+        let platform = self.platform.parse().map_err(|e| format!("{:?}: {e}", self.name))?;
+        let pin = Pin {
+            registry: self.asked.registry.clone(),
+            repository: self.asked.repository.clone(),
+            index: self.index,
+            manifest: self.manifest,
+            config: self.config,
+            platform,
+            asked: self.asked,
+            resolved_at: self.resolved_at,
+            origin: self.origin,
+        };
+        Ok(Entry { name: self.name, pin })
+    }
+}
+
+impl Lock {
+    /// Reads a lock file's text; `file` is for messages.
+    ///
+    /// # Errors
+    /// When it is no lock file, or names an image twice for one platform.
+    pub fn parse(text: &str, file: &std::path::Path) -> Result<Self, LockError> {
+        let malformed = |reason: String| LockError::Malformed { file: file.to_owned(), reason };
+        if text.len() > MOST_BYTES {
+            return Err(malformed(format!("it has {} bytes", text.len())));
+        }
+        let Document { schema, image } =
+            toml::from_str(text).map_err(|e| malformed(e.message().to_owned()))?;
+        if schema == 0 {
+            return Err(malformed("its schema is 0".into()));
+        }
+        let mut entries = Vec::new();
+        for block in image {
+            entries.push(block.entry().map_err(malformed)?);
+        }
+        let mut lock = Self { schema, entries };
+        lock.sort();
+        let twice = lock.entries.windows(2).find(|two| key(&two[0]) == key(&two[1]));
+        if let Some(two) = twice {
+            let platform = &two[0].pin.platform;
+            return Err(malformed(format!("{:?} stands twice for {platform}", two[0].name)));
+        }
+        Ok(lock)
+    }
+
+    /// The text of the file.
+    ///
+    /// # Errors
+    /// [`LockError::Newer`] when it was read from a newer program's file.
+    pub fn write(&self, file: &std::path::Path) -> Result<String, LockError> {
+        if self.schema > SCHEMA {
+            return Err(LockError::Newer { file: file.to_owned(), found: self.schema });
+        }
+        let document =
+            Document { schema: SCHEMA, image: self.entries.iter().map(Block::of).collect() };
+        let text = toml::to_string(&document)
+            .map_err(|e| LockError::Malformed { file: file.to_owned(), reason: e.to_string() })?;
+        Ok(format!("{HEAD}{text}"))
+    }
+
+    /// All entries, sorted by name and platform.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The entry of a name for the platform that is wanted.
+    #[must_use]
+    pub fn find(&self, name: &str, platform: &Platform) -> Option<&Entry> {
+        let accepts = |e: &&Entry| e.name == name && platform.accepts(&e.pin.platform);
+        self.entries.iter().find(accepts)
+    }
+
+    /// Puts a pin under a name in place of the older one for its platform, and says whether it is
+    /// another image. The older entry stays as it is when only the time differs.
+    pub fn put(&mut self, name: &str, pin: Pin) -> bool {
+        let at = self.entries.iter().position(|e| e.name == name && e.pin.platform == pin.platform);
+        if let Some(at) = at {
+            let old = &mut self.entries[at].pin;
+            if (Pin { resolved_at: old.resolved_at, ..pin.clone() }) == *old {
+                return false;
+            }
+            let moved = old.manifest != pin.manifest;
+            *old = pin;
+            return moved;
+        }
+        self.entries.push(Entry { name: name.to_owned(), pin });
+        self.sort();
+        true
+    }
+
+    /// Drops the entries of names that are not kept.
+    pub fn keep(&mut self, keep: impl Fn(&Entry) -> bool) {
+        self.entries.retain(keep);
+    }
+
+    /// Compares with what the project file names.
+    #[must_use]
+    pub fn differences(&self, named: &[(String, Reference)]) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (name, reference) in named {
+            let mut locked = self.entries.iter().filter(|e| e.name == *name).peekable();
+            if locked.peek().is_none() {
+                findings.push(Finding::NotLocked { name: name.clone() });
+            }
+            let changed = locked.find(|e| e.pin.asked != complete(reference));
+            findings.extend(changed.map(|e| Finding::Changed {
+                name: name.clone(),
+                locked: Box::new(e.pin.asked.clone()),
+                named: Box::new(complete(reference)),
+            }));
+        }
+        let known = |e: &&Entry| !named.iter().any(|(name, _)| *name == e.name);
+        for entry in self.entries.iter().filter(known) {
+            let finding = Finding::NotNamed { name: entry.name.clone() };
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
+        }
+        findings
+    }
+
+    fn sort(&mut self) {
+        self.entries.sort_by(|a, b| key(a).cmp(&key(b)));
+    }
+}
+
+fn key(entry: &Entry) -> (&str, String) {
+    (&entry.name, entry.pin.platform.to_string())
+}
+
+/// A reference as a pin keeps it: `latest` where neither tag nor digest was typed.
+#[must_use]
+pub fn complete(reference: &Reference) -> Reference {
+    let mut asked = reference.clone();
+    if asked.tag.is_none() && asked.digest.is_none() {
+        asked.tag = "latest".parse().ok();
+    }
+    asked
+}
+
+#[cfg(test)]
+mod tests;

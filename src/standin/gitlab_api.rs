@@ -1,0 +1,278 @@
+//! The stand-in's REST API: the few routes of GitLab's that "what CI built" needs, answered from a
+//! list of pipelines, merge requests and releases.
+//!
+//! ```text
+//!  PRIVATE-TOKEN of api_tokens   its projects; 404 for all others, as GitLab answers
+//!  JOB-TOKEN of job_tokens       the container repositories of its own project, else 401
+//!  another token                 401
+//!  none                          404
+//! ```
+//!
+//! Source: GitLab's "REST API resources" (container registry, pipelines, jobs, commits, merge
+//! requests, releases). It is a *stand-in*: of each answer only the fields that are read.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Response, StatusCode, Uri, header};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Shared;
+use crate::secret::Secret;
+
+/// What GitLab knows beside its registry. As JSON, below `gitlab` of the stand-in's configuration.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GitlabFacts {
+    /// Tokens with `read_api`.
+    pub api_tokens: Vec<ApiToken>,
+    /// All pipelines, of any project.
+    pub pipelines: Vec<CiPipeline>,
+    /// All merge requests.
+    pub merge_requests: Vec<CiMergeRequest>,
+    /// All releases.
+    pub releases: Vec<CiRelease>,
+    /// The status that every API answer has from now on, to play an outage; 302 redirects to
+    /// `redirect_to`.
+    pub status: Option<u16>,
+    /// Where a redirect leads.
+    pub redirect_to: String,
+}
+
+/// A token that may read the API of some projects.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiToken {
+    /// The secret.
+    #[serde(deserialize_with = "super::config::secret")]
+    pub secret: Secret,
+    /// The projects that it may read.
+    pub projects: Vec<String>,
+}
+
+/// A pipeline.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CiPipeline {
+    /// Its project.
+    pub project: String,
+    /// Its number.
+    pub id: u64,
+    /// Branch or tag.
+    #[serde(rename = "ref")]
+    pub git_ref: String,
+    /// Whether the ref is a tag.
+    #[serde(default)]
+    pub tag: bool,
+    /// The commit.
+    pub sha: String,
+    /// `success`, `failed`, `running`.
+    pub status: String,
+    /// Names of its jobs, which have its status.
+    #[serde(default)]
+    pub jobs: Vec<String>,
+}
+
+/// A merge request.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CiMergeRequest {
+    /// The project that it goes to.
+    pub project: String,
+    /// Its number there.
+    pub iid: u64,
+    /// The branch that it comes from.
+    pub source_branch: String,
+    /// The project that it comes from, when that is another one.
+    #[serde(default)]
+    pub source_project: Option<String>,
+    /// Its newest pipeline.
+    pub pipeline: u64,
+}
+
+/// A release.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CiRelease {
+    /// Its project.
+    pub project: String,
+    /// Its tag.
+    pub tag: String,
+    /// The tag's commit.
+    pub sha: String,
+}
+
+/// `main` is every project's default branch here.
+const DEFAULT_BRANCH: &str = "main";
+
+pub(super) async fn handle(
+    State(shared): State<Arc<Shared>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let facts = &shared.config.gitlab;
+    if let Some(status) = facts.status.and_then(|s| StatusCode::from_u16(s).ok()) {
+        let mut response = answer(status, &json!({ "message": "the stand-in was told to say so" }));
+        if let Ok(to) = facts.redirect_to.parse() {
+            response.headers_mut().insert(header::LOCATION, to);
+        }
+        return response;
+    }
+    let path = uri.path().strip_prefix("/api/v4/").unwrap_or_default();
+    let parts: Vec<String> = path.split('/').map(decoded).collect();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let missing = || answer(StatusCode::NOT_FOUND, &json!({ "message": "404 Project Not Found" }));
+    let ["projects", project, rest @ ..] = parts.as_slice() else { return missing() };
+    let project = project.to_lowercase();
+    if let Err(status) = may(&shared, &headers, &project, rest) {
+        return answer(status, &json!({ "message": status.to_string() }));
+    }
+    let query =
+        reqwest::Url::parse(&format!("http://query.invalid/?{}", uri.query().unwrap_or("")));
+    let query: Vec<(String, String)> =
+        query.map(|url| url.query_pairs().into_owned().collect()).unwrap_or_default();
+    match find(&shared, &project, rest, &query) {
+        Some(found) => answer(StatusCode::OK, &found),
+        None => answer(StatusCode::NOT_FOUND, &json!({ "message": "404 Not found" })),
+    }
+}
+
+/// Whether the caller may ask this of the project.
+fn may(
+    shared: &Shared,
+    headers: &HeaderMap,
+    project: &str,
+    rest: &[&str],
+) -> Result<(), StatusCode> {
+    let of = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let known = shared.config.projects.iter().any(|p| p.path == project);
+    if let Some(token) = of("private-token") {
+        let mut tokens = shared.config.gitlab.api_tokens.iter();
+        let token = tokens.find(|t| t.secret.expose() == token).ok_or(StatusCode::UNAUTHORIZED)?;
+        let own = known && token.projects.iter().any(|p| p == project);
+        return if own { Ok(()) } else { Err(StatusCode::NOT_FOUND) };
+    }
+    let token = of("job-token").ok_or(StatusCode::NOT_FOUND)?;
+    let mut jobs = shared.config.job_tokens.iter();
+    let job = jobs.find(|t| t.secret.expose() == token).ok_or(StatusCode::UNAUTHORIZED)?;
+    match rest {
+        ["registry", "repositories", ..] if job.project == project => Ok(()),
+        ["registry", "repositories", ..] => Err(StatusCode::NOT_FOUND),
+        _ => Err(StatusCode::UNAUTHORIZED),
+    }
+}
+
+fn find(
+    shared: &Shared,
+    project: &str,
+    rest: &[&str],
+    query: &[(String, String)],
+) -> Option<Value> {
+    let facts = &shared.config.gitlab;
+    let number = |path: &str| {
+        let at = shared.config.projects.iter().position(|p| p.path == path);
+        at.map(|at| at + 1)
+    };
+    let asked = |name: &str| query.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+    let mut own = facts.pipelines.iter().filter(|p| p.project == project);
+    match rest {
+        [] => Some(json!({
+            "id": number(project)?,
+            "path_with_namespace": project,
+            "default_branch": DEFAULT_BRANCH,
+        })),
+        ["registry", "repositories"] => {
+            let paths = shared.images.below(project).into_iter().enumerate();
+            let rows = paths.map(|(at, path)| {
+                json!({
+                    "id": at + 1,
+                    "name": path[project.len()..].trim_start_matches('/'),
+                    "path": path,
+                    "location": format!("{}/{path}", shared.address),
+                })
+            });
+            Some(page(rows.collect(), query))
+        }
+        ["pipelines"] => {
+            let fits = |name: &str, value: &str| asked(name).is_none_or(|wanted| wanted == value);
+            let mut rows: Vec<&CiPipeline> = own
+                .filter(|p| {
+                    fits("ref", &p.git_ref) && fits("sha", &p.sha) && fits("status", &p.status)
+                })
+                .collect();
+            rows.sort_by_key(|p| std::cmp::Reverse(p.id));
+            Some(page(rows.into_iter().map(pipeline).collect(), query))
+        }
+        ["pipelines", id] => own.find(|p| p.id.to_string() == *id).map(pipeline),
+        ["pipelines", id, "jobs"] => {
+            let of = own.find(|p| p.id.to_string() == *id)?;
+            let rows = of.jobs.iter().enumerate().map(
+                |(at, name)| json!({ "id": of.id * 100 + at as u64, "name": name, "status": of.status }),
+            );
+            Some(page(rows.collect(), query))
+        }
+        ["repository", "commits", name] => {
+            let found = own.find(|p| p.sha.starts_with(name) || p.git_ref == *name)?;
+            Some(json!({ "id": found.sha }))
+        }
+        ["merge_requests", iid] => {
+            let mut all = facts.merge_requests.iter();
+            let found = all.find(|m| m.project == project && m.iid.to_string() == *iid)?;
+            let source = found.source_project.as_deref().unwrap_or(project);
+            let head = facts.pipelines.iter().find(|p| p.id == found.pipeline)?;
+            Some(json!({
+                "iid": found.iid,
+                "sha": head.sha,
+                "source_branch": found.source_branch,
+                "source_project_id": number(source),
+                "target_project_id": number(project),
+                "head_pipeline": pipeline(head),
+            }))
+        }
+        ["releases", tag] => {
+            let found = facts.releases.iter().find(|r| r.project == project && r.tag == *tag)?;
+            Some(json!({ "tag_name": found.tag, "commit": { "id": found.sha } }))
+        }
+        _ => None,
+    }
+}
+
+fn pipeline(found: &CiPipeline) -> Value {
+    json!({
+        "id": found.id,
+        "sha": found.sha,
+        "ref": found.git_ref,
+        "tag": found.tag,
+        "status": found.status,
+    })
+}
+
+/// The rows of `page` and `per_page`, as GitLab cuts them.
+fn page(rows: Vec<Value>, query: &[(String, String)]) -> Value {
+    let number = |name: &str, default: usize| {
+        let found = query.iter().find(|(n, _)| n == name).and_then(|(_, v)| v.parse().ok());
+        found.unwrap_or(default).max(1)
+    };
+    let (page, size) = (number("page", 1), number("per_page", 20).min(100));
+    rows.into_iter().skip((page - 1) * size).take(size).collect()
+}
+
+/// A part of a path without its percent escapes.
+fn decoded(part: &str) -> String {
+    let query = format!("http://query.invalid/?{}", part.replace('+', "%2B").replace('&', "%26"));
+    reqwest::Url::parse(&query)
+        .ok()
+        .and_then(|url| url.query_pairs().next().map(|(name, _)| name.into_owned()))
+        .unwrap_or_default()
+}
+
+fn answer(status: StatusCode, body: &Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+}

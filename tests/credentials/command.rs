@@ -1,0 +1,253 @@
+//! The program itself, against the stand-in: `auth-explain`, `login`, and flags for one command.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use assert_cmd::Command;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use moorline::oci::{Digest, Sha256Digest, media_type};
+use moorline::secret::Secret as Hidden;
+use moorline::standin::{Config, DeployToken, Project, Running, Scope, StandIn, Visibility};
+use serde_json::{Value, json};
+
+use crate::common::*;
+
+pub struct House {
+    pub home: tempfile::TempDir,
+    pub running: Running,
+}
+
+/// What a run of the program said.
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+/// A stand-in with an image in a private project, one in a public one, and two deploy tokens.
+pub async fn house() -> House {
+    let project = |path: &str, visibility| Project { path: path.into(), visibility };
+    let token = |username: &str, secret: &str, scope| DeployToken {
+        username: username.into(),
+        secret: Hidden::new(secret.into()),
+        scopes: vec![scope],
+        project: Some(PROJECT.into()),
+        group: None,
+    };
+    let running = StandIn::start(Config {
+        projects: vec![
+            project(PROJECT, Visibility::Private),
+            project("group/open", Visibility::Public),
+        ],
+        deploy_tokens: vec![
+            token(USER, SECRET, Scope::ReadRegistry),
+            token("code-only", SECRET, Scope::ReadRepository),
+        ],
+        ..Config::default()
+    })
+    .await
+    .unwrap();
+    let images = running.images();
+    let config =
+        br#"{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[]}}"#;
+    let manifest = json!({ "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST,
+        "config": { "mediaType": media_type::OCI_CONFIG, "digest": Digest::of(config).to_string(), "size": config.len() },
+        "layers": [] });
+    images.put_blob(config.to_vec());
+    for repository in [PROJECT, "group/open"] {
+        let bytes = serde_json::to_vec(&manifest).unwrap();
+        let digest = images.put_manifest(repository, media_type::OCI_MANIFEST, bytes);
+        images.tag(repository, "v1", digest);
+    }
+    House { home: tempfile::tempdir().unwrap(), running }
+}
+
+impl House {
+    pub fn image(&self, rest: &str) -> String {
+        format!("{}/{rest}", self.running.address())
+    }
+
+    /// Runs the program with an environment of its own; nothing that it says may hold a secret.
+    pub fn run(&self, variables: &[(&str, &str)], stdin: &str, arguments: &[&str]) -> Said {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("moorline"));
+        let done = command
+            .env_clear()
+            .env("HOME", self.home.path())
+            .envs(variables.iter().copied())
+            .args(["--insecure-registry", &self.running.address().to_string()])
+            .args(arguments)
+            .current_dir(self.home.path())
+            .write_stdin(stdin.to_owned())
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let said = Said {
+            code: done.status.code().unwrap(),
+            out: text(&done.stdout),
+            err: text(&done.stderr),
+        };
+        assert_clean(&format!("{}{}", said.out, said.err), &arguments.join(" "));
+        said
+    }
+
+    fn asked_for_tokens(&self) -> usize {
+        self.running.seen().iter().filter(|seen| seen.target.starts_with("/jwt/auth")).count()
+    }
+}
+
+fn docker_config(registry: &str, pair: &str) -> String {
+    json!({ "auths": { registry: { "auth": STANDARD.encode(pair) } } }).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn auth_explain_says_what_is_taken_and_why() {
+    let house = house().await;
+    let image = house.image("group/project:v1");
+    let registry = house.running.address().to_string();
+    let text = docker_config(&registry, &format!("{USER}:{SECRET}"));
+    let variables = [
+        ("MOORLINE_REGISTRY", registry.as_str()),
+        ("MOORLINE_USERNAME", "code-only"),
+        ("MOORLINE_PASSWORD", SECRET),
+        ("DOCKER_AUTH_CONFIG", text.as_str()),
+    ];
+    let said = house.run(&variables, "", &["auth-explain", &image]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    for words in [
+        "user code-only from the environment (MOORLINE_USERNAME)",
+        "no registry scope",
+        "taken: it pulls this repository",
+        "nothing for this repository",
+        &format!("taken:        user {USER} from DOCKER_AUTH_CONFIG"),
+        &format!("answer:       {}", house.image("group/project@sha256:")),
+    ] {
+        assert!(said.out.contains(words), "no {words:?} in\n{}", said.out);
+    }
+    let said = house.run(&variables, "", &["--json", "auth-explain", &image]);
+    let value: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(value["taken"]["username"], USER);
+    assert_eq!(value["sources"][0]["source"], "command line");
+    assert_eq!(value["error"], Value::Null);
+    assert!(
+        value["sources"][1]["offered"][0]["result"].as_str().unwrap().contains("no registry scope")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn auth_explain_without_a_credential_and_with_a_wrong_one() {
+    let house = house().await;
+    let said = house.run(&[], "", &["auth-explain", &house.image("group/open:v1")]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert!(said.out.contains("anonymous"), "{}", said.out);
+    let said = house.run(&[], "", &["auth-explain", &house.image("group/project:v1")]);
+    assert_eq!(said.code, 3, "{}{}", said.out, said.err);
+    assert!(said.out.contains("taken:        none"), "{}", said.out);
+
+    let registry = house.running.address().to_string();
+    let wrong = docker_config(&registry, "somebody:gldt-wrong");
+    let good = docker_config(&registry, &format!("{USER}:{SECRET}"));
+    fs::create_dir(house.home.path().join(".docker")).unwrap();
+    let file = house.home.path().join(".docker/config.json");
+    fs::write(&file, good).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let before = house.asked_for_tokens();
+    let image = house.image("group/project:v1");
+    let said = house.run(&[("DOCKER_AUTH_CONFIG", &wrong)], "", &["auth-explain", &image]);
+    assert_eq!(said.code, 4, "{}{}", said.out, said.err);
+    assert!(said.out.contains("nothing else is tried"), "{}", said.out);
+    assert!(said.out.contains("not tried: an earlier one decided"), "{}", said.out);
+    assert!(!said.out.contains("gldt-wrong") && !said.err.contains("gldt-wrong"));
+    assert_eq!(house.asked_for_tokens() - before, 1, "a refused credential was tried again");
+
+    let said = house.run(&[("DOCKER_AUTH_CONFIG", "{")], "", &["auth-explain", &image]);
+    assert_eq!(said.code, 12, "{}{}", said.out, said.err);
+    assert!(said.out.contains("broken: DOCKER_AUTH_CONFIG"), "{}", said.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_for_one_command() {
+    let house = house().await;
+    let image = house.image("group/project:v1");
+    let flags = ["resolve", "--username", USER, "--password-stdin", &image];
+    let said = house.run(&[], &format!("{SECRET}\n"), &flags);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.out.contains("@sha256:"));
+    // it is an order: a broken source after it does not matter
+    let said = house.run(&[("DOCKER_AUTH_CONFIG", "{")], SECRET, &flags);
+    assert_eq!(said.code, 0, "{}", said.err);
+
+    let file = house.home.path().join("credential");
+    fs::write(&file, format!("{USER}\n{SECRET}\n")).unwrap();
+    let name = file.display().to_string();
+    for (mode, code) in [(0o644, 12), (0o600, 0)] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let said = house.run(&[], "", &["resolve", "--credential-file", &name, &image]);
+        assert_eq!(said.code, code, "{}", said.err);
+    }
+    for (arguments, stdin) in [
+        (vec!["resolve", "--username", USER, &image], ""),
+        (vec!["resolve", "--password-stdin", &image], SECRET),
+        (vec!["resolve", "--username", USER, "--password-stdin", &image], ""),
+        (
+            vec!["resolve", "--username", USER, "--password-stdin", &image, "other.example/a/b:c"],
+            SECRET,
+        ),
+        (vec!["resolve", "--username", USER, "--credential-file", &name, &image], SECRET),
+    ] {
+        let said = house.run(&[], stdin, &arguments);
+        assert_eq!(said.code, 2, "{arguments:?}: {}", said.err);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn login_names_the_wrong_kind_keeps_the_right_one_and_lists_it() {
+    let house = house().await;
+    let scope = house.image(PROJECT);
+    let login = |user: &'static str, secret: &str| {
+        let before = house.asked_for_tokens();
+        let said =
+            house.run(&[], secret, &["login", &scope, "--username", user, "--password-stdin"]);
+        (said, house.asked_for_tokens() - before)
+    };
+    let (said, tries) = login("code-only", SECRET);
+    assert_eq!((said.code, tries), (4, 1), "{}", said.err);
+    assert!(said.err.contains("read_registry"), "{}", said.err);
+    let (said, tries) = login(USER, "gldt-wrong");
+    assert_eq!((said.code, tries), (4, 1), "{}", said.err);
+    assert!(!said.err.contains("gldt-wrong"));
+    let listed = house.run(&[], "", &["login", "--list"]);
+    assert!(listed.out.is_empty(), "{}", listed.out);
+
+    // no D-Bus in this environment: the file takes it, and that is said
+    let (said, tries) = login(USER, SECRET);
+    assert_eq!((said.code, tries), (0, 1), "{}", said.err);
+    assert!(said.err.contains("no keyring answers here"), "{}", said.err);
+    assert!(said.err.contains(&format!("pulls {PROJECT}")), "{}", said.err);
+    let listed = house.run(&[], "", &["login", "--list"]);
+    assert!(listed.out.contains(USER) && listed.out.contains("file"), "{}", listed.out);
+    let image = house.image("group/project:v1");
+    assert_eq!(house.run(&[], "", &["resolve", &image]).code, 0);
+    assert_eq!(house.run(&[], "", &["logout", &scope]).code, 0);
+    assert_eq!(house.run(&[], "", &["resolve", &image]).code, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_debug_trace_is_warned_about() {
+    let house = house().await;
+    let registry = house.running.address().to_string();
+    let server = format!("http://{registry}");
+    let said = house.run(
+        &[
+            ("CI_REGISTRY", &registry),
+            ("CI_SERVER_URL", &server),
+            ("CI_DEPLOY_USER", USER),
+            ("CI_DEPLOY_PASSWORD", SECRET),
+            ("CI_DEBUG_TRACE", "true"),
+        ],
+        "",
+        &["resolve", &house.image("group/project:v1")],
+    );
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(said.err.matches("CI_DEBUG_TRACE").count(), 1, "{}", said.err);
+}

@@ -1,0 +1,13 @@
+//! From "what CI built" to a pin, and moorline.lock: the program against the stand-in for GitLab and
+//! its registry. No real GitLab is asked.
+
+#[path = "gitlab/api.rs"]
+mod api;
+#[path = "gitlab/ci.rs"]
+mod ci;
+#[path = "gitlab/common.rs"]
+mod common;
+#[path = "gitlab/lock.rs"]
+mod lock;
+#[path = "gitlab/tokens.rs"]
+mod tokens;

@@ -1,0 +1,146 @@
+//! moorline.lock: written, checked, required.
+
+use serde_json::{Value, json};
+
+use crate::common::{NEW, OLD, PROJECT, World, masked};
+
+fn world() -> World {
+    let world = World::new();
+    world.push("", OLD, &["v1"]);
+    world.push("tool", NEW, &["v2"]);
+    world.write(
+        "project/moorline.toml",
+        &format!("[images]\ntool = \"{PROJECT}/tool:v2\"\nmain = \"{PROJECT}:v1\"\n"),
+    );
+    world
+}
+
+/// The lock's lines that hold digests or names.
+fn names(world: &World) -> Vec<String> {
+    let text = world.read("project/moorline.lock");
+    text.lines().filter_map(|l| l.strip_prefix("name = ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn it_is_sorted_and_stays_when_nothing_moved() {
+    let world = world();
+    let answer = world.moorline(&["lock"], &[]);
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    answer.says(&["locked main gitlab.example/group/project@sha256:", "2 pins, 2 new"]);
+    assert_eq!(names(&world), ["\"main\"", "\"tool\""]);
+    let before = world.read("project/moorline.lock");
+    world.moorline(&["lock"], &[]).says(&["2 pins, 0 new"]);
+    assert_eq!(world.read("project/moorline.lock"), before);
+    assert_eq!(world.moorline(&["lock", "--check"], &[]).code, 0);
+    assert_eq!(world.moorline(&["lock", "--check", "--remote"], &[]).code, 0);
+}
+
+#[test]
+fn one_name_is_moved() {
+    let world = world();
+    world.moorline(&["lock"], &[]);
+    let before = world.read("project/moorline.lock");
+    let main = world.push("", "main has moved", &["v1"]);
+    world.push("tool", "tool has moved", &["v2"]);
+    world.moorline(&["lock", "--update", "main"], &[]).says(&["2 pins, 1 new"]);
+    let after = world.read("project/moorline.lock");
+    let changed: Vec<&str> = after.lines().filter(|l| !before.contains(l)).collect();
+    assert_eq!(changed.len(), 3, "manifest, config and time: {changed:?}");
+    assert!(changed.iter().any(|line| line.contains(&main.to_string())));
+    world.moorline(&["lock", "--update", "nobody"], &[]).fails(2, &["no such name"]);
+}
+
+#[test]
+fn a_check_without_network_compares_the_names() {
+    let world = world();
+    world.moorline(&["lock", "--check"], &[]).fails(3, &["there is no moorline.lock"]);
+    world.moorline(&["lock"], &[]);
+    let seen = world.seen().len();
+    world.write(
+        "project/moorline.toml",
+        &format!("[images]\nmain = \"{PROJECT}:v3\"\nnew = \"{PROJECT}:v1\"\n"),
+    );
+    let answer = world.moorline(&["lock", "--check"], &[]);
+    assert_eq!(answer.code, 6, "{}", answer.err);
+    snapbox::assert_data_eq!(masked(&answer.out), snapbox::file!["../golden/lock/check.txt"].raw());
+    let json = world.moorline(&["--json", "lock", "--check"], &[]);
+    let value: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(value[1], json!({ "finding": "not_locked", "name": "new" }));
+    assert_eq!(world.seen().len(), seen, "no request");
+}
+
+#[test]
+fn a_remote_check_finds_what_happens_to_images() {
+    let check = ["lock", "--check", "--remote"];
+    let world = world();
+    world.moorline(&["lock"], &[]);
+    // moved, and the old image is under no tag
+    world.push("", "moved", &["v1"]);
+    world.untag("tool", "v2");
+    let answer = world.moorline(&check, &[]);
+    assert_eq!(answer.code, 6, "{}", answer.err);
+    snapbox::assert_data_eq!(
+        masked(&answer.out),
+        snapbox::file!["../golden/lock/remote.txt"].raw()
+    );
+    // another tag that holds it keeps it
+    world.push("", OLD, &["keep"]);
+    let answer = world.moorline(&check, &[]);
+    assert!(!answer.out.contains("main (linux/amd64): no tag"), "{}", answer.out);
+    // gone altogether
+    let text = world.read("project/moorline.lock");
+    let gone = format!("sha256:{}", "1".repeat(64));
+    let manifest = text.lines().find_map(|l| l.strip_prefix("manifest = ")).unwrap();
+    world.write("project/moorline.lock", &text.replacen(manifest, &format!("\"{gone}\""), 1));
+    let answer = world.moorline(&check, &[]);
+    assert!(answer.out.contains(&format!("{gone} is gone from the registry")), "{}", answer.out);
+    assert_eq!(answer.code, 6);
+}
+
+#[test]
+fn a_failure_leaves_the_old_file() {
+    let world = world();
+    world.moorline(&["lock"], &[]);
+    let before = world.read("project/moorline.lock");
+    world.push("tool", "moved", &["v2"]);
+    world.untag("", "v1");
+    world.moorline(&["lock"], &[]).fails(3, &["tag v1 does not exist", "was not changed"]);
+    assert_eq!(world.read("project/moorline.lock"), before);
+    world.write("project/moorline.lock", &before.replace("schema = 1", "schema = 9"));
+    world.moorline(&["lock"], &[]).fails(12, &["schema 9"]);
+    assert!(world.read("project/moorline.lock").contains("schema = 9"));
+    world.write("project/moorline.toml", "");
+    world.moorline(&["lock"], &[]).fails(2, &["names no images"]);
+}
+
+#[test]
+fn locked_refuses_what_is_not_locked() {
+    let world = world();
+    let dry = |what: &str, flag: &[&str]| {
+        world.moorline(&[&["submit", "--dry-run"], flag, &[what, "--", "true"]].concat(), &[])
+    };
+    dry("main", &["--locked"]).fails(3, &["there is no moorline.lock"]);
+    world.moorline(&["lock"], &[]);
+    dry("group/project:v9", &["--locked"]).fails(11, &["moorline.lock has no pin of"]);
+    dry("./x.sif", &["--locked"]).fails(11, &["a SIF file is not in moorline.lock"]);
+    let arm = world
+        .moorline(&["run", "--locked", "--platform", "linux/arm64", "main", "--", "true"], &[]);
+    arm.fails(11, &["linux/arm64"]);
+    // the tag moves; the lock decides, and the registry is not asked what the tag is now
+    world.push("", "moved", &["v1"]);
+    let seen = world.seen().len();
+    let answer = dry("main", &["--locked"]);
+    let locked = world.read("project/moorline.lock");
+    let pinned = answer.err.lines().find_map(|l| l.split_once("@sha256:")).unwrap().1;
+    assert!(locked.contains(&pinned[..64]), "{}", answer.err);
+    assert!(world.seen()[seen..].iter().all(|s| !s.target.ends_with("/manifests/v1")));
+    // the name stands for something else now
+    world.write("project/moorline.toml", &format!("[images]\nmain = \"{PROJECT}:v3\"\n"));
+    dry("main", &["--locked"]).fails(11, &["main (gitlab.example/group/project:v3)"]);
+    // what CI built is refused as well unless it is locked
+    let mut ci = world.in_ci(&["submit", "--dry-run", "--locked", "--", "true"], &[]);
+    ci.fails(3, &["no image of pipeline 20"]);
+    world.push("", "unlocked", &["bbbbbbbb"]);
+    ci = world.in_ci(&["submit", "--dry-run", "--locked", "--", "true"], &[]);
+    ci.fails(11, &["has no pin of"]);
+}

@@ -1,0 +1,9 @@
+#!/bin/bash
+# about: login and logout with gnome-keyring in a D-Bus session of its own
+# commands: dbus-run-session gnome-keyring-daemon secret-tool
+# packages: dbus gnome-keyring libsecret-tools
+# minutes: 10
+set -euo pipefail
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+run_naming keyring
