@@ -30,6 +30,7 @@ pub mod squashfs;
 pub mod worker;
 
 // floor 4: adapters
+pub mod archive;
 pub mod backend;
 pub mod credential;
 pub mod gitlab;

@@ -20,7 +20,8 @@ use crate::pin::{Codec, Image};
 /// Without -o the SIF stays in the store and its path is printed.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    /// Image: group/project:tag, registry/..., docker://..., or a name of moorline.toml
+    /// Image: group/project:tag, registry/..., docker://..., oci:DIR, oci-archive:FILE,
+    /// docker-archive:FILE (with :TAG behind it), or a name of moorline.toml
     #[arg(value_name = "IMAGE")]
     what: Option<String>,
     #[command(flatten)]
@@ -89,8 +90,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     let wanted = Wanted { what: args.what.as_deref(), from: &args.from, locked: false };
     args.credential.apply(context, wanted.place(context).as_deref())?;
-    let pin = image::pin(context, wanted, &platform)?;
-    let staged = image::sif(context, &pin, &recipe)?;
+    let image::From { staged, manifest, pin } = image::staged(context, wanted, &platform, &recipe)?;
     let Image::Sif { digest, place, .. } = &staged.image else {
         return Err(CliError::new(Kind::Conversion, "the conversion made no SIF").into());
     };
@@ -106,7 +106,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     if context.voice.json {
         output::json(&serde_json::json!({
             "path": path, "sif": digest, "size": staged.size, "known": staged.known,
-            "recipe": recipe, "pin": pin, "warnings": staged.warnings,
+            "recipe": recipe, "manifest": manifest, "pin": pin, "warnings": staged.warnings,
         }));
     } else {
         output::line(path.display().to_string());

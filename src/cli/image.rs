@@ -5,9 +5,10 @@ use std::path::Path;
 use super::context::Context;
 use super::from_gitlab::FromGitlab;
 use super::lock;
-use super::output::{self, CliError, Report};
+use super::output::{self, CliError, Report, Voice};
+use crate::archive::Location;
 use crate::failure::Kind;
-use crate::oci::{Platform, Reference};
+use crate::oci::{Digest, Platform, Reference};
 use crate::pin::{Codec, Image, Pin, Recipe, Resolved};
 use crate::stage::{self, Progress, Staged};
 
@@ -22,10 +23,14 @@ pub fn default_recipe() -> Recipe {
 /// When it is no reference, or a form that is not built yet.
 pub fn reference(context: &Context, what: &str) -> Result<Reference, Report> {
     let text = context.settings().images.get(what).map_or(what, String::as_str);
+    // a path is not taken from moorline.toml: that is somebody else's input
+    if ["oci:", "oci-archive:", "docker-archive:"].iter().any(|scheme| text.starts_with(scheme)) {
+        let message = format!("{}: this image is in no registry", output::cell(text));
+        return Err(CliError::usage(message)
+            .with_hint("convert, run and submit take it on their command line, with a path")
+            .into());
+    }
     for (scheme, what) in [
-        ("oci:", "OCI layouts"),
-        ("oci-archive:", "OCI archives"),
-        ("docker-archive:", "docker archives"),
         ("oras://", "ORAS artifacts"),
         ("shub://", "Singularity Hub"),
         ("library://", "the Sylabs library"),
@@ -74,6 +79,9 @@ pub struct Wanted<'a> {
 impl Wanted<'_> {
     /// The image, or its project's place in the registry, as far as it is known without asking.
     pub fn place(&self, context: &Context) -> Option<String> {
+        if self.what.is_some_and(|what| is_sif(what) || Location::parse(what).is_some()) {
+            return None;
+        }
         self.what.map(str::to_owned).or_else(|| self.from.place(context))
     }
 }
@@ -118,16 +126,72 @@ pub fn stage(
 ) -> Result<Image, Report> {
     if let Some(file) = wanted.what.filter(|what| is_sif(what)) {
         if wanted.locked {
-            return Err(CliError::new(
-                Kind::Policy,
-                "--locked: a SIF file is not in moorline.lock",
-            )
-            .with_hint("name an image of moorline.toml")
-            .into());
+            return Err(unlocked("a SIF file"));
         }
         return Ok(stage::file(Path::new(file))?);
     }
-    Ok(sif(context, &pin(context, wanted, platform)?, recipe)?.image)
+    Ok(staged(context, wanted, platform, recipe)?.staged.image)
+}
+
+/// `--locked` with something that no lock file names.
+fn unlocked(what: &str) -> Report {
+    CliError::new(Kind::Policy, format!("--locked: {what} is not in moorline.lock"))
+        .with_hint("name an image of moorline.toml")
+        .into()
+}
+
+/// A staged image and what it was made from.
+pub struct From {
+    /// The image.
+    pub staged: Staged,
+    /// The platform's manifest.
+    pub manifest: Digest,
+    /// The pin, unless the image came from an archive.
+    pub pin: Option<Pin>,
+}
+
+/// As [`stage`], without SIF files.
+///
+/// # Errors
+/// As the steps of the line say.
+pub fn staged(
+    context: &Context,
+    wanted: Wanted<'_>,
+    platform: &Platform,
+    recipe: &Recipe,
+) -> Result<From, Report> {
+    let location = wanted.what.and_then(Location::parse).filter(|_| !wanted.from.is_named());
+    if let Some(location) = location {
+        if wanted.locked {
+            return Err(unlocked("an archive"));
+        }
+        let mut show = progress(context.voice);
+        let store = context.store()?;
+        let (manifest, staged) = stage::archive(&location, platform, recipe, &store, &mut show)?;
+        context.voice.say(format!("pinned {manifest}"));
+        warn(&staged);
+        return Ok(From { staged, manifest, pin: None });
+    }
+    let pin = pin(context, wanted, platform)?;
+    Ok(From { staged: sif(context, &pin, recipe)?, manifest: pin.manifest, pin: Some(pin) })
+}
+
+/// Says on stderr what is done.
+pub fn progress(voice: Voice) -> impl FnMut(Progress<'_>) {
+    move |progress| match progress {
+        Progress::Layer { number, of, layer } => {
+            voice.say(format!("downloading layer {number} of {of} ({})", output::size(layer.size)));
+        }
+        Progress::Converting { bytes } => {
+            voice.say(format!("converting {} of layers", output::size(bytes)));
+        }
+    }
+}
+
+fn warn(staged: &Staged) {
+    for warning in &staged.warnings {
+        output::warn(output::clean(warning));
+    }
 }
 
 /// Whether WHAT names a SIF file.
@@ -146,21 +210,11 @@ pub fn sif(context: &Context, pin: &Pin, recipe: &Recipe) -> Result<Staged, Repo
     if let Some(known) = stage::known(pin, recipe, &store)? {
         return Ok(known);
     }
-    let voice = context.voice;
-    let mut show = |progress: Progress<'_>| match progress {
-        Progress::Layer { number, of, layer } => {
-            voice.say(format!("downloading layer {number} of {of} ({})", output::size(layer.size)));
-        }
-        Progress::Converting { bytes } => {
-            voice.say(format!("converting {} of layers", output::size(bytes)));
-        }
-    };
+    let mut show = progress(context.voice);
     let client = context.client()?;
     let documents = context.block_on(stage::fetch(pin, &client, &store, &mut show))??;
     let staged = stage::convert(pin, documents, recipe, &store, &mut show)?;
-    for warning in &staged.warnings {
-        output::warn(output::clean(warning));
-    }
+    warn(&staged);
     Ok(staged)
 }
 

@@ -30,6 +30,7 @@ mod spec;
 mod status;
 mod submit;
 mod trace;
+mod verify;
 mod wait;
 mod worker;
 
@@ -73,6 +74,8 @@ enum Verb {
     Lock(lock::Args),
     /// Convert an image to a SIF file
     Convert(convert::Args),
+    /// Check that a SIF is what it says that it was made from
+    Verify(verify::Args),
     /// Run a command in an image, here and now, in the current directory
     Run(run::Args),
     /// Submit a job that is pinned to an image's digest
@@ -142,6 +145,7 @@ fn run(cli: Cli) -> Outcome {
         Verb::Resolve(args) => resolve::run(&context, &args),
         Verb::Lock(args) => lock::run(&context, &args),
         Verb::Convert(args) => convert::run(&context, &args),
+        Verb::Verify(args) => verify::run(&context, &args),
         Verb::Run(args) => run::run(&context, args),
         Verb::Submit(args) => submit::run(&context, args),
         Verb::Wait(args) => wait::run(&context, &args),

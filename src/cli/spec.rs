@@ -86,7 +86,8 @@ impl SpecArgs {
 /// The image, and the command behind `--`.
 #[derive(Debug, Args, Clone)]
 pub struct WhatArgs {
-    /// Image: group/project:tag, registry/..., docker://..., a .sif file, or a name of moorline.toml
+    /// Image: group/project:tag, registry/..., docker://..., a .sif file, oci:DIR, oci-archive:FILE,
+    /// docker-archive:FILE, or a name of moorline.toml
     #[arg(value_name = "IMAGE")]
     pub what: Option<String>,
     /// The command and its arguments; without one the image's own runs

@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::oci::ImageConfig;
 
 /// The version of these files; part of a recipe.
-pub const TEMPLATE: u32 = 1;
+pub const TEMPLATE: u32 = 2;
 /// Where the image's `ENV` stands; the path that `apptainer inspect --environment` shows.
 const ENV_SCRIPT: &str = "/.singularity.d/env/10-docker2singularity.sh";
 
@@ -191,11 +191,6 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// One word between double quotes in which `$` and back quotes keep their meaning.
-fn evaluated(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\""))
-}
-
 fn is_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|b| b == b'_' || b.is_ascii_alphabetic())
@@ -223,52 +218,45 @@ fn environment(env: &[String]) -> (String, Vec<String>) {
     (script, warnings)
 }
 
-/// Arguments replace `CMD`; words are evaluated by the shell unless the caller forbids it.
+/// Arguments replace `CMD`. The image's words mean what they say, as with apptainer 1.4; arguments are
+/// evaluated by the shell unless the caller forbids it.
 fn runscript(entrypoint: &[String], cmd: &[String]) -> String {
-    let join = |words: &[String], quote: fn(&str) -> String| {
-        words.iter().fold(String::new(), |line, word| line + " " + &quote(word))
+    let join = |words: &[String]| {
+        words.iter().fold(String::new(), |line, word| line + " " + &literal(word))
     };
-    let mut script = String::from("#!/bin/sh\n# the OCI image's ENTRYPOINT and CMD\n");
-    // writing to a String cannot fail
-    let _ = write!(
-        script,
+    let mut script = String::from(
         "\
-if [ -n \"${{SINGULARITY_NO_EVAL:-}}${{APPTAINER_NO_EVAL:-}}\" ]; then
-    if [ $# -eq 0 ]; then
-        set --{}
-    fi
-    set --{} \"$@\"
-else
+#!/bin/sh
+# the OCI image's ENTRYPOINT and CMD
+if [ $# -gt 0 ] && [ -z \"${SINGULARITY_NO_EVAL:-}${APPTAINER_NO_EVAL:-}\" ]; then
 ",
-        join(cmd, literal),
-        join(entrypoint, literal)
     );
     for line in include_str!("singularity_d/runscript-quote.sh").lines() {
+        // writing to a String cannot fail
         let _ = writeln!(script, "    {line}");
     }
     let _ = write!(
         script,
-        "    if [ $# -eq 0 ]; then
-        oci_words={}
-    else
-        oci_words=
-        for oci_word; do
-            quote \"$oci_word\"
-            oci_words=\"$oci_words \\\"$oci_quoted\\\"\"
-        done
-    fi
-    oci_entrypoint={}
-    eval \"set -- $oci_entrypoint $oci_words\"
-    unset oci_entrypoint oci_words oci_word oci_quoted oci_rest oci_head oci_mark
+        "    oci_words=
+    for oci_word; do
+        quote \"$oci_word\"
+        oci_words=\"$oci_words \\\"$oci_quoted\\\"\"
+    done
+    eval \"set -- $oci_words\"
+    unset oci_words oci_word oci_quoted oci_rest oci_head oci_mark
 fi
+if [ $# -eq 0 ]; then
+    set --{}
+fi
+set --{} \"$@\"
 if [ $# -eq 0 ]; then
     echo \"the image has neither ENTRYPOINT nor CMD: name a command\" >&2
     exit 1
 fi
 exec \"$@\"
 ",
-        literal(&join(cmd, evaluated)),
-        literal(&join(entrypoint, evaluated))
+        join(cmd),
+        join(entrypoint)
     );
     script
 }

@@ -5,17 +5,23 @@
 //!     --fetch--> layers in the store --convert--> SIF, by digest +--> Image::Sif
 //! ```
 //!
+//! An image in a file (`oci:DIR` and the like) takes the same way from its archive instead of a
+//! registry; it has no [`Pin`], its SIF says the manifest's digest.
+//!
 //! A digest that was converted before under the same recipe needs no network. Not promised: that
 //! the registry still has it.
 
+mod compare;
 pub mod convert;
+pub mod verify;
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::archive::{Archive, ArchiveError, Location};
 use crate::failure::{Failure, Kind, io_kind};
-use crate::oci::{Descriptor, Hasher, SifDigest};
+use crate::oci::{Descriptor, Digest, Hasher, Manifest, Platform, SifDigest};
 use crate::pin::{Image, Pin, Recipe};
 use crate::registry::{Client, ImageDocuments, RegistryError};
 use crate::stage::convert::{ConvertError, Source};
@@ -30,6 +36,17 @@ pub enum StageError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An archive.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// A layer of an archive is not what its manifest says, or cannot be read.
+    #[error("a layer of {archive} is corrupt: {source}")]
+    Layer {
+        /// As it was typed.
+        archive: String,
+        /// The difference.
+        source: StoreError,
+    },
     /// The conversion.
     #[error("cannot convert {image}: {source}")]
     Convert {
@@ -60,7 +77,8 @@ impl Failure for StageError {
     fn kind(&self) -> Kind {
         match self {
             Self::Registry(error) => error.kind(),
-            Self::Store(error) => error.kind(),
+            Self::Store(error) | Self::Layer { source: error, .. } => error.kind(),
+            Self::Archive(error) => error.kind(),
             Self::Convert { source, .. } => source.kind(),
             Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound => Kind::NotFound,
             Self::File { source, .. } => io_kind(source, Kind::Usage),
@@ -72,6 +90,8 @@ impl Failure for StageError {
         match self {
             Self::Registry(error) => error.hint(),
             Self::Store(error) => error.hint(),
+            Self::Archive(error) => error.hint(),
+            Self::Layer { .. } => Some("nothing of it is kept; make the archive again".into()),
             Self::Convert { source, .. } => source.hint().or_else(|| {
                 (source.kind() == Kind::NoSpace)
                     .then(|| "free space there, or set MOORLINE_CACHE to a larger disk".to_owned())
@@ -166,12 +186,55 @@ pub fn convert(
     store: &Store,
     show: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Staged, StageError> {
-    let layers = documents.manifest.layers;
+    let name = pin.reference().to_string();
+    make(pin.manifest, &name, Some(pin), documents, recipe, store, show)
+}
+
+fn make(
+    manifest: Digest,
+    name: &str,
+    pin: Option<&Pin>,
+    documents: ImageDocuments,
+    recipe: &Recipe,
+    store: &Store,
+    show: &mut dyn FnMut(Progress<'_>),
+) -> Result<Staged, StageError> {
+    let Manifest { config, layers, .. } = &documents.manifest;
     show(Progress::Converting { bytes: layers.iter().map(|layer| layer.size).sum() });
+    // with it the SIF can be made again, and verified, from the store alone
+    let mut kept = store.incoming()?;
+    kept.write(&documents.config_bytes)?;
+    store.publish_blob(kept, &config.digest, config.size)?;
+    let mut incoming = store.incoming()?;
+    let report = write(manifest, documents, recipe, store, incoming.file_mut())
+        .map_err(|source| StageError::Convert { image: name.to_owned(), source })?;
+    let sif = store.publish_sif(incoming, &manifest, recipe, report.sif, report.size)?;
+    Ok(Staged {
+        image: Image::Sif {
+            pin: pin.cloned(),
+            digest: sif.digest,
+            recipe: Some(recipe.clone()),
+            place: sif.path,
+        },
+        size: sif.size,
+        known: false,
+        warnings: report.warnings,
+    })
+}
+
+/// Writes the SIF of an image whose layers are in the store.
+fn write(
+    manifest: Digest,
+    documents: ImageDocuments,
+    recipe: &Recipe,
+    store: &Store,
+    out: &mut File,
+) -> Result<convert::Report, ConvertError> {
+    let layers = documents.manifest.layers;
     let source = Source {
         // not the registry's name: the same manifest gives the same bytes wherever it lies
-        reference: pin.manifest.to_string(),
-        manifest: pin.manifest,
+        reference: manifest.to_string(),
+        manifest,
         manifest_bytes: documents.manifest_bytes,
         config_bytes: documents.config_bytes,
         config: documents.config,
@@ -182,21 +245,53 @@ pub fn convert(
         let path = store.blob(&layer.digest).ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(File::open(path)?))
     };
-    let mut incoming = store.incoming()?;
-    let report = convert::convert(&source, recipe, &mut open, incoming.file_mut())
-        .map_err(|source| StageError::Convert { image: pin.reference().to_string(), source })?;
-    let sif = store.publish_sif(incoming, &pin.manifest, recipe, report.sif, report.size)?;
-    Ok(Staged {
-        image: Image::Sif {
-            pin: Some(pin.clone()),
-            digest: sif.digest,
-            recipe: Some(recipe.clone()),
-            place: sif.path,
-        },
-        size: sif.size,
-        known: false,
-        warnings: report.warnings,
-    })
+    convert::convert(&source, recipe, &mut open, out)
+}
+
+/// An image of an archive: verified, its layers in the store, converted. Also the digest of its
+/// manifest.
+///
+/// # Errors
+/// When the archive has no such image, a blob is not what its digest says, or as [`convert`].
+pub fn archive(
+    location: &Location,
+    platform: &Platform,
+    recipe: &Recipe,
+    store: &Store,
+    show: &mut dyn FnMut(Progress<'_>),
+) -> Result<(Digest, Staged), StageError> {
+    let archive = Archive::open(location, platform)?;
+    let manifest = archive.digest;
+    if let Some(sif) = store.sif(&manifest, recipe)? {
+        let (digest, place) = (sif.digest, sif.path);
+        let image = Image::Sif { pin: None, digest, recipe: Some(recipe.clone()), place };
+        return Ok((manifest, Staged { image, size: sif.size, known: true, warnings: Vec::new() }));
+    }
+    let of = archive.manifest.layers.len();
+    for (i, layer) in archive.manifest.layers.iter().enumerate() {
+        if store.blob(&layer.digest).is_some() {
+            continue;
+        }
+        show(Progress::Layer { number: i + 1, of, layer });
+        let mut incoming = store.incoming()?;
+        let path = location.path.clone();
+        io::copy(&mut archive.layer(layer)?, &mut incoming)
+            .map_err(|source| StageError::File { path, source })?;
+        store.publish_blob(incoming, &layer.digest, layer.size).map_err(|source| match source {
+            StoreError::Mismatch { .. } => {
+                StageError::Layer { archive: location.to_string(), source }
+            }
+            other => other.into(),
+        })?;
+    }
+    let documents = ImageDocuments {
+        manifest_bytes: archive.manifest_bytes,
+        manifest: archive.manifest,
+        config_bytes: archive.config_bytes,
+        config: archive.config,
+    };
+    let staged = make(manifest, &location.to_string(), None, documents, recipe, store, show)?;
+    Ok((manifest, staged))
 }
 
 /// A SIF file that the user named: pinned by the digest of its bytes as they are now.

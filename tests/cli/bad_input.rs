@@ -196,7 +196,13 @@ fn images_that_are_not_there() {
         2,
         &["Not A Reference", "hint:"],
     );
-    cases.case("a form that is not built", &["convert", "oci:dir"], 2, &["OCI layouts", "hint:"]);
+    cases.case("a form that is not built", &["convert", "oras://a/b"], 2, &["ORAS", "hint:"]);
+    cases.case("no such layout", &["convert", "oci:dir"], 3, &["dir/oci-layout", "hint:"]);
+    cases.case("no such archive", &["convert", "oci-archive:a.tar:v1"], 3, &["a.tar", "hint:"]);
+    fs::write(home.path("here/a.tar.gz"), [0x1F, 0x8B, 8, 0]).unwrap();
+    let packed = ["submit", "docker-archive:a.tar.gz", "--", "true"];
+    cases.case("a compressed archive", &packed, 7, &["a.tar.gz", "hint:"]);
+    cases.case("a layout in no registry", &["resolve", "oci:dir"], 2, &["oci:dir", "hint:"]);
     let there = home.path("here/there.sif");
     fs::write(&there, "mine").unwrap();
     let single = server.name(":v1");
@@ -208,6 +214,8 @@ fn images_that_are_not_there() {
     );
     assert_eq!(fs::read(&there).unwrap(), b"mine");
     cases.case("not a SIF", &["submit", "./there.sif", "--", "true"], 2, &["there.sif"]);
+    cases.case("not a SIF to verify", &["verify", "there.sif"], 2, &["there.sif"]);
+    cases.case("no SIF to verify", &["verify", "gone.sif"], 3, &["gone.sif"]);
     cases.case("no such SIF", &["submit", "./gone.sif", "--", "true"], 3, &["gone.sif"]);
     let nowhere = ["convert", single.as_str(), "-o", "no/such/dir/image.sif"];
     cases.case("an output folder that is missing", &nowhere, 2, &["no/such/dir", "hint:"]);

@@ -21,6 +21,7 @@ fn help_texts() {
         &["resolve"],
         &["lock"],
         &["convert"],
+        &["verify"],
         &["run"],
         &["submit"],
         &["wait"],

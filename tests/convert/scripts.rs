@@ -118,22 +118,26 @@ fn entrypoint_and_cmd() {
 }
 
 #[test]
-fn words_are_evaluated_unless_forbidden() {
+fn arguments_are_evaluated_unless_forbidden_and_the_images_words_never() {
     let config =
         json!({ "Entrypoint": ["printf", "%s|", "$V", "it's", "\"$V\" \\"], "Cmd": ["`echo x`"] });
     let script = text(&image(&config), ".singularity.d/runscript");
     let env = [("V", "a b")];
-    assert_eq!(run(&script, &[], &env), "a b|it's|\"a b\" \\|x|");
-    assert_eq!(run(&script, &["$V"], &env), "a b|it's|\"a b\" \\|a b|");
+    assert_eq!(run(&script, &[], &env), "$V|it's|\"$V\" \\|`echo x`|");
+    assert_eq!(run(&script, &["$V"], &env), "$V|it's|\"$V\" \\|a b|");
     let env = [("V", "a b"), ("APPTAINER_NO_EVAL", "1")];
     assert_eq!(run(&script, &["$V"], &env), "$V|it's|\"$V\" \\|$V|");
     assert_eq!(run(&script, &[], &env), "$V|it's|\"$V\" \\|`echo x`|");
-    // what does not parse breaks its own evaluation only
+    // a program in the image's words sees its own parameters, whatever they hold
+    let inner = json!({ "Entrypoint": ["sh", "-c", "printf '%s|' \"$0\" \"$@\"", "zero"] });
+    let script = text(&image(&inner), ".singularity.d/runscript");
+    assert_eq!(run(&script, &["q\"q", "b"], &[]), "zero|q\"q|b|");
+    // what does not parse breaks nothing
     let script =
         text(&image(&json!({ "Cmd": ["printf", "%s", "$(` NASTY"] })), ".singularity.d/runscript");
-    assert_eq!(run(&script, &[], &[("SINGULARITY_NO_EVAL", "1")]), "$(` NASTY");
+    assert_eq!(run(&script, &[], &[]), "$(` NASTY");
     let any = text(&image(&json!({ "Cmd": ["printf", "%s", NASTY] })), ".singularity.d/runscript");
-    assert_eq!(run(&any, &[], &[("SINGULARITY_NO_EVAL", "1")]), NASTY);
+    assert_eq!(run(&any, &[], &[]), NASTY);
 }
 
 #[test]

@@ -408,16 +408,16 @@ fn a_recipe_means_these_bytes() {
     );
     let zstd = standard();
     let (_, report) = image.convert_with(&zstd).unwrap();
-    assert_eq!(zstd.key(), "l1-t1-zstd1.5.7-3-128k");
+    assert_eq!(zstd.key(), "l1-t2-zstd1.5.7-3-128k");
     assert_eq!(
         report.sif.to_string(),
-        "sha256:43650319f9dec0fcbf5ea5105969129862ac283e1ab87eefcaef7bf375666215"
+        "sha256:9e2e26f42c0ebbc91519b254620a415722bcedd661d6c4e2b414493f556f8a39"
     );
     let gzip = recipe(Codec::Gzip, 6, 128 << 10);
     let (_, report) = image.convert_with(&gzip).unwrap();
-    assert_eq!(gzip.key(), "l1-t1-gzipzlib-rs-0.6.8-6-128k");
+    assert_eq!(gzip.key(), "l1-t2-gzipzlib-rs-0.6.8-6-128k");
     assert_eq!(
         report.sif.to_string(),
-        "sha256:51095ed726ea41c174bf5f16fd509d659d6c98686bbd3d81495d35c8567418ed"
+        "sha256:0c38c482e2e7a18fcc9483a55ab6ae3a3ffafa16daa1d39d768bf36eced67fa9"
     );
 }

@@ -1,11 +1,6 @@
 #!/bin/sh
 # the OCI image's ENTRYPOINT and CMD
-if [ -n "${SINGULARITY_NO_EVAL:-}${APPTAINER_NO_EVAL:-}" ]; then
-    if [ $# -eq 0 ]; then
-        set -- 'serve' '$PORT'
-    fi
-    set -- '/entry.sh' 'a b' "$@"
-else
+if [ $# -gt 0 ] && [ -z "${SINGULARITY_NO_EVAL:-}${APPTAINER_NO_EVAL:-}" ]; then
     # sets oci_quoted to $1 for use between double quotes, where $ and ` keep their meaning
     quote() {
         oci_rest=$1
@@ -26,19 +21,18 @@ else
             esac
         done
     }
-    if [ $# -eq 0 ]; then
-        oci_words=' "serve" "$PORT"'
-    else
-        oci_words=
-        for oci_word; do
-            quote "$oci_word"
-            oci_words="$oci_words \"$oci_quoted\""
-        done
-    fi
-    oci_entrypoint=' "/entry.sh" "a b"'
-    eval "set -- $oci_entrypoint $oci_words"
-    unset oci_entrypoint oci_words oci_word oci_quoted oci_rest oci_head oci_mark
+    oci_words=
+    for oci_word; do
+        quote "$oci_word"
+        oci_words="$oci_words \"$oci_quoted\""
+    done
+    eval "set -- $oci_words"
+    unset oci_words oci_word oci_quoted oci_rest oci_head oci_mark
 fi
+if [ $# -eq 0 ]; then
+    set -- 'serve' '$PORT'
+fi
+set -- '/entry.sh' 'a b' "$@"
 if [ $# -eq 0 ]; then
     echo "the image has neither ENTRYPOINT nor CMD: name a command" >&2
     exit 1

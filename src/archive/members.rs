@@ -1,0 +1,187 @@
+//! The members of a tar by name, each with its place in the file.
+//!
+//! The tar is read once from front to back, by the reader that also reads layers: bounded, and
+//! refusing what could be read in two ways. A name that stands twice is refused when it is asked for.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::{ArchiveError, regular};
+use crate::layer::{EntryKind, Limits, TarReader};
+
+/// Members of an archive at most: each layer has a few.
+const MAX_MEMBERS: u64 = 100_000;
+/// Links that are followed from one name.
+const MAX_LINKS: usize = 8;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Member {
+    File { offset: u64, size: u64 },
+    Link(String),
+    Other,
+    Twice,
+}
+
+/// An indexed tar.
+#[derive(Debug)]
+pub(super) struct Members {
+    path: PathBuf,
+    members: HashMap<String, Member>,
+}
+
+impl Members {
+    pub(super) fn open(path: &Path) -> Result<Self, ArchiveError> {
+        let io = |source| ArchiveError::Io { path: path.to_owned(), source };
+        let mut file = regular(path).map_err(io)?;
+        let mut start = [0; 6];
+        let count = file.read(&mut start).map_err(io)?;
+        let is = |magic: &[u8]| start[..count].starts_with(magic);
+        if is(&[0x1F, 0x8B]) || is(&[0x28, 0xB5, 0x2F, 0xFD]) || is(b"BZh") || is(b"\xFD7zXZ") {
+            return Err(ArchiveError::Compressed { path: path.to_owned() });
+        }
+        file.rewind().map_err(io)?;
+        let members = index(BufReader::with_capacity(256 << 10, file))
+            .map_err(|why| ArchiveError::malformed(path, why))?;
+        Ok(Self { path: path.to_owned(), members })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A member's bytes.
+    pub(super) fn file(&self, name: &str) -> Result<Box<dyn Read>, ArchiveError> {
+        let shown = crate::tree::show(name.as_bytes());
+        let malformed = |why: String| ArchiveError::malformed(&self.path, why);
+        let mut at = name.strip_prefix("./").unwrap_or(name).to_owned();
+        for _ in 0..MAX_LINKS {
+            match self.members.get(&at) {
+                Some(Member::File { offset, size }) => {
+                    let io = |source| ArchiveError::Io { path: self.path.clone(), source };
+                    let mut file: File = regular(&self.path).map_err(io)?;
+                    file.seek(SeekFrom::Start(*offset)).map_err(io)?;
+                    return Ok(Box::new(file.take(*size)));
+                }
+                Some(Member::Link(target)) => {
+                    at = beside(&at, target)
+                        .ok_or_else(|| malformed(format!("{shown} leads out of the archive")))?;
+                }
+                Some(Member::Other) => return Err(malformed(format!("{shown} is no file"))),
+                Some(Member::Twice) => return Err(malformed(format!("{shown} is in it twice"))),
+                None => return Err(malformed(format!("it has no {shown}"))),
+            }
+        }
+        Err(malformed(format!("{shown} is a link through more than {MAX_LINKS} links")))
+    }
+}
+
+/// The name that a link's target has in the archive.
+fn beside(link: &str, target: &str) -> Option<String> {
+    if target.starts_with('/') {
+        return None;
+    }
+    let mut parts: Vec<&str> = link.split('/').collect();
+    parts.pop();
+    for part in target.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            name => parts.push(name),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// Counts what was read, so that an entry's place is known.
+struct Counted<R> {
+    source: R,
+    count: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.source.read(buffer)?;
+        self.count.set(self.count.get() + n as u64);
+        Ok(n)
+    }
+}
+
+/// Where the members are; the error is a sentence's end.
+fn index(source: impl Read) -> Result<HashMap<String, Member>, String> {
+    let count = Rc::new(Cell::new(0));
+    let limits = Limits { entries: MAX_MEMBERS, ..Limits::default() };
+    let mut tar = TarReader::new(Counted { source, count: Rc::clone(&count) }, limits);
+    let mut members = HashMap::new();
+    while let Some(entry) = tar.next_entry().map_err(|e| e.to_string())? {
+        if members.len() as u64 >= MAX_MEMBERS {
+            return Err(format!("it has more than {MAX_MEMBERS} members"));
+        }
+        let offset = count.get();
+        // what is no UTF-8 is nothing that these formats name
+        let Ok(name) = String::from_utf8(entry.path) else { continue };
+        let name = name.strip_prefix("./").unwrap_or(&name).to_owned();
+        let member = match entry.kind {
+            EntryKind::File => Member::File { offset, size: entry.size },
+            EntryKind::Symlink(target) => {
+                String::from_utf8(target).map_or(Member::Other, Member::Link)
+            }
+            _ => Member::Other,
+        };
+        members
+            .entry(name)
+            .and_modify(|old| {
+                // directories may well be listed again
+                if *old != Member::Other || member != Member::Other {
+                    *old = Member::Twice;
+                }
+            })
+            .or_insert(member);
+    }
+    Ok(members)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn links_stay_inside() {
+        assert_eq!(beside("a/layer.tar", "../b/layer.tar").as_deref(), Some("b/layer.tar"));
+        assert_eq!(beside("a", "./b").as_deref(), Some("b"));
+        assert_eq!(beside("a", "../b"), None);
+        assert_eq!(beside("a/b", "/etc/passwd"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_indexed_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..4096)) {
+            let _ = index(bytes.as_slice());
+        }
+
+        #[test]
+        fn a_damaged_tar_points_nowhere(at in 0_usize..2048, byte in any::<u8>()) {
+            let mut tar = tar::Builder::new(Vec::new());
+            let mut header = tar::Header::new_gnu();
+            header.set_size(5);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, "a", &b"12345"[..]).unwrap();
+            let mut bytes = tar.into_inner().unwrap();
+            bytes[at] = byte;
+            if let Ok(found) = index(bytes.as_slice()) {
+                for member in found.values() {
+                    if let Member::File { offset, size } = member {
+                        prop_assert!(offset + size <= bytes.len() as u64);
+                    }
+                }
+            }
+        }
+    }
+}

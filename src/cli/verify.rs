@@ -1,0 +1,95 @@
+//! `moorline verify`: whether a SIF is what it says that it was made from.
+
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+
+use super::context::Context;
+use super::image;
+use super::output::{self, CliError, Outcome, Report};
+use crate::failure::Kind;
+use crate::oci::{Digest, Reference, Registry, Repository};
+use crate::stage::verify::{Claim, Verified};
+
+/// Check that a SIF is what it says that it was made from.
+///
+/// The SIF is made again from the manifest that it names, out of the store, a repository that a job
+/// in the ledger had it from, or --from, and compared. A mismatch exits with 6; what cannot be
+/// made again here is unproven, and exits with 0.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  moorline verify analysis.sif
+  moorline verify analysis.sif --from gitlab-registry.example/group/project")]
+pub struct Args {
+    /// The SIF
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Fetch from here what the store lacks
+    #[arg(long, value_name = "REGISTRY/REPOSITORY")]
+    from: Option<String>,
+}
+
+/// The verb: prints the verdict.
+///
+/// # Errors
+/// When the file is no SIF, a blob is corrupt, or as the registry and the store say.
+pub fn run(context: &Context, args: &Args) -> Outcome {
+    let claim = Claim::read(&args.file)?;
+    let digest = claim.digest;
+    let manifest = claim.provenance.as_ref().ok().map(|(said, _)| said.manifest);
+    let recipe = claim.provenance.as_ref().ok().map(|(said, _)| said.recipe.clone());
+    let place = match (&args.from, &manifest) {
+        (Some(text), _) => Some(repository(context, text)?),
+        (None, Some(manifest)) => remembered(context, manifest),
+        (None, None) => None,
+    };
+    let client = context.client()?;
+    let from = place.as_ref().map(|(registry, repository)| (&client, registry, repository));
+    let store = context.store()?;
+    let mut show = image::progress(context.voice);
+    let verified = context.block_on(claim.verify(from, &store, &mut show))??;
+
+    let (word, why) = match &verified {
+        Verified::MatchBytes => ("Match (bytes)", None),
+        Verified::MatchContent(why) => ("Match (content)", Some(why)),
+        Verified::Mismatch(why) => ("Mismatch", Some(why)),
+        Verified::Unproven(why) => ("Unproven", Some(why)),
+    };
+    if context.voice.json {
+        let verdict = word.to_lowercase().replace(" (", "-").replace(')', "");
+        output::json(&serde_json::json!({
+            "verdict": verdict, "why": why, "sif": digest, "manifest": manifest, "recipe": recipe,
+        }));
+    } else {
+        let why = why.map(|why| format!(": {}", output::clean(why))).unwrap_or_default();
+        output::line(format!("{word}{why}"));
+        if let Some(manifest) = manifest {
+            context.voice.say(format!("{digest} says that it was made from {manifest}"));
+        }
+    }
+    Ok(match verified {
+        Verified::Mismatch(_) => super::exit::code(Kind::Integrity),
+        _ => 0,
+    })
+}
+
+fn repository(context: &Context, text: &str) -> Result<(Registry, Repository), Report> {
+    let parsed = Reference::parse(text, context.default_registry())
+        .map_err(|error| CliError::usage(format!("--from {}: {error}", output::cell(text))))?;
+    if parsed.tag.is_some() || parsed.digest.is_some() {
+        let message = format!("--from {}: a repository has no tag or digest", output::cell(text));
+        return Err(CliError::usage(message)
+            .with_hint("the SIF itself says which manifest it was made from")
+            .into());
+    }
+    Ok((parsed.registry, parsed.repository))
+}
+
+/// Where a job's image of this manifest came from. A ledger that cannot be read is none.
+fn remembered(context: &Context, manifest: &Digest) -> Option<(Registry, Repository)> {
+    let view = context.view().ok()?;
+    let pins = view.jobs().rev().filter_map(|job| job.last().image.pin());
+    let pin = pins.into_iter().find(|pin| pin.manifest == *manifest)?;
+    Some((pin.registry.clone(), pin.repository.clone()))
+}

@@ -1,0 +1,235 @@
+//! Does a SIF hold what it says? It is made again from the manifest that it names, and compared.
+//!
+//! ```text
+//! SIF --moorline.json--> manifest digest, recipe      source: store, else a registry
+//!     --manifest bytes, hashed--> configuration, layers --convert--> a SIF of our own
+//! same recipe:    the bytes are equal?   Match (bytes)    else Mismatch
+//! other recipe:   the trees are equal?   Match (content)  else Mismatch    compare.rs
+//! no source, no provenance, other template:                    Unproven
+//! ```
+//!
+//! A SIF's bytes follow from manifest digest and recipe alone, so anybody can do this. Not promised:
+//! that the manifest is the one that its author meant; that is what a pin or a signature says.
+
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Progress, StageError, compare, convert, write};
+use crate::failure::{Failure, Kind};
+use crate::oci::{
+    ConfigDigest, Descriptor, Digest, Document, Hasher, ImageConfig, Manifest, Registry,
+    Repository, Sha256Digest, SifDigest,
+};
+use crate::pin::Recipe;
+use crate::registry::{Client, ImageDocuments};
+use crate::sif::{self, SifReader};
+use crate::store::Store;
+
+/// A configuration in the store that is read at most, in bytes.
+const MAX_CONFIG: u64 = 8 << 20;
+
+/// What a SIF says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The platform's manifest.
+    pub manifest: Digest,
+    /// Its configuration.
+    pub config: ConfigDigest,
+    /// How it was converted.
+    pub recipe: Recipe,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "verdict", content = "why", rename_all = "kebab-case")]
+pub enum Verified {
+    /// Made again, it has the same bytes.
+    MatchBytes,
+    /// It was made by another recipe, which is told; the file systems' trees are the same.
+    MatchContent(String),
+    /// It is not what it says; where the difference is.
+    Mismatch(String),
+    /// It cannot be made again here; why.
+    Unproven(String),
+}
+
+/// A SIF that was opened and measured.
+#[derive(Debug)]
+pub struct Claim {
+    file: File,
+    /// The digest of the whole file.
+    pub digest: SifDigest,
+    /// What it says, and the manifest's bytes as they stand in it; the error says why there is
+    /// nothing to make it from.
+    pub provenance: Result<(Provenance, Vec<u8>), String>,
+}
+
+impl Claim {
+    /// Opens and measures a SIF and checks its own structure.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no SIF with one squashfs as its primary partition.
+    pub fn read(path: &Path) -> Result<Self, StageError> {
+        let io = |source| StageError::File { path: path.to_owned(), source };
+        let not_sif = |why: String| StageError::NotSif { path: path.to_owned(), why };
+        let mut file = File::open(path).map_err(io)?;
+        if !file.metadata().map_err(io)?.is_file() {
+            return Err(not_sif("it is no regular file".into()));
+        }
+        let digest = hash(&mut file).map_err(io)?;
+        let handle = file.try_clone().map_err(io)?;
+        let mut sif = SifReader::open(handle).map_err(|e| not_sif(e.to_string()))?;
+        sif.partition().map_err(|e| not_sif(e.to_string()))?;
+        let provenance = provenance(&mut sif);
+        Ok(Self { file, digest, provenance })
+    }
+
+    /// Makes the SIF again from the store and, where that lacks something, a repository; compares.
+    ///
+    /// # Errors
+    /// When a blob is corrupt, the image cannot be converted, or the store cannot be written.
+    pub async fn verify(
+        self,
+        from: Option<(&Client, &Registry, &Repository)>,
+        store: &Store,
+        show: &mut (dyn FnMut(Progress<'_>) + Send),
+    ) -> Result<Verified, StageError> {
+        let (said, manifest_bytes) = match &self.provenance {
+            Ok(both) => both.clone(),
+            Err(why) => return Ok(Verified::Unproven(why.clone())),
+        };
+        let found = Digest::of(&manifest_bytes);
+        if found != said.manifest {
+            let named = said.manifest;
+            return Ok(Verified::Mismatch(format!("it names {named} and holds {found}")));
+        }
+        let Ok(Document::Manifest(manifest)) = Document::parse(&manifest_bytes, None) else {
+            return Ok(Verified::Mismatch("the document that it holds is no manifest".into()));
+        };
+        if manifest.config.digest != Digest::from(said.config) {
+            return Ok(Verified::Mismatch(
+                "it names another configuration than its manifest".into(),
+            ));
+        }
+        let own = convert::recipe(said.recipe.codec, said.recipe.level, said.recipe.block_size);
+        if own.template != said.recipe.template {
+            let (its, ours) = (said.recipe.template, own.template);
+            return Ok(Verified::Unproven(format!(
+                "it was made with version {its} of the added files, this moorline has {ours}"
+            )));
+        }
+        let documents = match gather(manifest, manifest_bytes, from, store, show).await {
+            Ok(documents) => documents,
+            Err(Lacking::Error(error)) => return Err(error),
+            Err(Lacking::Source(why)) => return Ok(Verified::Unproven(why)),
+        };
+        show(Progress::Converting {
+            bytes: documents.manifest.layers.iter().map(|layer| layer.size).sum(),
+        });
+        let mut again = store.incoming()?;
+        let report = write(said.manifest, documents, &own, store, again.file_mut())
+            .map_err(|source| StageError::Convert { image: said.manifest.to_string(), source })?;
+        if own == said.recipe {
+            return Ok(if report.sif == self.digest {
+                Verified::MatchBytes
+            } else {
+                Verified::Mismatch(format!("made again it is {}", report.sif))
+            });
+        }
+        let unreadable = |source| StageError::File { path: again.path().to_owned(), source };
+        let ours = File::open(again.path()).map_err(unreadable)?;
+        Ok(match compare::trees(self.file, ours).map_err(unreadable)? {
+            None => Verified::MatchContent(format!(
+                "it was made as {}, this moorline makes {}",
+                said.recipe.key(),
+                own.key()
+            )),
+            Some(difference) => Verified::Mismatch(difference),
+        })
+    }
+}
+
+fn provenance<R: Read + Seek>(sif: &mut SifReader<R>) -> Result<(Provenance, Vec<u8>), String> {
+    let stands = |e: sif::SifError| format!("it does not say what it was made from ({e})");
+    let bytes = sif.object(sif::PROVENANCE).map_err(stands)?;
+    let said = serde_json::from_slice(&bytes)
+        .map_err(|e| format!("what it says of its making is malformed ({e})"))?;
+    Ok((said, sif.object(sif::MANIFEST).map_err(stands)?))
+}
+
+fn hash(file: &mut File) -> io::Result<SifDigest> {
+    file.rewind()?;
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finish()),
+            n => hasher.update(&buffer[..n]),
+        }
+    }
+}
+
+/// Why the parts of an image are not there.
+enum Lacking {
+    /// They cannot be had: nothing is proved.
+    Source(String),
+    /// Something is wrong with what was had.
+    Error(StageError),
+}
+
+impl<E: Into<StageError>> From<E> for Lacking {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        match error.kind() {
+            Kind::NotFound | Kind::Denied | Kind::Network => Self::Source(error.to_string()),
+            _ => Self::Error(error),
+        }
+    }
+}
+
+/// The image's documents; afterwards its layers are in the store.
+async fn gather(
+    manifest: Manifest,
+    manifest_bytes: Vec<u8>,
+    from: Option<(&Client, &Registry, &Repository)>,
+    store: &Store,
+    show: &mut (dyn FnMut(Progress<'_>) + Send),
+) -> Result<ImageDocuments, Lacking> {
+    let nowhere = |blob: &Descriptor| {
+        Lacking::Source(format!(
+            "the store lacks {}, and no repository is known to have it",
+            blob.digest
+        ))
+    };
+    let (config_bytes, config) = match (stored_config(&manifest, store), from) {
+        (Some(both), _) => both,
+        (None, Some((client, registry, repository))) => {
+            client.config(registry, repository, &manifest.config).await.map_err(StageError::from)?
+        }
+        (None, None) => return Err(nowhere(&manifest.config)),
+    };
+    for (i, layer) in manifest.layers.iter().enumerate() {
+        if store.blob(&layer.digest).is_some() {
+            continue;
+        }
+        let (client, registry, repository) = from.ok_or_else(|| nowhere(layer))?;
+        show(Progress::Layer { number: i + 1, of: manifest.layers.len(), layer });
+        let mut incoming = store.incoming()?;
+        client.blob(registry, repository, layer, &mut incoming).await.map_err(StageError::from)?;
+        store.publish_blob(incoming, &layer.digest, layer.size)?;
+    }
+    Ok(ImageDocuments { manifest_bytes, manifest, config_bytes, config })
+}
+
+/// The configuration from the store, when it is there and right.
+fn stored_config(manifest: &Manifest, store: &Store) -> Option<(Vec<u8>, ImageConfig)> {
+    let path = store.blob(&manifest.config.digest)?;
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(MAX_CONFIG).read_to_end(&mut bytes).ok()?;
+    let right = Digest::of(&bytes) == manifest.config.digest;
+    let config = serde_json::from_slice(&bytes).ok()?;
+    right.then_some((bytes, config))
+}

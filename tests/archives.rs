@@ -1,0 +1,176 @@
+//! Images in files, and `verify`: the demo's image as layout, archive and docker archive gives the
+//! bytes that it gives from a registry, and a changed SIF is found.
+
+mod support;
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use moorline::demo::image::OciImage;
+use moorline::oci::{DiffId, Digest, Sha256Digest};
+use support::{Home, PROJECT, Server, images};
+
+/// The files of an OCI layout of one image, called v1.
+fn layout(image: &OciImage) -> Vec<(String, Vec<u8>)> {
+    let blob = |bytes: &[u8]| (format!("blobs/sha256/{}", Digest::of(bytes).hex()), bytes.to_vec());
+    let index = serde_json::json!({
+        "schemaVersion": 2,
+        "manifests": [{
+            "mediaType": image.media_type,
+            "digest": image.manifest_digest,
+            "size": image.manifest.len(),
+            "annotations": { "org.opencontainers.image.ref.name": "v1" },
+        }],
+    });
+    let mut files = vec![
+        ("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()),
+        ("index.json".to_owned(), index.to_string().into_bytes()),
+        blob(&image.manifest),
+        blob(&image.config),
+    ];
+    files.extend(image.layers.iter().map(|layer| blob(&layer.bytes)));
+    files
+}
+
+/// What `docker save` would write.
+fn docker(image: &OciImage) -> Vec<(String, Vec<u8>)> {
+    let mut files = vec![("config.json".to_owned(), image.config.clone())];
+    let mut names = Vec::new();
+    for layer in &image.layers {
+        let mut plain = Vec::new();
+        flate2::read::GzDecoder::new(layer.bytes.as_slice()).read_to_end(&mut plain).unwrap();
+        let name = format!("{}/layer.tar", DiffId::of(&plain).hex());
+        names.push(name.clone());
+        files.push((name, plain));
+    }
+    let list = serde_json::json!([{
+        "Config": "config.json", "RepoTags": ["demo:v1"], "Layers": names,
+    }]);
+    files.push(("manifest.json".to_owned(), list.to_string().into_bytes()));
+    files
+}
+
+fn write(root: &Path, files: &[(String, Vec<u8>)]) {
+    for (name, bytes) in files {
+        fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
+        fs::write(root.join(name), bytes).unwrap();
+    }
+}
+
+fn tar(path: &Path, files: &[(String, Vec<u8>)]) {
+    let mut tar = tar::Builder::new(fs::File::create(path).unwrap());
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, bytes.as_slice()).unwrap();
+    }
+    tar.finish().unwrap();
+}
+
+#[test]
+fn files_give_the_bytes_that_a_registry_gives() {
+    let server = Server::with_image();
+    let image = &images().0;
+    let home = Home::logged_in(&server);
+    home.ok(&["convert", &server.name(":v1"), "-o", "registry.sif"]);
+    let expected = fs::read(home.path("here/registry.sif")).unwrap();
+
+    // another user's home, so that the store knows nothing
+    let home = Home::new(&server);
+    let asked = server.running.seen().len();
+    let here = home.mkdir("here");
+    write(&here.join("layout"), &layout(image));
+    tar(&here.join("oci.tar"), &layout(image));
+    tar(&here.join("docker.tar"), &docker(image));
+    home.ok(&["convert", "oci:layout:v1", "-o", "a.sif"]);
+    assert!(fs::read(here.join("a.sif")).unwrap() == expected);
+    let again = home.run(&["--json", "convert", "oci-archive:oci.tar"]).exits(0).json();
+    assert_eq!((&again["known"], &again["pin"]), (&true.into(), &serde_json::Value::Null));
+    assert_eq!(again["manifest"], image.manifest_digest.to_string());
+
+    // the layers are stored in another form, so the manifest is another, made from the content
+    let first = home.run(&["--json", "convert", "docker-archive:docker.tar:v1"]).exits(0).json();
+    assert_ne!(first["manifest"], again["manifest"]);
+    let (job, code) = home.job_of(&[], "docker-archive:docker.tar", "cat /etc/moorline-demo");
+    assert_eq!((code, home.ok(&["logs", &job]).contains("v1")), (0, true));
+    let answer = home.run(&["--json", "audit", "job", &job]).exits(0).json();
+    assert_eq!(answer["verdict"], "match", "{answer}");
+    let (_, code) = home.job_of(&[], "oci:layout", "true");
+    assert_eq!(code, 0);
+    assert_eq!(home.ok(&["verify", "a.sif"]).trim(), "Match (bytes)");
+    assert_eq!(server.running.seen().len(), asked, "no registry is asked");
+
+    let mut corrupt = layout(image);
+    corrupt.last_mut().unwrap().1[20] ^= 1;
+    fs::remove_dir_all(home.path("cache")).unwrap();
+    write(&here.join("corrupt"), &corrupt);
+    home.run(&["convert", "oci:corrupt"]).fails(6, &["oci:corrupt", "expected sha256:", "hint:"]);
+}
+
+/// Changes the last place where some bytes stand in a file.
+fn patch(file: &Path, old: &[u8], new: &[u8]) {
+    assert_eq!(old.len(), new.len());
+    let mut bytes = fs::read(file).unwrap();
+    let at = bytes.windows(old.len()).rposition(|window| window == old).expect("it stands there");
+    bytes[at..at + new.len()].copy_from_slice(new);
+    fs::remove_file(file).unwrap();
+    fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn a_sif_is_made_again_and_compared() {
+    let server = Server::with_image();
+    let home = Home::logged_in(&server);
+    let image = server.name(":v1");
+    let made = home.run(&["--json", "convert", &image, "-o", "x.sif"]).exits(0).json();
+    let sif = home.path("here/x.sif");
+    let good = fs::read(&sif).unwrap();
+    let say = |args: &[&str], code| {
+        let answer = home.run(&[&["verify", "x.sif"], args].concat()).exits(code);
+        answer.stdout.trim().to_owned()
+    };
+    assert_eq!(say(&[], 0), "Match (bytes)");
+
+    // without the store it depends on whether a repository is known
+    fs::remove_dir_all(home.path("cache")).unwrap();
+    assert!(say(&[], 0).starts_with("Unproven: the store lacks sha256:"), "{}", say(&[], 0));
+    let repository = server.name("");
+    assert_eq!(say(&["--from", &repository], 0), "Match (bytes)");
+    fs::remove_dir_all(home.path("cache")).unwrap();
+    let (_, code) = home.job_of(&[], &image, "true");
+    assert_eq!(code, 0);
+    fs::remove_dir_all(home.path("cache")).unwrap();
+    assert_eq!(say(&[], 0), "Match (bytes)", "the ledger remembers {PROJECT}");
+    home.run(&["verify", "x.sif", "--from", &image]).fails(2, &["--from", "hint:"]);
+
+    // one byte more, or another one: found
+    fs::write(&sif, [&good[..], b"x"].concat()).unwrap();
+    assert!(say(&[], 6).starts_with("Mismatch: made again it is sha256:"));
+    fs::write(&sif, &good).unwrap();
+    patch(&sif, b"io.moorline.manifest", b"io.moorline.manifesT");
+    assert!(say(&[], 6).starts_with("Mismatch"));
+
+    // as made by another compressor: the trees decide
+    let version = made["recipe"]["codec_version"].as_str().unwrap();
+    let other = version.replace(|c: char| c.is_ascii_digit(), "0");
+    let field = |version: &str| format!("\"codec_version\":\"{version}\"").into_bytes();
+    fs::write(&sif, &good).unwrap();
+    patch(&sif, &field(version), &field(&other));
+    let answer = say(&[], 0);
+    assert!(answer.starts_with("Match (content): it was made as "), "{answer}");
+    // and a changed block in it is a mismatch
+    let mut bytes = fs::read(&sif).unwrap();
+    let at = 36864 + 4096 * 4;
+    for byte in &mut bytes[at..at + 64] {
+        *byte ^= 0x55;
+    }
+    fs::write(&sif, bytes).unwrap();
+    assert!(say(&[], 6).starts_with("Mismatch"));
+
+    // what does not say where it is from
+    fs::write(&sif, &good).unwrap();
+    patch(&sif, b"moorline.json\0", b"somebody.json\0");
+    assert!(say(&[], 0).starts_with("Unproven: it does not say what it was made from"));
+}
