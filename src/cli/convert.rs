@@ -1,6 +1,7 @@
 //! `moorline convert`: an image as a SIF file.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,9 @@ pub struct Args {
     /// Block size in bytes: a power of two from 4096 to 1048576
     #[arg(long, value_name = "BYTES", default_value_t = 131_072)]
     block_size: u32,
+    /// Threads that compress; default: this machine's cores, at most 16. The result is the same
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
     /// Platform of the image, for example linux/arm64; default: this machine's
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<Platform>,
@@ -84,7 +88,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let reference = image::reference(context, &args.what)?;
     let resolved = image::resolve(context, &reference, &platform)?;
     context.voice.say(format!("pinned {}", resolved.pin.reference()));
-    let staged = image::sif(context, &resolved.pin, &recipe)?;
+    let threads = args.threads.unwrap_or_else(image::threads);
+    let staged = image::sif(context, &resolved.pin, &recipe, threads)?;
     let Image::Sif { digest, place, .. } = &staged.image else {
         return Err(CliError::new(Kind::Conversion, "the conversion made no SIF").into());
     };

@@ -1,5 +1,6 @@
 //! From WHAT a user typed to a staged image, with progress on stderr; shared by the verbs.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::context::Context;
@@ -74,7 +75,13 @@ pub fn stage(
     let reference = reference(context, what)?;
     let resolved = resolve(context, &reference, platform)?;
     context.voice.say(format!("pinned {}", resolved.pin.reference()));
-    Ok(sif(context, &resolved.pin, recipe)?.image)
+    Ok(sif(context, &resolved.pin, recipe, threads())?.image)
+}
+
+/// How many threads compress when nobody says it: this machine's cores, at most 16.
+pub fn threads() -> NonZeroUsize {
+    let most = NonZeroUsize::new(16).unwrap_or(NonZeroUsize::MIN);
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).min(most)
 }
 
 /// Whether WHAT names a SIF file.
@@ -88,7 +95,12 @@ pub fn is_sif(what: &str) -> bool {
 ///
 /// # Errors
 /// As the registry, the conversion and the store say.
-pub fn sif(context: &Context, pin: &Pin, recipe: &Recipe) -> Result<Staged, Report> {
+pub fn sif(
+    context: &Context,
+    pin: &Pin,
+    recipe: &Recipe,
+    threads: NonZeroUsize,
+) -> Result<Staged, Report> {
     let store = context.store()?;
     if let Some(known) = stage::known(pin, recipe, &store)? {
         return Ok(known);
@@ -104,7 +116,7 @@ pub fn sif(context: &Context, pin: &Pin, recipe: &Recipe) -> Result<Staged, Repo
     };
     let client = context.client()?;
     let documents = context.block_on(stage::fetch(pin, &client, &store, &mut show))??;
-    let staged = stage::convert(pin, documents, recipe, &store, &mut show)?;
+    let staged = stage::convert(pin, documents, recipe, threads, &store, &mut show)?;
     for warning in &staged.warnings {
         output::warn(output::clean(warning));
     }
@@ -127,7 +139,7 @@ pub fn restage(context: &Context, image: &Image) -> Result<Image, Report> {
         )
         .into());
     };
-    let staged = sif(context, pin, recipe)?;
+    let staged = sif(context, pin, recipe, threads())?;
     match &staged.image {
         Image::Sif { digest: made, .. } if made != digest => Err(CliError::new(
             Kind::Integrity,

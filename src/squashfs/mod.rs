@@ -13,8 +13,9 @@
 //! ```
 //!
 //! Floor 3: bytes go to a writer that is passed in. [`DataWriter`] takes files in the order of the
-//! layout rule (`groups.rs`), holds one block and three open groups, and leaves a [`Location`] for
-//! each content; [`DataWriter::finish`] then writes the tables of a [`Tree`](crate::tree::Tree).
+//! layout rule (`groups.rs`), compresses them with several workers (`pool.rs`), and leaves a
+//! [`Location`] for each content; [`DataWriter::finish`] then writes the tables of a
+//! [`Tree`](crate::tree::Tree).
 //! The same calls give the same bytes: no clock, no thread order, no map order is in them.
 //!
 //! Reading is left to the `backhand` crate, squashfuse and the kernel.
@@ -34,6 +35,7 @@ mod id;
 mod inode;
 mod lookup;
 mod metadata;
+mod pool;
 mod superblock;
 mod tables;
 mod xattr;

@@ -22,6 +22,7 @@ impl<W: Write + Seek> DataWriter<W> {
     /// When a visible file's content was not added, the tree does not fit the format, or the output
     /// cannot be written.
     pub fn finish(mut self, tree: &Tree, contents: &Contents) -> Result<u64, SquashfsError> {
+        self.end_data()?;
         let numbering = tree.number();
         let mut inodes = Inodes {
             tree,

@@ -14,6 +14,7 @@
 
 use std::collections::HashSet;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::num::NonZeroUsize;
 
 use serde_json::json;
 
@@ -164,7 +165,8 @@ pub fn recipe(codec: Codec, level: i32, block_size: u32) -> Recipe {
 /// Writes the SIF of an image to `out`, which must be empty; it is read again for its digest.
 ///
 /// `open_layer` gives a layer's blob by its index in [`Source::layers`], from its first byte, each
-/// time that it is asked. The same source and recipe give the same bytes.
+/// time that it is asked. `threads` compress, beside those that inflate and hash. The same source and
+/// recipe give the same bytes, whatever their number.
 ///
 /// # Errors
 /// When the image is malformed or hostile, a digest does not hold, or `out` cannot be written; then
@@ -172,7 +174,8 @@ pub fn recipe(codec: Codec, level: i32, block_size: u32) -> Recipe {
 pub fn convert(
     source: &Source,
     recipe: &Recipe,
-    open_layer: &mut dyn FnMut(usize) -> io::Result<Box<dyn Read>>,
+    threads: NonZeroUsize,
+    open_layer: &mut dyn FnMut(usize) -> io::Result<Box<dyn Read + Send>>,
     out: &mut (impl Read + Write + Seek),
 ) -> Result<Report, ConvertError> {
     let time = check(source, recipe)?;
@@ -192,7 +195,7 @@ pub fn convert(
     let (inner, at) = sif.partition()?;
     let options =
         Options { codec: recipe.codec, level: recipe.level, block_size: recipe.block_size, time };
-    let mut data = DataWriter::begin(inner, at, options)?;
+    let mut data = DataWriter::begin(inner, at, options, threads)?;
     write_added(&added, top, &contents, &suppliers, &mut data)?;
     for (number, index) in indexes.iter().enumerate().rev() {
         layers.write(number, index, &contents, &suppliers, &mut data)?;
@@ -358,13 +361,13 @@ fn write_added<W: Write + Seek>(
 struct Layers<'a> {
     source: &'a Source,
     limits: Limits,
-    open: &'a mut dyn FnMut(usize) -> io::Result<Box<dyn Read>>,
+    open: &'a mut dyn FnMut(usize) -> io::Result<Box<dyn Read + Send>>,
 }
 
 type Indexed = (Tree, Contents, Vec<String>, u64, Vec<LayerIndex>);
 
 impl Layers<'_> {
-    fn reader(&mut self, at: usize) -> Result<TarReader<LayerStream<'static>>, ConvertError> {
+    fn reader(&mut self, at: usize) -> Result<TarReader<LayerStream>, ConvertError> {
         let layer = &self.source.layers[at];
         let (number, digest) = (at + 1, layer.digest);
         let blob =

@@ -12,6 +12,7 @@ pub mod convert;
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Kind, io_kind};
@@ -155,7 +156,7 @@ pub async fn fetch(
     Ok(documents)
 }
 
-/// Converts an image whose layers are in the store.
+/// Converts an image whose layers are in the store; `threads` compress.
 ///
 /// # Errors
 /// When a layer is malformed, or the disk is full; nothing stays in the store then.
@@ -163,6 +164,7 @@ pub fn convert(
     pin: &Pin,
     documents: ImageDocuments,
     recipe: &Recipe,
+    threads: NonZeroUsize,
     store: &Store,
     show: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Staged, StageError> {
@@ -177,13 +179,13 @@ pub fn convert(
         config: documents.config,
         layers: layers.clone(),
     };
-    let mut open = |i: usize| -> io::Result<Box<dyn Read>> {
+    let mut open = |i: usize| -> io::Result<Box<dyn Read + Send>> {
         let layer = layers.get(i).ok_or(io::ErrorKind::InvalidInput)?;
         let path = store.blob(&layer.digest).ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(File::open(path)?))
     };
     let mut incoming = store.incoming()?;
-    let report = convert::convert(&source, recipe, &mut open, incoming.file_mut())
+    let report = convert::convert(&source, recipe, threads, &mut open, incoming.file_mut())
         .map_err(|source| StageError::Convert { image: pin.reference().to_string(), source })?;
     let sif = store.publish_sif(incoming, &pin.manifest, recipe, report.sif, report.size)?;
     Ok(Staged {

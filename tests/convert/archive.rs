@@ -1,6 +1,7 @@
 //! Layers made by hand with the `tar` crate, and images made of layers.
 
 use std::io::{self, Cursor, Read, Write};
+use std::num::NonZeroUsize;
 
 use moorline::oci::{
     ConfigDigest, Descriptor, DiffId, Digest, ImageConfig, Sha256Digest, media_type,
@@ -201,10 +202,20 @@ impl Image {
         recipe: &Recipe,
         out: &mut (impl Read + Write + io::Seek),
     ) -> Result<Report, ConvertError> {
-        let mut open = |n: usize| -> io::Result<Box<dyn Read>> {
+        self.convert_by(2, recipe, out)
+    }
+
+    pub fn convert_by(
+        &self,
+        threads: usize,
+        recipe: &Recipe,
+        out: &mut (impl Read + Write + io::Seek),
+    ) -> Result<Report, ConvertError> {
+        let mut open = |n: usize| -> io::Result<Box<dyn Read + Send>> {
             Ok(Box::new(Cursor::new(self.blobs[n].clone())))
         };
-        convert(&self.source, recipe, &mut open, out)
+        let threads = NonZeroUsize::new(threads).unwrap();
+        convert(&self.source, recipe, threads, &mut open, out)
     }
 
     pub fn convert(&self) -> Result<(Vec<u8>, Report), ConvertError> {

@@ -395,6 +395,35 @@ fn a_section_follows_from_its_layer() {
     assert!(one.len() > 1_000_000 && one == two, "{} {}", one.len(), two.len());
 }
 
+/// Which worker made a block, and when it was ready, is in no byte.
+#[test]
+fn any_number_of_threads_gives_the_same_bytes() {
+    let mut layers = Vec::new();
+    for layer in 0..3 {
+        let mut tar = Layer::new();
+        for n in 0..200_u32 {
+            let seed = layer * 150 + n;
+            let size = usize::try_from(seed * 7919 % 400_000).unwrap();
+            let data = match seed % 4 {
+                0 => b"a line of text\n".repeat(size / 15),
+                1 => vec![0; size],
+                _ => noise(size, seed),
+            };
+            tar = tar.file(&format!("d{}/{n}", n % 9), &data);
+        }
+        layers.push(tar);
+    }
+    let image = Image::of(layers);
+    for recipe in [standard(), recipe(Codec::Zstd, 1, 4096)] {
+        let [one, two, eight] = [1, 2, 8].map(|threads| {
+            let mut out = std::io::Cursor::new(Vec::new());
+            image.convert_by(threads, &recipe, &mut out).unwrap();
+            out.into_inner()
+        });
+        assert!(one == two && one == eight, "{}", recipe.key());
+    }
+}
+
 /// Golden bytes: whoever changes what is written must give the recipe a new `layout` or `template`,
 /// because stored SIFs are found by their recipe and checked by converting again.
 #[test]
