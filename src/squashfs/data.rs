@@ -13,7 +13,7 @@
 //! number of workers.
 
 use std::collections::VecDeque;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::num::NonZeroUsize;
 
 use super::compress::{self, Compressor};
@@ -21,23 +21,14 @@ use super::fragment::{Fragment, UNCOMPRESSED};
 use super::groups::{Group, Groups};
 use super::pool::{Packed, Pool};
 use super::{BLOCK_SIZES, Options, SquashfsError, superblock};
-use crate::tree::{Class, ContentId};
+use crate::tree::Class;
 
 /// Sections start at multiples of it.
 const SECTION: usize = 4096;
 
-/// One distinct content of a layer, at its first place in the layer's tar.
+/// A content's number in the order in which contents were written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slot {
-    /// Which content.
-    pub content: ContentId,
-    /// Its length in bytes.
-    pub size: u64,
-    /// Which tails it is grouped with.
-    pub class: Class,
-    /// A number that changes when the directory does.
-    pub directory: u32,
-}
+pub struct Place(pub(super) u32);
 
 /// Where a content lies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,11 +48,11 @@ enum Pending {
     /// Zeros to the next section's start.
     Section,
     /// From here on blocks of this content.
-    File(ContentId),
+    File(Place),
     /// The pool's next block is this one of a content.
-    Block(ContentId, usize),
+    Block(Place, usize),
     /// The pool's next block holds the tails of these.
-    Group(Vec<(ContentId, u32)>),
+    Group(Vec<(Place, u32)>),
 }
 
 /// Writes the data area.
@@ -74,7 +65,7 @@ pub struct DataWriter<W> {
     pub(super) options: Options,
     pub(super) compressor: Compressor,
     pub(super) fragments: Vec<Fragment>,
-    pub(super) locations: Vec<Option<Location>>,
+    pub(super) locations: Vec<Location>,
     groups: Groups,
     pool: Pool,
     pending: VecDeque<Pending>,
@@ -131,51 +122,78 @@ impl<W: Write + Seek> DataWriter<W> {
         self.write(false)
     }
 
-    /// Adds the next distinct content of the section's layer: with its bytes when it is live here,
-    /// without when it is not and only takes its place in the layout.
+    /// Starts a content that is live here: its full blocks follow, then its tail.
+    pub fn begin_file(&mut self) -> Place {
+        let place = Place(u32::try_from(self.locations.len()).unwrap_or(u32::MAX));
+        self.locations.push(Location::default());
+        place
+    }
+
+    /// Adds the next full block of the content that was started last; its buffer best comes from
+    /// [`DataWriter::buffer`].
     ///
     /// # Errors
-    /// When the bytes are fewer than announced or cannot be read, or the output cannot be written.
-    pub fn add(&mut self, slot: Slot, data: Option<&mut dyn Read>) -> Result<(), SquashfsError> {
-        let Slot { content, size, class, directory } = slot;
-        let block_size = u64::from(self.options.block_size);
-        // smaller than a block
-        let tail = usize::try_from(size % block_size).unwrap_or(0);
-        let Some(data) = data else {
-            let closed = (tail > 0)
-                .then(|| self.groups.add(class, directory, content, tail, None))
-                .flatten();
-            return closed.map_or(Ok(()), |group| self.submit_group(group));
-        };
-        let mut left = size;
-        if left >= block_size {
-            self.pending.push_back(Pending::File(content));
+    /// When the output cannot be written.
+    pub fn block(&mut self, place: Place, block: Vec<u8>) -> Result<(), SquashfsError> {
+        let location = self.location(place);
+        let at = location.blocks.len();
+        location.blocks.push(0);
+        if at == 0 {
+            self.pending.push_back(Pending::File(place));
         }
-        let index = content.index();
-        if self.locations.len() <= index {
-            self.locations.resize(index + 1, None);
-        }
-        self.locations[index] = Some(Location::default());
-        while left >= block_size {
-            let block = self.read(data, self.options.block_size as usize, size, left)?;
-            left -= block_size;
-            let location = self.location(content);
-            location.blocks.push(0);
-            if block.iter().all(|b| *b == 0) {
-                location.sparse += block_size;
-                self.pool.give_back(block);
-            } else {
-                let at = location.blocks.len() - 1;
-                self.submit(Pending::Block(content, at), block)?;
-            }
-        }
-        if tail > 0 {
-            let block = self.read(data, tail, size, left)?;
-            let closed = self.groups.add(class, directory, content, tail, Some(&block));
+        if block.iter().all(|b| *b == 0) {
+            self.location(place).sparse += block.len() as u64;
             self.pool.give_back(block);
-            closed.map_or(Ok(()), |group| self.submit_group(group))?;
+            return Ok(());
         }
-        Ok(())
+        self.submit(Pending::Block(place, at), block)
+    }
+
+    /// Adds what is left behind the full blocks of a content.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub fn tail(
+        &mut self,
+        place: Place,
+        class: Class,
+        directory: u32,
+        bytes: &[u8],
+    ) -> Result<(), SquashfsError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let closed = self.groups.add(class, directory, bytes.len(), Some((place, bytes)));
+        closed.map_or(Ok(()), |group| self.submit_group(group))
+    }
+
+    /// A tail that takes its place in the layout, but is not live here.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub fn dead_tail(
+        &mut self,
+        class: Class,
+        directory: u32,
+        length: usize,
+    ) -> Result<(), SquashfsError> {
+        if length == 0 {
+            return Ok(());
+        }
+        let closed = self.groups.add(class, directory, length, None);
+        closed.map_or(Ok(()), |group| self.submit_group(group))
+    }
+
+    /// An empty buffer with room for a block.
+    pub fn buffer(&mut self) -> Vec<u8> {
+        let mut buffer = self.pool.buffer();
+        buffer.reserve(self.options.block_size as usize);
+        buffer
+    }
+
+    /// Takes a buffer back that was not given as a block.
+    pub fn give_back(&mut self, buffer: Vec<u8>) {
+        self.pool.give_back(buffer);
     }
 
     /// Ends the section: its open groups are written.
@@ -191,25 +209,8 @@ impl<W: Write + Seek> DataWriter<W> {
         self.write(true)
     }
 
-    fn read(
-        &mut self,
-        data: &mut dyn Read,
-        count: usize,
-        size: u64,
-        left: u64,
-    ) -> Result<Vec<u8>, SquashfsError> {
-        let mut block = self.pool.buffer();
-        block.reserve(self.options.block_size as usize);
-        let read = data.take(count as u64).read_to_end(&mut block).map_err(SquashfsError::Read)?;
-        if read == count {
-            Ok(block)
-        } else {
-            Err(SquashfsError::Short { found: size - left + read as u64, expected: size })
-        }
-    }
-
-    fn location(&mut self, content: ContentId) -> &mut Location {
-        self.locations[content.index()].get_or_insert_default()
+    fn location(&mut self, place: Place) -> &mut Location {
+        &mut self.locations[place.0 as usize]
     }
 
     fn submit_group(&mut self, group: Group) -> Result<(), SquashfsError> {
@@ -249,7 +250,7 @@ impl<W: Write + Seek> DataWriter<W> {
         Ok(())
     }
 
-    fn write_group(&mut self, members: &[(ContentId, u32)]) -> Result<(), SquashfsError> {
+    fn write_group(&mut self, members: &[(Place, u32)]) -> Result<(), SquashfsError> {
         let index = u32::try_from(self.fragments.len()).unwrap_or(u32::MAX);
         if index == u32::MAX {
             return Err(SquashfsError::TooMany { what: "fragments", limit: index.into() });

@@ -41,13 +41,13 @@ mod tables;
 mod xattr;
 
 pub use compress::codec_version;
-pub use data::{DataWriter, Location, Slot};
+pub use data::{DataWriter, Location, Place};
 pub use error::SquashfsError;
 
 use crate::pin::Codec;
 
 /// The version of the layout rule that this code follows; part of a recipe.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 /// Smallest and largest block size in bytes.
 pub const BLOCK_SIZES: std::ops::RangeInclusive<u32> = (4 << 10)..=(1 << 20);
 

@@ -19,7 +19,7 @@ use crate::failure::{Failure, Kind, io_kind};
 use crate::oci::{Descriptor, Hasher, SifDigest};
 use crate::pin::{Image, Pin, Recipe};
 use crate::registry::{Client, ImageDocuments, RegistryError};
-use crate::stage::convert::{ConvertError, Source};
+use crate::stage::convert::{ConvertError, Source, Work};
 use crate::store::{Store, StoreError};
 
 /// What went wrong on the way from a pin to an image.
@@ -185,8 +185,9 @@ pub fn convert(
         Ok(Box::new(File::open(path)?))
     };
     let mut incoming = store.incoming()?;
-    let report = convert::convert(&source, recipe, threads, &mut open, incoming.file_mut())
-        .map_err(|source| StageError::Convert { image: pin.reference().to_string(), source })?;
+    let report =
+        convert::convert(&source, recipe, Work::new(threads), &mut open, incoming.file_mut())
+            .map_err(|source| StageError::Convert { image: pin.reference().to_string(), source })?;
     let sif = store.publish_sif(incoming, &pin.manifest, recipe, report.sif, report.size)?;
     Ok(Staged {
         image: Image::Sif {

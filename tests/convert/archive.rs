@@ -8,7 +8,7 @@ use moorline::oci::{
 };
 use moorline::pin::{Codec, Recipe};
 use moorline::sif::SifReader;
-use moorline::stage::convert::{ConvertError, Report, Source, convert, recipe};
+use moorline::stage::convert::{ConvertError, Output, Report, Source, Work, convert, recipe};
 use tar::{Builder, EntryType, Header};
 
 pub const TIME: u64 = 1_600_000_000;
@@ -200,22 +200,29 @@ impl Image {
     pub fn convert_to(
         &self,
         recipe: &Recipe,
-        out: &mut (impl Read + Write + io::Seek),
+        out: &mut impl Output,
     ) -> Result<Report, ConvertError> {
-        self.convert_by(2, recipe, out)
+        let threads = NonZeroUsize::new(2).unwrap();
+        self.convert_by(Work::new(threads), recipe, out)
     }
 
     pub fn convert_by(
         &self,
-        threads: usize,
+        work: Work,
         recipe: &Recipe,
-        out: &mut (impl Read + Write + io::Seek),
+        out: &mut impl Output,
     ) -> Result<Report, ConvertError> {
         let mut open = |n: usize| -> io::Result<Box<dyn Read + Send>> {
             Ok(Box::new(Cursor::new(self.blobs[n].clone())))
         };
-        let threads = NonZeroUsize::new(threads).unwrap();
-        convert(&self.source, recipe, threads, &mut open, out)
+        convert(&self.source, recipe, work, &mut open, out)
+    }
+
+    pub fn by(&self, threads: usize, forecast: bool, recipe: &Recipe) -> Vec<u8> {
+        let mut out = Cursor::new(Vec::new());
+        let work = Work { threads: NonZeroUsize::new(threads).unwrap(), forecast };
+        self.convert_by(work, recipe, &mut out).unwrap();
+        out.into_inner()
     }
 
     pub fn convert(&self) -> Result<(Vec<u8>, Report), ConvertError> {
