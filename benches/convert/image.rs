@@ -55,7 +55,7 @@ impl Random {
     /// Small numbers much more often than large ones.
     fn skewed(&mut self, end: u64) -> u64 {
         let fraction = self.next() % 4096;
-        fraction * fraction * end >> 24
+        (fraction * fraction * end) >> 24
     }
 }
 
@@ -340,7 +340,7 @@ impl Content {
                     let mut fixed = Random::new(code + 1);
                     let length = 3 + fixed.next() % 7;
                     out.extend(&fixed.next().to_le_bytes()[..length.min(6) as usize]);
-                    if random.next() % 3 == 0 {
+                    if random.next().is_multiple_of(3) {
                         let address = random.skewed(1 << 20);
                         out.extend(&(address as u32).to_le_bytes());
                     }

@@ -37,7 +37,7 @@ pub struct Args {
     /// Block size in bytes: a power of two from 4096 to 1048576
     #[arg(long, value_name = "BYTES", default_value_t = 131_072)]
     block_size: u32,
-    /// Threads that compress; default: this machine's cores, at most 16. The result is the same
+    /// Threads that compress; default: this machine's cores, at most 16
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
     /// Platform of the image, for example linux/arm64; default: this machine's

@@ -134,7 +134,9 @@ impl First {
             data.tail(place, class, directory, &tail)?;
             self.written.put(content, place);
         } else {
-            held.into_iter().for_each(|block| data.give_back(block));
+            for block in held {
+                data.give_back(block);
+            }
             data.dead_tail(class, directory, tail.len())?;
         }
         data.give_back(tail);
