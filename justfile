@@ -23,6 +23,10 @@ golden:
 bench *ARGS:
     cargo bench --locked {{ ARGS }}
 
+# conversion beside other programs that do it, those that are installed
+bench-convert *ARGS:
+    cargo bench --locked --bench convert -- {{ ARGS }}
+
 # the full counts of what tests/run does in short form; its result goes into docs/
 soak:
     MOORLINE_SOAK=1 PROPTEST_CASES=20000 cargo test --release --locked -- --nocapture

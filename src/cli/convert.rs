@@ -1,6 +1,7 @@
 //! `moorline convert`: an image as a SIF file.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use super::output::{self, CliError, Outcome, Report};
 use crate::failure::Kind;
 use crate::oci::Platform;
 use crate::pin::{Codec, Image};
+use crate::stage::How;
 
 /// Convert an image to a SIF file.
 ///
@@ -41,6 +43,9 @@ pub struct Args {
     /// Block size in bytes: a power of two from 4096 to 1048576
     #[arg(long, value_name = "BYTES", default_value_t = 131_072)]
     block_size: u32,
+    /// Threads that compress; default: this machine's cores, at most 16
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
     /// Platform of the image, for example linux/arm64; default: this machine's
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<Platform>,
@@ -90,7 +95,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     let wanted = Wanted { what: args.what.as_deref(), from: &args.from, locked: false };
     args.credential.apply(context, wanted.place(context).as_deref())?;
-    let image::From { staged, manifest, pin } = image::staged(context, wanted, &platform, &recipe)?;
+    let how = How { recipe: &recipe, threads: args.threads.unwrap_or_else(image::threads) };
+    let image::From { staged, manifest, pin } = image::staged(context, wanted, &platform, how)?;
     let Image::Sif { digest, place, .. } = &staged.image else {
         return Err(CliError::new(Kind::Conversion, "the conversion made no SIF").into());
     };

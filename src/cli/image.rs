@@ -1,5 +1,6 @@
 //! From WHAT a user typed to a staged image, with progress on stderr; shared by the verbs.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::context::Context;
@@ -10,7 +11,7 @@ use crate::archive::Location;
 use crate::failure::Kind;
 use crate::oci::{Digest, Platform, Reference};
 use crate::pin::{Codec, Image, Pin, Recipe, Resolved};
-use crate::stage::{self, Progress, Staged};
+use crate::stage::{self, How, Progress, Staged};
 
 /// The recipe of images that nobody asked to be special.
 pub fn default_recipe() -> Recipe {
@@ -130,7 +131,8 @@ pub fn stage(
         }
         return Ok(stage::file(Path::new(file))?);
     }
-    Ok(staged(context, wanted, platform, recipe)?.staged.image)
+    let how = How { recipe, threads: threads() };
+    Ok(staged(context, wanted, platform, how)?.staged.image)
 }
 
 /// `--locked` with something that no lock file names.
@@ -158,7 +160,7 @@ pub fn staged(
     context: &Context,
     wanted: Wanted<'_>,
     platform: &Platform,
-    recipe: &Recipe,
+    how: How<'_>,
 ) -> Result<From, Report> {
     let location = wanted.what.and_then(Location::parse).filter(|_| !wanted.from.is_named());
     if let Some(location) = location {
@@ -167,13 +169,13 @@ pub fn staged(
         }
         let mut show = progress(context.voice);
         let store = context.store()?;
-        let (manifest, staged) = stage::archive(&location, platform, recipe, &store, &mut show)?;
+        let (manifest, staged) = stage::archive(&location, platform, how, &store, &mut show)?;
         context.voice.say(format!("pinned {manifest}"));
         warn(&staged);
         return Ok(From { staged, manifest, pin: None });
     }
     let pin = pin(context, wanted, platform)?;
-    Ok(From { staged: sif(context, &pin, recipe)?, manifest: pin.manifest, pin: Some(pin) })
+    Ok(From { staged: sif(context, &pin, how)?, manifest: pin.manifest, pin: Some(pin) })
 }
 
 /// Says on stderr what is done.
@@ -194,6 +196,12 @@ fn warn(staged: &Staged) {
     }
 }
 
+/// How many threads compress when nobody says it: this machine's cores, at most 16.
+pub fn threads() -> NonZeroUsize {
+    let most = NonZeroUsize::new(16).unwrap_or(NonZeroUsize::MIN);
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).min(most)
+}
+
 /// Whether WHAT names a SIF file.
 pub fn is_sif(what: &str) -> bool {
     Path::new(what).extension().is_some_and(|e| e.eq_ignore_ascii_case("sif"))
@@ -205,15 +213,15 @@ pub fn is_sif(what: &str) -> bool {
 ///
 /// # Errors
 /// As the registry, the conversion and the store say.
-pub fn sif(context: &Context, pin: &Pin, recipe: &Recipe) -> Result<Staged, Report> {
+pub fn sif(context: &Context, pin: &Pin, how: How<'_>) -> Result<Staged, Report> {
     let store = context.store()?;
-    if let Some(known) = stage::known(pin, recipe, &store)? {
+    if let Some(known) = stage::known(pin, how.recipe, &store)? {
         return Ok(known);
     }
     let mut show = progress(context.voice);
     let client = context.client()?;
     let documents = context.block_on(stage::fetch(pin, &client, &store, &mut show))??;
-    let staged = stage::convert(pin, documents, recipe, &store, &mut show)?;
+    let staged = stage::convert(pin, documents, how, &store, &mut show)?;
     warn(&staged);
     Ok(staged)
 }
@@ -234,7 +242,7 @@ pub fn restage(context: &Context, image: &Image) -> Result<Image, Report> {
         )
         .into());
     };
-    let staged = sif(context, pin, recipe)?;
+    let staged = sif(context, pin, How { recipe, threads: threads() })?;
     match &staged.image {
         Image::Sif { digest: made, .. } if made != digest => Err(CliError::new(
             Kind::Integrity,

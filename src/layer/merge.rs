@@ -18,8 +18,8 @@ use super::reader::{Entry, EntryKind, TarReader};
 use super::whiteout::{self, Whiteout};
 use crate::oci::Hasher;
 use crate::tree::{
-    Class, Content, ContentId, Contents, Inode, Kind, Meta, Names, PathError, Tree, TreePath,
-    Xattrs, show,
+    Class, Content, ContentId, Contents, Inode, InodeId, Kind, Meta, Names, PathError, Tree,
+    TreePath, Xattrs, show,
 };
 
 /// What squashfs can hold of extended attributes.
@@ -86,11 +86,8 @@ impl Merger {
         let mut index = LayerIndex::default();
         let mut directory = (0, Vec::new());
         while let Some(entry) = tar.next_entry()? {
-            self.entries += 1;
-            limit(tar, "entries", self.entries, self.limits.entries)?;
+            self.admit(tar, &entry)?;
             let content = if entry.kind == EntryKind::File {
-                self.bytes = self.bytes.saturating_add(entry.size);
-                limit(tar, "content bytes", self.bytes, self.limits.content_bytes)?;
                 let content = self.content(&entry, tar)?;
                 let end = entry.path.iter().rposition(|b| *b == b'/').unwrap_or(0);
                 if directory.1 != entry.path[..end] {
@@ -104,6 +101,25 @@ impl Merger {
             self.apply(layer, entry, content)?;
         }
         Ok(index)
+    }
+
+    /// Counts an entry that was read, and its bytes, against the limits.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn admit<R: Read>(&mut self, tar: &TarReader<R>, entry: &Entry) -> Result<(), LayerError> {
+        self.entries += 1;
+        limit(tar, "entries", self.entries, self.limits.entries)?;
+        if entry.kind == EntryKind::File {
+            self.bytes = self.bytes.saturating_add(entry.size);
+            limit(tar, "content bytes", self.bytes, self.limits.content_bytes)?;
+        }
+        Ok(())
+    }
+
+    /// The number of a file's content.
+    pub fn intern(&mut self, content: Content) -> ContentId {
+        self.contents.intern(content)
     }
 
     /// The tree, its contents, and what an image's author should know.
@@ -146,36 +162,41 @@ impl Merger {
         Ok(self.contents.intern(Content { size, hash, class }))
     }
 
-    fn apply(
+    /// Puts an entry into the tree; the file that it made. Layers come lowest first, entries in the
+    /// order of their tar.
+    ///
+    /// # Errors
+    /// When the entry is hostile; the tree is then of no use.
+    pub fn apply(
         &mut self,
         layer: u32,
         entry: Entry,
         content: Option<ContentId>,
-    ) -> Result<(), LayerError> {
+    ) -> Result<Option<InodeId>, LayerError> {
         let bad_path = |source| LayerError::Path { entry: show(&entry.path), source };
         let path = TreePath::parse(&entry.path).map_err(bad_path)?;
         if path.names().iter().rev().skip(1).any(|name| whiteout::read(name).is_some()) {
             return Err(LayerError::refused(show(&entry.path), "it lies below a whiteout"));
         }
         let Some(last) = path.names().last() else {
-            return self.root(entry);
+            return self.root(entry).map(|()| None);
         };
         if let Some(whiteout) = whiteout::read(last) {
             if whiteout == Whiteout::Invalid {
                 return Err(LayerError::refused(show(&entry.path), "it is a whiteout of no file"));
             }
             let Some((at, _)) = self.tree.find_parent(&path).map_err(bad_path)? else {
-                return Ok(());
+                return Ok(None);
             };
             match whiteout {
                 Whiteout::Opaque => self.tree.clear(at, layer, &self.implied),
                 Whiteout::Name(name) => self.tree.whiteout(at, name, layer, &self.implied),
                 Whiteout::Ignored | Whiteout::Invalid => {}
             }
-            return Ok(());
+            return Ok(None);
         }
         if let EntryKind::HardLink(target) = &entry.kind {
-            return self.hard_link(layer, &entry, &path, target);
+            return self.hard_link(layer, &entry, &path, target).map(|()| None);
         }
         let place = self.tree.parent_of(&path, layer, &self.implied);
         let (at, name) = place.map_err(|e| path_error(&entry, e))?;
@@ -197,18 +218,16 @@ impl Merger {
         }
         let old = self.tree.lookup(at, &name).map(|entry| entry.inode);
         let meta = self.meta(entry);
-        match old {
+        Ok(match old {
             Some(old)
                 if kind == Kind::Directory(Names::new()) && self.tree.names(old).is_some() =>
             {
                 self.tree.get_mut(old).meta = meta;
                 self.tree.link(at, &name, old, layer);
+                None
             }
-            _ => {
-                self.tree.insert(at, &name, Inode { meta, kind, layer });
-            }
-        }
-        Ok(())
+            _ => Some(self.tree.insert(at, &name, Inode { meta, kind, layer })),
+        })
     }
 
     fn root(&mut self, entry: Entry) -> Result<(), LayerError> {

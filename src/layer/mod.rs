@@ -18,6 +18,7 @@
 //! Format" and "Storing Sparse Files".
 
 mod error;
+mod forecast;
 mod header;
 mod limits;
 mod merge;
@@ -28,6 +29,7 @@ mod stream;
 mod whiteout;
 
 pub use error::LayerError;
+pub use forecast::Forecast;
 pub use limits::Limits;
 pub use merge::{FileEntry, LayerIndex, Merger};
 pub use reader::{Data, Entry, EntryKind, TarReader};

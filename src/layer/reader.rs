@@ -153,6 +153,20 @@ impl<R: Read> TarReader<R> {
         Data(self)
     }
 
+    /// Appends the next `count` of the current entry's bytes.
+    ///
+    /// # Errors
+    /// When they cannot be read or there are fewer.
+    pub fn take(&mut self, count: usize, buffer: &mut Vec<u8>) -> Result<(), LayerError> {
+        buffer.reserve(count);
+        let read = self.data().take(count as u64).read_to_end(buffer);
+        match read {
+            Ok(read) if read == count => Ok(()),
+            Ok(_) => Err(self.malformed("the archive ends in the middle of it")),
+            Err(error) => Err(LayerError::reading(&self.name, error)),
+        }
+    }
+
     /// The current entry's name, for messages.
     pub fn name(&self) -> &str {
         &self.name

@@ -1,6 +1,15 @@
 //! A layer's blob as the bytes of its tar: inflated, counted, hashed.
+//!
+//! ```text
+//! blob --inflate--> chunks --+--> digest        two threads beside the reader; a few chunks are
+//!                    ^       `--> reader        on their way, each is shared and then used again
+//!                    `---- spare ----'
+//! ```
 
 use std::io::{self, BufReader, Read};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::{JoinHandle, spawn};
 
 use super::LayerError;
 use super::limits::{Limits, check};
@@ -9,18 +18,36 @@ use crate::oci::{DiffId, Hasher};
 
 /// Below this size a layer may expand as it likes.
 const FREE: u64 = 1 << 30;
+/// Bytes of a chunk.
+const CHUNK: usize = 256 << 10;
+/// Chunks that wait for the reader, and for the digest.
+const AHEAD: usize = 8;
+
+/// Uncompressed bytes that reader and digest share.
+type Chunk = Arc<Vec<u8>>;
 
 /// Reads the uncompressed bytes; [`LayerStream::finish`] says whether they were the right ones.
-pub struct LayerStream<'a> {
-    inner: Box<dyn Read + 'a>,
-    hasher: Hasher,
+pub struct LayerStream {
+    chunks: Receiver<io::Result<Chunk>>,
+    current: Chunk,
+    at: usize,
+    spare: Sender<Vec<u8>>,
+    digest: JoinHandle<DiffId>,
     bytes: u64,
+}
+
+/// The thread that inflates: where from, and where to.
+struct Inflate {
+    tar: Box<dyn Read + Send>,
     max: u64,
     by_ratio: bool,
     limits: Limits,
+    reader: SyncSender<io::Result<Chunk>>,
+    digest: SyncSender<Chunk>,
+    spare: Receiver<Vec<u8>>,
 }
 
-impl<'a> LayerStream<'a> {
+impl LayerStream {
     /// Inflates a blob of `size` bytes as its media type says. gzip may have several members, zstd
     /// several and skippable frames.
     ///
@@ -28,14 +55,14 @@ impl<'a> LayerStream<'a> {
     /// When the media type is no readable layer.
     pub fn open(
         media_type: &str,
-        blob: impl Read + 'a,
+        blob: impl Read + Send + 'static,
         size: u64,
         limits: &Limits,
     ) -> Result<Self, LayerError> {
         let compression = layer_compression(media_type)
             .ok_or_else(|| LayerError::MediaType(media_type.chars().take(100).collect()))?;
         let blob = BufReader::with_capacity(128 << 10, blob);
-        let inner: Box<dyn Read + 'a> = match compression {
+        let tar: Box<dyn Read + Send> = match compression {
             Compression::None => Box::new(blob),
             Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(blob)),
             Compression::Zstd => {
@@ -43,14 +70,30 @@ impl<'a> LayerStream<'a> {
             }
         };
         let by_ratio = size.saturating_mul(limits.expansion_ratio).max(FREE);
-        Ok(Self {
-            inner,
-            hasher: Hasher::default(),
-            bytes: 0,
+        let (reader, chunks) = sync_channel(AHEAD);
+        let (digest, hashed) = sync_channel::<Chunk>(AHEAD);
+        let (give_back, spare) = channel();
+        let inflate = Inflate {
+            tar,
             max: by_ratio.min(limits.layer_bytes),
             by_ratio: by_ratio < limits.layer_bytes,
             limits: limits.clone(),
-        })
+            reader,
+            digest,
+            spare,
+        };
+        // both end by themselves: when the blob does, or nobody reads any more
+        spawn(move || inflate.run());
+        let done_with = give_back.clone();
+        let digest = spawn(move || {
+            let mut hasher = Hasher::default();
+            for chunk in hashed {
+                hasher.update(&chunk);
+                recycle(chunk, &done_with);
+            }
+            hasher.finish()
+        });
+        Ok(Self { chunks, current: Chunk::default(), at: 0, spare: give_back, digest, bytes: 0 })
     }
 
     /// Reads to the end and compares the digest of everything that was read.
@@ -60,7 +103,8 @@ impl<'a> LayerStream<'a> {
     pub fn finish(mut self, expected: &DiffId) -> Result<u64, LayerError> {
         io::copy(&mut self, &mut io::sink())
             .map_err(|e| LayerError::reading("behind the last one", e))?;
-        let found: DiffId = self.hasher.finish();
+        let found = self.digest.join();
+        let found = found.map_err(|_| LayerError::Io(io::Error::other("the digest's thread")))?;
         if found == *expected {
             Ok(self.bytes)
         } else {
@@ -69,16 +113,72 @@ impl<'a> LayerStream<'a> {
     }
 }
 
-impl Read for LayerStream<'_> {
+impl Read for LayerStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
+        if self.at == self.current.len() {
+            // the channel is closed at the end of the blob, and behind an error
+            let Ok(next) = self.chunks.recv() else { return Ok(0) };
+            recycle(std::mem::replace(&mut self.current, next?), &self.spare);
+            self.at = 0;
+        }
+        let count = buffer.len().min(self.current.len() - self.at);
+        buffer[..count].copy_from_slice(&self.current[self.at..self.at + count]);
+        self.at += count;
         self.bytes += count as u64;
-        if self.by_ratio && self.bytes > self.max {
+        Ok(count)
+    }
+}
+
+/// Gives a chunk's memory back if nobody else reads it.
+fn recycle(chunk: Chunk, spare: &Sender<Vec<u8>>) {
+    if let Some(bytes) = Arc::into_inner(chunk) {
+        // who inflates may have ended
+        let _ = spare.send(bytes);
+    }
+}
+
+impl Inflate {
+    fn run(mut self) {
+        let mut bytes = 0;
+        loop {
+            match self.chunk(&mut bytes) {
+                Ok(None) => return,
+                Ok(Some(chunk)) => {
+                    let chunk = Arc::new(chunk);
+                    let gone = self.digest.send(Arc::clone(&chunk)).is_err();
+                    if self.reader.send(Ok(chunk)).is_err() || gone {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    // nobody may be left who wants to know
+                    let _ = self.reader.send(Err(error));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The next bytes; `None` at the end.
+    fn chunk(&mut self, bytes: &mut u64) -> io::Result<Option<Vec<u8>>> {
+        let mut chunk = self.spare.try_recv().unwrap_or_default();
+        chunk.resize(CHUNK, 0);
+        let mut length = 0;
+        while length < CHUNK {
+            match self.tar.read(&mut chunk[length..]) {
+                Ok(0) => break,
+                Ok(count) => length += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        *bytes += length as u64;
+        if self.by_ratio && *bytes > self.max {
             check("expansion ratio", u64::MAX, self.limits.expansion_ratio)?;
         }
-        check("layer bytes", self.bytes, self.max)?;
-        Ok(count)
+        check("layer bytes", *bytes, self.max)?;
+        chunk.truncate(length);
+        Ok((length > 0).then_some(chunk))
     }
 }
 
@@ -96,7 +196,9 @@ mod tests {
     }
 
     fn through(media_type: &str, blob: &[u8], diff_id: &DiffId) -> Result<u64, LayerError> {
-        LayerStream::open(media_type, blob, blob.len() as u64, &Limits::default())?.finish(diff_id)
+        let stream = io::Cursor::new(blob.to_vec());
+        let size = blob.len() as u64;
+        LayerStream::open(media_type, stream, size, &Limits::default())?.finish(diff_id)
     }
 
     #[test]
@@ -134,8 +236,9 @@ mod tests {
     fn a_bomb_is_stopped_by_name() {
         let limits = Limits { layer_bytes: 100_000, ..Limits::default() };
         let blob = gzip(&vec![0; 1_000_000]);
+        let size = blob.len() as u64;
         let stream =
-            LayerStream::open(media_type::OCI_LAYER_GZIP, &*blob, blob.len() as u64, &limits);
+            LayerStream::open(media_type::OCI_LAYER_GZIP, io::Cursor::new(blob), size, &limits);
         let error = stream.unwrap().finish(&DiffId::of(b"")).unwrap_err();
         assert!(error.to_string().contains("limit layer bytes of 100000"), "{error}");
     }

@@ -2,20 +2,22 @@
 //! conversion write the same bytes.
 //!
 //! ```text
-//! layer (tar order):  a.py  libx.so  b.py  c.dat  d.py  ...        every content once, live or not
+//! layer (tar order):  a.py  libx.so  b.py  c.dat  d.py  ...        every file, live or not
 //! text group          [a.py | b.py | d.py ...]                     closes when the next tail does not
 //! binary group        [c.dat | ...]                                fit, or, once half full, when the
 //! ELF group           [libx.so | ...]                              directory changes
 //! ```
 //!
-//! Assignment counts dead tails (shadowed by an upper layer, or supplied by one) as if they were
-//! there, so it follows from the layer alone; written are the live ones only. A group without a
+//! Assignment counts dead tails (shadowed by an upper layer, supplied by one, or by an earlier file
+//! of this layer) as if they were there, so it follows from the layer alone; written are the live
+//! ones only: a content where the topmost layer that shows it first shows it. A group without a
 //! live tail vanishes. Nothing that an image deleted is in its file system.
 //!
 //! Three groups, because the kernel caches three fragment blocks; and cutting at directories, so
 //! that a changed file does not shift all that come after it.
 
-use crate::tree::{Class, ContentId};
+use super::data::Place;
+use crate::tree::Class;
 
 /// Tails that share a block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +28,7 @@ pub(super) struct Group {
     /// The live tails.
     pub(super) bytes: Vec<u8>,
     /// Whose they are, and where in `bytes`.
-    pub(super) members: Vec<(ContentId, u32)>,
+    pub(super) members: Vec<(Place, u32)>,
 }
 
 /// The open group of each class.
@@ -46,9 +48,8 @@ impl Groups {
         &mut self,
         class: Class,
         directory: u32,
-        content: ContentId,
         length: usize,
-        live: Option<&[u8]>,
+        live: Option<(Place, &[u8])>,
     ) -> Option<Group> {
         let group = &mut self.open[class as usize];
         let full = group.nominal + length > self.block_size;
@@ -56,9 +57,11 @@ impl Groups {
         let closed = (full || moved).then(|| std::mem::take(group));
         group.nominal += length;
         group.directory = directory;
-        if let Some(bytes) = live {
+        if let Some((place, bytes)) = live {
+            // one piece of memory instead of several that grow
+            group.bytes.reserve(self.block_size - group.bytes.len());
             let offset = u32::try_from(group.bytes.len()).unwrap_or(u32::MAX);
-            group.members.push((content, offset));
+            group.members.push((place, offset));
             group.bytes.extend(bytes);
         }
         closed
@@ -81,8 +84,8 @@ mod tests {
             let mut closed = Vec::new();
             for n in 0..10 {
                 // number 3 is dead in one of the two
-                let bytes = (n != 3 || live).then_some(&[0_u8; 30][..]);
-                closed.extend(groups.add(Class::Text, 0, ContentId(n), 30, bytes));
+                let bytes = (n != 3 || live).then_some((Place(n), &[0_u8; 30][..]));
+                closed.extend(groups.add(Class::Text, 0, 30, bytes));
             }
             closed.extend(groups.flush());
             closed
@@ -98,15 +101,15 @@ mod tests {
     #[test]
     fn directories_cut_half_full_groups_of_their_class() {
         let mut groups = Groups::new(100);
-        assert_eq!(groups.add(Class::Elf, 0, ContentId(0), 60, Some(&[1; 60])), None);
-        assert_eq!(groups.add(Class::Text, 1, ContentId(1), 10, Some(&[2; 10])), None);
-        assert_eq!(groups.add(Class::Text, 2, ContentId(2), 10, Some(&[3; 10])), None);
-        let closed = groups.add(Class::Elf, 2, ContentId(3), 10, Some(&[4; 10])).unwrap();
+        assert_eq!(groups.add(Class::Elf, 0, 60, Some((Place(0), &[1; 60]))), None);
+        assert_eq!(groups.add(Class::Text, 1, 10, Some((Place(1), &[2; 10]))), None);
+        assert_eq!(groups.add(Class::Text, 2, 10, Some((Place(2), &[3; 10]))), None);
+        let closed = groups.add(Class::Elf, 2, 10, Some((Place(3), &[4; 10]))).unwrap();
         assert_eq!(closed.bytes, [1; 60]);
         let [text, _, elf] = groups.flush();
         assert_eq!(
             (text.members, elf.members),
-            (vec![(ContentId(1), 0), (ContentId(2), 10)], vec![(ContentId(3), 0)])
+            (vec![(Place(1), 0), (Place(2), 10)], vec![(Place(3), 0)])
         );
     }
 }

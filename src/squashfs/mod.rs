@@ -13,8 +13,9 @@
 //! ```
 //!
 //! Floor 3: bytes go to a writer that is passed in. [`DataWriter`] takes files in the order of the
-//! layout rule (`groups.rs`), holds one block and three open groups, and leaves a [`Location`] for
-//! each content; [`DataWriter::finish`] then writes the tables of a [`Tree`](crate::tree::Tree).
+//! layout rule (`groups.rs`), compresses them with several workers (`pool.rs`), and leaves a
+//! [`Location`] for each content; [`DataWriter::finish`] then writes the tables of a
+//! [`Tree`](crate::tree::Tree).
 //! The same calls give the same bytes: no clock, no thread order, no map order is in them.
 //!
 //! Reading is left to the `backhand` crate, squashfuse and the kernel.
@@ -34,18 +35,19 @@ mod id;
 mod inode;
 mod lookup;
 mod metadata;
+mod pool;
 mod superblock;
 mod tables;
 mod xattr;
 
 pub use compress::codec_version;
-pub use data::{DataWriter, Location, Slot};
+pub use data::{DataWriter, Location, Place};
 pub use error::SquashfsError;
 
 use crate::pin::Codec;
 
 /// The version of the layout rule that this code follows; part of a recipe.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 /// Smallest and largest block size in bytes.
 pub const BLOCK_SIZES: std::ops::RangeInclusive<u32> = (4 << 10)..=(1 << 20);
 

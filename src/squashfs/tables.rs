@@ -2,7 +2,7 @@
 
 use std::io::{Seek, SeekFrom, Write};
 
-use super::data::{DataWriter, Location};
+use super::data::{DataWriter, Location, Place};
 use super::directory::{self, Name, narrow};
 use super::id::Ids;
 use super::inode::{Common, Type};
@@ -16,17 +16,24 @@ use crate::tree::{Contents, Inode, InodeId, Kind, Numbering, Tree};
 const PAGE: usize = 4096;
 
 impl<W: Write + Seek> DataWriter<W> {
-    /// Writes the tables and the superblock. Returns the file system's length, padded to 4096.
+    /// Writes the tables and the superblock; `places` says by content where it is. Returns the file system's length, padded to 4096.
     ///
     /// # Errors
     /// When a visible file's content was not added, the tree does not fit the format, or the output
     /// cannot be written.
-    pub fn finish(mut self, tree: &Tree, contents: &Contents) -> Result<u64, SquashfsError> {
+    pub fn finish(
+        mut self,
+        tree: &Tree,
+        contents: &Contents,
+        places: &[Option<Place>],
+    ) -> Result<u64, SquashfsError> {
+        self.end_data()?;
         let numbering = tree.number();
         let mut inodes = Inodes {
             tree,
             contents,
             numbering: &numbering,
+            written: places,
             locations: std::mem::take(&mut self.locations),
             ids: Ids::default(),
             xattrs: XattrTable::default(),
@@ -103,7 +110,8 @@ struct Inodes<'a> {
     tree: &'a Tree,
     contents: &'a Contents,
     numbering: &'a Numbering,
-    locations: Vec<Option<Location>>,
+    written: &'a [Option<Place>],
+    locations: Vec<Location>,
     ids: Ids,
     xattrs: XattrTable,
     table: MetadataWriter,
@@ -166,8 +174,8 @@ impl Inodes<'_> {
             Kind::File(content) => {
                 let size = self.contents.get(*content).size;
                 let empty = Location::default();
-                let at = match self.locations.get(content.index()).and_then(Option::as_ref) {
-                    Some(at) => at,
+                let at = match self.written.get(content.index()).copied().flatten() {
+                    Some(place) => &self.locations[place.0 as usize],
                     None if size == 0 => &empty,
                     None => return Err(SquashfsError::Missing),
                 };

@@ -1,32 +1,34 @@
 //! From an image's layers to a SIF, in this process: no root, no unpacked file system, no program.
 //!
 //! ```text
-//! first pass    layers, bottom to top -> Tree (what is visible), Contents (what is in it)
-//! in between    .singularity.d is put on top; each content gets its supplier: the topmost
-//!               layer with a visible inode of it
-//! second pass   layers, top to bottom, tar order -> data of live contents; then the tables
+//! first pass    .singularity.d, then the layers from top to bottom, each in the order of its tar:
+//!               contents that the forecast (layer/forecast.rs) says to be visible are written
+//! merge         the entries, from bottom to top -> Tree: what is visible in truth
+//! second pass   only when the forecast was wrong: everything again, as the tree says
+//! then          the tables
 //! ```
 //!
-//! Each layer is inflated twice, and its digest is checked both times, so what was compressed is
-//! what was indexed. What the first pass leaves of a layer follows from the layer alone, and the
-//! layout (`squashfs/groups.rs`) from these indexes and the tree: a kept index, kept blocks or
-//! several threads change no byte of the result.
+//! Each layer's digest is checked whenever it is read. What is written follows from the layers and
+//! the tree alone (`squashfs/groups.rs`): a right forecast, a wrong one and any number of threads
+//! give the same bytes.
 
-use std::collections::HashSet;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+mod pass;
+
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
+use std::num::NonZeroUsize;
 
 use serde_json::json;
 
+use self::pass::{First, Layers};
 use crate::failure::{Failure, Kind as FailureKind, io_kind};
-use crate::layer::{EntryKind, LayerError, LayerIndex, LayerStream, Limits, Merger, TarReader};
-use crate::oci::{
-    ConfigDigest, Descriptor, DiffId, Digest, Hasher, ImageConfig, Sha256Digest, SifDigest,
-};
+use crate::layer::{LayerError, Limits, Merger};
+use crate::oci::{ConfigDigest, Descriptor, Digest, Hasher, ImageConfig, Sha256Digest, SifDigest};
 use crate::pin::{Codec, Recipe};
 use crate::sif::{
     self, Added, Addition, Arch, DataType, Identity, SifError, SifWriter, TEMPLATE, Texts,
 };
-use crate::squashfs::{DataWriter, LAYOUT, Options, Slot, SquashfsError, codec_version};
+use crate::squashfs::{DataWriter, LAYOUT, Options, SquashfsError, codec_version};
 use crate::tree::{
     Class, Content, ContentId, Contents, Inode, Kind, Meta, Names, PathError, Tree, TreePath,
 };
@@ -50,6 +52,46 @@ pub struct Source {
     pub config: ImageConfig,
     /// The layers' blobs, lowest first.
     pub layers: Vec<Descriptor>,
+}
+
+/// How a conversion is done; nothing of it is in the result.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// How many compress, beside those that inflate and hash.
+    pub threads: NonZeroUsize,
+    /// Whether files are written when they are first read if they seem to be visible. Without it
+    /// every layer is read twice.
+    pub forecast: bool,
+}
+
+impl Work {
+    /// The fast way.
+    #[must_use]
+    pub fn new(threads: NonZeroUsize) -> Self {
+        Self { threads, forecast: true }
+    }
+}
+
+/// What a SIF is written to.
+pub trait Output: Read + Write + Seek {
+    /// Makes it empty again.
+    ///
+    /// # Errors
+    /// When it cannot be changed.
+    fn cut(&mut self) -> io::Result<()>;
+}
+
+impl Output for File {
+    fn cut(&mut self) -> io::Result<()> {
+        self.set_len(0)
+    }
+}
+
+impl Output for Cursor<Vec<u8>> {
+    fn cut(&mut self) -> io::Result<()> {
+        self.get_mut().clear();
+        Ok(())
+    }
 }
 
 /// What a conversion made.
@@ -117,6 +159,9 @@ pub enum ConvertError {
     /// The SIF could not be written.
     #[error(transparent)]
     Sif(#[from] SifError),
+    /// What was written could not be taken back.
+    #[error("the SIF cannot be begun again: {0}")]
+    Again(#[source] io::Error),
     /// The finished SIF could not be read again for its digest.
     #[error("the finished SIF cannot be read: {0}")]
     Digest(#[source] io::Error),
@@ -127,7 +172,7 @@ impl Failure for ConvertError {
         match self {
             Self::Image(_) | Self::Addition { .. } => FailureKind::Conversion,
             Self::Manifest { .. } => FailureKind::Integrity,
-            Self::Open { source, .. } | Self::Digest(source) => {
+            Self::Open { source, .. } | Self::Again(source) | Self::Digest(source) => {
                 io_kind(source, FailureKind::Conversion)
             }
             Self::Layer { source, .. } => source.kind(),
@@ -164,7 +209,7 @@ pub fn recipe(codec: Codec, level: i32, block_size: u32) -> Recipe {
 /// Writes the SIF of an image to `out`, which must be empty; it is read again for its digest.
 ///
 /// `open_layer` gives a layer's blob by its index in [`Source::layers`], from its first byte, each
-/// time that it is asked. The same source and recipe give the same bytes.
+/// time that it is asked. The same source and recipe give the same bytes, whatever `work` says.
 ///
 /// # Errors
 /// When the image is malformed or hostile, a digest does not hold, or `out` cannot be written; then
@@ -172,34 +217,55 @@ pub fn recipe(codec: Codec, level: i32, block_size: u32) -> Recipe {
 pub fn convert(
     source: &Source,
     recipe: &Recipe,
-    open_layer: &mut dyn FnMut(usize) -> io::Result<Box<dyn Read>>,
-    out: &mut (impl Read + Write + Seek),
+    work: Work,
+    open_layer: &mut dyn FnMut(usize) -> io::Result<Box<dyn Read + Send>>,
+    out: &mut impl Output,
 ) -> Result<Report, ConvertError> {
     let time = check(source, recipe)?;
     let arch = Arch::of(&source.config.platform)?;
-    let mut layers = Layers { source, limits: Limits::default(), open: open_layer };
-
-    let (mut tree, mut contents, mut warnings, entries, indexes) = layers.index(time)?;
     let texts = texts(source, recipe);
-    warnings.extend(texts.warnings.iter().cloned());
-    let top = u32::try_from(source.layers.len()).unwrap_or(u32::MAX);
-    let added = put_on_top(&texts.additions(), top, time, &mut tree, &mut contents)?;
-    let suppliers = suppliers(&tree, contents.len());
-    let files = tree.number().len().into();
-
-    let mut sif = SifWriter::begin(&mut *out, Identity { uuid: uuid(source, recipe), time, arch })?;
-    objects(&mut sif, source, recipe, &texts)?;
-    let (inner, at) = sif.partition()?;
+    let additions = texts.additions();
+    let block_size = recipe.block_size as usize;
+    let limits = Limits::default();
+    let mut layers = Layers { source, limits: limits.clone(), block_size, open: open_layer };
     let options =
         Options { codec: recipe.codec, level: recipe.level, block_size: recipe.block_size, time };
-    let mut data = DataWriter::begin(inner, at, options)?;
-    write_added(&added, top, &contents, &suppliers, &mut data)?;
-    for (number, index) in indexes.iter().enumerate().rev() {
-        layers.write(number, index, &contents, &suppliers, &mut data)?;
-    }
-    let size = data.finish(&tree, &contents)?;
+    let identity = Identity { uuid: uuid(source, recipe), time, arch };
+
+    let mut sif = SifWriter::begin(&mut *out, identity)?;
+    objects(&mut sif, source, recipe, &texts)?;
+    let (inner, at) = sif.partition()?;
+    let mut data = DataWriter::begin(inner, at, options, work.threads)?;
+    let added = added_contents(&additions);
+    let mut first = First::begin(Merger::new(limits, time), work, &added, block_size, &mut data)?;
+    layers.first(&mut first, &mut data)?;
+
+    let First { mut merger, mut written, entries, files, .. } = first;
+    let inodes = layers.merge(&mut merger, entries)?;
+    let (mut tree, mut contents, mut warnings, entries) = merger.finish();
+    warnings.extend(texts.warnings.iter().cloned());
+    let top = u32::try_from(source.layers.len()).unwrap_or(u32::MAX);
+    let on_top = put_on_top(&additions, top, time, &mut tree, &mut contents)?;
+    let set = on_top.iter().copied().collect();
+    let live = pass::live(&tree, &contents, &files, &inodes, &set);
+    let size = if live == written.live {
+        data.finish(&tree, &contents, &written.places)?
+    } else {
+        drop(data);
+        out.cut().map_err(ConvertError::Again)?;
+        sif = SifWriter::begin(&mut *out, identity)?;
+        objects(&mut sif, source, recipe, &texts)?;
+        let (inner, at) = sif.partition()?;
+        let mut data = DataWriter::begin(inner, at, options, work.threads)?;
+        let ids: Vec<_> = added.iter().map(|a| contents.intern(a.content())).collect();
+        written = pass::write_added(&added, &ids, block_size, &mut data)?;
+        written.live = live;
+        layers.second(&files, &contents, &mut written, &mut data)?;
+        data.finish(&tree, &contents, &written.places)?
+    };
     let size = sif.finish(size)?;
 
+    let files = tree.number().len().into();
     let sif = digest(out, size).map_err(ConvertError::Digest)?;
     Ok(Report { sif, size, entries, files, warnings, recipe: recipe.clone() })
 }
@@ -277,8 +343,28 @@ fn objects<W: Write + Seek>(
 
 /// A content that is not in a layer but in memory.
 struct AddedContent {
-    content: ContentId,
+    path: &'static str,
     bytes: Vec<u8>,
+}
+
+impl AddedContent {
+    fn content(&self) -> Content {
+        let (size, hash) = (self.bytes.len() as u64, *Digest::of(&self.bytes).bytes());
+        Content { size, hash, class: Class::Text }
+    }
+}
+
+/// The contents that are added whatever the image holds. Files that yield are empty.
+fn added_contents(additions: &[Addition]) -> Vec<AddedContent> {
+    let mut contents = Vec::new();
+    for Addition { path, kind, yields, .. } in additions {
+        if let Added::File(bytes) = kind
+            && !yields
+        {
+            contents.push(AddedContent { path, bytes: bytes.clone() });
+        }
+    }
+    contents
 }
 
 /// Puts the additions into the tree as a layer above the image's.
@@ -288,7 +374,7 @@ fn put_on_top(
     time: i64,
     tree: &mut Tree,
     contents: &mut Contents,
-) -> Result<Vec<AddedContent>, ConvertError> {
+) -> Result<Vec<ContentId>, ConvertError> {
     let implied = Meta::directory(time);
     let mut added = Vec::new();
     for addition in additions {
@@ -311,7 +397,7 @@ fn put_on_top(
             Added::File(bytes) => {
                 let (size, hash) = (bytes.len() as u64, *Digest::of(bytes).bytes());
                 let content = contents.intern(Content { size, hash, class: Class::Text });
-                added.push(AddedContent { content, bytes: bytes.clone() });
+                added.push(content);
                 Kind::File(content)
             }
         };
@@ -319,123 +405,6 @@ fn put_on_top(
         tree.insert(at, &name, Inode { meta, kind, layer });
     }
     Ok(added)
-}
-
-/// For each content the topmost layer with a visible inode of it; `None` when nothing shows it.
-fn suppliers(tree: &Tree, contents: usize) -> Vec<Option<u32>> {
-    let mut suppliers = vec![None; contents];
-    for id in tree.number().order() {
-        let inode = tree.get(*id);
-        if let Kind::File(content) = inode.kind {
-            let supplier = &mut suppliers[content.index()];
-            *supplier = (*supplier).max(Some(inode.layer));
-        }
-    }
-    suppliers
-}
-
-fn write_added<W: Write + Seek>(
-    added: &[AddedContent],
-    layer: u32,
-    contents: &Contents,
-    suppliers: &[Option<u32>],
-    data: &mut DataWriter<W>,
-) -> Result<(), ConvertError> {
-    let mut seen = HashSet::new();
-    data.begin_section()?;
-    for AddedContent { content, bytes } in added {
-        let Content { size, class, .. } = *contents.get(*content);
-        let first = seen.insert(*content);
-        if size > 0 && first && suppliers[content.index()] == Some(layer) {
-            let slot = Slot { content: *content, size, class, directory: 0 };
-            data.add(slot, Some(&mut &bytes[..]))?;
-        }
-    }
-    Ok(data.end_section()?)
-}
-
-/// The layers of an image, opened as often as they are needed.
-struct Layers<'a> {
-    source: &'a Source,
-    limits: Limits,
-    open: &'a mut dyn FnMut(usize) -> io::Result<Box<dyn Read>>,
-}
-
-type Indexed = (Tree, Contents, Vec<String>, u64, Vec<LayerIndex>);
-
-impl Layers<'_> {
-    fn reader(&mut self, at: usize) -> Result<TarReader<LayerStream<'static>>, ConvertError> {
-        let layer = &self.source.layers[at];
-        let (number, digest) = (at + 1, layer.digest);
-        let blob =
-            (self.open)(at).map_err(|source| ConvertError::Open { number, digest, source })?;
-        let stream = LayerStream::open(&layer.media_type, blob, layer.size, &self.limits);
-        let stream = stream.map_err(|e| self.failed(at, e))?;
-        Ok(TarReader::new(stream, self.limits.clone()))
-    }
-
-    fn failed(&self, at: usize, source: LayerError) -> ConvertError {
-        ConvertError::Layer { number: at + 1, digest: self.source.layers[at].digest, source }
-    }
-
-    fn diff_id(&self, at: usize) -> &DiffId {
-        &self.source.config.rootfs.diff_ids[at]
-    }
-
-    /// The first pass.
-    fn index(&mut self, time: i64) -> Result<Indexed, ConvertError> {
-        let mut merger = Merger::new(self.limits.clone(), time);
-        let mut indexes = Vec::new();
-        for at in 0..self.source.layers.len() {
-            let mut tar = self.reader(at)?;
-            let number = u32::try_from(at).unwrap_or(u32::MAX);
-            let index = merger.layer(number, &mut tar).map_err(|e| self.failed(at, e))?;
-            tar.into_inner().finish(self.diff_id(at)).map_err(|e| self.failed(at, e))?;
-            indexes.push(index);
-        }
-        let (tree, contents, warnings, entries) = merger.finish();
-        Ok((tree, contents, warnings, entries, indexes))
-    }
-
-    /// The second pass over one layer: its section of the data area.
-    fn write<W: Write + Seek>(
-        &mut self,
-        at: usize,
-        index: &LayerIndex,
-        contents: &Contents,
-        suppliers: &[Option<u32>],
-        data: &mut DataWriter<W>,
-    ) -> Result<(), ConvertError> {
-        let layer = u32::try_from(at).ok();
-        data.begin_section()?;
-        if !index.files.iter().any(|f| suppliers[f.content.index()] == layer) {
-            return Ok(());
-        }
-        let mut seen = vec![false; contents.len()];
-        let mut files = index.files.iter();
-        let mut tar = self.reader(at)?;
-        while let Some(entry) = tar.next_entry().map_err(|e| self.failed(at, e))? {
-            if entry.kind != EntryKind::File {
-                continue;
-            }
-            let file = files.next().filter(|f| contents.get(f.content).size == entry.size);
-            let Some(file) = file else {
-                return Err(ConvertError::Image(format!("layer {} changed while read", at + 1)));
-            };
-            let content = file.content;
-            let Content { size, class, .. } = *contents.get(content);
-            if size == 0 || std::mem::replace(&mut seen[content.index()], true) {
-                continue;
-            }
-            let slot = Slot { content, size, class, directory: file.directory };
-            let live = suppliers[content.index()] == layer;
-            let mut bytes = tar.data();
-            data.add(slot, live.then_some(&mut bytes as &mut dyn Read))?;
-        }
-        data.end_section()?;
-        tar.into_inner().finish(self.diff_id(at)).map_err(|e| self.failed(at, e))?;
-        Ok(())
-    }
 }
 
 /// Hashes the finished file.

@@ -17,6 +17,7 @@ pub mod verify;
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use crate::archive::{Archive, ArchiveError, Location};
@@ -24,7 +25,7 @@ use crate::failure::{Failure, Kind, io_kind};
 use crate::oci::{Descriptor, Digest, Hasher, Manifest, Platform, SifDigest};
 use crate::pin::{Image, Pin, Recipe};
 use crate::registry::{Client, ImageDocuments, RegistryError};
-use crate::stage::convert::{ConvertError, Source};
+use crate::stage::convert::{ConvertError, Source, Work};
 use crate::store::{Store, StoreError};
 
 /// What went wrong on the way from a pin to an image.
@@ -120,6 +121,15 @@ pub enum Progress<'a> {
     },
 }
 
+/// How an image is converted.
+#[derive(Clone, Copy, Debug)]
+pub struct How<'a> {
+    /// What decides the bytes.
+    pub recipe: &'a Recipe,
+    /// How many threads compress; changes no byte.
+    pub threads: NonZeroUsize,
+}
+
 /// An image in the store, and how it came there.
 #[derive(Debug)]
 pub struct Staged {
@@ -182,12 +192,12 @@ pub async fn fetch(
 pub fn convert(
     pin: &Pin,
     documents: ImageDocuments,
-    recipe: &Recipe,
+    how: How<'_>,
     store: &Store,
     show: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Staged, StageError> {
     let name = pin.reference().to_string();
-    make(pin.manifest, &name, Some(pin), documents, recipe, store, show)
+    make(pin.manifest, &name, Some(pin), documents, how, store, show)
 }
 
 fn make(
@@ -195,7 +205,7 @@ fn make(
     name: &str,
     pin: Option<&Pin>,
     documents: ImageDocuments,
-    recipe: &Recipe,
+    how: How<'_>,
     store: &Store,
     show: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Staged, StageError> {
@@ -206,14 +216,14 @@ fn make(
     kept.write(&documents.config_bytes)?;
     store.publish_blob(kept, &config.digest, config.size)?;
     let mut incoming = store.incoming()?;
-    let report = write(manifest, documents, recipe, store, incoming.file_mut())
+    let report = write(manifest, documents, how, store, incoming.file_mut())
         .map_err(|source| StageError::Convert { image: name.to_owned(), source })?;
-    let sif = store.publish_sif(incoming, &manifest, recipe, report.sif, report.size)?;
+    let sif = store.publish_sif(incoming, &manifest, how.recipe, report.sif, report.size)?;
     Ok(Staged {
         image: Image::Sif {
             pin: pin.cloned(),
             digest: sif.digest,
-            recipe: Some(recipe.clone()),
+            recipe: Some(how.recipe.clone()),
             place: sif.path,
         },
         size: sif.size,
@@ -226,7 +236,7 @@ fn make(
 fn write(
     manifest: Digest,
     documents: ImageDocuments,
-    recipe: &Recipe,
+    how: How<'_>,
     store: &Store,
     out: &mut File,
 ) -> Result<convert::Report, ConvertError> {
@@ -240,12 +250,12 @@ fn write(
         config: documents.config,
         layers: layers.clone(),
     };
-    let mut open = |i: usize| -> io::Result<Box<dyn Read>> {
+    let mut open = |i: usize| -> io::Result<Box<dyn Read + Send>> {
         let layer = layers.get(i).ok_or(io::ErrorKind::InvalidInput)?;
         let path = store.blob(&layer.digest).ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(File::open(path)?))
     };
-    convert::convert(&source, recipe, &mut open, out)
+    convert::convert(&source, how.recipe, Work::new(how.threads), &mut open, out)
 }
 
 /// An image of an archive: verified, its layers in the store, converted. Also the digest of its
@@ -256,15 +266,15 @@ fn write(
 pub fn archive(
     location: &Location,
     platform: &Platform,
-    recipe: &Recipe,
+    how: How<'_>,
     store: &Store,
     show: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(Digest, Staged), StageError> {
     let archive = Archive::open(location, platform)?;
     let manifest = archive.digest;
-    if let Some(sif) = store.sif(&manifest, recipe)? {
+    if let Some(sif) = store.sif(&manifest, how.recipe)? {
         let (digest, place) = (sif.digest, sif.path);
-        let image = Image::Sif { pin: None, digest, recipe: Some(recipe.clone()), place };
+        let image = Image::Sif { pin: None, digest, recipe: Some(how.recipe.clone()), place };
         return Ok((manifest, Staged { image, size: sif.size, known: true, warnings: Vec::new() }));
     }
     let of = archive.manifest.layers.len();
@@ -290,7 +300,7 @@ pub fn archive(
         config_bytes: archive.config_bytes,
         config: archive.config,
     };
-    let staged = make(manifest, &location.to_string(), None, documents, recipe, store, show)?;
+    let staged = make(manifest, &location.to_string(), None, documents, how, store, show)?;
     Ok((manifest, staged))
 }
 

@@ -13,11 +13,12 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Progress, StageError, compare, convert, write};
+use super::{How, Progress, StageError, compare, convert, write};
 use crate::failure::{Failure, Kind};
 use crate::oci::{
     ConfigDigest, Descriptor, Digest, Document, Hasher, ImageConfig, Manifest, Registry,
@@ -130,7 +131,9 @@ impl Claim {
             bytes: documents.manifest.layers.iter().map(|layer| layer.size).sum(),
         });
         let mut again = store.incoming()?;
-        let report = write(said.manifest, documents, &own, store, again.file_mut())
+        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let how = How { recipe: &own, threads };
+        let report = write(said.manifest, documents, how, store, again.file_mut())
             .map_err(|source| StageError::Convert { image: said.manifest.to_string(), source })?;
         if own == said.recipe {
             return Ok(if report.sif == self.digest {

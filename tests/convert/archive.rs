@@ -1,13 +1,14 @@
 //! Layers made by hand with the `tar` crate, and images made of layers.
 
 use std::io::{self, Cursor, Read, Write};
+use std::num::NonZeroUsize;
 
 use moorline::oci::{
     ConfigDigest, Descriptor, DiffId, Digest, ImageConfig, Sha256Digest, media_type,
 };
 use moorline::pin::{Codec, Recipe};
 use moorline::sif::SifReader;
-use moorline::stage::convert::{ConvertError, Report, Source, convert, recipe};
+use moorline::stage::convert::{ConvertError, Output, Report, Source, Work, convert, recipe};
 use tar::{Builder, EntryType, Header};
 
 pub const TIME: u64 = 1_600_000_000;
@@ -199,12 +200,29 @@ impl Image {
     pub fn convert_to(
         &self,
         recipe: &Recipe,
-        out: &mut (impl Read + Write + io::Seek),
+        out: &mut impl Output,
     ) -> Result<Report, ConvertError> {
-        let mut open = |n: usize| -> io::Result<Box<dyn Read>> {
+        let threads = NonZeroUsize::new(2).unwrap();
+        self.convert_by(Work::new(threads), recipe, out)
+    }
+
+    pub fn convert_by(
+        &self,
+        work: Work,
+        recipe: &Recipe,
+        out: &mut impl Output,
+    ) -> Result<Report, ConvertError> {
+        let mut open = |n: usize| -> io::Result<Box<dyn Read + Send>> {
             Ok(Box::new(Cursor::new(self.blobs[n].clone())))
         };
-        convert(&self.source, recipe, &mut open, out)
+        convert(&self.source, recipe, work, &mut open, out)
+    }
+
+    pub fn by(&self, threads: usize, forecast: bool, recipe: &Recipe) -> Vec<u8> {
+        let mut out = Cursor::new(Vec::new());
+        let work = Work { threads: NonZeroUsize::new(threads).unwrap(), forecast };
+        self.convert_by(work, recipe, &mut out).unwrap();
+        out.into_inner()
     }
 
     pub fn convert(&self) -> Result<(Vec<u8>, Report), ConvertError> {

@@ -1,11 +1,12 @@
 //! Layers that are refused, by name, and bytes that must do no harm.
 
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
+use std::num::NonZeroUsize;
 
 use moorline::failure::{Failure, Kind};
 use moorline::layer::{Limits, Merger, TarReader};
 use moorline::oci::{DiffId, Sha256Digest};
-use moorline::stage::convert::ConvertError;
+use moorline::stage::convert::{ConvertError, Work};
 use proptest::prelude::*;
 use tar::EntryType;
 
@@ -189,6 +190,12 @@ impl Read for Full {
     }
 }
 
+impl moorline::stage::convert::Output for Full {
+    fn cut(&mut self) -> io::Result<()> {
+        self.0.cut()
+    }
+}
+
 impl Seek for Full {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.0.seek(to)
@@ -354,6 +361,21 @@ proptest! {
     #[test]
     fn random_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..3000)) {
         let _ = read(&bytes);
+    }
+
+    /// The forecast may be wrong about them, the result may not.
+    #[test]
+    fn any_layers_give_the_same_with_and_without_a_forecast(
+        layers in prop::collection::vec(archive(), 1..5)
+    ) {
+        let image = Image::new(layers, &serde_json::json!({}));
+        let [fast, twice] = [true, false].map(|forecast| {
+            let mut out = Cursor::new(Vec::new());
+            let work = Work { threads: NonZeroUsize::MIN, forecast };
+            let done = image.convert_by(work, &standard(), &mut out);
+            done.map(|_| out.into_inner()).map_err(|e| e.to_string())
+        });
+        prop_assert!(fast == twice);
     }
 
     #[test]

@@ -395,6 +395,93 @@ fn a_section_follows_from_its_layer() {
     assert!(one.len() > 1_000_000 && one == two, "{} {}", one.len(), two.len());
 }
 
+/// Which worker made a block, and when it was ready, is in no byte.
+#[test]
+fn any_number_of_threads_gives_the_same_bytes() {
+    let mut layers = Vec::new();
+    for layer in 0..3 {
+        let mut tar = Layer::new();
+        for n in 0..200_u32 {
+            let seed = layer * 150 + n;
+            let size = usize::try_from(seed * 7919 % 400_000).unwrap();
+            let data = match seed % 4 {
+                0 => b"a line of text\n".repeat(size / 15),
+                1 => vec![0; size],
+                _ => noise(size, seed),
+            };
+            tar = tar.file(&format!("d{}/{n}", n % 9), &data);
+        }
+        layers.push(tar);
+    }
+    let image = Image::of(layers);
+    for recipe in [standard(), recipe(Codec::Zstd, 1, 4096)] {
+        let [one, two, eight] = [1, 2, 8].map(|threads| image.by(threads, true, &recipe));
+        assert!(one == two && one == eight, "{}", recipe.key());
+        assert!(one == image.by(2, false, &recipe), "{}", recipe.key());
+    }
+}
+
+/// Images whose visible files cannot be told from the top down: what was written is taken back, and
+/// the result is that of reading every layer twice.
+#[test]
+fn a_wrong_forecast_changes_nothing() {
+    let data = |seed| noise(200_000, seed);
+    let large = |end: u32| [noise(9 << 20, 7), noise(1000, end)].concat();
+    let images = [
+        ("right", vec![Layer::new().file("a", &data(1)), Layer::new().file("b", &data(2))]),
+        (
+            "a path twice in a layer",
+            vec![Layer::new().file("a", &data(1)).file("a", b"short").file("b", &data(3))],
+        ),
+        (
+            "a link above",
+            vec![
+                Layer::new().dir("usr/").symlink("lib", "usr"),
+                Layer::new().file("lib/a", &data(1)),
+                Layer::new().file("usr/a", b"short"),
+            ],
+        ),
+        (
+            "a hidden name of a file that has another",
+            vec![
+                Layer::new().file("a", &data(1)).hard("b", "a").file("c", &data(2)),
+                Layer::new().file("a", b"short"),
+            ],
+        ),
+        (
+            "a hard link to a lower layer",
+            vec![
+                Layer::new().file("a", &data(1)).file("c", &data(1)),
+                Layer::new().hard("b", "a").file(".wh.a", b""),
+            ],
+        ),
+        (
+            "a hard link to a lower layer, hidden",
+            vec![
+                Layer::new().file("a", &data(1)),
+                Layer::new().hard("b", "a"),
+                Layer::new().file("a", b"1").file(".wh.b", b""),
+            ],
+        ),
+        (
+            "the first of two equal files is hidden",
+            vec![
+                Layer::new().file("a", &data(1)).file("b", &data(1)).file("c", &noise(50, 4)),
+                Layer::new().file(".wh.a", b"").file("d", &noise(50, 4)),
+            ],
+        ),
+        (
+            "large files that begin alike",
+            vec![Layer::new().file("a", &large(1)).file("b", &large(2)).file("c", &large(1))],
+        ),
+    ];
+    for (what, layers) in images {
+        let image = Image::of(layers);
+        let (fast, twice) = (image.by(2, true, &standard()), image.by(2, false, &standard()));
+        assert!(fast == twice, "{what}: {} and {} bytes", fast.len(), twice.len());
+    }
+}
+
 /// Golden bytes: whoever changes what is written must give the recipe a new `layout` or `template`,
 /// because stored SIFs are found by their recipe and checked by converting again.
 #[test]
@@ -408,14 +495,14 @@ fn a_recipe_means_these_bytes() {
     );
     let zstd = standard();
     let (_, report) = image.convert_with(&zstd).unwrap();
-    assert_eq!(zstd.key(), "l1-t2-zstd1.5.7-3-128k");
+    assert_eq!(zstd.key(), "l2-t2-zstd1.5.7-3-128k");
     assert_eq!(
         report.sif.to_string(),
         "sha256:9e2e26f42c0ebbc91519b254620a415722bcedd661d6c4e2b414493f556f8a39"
     );
     let gzip = recipe(Codec::Gzip, 6, 128 << 10);
     let (_, report) = image.convert_with(&gzip).unwrap();
-    assert_eq!(gzip.key(), "l1-t2-gzipzlib-rs-0.6.8-6-128k");
+    assert_eq!(gzip.key(), "l2-t2-gzipzlib-rs-0.6.8-6-128k");
     assert_eq!(
         report.sif.to_string(),
         "sha256:0c38c482e2e7a18fcc9483a55ab6ae3a3ffafa16daa1d39d768bf36eced67fa9"

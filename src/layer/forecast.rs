@@ -1,0 +1,109 @@
+//! Which files stay visible, told from the top layer down, before the lower ones are read.
+//!
+//! ```text
+//! layer 3   a/.wh.b   c (file)     hides a/b and below, c and below, from layers 0 to 2
+//! layer 2   a/b/x -> hidden        d/ (directory): hides a file d, nothing below it
+//! ```
+//!
+//! A forecast, not the truth: it compares paths as they are spelled, so it is wrong where a symbolic
+//! link leads elsewhere, a path comes twice in one layer, or a hidden name has a second one. Who
+//! uses it compares with the merged tree, which knows, and starts again where they differ. Paths are
+//! held as 64-bit hashes for the same reason.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::reader::{Entry, EntryKind};
+use super::whiteout::{self, Whiteout};
+use crate::tree::TreePath;
+
+/// What the name itself is hidden, or what is below it.
+const ITSELF: u8 = 1;
+const BELOW: u8 = 2;
+
+/// What the layers that were read hide from those below them.
+#[derive(Clone, Debug, Default)]
+pub struct Forecast {
+    above: HashMap<u64, u8>,
+    own: HashMap<u64, u8>,
+    /// Hidden or not, a hard link of an upper layer leads to it.
+    linked: HashSet<u64>,
+}
+
+impl Forecast {
+    /// Takes the next entry of a layer; whether it will be visible, if it is a file.
+    pub fn see(&mut self, entry: &Entry) -> bool {
+        // what is wrong with a path is told when it is merged
+        let Ok(path) = TreePath::parse(&entry.path) else { return true };
+        let Some((last, parents)) = path.names().split_last() else { return true };
+        if let Some(whiteout) = whiteout::read(last) {
+            let parent = hashes(parents).last().copied().unwrap_or(0);
+            match whiteout {
+                Whiteout::Name(name) => self.hide(child(parent, name), ITSELF | BELOW),
+                Whiteout::Opaque => self.hide(parent, BELOW),
+                Whiteout::Ignored | Whiteout::Invalid => {}
+            }
+            return false;
+        }
+        let hashes = hashes(path.names());
+        let visible = self.visible(&hashes);
+        let own = hashes.last().copied().unwrap_or(0);
+        if let EntryKind::HardLink(target) = &entry.kind
+            && visible
+            && let Ok(target) = TreePath::parse(target)
+            && let Some(target) = self::hashes(target.names()).last()
+            && !self.own.contains_key(target)
+        {
+            self.linked.insert(*target);
+        }
+        let below = if entry.kind == EntryKind::Directory { 0 } else { BELOW };
+        self.hide(own, ITSELF | below);
+        visible
+    }
+
+    /// Takes a file that is added to the image.
+    pub fn hide_file(&mut self, path: &str) {
+        if let Ok(path) = TreePath::parse(path.as_bytes()) {
+            let own = hashes(path.names()).last().copied().unwrap_or(0);
+            self.hide(own, ITSELF | BELOW);
+        }
+    }
+
+    /// What was seen hides from now on.
+    pub fn next_layer(&mut self) {
+        for (path, hides) in self.own.drain() {
+            *self.above.entry(path).or_default() |= hides;
+        }
+    }
+
+    fn hide(&mut self, path: u64, hides: u8) {
+        *self.own.entry(path).or_default() |= hides;
+    }
+
+    fn visible(&mut self, hashes: &[u64]) -> bool {
+        let Some((own, parents)) = hashes.split_last() else { return true };
+        if self.linked.remove(own) {
+            return true;
+        }
+        let is = |path: &u64, what| self.above.get(path).is_some_and(|hides| hides & what != 0);
+        !is(own, ITSELF) && !is(&0, BELOW) && !parents.iter().any(|parent| is(parent, BELOW))
+    }
+}
+
+/// The hash of each path from the root's child to the whole; the root's is 0.
+fn hashes(names: &[Box<[u8]>]) -> Vec<u64> {
+    let mut at = 0;
+    names
+        .iter()
+        .map(|name| {
+            at = child(at, name);
+            at
+        })
+        .collect()
+}
+
+fn child(parent: u64, name: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (parent, name).hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,139 @@
+//! Workers that compress blocks; results come back in the order in which blocks were given.
+//!
+//! ```text
+//! submit(raw) --> jobs --> worker, worker, ... --> done (any order) --> next() (given order)
+//! ```
+//!
+//! Who submits bounds how many blocks are on their way ([`Pool::is_full`]) by taking results: this,
+//! and not a queue's length, bounds the memory, because one slow block holds up all behind it. A
+//! block's result does not depend on which worker makes it, nor on how many there are.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use super::compress::Compressor;
+use super::{Options, SquashfsError};
+
+/// Bytes of blocks that may be on their way, unless each worker needs more to be busy.
+const MAX_BYTES: usize = 32 << 20;
+
+/// A block that was given.
+struct Job {
+    number: u64,
+    raw: Vec<u8>,
+}
+
+/// A block as it is written.
+pub(super) struct Packed {
+    pub(super) bytes: Vec<u8>,
+    pub(super) stored: bool,
+}
+
+type Done = (u64, Vec<u8>, Result<Packed, SquashfsError>);
+
+/// The workers, and what is on its way through them.
+pub(super) struct Pool {
+    /// `None` only while it is dropped: the workers end when it is closed.
+    jobs: Option<Sender<Job>>,
+    done: Receiver<Done>,
+    workers: Vec<JoinHandle<()>>,
+    early: BTreeMap<u64, Result<Packed, SquashfsError>>,
+    spare: Vec<Vec<u8>>,
+    given: u64,
+    taken: u64,
+    most: u64,
+}
+
+impl Pool {
+    pub(super) fn new(options: &Options, threads: NonZeroUsize) -> Result<Self, SquashfsError> {
+        let (jobs, queue) = channel::<Job>();
+        let (results, done) = channel();
+        let queue = Arc::new(Mutex::new(queue));
+        let mut workers = Vec::new();
+        for _ in 0..threads.get() {
+            let compressor = Compressor::new(options.codec, options.level)?;
+            let (queue, results) = (Arc::clone(&queue), results.clone());
+            workers.push(std::thread::spawn(move || work(compressor, &queue, &results)));
+        }
+        let by_memory = MAX_BYTES / options.block_size as usize;
+        let most = (threads.get() * 4 + 8).min(by_memory).max(threads.get() + 1) as u64;
+        Ok(Self {
+            jobs: Some(jobs),
+            done,
+            workers,
+            early: BTreeMap::new(),
+            spare: Vec::new(),
+            given: 0,
+            taken: 0,
+            most,
+        })
+    }
+
+    /// An empty buffer that was used before, so that its memory is not asked for again.
+    pub(super) fn buffer(&mut self) -> Vec<u8> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back that is not needed any more.
+    pub(super) fn give_back(&mut self, mut buffer: Vec<u8>) {
+        if (self.spare.len() as u64) < self.most {
+            buffer.clear();
+            self.spare.push(buffer);
+        }
+    }
+
+    /// Gives a block to the workers.
+    pub(super) fn submit(&mut self, raw: Vec<u8>) {
+        let job = Job { number: self.given, raw };
+        self.given += 1;
+        // it can fail only when all workers are gone: then next() says so
+        let _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
+    }
+
+    /// Whether a result should be taken before another block is given.
+    pub(super) fn is_full(&self) -> bool {
+        self.given - self.taken >= self.most
+    }
+
+    /// The result of the first block that was given and not yet taken; waits for it.
+    pub(super) fn next(&mut self) -> Result<Packed, SquashfsError> {
+        let number = self.taken;
+        self.taken += 1;
+        loop {
+            if let Some(result) = self.early.remove(&number) {
+                return result;
+            }
+            let gone = |_| SquashfsError::Compress(io::Error::other("a worker ended"));
+            let (number, raw, result) = self.done.recv().map_err(gone)?;
+            self.give_back(raw);
+            self.early.insert(number, result);
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.jobs = None;
+        for worker in self.workers.drain(..) {
+            // a worker's panic was seen as a missing result
+            let _ = worker.join();
+        }
+    }
+}
+
+fn work(mut compressor: Compressor, jobs: &Mutex<Receiver<Job>>, done: &Sender<Done>) {
+    loop {
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Job { number, raw }) = job else { return };
+        let result = compressor
+            .block(&raw)
+            .map(|block| Packed { bytes: block.bytes.to_vec(), stored: block.stored });
+        if done.send((number, raw, result)).is_err() {
+            return;
+        }
+    }
+}
