@@ -128,11 +128,11 @@ fn candidates(image: &Image, dir: &Path, shape: Shape, threads: u64) -> Vec<Cand
         }),
         candidate("apptainer-zstd", &["apptainer"], &|out| {
             format!(
-                "apptainer -q build -F --mksquashfs-args '-comp zstd -Xcompression-level {LEVEL}' {out} oci:{at}/oci:bench"
+                "apptainer -q build -F --mksquashfs-args '-comp zstd -Xcompression-level {LEVEL}' {out} oci:{at}/oci"
             )
         }),
         candidate("apptainer", &["apptainer"], &|out| {
-            format!("apptainer -q build -F {out} oci:{at}/oci:bench")
+            format!("apptainer -q build -F {out} oci:{at}/oci")
         }),
         // what any conversion of this image has to do, by programs that do one thing
         candidate("part: gzip -dc", &["gzip"], &|_| {
