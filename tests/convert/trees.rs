@@ -498,13 +498,13 @@ fn a_recipe_means_these_bytes() {
     assert_eq!(zstd.key(), "l2-t2-zstd1.5.7-3-128k");
     assert_eq!(
         report.sif.to_string(),
-        "sha256:9e2e26f42c0ebbc91519b254620a415722bcedd661d6c4e2b414493f556f8a39"
+        "sha256:d1fbe92369993f1a04744bff0d4862b5faa486cf331eaaf52db34437a6cac784"
     );
     let gzip = recipe(Codec::Gzip, 6, 128 << 10);
     let (_, report) = image.convert_with(&gzip).unwrap();
     assert_eq!(gzip.key(), "l2-t2-gzipzlib-rs-0.6.8-6-128k");
     assert_eq!(
         report.sif.to_string(),
-        "sha256:0c38c482e2e7a18fcc9483a55ab6ae3a3ffafa16daa1d39d768bf36eced67fa9"
+        "sha256:8f484b629fb5413ce98e94663a411a1086459194477d22167b268c20eac61e9d"
     );
 }
