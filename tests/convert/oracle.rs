@@ -107,7 +107,7 @@ pub fn unsquashfs(test: &str, squashfs: &[u8]) -> Option<Tree> {
     if !part(test, "squashfs-tools", (!there).then_some("unsquashfs is not installed")) {
         return None;
     }
-    if !part(test, "squashfs-tools", (!is_root()).then_some("only root can unpack owners")) {
+    if !part(test, "root", (!is_root()).then_some("only root can unpack owners")) {
         return None;
     }
     let dir = tempfile::tempdir().unwrap();
