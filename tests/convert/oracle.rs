@@ -148,7 +148,8 @@ pub fn kernel(test: &str, squashfs: &[u8]) -> Option<Tree> {
         return None;
     }
     let tree = std::panic::catch_unwind(|| walk(&at, true));
-    let out = Command::new("umount").arg(&at).output().unwrap();
+    // lazily: a process that another test starts just now may still hold a handle
+    let out = Command::new("umount").arg("--lazy").arg(&at).output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     Some(tree.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
 }
