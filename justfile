@@ -29,4 +29,4 @@ bench-convert *ARGS:
 
 # the full counts of what tests/run does in short form; its result goes into docs/
 soak:
-    MOORLINE_SOAK=1 PROPTEST_CASES=20000 cargo test --release --locked -- --nocapture
+    MOORLINE_SOAK=1 PROPTEST_CASES=20000 cargo test --release --locked --no-fail-fast

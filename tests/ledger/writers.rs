@@ -143,7 +143,9 @@ fn eight_processes_at_once() {
 fn no_kill_loses_an_acknowledged_record() {
     let dir = scratch();
     let mut promised = BTreeSet::new();
-    for round in 0..20_u64 {
+    // the full count is for `just soak`
+    let rounds = if std::env::var_os("MOORLINE_SOAK").is_some() { 200 } else { 20 };
+    for round in 0..rounds {
         let mut child = child(dir.path(), round * 1_000_000, 1_000_000);
         let mut seen = acknowledged(&mut child);
         // a different place each time; what is acknowledged until the kill arrives counts too
