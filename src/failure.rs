@@ -52,3 +52,18 @@ pub fn io_kind(error: &std::io::Error, otherwise: Kind) -> Kind {
         _ => otherwise,
     }
 }
+
+/// An error and those of its causes that its text does not hold yet, on one line.
+#[must_use]
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let words = next.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = next.source();
+    }
+    text
+}

@@ -9,7 +9,6 @@
 //!  429, 502, 503, 504, no connection    -> again, at most twice (Retry-After up to 20 s)
 //! ```
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,6 +18,7 @@ use reqwest::header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Certificate, Response, Url};
 
 use super::{GitlabError, Options, Token, TokenKind};
+use crate::failure::chain;
 use crate::secret::Realm;
 
 /// The longest answer that is read, in bytes.
@@ -233,18 +233,4 @@ fn message(body: &[u8]) -> String {
         })
         .take(200)
         .collect()
-}
-
-/// An error and its causes on one line.
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let words = next.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = next.source();
-    }
-    text
 }

@@ -6,8 +6,9 @@ use reqwest::Response;
 use reqwest::header::CONTENT_RANGE;
 
 use super::call::{Ask, protocol};
-use super::transport::{chain, host_of};
+use super::transport::host_of;
 use super::{Client, RegistryError};
+use crate::failure::chain;
 use crate::oci::{Descriptor, Digest, Hasher, Registry, Repository};
 
 impl Client {

@@ -9,7 +9,6 @@
 //! Redirects are never followed here, proxies are not used, and every `Authorization` header is
 //! marked sensitive, so that no trace of the HTTP libraries shows it.
 
-use std::error::Error as _;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use reqwest::{Certificate, Client, Method, Response, StatusCode, Url};
 
 use super::options::{Options, Patience};
 use super::{RegistryError, Said};
+use crate::failure::chain;
 use crate::secret::Secret;
 
 /// A request that may be sent more than once.
@@ -295,20 +295,6 @@ pub(super) fn describe(url: &Url, doing: &'static str, error: reqwest::Error) ->
         reason = format!("no answer in time ({reason})");
     }
     RegistryError::Unreachable { doing, host: host_of(url), reason }
-}
-
-/// An error and its causes on one line.
-pub(super) fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let words = next.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = next.source();
-    }
-    text
 }
 
 #[cfg(test)]
