@@ -190,6 +190,8 @@ impl Read for Full {
     }
 }
 
+impl moorline::squashfs::Target for Full {}
+
 impl moorline::stage::convert::Output for Full {
     fn cut(&mut self) -> io::Result<()> {
         self.0.cut()
@@ -300,7 +302,7 @@ fn every_limit_is_named() {
         (Limits { path_bytes: 20, ..some.clone() }, "limit path bytes of 20"),
     ] {
         let mut merger = Merger::new(limits.clone(), 0);
-        let error = merger.layer(0, &mut TarReader::new(&layer()[..], limits)).unwrap_err();
+        let error = merger.layer(0, &mut TarReader::new(&layer()[..], limits), 4096).unwrap_err();
         assert!(error.to_string().contains(name), "{name}: {error}");
     }
 }
@@ -318,7 +320,7 @@ fn repeated_opaque_whiteouts_are_cheap() {
     let bytes = layer.bytes();
     let limits = Limits::default();
     let mut merger = Merger::new(limits.clone(), 0);
-    merger.layer(0, &mut TarReader::new(&bytes[..], limits)).unwrap();
+    merger.layer(0, &mut TarReader::new(&bytes[..], limits), 4096).unwrap();
     let (mut tree, ..) = merger.finish();
     let d = tree.find(&moorline::tree::TreePath::parse(b"d").unwrap()).unwrap().unwrap();
     assert_eq!(tree.names(d).unwrap().len(), 2000);
@@ -352,7 +354,7 @@ fn read(bytes: &[u8]) -> Result<usize, String> {
     let limits = Limits { content_bytes: 1 << 20, ..Limits::default() };
     let mut merger = Merger::new(limits.clone(), 0);
     let mut tar = TarReader::new(bytes, limits);
-    merger.layer(0, &mut tar).map(|index| index.files.len()).map_err(|e| e.to_string())
+    merger.layer(0, &mut tar, 4096).map(|files| files.len()).map_err(|e| e.to_string())
 }
 
 proptest! {
