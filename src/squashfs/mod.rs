@@ -43,7 +43,7 @@ mod superblock;
 mod tables;
 mod xattr;
 
-pub use compress::codec_version;
+pub use compress::{codec_version, levels};
 pub use data::{Counters, DataWriter, Finished, Location, Place};
 pub use error::SquashfsError;
 pub use groups::Bytes;
