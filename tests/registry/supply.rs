@@ -149,7 +149,8 @@ async fn dropping_it_leaves_nothing_of_a_download() {
     let server = stand_in().await;
     let (_, mut pin) = pinned(&server).await;
     pin.registry = address.to_string().parse().unwrap();
-    let client = Client::new(Options { plain_http: plain(address), ..Options::default() }).unwrap();
+    let started_here = vec![registry(address)];
+    let client = Client::new(Options { started_here, ..offering(Vec::new()) }).unwrap();
     let (_dir, store) = store();
     let layer = Descriptor { size: 5_000_000, ..layer(b"never seen") };
     let supply = Supply::registry(&[layer], &store, &pin, &client, watch().0);
