@@ -20,6 +20,7 @@
 mod error;
 mod forecast;
 mod header;
+mod inflate;
 mod limits;
 mod merge;
 mod pax;

@@ -219,10 +219,11 @@ fn make(
     store.publish_blob(kept, &config.digest, config.size)?;
     let mut incoming = store.incoming()?;
     supply.want_all();
-    let report = write(manifest, documents, supply, how, incoming.file_mut()).map_err(|source| {
-        let own = || StageError::Convert { image: name.to_owned(), source };
-        supply.failure().unwrap_or_else(own)
-    })?;
+    let report =
+        write(manifest, documents, supply, how, incoming.file_mut()).map_err(|source| {
+            let own = || StageError::Convert { image: name.to_owned(), source };
+            supply.failure().unwrap_or_else(own)
+        })?;
     supply.finish()?;
     let sif = store.publish_sif(incoming, &manifest, how.recipe, report.sif, report.size)?;
     Ok(Staged {

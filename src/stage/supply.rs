@@ -256,8 +256,13 @@ impl Shared {
         let layer = &self.layers[at];
         let (number, of) = (at + 1, self.layers.len());
         (remote.show)(Progress::Layer { number, of, layer });
-        let mut sink =
-            Sink { incoming: self.store.incoming()?, bytes: 0, told: 0, number, show: &remote.show };
+        let mut sink = Sink {
+            incoming: self.store.incoming()?,
+            bytes: 0,
+            told: 0,
+            number,
+            show: &remote.show,
+        };
         let (registry, repository) = (&remote.registry, &remote.repository);
         let digest = |sink: &Sink<'_>| sink.incoming.measured().0;
         remote.client.blob_hashed(registry, repository, layer, &mut sink, digest).await?;
