@@ -20,7 +20,6 @@
 mod error;
 mod forecast;
 mod header;
-mod inflate;
 mod limits;
 mod merge;
 mod pax;

@@ -12,7 +12,6 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{JoinHandle, spawn};
 
 use super::LayerError;
-use super::inflate::{Gunzip, HISTORY, SLACK};
 use super::limits::{Limits, check};
 use crate::oci::media_type::{Compression, layer_compression};
 use crate::oci::{DiffId, Hasher};
@@ -24,41 +23,28 @@ const CHUNK: usize = 256 << 10;
 /// Chunks that wait for the reader, and for the digest.
 const AHEAD: usize = 8;
 
-/// Uncompressed bytes that reader and digest share: those of `bytes[HISTORY..end]`.
-struct Piece {
-    bytes: Vec<u8>,
-    end: usize,
-}
-
-type Chunk = Arc<Piece>;
+/// Uncompressed bytes that reader and digest share.
+type Chunk = Arc<Vec<u8>>;
 
 /// Reads the uncompressed bytes; [`LayerStream::finish`] says whether they were the right ones.
 pub struct LayerStream {
     chunks: Receiver<io::Result<Chunk>>,
     current: Chunk,
     at: usize,
-    spare: Sender<Piece>,
+    spare: Sender<Vec<u8>>,
     digest: JoinHandle<DiffId>,
     bytes: u64,
 }
 
 /// The thread that inflates: where from, and where to.
 struct Inflate {
-    tar: Tar,
-    last: Option<Chunk>,
+    tar: Box<dyn Read + Send>,
     max: u64,
     by_ratio: bool,
     limits: Limits,
     reader: SyncSender<io::Result<Chunk>>,
     digest: SyncSender<Chunk>,
-    spare: Receiver<Piece>,
-    give_back: Sender<Piece>,
-}
-
-/// What is inflated.
-enum Tar {
-    Gzip(Gunzip<Box<dyn Read + Send>>),
-    Other(Box<dyn Read + Send>),
+    spare: Receiver<Vec<u8>>,
 }
 
 impl LayerStream {
@@ -75,13 +61,12 @@ impl LayerStream {
     ) -> Result<Self, LayerError> {
         let compression = layer_compression(media_type)
             .ok_or_else(|| LayerError::MediaType(media_type.chars().take(100).collect()))?;
-        let tar = match compression {
-            Compression::None => Tar::Other(Box::new(blob)),
-            Compression::Gzip => Tar::Gzip(Gunzip::new(Box::new(blob))),
+        let blob = BufReader::with_capacity(128 << 10, blob);
+        let tar: Box<dyn Read + Send> = match compression {
+            Compression::None => Box::new(blob),
+            Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(blob)),
             Compression::Zstd => {
-                let blob = BufReader::with_capacity(128 << 10, blob);
-                let frames = zstd::stream::read::Decoder::with_buffer(blob);
-                Tar::Other(Box::new(frames.map_err(LayerError::Io)?))
+                Box::new(zstd::stream::read::Decoder::with_buffer(blob).map_err(LayerError::Io)?)
             }
         };
         let by_ratio = size.saturating_mul(limits.expansion_ratio).max(FREE);
@@ -90,14 +75,12 @@ impl LayerStream {
         let (give_back, spare) = channel();
         let inflate = Inflate {
             tar,
-            last: None,
             max: by_ratio.min(limits.layer_bytes),
             by_ratio: by_ratio < limits.layer_bytes,
             limits: limits.clone(),
             reader,
             digest,
             spare,
-            give_back: give_back.clone(),
         };
         // both end by themselves: when the blob does, or nobody reads any more
         spawn(move || inflate.run());
@@ -105,13 +88,12 @@ impl LayerStream {
         let digest = spawn(move || {
             let mut hasher = Hasher::default();
             for chunk in hashed {
-                hasher.update(&chunk.bytes[HISTORY..chunk.end]);
+                hasher.update(&chunk);
                 recycle(chunk, &done_with);
             }
             hasher.finish()
         });
-        let current = Arc::new(Piece { bytes: Vec::new(), end: 0 });
-        Ok(Self { chunks, current, at: 0, spare: give_back, digest, bytes: 0 })
+        Ok(Self { chunks, current: Chunk::default(), at: 0, spare: give_back, digest, bytes: 0 })
     }
 
     /// Reads to the end and compares the digest of everything that was read.
@@ -133,14 +115,14 @@ impl LayerStream {
 
 impl Read for LayerStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.current.end {
+        if self.at == self.current.len() {
             // the channel is closed at the end of the blob, and behind an error
             let Ok(next) = self.chunks.recv() else { return Ok(0) };
             recycle(std::mem::replace(&mut self.current, next?), &self.spare);
-            self.at = HISTORY;
+            self.at = 0;
         }
-        let count = buffer.len().min(self.current.end - self.at);
-        buffer[..count].copy_from_slice(&self.current.bytes[self.at..self.at + count]);
+        let count = buffer.len().min(self.current.len() - self.at);
+        buffer[..count].copy_from_slice(&self.current[self.at..self.at + count]);
         self.at += count;
         self.bytes += count as u64;
         Ok(count)
@@ -148,10 +130,10 @@ impl Read for LayerStream {
 }
 
 /// Gives a chunk's memory back if nobody else reads it.
-fn recycle(chunk: Chunk, spare: &Sender<Piece>) {
-    if let Some(piece) = Arc::into_inner(chunk).filter(|piece| !piece.bytes.is_empty()) {
+fn recycle(chunk: Chunk, spare: &Sender<Vec<u8>>) {
+    if let Some(bytes) = Arc::into_inner(chunk) {
         // who inflates may have ended
-        let _ = spare.send(piece);
+        let _ = spare.send(bytes);
     }
 }
 
@@ -163,7 +145,6 @@ impl Inflate {
                 Ok(None) => return,
                 Ok(Some(chunk)) => {
                     let chunk = Arc::new(chunk);
-                    self.last = Some(Arc::clone(&chunk));
                     let gone = self.digest.send(Arc::clone(&chunk)).is_err();
                     if self.reader.send(Ok(chunk)).is_err() || gone {
                         return;
@@ -179,40 +160,26 @@ impl Inflate {
     }
 
     /// The next bytes; `None` at the end.
-    fn chunk(&mut self, bytes: &mut u64) -> io::Result<Option<Piece>> {
-        let new = || Piece { bytes: vec![0; HISTORY + CHUNK + SLACK], end: 0 };
-        let mut chunk = self.spare.try_recv().unwrap_or_else(|_| new());
-        if let Some(last) = self.last.take() {
-            chunk.bytes[..HISTORY].copy_from_slice(&last.bytes[last.end - HISTORY..last.end]);
-            recycle(last, &self.give_back);
+    fn chunk(&mut self, bytes: &mut u64) -> io::Result<Option<Vec<u8>>> {
+        let mut chunk = self.spare.try_recv().unwrap_or_default();
+        chunk.resize(CHUNK, 0);
+        let mut length = 0;
+        while length < CHUNK {
+            match self.tar.read(&mut chunk[length..]) {
+                Ok(0) => break,
+                Ok(count) => length += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
-        let to = HISTORY + CHUNK;
-        chunk.end = match &mut self.tar {
-            Tar::Gzip(gzip) => gzip.fill(&mut chunk.bytes, to)?,
-            Tar::Other(tar) => fill(tar, &mut chunk.bytes[..to])?,
-        };
-        let length = chunk.end - HISTORY;
         *bytes += length as u64;
         if self.by_ratio && *bytes > self.max {
             check("expansion ratio", u64::MAX, self.limits.expansion_ratio)?;
         }
         check("layer bytes", *bytes, self.max)?;
+        chunk.truncate(length);
         Ok((length > 0).then_some(chunk))
     }
-}
-
-/// Reads until the chunk is full or nothing comes any more.
-fn fill(tar: &mut impl Read, chunk: &mut [u8]) -> io::Result<usize> {
-    let mut end = HISTORY;
-    while end < chunk.len() {
-        match tar.read(&mut chunk[end..]) {
-            Ok(0) => break,
-            Ok(count) => end += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(end)
 }
 
 #[cfg(test)]
@@ -259,6 +226,10 @@ mod tests {
             Err(LayerError::DiffId { .. })
         ));
         assert!(through(media_type::OCI_LAYER_GZIP, &gz[..gz.len() - 9], &right).is_err());
+        for garbage in [&[0][..], &[0x1F], &[0; 512], b"no member"] {
+            let blob = [&gz, garbage].concat();
+            assert!(through(media_type::OCI_LAYER_GZIP, &blob, &right).is_err(), "{garbage:?}");
+        }
         assert!(matches!(
             through("application/vnd.oci.image.layer.v1.tar+gzip+encrypted", &gz, &right),
             Err(LayerError::MediaType(_))
