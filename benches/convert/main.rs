@@ -185,11 +185,11 @@ fn candidates(image: &Image, dir: &Path, plan: &Plan) -> Vec<Candidate> {
     let pull = |store: &str, name: &str, out: &str| {
         format!(
             "MOORLINE_CACHE={at}/{store} {moorline} -q convert --threads {threads} \
-             {host}/bench/{name}:latest >{at}/path && ln -f $(cat {at}/path) {out}"
+             {host}/bench/{name} >{at}/path && ln -f $(cat {at}/path) {out}"
         )
     };
     let empty = format!("rm -rf {at}/store");
-    let known = format!("{empty}; {}", pull("store", "base", &format!("{at}/known")));
+    let known = format!("{empty}; {}", pull("store", "base:latest", &format!("{at}/known")));
     let mksquashfs = format!("-comp zstd -Xcompression-level {LEVEL} -b {BLOCK}");
     let tar2sqfs = format!("tar2sqfs -q -f -j 2 -c zstd -X level={LEVEL} -b {BLOCK}");
     let flat = format!("{at}/flat.tar");
@@ -197,7 +197,7 @@ fn candidates(image: &Image, dir: &Path, plan: &Plan) -> Vec<Candidate> {
         format!("test -e {flat} || {crane} export --insecure {host}/bench/base:latest {flat}");
     let tars = format!("for blob in {blobs}; do gzip -dc $blob; done");
     let mut all = vec![
-        candidate("moorline", &[], true, &empty, &|out| pull("store", "base", out)),
+        candidate("moorline", &[], true, &empty, &|out| pull("store", "base:latest", out)),
         candidate("moorline, blobs on disk", &[], false, "", &|out| {
             format!(
                 "{own} {} --dir {} --threads {threads} --child {out}",
@@ -210,9 +210,11 @@ fn candidates(image: &Image, dir: &Path, plan: &Plan) -> Vec<Candidate> {
         return all;
     }
     all.extend([
-        candidate("warm", &[], true, &known, &|out| pull("store", "base", out)),
-        candidate("top layer changed", &[], true, &known, &|out| pull("store", "top", out)),
-        candidate("base rebuilt", &[], true, &known, &|out| pull("store", "rebuilt", out)),
+        candidate("warm, by digest", &[], true, &known, &|out| {
+            pull("store", &format!("base@{}", image.source.manifest), out)
+        }),
+        candidate("top layer changed", &[], true, &known, &|out| pull("store", "top:latest", out)),
+        candidate("base rebuilt", &[], true, &known, &|out| pull("store", "rebuilt:latest", out)),
         candidate("crane+tar2sqfs", &[crane, "tar2sqfs"], true, "", &|out| {
             format!("{crane} export --insecure {host}/bench/base:latest - | {tar2sqfs} {out}")
         }),
@@ -273,7 +275,7 @@ fn there(command: &str) -> bool {
 struct Run {
     wall: f64,
     cpu: f64,
-    /// Peak of the largest process.
+    /// Peak of the largest process, in MiB.
     memory: f64,
     output: f64,
 }

@@ -25,8 +25,11 @@ fn layer(bytes: &[u8]) -> Descriptor {
     }
 }
 
+/// The layers that were begun, and by number how many bytes came.
+type Told = Arc<Mutex<(Vec<usize>, Vec<u64>)>>;
+
 /// Counts what is told: layers begun, and the bytes of each by its last word.
-fn watch() -> (Show, Arc<Mutex<(Vec<usize>, Vec<u64>)>>) {
+fn watch() -> (Show, Told) {
     let told = Arc::new(Mutex::new((Vec::new(), vec![0; 9])));
     let seen = Arc::clone(&told);
     let show = move |progress: Progress<'_>| match progress {
