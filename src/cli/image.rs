@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::context::Context;
 use super::from_gitlab::FromGitlab;
@@ -179,11 +180,12 @@ pub fn staged(
 }
 
 /// Says on stderr what is done.
-pub fn progress(voice: Voice) -> impl FnMut(Progress<'_>) {
+pub fn progress(voice: Voice) -> impl Fn(Progress<'_>) + Send + Sync + 'static {
     move |progress| match progress {
         Progress::Layer { number, of, layer } => {
             voice.say(format!("downloading layer {number} of {of} ({})", output::size(layer.size)));
         }
+        Progress::Received { .. } => {}
         Progress::Converting { bytes } => {
             voice.say(format!("converting {} of layers", output::size(bytes)));
         }
@@ -218,10 +220,11 @@ pub fn sif(context: &Context, pin: &Pin, how: How<'_>) -> Result<Staged, Report>
     if let Some(known) = stage::known(pin, how.recipe, &store)? {
         return Ok(known);
     }
-    let mut show = progress(context.voice);
     let client = context.client()?;
-    let documents = context.block_on(stage::fetch(pin, &client, &store, &mut show))??;
-    let staged = stage::convert(pin, documents, how, &store, &mut show)?;
+    let show: stage::Show = Arc::new(progress(context.voice));
+    let fetch = stage::fetch(pin, &client, &store, Arc::clone(&show));
+    let (documents, supply) = context.block_on(fetch)??;
+    let staged = stage::convert(pin, documents, &supply, how, &store, &mut |p| show(p))?;
     warn(&staged);
     Ok(staged)
 }
