@@ -12,6 +12,8 @@ mod oracle;
 mod programs;
 #[path = "convert/refused.rs"]
 mod refused;
+#[path = "convert/reuse.rs"]
+mod reuse;
 #[path = "convert/scripts.rs"]
 mod scripts;
 #[path = "convert/trees.rs"]

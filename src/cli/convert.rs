@@ -113,6 +113,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         output::json(&serde_json::json!({
             "path": path, "sif": digest, "size": staged.size, "known": staged.known,
             "recipe": recipe, "manifest": manifest, "pin": pin, "warnings": staged.warnings,
+            "counters": staged.done,
         }));
     } else {
         output::line(path.display().to_string());

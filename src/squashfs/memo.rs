@@ -243,6 +243,7 @@ fn read_block(file: &File, stored: Stored, options: &Options) -> io::Result<Vec<
     }
     match options.codec {
         Codec::Zstd => zstd::bulk::decompress(&bytes, most),
+        Codec::Lz4 => lz4_flex::block::decompress(&bytes, most).map_err(io::Error::other),
         Codec::Gzip => {
             let mut out = Vec::new();
             let inflated = flate2::read::ZlibDecoder::new(&bytes[..]);

@@ -8,11 +8,15 @@
 //! An image in a file (`oci:DIR` and the like) takes the same way from its archive instead of a
 //! registry; it has no [`Pin`], its SIF says the manifest's digest.
 //!
+//! Layers that were converted before are neither fetched nor read again (`memory.rs`): their blocks
+//! are copied from the SIFs of the store.
+//!
 //! A digest that was converted before under the same recipe needs no network. Not promised: that
 //! the registry still has it.
 
 mod compare;
 pub mod convert;
+mod memory;
 mod supply;
 pub mod verify;
 
@@ -29,6 +33,7 @@ use crate::registry::{Client, ImageDocuments, RegistryError};
 use crate::stage::convert::{ConvertError, Source, Work};
 use crate::store::{Store, StoreError};
 
+pub use memory::Remembered;
 pub use supply::{Show, Supply};
 
 /// What went wrong on the way from a pin to an image.
@@ -151,6 +156,18 @@ pub struct Staged {
     pub known: bool,
     /// What the conversion could not keep (for example POSIX ACLs).
     pub warnings: Vec<String>,
+    /// What was done, unless it was there already.
+    pub done: Option<Done>,
+}
+
+/// What a conversion did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Done {
+    /// Layers that were downloaded.
+    pub layers_fetched: u64,
+    /// The rest.
+    #[serde(flatten)]
+    pub counters: convert::Counters,
 }
 
 /// The SIF of a pin when the store has it: no network is used.
@@ -168,6 +185,7 @@ pub fn known(pin: &Pin, recipe: &Recipe, store: &Store) -> Result<Option<Staged>
         size: sif.size,
         known: true,
         warnings: Vec::new(),
+        done: None,
     }))
 }
 
@@ -218,14 +236,24 @@ fn make(
     kept.write(&documents.config_bytes)?;
     store.publish_blob(kept, &config.digest, config.size)?;
     let mut incoming = store.incoming()?;
-    supply.want_all();
-    let report =
-        write(manifest, documents, supply, how, incoming.file_mut()).map_err(|source| {
-            let own = || StageError::Convert { image: name.to_owned(), source };
-            supply.failure().unwrap_or_else(own)
-        })?;
+    let mut memory = Remembered::new(store, how.recipe);
+    // from the top down, as they are read; one that has an index is opened only if that does not do
+    for (at, diff_id) in documents.config.rootfs.diff_ids.iter().enumerate().rev() {
+        if !memory.knows(diff_id) {
+            supply.want(at);
+        }
+    }
+    let out = incoming.file_mut();
+    let report = write(manifest, documents, supply, how, &mut memory, out).map_err(|source| {
+        let own = || StageError::Convert { image: name.to_owned(), source };
+        supply.failure().unwrap_or_else(own)
+    })?;
     supply.finish()?;
     let sif = store.publish_sif(incoming, &manifest, how.recipe, report.sif, report.size)?;
+    let mut warnings = report.warnings;
+    if let Err(error) = memory.keep_pack(report.pack, &sif) {
+        warnings.push(format!("later conversions cannot use this one: {error}"));
+    }
     Ok(Staged {
         image: Image::Sif {
             pin: pin.cloned(),
@@ -235,7 +263,8 @@ fn make(
         },
         size: sif.size,
         known: false,
-        warnings: report.warnings,
+        warnings,
+        done: Some(Done { layers_fetched: supply.fetched(), counters: report.counters }),
     })
 }
 
@@ -245,6 +274,7 @@ fn write(
     documents: ImageDocuments,
     supply: &Supply,
     how: How<'_>,
+    memory: &mut dyn convert::Memory,
     out: &mut File,
 ) -> Result<convert::Report, ConvertError> {
     let layers = documents.manifest.layers;
@@ -258,7 +288,7 @@ fn write(
         layers,
     };
     let mut open = |at| supply.open(at);
-    convert::convert(&source, how.recipe, Work::new(how.threads), &mut open, out)
+    convert::convert_with(&source, how.recipe, Work::new(how.threads), memory, &mut open, out)
 }
 
 /// An image of an archive: verified, its layers in the store, converted. Also the digest of its
@@ -278,7 +308,8 @@ pub fn archive(
     if let Some(sif) = store.sif(&manifest, how.recipe)? {
         let (digest, place) = (sif.digest, sif.path);
         let image = Image::Sif { pin: None, digest, recipe: Some(how.recipe.clone()), place };
-        return Ok((manifest, Staged { image, size: sif.size, known: true, warnings: Vec::new() }));
+        let (size, warnings) = (sif.size, Vec::new());
+        return Ok((manifest, Staged { image, size, known: true, warnings, done: None }));
     }
     let of = archive.manifest.layers.len();
     for (i, layer) in archive.manifest.layers.iter().enumerate() {

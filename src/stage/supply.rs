@@ -65,6 +65,7 @@ struct State {
     /// Downloads, and blobs that are being synced and named.
     busy: usize,
     tasks: Vec<AbortHandle>,
+    fetched: u64,
     failure: Option<StageError>,
 }
 
@@ -114,6 +115,7 @@ impl Supply {
             downloads: 0,
             busy: 0,
             tasks: Vec::new(),
+            fetched: 0,
             failure: None,
         };
         Self {
@@ -157,6 +159,11 @@ impl Supply {
             }
             state = self.shared.wait(state);
         }
+    }
+
+    /// How many layers were downloaded.
+    pub fn fetched(&self) -> u64 {
+        self.shared.lock().fetched
     }
 
     /// The error that ended the supply, once.
@@ -270,7 +277,10 @@ impl Shared {
         let incoming = sink.incoming;
         let path = incoming.path().to_owned();
         let file = File::open(&path).map_err(|source| StageError::File { path, source })?;
-        self.lock().blobs[at] = Blob::Here(Arc::new(file));
+        let mut state = self.lock();
+        state.blobs[at] = Blob::Here(Arc::new(file));
+        state.fetched += 1;
+        drop(state);
         self.changed.notify_all();
         Ok(incoming)
     }

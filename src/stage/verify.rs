@@ -134,7 +134,9 @@ impl Claim {
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let how = How { recipe: &own, threads };
         let supply = Supply::stored(&documents.manifest.layers, store);
-        let report = write(said.manifest, documents, &supply, how, again.file_mut())
+        // nothing that an earlier conversion left may take part in the proof
+        let mut anew = convert::Forgetful;
+        let report = write(said.manifest, documents, &supply, how, &mut anew, again.file_mut())
             .map_err(|source| StageError::Convert { image: said.manifest.to_string(), source })?;
         if own == said.recipe {
             return Ok(if report.sif == self.digest {

@@ -6,6 +6,8 @@
 //!   blobs/sha256/HEX         0444, a registry's blobs; the name is the digest of the bytes
 //!   sifs/sha256/HEX.sif      0444, converted images; the name is the digest of the bytes
 //!   pins/HEX/RECIPE.json     which SIF a manifest digest gave under a recipe (pins.rs)
+//!   packs/RECIPE/HEX         where blocks lie in a SIF (packs.rs)
+//!   layers/RECIPE/HEX        what is in a layer (packs.rs)
 //!   node/                    0700, images that this machine unpacked (written by `execute`)
 //!   tmp/                     files being written; removed after a day
 //! ```
@@ -15,6 +17,7 @@
 //! measures it.
 
 mod incoming;
+mod packs;
 mod pins;
 
 use std::fs;
@@ -27,6 +30,7 @@ use crate::failure::{Failure, Kind, io_kind};
 use crate::oci::{Digest, Sha256Digest, SifDigest};
 
 pub use incoming::Incoming;
+pub use packs::StoredPack;
 pub use pins::StoredSif;
 
 /// How long a file may stay in `tmp/`: longer than any conversion takes.

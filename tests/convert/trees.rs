@@ -102,7 +102,7 @@ fn check(test: &str, image: &Image, expected: &[(&[u8], Entry)]) {
 }
 
 /// Bytes that do not compress.
-fn noise(count: usize, seed: u32) -> Vec<u8> {
+pub fn noise(count: usize, seed: u32) -> Vec<u8> {
     let mut x = seed;
     std::iter::repeat_with(|| {
         x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
