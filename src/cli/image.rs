@@ -175,6 +175,14 @@ pub fn staged(
         warn(&staged);
         return Ok(From { staged, manifest, pin: None });
     }
+    if let Some(what) = wanted.what.filter(|_| !wanted.locked && !wanted.from.is_named()) {
+        let asked = reference(context, what)?;
+        let known = stage::known_digest(&asked, platform, how.recipe, &context.store()?)?;
+        if let Some((pin, staged)) = known {
+            context.voice.say(format!("pinned {}", pin.reference()));
+            return Ok(From { staged, manifest: pin.manifest, pin: Some(pin) });
+        }
+    }
     let pin = pin(context, wanted, platform)?;
     Ok(From { staged: sif(context, &pin, how)?, manifest: pin.manifest, pin: Some(pin) })
 }

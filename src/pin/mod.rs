@@ -32,7 +32,7 @@ pub struct Pin {
     pub platform: Platform,
     /// What the user typed, with the defaults filled in.
     pub asked: Reference,
-    /// When the registry answered.
+    /// When the registry answered, or the store, which was asked for this very digest.
     pub resolved_at: jiff::Timestamp,
     /// What GitLab says of where it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -16,6 +16,7 @@
 
 mod compare;
 pub mod convert;
+mod known;
 mod memory;
 mod supply;
 pub mod verify;
@@ -33,6 +34,7 @@ use crate::registry::{Client, ImageDocuments, RegistryError};
 use crate::stage::convert::{ConvertError, Source, Work};
 use crate::store::{Store, StoreError};
 
+pub use known::known_digest;
 pub use memory::Remembered;
 pub use supply::{Show, Supply};
 

@@ -231,7 +231,7 @@ async fn gather(
 }
 
 /// The configuration from the store, when it is there and right.
-fn stored_config(manifest: &Manifest, store: &Store) -> Option<(Vec<u8>, ImageConfig)> {
+pub(super) fn stored_config(manifest: &Manifest, store: &Store) -> Option<(Vec<u8>, ImageConfig)> {
     let path = store.blob(&manifest.config.digest)?;
     let mut bytes = Vec::new();
     File::open(path).ok()?.take(MAX_CONFIG).read_to_end(&mut bytes).ok()?;
