@@ -245,7 +245,9 @@ pub(super) mod tests {
         #[test]
         fn entries_come_back(all in prop::collection::vec(entry(), 0..30)) {
             let mut entries = Entries::default();
-            all.iter().for_each(|entry| entries.push(entry));
+            for entry in &all {
+                entries.push(entry);
+            }
             let again: Vec<_> = entries.iter().map(Option::unwrap).collect();
             prop_assert_eq!(&again, &all);
             let encoded: Vec<u8> = entries.encoded().flatten().copied().collect();

@@ -121,8 +121,8 @@ impl Groups {
 mod tests {
     use super::*;
 
-    fn live(n: u32) -> Option<(Place, PieceHash)> {
-        Some((Place(n), PieceHash::of(&n.to_le_bytes())))
+    fn live(n: u32) -> (Place, PieceHash) {
+        (Place(n), PieceHash::of(&n.to_le_bytes()))
     }
 
     #[test]
@@ -132,7 +132,7 @@ mod tests {
             let mut groups = Groups::new(100);
             let mut closed = Vec::new();
             for n in 0..10 {
-                let live = live(n).filter(|_| n != 3 || all_live);
+                let live = (n != 3 || all_live).then(|| live(n));
                 closed.extend(groups.add(Class::Text, 0, tail, live));
             }
             closed.extend(groups.flush());
@@ -151,10 +151,10 @@ mod tests {
     #[test]
     fn directories_cut_half_full_groups_of_their_class() {
         let mut groups = Groups::new(100);
-        assert_eq!(groups.add(Class::Elf, 0, Bytes::Here(&[1; 60]), live(0)), None);
-        assert_eq!(groups.add(Class::Text, 1, Bytes::Here(&[2; 10]), live(1)), None);
-        assert_eq!(groups.add(Class::Text, 2, Bytes::Here(&[3; 10]), live(2)), None);
-        let closed = groups.add(Class::Elf, 2, Bytes::Here(&[4; 10]), live(3)).unwrap();
+        assert_eq!(groups.add(Class::Elf, 0, Bytes::Here(&[1; 60]), Some(live(0))), None);
+        assert_eq!(groups.add(Class::Text, 1, Bytes::Here(&[2; 10]), Some(live(1))), None);
+        assert_eq!(groups.add(Class::Text, 2, Bytes::Here(&[3; 10]), Some(live(2))), None);
+        let closed = groups.add(Class::Elf, 2, Bytes::Here(&[4; 10]), Some(live(3))).unwrap();
         assert_eq!(closed.bytes, [1; 60]);
         let [text, _, elf] = groups.flush();
         let places =

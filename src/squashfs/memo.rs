@@ -184,14 +184,13 @@ impl Memo {
     ) -> Result<(), SquashfsError> {
         let (number, tail) = self.tail(hash, length).ok_or(SquashfsError::Missing)?;
         let kept = self.inflated.iter().position(|(of, _)| *of == (number, tail.group));
-        let group = match kept {
-            Some(kept) => &self.inflated[kept].1,
-            None => {
-                let bytes = self.read_group(number, tail.group, options)?;
-                self.inflated.truncate(KEPT - 1);
-                self.inflated.push_front(((number, tail.group), bytes));
-                &self.inflated[0].1
-            }
+        let group = if let Some(kept) = kept {
+            &self.inflated[kept].1
+        } else {
+            let bytes = self.read_group(number, tail.group, options)?;
+            self.inflated.truncate(KEPT - 1);
+            self.inflated.push_front(((number, tail.group), bytes));
+            &self.inflated[0].1
         };
         let start = tail.offset as usize;
         match group.get(start..start.saturating_add(length as usize)) {
