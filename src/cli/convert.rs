@@ -11,12 +11,12 @@ use super::context::Context;
 use super::credential_args::CredentialArgs;
 use super::from_gitlab::FromGitlab;
 use super::image::{self, Wanted};
+use super::machine::Manners;
 use super::output::{self, CliError, Outcome, Report};
 use crate::failure::Kind;
 use crate::oci::Platform;
 use crate::pin::{Codec, Image};
 use crate::squashfs;
-use crate::stage::How;
 
 /// Convert an image to a SIF file.
 ///
@@ -47,7 +47,7 @@ pub struct Args {
     /// Block size in bytes: a power of two from 4096 to 1048576
     #[arg(long, value_name = "BYTES", default_value_t = 131_072)]
     block_size: u32,
-    /// Threads that compress; default: this machine's cores, at most 16
+    /// Threads that compress; default: this machine's cores, at most 16, on a login node 4
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
     /// Platform of the image, for example linux/arm64; default: this machine's
@@ -95,8 +95,9 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     let wanted = Wanted { what: args.what.as_deref(), from: &args.from, locked: false };
     args.credential.apply(context, wanted.place(context).as_deref())?;
-    let how = How { recipe: &recipe, threads: args.threads.unwrap_or_else(image::threads) };
-    let image::From { staged, manifest, pin } = image::staged(context, wanted, &platform, how)?;
+    let manners = Manners::of(context, args.threads);
+    let image::From { staged, manifest, pin } =
+        image::staged(context, wanted, &platform, &recipe, manners)?;
     let Image::Sif { digest, place, .. } = &staged.image else {
         return Err(CliError::new(Kind::Conversion, "the conversion made no SIF").into());
     };

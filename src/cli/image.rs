@@ -1,11 +1,11 @@
 //! From WHAT a user typed to a staged image, with progress on stderr; shared by the verbs.
 
-use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::context::Context;
 use super::from_gitlab::FromGitlab;
 use super::lock;
+use super::machine::Manners;
 use super::output::{self, CliError, Report, Voice};
 use crate::archive::Location;
 use crate::failure::Kind;
@@ -131,8 +131,8 @@ pub fn stage(
         }
         return Ok(stage::file(Path::new(file))?);
     }
-    let how = How { recipe, threads: threads() };
-    Ok(staged(context, wanted, platform, how)?.staged.image)
+    let manners = Manners::of(context, None);
+    Ok(staged(context, wanted, platform, recipe, manners)?.staged.image)
 }
 
 /// `--locked` with something that no lock file names.
@@ -160,7 +160,8 @@ pub fn staged(
     context: &Context,
     wanted: Wanted<'_>,
     platform: &Platform,
-    how: How<'_>,
+    recipe: &Recipe,
+    manners: Manners,
 ) -> Result<From, Report> {
     let location = wanted.what.and_then(Location::parse).filter(|_| !wanted.from.is_named());
     if let Some(location) = location {
@@ -169,13 +170,19 @@ pub fn staged(
         }
         let mut show = progress(context.voice);
         let store = context.store()?;
-        let (manifest, staged) = stage::archive(&location, platform, how, &store, &mut show)?;
+        let how = How { recipe, threads: manners.threads };
+        let (manifest, staged) =
+            manners.with(|| stage::archive(&location, platform, how, &store, &mut show))?;
         context.voice.say(format!("pinned {manifest}"));
         warn(&staged);
         return Ok(From { staged, manifest, pin: None });
     }
     let pin = pin(context, wanted, platform)?;
-    Ok(From { staged: sif(context, &pin, how)?, manifest: pin.manifest, pin: Some(pin) })
+    Ok(From {
+        staged: sif(context, &pin, recipe, manners)?,
+        manifest: pin.manifest,
+        pin: Some(pin),
+    })
 }
 
 /// Says on stderr what is done.
@@ -196,12 +203,6 @@ fn warn(staged: &Staged) {
     }
 }
 
-/// How many threads compress when nobody says it: this machine's cores, at most 16.
-pub fn threads() -> NonZeroUsize {
-    let most = NonZeroUsize::new(16).unwrap_or(NonZeroUsize::MIN);
-    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).min(most)
-}
-
 /// Whether WHAT names a SIF file.
 pub fn is_sif(what: &str) -> bool {
     Path::new(what).extension().is_some_and(|e| e.eq_ignore_ascii_case("sif"))
@@ -213,15 +214,21 @@ pub fn is_sif(what: &str) -> bool {
 ///
 /// # Errors
 /// As the registry, the conversion and the store say.
-pub fn sif(context: &Context, pin: &Pin, how: How<'_>) -> Result<Staged, Report> {
+pub fn sif(
+    context: &Context,
+    pin: &Pin,
+    recipe: &Recipe,
+    manners: Manners,
+) -> Result<Staged, Report> {
     let store = context.store()?;
-    if let Some(known) = stage::known(pin, how.recipe, &store)? {
+    if let Some(known) = stage::known(pin, recipe, &store)? {
         return Ok(known);
     }
     let mut show = progress(context.voice);
     let client = context.client()?;
     let documents = context.block_on(stage::fetch(pin, &client, &store, &mut show))??;
-    let staged = stage::convert(pin, documents, how, &store, &mut show)?;
+    let how = How { recipe, threads: manners.threads };
+    let staged = manners.with(|| stage::convert(pin, documents, how, &store, &mut show))?;
     warn(&staged);
     Ok(staged)
 }
@@ -242,7 +249,7 @@ pub fn restage(context: &Context, image: &Image) -> Result<Image, Report> {
         )
         .into());
     };
-    let staged = sif(context, pin, How { recipe, threads: threads() })?;
+    let staged = sif(context, pin, recipe, Manners::of(context, None))?;
     match &staged.image {
         Image::Sif { digest: made, .. } if made != digest => Err(CliError::new(
             Kind::Integrity,

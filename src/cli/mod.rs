@@ -21,6 +21,7 @@ mod ledger;
 mod lock;
 mod login;
 mod logs;
+mod machine;
 mod output;
 mod recover;
 mod rerun;
