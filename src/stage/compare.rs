@@ -84,7 +84,7 @@ impl Contents<'_> {
     fn difference(&mut self, given: &Entry, own: &Entry) -> io::Result<Option<String>> {
         let labels = own.path == LABELS;
         if facts(given, labels) != facts(own, labels) {
-            return Ok(Some("has another type, mode, owner, time or length".into()));
+            return Ok(Some("has another type, mode, owner, time, length or target".into()));
         }
         if given.first != own.first || given.inode.links != own.inode.links {
             return Ok(Some("has other hard links".into()));
@@ -160,4 +160,128 @@ fn without_recipe(mut file: impl Read) -> io::Result<Vec<u8>> {
         bytes = serde_json::to_vec(&labels)?;
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, SeekFrom};
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::pin::Codec;
+    use crate::sif::{Arch, Identity, SifWriter};
+    use crate::squashfs::{DataWriter, Options};
+    use crate::tree::{
+        Class, Content, Contents, Inode, InodeId, Kind as TreeKind, Meta, Tree, TreePath,
+    };
+
+    struct Made(Tree, Contents, Vec<Vec<u8>>);
+
+    impl Made {
+        fn add(&mut self, path: &str, kind: TreeKind) -> InodeId {
+            let path = TreePath::parse(path.as_bytes()).unwrap();
+            let (at, name) = self.0.parent_of(&path, 0, &Meta::directory(1)).unwrap();
+            let inode = Inode { meta: Meta { mode: 0o644, ..Meta::default() }, kind, layer: 0 };
+            self.0.insert(at, &name, inode)
+        }
+
+        fn file(&mut self, path: &str, data: &[u8]) -> InodeId {
+            let hash = *<sha2::Sha256 as sha2::Digest>::digest(data).as_ref();
+            let size = data.len() as u64;
+            let content = self.1.intern(Content { size, hash, class: Class::Text });
+            if content.index() == self.2.len() {
+                self.2.push(data.to_vec());
+            }
+            self.add(path, TreeKind::File(content))
+        }
+
+        fn link(&mut self, name: &[u8], inode: InodeId) {
+            self.0.link(self.0.root(), name, inode, 0);
+        }
+
+        fn xattr(&mut self, inode: InodeId, value: &[u8]) {
+            let all = [(b"user.x".to_vec(), value.to_vec())];
+            self.0.get_mut(inode).meta.xattrs = std::sync::Arc::new(all.into());
+        }
+    }
+
+    /// A SIF of a tree with one more change.
+    fn sif(codec: Codec, change: impl FnOnce(&mut Made)) -> File {
+        let mut made = Made(Tree::new(Meta::directory(1), 9), Contents::default(), Vec::new());
+        made.file("text", &b"text ".repeat(10_000));
+        let a = made.file("a", b"same");
+        let b = made.file("b", b"same");
+        made.xattr(b, b"old");
+        made.link(b"c", a);
+        made.file(
+            ".singularity.d/labels.json",
+            format!("{{\"io.moorline.recipe\":\"{codec}\"}}").as_bytes(),
+        );
+        made.add("link", TreeKind::Symlink([b't'; 4000].into()));
+        change(&mut made);
+
+        let mut file = tempfile::tempfile().unwrap();
+        let arch = Arch::of(&"linux/amd64".parse().unwrap()).unwrap();
+        let identity = Identity { uuid: [7; 16], time: 1, arch };
+        let mut out = SifWriter::begin(&mut file, identity).unwrap();
+        let (_, at) = out.partition().unwrap();
+        let block_size = if codec == Codec::Zstd { 131_072 } else { 4096 };
+        let options = Options { codec, level: 3, block_size, time: 1 };
+        let mut data = DataWriter::begin(out.inner(), at, options, NonZeroUsize::MIN).unwrap();
+        let mut places = Vec::new();
+        for bytes in &made.2 {
+            let place = data.begin_file();
+            let blocks = bytes.chunks_exact(block_size as usize);
+            let tail = blocks.remainder();
+            blocks.for_each(|block| data.block(place, block.to_vec()).unwrap());
+            data.tail(place, Class::Text, 0, tail).unwrap();
+            places.push(Some(place));
+        }
+        data.end_section().unwrap();
+        let length = data.finish(&made.0, &made.1, &places).unwrap();
+        out.finish(length).unwrap();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        file
+    }
+
+    fn difference(change: impl FnOnce(&mut Made)) -> Option<String> {
+        trees(&sif(Codec::Gzip, change), &sif(Codec::Zstd, |_| {})).unwrap()
+    }
+
+    #[test]
+    fn each_difference_is_named() {
+        let find = |made: &Made, name: &[u8]| made.0.lookup(made.0.root(), name).unwrap().inode;
+        assert_eq!(difference(|_| {}), None);
+        let named = |change: fn(&mut Made)| difference(change).unwrap();
+        assert_eq!(named(|m| drop(m.file("zz", b""))), "/zz should not be there");
+        assert_eq!(named(|m| drop(m.file("0", b""))), "/0 should not be there");
+        assert_eq!(named(|m| m.0.unlink(m.0.root(), b"text")), "/text is missing");
+        assert_eq!(named(|m| m.0.unlink(m.0.root(), b"link")), "/link is missing");
+        let other = [&b"text ".repeat(9_999)[..], b"texT "].concat();
+        let found = difference(|m| drop(m.file("text", &other))).unwrap();
+        assert_eq!(found, "/text has other content");
+        let found = difference(|m| m.xattr(find(m, b"b"), b"new")).unwrap();
+        assert_eq!(found, "/b has other extended attributes");
+        let found = difference(|m| m.xattr(find(m, b"text"), b"new")).unwrap();
+        assert_eq!(found, "/text has other extended attributes");
+        // c is another file with the same bytes, or one of b's names
+        assert_eq!(named(|m| drop(m.file("c", b"same"))), "/a has other hard links");
+        let found = difference(|m| {
+            m.0.unlink(m.0.root(), b"b");
+            m.link(b"b", find(m, b"a"));
+            m.file("c", b"same");
+        });
+        assert_eq!(found.unwrap(), "/b has other hard links");
+        let target = |m: &mut Made| {
+            let mut target = [b't'; 4000];
+            target[3999] = b'u';
+            m.add("link", TreeKind::Symlink(target.into()));
+        };
+        assert_eq!(named(target), "/link has another type, mode, owner, time, length or target");
+        let found = difference(|m| m.0.get_mut(find(m, b"a")).meta.uid = 1).unwrap();
+        assert_eq!(found, "/a has another type, mode, owner, time, length or target");
+        let labels = br#"{"io.moorline.recipe":"","org.label":"x"}"#;
+        let found = difference(|m| drop(m.file(".singularity.d/labels.json", labels))).unwrap();
+        assert_eq!(found, "/.singularity.d/labels.json has other content");
+    }
 }

@@ -28,7 +28,7 @@ fn noise(size: usize, seed: u32) -> Vec<u8> {
 fn source(root: &Path) {
     fs::create_dir_all(root.join("many")).unwrap();
     fs::create_dir_all(root.join("empty")).unwrap();
-    for n in 0..3000 {
+    for n in 0..1500 {
         let name = format!("many/{n:04}-{}", "n".repeat(n % 90));
         fs::write(root.join(name), (n % 50).to_string()).unwrap();
     }
@@ -81,7 +81,9 @@ fn check(test: &str, what: &str, image: &[u8], expected: Option<&Tree>) {
     if let Some(expected) = expected {
         assert_same(&format!("{what}: source"), &own, expected);
     }
-    if let Some(tree) = oracle::unsquashfs(test, image) {
+    // unsquashfs 4.5 takes them for corrupt, the kernel does not
+    let refused = what.contains("tar2sqfs") && what.contains("lz4");
+    if !refused && let Some(tree) = oracle::unsquashfs(test, image) {
         // the file system below counts a directory's links; tar2sqfs has its own idea of them
         let counted = |tree: &Tree| {
             let mut tree = tree.clone();
@@ -90,8 +92,8 @@ fn check(test: &str, what: &str, image: &[u8], expected: Option<&Tree>) {
         };
         assert_same(&format!("{what}: unsquashfs"), &counted(&own), &counted(&tree));
     }
-    // many kernels are built without lz4
-    if !what.contains("lz4")
+    // a loop device does not show the last part of a page
+    if image.len() % 4096 == 0
         && let Some(tree) = oracle::kernel(test, image)
     {
         assert_same(&format!("{what}: kernel"), &own, &tree);
@@ -171,7 +173,7 @@ fn what_mksquashfs_writes() {
 fn what_tar2sqfs_writes() {
     let test = "what_tar2sqfs_writes";
     let there = Command::new("tar2sqfs").arg("--version").output().is_ok();
-    if !part(test, "tar2sqfs", (!there).then_some("tar2sqfs is not installed")) {
+    if !part(test, "squashfs-tools", (!there).then_some("tar2sqfs is not installed")) {
         return;
     }
     let mut tar = tar::Builder::new(Vec::new());
@@ -183,11 +185,11 @@ fn what_tar2sqfs_writes() {
         header.set_mtime(1_600_000_000);
         header
     };
-    for n in 0..2000_usize {
+    for n in 0..1500_usize {
         // the same values come often: they are stored once and referred to
         let value = vec![b'v'; 100 + n % 3];
         tar.append_pax_extensions([("SCHILY.xattr.user.some", &value[..])]).unwrap();
-        let data = noise(n * 7, 3);
+        let data = noise(n * 2, 3);
         let mut header = header(tar::EntryType::Regular, data.len());
         tar.append_data(&mut header, format!("many/{n}-{}", "x".repeat(n % 60)), &data[..])
             .unwrap();
