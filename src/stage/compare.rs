@@ -51,10 +51,7 @@ pub(super) fn trees(given: &File, own: &File) -> io::Result<Option<String>> {
             let more = here < there;
             return Ok(Some(if more { unexpected(&entry) } else { missing(&expected) }));
         }
-        let difference = match contents.difference(&entry, &expected)? {
-            Some(difference) => difference,
-            None => continue,
-        };
+        let Some(difference) = contents.difference(&entry, &expected)? else { continue };
         return Ok(Some(format!("/{} {difference}", crate::tree::show(&entry.path))));
     }
 }
@@ -253,19 +250,19 @@ mod tests {
         let find = |made: &Made, name: &[u8]| made.0.lookup(made.0.root(), name).unwrap().inode;
         assert_eq!(difference(|_| {}), None);
         let named = |change: fn(&mut Made)| difference(change).unwrap();
-        assert_eq!(named(|m| drop(m.file("zz", b""))), "/zz should not be there");
-        assert_eq!(named(|m| drop(m.file("0", b""))), "/0 should not be there");
+        assert_eq!(named(|m| _ = m.file("zz", b"")), "/zz should not be there");
+        assert_eq!(named(|m| _ = m.file("0", b"")), "/0 should not be there");
         assert_eq!(named(|m| m.0.unlink(m.0.root(), b"text")), "/text is missing");
         assert_eq!(named(|m| m.0.unlink(m.0.root(), b"link")), "/link is missing");
         let other = [&b"text ".repeat(9_999)[..], b"texT "].concat();
-        let found = difference(|m| drop(m.file("text", &other))).unwrap();
+        let found = difference(|m| _ = m.file("text", &other)).unwrap();
         assert_eq!(found, "/text has other content");
         let found = difference(|m| m.xattr(find(m, b"b"), b"new")).unwrap();
         assert_eq!(found, "/b has other extended attributes");
         let found = difference(|m| m.xattr(find(m, b"text"), b"new")).unwrap();
         assert_eq!(found, "/text has other extended attributes");
         // c is another file with the same bytes, or one of b's names
-        assert_eq!(named(|m| drop(m.file("c", b"same"))), "/a has other hard links");
+        assert_eq!(named(|m| _ = m.file("c", b"same")), "/a has other hard links");
         let found = difference(|m| {
             m.0.unlink(m.0.root(), b"b");
             m.link(b"b", find(m, b"a"));
@@ -281,7 +278,7 @@ mod tests {
         let found = difference(|m| m.0.get_mut(find(m, b"a")).meta.uid = 1).unwrap();
         assert_eq!(found, "/a has another type, mode, owner, time, length or target");
         let labels = br#"{"io.moorline.recipe":"","org.label":"x"}"#;
-        let found = difference(|m| drop(m.file(".singularity.d/labels.json", labels))).unwrap();
+        let found = difference(|m| _ = m.file(".singularity.d/labels.json", labels)).unwrap();
         assert_eq!(found, "/.singularity.d/labels.json has other content");
     }
 }

@@ -179,7 +179,11 @@ pub fn own(squashfs: &[u8]) -> Tree {
             Kind::Socket => ('s', String::new()),
         };
         // the kernel shows none of a link, and so do the other readers here
-        let xattrs = if kind == 'l' { Default::default() } else { image.xattrs(inode).unwrap() };
+        let xattrs = if kind == 'l' {
+            moorline::tree::Xattrs::default()
+        } else {
+            image.xattrs(inode).unwrap()
+        };
         tree.insert(
             entry.path,
             Entry {

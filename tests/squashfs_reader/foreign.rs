@@ -93,7 +93,7 @@ fn check(test: &str, what: &str, image: &[u8], expected: Option<&Tree>) {
         assert_same(&format!("{what}: unsquashfs"), &counted(&own), &counted(&tree));
     }
     // a loop device does not show the last part of a page
-    if image.len() % 4096 == 0
+    if image.len().is_multiple_of(4096)
         && let Some(tree) = oracle::kernel(test, image)
     {
         assert_same(&format!("{what}: kernel"), &own, &tree);

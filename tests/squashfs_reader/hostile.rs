@@ -278,7 +278,7 @@ fn a_stored_block_of_other_length() {
     let file = flat.inode(2);
     let size = u32::from_le_bytes(flat.bytes[file + 32..file + 36].try_into().unwrap());
     refused(&flat.with(file + 32, &(size - 1).to_le_bytes()), "data");
-    let stored = (1 << 24) | 100_u32;
+    let stored = (1 << 24) + 100_u32;
     refused(&flat.with(file + 32, &stored.to_le_bytes()), "a block of 100 bytes instead of 4096");
     let longer = flat.with(file + 28, &4097_u32.to_le_bytes());
     assert!(read(&longer).is_err());

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use moorline::pin::Codec;
 use moorline::squashfs::{DataWriter, Options, Place};
 use moorline::tree::{
-    Class, Content, ContentId, Contents, Inode, InodeId, Kind, Meta, Tree, TreePath,
+    Class, Content, ContentId, Contents, Inode, InodeId, Kind, Meta, Names, Tree, TreePath,
 };
 
 /// A tree with its files' bytes.
@@ -57,7 +57,7 @@ impl Made {
     }
 
     pub fn dir(mut self, path: &str) -> Self {
-        self.add(path.as_bytes(), Meta::directory(1), Kind::Directory(Default::default()));
+        self.add(path.as_bytes(), Meta::directory(1), Kind::Directory(Names::new()));
         self
     }
 
@@ -91,7 +91,7 @@ impl Made {
     }
 
     pub fn write(&self, codec: Codec, block_size: u32) -> Vec<u8> {
-        let level = if codec == Codec::Zstd { 3 } else { 6 };
+        let level = if codec == Codec::Lz4 { 1 } else { 3 };
         let options = Options { codec, level, block_size, time: 1 };
         let mut out = Cursor::new(Vec::new());
         let threads = NonZeroUsize::new(2).unwrap();
