@@ -9,6 +9,7 @@ use std::io::{Cursor, Write};
 use made::Made;
 use moorline::pin::Codec;
 use moorline::sif::{Arch, DataType, Identity, SifWriter};
+use tar::EntryType as Type;
 
 /// The seeds of a target.
 pub fn of(target: &str) -> Vec<Vec<u8>> {
@@ -68,7 +69,6 @@ fn tar(mut header: tar::Header) -> Vec<u8> {
         header.set_mtime(1);
         out.append_data(&mut header, path, data).unwrap();
     };
-    use tar::EntryType as Type;
     add("d/", Type::Directory, b"");
     add("d/file", Type::Regular, b"content");
     add("d/.wh.gone", Type::Regular, b"");

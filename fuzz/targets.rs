@@ -10,8 +10,11 @@ use std::collections::HashSet;
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
 
+/// Takes any bytes; panics where a promise is broken.
+pub type Target = fn(&[u8]);
+
 /// All targets by name.
-pub const ALL: &[(&str, fn(&[u8]))] = &[
+pub const ALL: &[(&str, Target)] = &[
     ("tar_layer", tar_layer),
     ("manifest", manifest),
     ("config", config),
@@ -87,11 +90,11 @@ pub fn manifest(data: &[u8]) {
 
 /// An image's configuration, and the files of a project that anybody may have cloned.
 pub fn config(data: &[u8]) {
+    use moorline::config::{Config, JobFile, Level};
     if let Ok(config) = serde_json::from_slice::<moorline::oci::ImageConfig>(data) {
         let _ = config.container();
     }
     let Ok(text) = std::str::from_utf8(data) else { return };
-    use moorline::config::{Config, JobFile, Level};
     let file = Path::new("moorline.toml");
     for level in [Level::Project, Level::User] {
         match Config::parse(text, level, file) {
