@@ -18,7 +18,7 @@
 //! [`Tree`](crate::tree::Tree).
 //! The same calls give the same bytes: no clock, no thread order, no map order is in them.
 //!
-//! Reading is left to the `backhand` crate, squashfuse and the kernel.
+//! `read/` reads what anybody may have written.
 //!
 //! Source: Linux `fs/squashfs/squashfs_fs.h` and `Documentation/filesystems/squashfs.rst`;
 //! the `squashfs-tools-ng` project, "Squashfs Binary Format". What kernels refuse beyond that stands
@@ -36,6 +36,7 @@ mod inode;
 mod lookup;
 mod metadata;
 mod pool;
+pub mod read;
 mod superblock;
 mod tables;
 mod xattr;

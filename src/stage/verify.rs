@@ -144,7 +144,7 @@ impl Claim {
         }
         let unreadable = |source| StageError::File { path: again.path().to_owned(), source };
         let ours = File::open(again.path()).map_err(unreadable)?;
-        Ok(match compare::trees(self.file, ours).map_err(unreadable)? {
+        Ok(match compare::trees(&self.file, &ours).map_err(unreadable)? {
             None => Verified::MatchContent(format!(
                 "it was made as {}, this moorline makes {}",
                 said.recipe.key(),

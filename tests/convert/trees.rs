@@ -85,6 +85,8 @@ fn check(test: &str, image: &Image, expected: &[(&[u8], Entry)]) {
         if let Some(tree) = oracle::kernel(test, &squashfs) {
             assert_same(&format!("{what} kernel"), &without_additions(tree), &expected);
         }
+        let found = without_additions(oracle::own(&squashfs));
+        assert_same(&format!("{what} own reader"), &found, &expected);
         let plain = |tree: &Tree| -> Tree {
             let mut tree = tree.clone();
             for entry in tree.values_mut() {
@@ -347,6 +349,7 @@ fn a_directory_of_70000_and_300_links() {
     if let Some(tree) = oracle::unsquashfs(test, &squashfs) {
         assert_same(test, &without_additions(tree), &expected);
     }
+    assert_same(test, &without_additions(oracle::own(&squashfs)), &expected);
     // the walk looks every name up, so the directory's index is used
     if let Some(tree) = oracle::kernel(test, &squashfs) {
         assert_same(test, &without_additions(tree), &expected);
@@ -368,7 +371,8 @@ fn a_symlink_of_4000_bytes() {
     let (sif, _) = Image::of(vec![layer]).convert().unwrap();
     let test = "a_symlink_of_4000_bytes";
     let squashfs = squashfs(&sif);
-    let found = [oracle::unsquashfs(test, &squashfs), oracle::kernel(test, &squashfs)];
+    let own = Some(oracle::own(&squashfs));
+    let found = [oracle::unsquashfs(test, &squashfs), oracle::kernel(test, &squashfs), own];
     for tree in found.into_iter().flatten() {
         assert_same(test, &without_additions(tree), &expected);
     }
