@@ -95,7 +95,11 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     let wanted = Wanted { what: args.what.as_deref(), from: &args.from, locked: false };
     args.credential.apply(context, wanted.place(context).as_deref())?;
-    let how = How { recipe: &recipe, threads: args.threads.unwrap_or_else(image::threads) };
+    let how = How {
+        recipe: &recipe,
+        threads: args.threads.unwrap_or_else(image::threads),
+        limits: context.limits(),
+    };
     let image::From { staged, manifest, pin } = image::staged(context, wanted, &platform, how)?;
     let Image::Sif { digest, place, .. } = &staged.image else {
         return Err(CliError::new(Kind::Conversion, "the conversion made no SIF").into());

@@ -131,7 +131,7 @@ pub fn stage(
         }
         return Ok(stage::file(Path::new(file))?);
     }
-    let how = How { recipe, threads: threads() };
+    let how = How { recipe, threads: threads(), limits: context.limits() };
     Ok(staged(context, wanted, platform, how)?.staged.image)
 }
 
@@ -242,7 +242,8 @@ pub fn restage(context: &Context, image: &Image) -> Result<Image, Report> {
         )
         .into());
     };
-    let staged = sif(context, pin, How { recipe, threads: threads() })?;
+    let how = How { recipe, threads: threads(), limits: context.limits() };
+    let staged = sif(context, pin, how)?;
     match &staged.image {
         Image::Sif { digest: made, .. } if made != digest => Err(CliError::new(
             Kind::Integrity,

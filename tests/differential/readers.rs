@@ -200,7 +200,7 @@ pub fn show(bytes: &[u8]) -> String {
 /// What our reader and merge make of it as the only layer of an image.
 pub fn ours(archive: &[u8]) -> Result<Tree, LayerError> {
     let limits = Limits { content_bytes: 1 << 26, ..Limits::default() };
-    let mut merger = Merger::new(limits.clone(), IMPLIED);
+    let mut merger = Merger::new(limits, IMPLIED);
     let mut reader = TarReader::new(archive, limits);
     merger.layer(0, &mut reader)?;
     let (tree, contents, _, _) = merger.finish();
