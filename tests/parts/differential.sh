@@ -1,7 +1,7 @@
 #!/bin/bash
-# about: generated layers through our reader, GNU tar, bsdtar and umoci: the same tree, or refused
-# commands: tar bsdtar umoci
-# packages: tar libarchive-tools umoci
+# about: generated layers, and whole images, through our conversion and GNU tar, bsdtar, umoci: the same trees
+# commands: tar bsdtar umoci unsquashfs mmdebstrap python3
+# packages: tar libarchive-tools umoci squashfs-tools mount mmdebstrap debian-archive-keyring uidmap python3
 # needs: root
 # tests: differential*
 # minutes: 15
@@ -11,4 +11,5 @@ set -euo pipefail
 cd "$ROOT"
 [ "$(id -u)" = 0 ] || skip "devices and owners need root, and the caller is not root"
 # the counts are worth reading when it passes, too
-step "differential" cargo_test --test differential -- --nocapture
+step "generated layers" cargo_test --test differential -- --nocapture
+step "whole images" cargo_test --test differential_images
