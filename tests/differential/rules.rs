@@ -43,7 +43,8 @@ pub const RULES: &[Rule] = &[
         name: "bsd-keeps-link-to-directory",
         tools: &[Tool::Bsd],
         traits: &["symlink-then-directory"],
-        fields: &[Field::Kind, Field::Extra, Field::Missing, Field::Names],
+        // what is put into it is elsewhere then
+        fields: &[Field::Kind, Field::Extra, Field::Missing, Field::Names, Field::Mtime],
     },
     Rule {
         name: "bsd-libarchive-xattr",
@@ -79,7 +80,7 @@ pub const RULES: &[Rule] = &[
         name: "directory-twice",
         tools: &[Tool::Gnu, Tool::Bsd],
         traits: &["directory-twice"],
-        fields: &[Field::Mode, Field::Mtime, Field::Owner],
+        fields: &[Field::Mode, Field::Mtime, Field::Owner, Field::Root],
     },
     Rule {
         name: "full-directory-replaced",

@@ -49,6 +49,13 @@ impl Generator {
         }
     }
 
+    /// A link may come by chance over what an earlier one became.
+    fn note_if_taken(&mut self, path: &[u8]) {
+        if self.taken.iter().any(|taken| taken == path) {
+            self.note("directory-with-content");
+        }
+    }
+
     pub(super) fn symlink_parent(&mut self) {
         let directory = self.spec(b'5');
         let mut link = self.spec(b'2');
@@ -68,6 +75,7 @@ impl Generator {
         };
         // beside the root, so that the target means the same everywhere
         link.path = format!("link{}", self.dice.below(100)).into_bytes();
+        self.note_if_taken(&link.path);
         link.link = target.to_vec();
         link.mode = 0o777;
         self.put(&directory);
@@ -84,6 +92,7 @@ impl Generator {
         let mut link = self.spec(b'2');
         link.link = [&b"/"[..], &target.path].concat();
         link.path = format!("link{}", self.dice.below(100)).into_bytes();
+        self.note_if_taken(&link.path);
         link.mode = 0o777;
         let mut directory = self.spec(b'5');
         directory.path.clone_from(&link.path);
@@ -232,6 +241,9 @@ impl Generator {
     pub(super) fn root_entry(&mut self) {
         let mut spec = self.spec(b'5');
         spec.path = b".".to_vec();
+        if self.traits.contains("root-entry") {
+            self.note("directory-twice");
+        }
         self.note("root-entry");
         if self.dice.chance(20) {
             self.note("root-replaced");
