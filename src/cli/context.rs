@@ -16,6 +16,7 @@ use crate::credential::{self, Chain, Explicit, SystemKeyring};
 use crate::failure::Kind;
 use crate::gitlab::{self, CiJob, Token, TokenKind};
 use crate::job::{EnvVar, Mount, Resources, RuntimeChoice};
+use crate::layer::Limits;
 use crate::ledger::{Ledger, View};
 use crate::oci::{DOCKER_HUB, Platform, Registry};
 use crate::registry::{self, Client, HostPort};
@@ -259,6 +260,21 @@ impl Context {
     /// When its directory is not safe or cannot be made.
     pub fn store(&self) -> Result<Store, Report> {
         Ok(Store::open(&self.places.cache)?)
+    }
+
+    /// What foreign layers may ask for at most: the configuration's, a project's only where it is
+    /// lower.
+    pub fn limits(&self) -> Limits {
+        let mut limits = Limits::default();
+        for (name, limit) in &self.config.limits {
+            let known = if limit.origin.is_project() {
+                limits.lower(name, limit.value)
+            } else {
+                limits.set(name, limit.value)
+            };
+            debug_assert!(known, "the configuration read a limit that layers do not have: {name}");
+        }
+        limits
     }
 
     /// What a submission needs to know of this place.

@@ -170,7 +170,7 @@ pub fn staged(
         }
         let mut show = progress(context.voice);
         let store = context.store()?;
-        let how = How { recipe, threads: manners.threads };
+        let how = How { recipe, threads: manners.threads, limits: context.limits() };
         let (manifest, staged) =
             manners.with(|| stage::archive(&location, platform, how, &store, &mut show))?;
         context.voice.say(format!("pinned {manifest}"));
@@ -227,7 +227,7 @@ pub fn sif(
     let mut show = progress(context.voice);
     let client = context.client()?;
     let documents = context.block_on(stage::fetch(pin, &client, &store, &mut show))??;
-    let how = How { recipe, threads: manners.threads };
+    let how = How { recipe, threads: manners.threads, limits: context.limits() };
     let staged = manners.with(|| stage::convert(pin, documents, how, &store, &mut show))?;
     warn(&staged);
     Ok(staged)

@@ -10,7 +10,7 @@ pub(super) enum Who {
 }
 
 /// Every key; `*` stands for a name that the author chooses. A key that is not here is unknown.
-pub(super) const CONFIG: [(&str, Who); 23] = [
+pub(super) const CONFIG: [(&str, Who); 32] = [
     ("registry", Who::Trusted),
     ("insecure_registries", Who::Trusted),
     ("ca_files", Who::Trusted),
@@ -33,6 +33,15 @@ pub(super) const CONFIG: [(&str, Who); 23] = [
     ("backend.*.account", Who::Anyone),
     ("gitlab.url", Who::Trusted),
     ("gitlab.registry", Who::Trusted),
+    ("limits.entries", Who::Anyone),
+    ("limits.layer_bytes", Who::Anyone),
+    ("limits.content_bytes", Who::Anyone),
+    ("limits.expansion_ratio", Who::Anyone),
+    ("limits.path_depth", Who::Anyone),
+    ("limits.path_bytes", Who::Anyone),
+    ("limits.header_bytes", Who::Anyone),
+    ("limits.xattr_bytes", Who::Anyone),
+    ("limits.sparse_pieces", Who::Anyone),
     ("policy.*", Who::Anyone),
 ];
 

@@ -72,6 +72,14 @@ pub enum Origin {
     Flag(&'static str),
 }
 
+impl Origin {
+    /// Whether somebody else's input said it.
+    #[must_use]
+    pub fn is_project(&self) -> bool {
+        matches!(self, Self::File { level: Level::Project, .. })
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

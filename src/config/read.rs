@@ -136,6 +136,13 @@ impl<'a> Item<'a> {
         cpus.ok_or_else(|| self.bad_value(format!("{number} is not a number of cores")))
     }
 
+    /// A bound: a whole number above 0.
+    pub(super) fn limit(&self) -> Result<u64, ConfigError> {
+        let number = self.integer().ok_or_else(|| self.bad_type("a whole number"))?;
+        let limit = number.parse().ok().filter(|n| *n > 0);
+        limit.ok_or_else(|| self.bad_value(format!("{number} is no limit: it must be above 0")))
+    }
+
     /// MiB: `"4G"`, or a bare number.
     pub(super) fn memory(&self) -> Result<u64, ConfigError> {
         Resources::parse_memory(&self.amount("an amount such as \"4G\", or a number of MiB")?)

@@ -42,6 +42,9 @@ pub struct Config {
     pub backends: BTreeMap<String, BackendSettings>,
     /// The GitLab server.
     pub gitlab: GitlabSettings,
+    /// `[limits]`: what foreign layers may ask for at most, by name. A project file only lowers
+    /// them: whoever applies one of its values compares it with what held before.
+    pub limits: BTreeMap<String, Value<u64>>,
 }
 
 /// `[submit]`.
@@ -188,6 +191,9 @@ impl Config {
             }
             "gitlab.url" => self.gitlab.url = Some(value(item.parsed::<ServerUrl>()?, origin)),
             "gitlab.registry" => self.gitlab.registry = Some(value(registry(item)?, origin)),
+            pattern if pattern.starts_with("limits.") => {
+                self.limits.insert(name.to_owned(), value(item.limit()?, origin));
+            }
             _ => return Err(unread(item)),
         }
         Ok(())
@@ -208,6 +214,13 @@ impl Config {
     #[must_use]
     pub fn under(self, upper: Self) -> Self {
         let mut backends = self.backends;
+        let mut limits = self.limits;
+        for (name, limit) in upper.limits {
+            let lowers = limits.get(&name).is_none_or(|lower| limit.value < lower.value);
+            if lowers || !limit.origin.is_project() {
+                limits.insert(name, limit);
+            }
+        }
         for (name, settings) in upper.backends {
             let lower = backends.remove(&name).unwrap_or_default();
             backends.insert(
@@ -250,6 +263,7 @@ impl Config {
                 url: upper.gitlab.url.or(self.gitlab.url),
                 registry: upper.gitlab.registry.or(self.gitlab.registry),
             },
+            limits,
         }
     }
 
@@ -294,6 +308,9 @@ impl Config {
         }
         rows.add("gitlab.url", &self.gitlab.url, ServerUrl::to_string);
         rows.add("gitlab.registry", &self.gitlab.registry, Registry::to_string);
+        for (name, limit) in &self.limits {
+            rows.add(&format!("limits.{name}"), [limit], u64::to_string);
+        }
         rows.0
     }
 }

@@ -62,13 +62,15 @@ pub struct Work {
     /// Whether files are written when they are first read if they seem to be visible. Without it
     /// every layer is read twice.
     pub forecast: bool,
+    /// What foreign layers may ask for at most.
+    pub limits: Limits,
 }
 
 impl Work {
     /// The fast way.
     #[must_use]
     pub fn new(threads: NonZeroUsize) -> Self {
-        Self { threads, forecast: true }
+        Self { threads, forecast: true, limits: Limits::default() }
     }
 }
 
@@ -226,8 +228,8 @@ pub fn convert(
     let texts = texts(source, recipe);
     let additions = texts.additions();
     let block_size = recipe.block_size as usize;
-    let limits = Limits::default();
-    let mut layers = Layers { source, limits: limits.clone(), block_size, open: open_layer };
+    let limits = work.limits;
+    let mut layers = Layers { source, limits, block_size, open: open_layer };
     let options =
         Options { codec: recipe.codec, level: recipe.level, block_size: recipe.block_size, time };
     let identity = Identity { uuid: uuid(source, recipe), time, arch };

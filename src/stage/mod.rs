@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use crate::archive::{Archive, ArchiveError, Location};
 use crate::failure::{Failure, Kind, io_kind};
+use crate::layer::Limits;
 use crate::oci::{Descriptor, Digest, Hasher, Manifest, Platform, SifDigest};
 use crate::pin::{Image, Pin, Recipe};
 use crate::registry::{Client, ImageDocuments, RegistryError};
@@ -128,6 +129,8 @@ pub struct How<'a> {
     pub recipe: &'a Recipe,
     /// How many threads compress; changes no byte.
     pub threads: NonZeroUsize,
+    /// What foreign layers may ask for at most; changes no byte.
+    pub limits: Limits,
 }
 
 /// An image in the store, and how it came there.
@@ -255,7 +258,8 @@ fn write(
         let path = store.blob(&layer.digest).ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(File::open(path)?))
     };
-    convert::convert(&source, how.recipe, Work::new(how.threads), &mut open, out)
+    let work = Work { limits: how.limits, ..Work::new(how.threads) };
+    convert::convert(&source, how.recipe, work, &mut open, out)
 }
 
 /// An image of an archive: verified, its layers in the store, converted. Also the digest of its

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{How, Progress, StageError, compare, convert, write};
 use crate::failure::{Failure, Kind};
+use crate::layer::Limits;
 use crate::oci::{
     ConfigDigest, Descriptor, Digest, Document, Hasher, ImageConfig, Manifest, Registry,
     Repository, Sha256Digest, SifDigest,
@@ -96,6 +97,7 @@ impl Claim {
         self,
         from: Option<(&Client, &Registry, &Repository)>,
         store: &Store,
+        limits: Limits,
         show: &mut (dyn FnMut(Progress<'_>) + Send),
     ) -> Result<Verified, StageError> {
         let (said, manifest_bytes) = match &self.provenance {
@@ -132,7 +134,7 @@ impl Claim {
         });
         let mut again = store.incoming()?;
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let how = How { recipe: &own, threads };
+        let how = How { recipe: &own, threads, limits };
         let report = write(said.manifest, documents, how, store, again.file_mut())
             .map_err(|source| StageError::Convert { image: said.manifest.to_string(), source })?;
         if own == said.recipe {

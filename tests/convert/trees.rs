@@ -505,18 +505,18 @@ fn a_recipe_means_these_bytes() {
     for (recipe, key, sif) in [
         (
             standard(),
-            "l2-t2-zstd1.5.7-3-128k",
-            "d1fbe92369993f1a04744bff0d4862b5faa486cf331eaaf52db34437a6cac784",
+            "l2-t3-zstd1.5.7-3-128k",
+            "15414838ec751a1c347bd69fcc426a86064657895b97dcc81b5bdda107241c95",
         ),
         (
             recipe(Codec::Gzip, 6, 128 << 10),
-            "l2-t2-gziplibdeflate-sys-1.26.1-6-128k",
-            "96c6537e669ccb8c649b4cb436c8e765c86ca901e4c29c3de2c29c4a5c4f4987",
+            "l2-t3-gziplibdeflate-sys-1.26.1-6-128k",
+            "736e23cba30dda7d2c55ce3c122a1372ae735726cb3e03f24508903eb3d67e51",
         ),
         (
             recipe(Codec::Lz4, 1, 128 << 10),
-            "l2-t2-lz4lz4_flex-0.14.0-1-128k",
-            "d8db7ff9649f174eed7b0de297f2214003c3f6c12f228bbd3a6a40009cf761c5",
+            "l2-t3-lz4lz4_flex-0.14.0-1-128k",
+            "f82e29ad0555f30d92360b3d17d607146354b34bc75c750fcf5152c2814e88ec",
         ),
     ] {
         let (_, report) = image.convert_with(&recipe).unwrap();

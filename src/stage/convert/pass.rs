@@ -202,7 +202,7 @@ impl Layers<'_> {
             (self.open)(at).map_err(|source| ConvertError::Open { number, digest, source })?;
         let stream = LayerStream::open(&layer.media_type, blob, layer.size, &self.limits);
         let stream = stream.map_err(|e| self.failed(at, e))?;
-        Ok(TarReader::new(stream, self.limits.clone()))
+        Ok(TarReader::new(stream, self.limits))
     }
 
     pub(super) fn failed(&self, at: usize, source: LayerError) -> ConvertError {
