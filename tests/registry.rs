@@ -11,3 +11,5 @@ mod liar;
 mod server;
 #[path = "registry/stand_in.rs"]
 mod stand_in;
+#[path = "registry/supply.rs"]
+mod supply;

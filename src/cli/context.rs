@@ -414,7 +414,9 @@ impl Context {
     /// When the system refuses what the runtime needs.
     pub fn block_on<F: Future>(&self, work: F) -> Result<F::Output, Report> {
         if self.runtime.get().is_none() {
-            let made = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            // several threads: layers are downloaded while this one converts
+            let made =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
             let made = made.map_err(|e| {
                 CliError::new(Kind::Configuration, format!("cannot start the network runtime: {e}"))
             })?;

@@ -1,6 +1,7 @@
 //! From WHAT a user typed to a staged image, with progress on stderr; shared by the verbs.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::context::Context;
 use super::from_gitlab::FromGitlab;
@@ -186,11 +187,12 @@ pub fn staged(
 }
 
 /// Says on stderr what is done.
-pub fn progress(voice: Voice) -> impl FnMut(Progress<'_>) {
+pub fn progress(voice: Voice) -> impl Fn(Progress<'_>) + Send + Sync + 'static {
     move |progress| match progress {
         Progress::Layer { number, of, layer } => {
             voice.say(format!("downloading layer {number} of {of} ({})", output::size(layer.size)));
         }
+        Progress::Received { .. } => {}
         Progress::Converting { bytes } => {
             voice.say(format!("converting {} of layers", output::size(bytes)));
         }
@@ -224,11 +226,13 @@ pub fn sif(
     if let Some(known) = stage::known(pin, recipe, &store)? {
         return Ok(known);
     }
-    let mut show = progress(context.voice);
     let client = context.client()?;
-    let documents = context.block_on(stage::fetch(pin, &client, &store, &mut show))??;
+    let show: stage::Show = Arc::new(progress(context.voice));
+    let fetch = stage::fetch(pin, &client, &store, Arc::clone(&show));
+    let (documents, supply) = context.block_on(fetch)??;
     let how = How { recipe, threads: manners.threads, limits: context.limits() };
-    let staged = manners.with(|| stage::convert(pin, documents, how, &store, &mut show))?;
+    let staged =
+        manners.with(|| stage::convert(pin, documents, &supply, how, &store, &mut |p| show(p)))?;
     warn(&staged);
     Ok(staged)
 }

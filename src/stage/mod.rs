@@ -13,6 +13,7 @@
 
 mod compare;
 pub mod convert;
+mod supply;
 pub mod verify;
 
 use std::fs::File;
@@ -28,6 +29,8 @@ use crate::pin::{Image, Pin, Recipe};
 use crate::registry::{Client, ImageDocuments, RegistryError};
 use crate::stage::convert::{ConvertError, Source, Work};
 use crate::store::{Store, StoreError};
+
+pub use supply::{Show, Supply};
 
 /// What went wrong on the way from a pin to an image.
 #[derive(Debug, thiserror::Error)]
@@ -115,7 +118,14 @@ pub enum Progress<'a> {
         /// What.
         layer: &'a Descriptor,
     },
-    /// The layers are there and become a SIF.
+    /// So much of a layer came by now.
+    Received {
+        /// From 1.
+        number: usize,
+        /// Bytes.
+        bytes: u64,
+    },
+    /// The layers become a SIF, maybe while some are still downloaded.
     Converting {
         /// Compressed bytes of all layers.
         bytes: u64,
@@ -164,50 +174,42 @@ pub fn known(pin: &Pin, recipe: &Recipe, store: &Store) -> Result<Option<Staged>
     }))
 }
 
-/// Downloads what the store lacks of an image; each blob is verified before it has its name.
+/// The documents of a pin, and its layers, of which none is downloaded before [`Supply::want`] or
+/// [`Supply::open`] ask for it. It must run on a runtime with several threads (see [`Supply`]).
 ///
 /// # Errors
-/// When the registry or the store fails, or a blob is not what its digest says.
+/// When the registry fails, or a document is not what its digest says.
 pub async fn fetch(
     pin: &Pin,
     client: &Client,
     store: &Store,
-    show: &mut (dyn FnMut(Progress<'_>) + Send),
-) -> Result<ImageDocuments, StageError> {
+    show: Show,
+) -> Result<(ImageDocuments, Supply), StageError> {
     let documents = client.image(pin).await?;
-    let layers = &documents.manifest.layers;
-    for (i, layer) in layers.iter().enumerate() {
-        if store.blob(&layer.digest).is_some() {
-            continue;
-        }
-        show(Progress::Layer { number: i + 1, of: layers.len(), layer });
-        let mut incoming = store.incoming()?;
-        client.blob(&pin.registry, &pin.repository, layer, &mut incoming).await?;
-        store.publish_blob(incoming, &layer.digest, layer.size)?;
-    }
-    Ok(documents)
+    let supply = Supply::registry(&documents.manifest.layers, store, pin, client, show);
+    Ok((documents, supply))
 }
 
-/// Converts an image whose layers are in the store.
+/// Converts an image while its layers come, the upper ones first.
 ///
 /// # Errors
-/// When a layer is malformed, or the disk is full; nothing stays in the store then.
+/// When a layer cannot be had or is malformed, or the disk is full; no SIF stays in the store then.
 pub fn convert(
     pin: &Pin,
     documents: ImageDocuments,
+    supply: &Supply,
     how: How<'_>,
     store: &Store,
     show: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Staged, StageError> {
     let name = pin.reference().to_string();
-    make(pin.manifest, &name, Some(pin), documents, how, store, show)
+    make((pin.manifest, &name, Some(pin)), documents, supply, how, store, show)
 }
 
 fn make(
-    manifest: Digest,
-    name: &str,
-    pin: Option<&Pin>,
+    (manifest, name, pin): (Digest, &str, Option<&Pin>),
     documents: ImageDocuments,
+    supply: &Supply,
     how: How<'_>,
     store: &Store,
     show: &mut dyn FnMut(Progress<'_>),
@@ -219,8 +221,13 @@ fn make(
     kept.write(&documents.config_bytes)?;
     store.publish_blob(kept, &config.digest, config.size)?;
     let mut incoming = store.incoming()?;
-    let report = write(manifest, documents, how, store, incoming.file_mut())
-        .map_err(|source| StageError::Convert { image: name.to_owned(), source })?;
+    supply.want_all();
+    let report =
+        write(manifest, documents, supply, how, incoming.file_mut()).map_err(|source| {
+            let own = || StageError::Convert { image: name.to_owned(), source };
+            supply.failure().unwrap_or_else(own)
+        })?;
+    supply.finish()?;
     let sif = store.publish_sif(incoming, &manifest, how.recipe, report.sif, report.size)?;
     Ok(Staged {
         image: Image::Sif {
@@ -235,12 +242,12 @@ fn make(
     })
 }
 
-/// Writes the SIF of an image whose layers are in the store.
+/// Writes the SIF of an image.
 fn write(
     manifest: Digest,
     documents: ImageDocuments,
+    supply: &Supply,
     how: How<'_>,
-    store: &Store,
     out: &mut File,
 ) -> Result<convert::Report, ConvertError> {
     let layers = documents.manifest.layers;
@@ -251,14 +258,10 @@ fn write(
         manifest_bytes: documents.manifest_bytes,
         config_bytes: documents.config_bytes,
         config: documents.config,
-        layers: layers.clone(),
-    };
-    let mut open = |i: usize| -> io::Result<Box<dyn Read + Send>> {
-        let layer = layers.get(i).ok_or(io::ErrorKind::InvalidInput)?;
-        let path = store.blob(&layer.digest).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Box::new(File::open(path)?))
+        layers,
     };
     let work = Work { limits: how.limits, ..Work::new(how.threads) };
+    let mut open = |at| supply.open(at);
     convert::convert(&source, how.recipe, work, &mut open, out)
 }
 
@@ -304,7 +307,9 @@ pub fn archive(
         config_bytes: archive.config_bytes,
         config: archive.config,
     };
-    let staged = make(manifest, &location.to_string(), None, documents, how, store, show)?;
+    let supply = Supply::stored(&documents.manifest.layers, store);
+    let name = location.to_string();
+    let staged = make((manifest, &name, None), documents, &supply, how, store, show)?;
     Ok((manifest, staged))
 }
 

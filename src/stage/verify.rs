@@ -18,7 +18,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{How, Progress, StageError, compare, convert, write};
+use super::{How, Progress, StageError, Supply, compare, convert, write};
 use crate::failure::{Failure, Kind};
 use crate::layer::Limits;
 use crate::oci::{
@@ -135,7 +135,8 @@ impl Claim {
         let mut again = store.incoming()?;
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let how = How { recipe: &own, threads, limits };
-        let report = write(said.manifest, documents, how, store, again.file_mut())
+        let supply = Supply::stored(&documents.manifest.layers, store);
+        let report = write(said.manifest, documents, &supply, how, again.file_mut())
             .map_err(|source| StageError::Convert { image: said.manifest.to_string(), source })?;
         if own == said.recipe {
             return Ok(if report.sif == self.digest {
