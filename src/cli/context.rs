@@ -5,6 +5,7 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use tokio::runtime::Runtime;
@@ -20,7 +21,7 @@ use crate::ledger::{Ledger, View};
 use crate::oci::{DOCKER_HUB, Platform, Registry};
 use crate::registry::{self, Client, HostPort};
 use crate::secret::{Realm, Secret};
-use crate::store::Store;
+use crate::store::{Store, Timing};
 use crate::submit::Site;
 
 /// Flags that stand before or after any verb.
@@ -258,7 +259,11 @@ impl Context {
     /// # Errors
     /// When its directory is not safe or cannot be made.
     pub fn store(&self) -> Result<Store, Report> {
-        Ok(Store::open(&self.places.cache)?)
+        // for tests: a lease that expires soon
+        let expiry = self.env("MOORLINE_TEST_LEASE_MS").and_then(|text| text.parse().ok());
+        let timing =
+            expiry.map(Duration::from_millis).map_or_else(Timing::default, Timing::with_expiry);
+        Ok(Store::open_with(&self.places.cache, timing)?)
     }
 
     /// What a submission needs to know of this place.

@@ -9,9 +9,11 @@ use super::lock;
 use super::output::{self, CliError, Report, Voice};
 use crate::archive::Location;
 use crate::failure::Kind;
-use crate::oci::{Digest, Platform, Reference};
+use crate::job::{JobId, JobSpec};
+use crate::oci::{Digest, Platform, Reference, SifDigest};
 use crate::pin::{Codec, Image, Pin, Recipe, Resolved};
-use crate::stage::{self, How, Progress, Staged};
+use crate::stage::{self, How, MyTurn, Progress, Staged};
+use crate::store::Store;
 
 /// The recipe of images that nobody asked to be special.
 pub fn default_recipe() -> Recipe {
@@ -184,6 +186,17 @@ pub fn progress(voice: Voice) -> impl FnMut(Progress<'_>) {
         Progress::Layer { number, of, layer } => {
             voice.say(format!("downloading layer {number} of {of} ({})", output::size(layer.size)));
         }
+        Progress::Waiting(Some(holder)) => {
+            voice.say(format!(
+                "waiting for process {} on {}, which converts this image since {}",
+                holder.pid,
+                output::cell(&holder.host),
+                holder.since.strftime("%Y-%m-%d %H:%M:%SZ"),
+            ));
+        }
+        Progress::Waiting(None) => {
+            voice.say("waiting for another process that converts this image")
+        }
         Progress::Converting { bytes } => {
             voice.say(format!("converting {} of layers", output::size(bytes)));
         }
@@ -219,6 +232,10 @@ pub fn sif(context: &Context, pin: &Pin, how: How<'_>) -> Result<Staged, Report>
         return Ok(known);
     }
     let mut show = progress(context.voice);
+    let _lease = match stage::turn(pin, how.recipe, &store, &mut show)? {
+        MyTurn::No(made) => return Ok(*made),
+        MyTurn::Yes(lease) => lease,
+    };
     let client = context.client()?;
     let documents = context.block_on(stage::fetch(pin, &client, &store, &mut show))??;
     let staged = stage::convert(pin, documents, how, &store, &mut show)?;
@@ -251,4 +268,39 @@ pub fn restage(context: &Context, image: &Image) -> Result<Image, Report> {
         .into()),
         _ => Ok(staged.image),
     }
+}
+
+/// Marks the SIF of a job, so that it is not pruned; before an engine is asked.
+///
+/// # Errors
+/// When the mark cannot be written, or the SIF was pruned a moment ago.
+pub fn mark(context: &Context, job: &JobSpec) -> Result<(), Report> {
+    let Some((store, digest)) = stored(context, &job.image)? else { return Ok(()) };
+    let dir = context.jobs_dir().join(job.id.to_string());
+    if !store.mark(&digest, &job.id, &dir)? {
+        return Err(CliError::new(
+            Kind::NotFound,
+            format!("the image {digest} was pruned just now"),
+        )
+        .with_hint("the same command makes it again")
+        .into());
+    }
+    Ok(())
+}
+
+/// The job has ended: its image may be pruned. When this fails, `prune` finds it out by itself.
+pub fn unmark(context: &Context, image: &Image, job: &JobId) {
+    if let Ok(Some((store, digest))) = stored(context, image) {
+        let _ = store.unmark(&digest, job);
+    }
+}
+
+/// The own store and the digest of an image that lies in it.
+fn stored(context: &Context, image: &Image) -> Result<Option<(Store, SifDigest)>, Report> {
+    let Image::Sif { digest, place, .. } = image else { return Ok(None) };
+    let root = std::path::absolute(context.cache_dir()).unwrap_or_default();
+    if !place.starts_with(&root) {
+        return Ok(None);
+    }
+    Ok(Some((context.store()?, *digest)))
 }

@@ -55,6 +55,7 @@ pub fn run(context: &Context, args: Args) -> Outcome {
         Parts { command: args.what.command, flags: args.flags, resources, workdir: Some(here) };
     let job = parts.job(context, submit::fresh_id()?, image)?;
 
+    image::mark(context, &job)?;
     let ledger = context.ledger()?;
     let prepared = crate::submit::prepare(&job, &context.site("local", Vec::new()), KIND, &ledger)?;
     let (entry, plan) = (prepared.entry, prepared.plan);
@@ -76,6 +77,7 @@ pub fn run(context: &Context, args: Args) -> Outcome {
     let code = execute::run_here(&control, Some(&plan.hex()))?;
     let state = if code == 0 { JobState::Completed } else { JobState::Failed };
     ledger.observed(&entry, &Observation { exit_code: Some(code), ..Observation::of(state) })?;
+    image::unmark(context, &job.image, &job.id);
     let view = context.view()?;
     if let Some(record) = view.job(job.id) {
         for problem in follow::collect(&ledger, record.last(), context.jobs_dir())? {

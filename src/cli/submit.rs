@@ -118,6 +118,7 @@ pub fn hand_over(
     let backend = adapters::backend(context, kind)
         .ok_or_else(|| CliError::usage(format!("unknown backend {}", output::cell(kind))))?;
     let site = context.site(kind, inputs);
+    image::mark(context, job)?;
     let key = submit::submit(job, &site, backend.as_ref(), &context.ledger()?)?;
     if key.id != job.id.to_string() {
         context.voice.say(format!("submitted as {key}"));

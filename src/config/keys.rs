@@ -10,7 +10,7 @@ pub(super) enum Who {
 }
 
 /// Every key; `*` stands for a name that the author chooses. A key that is not here is unknown.
-pub(super) const CONFIG: [(&str, Who); 23] = [
+pub(super) const CONFIG: [(&str, Who); 25] = [
     ("registry", Who::Trusted),
     ("insecure_registries", Who::Trusted),
     ("ca_files", Who::Trusted),
@@ -20,6 +20,8 @@ pub(super) const CONFIG: [(&str, Who); 23] = [
     ("jobs_dir", Who::Trusted),
     ("site_store", Who::Trusted),
     ("node_cache", Who::Trusted),
+    ("store.max_size", Who::Trusted),
+    ("store.trash_age", Who::Trusted),
     ("images.*", Who::Anyone),
     ("submit.backend", Who::Anyone),
     ("submit.runtime", Who::Anyone),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use toml::de::DeTable;
 
@@ -31,6 +32,8 @@ pub struct Config {
     pub jobs_dir: Option<Value<PathBuf>>,
     /// A store that the site publishes.
     pub site_store: Option<Value<PathBuf>>,
+    /// `[store]`.
+    pub store: StoreSettings,
     /// Where a worker unpacks images.
     pub node_cache: Option<Value<PathBuf>>,
     /// Short names for images. The text is a reference; it is read again when the default
@@ -42,6 +45,15 @@ pub struct Config {
     pub backends: BTreeMap<String, BackendSettings>,
     /// The GitLab server.
     pub gitlab: GitlabSettings,
+}
+
+/// `[store]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// Bytes of blobs, indexes and SIFs that a store may hold.
+    pub max_size: Option<Value<u64>>,
+    /// How long a pruned SIF stays in the trash.
+    pub trash_age: Option<Value<Duration>>,
 }
 
 /// `[submit]`.
@@ -165,6 +177,8 @@ impl Config {
             "jobs_dir" => self.jobs_dir = Some(value(item.absolute_path()?, origin)),
             "site_store" => self.site_store = Some(value(item.absolute_path()?, origin)),
             "node_cache" => self.node_cache = Some(value(item.absolute_path()?, origin)),
+            "store.max_size" => self.store.max_size = Some(value(item.size()?, origin)),
+            "store.trash_age" => self.store.trash_age = Some(value(item.age()?, origin)),
             "images.*" => {
                 let image = image(name, item)?;
                 self.images.insert(name.to_owned(), value(image, origin));
@@ -233,6 +247,10 @@ impl Config {
             jobs_dir: upper.jobs_dir.or(self.jobs_dir),
             site_store: upper.site_store.or(self.site_store),
             node_cache: upper.node_cache.or(self.node_cache),
+            store: StoreSettings {
+                max_size: upper.store.max_size.or(self.store.max_size),
+                trash_age: upper.store.trash_age.or(self.store.trash_age),
+            },
             images: self.images.into_iter().chain(upper.images).collect(),
             submit: SubmitSettings {
                 backend: upper.submit.backend.or(self.submit.backend),
@@ -273,6 +291,8 @@ impl Config {
         rows.add("jobs_dir", &self.jobs_dir, path);
         rows.add("site_store", &self.site_store, path);
         rows.add("node_cache", &self.node_cache, path);
+        rows.add("store.max_size", &self.store.max_size, u64::to_string);
+        rows.add("store.trash_age", &self.store.trash_age, |age| format!("{}s", age.as_secs()));
         for (name, image) in &self.images {
             rows.add(&format!("images.{}", quoted(name)), [image], String::clone);
         }

@@ -26,7 +26,7 @@ use crate::oci::{Descriptor, Digest, Hasher, Manifest, Platform, SifDigest};
 use crate::pin::{Image, Pin, Recipe};
 use crate::registry::{Client, ImageDocuments, RegistryError};
 use crate::stage::convert::{ConvertError, Source, Work};
-use crate::store::{Store, StoreError};
+use crate::store::{Holder, Lease, Store, StoreError, StoredSif, Turn};
 
 /// What went wrong on the way from a pin to an image.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +114,8 @@ pub enum Progress<'a> {
         /// What.
         layer: &'a Descriptor,
     },
+    /// Somebody else makes the image; `None` when it cannot be read who.
+    Waiting(Option<&'a Holder>),
     /// The layers are there and become a SIF.
     Converting {
         /// Compressed bytes of all layers.
@@ -148,17 +150,38 @@ pub struct Staged {
 /// # Errors
 /// When the store cannot be read.
 pub fn known(pin: &Pin, recipe: &Recipe, store: &Store) -> Result<Option<Staged>, StageError> {
-    Ok(store.sif(&pin.manifest, recipe)?.map(|sif| Staged {
-        image: Image::Sif {
-            pin: Some(pin.clone()),
-            digest: sif.digest,
-            recipe: Some(recipe.clone()),
-            place: sif.path,
-        },
-        size: sif.size,
-        known: true,
-        warnings: Vec::new(),
-    }))
+    Ok(store.sif(&pin.manifest, recipe)?.map(|sif| there(Some(pin.clone()), sif, recipe)))
+}
+
+/// Whose turn it is to make an image.
+#[derive(Debug)]
+pub enum MyTurn {
+    /// It is there, perhaps by somebody else's work.
+    No(Box<Staged>),
+    /// This process' turn, as long as the lease is kept.
+    Yes(Lease),
+}
+
+/// Waits while somebody else makes the SIF of a pin.
+///
+/// # Errors
+/// When the store cannot be read or written.
+pub fn turn(
+    pin: &Pin,
+    recipe: &Recipe,
+    store: &Store,
+    show: &mut dyn FnMut(Progress<'_>),
+) -> Result<MyTurn, StageError> {
+    match store.turn(&pin.manifest, recipe, &mut |holder| show(Progress::Waiting(holder)))? {
+        Turn::Made(sif) => Ok(MyTurn::No(Box::new(there(Some(pin.clone()), sif, recipe)))),
+        Turn::Mine(lease) => Ok(MyTurn::Yes(lease)),
+    }
+}
+
+fn there(pin: Option<Pin>, sif: StoredSif, recipe: &Recipe) -> Staged {
+    let StoredSif { digest, size, path: place } = sif;
+    let image = Image::Sif { pin, digest, recipe: Some(recipe.clone()), place };
+    Staged { image, size, known: true, warnings: Vec::new() }
 }
 
 /// Downloads what the store lacks of an image; each blob is verified before it has its name.
@@ -272,11 +295,11 @@ pub fn archive(
 ) -> Result<(Digest, Staged), StageError> {
     let archive = Archive::open(location, platform)?;
     let manifest = archive.digest;
-    if let Some(sif) = store.sif(&manifest, how.recipe)? {
-        let (digest, place) = (sif.digest, sif.path);
-        let image = Image::Sif { pin: None, digest, recipe: Some(how.recipe.clone()), place };
-        return Ok((manifest, Staged { image, size: sif.size, known: true, warnings: Vec::new() }));
-    }
+    let wait = &mut |holder: Option<&Holder>| show(Progress::Waiting(holder));
+    let _lease = match store.turn(&manifest, how.recipe, wait)? {
+        Turn::Made(sif) => return Ok((manifest, there(None, sif, how.recipe))),
+        Turn::Mine(lease) => lease,
+    };
     let of = archive.manifest.layers.len();
     for (i, layer) in archive.manifest.layers.iter().enumerate() {
         if store.blob(&layer.digest).is_some() {
