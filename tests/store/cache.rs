@@ -1,0 +1,69 @@
+//! `moorline cache` as scripts see it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::place::Place;
+
+#[test]
+fn ls_prune_and_verify() {
+    let place = Place::new(10_000);
+    place.run(&["cache", "verify"]).exits(0);
+    let sif = place.convert().ok();
+    let answer = place.run(&["cache", "ls"]).exits(0).stdout;
+    for (what, files) in [("images", "1"), ("layers and configurations", "2"), ("trash", "0")] {
+        let line = answer.lines().find_map(|line| line.strip_prefix(what)).expect(what);
+        assert_eq!(line.split_whitespace().next(), Some(files), "{answer}");
+    }
+    let listed = place.run(&["cache", "ls", "--json"]).exits(0).json();
+    let kinds: Vec<&str> =
+        listed["items"].as_array().unwrap().iter().map(|i| i["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds.iter().filter(|kind| **kind == "sif").count(), 1);
+    assert_eq!(kinds.iter().filter(|kind| **kind == "blob").count(), 2);
+
+    // nothing is so old
+    let none = place.run(&["cache", "prune", "--older-than", "1h", "--json"]).exits(0).json();
+    assert_eq!(none["removed"].as_array().unwrap().len(), 0);
+    let plan =
+        place.run(&["cache", "prune", "--max-size", "0", "--dry-run", "--json"]).exits(0).json();
+    assert_eq!(
+        (plan["removed"].as_array().unwrap().len(), plan["dry_run"].as_bool()),
+        (3, Some(true))
+    );
+    assert!(fs::exists(&sif).unwrap());
+    let done = place.run(&["cache", "prune", "--max-size", "0", "--json"]).exits(0).json();
+    assert_eq!(done["removed"], plan["removed"]);
+    assert_eq!(done["left"], 0);
+    assert!(!fs::exists(&sif).unwrap());
+    assert_eq!(place.names("trash").len(), 1);
+    place.run(&["cache", "prune", "--empty-trash"]).exits(0);
+    assert_eq!(place.names("trash").len(), 0);
+    assert_eq!(place.convert().ok(), sif);
+    place.is_clean();
+}
+
+#[test]
+fn a_damaged_image_is_found_put_away_and_made_again() {
+    let place = Place::new(10_000);
+    let sif = place.convert().ok();
+    let good = fs::read(&sif).unwrap();
+    fs::set_permissions(&sif, fs::Permissions::from_mode(0o644)).unwrap();
+    let mut bytes = good.clone();
+    bytes[good.len() / 2] ^= 1;
+    fs::write(&sif, bytes).unwrap();
+    let answer = place.run(&["cache", "verify"]).exits(6);
+    assert!(
+        answer.stdout.contains(&sif) && answer.stdout.contains("moved to the trash"),
+        "{answer}"
+    );
+    place.run(&["cache", "verify"]).exits(0);
+    assert_eq!(place.convert().ok(), sif);
+    assert_eq!(fs::read(&sif).unwrap(), good);
+}
+
+#[test]
+fn ages_and_sizes_have_units() {
+    let place = Place::new(10);
+    place.run(&["cache", "prune", "--older-than", "30"]).exits(2);
+    place.run(&["cache", "prune", "--max-size", "1.5G"]).exits(2);
+}
