@@ -29,13 +29,12 @@ pub enum Verb {
 }
 
 /// Make room in the store.
-///
-/// Without a limit only leftovers go: old trash, and marks of jobs that have ended. An image that a
-/// submitted or running job needs is never removed. Images go to the store's trash first and are
-/// deleted by a later prune, when no job can be running from them any more (`trash_age` of [store],
-/// 7 days if it is not set).
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
+Without a limit only leftovers go. An image that a submitted or running job needs is never removed.
+Images go to the store's trash and are deleted by a later prune, when no job can be running from them
+any more: trash_age of [store] in the configuration, 7 days if it is not set.
+
 Examples:
   moorline cache prune --older-than 30d --dry-run
   moorline cache prune --max-size 50G")]

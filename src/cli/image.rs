@@ -195,7 +195,7 @@ pub fn progress(voice: Voice) -> impl FnMut(Progress<'_>) {
             ));
         }
         Progress::Waiting(None) => {
-            voice.say("waiting for another process that converts this image")
+            voice.say("waiting for another process that converts this image");
         }
         Progress::Converting { bytes } => {
             voice.say(format!("converting {} of layers", output::size(bytes)));

@@ -265,9 +265,8 @@ impl<'a> Candidate<'a> {
     }
 
     fn is_alive(&self, seen: &Seen, now: std::time::SystemTime) -> bool {
-        let process = seen.holder.as_ref().and_then(|holder| holder.process.as_deref());
-        let process = process.and_then(|text| text.parse::<Process>().ok());
-        let dead = process.zip(self.here.as_ref()).is_some_and(|(it, here)| it.is_dead(here));
+        let dead =
+            seen.process().zip(self.here.as_ref()).is_some_and(|(it, here)| it.is_dead(here));
         !dead && clock::age(now, seen.modified) < self.timing.expiry
     }
 
@@ -307,6 +306,12 @@ struct Seen {
     modified: std::time::SystemTime,
 }
 
+impl Seen {
+    fn process(&self) -> Option<Process> {
+        self.holder.as_ref()?.process.as_deref()?.parse().ok()
+    }
+}
+
 /// Opening makes an NFS client ask the server for the attributes.
 fn look(path: &Path) -> io::Result<Option<Seen>> {
     let file = match File::open(path) {
@@ -334,6 +339,46 @@ pub(super) fn holder(
     let Some(dir) = path.parent() else { return Ok(None) };
     let candidate = Candidate::new(dir, "", "", timing);
     Ok(look(path)?.filter(|seen| candidate.is_alive(seen, now)).and_then(|seen| seen.holder))
+}
+
+/// Removes what dead holders left: a lease by taking it over and giving it up, so that nobody else's is
+/// hit; an heir when the one that it followed holds nothing any more.
+pub(super) fn sweep(dir: &Path, timing: Timing) -> io::Result<()> {
+    let (mut leases, mut heirs) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(dir)? {
+        let Ok(name) = entry?.file_name().into_string() else { continue };
+        match name.strip_prefix("heir-") {
+            Some(id) => heirs.push(id.to_owned()),
+            None if name.starts_with("own-") => {}
+            None => leases.push(name),
+        }
+    }
+    if leases.is_empty() && heirs.is_empty() {
+        return Ok(());
+    }
+    let here = Process::current();
+    let is_dead = |seen: &Seen| {
+        let process = seen.process();
+        process.zip(here.as_ref()).is_some_and(|(process, here)| process.is_dead(here))
+    };
+    for name in &leases {
+        if look(&dir.join(name))?.is_some_and(|seen| is_dead(&seen)) {
+            // held for a moment, and dropped
+            Candidate::new(dir, name, "cleaning up", timing).try_once()?;
+        }
+    }
+    for id in heirs {
+        let path = dir.join(format!("heir-{id}"));
+        let dead = look(&path)?.is_some_and(|seen| is_dead(&seen));
+        let holds = |name: &String| {
+            // what cannot be read may be it
+            look(&dir.join(name)).map_or(true, |seen| seen.is_some_and(|seen| seen.id == id))
+        };
+        if dead && !leases.iter().any(holds) {
+            let _ = fs::remove_file(path);
+        }
+    }
+    Ok(())
 }
 
 fn is_same(file: &File, path: &Path) -> bool {
@@ -434,7 +479,7 @@ mod tests {
     fn the_lease_of_another_machine_expires_by_the_servers_time() {
         let dir = tempfile::tempdir().unwrap();
         let elsewhere = || Some("0123.1.2.3".to_owned());
-        abandoned(dir.path(), "n", "aa", elsewhere(), FAST.expiry - Duration::from_secs(20));
+        abandoned(dir.path(), "n", "aa", elsewhere(), FAST.expiry * 2 / 3);
         let mut candidate = Candidate::new(dir.path(), "n", "", FAST);
         assert!(
             matches!(candidate.attempt().unwrap(), Attempt::Busy(Some(h)) if h.host == "other")
@@ -470,6 +515,25 @@ mod tests {
         abandoned(dir.path(), "n", "aa", None, old);
         abandoned(dir.path(), "heir-aa", "bb", None, Duration::ZERO);
         assert!(matches!(candidate.attempt().unwrap(), Attempt::Busy(Some(h)) if h.id == "bb"));
+    }
+
+    #[test]
+    fn what_the_dead_left_is_swept_and_what_the_living_hold_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let here = Process::current().unwrap().to_string();
+        let (rest, start) = here.rsplit_once('.').unwrap();
+        let gone = Some(format!("{rest}.{}", start.parse::<u64>().unwrap() + 1));
+        let living = Some(here);
+        let now = Duration::ZERO;
+        abandoned(dir.path(), "convert-a", "aa", gone.clone(), now);
+        abandoned(dir.path(), "convert-b", "bb", living.clone(), now);
+        abandoned(dir.path(), "convert-c", "cc", Some("0123.1.2.3".into()), now);
+        abandoned(dir.path(), "heir-cc", "dd", living, now);
+        abandoned(dir.path(), "heir-ee", "ff", gone.clone(), now);
+        abandoned(dir.path(), "heir-bb", "11", gone, now);
+        sweep(dir.path(), FAST).unwrap();
+        // an heir of somebody who holds a lease is left to who takes that over
+        assert_eq!(names(dir.path()), ["convert-b", "convert-c", "heir-bb", "heir-cc"]);
     }
 
     #[test]

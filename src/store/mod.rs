@@ -118,8 +118,7 @@ impl Failure for StoreError {
     fn kind(&self) -> Kind {
         match self {
             Self::Io { source, .. } => io_kind(source, Kind::Configuration),
-            Self::Mismatch { .. } => Kind::Integrity,
-            Self::Foreign { .. } => Kind::Integrity,
+            Self::Mismatch { .. } | Self::Foreign { .. } => Kind::Integrity,
             Self::Unsafe { .. } | Self::Version { .. } | Self::Mapping { .. } => {
                 Kind::Configuration
             }

@@ -174,9 +174,10 @@ impl Store {
     fn forget(&self, path: &Path) -> Result<(), StoreError> {
         let sif = match super::pins::Mapping::read(path) {
             Ok(Some(mapping)) => mapping.sif,
-            Ok(None) => return Ok(()),
-            // `verify` speaks of it
-            Err(StoreError::Mapping { .. } | StoreError::Foreign { .. }) => return Ok(()),
+            // gone, or something that `verify` speaks of
+            Ok(None) | Err(StoreError::Mapping { .. } | StoreError::Foreign { .. }) => {
+                return Ok(());
+            }
             Err(error) => return Err(error),
         };
         if self.sif_path(&sif).exists() { Ok(()) } else { remove(path) }

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::StoreError;
 
-/// Links on the way, as the kernel counts them (path_resolution(7)).
+/// Links on the way, as the kernel counts them (`path_resolution(7)`).
 const MOST_LINKS: usize = 40;
 
 const HANDLE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -43,9 +43,10 @@ pub(super) fn private_child(path: &Path) -> Result<(), StoreError> {
     let found = fs::symlink_metadata(path).map_err(StoreError::io("cannot look at", path))?;
     let wrong = |why: String| Err(StoreError::Unsafe { path: path.to_owned(), why });
     // the root itself may be a link, and `walk` has looked at where it leads
-    let found = match found.is_symlink() {
-        true => fs::metadata(path).map_err(StoreError::io("cannot look at", path))?,
-        false => found,
+    let found = if found.is_symlink() {
+        fs::metadata(path).map_err(StoreError::io("cannot look at", path))?
+    } else {
+        found
     };
     if !found.is_dir() {
         return wrong("it is not a directory".into());

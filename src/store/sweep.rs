@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::process::Process;
-use super::{Store, clock};
+use super::{Store, clock, lease};
 
 /// Longer than a process writes nothing to a file that it still needs.
 const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
@@ -37,6 +37,7 @@ impl Store {
         for dir in ["tmp", "leases"] {
             self.sweep_dir(&self.root.join(dir), &here, &mut now);
         }
+        let _ = lease::sweep(&self.root.join("leases"), self.timing);
     }
 
     fn sweep_dir(&self, dir: &Path, here: &Process, now: &mut Option<SystemTime>) {

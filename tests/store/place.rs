@@ -134,6 +134,7 @@ impl Place {
     #[track_caller]
     pub fn is_clean(&self) {
         self.run(&["cache", "verify"]).exits(0);
-        assert_eq!((self.names("tmp"), self.names("leases")), (vec![], vec![]));
+        let left = [self.names("tmp"), self.names("leases")];
+        assert_eq!(left, [vec![""; 0], vec![]]);
     }
 }
