@@ -295,6 +295,14 @@ pub fn unmark(context: &Context, image: &Image, job: &JobId) {
     }
 }
 
+/// As [`unmark`], for a job that no engine has: nothing of its directory is there then.
+pub fn unmark_refused(context: &Context, job: &JobSpec) {
+    let dir = context.jobs_dir().join(job.id.to_string());
+    if std::fs::symlink_metadata(dir).is_err() {
+        unmark(context, &job.image, &job.id);
+    }
+}
+
 /// The own store and the digest of an image that lies in it.
 fn stored(context: &Context, image: &Image) -> Result<Option<(Store, SifDigest)>, Report> {
     let Image::Sif { digest, place, .. } = image else { return Ok(None) };

@@ -56,8 +56,11 @@ pub fn run(context: &Context, args: Args) -> Outcome {
     let job = parts.job(context, submit::fresh_id()?, image)?;
 
     image::mark(context, &job)?;
-    let ledger = context.ledger()?;
-    let prepared = crate::submit::prepare(&job, &context.site("local", Vec::new()), KIND, &ledger)?;
+    let site = context.site("local", Vec::new());
+    let prepared = context
+        .ledger()
+        .and_then(|ledger| Ok((crate::submit::prepare(&job, &site, KIND, &ledger)?, ledger)));
+    let (prepared, ledger) = prepared.inspect_err(|_| image::unmark_refused(context, &job))?;
     let (entry, plan) = (prepared.entry, prepared.plan);
     let order = prepared.keep();
     let control = order.dir.join("control");

@@ -119,7 +119,10 @@ pub fn hand_over(
         .ok_or_else(|| CliError::usage(format!("unknown backend {}", output::cell(kind))))?;
     let site = context.site(kind, inputs);
     image::mark(context, job)?;
-    let key = submit::submit(job, &site, backend.as_ref(), &context.ledger()?)?;
+    let submitted = context
+        .ledger()
+        .and_then(|ledger| Ok(submit::submit(job, &site, backend.as_ref(), &ledger)?));
+    let key = submitted.inspect_err(|_| image::unmark_refused(context, job))?;
     if key.id != job.id.to_string() {
         context.voice.say(format!("submitted as {key}"));
     }
