@@ -10,6 +10,7 @@
 
 // floor 0: names and documents
 pub mod failure;
+pub mod listing;
 pub mod oci;
 pub mod secret;
 

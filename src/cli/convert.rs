@@ -129,7 +129,7 @@ fn folder(file: &Path) -> &Path {
 fn copy(from: &Path, to: &Path) -> Result<(), Report> {
     let dir = folder(to);
     let work = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".moorline-").tempfile_in(dir)?;
+        let mut file = crate::store::temporary_beside(dir)?;
         std::io::copy(&mut fs::File::open(from)?, &mut file)?;
         file.as_file().set_permissions(fs::Permissions::from_mode(0o755))?;
         file.as_file().sync_all()?;

@@ -1,13 +1,14 @@
 //! What is in the store: for `cache ls`, and for what `prune` chooses from.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirEntry};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::pins::Mapping;
 use super::{DIRS, Mark, Store, StoreError, clock, lease};
+use crate::listing;
 use crate::oci::{Digest, SifDigest};
 use crate::pin::Recipe;
 
@@ -147,11 +148,10 @@ impl Store {
     /// Directories of the store that this file does not know: other rooms keep indexes there.
     pub(super) fn indexes(&self) -> Result<Vec<PathBuf>, StoreError> {
         let mut dirs = Vec::new();
-        for entry in list(&self.root)? {
-            let name = entry.file_name();
-            let known = name == "node" || DIRS.iter().any(|dir| name == *dir);
-            if !known && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                dirs.push(entry.path());
+        for path in list(&self.root)? {
+            let known = name(&path).is_some_and(|name| name == "node" || DIRS.contains(&name));
+            if !known && fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir()) {
+                dirs.push(path);
             }
         }
         Ok(dirs)
@@ -160,9 +160,8 @@ impl Store {
     /// Those who hold a lease now.
     pub(super) fn busy(&self, now: SystemTime) -> Result<Vec<lease::Holder>, StoreError> {
         let mut busy = Vec::new();
-        for entry in list(&self.root.join("leases"))? {
-            if entry.file_name().to_string_lossy().starts_with("convert-") {
-                let path = entry.path();
+        for path in list(&self.root.join("leases"))? {
+            if name(&path).is_some_and(|name| name.starts_with("convert-")) {
                 let holder = lease::holder(&path, now, self.timing)
                     .map_err(StoreError::io("cannot read", &path))?;
                 busy.extend(holder);
@@ -181,15 +180,13 @@ pub(super) fn sif_name(path: &Path) -> Option<SifDigest> {
     format!("sha256:{}", name(path)?.strip_suffix(".sif")?).parse().ok()
 }
 
-/// A directory's entries; one that is not there has none.
-pub(super) fn list(dir: &Path) -> Result<Vec<DirEntry>, StoreError> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(StoreError::io("cannot read", dir)(e)),
-    };
-    let entries: io::Result<Vec<DirEntry>> = entries.collect();
-    entries.map_err(StoreError::io("cannot read", dir))
+/// What a directory holds; one that is not there holds nothing.
+pub(super) fn list(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    match listing::names(dir) {
+        Ok(names) => Ok(names.into_iter().map(|name| dir.join(name)).collect()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(StoreError::io("cannot read", dir)(e)),
+    }
 }
 
 /// Every file below a directory, links not followed; what vanishes meanwhile is left out.
@@ -199,12 +196,12 @@ pub(super) fn files(
 ) -> Result<(), StoreError> {
     let mut dirs = vec![dir.to_owned()];
     while let Some(dir) = dirs.pop() {
-        for entry in list(&dir)? {
-            let Ok(meta) = entry.metadata() else { continue };
+        for path in list(&dir)? {
+            let Ok(meta) = fs::symlink_metadata(&path) else { continue };
             if meta.is_dir() {
-                dirs.push(entry.path());
+                dirs.push(path);
             } else {
-                see(&entry.path(), &meta);
+                see(&path, &meta);
             }
         }
     }

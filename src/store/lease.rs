@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use super::process::Process;
 use super::{StoreError, clock};
+use crate::listing;
 
 const SCHEMA: u32 = 1;
 /// A lease is read up to this many bytes; ours have about 300.
@@ -345,8 +346,8 @@ pub(super) fn holder(
 /// hit; an heir when the one that it followed holds nothing any more.
 pub(super) fn sweep(dir: &Path, timing: Timing) -> io::Result<()> {
     let (mut leases, mut heirs) = (Vec::new(), Vec::new());
-    for entry in fs::read_dir(dir)? {
-        let Ok(name) = entry?.file_name().into_string() else { continue };
+    for name in listing::names(dir)? {
+        let Ok(name) = name.into_string() else { continue };
         match name.strip_prefix("heir-") {
             Some(id) => heirs.push(id.to_owned()),
             None if name.starts_with("own-") => {}

@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::inventory::list;
 use super::{Store, StoreError, clock, safe};
 use crate::job::JobId;
 use crate::oci::{Sha256Digest, SifDigest};
@@ -107,8 +108,7 @@ impl Store {
     pub fn marks(&self) -> Result<Vec<Mark>, StoreError> {
         let dir = self.root.join("marks");
         let mut marks = Vec::new();
-        for entry in fs::read_dir(&dir).map_err(StoreError::io("cannot read", &dir))? {
-            let path = entry.map_err(StoreError::io("cannot read", &dir))?.path();
+        for path in list(&dir)? {
             let name = path.file_name().and_then(|name| name.to_str());
             let Some((hex, job)) =
                 name.and_then(|n| n.strip_suffix(".json")).and_then(|n| n.split_once('-'))

@@ -46,6 +46,7 @@ pub use lease::{Holder, Lease, Timing};
 pub use marks::Mark;
 pub use pins::StoredSif;
 pub use prune::{Limits, Pruned, Wanted};
+pub use sweep::temporary_beside;
 pub use turn::Turn;
 pub use verify::{Checked, Fault};
 

@@ -191,12 +191,12 @@ impl Store {
         limits: Limits,
         done: &mut Pruned,
     ) -> Result<(), StoreError> {
-        for entry in list(&self.root.join("trash"))? {
-            let Ok(meta) = entry.metadata() else { continue };
+        for path in list(&self.root.join("trash"))? {
+            let Ok(meta) = fs::symlink_metadata(&path) else { continue };
             let since = meta.modified().unwrap_or(found.now);
             if wanted.empty_trash || clock::age(found.now, since) > limits.trash_age {
                 if !wanted.dry_run {
-                    remove(&entry.path())?;
+                    remove(&path)?;
                 }
                 done.freed += meta.len();
             } else {

@@ -5,11 +5,15 @@
 //! they go after a day without a change, by the server's time.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use tempfile::NamedTempFile;
+
 use super::process::Process;
 use super::{Store, clock, lease};
+use crate::listing;
 
 /// Longer than a process writes nothing to a file that it still needs.
 const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
@@ -22,6 +26,24 @@ pub(super) fn temporary_prefix() -> String {
         Some(process) => format!("{TEMPORARY}{process}-"),
         None => format!("{TEMPORARY}unknown-"),
     }
+}
+
+/// A temporary file in a directory that is not the store's, for a file that is to stand there. Those
+/// that dead processes left there go.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn temporary_beside(dir: &Path) -> io::Result<NamedTempFile> {
+    const BESIDE: &str = ".moorline-";
+    let here = Process::current();
+    for name in listing::names(dir).unwrap_or_default() {
+        let process = name.to_str().filter(|name| name.starts_with(BESIDE)).and_then(process_of);
+        if process.zip(here.as_ref()).is_some_and(|(it, here)| it.is_dead(here)) {
+            let _ = fs::remove_file(dir.join(&name));
+        }
+    }
+    let process = here.map_or_else(|| "unknown".into(), |process| process.to_string());
+    tempfile::Builder::new().prefix(&format!("{BESIDE}{process}-")).tempfile_in(dir)
 }
 
 /// The process that a name carries: `PREFIX-PROCESS-RANDOM`.
@@ -41,26 +63,23 @@ impl Store {
     }
 
     fn sweep_dir(&self, dir: &Path, here: &Process, now: &mut Option<SystemTime>) {
-        let Ok(entries) = fs::read_dir(dir) else { return };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
+        for name in listing::names(dir).unwrap_or_default() {
+            let path = dir.join(&name);
             let process = name.to_str().and_then(process_of);
             if process.as_ref() == Some(here) {
                 continue;
             }
             let dead = process.is_some_and(|process| process.is_dead(here));
             let mut forgotten = || {
-                let modified = entry.metadata().and_then(|meta| meta.modified()).ok()?;
+                let modified = fs::symlink_metadata(&path).and_then(|m| m.modified()).ok()?;
                 if now.is_none() {
                     *now = clock::now(&self.root.join("tmp")).ok();
                 }
                 Some(clock::age((*now)?, modified) > FORGOTTEN)
             };
             if dead || forgotten().unwrap_or(false) {
-                let _ = match entry.file_type() {
-                    Ok(kind) if kind.is_dir() => fs::remove_dir_all(entry.path()),
-                    _ => fs::remove_file(entry.path()),
-                };
+                // a directory is nothing that this program puts here
+                let _ = fs::remove_file(path);
             }
         }
     }

@@ -1,4 +1,5 @@
 //! A small image in a directory, and a store for it.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -78,10 +79,16 @@ pub struct Place {
 
 impl Place {
     pub fn new(size: usize) -> Self {
+        let place = Self::empty();
+        layout(&place.path("image"), size);
+        fs::create_dir(place.path("home")).unwrap();
+        place
+    }
+
+    /// Without image and home.
+    pub fn empty() -> Self {
         let dir = tempfile::Builder::new().prefix("moorline-store-").tempdir_in("/tmp").unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        layout(&dir.path().join("image"), size);
-        fs::create_dir(dir.path().join("home")).unwrap();
         let home = dir.path().join("home").display().to_string();
         let cache = dir.path().join("cache").display().to_string();
         let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/bin:/bin".into());
