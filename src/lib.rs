@@ -16,6 +16,7 @@ pub mod secret;
 
 // floor 1: what cannot move
 pub mod pin;
+pub mod sign;
 
 // floor 2: what is to be done
 pub mod job;
