@@ -39,7 +39,8 @@ mod tests {
             std::fs::write(dir.path().join(name), "").unwrap();
         }
         let mut found = names(dir.path()).unwrap();
-        (found.sort(), expected.sort());
+        found.sort();
+        expected.sort();
         assert_eq!(found, expected);
         let missing = names(&dir.path().join("none")).unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);

@@ -7,4 +7,10 @@ mod cache;
 mod many;
 #[path = "store/place.rs"]
 mod place;
+#[path = "store/site.rs"]
+mod site;
+#[path = "store/space.rs"]
+mod space;
 mod support;
+#[path = "store/users.rs"]
+mod users;

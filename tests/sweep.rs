@@ -10,6 +10,8 @@
 //! `MOORLINE_SWEEP_POINTS` says how many points are taken, spread evenly over all; 10,000 with
 //! `MOORLINE_SOAK=1`, 60 without either. A number above all points takes them again with other threads.
 
+#![allow(clippy::print_stderr, reason = "the counts are the result")]
+
 #[path = "store/place.rs"]
 mod place;
 #[path = "sweep/points.rs"]
@@ -107,7 +109,7 @@ fn the_sweep_itself_can_fail() {
     }
     let stories = Story::all();
     for story in &stories {
-        let kill = story.points().into_iter().find(|point| point.is_kill()).unwrap();
+        let kill = story.points().into_iter().find(Point::is_kill).unwrap();
         let (place, outcome) = story.strike(&kill);
         assert!(outcome.fired && outcome.killed, "{}: {kill}: {outcome:?}", story.name);
         story.check(&place, &outcome).unwrap();

@@ -1,6 +1,7 @@
 //! `moorline cache`: what is in the store, making room in it, and whether it is whole.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand};
@@ -15,6 +16,8 @@ use crate::failure::Kind;
 use crate::job::JobId;
 use crate::ledger::JobRecord;
 use crate::oci::{Digest, Sha256Digest};
+use crate::pin::Image;
+use crate::sign::SigningKey;
 use crate::store::{Inventory, Item, Limits, Mark, Pruned, Store, Wanted, What};
 
 /// Look after the store of images and layers.
@@ -26,6 +29,12 @@ pub enum Verb {
     Prune(Prune),
     /// Hash everything again; what is damaged is put away, and the exit code is 6
     Verify,
+    /// Make a key for `convert --site`: the secret goes into a new file, the public key is printed
+    Key {
+        /// The new file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 /// Make room in the store.
@@ -61,11 +70,15 @@ const TRASH_AGE: Duration = Duration::from_secs(7 * 86400);
 /// # Errors
 /// When the store cannot be read or written.
 pub fn run(context: &Context, verb: &Verb) -> Outcome {
+    if let Verb::Key { file } = verb {
+        output::line(SigningKey::create(file)?.public().to_string());
+        return Ok(0);
+    }
     let store = context.store()?;
     match verb {
         Verb::Ls => ls(context, &store),
         Verb::Prune(args) => prune(context, &store, args),
-        Verb::Verify => verify(context, &store),
+        Verb::Verify | Verb::Key { .. } => verify(context, &store),
     }
 }
 
@@ -197,6 +210,7 @@ fn prune(context: &Context, store: &Store, args: &Prune) -> Outcome {
         max_size: args.max_size,
         dry_run: args.dry_run,
         empty_trash: args.empty_trash,
+        keep: None,
     };
     let done = prune_as(context, store, wanted)?;
     if context.voice.json {
@@ -240,6 +254,33 @@ fn prune(context: &Context, store: &Store, args: &Prune) -> Outcome {
         ));
     }
     Ok(0)
+}
+
+/// After a conversion: keeps the store to `max_size` of [store], at the expense of what was not used for
+/// long and no job needs. What cannot be done is said; the image is there in any case.
+pub fn keep_to_limit(context: &Context, made: &Image) {
+    let Some(most) = context.config.store.max_size.as_ref().map(|value| value.value) else {
+        return;
+    };
+    let Image::Sif { digest, .. } = made else { return };
+    let wanted = Wanted { max_size: Some(most), keep: Some(*digest), ..Wanted::default() };
+    let pruned = context.store().and_then(|store| prune_as(context, &store, wanted));
+    let limit = output::size(most);
+    match pruned {
+        Ok(done) if done.left > most => output::warn(format!(
+            "the store has {}, more than its limit of {limit}; what is left is needed",
+            output::size(done.left)
+        )),
+        Ok(done) if !done.items.is_empty() => context.voice.say(format!(
+            "removed {} files that were not used for long: the store may have {limit}",
+            done.items.len()
+        )),
+        Ok(_) => {}
+        Err(Report(error)) => {
+            let why = output::cell(&error.to_string());
+            output::warn(format!("cannot keep the store to its limit of {limit}: {why}"));
+        }
+    }
 }
 
 /// Prunes with the knowledge of the ledger and the engines of who needs what.

@@ -21,7 +21,7 @@ use crate::ledger::{Ledger, View};
 use crate::oci::{DOCKER_HUB, Platform, Registry};
 use crate::registry::{self, Client, HostPort};
 use crate::secret::{Realm, Secret};
-use crate::store::{Store, Timing};
+use crate::store::{SiteStore, Store, Timing};
 use crate::submit::Site;
 
 /// Flags that stand before or after any verb.
@@ -266,6 +266,14 @@ impl Context {
         Ok(Store::open_with(&self.places.cache, timing)?)
     }
 
+    /// The site's store, when one is configured.
+    pub fn site_store(&self) -> Option<SiteStore> {
+        let set = &self.config.store;
+        let keys = set.site_keys.iter().map(|value| value.value).collect();
+        let owner = set.site_owner.as_ref().map(|value| value.value);
+        set.site.as_ref().map(|root| SiteStore::new(&root.value, owner, keys))
+    }
+
     /// What a submission needs to know of this place.
     pub fn site(&self, kind: &str, inputs: Vec<PathBuf>) -> Site {
         let set = self.config.node_cache.as_ref().map(|value| value.value.clone());
@@ -274,7 +282,7 @@ impl Context {
             jobs_dir: self.places.jobs.clone(),
             program: self.program.clone(),
             node_cache: set.or(local),
-            site_store: self.config.site_store.as_ref().map(|value| value.value.clone()),
+            site_store: self.config.store.site.as_ref().map(|value| value.value.clone()),
             user: self.user.clone(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             inputs,

@@ -12,7 +12,7 @@ use crate::failure::Kind;
 use crate::job::{JobId, JobSpec};
 use crate::oci::{Digest, Platform, Reference, SifDigest};
 use crate::pin::{Codec, Image, Pin, Recipe, Resolved};
-use crate::stage::{self, How, MyTurn, Progress, Staged};
+use crate::stage::{self, How, MyTurn, Progress, StageError, Staged};
 use crate::store::Store;
 
 /// The recipe of images that nobody asked to be special.
@@ -171,7 +171,11 @@ pub fn staged(
         }
         let mut show = progress(context.voice);
         let store = context.store()?;
+        suits(context, &store, false);
         let (manifest, staged) = stage::archive(&location, platform, how, &store, &mut show)?;
+        if !staged.known {
+            super::cache::keep_to_limit(context, &staged.image);
+        }
         context.voice.say(format!("pinned {manifest}"));
         warn(&staged);
         return Ok(From { staged, manifest, pin: None });
@@ -203,6 +207,14 @@ pub fn progress(voice: Voice) -> impl FnMut(Progress<'_>) {
     }
 }
 
+/// Says when the store lies where it does not work well; before something is put there.
+fn suits(context: &Context, store: &Store, shared: bool) {
+    if let Some(why) = store.unsuitable(shared) {
+        let root = context.cache_dir().display();
+        output::warn(format!("the store {root} {why}; set MOORLINE_CACHE to another place"));
+    }
+}
+
 fn warn(staged: &Staged) {
     for warning in &staged.warnings {
         output::warn(output::clean(warning));
@@ -231,14 +243,29 @@ pub fn sif(context: &Context, pin: &Pin, how: How<'_>) -> Result<Staged, Report>
     if let Some(known) = stage::known(pin, how.recipe, &store)? {
         return Ok(known);
     }
+    if let Some(site) = context.site_store() {
+        let client = context.client()?;
+        match context.block_on(stage::from_site(pin, how.recipe, &site, &client))? {
+            Ok(Some(staged)) => return Ok(staged),
+            Ok(None) => {}
+            // what cannot be believed is as good as absent, but somebody should know
+            Err(StageError::Store(error)) => {
+                output::warn(output::cell(&format!("the site's image is not used: {error}")));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
     let mut show = progress(context.voice);
-    let _lease = match stage::turn(pin, how.recipe, &store, &mut show)? {
+    suits(context, &store, false);
+    let lease = match stage::turn(pin, how.recipe, &store, &mut show)? {
         MyTurn::No(made) => return Ok(*made),
         MyTurn::Yes(lease) => lease,
     };
     let client = context.client()?;
     let documents = context.block_on(stage::fetch(pin, &client, &store, &mut show))??;
     let staged = stage::convert(pin, documents, how, &store, &mut show)?;
+    drop(lease);
+    super::cache::keep_to_limit(context, &staged.image);
     warn(&staged);
     Ok(staged)
 }
@@ -270,12 +297,16 @@ pub fn restage(context: &Context, image: &Image) -> Result<Image, Report> {
     }
 }
 
-/// Marks the SIF of a job, so that it is not pruned; before an engine is asked.
+/// Marks the SIF of a job, so that it is not pruned; before an engine is asked. `shared`: other
+/// machines read it.
 ///
 /// # Errors
 /// When the mark cannot be written, or the SIF was pruned a moment ago.
-pub fn mark(context: &Context, job: &JobSpec) -> Result<(), Report> {
+pub fn mark(context: &Context, job: &JobSpec, shared: bool) -> Result<(), Report> {
     let Some((store, digest)) = stored(context, &job.image)? else { return Ok(()) };
+    if shared {
+        suits(context, &store, true);
+    }
     let dir = context.jobs_dir().join(job.id.to_string());
     if !store.mark(&digest, &job.id, &dir)? {
         return Err(CliError::new(

@@ -55,7 +55,7 @@ pub fn run(context: &Context, args: Args) -> Outcome {
         Parts { command: args.what.command, flags: args.flags, resources, workdir: Some(here) };
     let job = parts.job(context, submit::fresh_id()?, image)?;
 
-    image::mark(context, &job)?;
+    image::mark(context, &job, false)?;
     let site = context.site("local", Vec::new());
     let prepared = context
         .ledger()

@@ -118,7 +118,7 @@ pub fn hand_over(
     let backend = adapters::backend(context, kind)
         .ok_or_else(|| CliError::usage(format!("unknown backend {}", output::cell(kind))))?;
     let site = context.site(kind, inputs);
-    image::mark(context, job)?;
+    image::mark(context, job, kind != "local")?;
     let submitted = context
         .ledger()
         .and_then(|ledger| Ok(submit::submit(job, &site, backend.as_ref(), &ledger)?));

@@ -149,6 +149,12 @@ impl<'a> Item<'a> {
             .map_err(|e| self.bad_value(e))
     }
 
+    /// A user's number.
+    pub(super) fn uid(&self) -> Result<u32, ConfigError> {
+        let number = self.integer().and_then(|text| text.parse().ok());
+        number.ok_or_else(|| self.bad_type("a user's number"))
+    }
+
     /// A duration with its unit: `"7d"`.
     pub(super) fn age(&self) -> Result<Duration, ConfigError> {
         parse_age(self.text()?).map_err(|e| self.bad_value(e))

@@ -12,6 +12,7 @@ use super::read::{Item, Source};
 use super::{ConfigError, Level, Origin, Problem, ServerUrl, Value};
 use crate::job::{Mount, RuntimeChoice};
 use crate::oci::{DOCKER_HUB, Platform, Reference, Registry};
+use crate::sign::PublicKey;
 
 /// All settings. Nothing is filled in: what nobody said is `None` or empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,8 +31,6 @@ pub struct Config {
     pub ledger: Option<Value<PathBuf>>,
     /// Job directories.
     pub jobs_dir: Option<Value<PathBuf>>,
-    /// A store that the site publishes.
-    pub site_store: Option<Value<PathBuf>>,
     /// `[store]`.
     pub store: StoreSettings,
     /// Where a worker unpacks images.
@@ -50,6 +49,12 @@ pub struct Config {
 /// `[store]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreSettings {
+    /// A store that the site publishes.
+    pub site: Option<Value<PathBuf>>,
+    /// The uid that publishes there, besides root.
+    pub site_owner: Option<Value<u32>>,
+    /// Who may have signed what is there.
+    pub site_keys: Vec<Value<PublicKey>>,
     /// Bytes of blobs, indexes and SIFs that a store may hold.
     pub max_size: Option<Value<u64>>,
     /// How long a pruned SIF stays in the trash.
@@ -175,8 +180,10 @@ impl Config {
             "cache" => self.cache = Some(value(item.absolute_path()?, origin)),
             "ledger" => self.ledger = Some(value(item.absolute_path()?, origin)),
             "jobs_dir" => self.jobs_dir = Some(value(item.absolute_path()?, origin)),
-            "site_store" => self.site_store = Some(value(item.absolute_path()?, origin)),
             "node_cache" => self.node_cache = Some(value(item.absolute_path()?, origin)),
+            "store.site" => self.store.site = Some(value(item.absolute_path()?, origin)),
+            "store.site_owner" => self.store.site_owner = Some(value(item.uid()?, origin)),
+            "store.site_keys" => self.store.site_keys = list(item, origin, Item::parsed)?,
             "store.max_size" => self.store.max_size = Some(value(item.size()?, origin)),
             "store.trash_age" => self.store.trash_age = Some(value(item.age()?, origin)),
             "images.*" => {
@@ -245,9 +252,11 @@ impl Config {
             cache: upper.cache.or(self.cache),
             ledger: upper.ledger.or(self.ledger),
             jobs_dir: upper.jobs_dir.or(self.jobs_dir),
-            site_store: upper.site_store.or(self.site_store),
             node_cache: upper.node_cache.or(self.node_cache),
             store: StoreSettings {
+                site: upper.store.site.or(self.store.site),
+                site_owner: upper.store.site_owner.or(self.store.site_owner),
+                site_keys: both(self.store.site_keys, upper.store.site_keys, PartialEq::eq),
                 max_size: upper.store.max_size.or(self.store.max_size),
                 trash_age: upper.store.trash_age.or(self.store.trash_age),
             },
@@ -289,8 +298,10 @@ impl Config {
         rows.add("cache", &self.cache, path);
         rows.add("ledger", &self.ledger, path);
         rows.add("jobs_dir", &self.jobs_dir, path);
-        rows.add("site_store", &self.site_store, path);
         rows.add("node_cache", &self.node_cache, path);
+        rows.add("store.site", &self.store.site, path);
+        rows.add("store.site_owner", &self.store.site_owner, u32::to_string);
+        rows.add("store.site_keys", &self.store.site_keys, PublicKey::to_string);
         rows.add("store.max_size", &self.store.max_size, u64::to_string);
         rows.add("store.trash_age", &self.store.trash_age, |age| format!("{}s", age.as_secs()));
         for (name, image) in &self.images {

@@ -24,9 +24,9 @@ use crate::archive::{Archive, ArchiveError, Location};
 use crate::failure::{Failure, Kind, io_kind};
 use crate::oci::{Descriptor, Digest, Hasher, Manifest, Platform, SifDigest};
 use crate::pin::{Image, Pin, Recipe};
-use crate::registry::{Client, ImageDocuments, RegistryError};
+use crate::registry::{Client, ImageDocuments, RegistryError, Wanted};
 use crate::stage::convert::{ConvertError, Source, Work};
-use crate::store::{Holder, Lease, Store, StoreError, StoredSif, Turn};
+use crate::store::{Holder, Lease, SiteStore, Store, StoreError, StoredSif, Turn};
 
 /// What went wrong on the way from a pin to an image.
 #[derive(Debug, thiserror::Error)]
@@ -178,6 +178,23 @@ pub fn turn(
     }
 }
 
+/// The site's SIF of a pin. It is used only when the registry, asked now with the user's own
+/// credential, still gives the manifest: the site's store is open to all, the image may not be.
+///
+/// # Errors
+/// [`StageError::Store`] when what the site has cannot be believed, [`StageError::Registry`] when the
+/// registry does not give the manifest.
+pub async fn from_site(
+    pin: &Pin,
+    recipe: &Recipe,
+    site: &SiteStore,
+    client: &Client,
+) -> Result<Option<Staged>, StageError> {
+    let Some(sif) = site.sif(&pin.manifest, recipe)? else { return Ok(None) };
+    client.manifest(&pin.registry, &pin.repository, &Wanted::Digest(pin.manifest)).await?;
+    Ok(Some(there(Some(pin.clone()), sif, recipe)))
+}
+
 fn there(pin: Option<Pin>, sif: StoredSif, recipe: &Recipe) -> Staged {
     let StoredSif { digest, size, path: place } = sif;
     let image = Image::Sif { pin, digest, recipe: Some(recipe.clone()), place };
@@ -308,8 +325,17 @@ pub fn archive(
         show(Progress::Layer { number: i + 1, of, layer });
         let mut incoming = store.incoming()?;
         let path = location.path.clone();
-        io::copy(&mut archive.layer(layer)?, &mut incoming)
-            .map_err(|source| StageError::File { path, source })?;
+        let mut bytes = archive.layer(layer)?;
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            // who failed is said: the archive, or the store
+            match bytes.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => incoming.write(&buffer[..n])?,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(StageError::File { path, source }),
+            }
+        }
         store.publish_blob(incoming, &layer.digest, layer.size).map_err(|source| match source {
             StoreError::Mismatch { .. } => {
                 StageError::Layer { archive: location.to_string(), source }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::inventory::{Inventory, Item, list};
 use super::{Mark, Store, StoreError, What, clock};
-use crate::oci::Sha256Digest;
+use crate::oci::{Sha256Digest, SifDigest};
 
 /// While somebody converts, a SIF that was used within this time stays: it may just have been made for
 /// a job that is not marked yet.
@@ -35,6 +35,8 @@ pub struct Wanted {
     pub dry_run: bool,
     /// Delete what is in the trash whatever its age.
     pub empty_trash: bool,
+    /// This SIF stays: it was just asked for.
+    pub keep: Option<SifDigest>,
 }
 
 /// What holds for every pruning.
@@ -96,6 +98,7 @@ impl Store {
                 continue;
             }
             match item.what {
+                What::Sif(digest) if wanted.keep == Some(digest) => {}
                 What::Sif(digest) if marked.contains(&digest) => done.needed += 1,
                 What::Sif(_) if !found.busy.is_empty() && found.age(item) < JUST_USED => {
                     done.busy += 1;

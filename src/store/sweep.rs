@@ -34,16 +34,24 @@ pub(super) fn temporary_prefix() -> String {
 /// # Errors
 /// When it cannot be made.
 pub fn temporary_beside(dir: &Path) -> io::Result<NamedTempFile> {
-    const BESIDE: &str = ".moorline-";
+    temporary(dir, ".moorline-")
+}
+
+/// The same in a `tmp/`.
+pub(super) fn temporary_in(tmp: &Path) -> io::Result<NamedTempFile> {
+    temporary(tmp, TEMPORARY)
+}
+
+fn temporary(dir: &Path, prefix: &str) -> io::Result<NamedTempFile> {
     let here = Process::current();
     for name in listing::names(dir).unwrap_or_default() {
-        let process = name.to_str().filter(|name| name.starts_with(BESIDE)).and_then(process_of);
+        let process = name.to_str().filter(|name| name.starts_with(prefix)).and_then(process_of);
         if process.zip(here.as_ref()).is_some_and(|(it, here)| it.is_dead(here)) {
             let _ = fs::remove_file(dir.join(&name));
         }
     }
     let process = here.map_or_else(|| "unknown".into(), |process| process.to_string());
-    tempfile::Builder::new().prefix(&format!("{BESIDE}{process}-")).tempfile_in(dir)
+    tempfile::Builder::new().prefix(&format!("{prefix}{process}-")).tempfile_in(dir)
 }
 
 /// The process that a name carries: `PREFIX-PROCESS-RANDOM`.

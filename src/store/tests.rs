@@ -340,3 +340,13 @@ fn a_newer_store_is_left_alone() {
     fs::write(root.join("version"), "7\n").unwrap();
     assert!(matches!(Store::open(&root), Err(StoreError::Version { .. })));
 }
+
+#[test]
+fn what_was_just_asked_for_stays_whatever_the_limit() {
+    let s = small();
+    let old = s.sif(&[1; 100], HOUR);
+    let made = s.sif(&[2; 100], Duration::ZERO);
+    let wanted = Wanted { max_size: Some(50), keep: Some(made.digest), ..Wanted::default() };
+    assert_eq!(s.prune(wanted).left, 100);
+    assert!(made.path.exists() && !old.path.exists());
+}

@@ -38,6 +38,7 @@ fn help_texts() {
         &["ledger"],
         &["ledger", "collect"],
         &["cache"],
+        &["cache", "key"],
         &["cache", "ls"],
         &["cache", "prune"],
         &["cache", "verify"],

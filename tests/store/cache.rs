@@ -67,3 +67,21 @@ fn ages_and_sizes_have_units() {
     place.run(&["cache", "prune", "--older-than", "30"]).exits(2);
     place.run(&["cache", "prune", "--max-size", "1.5G"]).exits(2);
 }
+
+#[test]
+fn a_conversion_keeps_the_store_to_its_limit() {
+    let place = Place::new(200_000);
+    let config = place.path("config.toml");
+    fs::write(&config, "[store]\nmax_size = '300k'\n").unwrap();
+    let config = config.to_str().unwrap();
+    let first = place.run(&["convert", &place.image(), "--config", config]).ok();
+    assert!(fs::exists(&first).unwrap());
+    let answer = place.run(&["convert", &place.image(), "--config", config, "--level", "5"]);
+    assert!(answer.stderr.contains("the store may have 307.2 kB"), "{answer}");
+    let second = answer.ok();
+    assert!(fs::exists(&second).unwrap() && !fs::exists(&first).unwrap());
+    fs::write(place.path("config.toml"), "[store]\nmax_size = '1k'\n").unwrap();
+    let answer = place.run(&["convert", &place.image(), "--config", config]);
+    assert!(answer.stderr.contains("more than its limit of 1.0 kB"), "{answer}");
+    assert!(fs::exists(answer.ok()).unwrap());
+}

@@ -127,6 +127,13 @@ impl Place {
         finish(self.command(args), args, "")
     }
 
+    /// As another user.
+    pub fn run_as(&self, uid: u32, args: &[&str]) -> Answer {
+        let user = uid.to_string();
+        let before = ["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups", "--"];
+        finish(self.command_behind(&before, args), args, "")
+    }
+
     pub fn convert(&self) -> Answer {
         self.run(&["convert", &self.image()])
     }

@@ -6,7 +6,7 @@ use super::*;
 use crate::failure::{Failure, Kind};
 
 /// For each key: a line that sets it, and what `config show` says then.
-const EXAMPLES: [(&str, &str, &str); 22] = [
+const EXAMPLES: [(&str, &str, &str); 26] = [
     ("registry", "registry = 'registry.example'", "registry.example"),
     ("insecure_registries", "insecure_registries = ['old.example:5000']", "old.example:5000"),
     ("ca_files", "ca_files = ['/etc/ca.pem']", "/etc/ca.pem"),
@@ -14,7 +14,15 @@ const EXAMPLES: [(&str, &str, &str); 22] = [
     ("cache", "cache = '/c'", "/c"),
     ("ledger", "ledger = '/l'", "/l"),
     ("jobs_dir", "jobs_dir = '/j'", "/j"),
-    ("site_store", "site_store = '/s'", "/s"),
+    ("store.site", "store.site = '/s'", "/s"),
+    ("store.site_owner", "store.site_owner = 990", "990"),
+    (
+        "store.site_keys",
+        "store.site_keys = ['ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=']",
+        "ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+    ),
+    ("store.max_size", "store.max_size = '1G'", "1073741824"),
+    ("store.trash_age", "store.trash_age = '1d'", "86400s"),
     ("node_cache", "node_cache = '/n'", "/n"),
     ("images.*", "images.ana = 'group/ana:v1'", "group/ana:v1"),
     ("submit.backend", "submit.backend = 'slurm'", "slurm"),
