@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::place::Place;
+use crate::support::{Home, Server, until};
 
 #[test]
 fn ls_prune_and_verify() {
@@ -84,4 +85,23 @@ fn a_conversion_keeps_the_store_to_its_limit() {
     let answer = place.run(&["convert", &place.image(), "--config", config]);
     assert!(answer.stderr.contains("more than its limit of 1.0 kB"), "{answer}");
     assert!(fs::exists(answer.ok()).unwrap());
+}
+
+#[test]
+fn the_image_of_a_job_stays_until_the_job_has_ended() {
+    let server = Server::with_image();
+    let home = Home::logged_in(&server);
+    let image = server.name(":v1");
+    let id = home.ok(&["submit", &image, "--", "sh", "-c", "while :; do sleep 1; done"]);
+    let prune = || home.run(&["cache", "prune", "--max-size", "0", "--json"]).exits(0).json();
+    let sifs = || fs::read_dir(home.path("cache/sifs/sha256")).unwrap().count();
+    let kept = prune();
+    assert_eq!((kept["needed"].as_u64(), sifs()), (Some(1), 1), "{kept}");
+    let listed = home.run(&["cache", "ls", "--json"]).exits(0).json();
+    let sif = listed["items"].as_array().unwrap().iter().find(|i| i["kind"] == "sif").unwrap();
+    assert_eq!(sif["jobs"][0], id);
+    home.run(&["cancel", &id]).exits(0);
+    // nobody but prune asks the engine
+    until("the job has ended", 60, || (prune()["needed"] == 0).then_some(()));
+    assert_eq!((sifs(), fs::read_dir(home.path("cache/marks")).unwrap().count()), (0, 0));
 }
