@@ -5,6 +5,7 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use tokio::runtime::Runtime;
@@ -21,7 +22,7 @@ use crate::ledger::{Ledger, View};
 use crate::oci::{DOCKER_HUB, Platform, Registry};
 use crate::registry::{self, Client, HostPort};
 use crate::secret::{Realm, Secret};
-use crate::store::Store;
+use crate::store::{SiteStore, Store, Timing};
 use crate::submit::Site;
 
 /// Flags that stand before or after any verb.
@@ -259,7 +260,19 @@ impl Context {
     /// # Errors
     /// When its directory is not safe or cannot be made.
     pub fn store(&self) -> Result<Store, Report> {
-        Ok(Store::open(&self.places.cache)?)
+        // for tests: a lease that expires soon
+        let expiry = self.env("MOORLINE_TEST_LEASE_MS").and_then(|text| text.parse().ok());
+        let timing =
+            expiry.map(Duration::from_millis).map_or_else(Timing::default, Timing::with_expiry);
+        Ok(Store::open_with(&self.places.cache, timing)?)
+    }
+
+    /// The site's store, when one is configured.
+    pub fn site_store(&self) -> Option<SiteStore> {
+        let set = &self.config.store;
+        let keys = set.site_keys.iter().map(|value| value.value).collect();
+        let owner = set.site_owner.as_ref().map(|value| value.value);
+        set.site.as_ref().map(|root| SiteStore::new(&root.value, owner, keys))
     }
 
     /// What foreign layers may ask for at most: the configuration's, a project's only where it is
@@ -285,7 +298,7 @@ impl Context {
             jobs_dir: self.places.jobs.clone(),
             program: self.program.clone(),
             node_cache: set.or(local),
-            site_store: self.config.site_store.as_ref().map(|value| value.value.clone()),
+            site_store: self.config.store.site.as_ref().map(|value| value.value.clone()),
             user: self.user.clone(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             inputs,

@@ -10,9 +10,11 @@ use super::machine::Manners;
 use super::output::{self, CliError, Report, Voice};
 use crate::archive::Location;
 use crate::failure::Kind;
-use crate::oci::{Digest, Platform, Reference};
+use crate::job::{JobId, JobSpec};
+use crate::oci::{Digest, Platform, Reference, SifDigest};
 use crate::pin::{Codec, Image, Pin, Recipe, Resolved};
-use crate::stage::{self, How, Progress, Staged};
+use crate::stage::{self, How, MyTurn, Progress, StageError, Staged};
+use crate::store::Store;
 
 /// The recipe of images that nobody asked to be special.
 pub fn default_recipe() -> Recipe {
@@ -171,9 +173,13 @@ pub fn staged(
         }
         let mut show = progress(context.voice);
         let store = context.store()?;
+        suits(context, &store, false);
         let how = How { recipe, threads: manners.threads, limits: context.limits() };
         let (manifest, staged) =
             manners.with(|| stage::archive(&location, platform, how, &store, &mut show))?;
+        if !staged.known {
+            super::cache::keep_to_limit(context, &staged.image);
+        }
         context.voice.say(format!("pinned {manifest}"));
         warn(&staged);
         return Ok(From { staged, manifest, pin: None });
@@ -193,9 +199,28 @@ pub fn progress(voice: Voice) -> impl Fn(Progress<'_>) + Send + Sync + 'static {
             voice.say(format!("downloading layer {number} of {of} ({})", output::size(layer.size)));
         }
         Progress::Received { .. } => {}
+        Progress::Waiting(Some(holder)) => {
+            voice.say(format!(
+                "waiting for process {} on {}, which converts this image since {}",
+                holder.pid,
+                output::cell(&holder.host),
+                holder.since.strftime("%Y-%m-%d %H:%M:%SZ"),
+            ));
+        }
+        Progress::Waiting(None) => {
+            voice.say("waiting for another process that converts this image");
+        }
         Progress::Converting { bytes } => {
             voice.say(format!("converting {} of layers", output::size(bytes)));
         }
+    }
+}
+
+/// Says when the store lies where it does not work well; before something is put there.
+fn suits(context: &Context, store: &Store, shared: bool) {
+    if let Some(why) = store.unsuitable(shared) {
+        let root = context.cache_dir().display();
+        output::warn(format!("the store {root} {why}; set MOORLINE_CACHE to another place"));
     }
 }
 
@@ -226,13 +251,32 @@ pub fn sif(
     if let Some(known) = stage::known(pin, recipe, &store)? {
         return Ok(known);
     }
-    let client = context.client()?;
+    if let Some(site) = context.site_store() {
+        let client = context.client()?;
+        match context.block_on(stage::from_site(pin, recipe, &site, &client))? {
+            Ok(Some(staged)) => return Ok(staged),
+            Ok(None) => {}
+            // what cannot be believed is as good as absent, but somebody should know
+            Err(StageError::Store(error)) => {
+                output::warn(output::cell(&format!("the site's image is not used: {error}")));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    suits(context, &store, false);
     let show: stage::Show = Arc::new(progress(context.voice));
+    let lease = match stage::turn(pin, recipe, &store, &mut |p| show(p))? {
+        MyTurn::No(made) => return Ok(*made),
+        MyTurn::Yes(lease) => lease,
+    };
+    let client = context.client()?;
     let fetch = stage::fetch(pin, &client, &store, Arc::clone(&show));
     let (documents, supply) = context.block_on(fetch)??;
     let how = How { recipe, threads: manners.threads, limits: context.limits() };
     let staged =
         manners.with(|| stage::convert(pin, documents, &supply, how, &store, &mut |p| show(p)))?;
+    drop(lease);
+    super::cache::keep_to_limit(context, &staged.image);
     warn(&staged);
     Ok(staged)
 }
@@ -262,4 +306,51 @@ pub fn restage(context: &Context, image: &Image) -> Result<Image, Report> {
         .into()),
         _ => Ok(staged.image),
     }
+}
+
+/// Marks the SIF of a job, so that it is not pruned; before an engine is asked. `shared`: other
+/// machines read it.
+///
+/// # Errors
+/// When the mark cannot be written, or the SIF was pruned a moment ago.
+pub fn mark(context: &Context, job: &JobSpec, shared: bool) -> Result<(), Report> {
+    let Some((store, digest)) = stored(context, &job.image)? else { return Ok(()) };
+    if shared {
+        suits(context, &store, true);
+    }
+    let dir = context.jobs_dir().join(job.id.to_string());
+    if !store.mark(&digest, &job.id, &dir)? {
+        return Err(CliError::new(
+            Kind::NotFound,
+            format!("the image {digest} was pruned just now"),
+        )
+        .with_hint("the same command makes it again")
+        .into());
+    }
+    Ok(())
+}
+
+/// The job has ended: its image may be pruned. When this fails, `prune` finds it out by itself.
+pub fn unmark(context: &Context, image: &Image, job: &JobId) {
+    if let Ok(Some((store, digest))) = stored(context, image) {
+        let _ = store.unmark(&digest, job);
+    }
+}
+
+/// As [`unmark`], for a job that no engine has: nothing of its directory is there then.
+pub fn unmark_refused(context: &Context, job: &JobSpec) {
+    let dir = context.jobs_dir().join(job.id.to_string());
+    if std::fs::symlink_metadata(dir).is_err() {
+        unmark(context, &job.image, &job.id);
+    }
+}
+
+/// The own store and the digest of an image that lies in it.
+fn stored(context: &Context, image: &Image) -> Result<Option<(Store, SifDigest)>, Report> {
+    let Image::Sif { digest, place, .. } = image else { return Ok(None) };
+    let root = std::path::absolute(context.cache_dir()).unwrap_or_default();
+    if !place.starts_with(&root) {
+        return Ok(None);
+    }
+    Ok(Some((context.store()?, *digest)))
 }

@@ -6,6 +6,7 @@
 mod adapters;
 mod audit;
 mod auth_explain;
+mod cache;
 mod cancel;
 mod config;
 mod context;
@@ -101,6 +102,9 @@ enum Verb {
     /// Look after the ledger
     #[command(subcommand)]
     Ledger(ledger::Verb),
+    /// Look after the store of images and layers
+    #[command(subcommand)]
+    Cache(cache::Verb),
     /// Show the settings in force and where each comes from
     #[command(subcommand)]
     Config(config::Verb),
@@ -158,6 +162,7 @@ fn run(cli: Cli) -> Outcome {
         Verb::Recover(args) => recover::run(&context, &args),
         Verb::Audit(verb) => audit::run(&context, &verb),
         Verb::Ledger(verb) => ledger::run(&context, &verb),
+        Verb::Cache(verb) => cache::run(&context, &verb),
         Verb::Config(verb) => {
             config::run(&context, &verb);
             Ok(0)

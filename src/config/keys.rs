@@ -10,7 +10,7 @@ pub(super) enum Who {
 }
 
 /// Every key; `*` stands for a name that the author chooses. A key that is not here is unknown.
-pub(super) const CONFIG: [(&str, Who); 32] = [
+pub(super) const CONFIG: [(&str, Who); 36] = [
     ("registry", Who::Trusted),
     ("insecure_registries", Who::Trusted),
     ("ca_files", Who::Trusted),
@@ -18,8 +18,12 @@ pub(super) const CONFIG: [(&str, Who); 32] = [
     ("cache", Who::Trusted),
     ("ledger", Who::Trusted),
     ("jobs_dir", Who::Trusted),
-    ("site_store", Who::Trusted),
     ("node_cache", Who::Trusted),
+    ("store.site", Who::Trusted),
+    ("store.site_owner", Who::Trusted),
+    ("store.site_keys", Who::Trusted),
+    ("store.max_size", Who::Trusted),
+    ("store.trash_age", Who::Trusted),
     ("images.*", Who::Anyone),
     ("submit.backend", Who::Anyone),
     ("submit.runtime", Who::Anyone),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use toml::de::DeTable;
 
@@ -11,6 +12,7 @@ use super::read::{Item, Source};
 use super::{ConfigError, Level, Origin, Problem, ServerUrl, Value};
 use crate::job::{Mount, RuntimeChoice};
 use crate::oci::{DOCKER_HUB, Platform, Reference, Registry};
+use crate::sign::PublicKey;
 
 /// All settings. Nothing is filled in: what nobody said is `None` or empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,8 +31,8 @@ pub struct Config {
     pub ledger: Option<Value<PathBuf>>,
     /// Job directories.
     pub jobs_dir: Option<Value<PathBuf>>,
-    /// A store that the site publishes.
-    pub site_store: Option<Value<PathBuf>>,
+    /// `[store]`.
+    pub store: StoreSettings,
     /// Where a worker unpacks images.
     pub node_cache: Option<Value<PathBuf>>,
     /// Short names for images. The text is a reference; it is read again when the default
@@ -45,6 +47,21 @@ pub struct Config {
     /// `[limits]`: what foreign layers may ask for at most, by name. A project file only lowers
     /// them: whoever applies one of its values compares it with what held before.
     pub limits: BTreeMap<String, Value<u64>>,
+}
+
+/// `[store]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// A store that the site publishes.
+    pub site: Option<Value<PathBuf>>,
+    /// The uid that publishes there, besides root.
+    pub site_owner: Option<Value<u32>>,
+    /// Who may have signed what is there.
+    pub site_keys: Vec<Value<PublicKey>>,
+    /// Bytes of blobs, indexes and SIFs that a store may hold.
+    pub max_size: Option<Value<u64>>,
+    /// How long a pruned SIF stays in the trash.
+    pub trash_age: Option<Value<Duration>>,
 }
 
 /// `[submit]`.
@@ -166,8 +183,12 @@ impl Config {
             "cache" => self.cache = Some(value(item.absolute_path()?, origin)),
             "ledger" => self.ledger = Some(value(item.absolute_path()?, origin)),
             "jobs_dir" => self.jobs_dir = Some(value(item.absolute_path()?, origin)),
-            "site_store" => self.site_store = Some(value(item.absolute_path()?, origin)),
             "node_cache" => self.node_cache = Some(value(item.absolute_path()?, origin)),
+            "store.site" => self.store.site = Some(value(item.absolute_path()?, origin)),
+            "store.site_owner" => self.store.site_owner = Some(value(item.uid()?, origin)),
+            "store.site_keys" => self.store.site_keys = list(item, origin, Item::parsed)?,
+            "store.max_size" => self.store.max_size = Some(value(item.size()?, origin)),
+            "store.trash_age" => self.store.trash_age = Some(value(item.age()?, origin)),
             "images.*" => {
                 let image = image(name, item)?;
                 self.images.insert(name.to_owned(), value(image, origin));
@@ -244,8 +265,14 @@ impl Config {
             cache: upper.cache.or(self.cache),
             ledger: upper.ledger.or(self.ledger),
             jobs_dir: upper.jobs_dir.or(self.jobs_dir),
-            site_store: upper.site_store.or(self.site_store),
             node_cache: upper.node_cache.or(self.node_cache),
+            store: StoreSettings {
+                site: upper.store.site.or(self.store.site),
+                site_owner: upper.store.site_owner.or(self.store.site_owner),
+                site_keys: both(self.store.site_keys, upper.store.site_keys, PartialEq::eq),
+                max_size: upper.store.max_size.or(self.store.max_size),
+                trash_age: upper.store.trash_age.or(self.store.trash_age),
+            },
             images: self.images.into_iter().chain(upper.images).collect(),
             submit: SubmitSettings {
                 backend: upper.submit.backend.or(self.submit.backend),
@@ -285,8 +312,12 @@ impl Config {
         rows.add("cache", &self.cache, path);
         rows.add("ledger", &self.ledger, path);
         rows.add("jobs_dir", &self.jobs_dir, path);
-        rows.add("site_store", &self.site_store, path);
         rows.add("node_cache", &self.node_cache, path);
+        rows.add("store.site", &self.store.site, path);
+        rows.add("store.site_owner", &self.store.site_owner, u32::to_string);
+        rows.add("store.site_keys", &self.store.site_keys, PublicKey::to_string);
+        rows.add("store.max_size", &self.store.max_size, u64::to_string);
+        rows.add("store.trash_age", &self.store.trash_age, |age| format!("{}s", age.as_secs()));
         for (name, image) in &self.images {
             rows.add(&format!("images.{}", quoted(name)), [image], String::clone);
         }

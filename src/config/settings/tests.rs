@@ -6,7 +6,7 @@ use super::*;
 use crate::failure::{Failure, Kind};
 
 /// For each key: a line that sets it, and what `config show` says then.
-const EXAMPLES: [(&str, &str, &str); 31] = [
+const EXAMPLES: [(&str, &str, &str); 35] = [
     ("registry", "registry = 'registry.example'", "registry.example"),
     ("insecure_registries", "insecure_registries = ['old.example:5000']", "old.example:5000"),
     ("ca_files", "ca_files = ['/etc/ca.pem']", "/etc/ca.pem"),
@@ -14,8 +14,16 @@ const EXAMPLES: [(&str, &str, &str); 31] = [
     ("cache", "cache = '/c'", "/c"),
     ("ledger", "ledger = '/l'", "/l"),
     ("jobs_dir", "jobs_dir = '/j'", "/j"),
-    ("site_store", "site_store = '/s'", "/s"),
     ("node_cache", "node_cache = '/n'", "/n"),
+    ("store.site", "store.site = '/s'", "/s"),
+    ("store.site_owner", "store.site_owner = 990", "990"),
+    (
+        "store.site_keys",
+        "store.site_keys = ['ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=']",
+        "ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+    ),
+    ("store.max_size", "store.max_size = '1G'", "1073741824"),
+    ("store.trash_age", "store.trash_age = '1d'", "86400s"),
     ("images.*", "images.ana = 'group/ana:v1'", "group/ana:v1"),
     ("submit.backend", "submit.backend = 'slurm'", "slurm"),
     ("submit.runtime", "submit.runtime = 'builtin'", "builtin"),
@@ -57,8 +65,8 @@ fn shown(config: &Config) -> Vec<String> {
 #[test]
 fn every_key_is_read_and_shown() {
     let keys = keys::CONFIG.map(|(key, _)| key);
-    assert_eq!(EXAMPLES.map(|(key, ..)| key), keys[..31]);
-    assert_eq!(keys[31..], ["policy.*"]);
+    assert_eq!(EXAMPLES.map(|(key, ..)| key), keys[..EXAMPLES.len()]);
+    assert_eq!(keys[EXAMPLES.len()..], ["policy.*"]);
     for (key, text, value) in EXAMPLES {
         let config = user(text);
         let entries = config.entries();
