@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use super::output::{self, CliError, Report, Voice};
 use crate::backend::Environment;
 use crate::config::{self, Config, Level, ServerUrl, Value};
-use crate::credential::{self, Chain, Explicit, SystemKeyring};
+use crate::credential::{self, Chain, Explicit, KernelKeyring, SystemKeyring};
 use crate::failure::Kind;
 use crate::gitlab::{self, CiJob, Token, TokenKind};
 use crate::job::{EnvVar, Mount, Resources, RuntimeChoice};
@@ -303,6 +303,7 @@ impl Context {
             environment: self.environment.clone(),
             file: self.places.config.join("credentials.json"),
             keyring: Some(Box::new(SystemKeyring)),
+            kernel: Some(Box::new(KernelKeyring)),
             realms: realms.collect(),
             helper_patience: credential::HELPER_PATIENCE,
             warn: Some(Box::new(|sentence| output::warn(output::clean(sentence)))),

@@ -7,7 +7,7 @@ use clap::Args;
 use super::context::Context;
 use super::credential_args::from_stdin;
 use super::output::{self, CliError, Outcome, Report};
-use crate::credential::{Place, Scope};
+use crate::credential::{Place, Scope, Stored};
 use crate::failure::Kind;
 use crate::oci::{DOCKER_HUB, Registry};
 use crate::registry::Grant;
@@ -34,7 +34,8 @@ pub struct Login {
     /// Read the secret from stdin
     #[arg(long)]
     password_stdin: bool,
-    /// Keep it in the keyring or in a file that only you can read; default: keyring, else file
+    /// Keep it in a keyring (the desktop's, else the kernel's) or in a file that only you can read;
+    /// default: the first of these that answers
     #[arg(long, value_name = "keyring|file", value_parser = place)]
     store: Option<Place>,
     /// The server that hands out the registry's tokens: scheme, host and port
@@ -87,7 +88,7 @@ pub fn login(context: &Context, args: &Login) -> Outcome {
     };
     let grant = context.block_on(client.check(&registry, scope.prefix.as_ref(), candidate))??;
     let stored = context.credentials().store(scope, &credential, realm.as_ref(), args.store)?;
-    if let Some(note) = &stored.note {
+    for note in &stored.notes {
         context.voice.say(note);
     }
     let opens = match &grant {
@@ -107,14 +108,34 @@ pub fn login(context: &Context, args: &Login) -> Outcome {
         },
     };
     context.voice.say(opens);
-    let place = match stored.place {
-        Place::Keyring => "the keyring",
-        Place::File => "a file that only you can read",
-    };
+    let place = kept(&stored);
     context
         .voice
         .say(format!("logged in to {scope} as {}; kept in {place}", output::cell(username)));
     Ok(0)
+}
+
+/// Where a secret is, and for how long.
+fn kept(stored: &Stored) -> String {
+    match (stored.place, stored.lasts) {
+        (Place::File, _) => "a file that only you can read, until moorline logout".into(),
+        (place, None) => format!("{}, until moorline logout", place.described()),
+        (place, Some(lasts)) => format!(
+            "{} of this machine, until it restarts or nobody uses it for {}; to keep it longer, and \
+             for all machines with this home directory: --store file",
+            place.described(),
+            duration(lasts.as_secs())
+        ),
+    }
+}
+
+/// `3 days`, `90 minutes`: in the largest unit that is exact.
+fn duration(seconds: u64) -> String {
+    let units = [(24 * 60 * 60, "day"), (60 * 60, "hour"), (60, "minute"), (1, "second")];
+    let exact = units.into_iter().find(|(unit, _)| seconds >= *unit && seconds % unit == 0);
+    let (unit, name) = exact.unwrap_or((1, "second"));
+    let count = seconds / unit;
+    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The verb `logout`.
@@ -123,11 +144,7 @@ pub fn login(context: &Context, args: &Login) -> Outcome {
 /// When nothing is stored under this scope, or it cannot be removed.
 pub fn logout(context: &Context, args: &Logout) -> Outcome {
     let place = context.credentials().erase(&args.scope)?;
-    let place = match place {
-        Place::Keyring => "the keyring",
-        Place::File => "the file",
-    };
-    context.voice.say(format!("removed {} from {place}", args.scope));
+    context.voice.say(format!("removed {} from {}", args.scope, place.described()));
     Ok(0)
 }
 
@@ -147,10 +164,7 @@ fn list(context: &Context) -> Outcome {
             row.scope.to_string(),
             output::cell(&row.username),
             row.realm.map_or_else(|| "-".into(), |realm| realm.to_string()),
-            match row.place {
-                Place::Keyring => "keyring".into(),
-                Place::File => "file".into(),
-            },
+            row.place.to_string(),
         ]);
     }
     output::line(output::table(&lines));
