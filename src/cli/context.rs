@@ -376,20 +376,40 @@ impl Context {
         const OWN: &str = "MOORLINE_GITLAB_TOKEN";
         const JOB: &str = "CI_JOB_TOKEN";
         let Some(server) = self.gitlab_server() else { return Ok(None) };
+        let token = |kind, text: &str, source: &str| Token {
+            kind,
+            secret: Secret::new(text.to_owned()),
+            source: source.to_owned(),
+        };
+        if let Some(text) = self.env(OWN) {
+            return self.gitlab_at(server, token(TokenKind::Access, text, OWN)).map(Some);
+        }
+        if let Some((secret, source)) = self.credentials().api_token(&server)? {
+            let token = Token { kind: TokenKind::Access, secret, source };
+            return self.gitlab_at(server, token).map(Some);
+        }
         let of_ci = self.ci_server().as_ref() == Some(&server);
-        let own = self.env(OWN).map(|text| (TokenKind::Access, text, OWN));
-        let job = self.env(JOB).filter(|_| of_ci).map(|text| (TokenKind::Job, text, JOB));
-        let Some((kind, text, source)) = own.or(job) else { return Ok(None) };
+        match self.env(JOB).filter(|_| of_ci) {
+            Some(text) => self.gitlab_at(server, token(TokenKind::Job, text, JOB)).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// A client for the API of this server, with this token.
+    ///
+    /// # Errors
+    /// When the token may not be sent there, or a CA file is broken.
+    pub fn gitlab_at(&self, server: ServerUrl, token: Token) -> Result<gitlab::Client, Report> {
         let url = server.to_string().parse::<Realm>().ok();
         let insecure = url
             .is_some_and(|u| self.insecure.iter().any(|listed| listed.names(u.host(), u.port())));
-        Ok(Some(gitlab::Client::new(gitlab::Options {
+        Ok(gitlab::Client::new(gitlab::Options {
             server,
-            token: Token { kind, secret: Secret::new(text.to_owned()), source: source.into() },
+            token,
             ca_files: self.ca_files.clone(),
             insecure,
             patience: std::time::Duration::from_secs(30),
-        })?))
+        })?)
     }
 
     /// Runs something asynchronous to its end. One runtime serves all of a command's calls, so that

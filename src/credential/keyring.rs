@@ -9,7 +9,7 @@
 use std::sync::{PoisonError, mpsc};
 use std::time::Duration;
 
-use super::{Chain, CredentialError, Place, Question, Scope};
+use super::{Chain, CredentialError, Place, Question};
 use crate::secret::{Candidates, Secret};
 
 /// The name under which keyrings show our entries.
@@ -125,7 +125,7 @@ fn find_in(
         let known = unlocked.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
         let secret = match known {
             Some(secret) => secret,
-            None => match ask(question.chain, place, &row.scope)? {
+            None => match ask(question.chain, place, &name)? {
                 Ok(secret) => secret,
                 Err(why) => {
                     found.skipped.push(format!("{place} (login {name}): {why}"));
@@ -143,22 +143,23 @@ fn find_in(
     Ok(())
 }
 
-/// The inner error is why there is nothing although nothing is broken.
-fn ask(
+/// The secret that `login NAME` put there. The inner error is why there is none although nothing
+/// is broken.
+pub(super) fn ask(
     chain: &Chain,
     place: Place,
-    scope: &Scope,
+    name: &str,
 ) -> Result<Result<Secret, String>, CredentialError> {
-    let broken = |reason| CredentialError::Keyring { scope: scope.clone(), reason };
+    let broken = |reason| CredentialError::Keyring { name: name.to_owned(), reason };
     let Some(vault) = chain.vault(place) else {
         return Ok(Err("absent here, it is not used".into()));
     };
-    match vault.get(&scope.to_string()) {
+    match vault.get(name) {
         Ok(Some(secret)) => Ok(Ok(secret)),
         // the kernel forgets, and the file that names the login may be shared with other machines
         Ok(None) if place == Place::Kernel => Ok(Err(format!(
             "no longer there (it expires, ends with a restart, and is on one machine only): \
-             moorline login {scope}"
+             moorline login {name}"
         ))),
         Ok(None) => Err(broken("login put it there, and it is gone".into())),
         Err(VaultError::Absent(why)) => Ok(Err(format!("absent here, {why}"))),
@@ -170,17 +171,17 @@ fn ask(
 pub(super) fn put(
     chain: &Chain,
     place: Place,
-    scope: &Scope,
+    name: &str,
     secret: &Secret,
 ) -> Result<(), CredentialError> {
     let Some(vault) = chain.vault(place) else {
         return Err(CredentialError::NoKeyring("it is not used".into()));
     };
-    vault.put(&scope.to_string(), secret).map_err(|error| told(scope, error))
+    vault.put(name, secret).map_err(|error| told(name, error))
 }
 
 /// Removes a secret; what a place cannot hold any more is removed.
-pub(super) fn remove(chain: &Chain, place: Place, scope: &Scope) -> Result<(), CredentialError> {
+pub(super) fn remove(chain: &Chain, place: Place, name: &str) -> Result<(), CredentialError> {
     let Some(vault) = chain.vault(place) else {
         return if place == Place::File {
             Ok(()) // it goes with its row
@@ -188,15 +189,15 @@ pub(super) fn remove(chain: &Chain, place: Place, scope: &Scope) -> Result<(), C
             Err(CredentialError::NoKeyring("it is not used".into()))
         };
     };
-    match vault.remove(&scope.to_string()) {
+    match vault.remove(name) {
         Err(VaultError::Absent(_)) if place == Place::Kernel => Ok(()),
-        other => other.map_err(|error| told(scope, error)),
+        other => other.map_err(|error| told(name, error)),
     }
 }
 
-fn told(scope: &Scope, error: VaultError) -> CredentialError {
+fn told(name: &str, error: VaultError) -> CredentialError {
     match error {
         VaultError::Absent(why) => CredentialError::NoKeyring(why),
-        VaultError::Broken(reason) => CredentialError::Keyring { scope: scope.clone(), reason },
+        VaultError::Broken(reason) => CredentialError::Keyring { name: name.to_owned(), reason },
     }
 }

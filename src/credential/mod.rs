@@ -18,6 +18,7 @@
 //!
 //! Not promised: that a credential is valid; `registry` asks.
 
+mod api;
 mod ci;
 mod docker;
 mod environment;
@@ -35,6 +36,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+pub use api::ListedApi;
 pub use error::CredentialError;
 use file::{Row, Table};
 pub use flag::Explicit;
@@ -335,7 +337,8 @@ impl Chain {
         realm: Option<&Realm>,
         choice: Option<Place>,
     ) -> Result<Stored, CredentialError> {
-        let (place, mut notes) = self.keep(scope, &credential.password, choice)?;
+        let name = scope.to_string();
+        let (place, notes) = self.keep(&name, &credential.password, choice)?;
         let row = Row::new(scope, credential, realm, place);
         let older = file::change(&self.settings.file, |table: &mut Table| {
             let older: Vec<Place> =
@@ -344,19 +347,24 @@ impl Chain {
             table.entries.push(row);
             Ok(older)
         })?;
-        // an older secret is not left where nobody would look for it
-        for old in older.into_iter().filter(|old| *old != place) {
-            if let Err(error) = keyring::remove(self, old, scope) {
-                notes.push(format!("the older secret is still in {}: {error}", old.described()));
+        Ok(self.stored(&name, place, notes, &older))
+    }
+
+    /// What `login` says; an older secret is not left where nobody would look for it.
+    fn stored(&self, name: &str, place: Place, mut notes: Vec<String>, older: &[Place]) -> Stored {
+        for old in older.iter().filter(|old| **old != place) {
+            if let Err(error) = keyring::remove(self, *old, name) {
+                let place = old.described();
+                notes.push(format!("the older secret is still in {place}: {error}"));
             }
         }
-        Ok(Stored { place, lasts: self.vault(place).and_then(Vault::lasts), notes })
+        Stored { place, lasts: self.vault(place).and_then(Vault::lasts), notes }
     }
 
     /// Puts the secret where it belongs; for the file that is done with its row.
     fn keep(
         &self,
-        scope: &Scope,
+        name: &str,
         secret: &Secret,
         choice: Option<Place>,
     ) -> Result<(Place, Vec<String>), CredentialError> {
@@ -369,7 +377,7 @@ impl Chain {
         };
         for place in order {
             if *place != Place::File {
-                match keyring::put(self, *place, scope, secret) {
+                match keyring::put(self, *place, name, secret) {
                     Ok(()) => {}
                     Err(CredentialError::NoKeyring(why)) => {
                         absent.push(format!("{place}: {why}"));
@@ -400,8 +408,8 @@ impl Chain {
         file::change(&self.settings.file, |table: &mut Table| {
             let at = table.entries.iter().position(|row| row.scope == *scope);
             let row = at.map(|at| table.entries.remove(at));
-            let row = row.ok_or_else(|| CredentialError::NotStored(scope.clone()))?;
-            keyring::remove(self, row.store, scope)?;
+            let row = row.ok_or_else(|| CredentialError::NotStored(scope.to_string()))?;
+            keyring::remove(self, row.store, &scope.to_string())?;
             Ok(row.store)
         })
     }

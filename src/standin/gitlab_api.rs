@@ -50,6 +50,13 @@ pub struct ApiToken {
     pub secret: Secret,
     /// The projects that it may read.
     pub projects: Vec<String>,
+    /// What it says of itself; with neither `read_api` nor `api` every other route answers 403.
+    #[serde(default = "read_api")]
+    pub scopes: Vec<String>,
+}
+
+fn read_api() -> Vec<String> {
+    vec!["read_api".into()]
 }
 
 /// A pipeline.
@@ -124,6 +131,15 @@ pub(super) async fn handle(
     let parts: Vec<String> = path.split('/').map(decoded).collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let missing = || answer(StatusCode::NOT_FOUND, &json!({ "message": "404 Project Not Found" }));
+    if parts == ["personal_access_tokens", "self"] {
+        // any token regardless of its scopes may ask this
+        let token = headers.get("private-token").and_then(|value| value.to_str().ok());
+        let found = facts.api_tokens.iter().find(|t| Some(t.secret.expose()) == token);
+        return match found {
+            Some(token) => answer(StatusCode::OK, &json!({ "id": 1, "scopes": token.scopes })),
+            None => answer(StatusCode::UNAUTHORIZED, &json!({ "message": "401 Unauthorized" })),
+        };
+    }
     let ["projects", project, rest @ ..] = parts.as_slice() else { return missing() };
     let project = project.to_lowercase();
     if let Err(status) = may(&shared, &headers, &project, rest) {
@@ -151,6 +167,9 @@ fn may(
     if let Some(token) = of("private-token") {
         let mut tokens = shared.config.gitlab.api_tokens.iter();
         let token = tokens.find(|t| t.secret.expose() == token).ok_or(StatusCode::UNAUTHORIZED)?;
+        if !token.scopes.iter().any(|scope| scope == "read_api" || scope == "api") {
+            return Err(StatusCode::FORBIDDEN); // insufficient_scope
+        }
         let own = known && token.projects.iter().any(|p| p == project);
         return if own { Ok(()) } else { Err(StatusCode::NOT_FOUND) };
     }

@@ -43,6 +43,7 @@ pub async fn house() -> House {
         deploy_tokens: vec![
             token(USER, SECRET, Scope::ReadRegistry),
             token("code-only", SECRET, Scope::ReadRepository),
+            token("push-only", SECRET, Scope::WriteRegistry),
         ],
         ..Config::default()
     })
@@ -60,10 +61,14 @@ pub async fn house() -> House {
         let digest = images.put_manifest(repository, media_type::OCI_MANIFEST, bytes);
         images.tag(repository, "v1", digest);
     }
-    House { home: tempfile::tempdir().unwrap(), running }
+    House::of(running)
 }
 
 impl House {
+    pub fn of(running: Running) -> Self {
+        Self { home: tempfile::tempdir().unwrap(), running }
+    }
+
     pub fn image(&self, rest: &str) -> String {
         format!("{}/{rest}", self.running.address())
     }
@@ -232,6 +237,40 @@ async fn login_names_the_wrong_kind_keeps_the_right_one_and_lists_it() {
     assert_eq!(house.run(&[], "", &["resolve", &image]).code, 0);
     assert_eq!(house.run(&[], "", &["logout", &scope]).code, 0);
     assert_eq!(house.run(&[], "", &["resolve", &image]).code, 3);
+}
+
+/// What a login says of the projects that the token opens, as far as a registry tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn login_says_what_it_opens_and_what_not() {
+    let house = house().await;
+    let (host, scope) = (house.image(""), house.image(PROJECT));
+    let host = host.trim_end_matches('/');
+    let login = |scope: &str, user: &'static str| {
+        let flags = ["login", scope, "--username", user, "--password-stdin", "--store", "file"];
+        let before = house.asked_for_tokens();
+        let said = house.run(&[], SECRET, &flags);
+        assert_eq!(house.asked_for_tokens() - before, 1, "one request, whatever is asked");
+        (said.code, said.err.replace(host, "registry.example"))
+    };
+    let mut text = String::new();
+    let mut told = |case: &str, (code, said): (i32, String)| {
+        text += &format!("== {case}: exit code {code}\n{said}");
+    };
+    told("a project", login(&scope, USER));
+    told("a project of somebody else", login(&house.image("other/closed"), USER));
+    told("a group", login(&house.image("group"), USER));
+    told("a host alone", login(host, USER));
+    // the images of moorline.toml are what it is for
+    let images = format!(
+        "[images]\nmine = \"{host}/{PROJECT}/sub:v1\"\nopen = \"{host}/group/open:v1\"\n\
+         closed = \"{host}/other/closed:v1\"\nhub = \"docker.io/library/fedora:latest\"\n"
+    );
+    fs::write(house.home.path().join("moorline.toml"), images).unwrap();
+    told("a host alone, with images in moorline.toml", login(host, USER));
+    told("a token without read_registry, for a host", login(host, "code-only"));
+    told("a token without read_registry, for a project", login(&scope, "code-only"));
+    told("a token that only pushes", login(&scope, "push-only"));
+    snapbox::assert_data_eq!(text, snapbox::file!["../golden/login/opens.txt"].raw());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -344,13 +344,13 @@ async fn login_checks_a_credential_at_once() {
     assert_eq!(realm, server.realm().parse().unwrap());
     let check = |prefix: &str, candidate| {
         let (client, host, prefix) = (client.clone(), host.clone(), repository(prefix));
-        async move { client.check(&host, Some(&prefix), candidate).await }
+        async move { client.check(&host, &[prefix], candidate).await }
     };
     let right = candidate(USER, SECRET, &[]);
     let granted = check(PROJECT, right.clone()).await.unwrap();
-    assert_eq!(granted, Grant::Pulls(repository(PROJECT)));
+    assert_eq!(granted, Grant::Pulls(vec![repository(PROJECT)]));
     assert_eq!(check("group", right.clone()).await.unwrap(), Grant::Known);
-    assert_eq!(client.check(&host, None, right).await.unwrap(), Grant::Known);
+    assert_eq!(client.check(&host, &[], right).await.unwrap(), Grant::Known);
     let wrong = check(PROJECT, candidate(USER, "wrong", &[])).await.unwrap_err();
     assert!(matches!(wrong, RegistryError::Refused { .. }), "{wrong}");
     let kind = check(PROJECT, candidate("code-only", "gldt-code", &[])).await.unwrap_err();
