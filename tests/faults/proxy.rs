@@ -197,7 +197,7 @@ impl Shared {
             }
             _ => {}
         }
-        *self.earlier.lock().unwrap() = right.clone();
+        self.earlier.lock().unwrap().clone_from(&right);
         client.write_all(format!("{head}Content-Length: {}\r\n\r\n", body.len()).as_bytes())?;
         match fault {
             Fault::CutBody(part) => {

@@ -86,7 +86,7 @@ fn descriptor(kind: &str, bytes: &[u8]) -> serde_json::Value {
 
 /// A tar with one file of bytes that do not repeat.
 fn layer(size: usize) -> Vec<u8> {
-    let mut state = size as u32;
+    let mut state = u32::try_from(size).unwrap();
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         state.to_be_bytes()[0]
@@ -147,7 +147,7 @@ pub async fn pull(proxy: &Proxy, store: &Store) -> Result<Right, Failed> {
     let staged = convert(&pin, documents, how, store, &mut |_| {})?;
     match staged.image {
         Image::Sif { digest, .. } => Ok(Right { manifest: pin.manifest, sif: digest }),
-        other => panic!("{other:?} is no SIF"),
+        other @ Image::Oci { .. } => panic!("{other:?} is no SIF"),
     }
 }
 

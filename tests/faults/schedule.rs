@@ -148,7 +148,6 @@ impl Schedule {
     pub fn fault(&self, method: &str, path: &str, nth: u32) -> Fault {
         let mut dice = Dice::new(self.seed, &format!("{method} {path}"), nth);
         match self.plan {
-            Plan::Clear => Fault::None,
             Plan::Mild if nth < 2 && dice.below(2) == 0 => {
                 // a token that is refused once is renewed; twice is the end of a request
                 if nth == 1 && path.starts_with("/v2/") && dice.below(6) == 0 {
@@ -157,10 +156,9 @@ impl Schedule {
                     passing(&mut dice)
                 }
             }
-            Plan::Mild => Fault::None,
             Plan::Wild { always: Some((class, fault)), .. } if class == Class::of(path) => fault,
             Plan::Wild { chance, .. } if dice.byte() < chance => wild(&mut dice),
-            Plan::Wild { .. } => Fault::None,
+            _ => Fault::None,
         }
     }
 }
