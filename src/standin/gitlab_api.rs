@@ -26,7 +26,7 @@ use crate::secret::Secret;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GitlabFacts {
-    /// Tokens with `read_api`.
+    /// Personal, project and group access tokens; the registry knows them too.
     pub api_tokens: Vec<ApiToken>,
     /// All pipelines, of any project.
     pub pipelines: Vec<CiPipeline>,
@@ -41,18 +41,34 @@ pub struct GitlabFacts {
     pub redirect_to: String,
 }
 
-/// A token that may read the API of some projects.
+/// An access token for some projects.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiToken {
     /// The secret.
     #[serde(deserialize_with = "super::config::secret")]
     pub secret: Secret,
-    /// The projects that it may read.
+    /// Its projects.
     pub projects: Vec<String>,
-    /// What it says of itself; with neither `read_api` nor `api` every other route answers 403.
+    /// What it may do; with neither `read_api` nor `api` every other route answers 403.
     #[serde(default = "read_api")]
     pub scopes: Vec<String>,
+}
+
+impl ApiToken {
+    fn has(&self, any: &[&str]) -> bool {
+        self.scopes.iter().any(|scope| any.contains(&scope.as_str()))
+    }
+
+    /// Whether the registry's tokens for its projects let pull.
+    pub(super) fn may_pull(&self) -> bool {
+        self.has(&["read_registry", "read_api", "api"])
+    }
+
+    /// The same for pushing.
+    pub(super) fn may_push(&self) -> bool {
+        self.has(&["write_registry", "api"])
+    }
 }
 
 fn read_api() -> Vec<String> {
@@ -167,7 +183,7 @@ fn may(
     if let Some(token) = of("private-token") {
         let mut tokens = shared.config.gitlab.api_tokens.iter();
         let token = tokens.find(|t| t.secret.expose() == token).ok_or(StatusCode::UNAUTHORIZED)?;
-        if !token.scopes.iter().any(|scope| scope == "read_api" || scope == "api") {
+        if !token.has(&["read_api", "api"]) {
             return Err(StatusCode::FORBIDDEN); // insufficient_scope
         }
         let own = known && token.projects.iter().any(|p| p == project);

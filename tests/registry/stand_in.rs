@@ -357,6 +357,18 @@ async fn login_checks_a_credential_at_once() {
     assert!(matches!(kind, RegistryError::NoRegistryScope { .. }), "{kind}");
 }
 
+/// What `docker inspect` prints as Id is the configuration's digest, and no manifest has it.
+#[tokio::test]
+async fn an_image_id_is_not_taken_for_a_digest() {
+    let server = stand_in().await;
+    let made = put(server.images(), PROJECT, "one", "linux/amd64");
+    let client = client(&server, good());
+    let wrong = reference(server.address(), &format!("{PROJECT}@{}", made.config));
+    let error = resolve(&client, &wrong, &amd64()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+    assert!(error.hint().unwrap().contains("image id"), "{:?}", error.hint());
+}
+
 #[tokio::test]
 async fn tags_are_listed() {
     let server = stand_in().await;
