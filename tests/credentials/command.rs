@@ -39,9 +39,14 @@ pub async fn house() -> House {
         projects: vec![
             project(PROJECT, Visibility::Private),
             project("group/open", Visibility::Public),
+            project("group/second", Visibility::Private),
         ],
         deploy_tokens: vec![
             token(USER, SECRET, Scope::ReadRegistry),
+            DeployToken {
+                project: Some("group/second".into()),
+                ..token("second", SECRET, Scope::ReadRegistry)
+            },
             token("code-only", SECRET, Scope::ReadRepository),
             token("push-only", SECRET, Scope::WriteRegistry),
         ],
@@ -56,7 +61,7 @@ pub async fn house() -> House {
         "config": { "mediaType": media_type::OCI_CONFIG, "digest": Digest::of(config).to_string(), "size": config.len() },
         "layers": [] });
     images.put_blob(config.to_vec());
-    for repository in [PROJECT, "group/open"] {
+    for repository in [PROJECT, "group/open", "group/second"] {
         let bytes = serde_json::to_vec(&manifest).unwrap();
         let digest = images.put_manifest(repository, media_type::OCI_MANIFEST, bytes);
         images.tag(repository, "v1", digest);
@@ -237,6 +242,67 @@ async fn login_names_the_wrong_kind_keeps_the_right_one_and_lists_it() {
     assert_eq!(house.run(&[], "", &["resolve", &image]).code, 0);
     assert_eq!(house.run(&[], "", &["logout", &scope]).code, 0);
     assert_eq!(house.run(&[], "", &["resolve", &image]).code, 3);
+}
+
+/// Each token opens its own project only, and each pull finds the right one.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_deploy_tokens_for_two_projects_of_one_host_both_work() {
+    let house = house().await;
+    let names = [(USER, PROJECT), ("second", "group/second")];
+    let images: Vec<String> =
+        names.iter().map(|(_, project)| house.image(&format!("{project}:v1"))).collect();
+    for (user, project) in names {
+        let scope = house.image(project);
+        let flags = ["login", &scope, "--username", user, "--password-stdin", "--store", "file"];
+        assert_eq!(house.run(&[], SECRET, &flags).code, 0);
+    }
+    let said = house.run(&[], "", &["resolve", &images[1], &images[0], &images[1]]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let lines: Vec<&str> = said.out.lines().collect();
+    let of = |project: &str| format!("{}@sha256:", house.image(project));
+    assert_eq!(lines.len(), 3);
+    assert!(lines[0].starts_with(&of("group/second")) && lines[1].starts_with(&of(PROJECT)));
+    assert_eq!(lines[0], lines[2]);
+    // without the second login its project is closed, whatever the first one opens
+    assert_eq!(house.run(&[], "", &["logout", &house.image("group/second")]).code, 0);
+    assert_eq!(house.run(&[], "", &["resolve", &images[1]]).code, 3);
+    assert_eq!(house.run(&[], "", &["resolve", &images[0]]).code, 0);
+}
+
+/// A realm that is not the registry's own host is confirmed once; then it needs no flag.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_realm_is_confirmed_at_login_and_remembered() {
+    let house = house().await;
+    let realm = house.running.realm();
+    let named = vec![bearer(&realm)];
+    let registry = Recorder::start(move |head, _| {
+        if is_authorized(head) { answer("404 Not Found", "", b"{}") } else { challenge(&named) }
+    });
+    let host = registry.address.to_string();
+    let flags = ["--insecure-registry", &host];
+    let scope = format!("{host}/{PROJECT}");
+    let login = ["login", &scope, "--username", USER, "--password-stdin", "--store", "file"];
+    let with_secret = || {
+        let seen = house.running.seen();
+        seen.iter().filter(|one| one.target.starts_with("/jwt/auth") && one.authorized).count()
+    };
+    let said = house.run(&[], SECRET, &[&flags[..], &login].concat());
+    assert_eq!(said.code, 4, "{}", said.err);
+    assert!(said.err.contains("not confirmed") && said.err.contains("--realm"), "{}", said.err);
+    let other = ["--realm", "https://gitlab.example"];
+    let said = house.run(&[], SECRET, &[&flags[..], &login, &other].concat());
+    assert_eq!(said.code, 4, "{}", said.err);
+    assert_eq!(with_secret(), 0);
+
+    let said = house.run(&[], SECRET, &[&flags[..], &login, &["--realm", &realm]].concat());
+    assert_eq!((said.code, with_secret()), (0, 1), "{}", said.err);
+    let listed = house.run(&[], "", &["login", "--list"]);
+    assert!(listed.out.contains(realm.trim_end_matches("/jwt/auth")), "{}", listed.out);
+    let image = format!("{scope}:v1");
+    let said = house.run(&[], "", &[&flags[..], &["resolve", &image]].concat());
+    assert_eq!((said.code, with_secret()), (3, 2), "{}", said.err);
+    // the registry got the token that it asked for, and nothing else
+    assert!(registry.heard().iter().all(|head| forms()[..7].iter().all(|f| !head.contains(f))));
 }
 
 /// What a login says of the projects that the token opens, as far as a registry tells.
