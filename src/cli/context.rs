@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tokio::runtime::Runtime;
 
+use super::git_remote;
 use super::output::{self, CliError, Report, Voice};
 use crate::backend::Environment;
 use crate::config::{self, Config, Level, ServerUrl, Value};
@@ -375,7 +376,7 @@ impl Context {
     pub fn gitlab(&self) -> Result<Option<gitlab::Client>, Report> {
         const OWN: &str = "MOORLINE_GITLAB_TOKEN";
         const JOB: &str = "CI_JOB_TOKEN";
-        let Some(server) = self.gitlab_server() else { return Ok(None) };
+        let Some(server) = self.gitlab_server() else { return self.gitlab_of_remote() };
         let token = |kind, text: &str, source: &str| Token {
             kind,
             secret: Secret::new(text.to_owned()),
@@ -393,6 +394,26 @@ impl Context {
             Some(text) => self.gitlab_at(server, token(TokenKind::Job, text, JOB)).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Where nothing else names a server: that of the git remote, with a token that was kept for
+    /// exactly it. Other tokens do not go where only a directory's content leads.
+    fn gitlab_of_remote(&self) -> Result<Option<gitlab::Client>, Report> {
+        let Some(server) = std::env::current_dir().ok().and_then(|dir| git_remote::server(&dir))
+        else {
+            return Ok(None);
+        };
+        if let Some((secret, source)) = self.credentials().api_token(&server)? {
+            let token = Token { kind: TokenKind::Access, secret, source };
+            return self.gitlab_at(server, token).map(Some);
+        }
+        if self.env("MOORLINE_GITLAB_TOKEN").is_some() {
+            output::warn(format!(
+                "MOORLINE_GITLAB_TOKEN is not sent to {server}, which only this directory's git \
+                 remote names: write [gitlab] url in your configuration, or moorline login --api {server}"
+            ));
+        }
+        Ok(None)
     }
 
     /// A client for the API of this server, with this token.

@@ -14,6 +14,7 @@ mod credential_args;
 mod demo;
 mod exit;
 mod from_gitlab;
+mod git_remote;
 mod image;
 mod jobfile;
 mod jobs;

@@ -128,6 +128,31 @@ async fn an_api_login_is_checked_kept_used_listed_and_forgotten() {
     assert_no_api_token(&text.unwrap(), "after logout");
 }
 
+/// Without a configured server the git remote names it; it selects a kept token, and gets no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_git_remote_selects_a_kept_token_and_gets_no_other() {
+    let house = gitlab().await;
+    let host = house.running.address().to_string();
+    let url = format!("http://{host}");
+    let folder = house.home.path().join(".config/moorline");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("config.toml"), format!("registry = \"{host}\"\n")).unwrap();
+    fs::create_dir(house.home.path().join(".git")).unwrap();
+    let git = format!("[remote \"origin\"]\n\turl = {url}/{PROJECT}.git\n");
+    fs::write(house.home.path().join(".git/config"), git).unwrap();
+    let find = ["resolve", "--project", PROJECT, "--pipeline", "10"];
+    let from_env =
+        house.run(&[("MOORLINE_GITLAB_TOKEN", API_TOKEN), ("CI_JOB_TOKEN", "glcbt-x")], "", &find);
+    assert_eq!(from_env.code, 4, "{}", from_env.err);
+    assert!(from_env.err.contains("MOORLINE_GITLAB_TOKEN is not sent to"), "{}", from_env.err);
+    assert!(house.running.seen().iter().all(|s| !s.api_token), "{:?}", house.running.seen());
+    let login = ["login", "--api", &url, "--password-stdin", "--store", "file"];
+    assert_eq!(house.run(&[], API_TOKEN, &login).code, 0);
+    let kept = house.run(&[], "", &find);
+    assert!(!kept.err.contains("no API token"), "{}", kept.err);
+    assert!(house.running.seen().iter().any(|s| s.target.contains("/pipelines/10") && s.api_token));
+}
+
 /// The API's token and the registry's credential side by side, against servers that record every
 /// byte: neither hears the other's.
 #[tokio::test(flavor = "multi_thread")]
