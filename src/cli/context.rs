@@ -10,10 +10,11 @@ use std::time::Duration;
 use clap::Args;
 use tokio::runtime::Runtime;
 
+use super::git_remote;
 use super::output::{self, CliError, Report, Voice};
 use crate::backend::Environment;
 use crate::config::{self, Config, Level, ServerUrl, Value};
-use crate::credential::{self, Chain, Explicit, SystemKeyring};
+use crate::credential::{self, Chain, Explicit, KernelKeyring, SystemKeyring};
 use crate::failure::Kind;
 use crate::gitlab::{self, CiJob, Token, TokenKind};
 use crate::job::{EnvVar, Mount, Resources, RuntimeChoice};
@@ -332,6 +333,7 @@ impl Context {
             environment: self.environment.clone(),
             file: self.places.config.join("credentials.json"),
             keyring: Some(Box::new(SystemKeyring)),
+            kernel: Some(Box::new(KernelKeyring)),
             realms: realms.collect(),
             helper_patience: credential::HELPER_PATIENCE,
             warn: Some(Box::new(|sentence| output::warn(output::clean(sentence)))),
@@ -403,21 +405,61 @@ impl Context {
     pub fn gitlab(&self) -> Result<Option<gitlab::Client>, Report> {
         const OWN: &str = "MOORLINE_GITLAB_TOKEN";
         const JOB: &str = "CI_JOB_TOKEN";
-        let Some(server) = self.gitlab_server() else { return Ok(None) };
+        let Some(server) = self.gitlab_server() else { return self.gitlab_of_remote() };
+        let token = |kind, text: &str, source: &str| Token {
+            kind,
+            secret: Secret::new(text.to_owned()),
+            source: source.to_owned(),
+        };
+        if let Some(text) = self.env(OWN) {
+            return self.gitlab_at(server, token(TokenKind::Access, text, OWN)).map(Some);
+        }
+        if let Some((secret, source)) = self.credentials().api_token(&server)? {
+            let token = Token { kind: TokenKind::Access, secret, source };
+            return self.gitlab_at(server, token).map(Some);
+        }
         let of_ci = self.ci_server().as_ref() == Some(&server);
-        let own = self.env(OWN).map(|text| (TokenKind::Access, text, OWN));
-        let job = self.env(JOB).filter(|_| of_ci).map(|text| (TokenKind::Job, text, JOB));
-        let Some((kind, text, source)) = own.or(job) else { return Ok(None) };
+        match self.env(JOB).filter(|_| of_ci) {
+            Some(text) => self.gitlab_at(server, token(TokenKind::Job, text, JOB)).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Where nothing else names a server: that of the git remote, with a token that was kept for
+    /// exactly it. Other tokens do not go where only a directory's content leads.
+    fn gitlab_of_remote(&self) -> Result<Option<gitlab::Client>, Report> {
+        let Some(server) = std::env::current_dir().ok().and_then(|dir| git_remote::server(&dir))
+        else {
+            return Ok(None);
+        };
+        if let Some((secret, source)) = self.credentials().api_token(&server)? {
+            let token = Token { kind: TokenKind::Access, secret, source };
+            return self.gitlab_at(server, token).map(Some);
+        }
+        if self.env("MOORLINE_GITLAB_TOKEN").is_some() {
+            output::warn(format!(
+                "MOORLINE_GITLAB_TOKEN is not sent to {server}, which only this directory's git \
+                 remote names: write [gitlab] url in your configuration, or moorline login --api {server}"
+            ));
+        }
+        Ok(None)
+    }
+
+    /// A client for the API of this server, with this token.
+    ///
+    /// # Errors
+    /// When the token may not be sent there, or a CA file is broken.
+    pub fn gitlab_at(&self, server: ServerUrl, token: Token) -> Result<gitlab::Client, Report> {
         let url = server.to_string().parse::<Realm>().ok();
         let insecure = url
             .is_some_and(|u| self.insecure.iter().any(|listed| listed.names(u.host(), u.port())));
-        Ok(Some(gitlab::Client::new(gitlab::Options {
+        Ok(gitlab::Client::new(gitlab::Options {
             server,
-            token: Token { kind, secret: Secret::new(text.to_owned()), source: source.into() },
+            token,
             ca_files: self.ca_files.clone(),
             insecure,
             patience: std::time::Duration::from_secs(30),
-        })?))
+        })?)
     }
 
     /// Runs something asynchronous to its end. One runtime serves all of a command's calls, so that

@@ -15,6 +15,7 @@ mod credential_args;
 mod demo;
 mod exit;
 mod from_gitlab;
+mod git_remote;
 mod image;
 mod jobfile;
 mod jobs;

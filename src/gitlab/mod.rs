@@ -28,7 +28,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use answers::{Commit, Job, MergeRequest, Pipeline, Project, Release, Repository};
+pub use answers::{AccessToken, Commit, Job, MergeRequest, Pipeline, Project, Release, Repository};
 pub use ci::CiJob;
 pub use convention::{Place, of_commit, of_ref, slug};
 pub use error::GitlabError;

@@ -48,6 +48,7 @@ pub fn config() -> Config {
             api_tokens: vec![ApiToken {
                 secret: Secret::new(API_TOKEN.into()),
                 projects: vec![PROJECT.into()],
+                scopes: vec!["read_api".into()],
             }],
             pipelines: vec![
                 pipeline(10, "main", OLD, "success", &["build", "extra"]),
