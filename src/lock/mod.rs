@@ -248,15 +248,19 @@ impl Lock {
     }
 
     /// Puts a pin under a name in place of the older one for its platform, and says whether it is
-    /// another image. The older entry stays as it is when only the time differs.
-    pub fn put(&mut self, name: &str, pin: Pin) -> bool {
+    /// another image. Of the same image the older entry stays as it is, unless more is known of its
+    /// origin now: who has no API token does not take away what another has found out.
+    pub fn put(&mut self, name: &str, mut pin: Pin) -> bool {
         let at = self.entries.iter().position(|e| e.name == name && e.pin.platform == pin.platform);
         if let Some(at) = at {
             let old = &mut self.entries[at].pin;
-            if (Pin { resolved_at: old.resolved_at, ..pin.clone() }) == *old {
-                return false;
-            }
             let moved = old.manifest != pin.manifest;
+            if !moved {
+                pin.resolved_at = old.resolved_at;
+                if known(&pin) <= known(old) {
+                    pin.origin = old.origin.clone();
+                }
+            }
             *old = pin;
             return moved;
         }
@@ -299,6 +303,11 @@ impl Lock {
     fn sort(&mut self) {
         self.entries.sort_by(|a, b| key(a).cmp(&key(b)));
     }
+}
+
+/// How many facts of an image's origin are established.
+fn known(pin: &Pin) -> usize {
+    pin.origin.as_ref().map_or(0, |origin| origin.evidence.len())
 }
 
 fn key(entry: &Entry) -> (&str, String) {

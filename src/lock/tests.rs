@@ -65,6 +65,30 @@ fn what_did_not_move_stays_as_it_is() {
 }
 
 #[test]
+fn an_origin_once_known_is_kept() {
+    let of = |facts: &[&str]| {
+        let evidence = facts.iter().map(|fact| ((*fact).to_owned(), "api".to_owned()));
+        let mut pin = pin("r.example/group/b:v1", "one", "linux/amd64");
+        pin.origin = Some(Origin { evidence: evidence.collect(), ..Origin::default() });
+        pin
+    };
+    let none = pin("r.example/group/b:v1", "one", "linux/amd64");
+    let mut lock = Lock::default();
+    lock.put("b", none.clone());
+    let mut later = of(&["commit", "project"]);
+    later.resolved_at = "2027-01-01T00:00:00Z".parse().unwrap();
+    assert!(!lock.put("b", later));
+    assert_eq!(lock.entries()[0].pin, of(&["commit", "project"]), "the time stays");
+    for less in [none, of(&["commit"]), of(&["commit", "ref"])] {
+        assert!(!lock.put("b", less));
+        assert_eq!(lock.entries()[0].pin, of(&["commit", "project"]));
+    }
+    // another image has another origin, or none
+    assert!(lock.put("b", pin("r.example/group/b:v1", "two", "linux/amd64")));
+    assert_eq!(lock.entries()[0].pin.origin, None);
+}
+
+#[test]
 fn differences_from_the_project_file() {
     let named = |rows: &[(&str, &str)]| -> Vec<(String, Reference)> {
         rows.iter().map(|(name, text)| ((*name).to_owned(), text.parse().unwrap())).collect()

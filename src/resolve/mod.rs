@@ -13,6 +13,7 @@
 
 pub mod drift;
 pub mod facts;
+pub mod labels;
 pub mod origin;
 
 use std::collections::BTreeMap;
@@ -141,6 +142,7 @@ pub async fn resolve(
         .iter()
         .fold(manifest.config.size, |size, layer| size.saturating_add(layer.size));
     let labels = config.container().labels;
+    let origin = labels::origin(&labels, &asked.repository);
     Ok(Resolved {
         pin: Pin {
             registry: asked.registry.clone(),
@@ -151,7 +153,7 @@ pub async fn resolve(
             platform,
             asked,
             resolved_at: jiff::Timestamp::now(),
-            origin: None,
+            origin,
         },
         size,
         created: config.created,

@@ -36,6 +36,28 @@ fn it_is_sorted_and_stays_when_nothing_moved() {
 }
 
 #[test]
+fn a_pin_keeps_its_origin() {
+    let world = world();
+    world.moorline(&["lock"], &[]);
+    let text = world.read("project/moorline.lock").replace(&world.host(), "gitlab.example");
+    let dated = |line: &str| line.starts_with("resolved_at = ");
+    let lines: Vec<&str> =
+        text.lines().map(|l| if dated(l) { "resolved_at = \"...\"" } else { l }).collect();
+    snapbox::assert_data_eq!(
+        masked(&(lines.join("\n") + "\n")),
+        snapbox::file!["../golden/lock/origin.toml"].raw()
+    );
+    // a file of before has none; it is read, and the origin is added without another change
+    let before = world.read("project/moorline.lock");
+    let cut = before.find("\n[image.origin]").unwrap();
+    let next = before[cut + 1..].find("\n[[image]]").unwrap() + cut + 1;
+    world.write("project/moorline.lock", &format!("{}{}", &before[..cut], &before[next..]));
+    assert_eq!(world.moorline(&["lock", "--check", "--remote"], &[]).code, 0);
+    world.moorline(&["lock"], &[]).says(&["2 pins, 0 new"]);
+    assert_eq!(world.read("project/moorline.lock"), before);
+}
+
+#[test]
 fn one_name_is_moved() {
     let world = world();
     world.moorline(&["lock"], &[]);
