@@ -7,6 +7,8 @@ mod api;
 mod ci;
 #[path = "gitlab/common.rs"]
 mod common;
+#[path = "gitlab/drift.rs"]
+mod drift;
 #[path = "gitlab/lock.rs"]
 mod lock;
 #[path = "gitlab/tokens.rs"]

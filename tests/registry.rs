@@ -5,6 +5,8 @@
 mod common;
 #[path = "registry/docker_registry.rs"]
 mod docker_registry;
+#[path = "registry/drift.rs"]
+mod drift;
 #[path = "registry/liar.rs"]
 mod liar;
 #[path = "registry/server.rs"]

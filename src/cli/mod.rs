@@ -5,6 +5,7 @@
 
 mod adapters;
 mod audit;
+mod audit_drift;
 mod auth_explain;
 mod cancel;
 mod config;
@@ -94,7 +95,8 @@ enum Verb {
     Jobs(jobs::Args),
     /// Settle submissions that were interrupted: asks the engine, never submits again
     Recover(recover::Args),
-    /// Which image did a job use, which jobs used an image, is the ledger whole
+    /// Which image did a job use, which jobs used an image, what became of
+    /// it, is the ledger whole
     #[command(subcommand)]
     Audit(audit::Verb),
     /// Look after the ledger
