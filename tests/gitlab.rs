@@ -5,6 +5,8 @@
 mod api;
 #[path = "gitlab/ci.rs"]
 mod ci;
+#[path = "gitlab/clone.rs"]
+mod clone;
 #[path = "gitlab/common.rs"]
 mod common;
 #[path = "gitlab/drift.rs"]

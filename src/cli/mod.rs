@@ -8,6 +8,7 @@ mod audit;
 mod audit_drift;
 mod auth_explain;
 mod cancel;
+mod clone;
 mod config;
 mod context;
 mod convert;
