@@ -15,6 +15,7 @@ use super::output::{self, CliError, Outcome, Report};
 use crate::failure::Kind;
 use crate::oci::Platform;
 use crate::pin::{Codec, Image};
+use crate::squashfs;
 use crate::stage::How;
 
 /// Convert an image to a SIF file.
@@ -35,11 +36,14 @@ pub struct Args {
     #[arg(long, requires = "output")]
     force: bool,
     /// Compression inside the SIF; gzip is for kernels before 4.14
-    #[arg(long, value_name = "zstd|gzip", default_value = "zstd")]
+    #[arg(long, value_name = "zstd|gzip|lz4", default_value = "zstd")]
     compression: Codec,
     /// Compression level; default 3 for zstd, 9 for gzip
     #[arg(long, value_name = "N")]
     level: Option<i32>,
+    /// zstd level 1: a third less time, some 6 % more bytes
+    #[arg(long, conflicts_with_all = ["compression", "level"])]
+    fast: bool,
     /// Block size in bytes: a power of two from 4096 to 1048576
     #[arg(long, value_name = "BYTES", default_value_t = 131_072)]
     block_size: u32,
@@ -59,20 +63,16 @@ pub struct Args {
 /// As the steps of the line say; an existing output file is kept.
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let level = args.level.unwrap_or(match args.compression {
+        _ if args.fast => 1,
         Codec::Zstd => 3,
         Codec::Gzip => 9,
+        Codec::Lz4 => 1,
     });
-    let range = match args.compression {
-        Codec::Zstd => 1..=19,
-        Codec::Gzip => 1..=9,
-    };
+    let range = squashfs::levels(args.compression);
     if !range.contains(&level) {
         let (low, high) = (range.start(), range.end());
-        return Err(CliError::usage(format!(
-            "--level {level}: {} takes {low} to {high}",
-            args.compression
-        ))
-        .into());
+        let message = format!("--level {level}: {} takes {low} to {high}", args.compression);
+        return Err(CliError::usage(message).into());
     }
     if !args.block_size.is_power_of_two() || !(4096..=1 << 20).contains(&args.block_size) {
         return Err(CliError::usage(format!(

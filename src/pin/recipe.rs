@@ -16,6 +16,8 @@ pub enum Codec {
     Zstd,
     /// gzip, for older kernels.
     Gzip,
+    /// lz4: quick to make and to read, larger; needs Linux 3.19.
+    Lz4,
 }
 
 impl fmt::Display for Codec {
@@ -23,6 +25,7 @@ impl fmt::Display for Codec {
         f.write_str(match self {
             Self::Zstd => "zstd",
             Self::Gzip => "gzip",
+            Self::Lz4 => "lz4",
         })
     }
 }
@@ -33,7 +36,8 @@ impl FromStr for Codec {
         match text {
             "zstd" => Ok(Self::Zstd),
             "gzip" => Ok(Self::Gzip),
-            other => Err(format!("unknown compression {other:?}: zstd or gzip")),
+            "lz4" => Ok(Self::Lz4),
+            other => Err(format!("unknown compression {other:?}: zstd, gzip or lz4")),
         }
     }
 }

@@ -3,10 +3,16 @@
 //!
 //! ```text
 //! options block behind the superblock: u16 length | 0x8000, then
-//!   zstd: u32 level                 gzip: u32 level, u16 window (15), u16 strategies (1: default)
+//!   zstd: u32 level
+//!   gzip: u32 level, u16 window (15), u16 strategies (1: default)
+//!   lz4:  u32 version (1: blocks without frames), u32 flags (1: high compression; 0 here)
 //! ```
+//!
+//! gzip's level goes to 12, as libdeflate has it; readers know 1 to 9, so 9 is stated above it. They
+//! do not use it.
 
 use std::io;
+use std::ops::RangeInclusive;
 
 use super::SquashfsError;
 use crate::pin::Codec;
@@ -19,13 +25,25 @@ pub fn codec_version(codec: Codec) -> String {
             let n = zstd::zstd_safe::version_number();
             format!("{}.{}.{}", n / 10_000, n / 100 % 100, n % 100)
         }
-        // zlib-rs cannot say its version at run time
-        Codec::Gzip => ZLIB_RS.into(),
+        // these two cannot say their version at run time
+        Codec::Gzip => LIBDEFLATE.into(),
+        Codec::Lz4 => LZ4.into(),
     }
 }
 
-/// The locked version; a test compares it with `Cargo.lock`.
-const ZLIB_RS: &str = "zlib-rs-0.6.8";
+/// The levels of a compressor.
+#[must_use]
+pub fn levels(codec: Codec) -> RangeInclusive<i32> {
+    match codec {
+        Codec::Zstd => 1..=22,
+        Codec::Gzip => 1..=12,
+        Codec::Lz4 => 1..=1,
+    }
+}
+
+/// The locked versions; a test compares them with `Cargo.lock`.
+const LIBDEFLATE: &str = "libdeflate-sys-1.26.1";
+const LZ4: &str = "lz4_flex-0.14.0";
 
 /// A compressed block, or the bytes themselves where compression did not help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,22 +60,29 @@ pub(super) struct Compressor {
 
 enum Engine {
     Zstd(Box<zstd::bulk::Compressor<'static>>),
-    Gzip(Box<flate2::Compress>),
+    Gzip(libdeflater::Compressor),
+    Lz4,
 }
 
 impl Compressor {
     pub(super) fn new(codec: Codec, level: i32) -> Result<Self, SquashfsError> {
-        let bad = |why| SquashfsError::Option { what: "level", value: level.into(), why };
+        if !levels(codec).contains(&level) {
+            let why = match codec {
+                Codec::Zstd => "zstd has 1 to 22",
+                Codec::Gzip => "gzip has 1 to 12",
+                Codec::Lz4 => "lz4 has only 1",
+            };
+            return Err(SquashfsError::Option { what: "level", value: level.into(), why });
+        }
         let engine = match codec {
-            Codec::Zstd if !(1..=22).contains(&level) => return Err(bad("zstd has 1 to 22")),
-            Codec::Gzip if !(1..=9).contains(&level) => return Err(bad("gzip has 1 to 9")),
             Codec::Zstd => Engine::Zstd(Box::new(
                 zstd::bulk::Compressor::new(level).map_err(SquashfsError::Compress)?,
             )),
-            Codec::Gzip => Engine::Gzip(Box::new(flate2::Compress::new(
-                flate2::Compression::new(level.unsigned_abs()),
-                true,
-            ))),
+            Codec::Gzip => Engine::Gzip(libdeflater::Compressor::new(
+                // in its range, as was checked above
+                libdeflater::CompressionLvl::new(level).unwrap_or_default(),
+            )),
+            Codec::Lz4 => Engine::Lz4,
         };
         Ok(Self { engine, buffer: Vec::new() })
     }
@@ -66,20 +91,23 @@ impl Compressor {
     pub(super) fn block<'a>(&'a mut self, raw: &'a [u8]) -> Result<Block<'a>, SquashfsError> {
         // one byte less than raw: what is not smaller is of no use
         let room = raw.len().saturating_sub(1);
-        self.buffer.resize(room, 0);
+        let buffer = match self.engine {
+            // asks for as much room as it can need
+            Engine::Lz4 => lz4_flex::block::get_maximum_output_size(raw.len()),
+            _ => room,
+        };
+        self.buffer.resize(buffer, 0);
         let written = match &mut self.engine {
             Engine::Zstd(zstd) => match zstd.compress_to_buffer(raw, &mut self.buffer[..]) {
                 Ok(written) => Some(written),
                 Err(_) => zstd_grown(zstd, raw)?,
             },
-            Engine::Gzip(gzip) => {
-                gzip.reset();
-                let status = gzip
-                    .compress(raw, &mut self.buffer, flate2::FlushCompress::Finish)
-                    .map_err(|e| SquashfsError::Compress(io::Error::other(e)))?;
-                (status == flate2::Status::StreamEnd)
-                    .then(|| usize::try_from(gzip.total_out()).unwrap_or(usize::MAX))
-            }
+            // fails for want of room only
+            Engine::Gzip(gzip) => gzip.zlib_compress(raw, &mut self.buffer).ok(),
+            Engine::Lz4 => Some(
+                lz4_flex::block::compress_into(raw, &mut self.buffer)
+                    .map_err(|e| SquashfsError::Compress(io::Error::other(e)))?,
+            ),
         };
         Ok(match written {
             Some(written) if written <= room => {
@@ -102,12 +130,16 @@ fn zstd_grown(
 
 /// The options block's content.
 pub(super) fn options(codec: Codec, level: i32) -> Vec<u8> {
-    let mut out = level.to_le_bytes().to_vec();
-    if codec == Codec::Gzip {
-        out.extend(15_u16.to_le_bytes());
-        out.extend(1_u16.to_le_bytes());
+    match codec {
+        Codec::Zstd => level.to_le_bytes().to_vec(),
+        Codec::Gzip => {
+            let mut out = level.min(9).to_le_bytes().to_vec();
+            out.extend(15_u16.to_le_bytes());
+            out.extend(1_u16.to_le_bytes());
+            out
+        }
+        Codec::Lz4 => [1_u32.to_le_bytes(), 0_u32.to_le_bytes()].concat(),
     }
-    out
 }
 
 #[cfg(test)]
@@ -126,8 +158,8 @@ mod tests {
                 (x >> 24) as u8
             })
             .collect();
-        for codec in [Codec::Zstd, Codec::Gzip] {
-            let mut c = Compressor::new(codec, 3).unwrap();
+        for (codec, level) in [(Codec::Zstd, 3), (Codec::Gzip, 3), (Codec::Lz4, 1)] {
+            let mut c = Compressor::new(codec, level).unwrap();
             for _ in 0..2 {
                 let block = c.block(&noise).unwrap();
                 assert!(block.stored && block.bytes == noise, "{codec}");
@@ -140,6 +172,9 @@ mod tests {
                         let mut inflate = flate2::read::ZlibDecoder::new(block.bytes);
                         inflate.read_to_end(&mut back).unwrap();
                     }
+                    Codec::Lz4 => {
+                        back = lz4_flex::block::decompress(block.bytes, text.len()).unwrap();
+                    }
                 }
                 assert_eq!(back, text, "{codec}");
             }
@@ -149,10 +184,13 @@ mod tests {
     }
 
     #[test]
-    fn the_stated_version_is_the_locked_one() {
+    fn the_stated_versions_are_the_locked_ones() {
         let lock = include_str!("../../Cargo.lock");
-        let version = ZLIB_RS.strip_prefix("zlib-rs-").unwrap();
-        assert!(lock.contains(&format!("name = \"zlib-rs\"\nversion = \"{version}\"")));
+        for stated in [LIBDEFLATE, LZ4] {
+            let (name, version) = stated.rsplit_once('-').unwrap();
+            let entry = format!("name = \"{name}\"\nversion = \"{version}\"");
+            assert!(lock.contains(&entry), "{stated}");
+        }
         assert!(codec_version(Codec::Zstd).starts_with("1."));
     }
 }

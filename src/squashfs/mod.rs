@@ -40,7 +40,7 @@ mod superblock;
 mod tables;
 mod xattr;
 
-pub use compress::codec_version;
+pub use compress::{codec_version, levels};
 pub use data::{DataWriter, Location, Place};
 pub use error::SquashfsError;
 

@@ -48,6 +48,7 @@ impl Superblock {
     pub(super) fn encode(&self) -> Vec<u8> {
         let compressor: u16 = match self.codec {
             Codec::Gzip => 1,
+            Codec::Lz4 => 5,
             Codec::Zstd => 6,
         };
         let no_xattrs = if self.xattr_table == ABSENT { NO_XATTRS } else { 0 };

@@ -67,7 +67,12 @@ fn without_additions(mut tree: Tree) -> Tree {
 /// Converts and compares with what each reader finds.
 fn check(test: &str, image: &Image, expected: &[(&[u8], Entry)]) {
     let expected: Tree = expected.iter().map(|(p, e)| (p.to_vec(), e.clone())).collect();
-    for recipe in [standard(), recipe(Codec::Gzip, 6, 4096), recipe(Codec::Zstd, 1, 1 << 20)] {
+    for recipe in [
+        standard(),
+        recipe(Codec::Gzip, 6, 4096),
+        recipe(Codec::Lz4, 1, 64 << 10),
+        recipe(Codec::Zstd, 1, 1 << 20),
+    ] {
         let (sif, report) = image.convert_with(&recipe).unwrap();
         let (again, _) = image.convert_with(&recipe).unwrap();
         assert!(sif == again, "{test}: two conversions differ");
@@ -493,18 +498,25 @@ fn a_recipe_means_these_bytes() {
         ],
         &serde_json::json!({ "Env": ["A=b"], "Cmd": ["sh"], "Labels": { "l": "v" } }),
     );
-    let zstd = standard();
-    let (_, report) = image.convert_with(&zstd).unwrap();
-    assert_eq!(zstd.key(), "l2-t2-zstd1.5.7-3-128k");
-    assert_eq!(
-        report.sif.to_string(),
-        "sha256:d1fbe92369993f1a04744bff0d4862b5faa486cf331eaaf52db34437a6cac784"
-    );
-    let gzip = recipe(Codec::Gzip, 6, 128 << 10);
-    let (_, report) = image.convert_with(&gzip).unwrap();
-    assert_eq!(gzip.key(), "l2-t2-gzipzlib-rs-0.6.8-6-128k");
-    assert_eq!(
-        report.sif.to_string(),
-        "sha256:8f484b629fb5413ce98e94663a411a1086459194477d22167b268c20eac61e9d"
-    );
+    for (recipe, key, sif) in [
+        (
+            standard(),
+            "l2-t2-zstd1.5.7-3-128k",
+            "d1fbe92369993f1a04744bff0d4862b5faa486cf331eaaf52db34437a6cac784",
+        ),
+        (
+            recipe(Codec::Gzip, 6, 128 << 10),
+            "l2-t2-gziplibdeflate-sys-1.26.1-6-128k",
+            "96c6537e669ccb8c649b4cb436c8e765c86ca901e4c29c3de2c29c4a5c4f4987",
+        ),
+        (
+            recipe(Codec::Lz4, 1, 128 << 10),
+            "l2-t2-lz4lz4_flex-0.14.0-1-128k",
+            "d8db7ff9649f174eed7b0de297f2214003c3f6c12f228bbd3a6a40009cf761c5",
+        ),
+    ] {
+        let (_, report) = image.convert_with(&recipe).unwrap();
+        assert_eq!(recipe.key(), key);
+        assert_eq!(report.sif.to_string(), format!("sha256:{sif}"), "{key}");
+    }
 }
