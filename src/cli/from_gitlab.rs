@@ -10,6 +10,7 @@ use super::output::{self, CliError, Report};
 use crate::failure::Kind;
 use crate::gitlab::{CiJob, Handed};
 use crate::oci::{Platform, Registry};
+use crate::pin::Built;
 use crate::resolve::origin::{Asked, Found, Search, Which};
 
 /// Set on each flag: a heading for what comes next would hold the flags of the verb as well.
@@ -47,7 +48,27 @@ pub struct FromGitlab {
     pub digest_file: Option<PathBuf>,
 }
 
+impl From<Built> for FromGitlab {
+    fn from(built: Built) -> Self {
+        let Built { project, git_ref, commit, pipeline, job, mr, release, repository } = built;
+        Self { project, git_ref, commit, pipeline, job, mr, release, repository, digest_file: None }
+    }
+}
+
 impl FromGitlab {
+    /// Takes from a job file what no flag said. A build that a flag selects is instead of the
+    /// file's, whichever word the file has for it.
+    pub fn fill(&mut self, file: Built) {
+        let own = self.selects() || self.digest_file.is_some();
+        let filed = Self::from(file);
+        self.project = self.project.take().or(filed.project);
+        self.repository = self.repository.take().or(filed.repository);
+        if !own {
+            let (project, repository) = (self.project.take(), self.repository.take());
+            *self = Self { project, repository, ..filed };
+        }
+    }
+
     /// Whether any of the flags was given.
     pub fn is_named(&self) -> bool {
         self.project.is_some()

@@ -24,6 +24,12 @@ pub fn default_recipe() -> Recipe {
 /// When it is no reference, or a form that is not built yet.
 pub fn reference(context: &Context, what: &str) -> Result<Reference, Report> {
     let text = context.settings().images.get(what).map_or(what, String::as_str);
+    if let Some(words) = context.settings().built.get(what) {
+        let message = format!("{}: it is what CI built ({words})", output::cell(what));
+        return Err(CliError::usage(message)
+            .with_hint("resolve, lock, convert, run and submit take it; write a reference here")
+            .into());
+    }
     // a path is not taken from moorline.toml: that is somebody else's input
     if ["oci:", "oci-archive:", "docker-archive:"].iter().any(|scheme| text.starts_with(scheme)) {
         let message = format!("{}: this image is in no registry", output::cell(text));
@@ -51,6 +57,11 @@ pub fn reference(context: &Context, what: &str) -> Result<Reference, Report> {
             .with_hint("write registry/group/project:tag, or group/project:tag with registry = \"...\" in the configuration")
             .into()
     })
+}
+
+/// What CI built, when WHAT is a name that stands for that.
+pub fn built(context: &Context, what: &str) -> Option<FromGitlab> {
+    context.settings().built.get(what).cloned().map(FromGitlab::from)
 }
 
 /// Resolves one reference now.
@@ -83,6 +94,9 @@ impl Wanted<'_> {
         if self.what.is_some_and(|what| is_sif(what) || Location::parse(what).is_some()) {
             return None;
         }
+        if let Some(built) = self.what.and_then(|what| built(context, what)) {
+            return built.place(context);
+        }
         self.what.map(str::to_owned).or_else(|| self.from.place(context))
     }
 }
@@ -97,7 +111,10 @@ pub fn pin(context: &Context, wanted: Wanted<'_>, platform: &Platform) -> Result
             return Err(CliError::usage("an image was named twice: IMAGE and --project").into());
         }
         Some(what) if wanted.locked => lock::locked(context, what, platform)?,
-        Some(what) => resolve(context, &reference(context, what)?, platform)?.pin,
+        Some(what) => match built(context, what) {
+            Some(built) => built.find(context, platform)?.resolved.pin,
+            None => resolve(context, &reference(context, what)?, platform)?.pin,
+        },
         None if wanted.from.is_named() || context.ci_job()?.is_some() => {
             let pin = wanted.from.find(context, platform)?.resolved.pin;
             if wanted.locked {

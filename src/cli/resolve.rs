@@ -10,6 +10,7 @@ use super::from_gitlab::FromGitlab;
 use super::image;
 use super::lock;
 use super::output::{self, CliError, Outcome, Report};
+use crate::lock::Named;
 use crate::oci::{Platform, Reference};
 use crate::pin::Resolved;
 use crate::resolve;
@@ -49,8 +50,12 @@ pub struct Args {
 /// When the client cannot be made at all.
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let place = if args.images.is_empty() { args.from.place(context) } else { None };
-    let named = args.images.iter().map(String::as_str);
-    args.credential.apply(context, named.chain(place.as_deref()))?;
+    let places = |what: &String| match image::built(context, what) {
+        Some(built) => built.place(context),
+        None => Some(what.clone()),
+    };
+    let places: Vec<String> = args.images.iter().filter_map(places).chain(place).collect();
+    args.credential.apply(context, places.iter().map(String::as_str))?;
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     if args.images.is_empty() {
         return built(context, args, &platform);
@@ -61,16 +66,22 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     if args.dotenv.is_some() && args.images.len() > 1 {
         return Err(CliError::usage("--dotenv takes one image").into());
     }
-    let parsed: Vec<Result<Reference, Report>> =
+    let parsed: Vec<Result<Named, Report>> =
         args.images.iter().map(|what| pinnable(context, what)).collect();
-    let asked: Vec<(Reference, Platform)> =
-        parsed.iter().filter_map(|r| Some((r.as_ref().ok()?.clone(), platform.clone()))).collect();
+    let reference = |named: &Result<Named, Report>| match named {
+        Ok(Named::Reference(reference)) => Some((reference.clone(), platform.clone())),
+        _ => None,
+    };
+    let asked: Vec<(Reference, Platform)> = parsed.iter().filter_map(reference).collect();
     let client = context.client()?;
     let mut answers = context.block_on(resolve::resolve_many(&client, &asked))?.into_iter();
     let answers: Vec<Result<Resolved, Report>> = parsed
         .into_iter()
-        .map(|reference| match reference {
-            Ok(_) => match answers.next() {
+        .map(|named| match named {
+            Ok(Named::Built(built)) => {
+                Ok(FromGitlab::from(built).find(context, &platform)?.resolved)
+            }
+            Ok(Named::Reference(_)) => match answers.next() {
                 Some(answer) => answer.map_err(Report::from),
                 None => Err(CliError::usage("no answer came for this reference").into()),
             },
@@ -143,7 +154,10 @@ fn built(context: &Context, args: &Args, platform: &Platform) -> Outcome {
     Ok(0)
 }
 
-fn pinnable(context: &Context, what: &str) -> Result<Reference, Report> {
+fn pinnable(context: &Context, what: &str) -> Result<Named, Report> {
+    if let Some(built) = context.settings().built.get(what) {
+        return Ok(Named::Built(built.clone()));
+    }
     if image::is_sif(what) {
         return Err(CliError::usage(format!(
             "{}: a SIF file needs no resolving",
@@ -152,7 +166,7 @@ fn pinnable(context: &Context, what: &str) -> Result<Reference, Report> {
         .with_hint("submit or run it as it is: it is pinned by its own digest")
         .into());
     }
-    image::reference(context, what)
+    image::reference(context, what).map(Named::Reference)
 }
 
 /// The whole pin, or `null`: the error is on stderr.

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-use super::job_file::{runtime, unread};
+use super::job_file::{runtime, set_built, unread};
 use super::keys::{self, Found, Who};
 use super::read::{Item, Source};
 use super::{ConfigError, Level, Origin, Problem, ServerUrl, Value};
 use crate::job::{Mount, RuntimeChoice};
 use crate::oci::{DOCKER_HUB, Platform, Reference, Registry};
+use crate::pin::Built;
 
 /// All settings. Nothing is filled in: what nobody said is `None` or empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Config {
     /// Short names for images. The text is a reference; it is read again when the default
     /// registry is known.
     pub images: BTreeMap<String, Value<String>>,
+    /// Short names for what CI builds; a name stands here or in `images`.
+    pub built: BTreeMap<String, Value<Built>>,
     /// Defaults of `run` and `submit`.
     pub submit: SubmitSettings,
     /// By the backend's name.
@@ -165,6 +168,9 @@ impl Config {
             "jobs_dir" => self.jobs_dir = Some(value(item.absolute_path()?, origin)),
             "site_store" => self.site_store = Some(value(item.absolute_path()?, origin)),
             "node_cache" => self.node_cache = Some(value(item.absolute_path()?, origin)),
+            "images.*" if item.value.get_ref().is_table() => {
+                self.built.insert(name.to_owned(), value(built(name, item)?, origin));
+            }
             "images.*" => {
                 let image = image(name, item)?;
                 self.images.insert(name.to_owned(), value(image, origin));
@@ -206,7 +212,10 @@ impl Config {
 
     /// This configuration below `upper`, whose values win; for `--config FILE` over the user's.
     #[must_use]
-    pub fn under(self, upper: Self) -> Self {
+    pub fn under(mut self, upper: Self) -> Self {
+        // a name is one image, in whichever way the later level says it
+        self.images.retain(|name, _| !upper.built.contains_key(name));
+        self.built.retain(|name, _| !upper.images.contains_key(name));
         let mut backends = self.backends;
         for (name, settings) in upper.backends {
             let lower = backends.remove(&name).unwrap_or_default();
@@ -234,6 +243,7 @@ impl Config {
             site_store: upper.site_store.or(self.site_store),
             node_cache: upper.node_cache.or(self.node_cache),
             images: self.images.into_iter().chain(upper.images).collect(),
+            built: self.built.into_iter().chain(upper.built).collect(),
             submit: SubmitSettings {
                 backend: upper.submit.backend.or(self.submit.backend),
                 runtime: upper.submit.runtime.or(self.submit.runtime),
@@ -275,6 +285,9 @@ impl Config {
         rows.add("node_cache", &self.node_cache, path);
         for (name, image) in &self.images {
             rows.add(&format!("images.{}", quoted(name)), [image], String::clone);
+        }
+        for (name, built) in &self.built {
+            rows.add(&format!("images.{}", quoted(name)), [built], Built::to_string);
         }
         let submit = &self.submit;
         rows.add("submit.backend", &submit.backend, String::clone);
@@ -362,16 +375,45 @@ fn realm(item: &Item<'_>) -> Result<ServerUrl, ConfigError> {
     Ok(realm)
 }
 
+/// A short name for what CI builds: its project and the words of the flags.
+fn built(name: &str, item: &Item<'_>) -> Result<Built, ConfigError> {
+    named(name, item)?;
+    let mut built = Built::default();
+    for (key, value) in item.table()? {
+        let word: &str = key.get_ref().as_ref();
+        let path = format!("{}.{word}", item.key);
+        if !Built::KEYS.contains(&word) {
+            let nearest =
+                keys::nearest(&[word], Built::KEYS).map(|key| format!("{}.{key}", item.key));
+            let problem = Problem::Unknown { key: path, nearest };
+            return Err(item.source.error(key.span().start, problem));
+        }
+        set_built(&mut built, word, &Item { source: item.source, key: &path, value })?;
+    }
+    if let Some((one, other)) = built.conflict() {
+        return Err(item.bad_value(format!("{one:?} cannot stand beside {other:?}")));
+    }
+    if built.project.is_none() {
+        return Err(item.bad_value("it needs a project: project = \"group/project\""));
+    }
+    Ok(built)
+}
+
 /// A short name and the reference that it stands for.
 fn image(name: &str, item: &Item<'_>) -> Result<String, ConfigError> {
+    named(name, item)?;
+    let text = item.line_of_text()?;
+    Reference::parse(&text, DOCKER_HUB).map_err(|e| item.bad_value(e))?;
+    Ok(text)
+}
+
+fn named(name: &str, item: &Item<'_>) -> Result<(), ConfigError> {
     let good = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     let first = name.bytes().next();
     if !name.bytes().all(good) || !first.is_some_and(|b| b.is_ascii_alphanumeric()) {
         return Err(item.bad_value("a name has letters, digits and . _ -, and begins with no sign"));
     }
-    let text = item.line_of_text()?;
-    Reference::parse(&text, DOCKER_HUB).map_err(|e| item.bad_value(e))?;
-    Ok(text)
+    Ok(())
 }
 
 #[cfg(test)]
