@@ -13,5 +13,7 @@ mod common;
 mod drift;
 #[path = "gitlab/lock.rs"]
 mod lock;
+#[path = "gitlab/oras.rs"]
+mod oras;
 #[path = "gitlab/tokens.rs"]
 mod tokens;

@@ -9,8 +9,9 @@ use super::lock;
 use super::output::{self, CliError, Report, Voice};
 use crate::archive::Location;
 use crate::failure::Kind;
-use crate::oci::{Digest, Platform, Reference};
+use crate::oci::{Digest, Platform, Reference, SifDigest};
 use crate::pin::{Codec, Image, Pin, Recipe, Resolved};
+use crate::resolve;
 use crate::stage::{self, How, Progress, Staged};
 
 /// The recipe of images that nobody asked to be special.
@@ -37,8 +38,13 @@ pub fn reference(context: &Context, what: &str) -> Result<Reference, Report> {
             .with_hint("convert, run and submit take it on their command line, with a path")
             .into());
     }
+    if text.starts_with(SIF_SCHEME) {
+        let message = format!("{}: this is a SIF, and not an image", output::cell(text));
+        return Err(CliError::usage(message)
+            .with_hint("resolve, run and submit take it on their command line")
+            .into());
+    }
     for (scheme, what) in [
-        ("oras://", "ORAS artifacts"),
         ("shub://", "Singularity Hub"),
         ("library://", "the Sylabs library"),
         ("lfn:", "grid storage"),
@@ -59,6 +65,29 @@ pub fn reference(context: &Context, what: &str) -> Result<Reference, Report> {
     })
 }
 
+/// In front of a SIF that lies in a registry.
+pub const SIF_SCHEME: &str = "oras://";
+
+/// The place of a SIF in a registry, when WHAT is one.
+///
+/// # Errors
+/// When what is behind the scheme is no reference.
+pub fn artifact(context: &Context, what: &str) -> Result<Option<Reference>, Report> {
+    let Some(text) = what.strip_prefix(SIF_SCHEME) else { return Ok(None) };
+    reference(context, text).map(Some)
+}
+
+/// Fetches a SIF that lies in a registry.
+fn stored(context: &Context, reference: &Reference, platform: &Platform) -> Result<Staged, Report> {
+    let client = context.client()?;
+    let resolved = resolve::artifact::artifact(&client, reference, platform);
+    let (pin, sif) = context.block_on(resolved)??;
+    context.voice.say(format!("pinned {SIF_SCHEME}{}, the SIF {}", pin.reference(), sif.digest));
+    let (store, mut show) = (context.store()?, progress(context.voice));
+    let fetched = stage::artifact::artifact(&pin, &sif, &client, &store, &mut show);
+    Ok(context.block_on(fetched)??)
+}
+
 /// What CI built, when WHAT is a name that stands for that.
 pub fn built(context: &Context, what: &str) -> Option<FromGitlab> {
     context.settings().built.get(what).cloned().map(FromGitlab::from)
@@ -74,7 +103,7 @@ pub fn resolve(
     platform: &Platform,
 ) -> Result<Resolved, Report> {
     let client = context.client()?;
-    Ok(context.block_on(crate::resolve::resolve(&client, reference, platform))??)
+    Ok(context.block_on(resolve::resolve(&client, reference, platform))??)
 }
 
 /// What was asked for: by name, or by what GitLab's CI built.
@@ -97,7 +126,8 @@ impl Wanted<'_> {
         if let Some(built) = self.what.and_then(|what| built(context, what)) {
             return built.place(context);
         }
-        self.what.map(str::to_owned).or_else(|| self.from.place(context))
+        let what = self.what.map(|what| what.strip_prefix(SIF_SCHEME).unwrap_or(what).to_owned());
+        what.or_else(|| self.from.place(context))
     }
 }
 
@@ -147,6 +177,16 @@ pub fn stage(
             return Err(unlocked("a SIF file"));
         }
         return Ok(stage::file(Path::new(file))?);
+    }
+    if let Some(reference) = wanted.what.map(|what| artifact(context, what)).transpose()?.flatten()
+    {
+        if wanted.from.is_named() {
+            return Err(CliError::usage("an image was named twice: IMAGE and --project").into());
+        }
+        if wanted.locked {
+            return Err(unlocked("a SIF of a registry"));
+        }
+        return Ok(stored(context, &reference, platform)?.image);
     }
     let how = How { recipe, threads: threads() };
     Ok(staged(context, wanted, platform, how)?.staged.image)
@@ -252,6 +292,11 @@ pub fn restage(context: &Context, image: &Image) -> Result<Image, Report> {
     if place.is_file() {
         return Ok(image.clone());
     }
+    if let (Some(pin), None) = (pin, recipe) {
+        // it was fetched as a SIF, and is that again by its digest
+        let by_digest = Reference { digest: Some(pin.manifest), ..pin.asked.clone() };
+        return same(pin, digest, stored(context, &by_digest, &pin.platform)?.image);
+    }
     let (Some(pin), Some(recipe)) = (pin, recipe) else {
         return Err(CliError::new(
             Kind::NotFound,
@@ -260,12 +305,17 @@ pub fn restage(context: &Context, image: &Image) -> Result<Image, Report> {
         .into());
     };
     let staged = sif(context, pin, How { recipe, threads: threads() })?;
-    match &staged.image {
+    same(pin, digest, staged.image)
+}
+
+/// The image that an earlier job used, or an error.
+fn same(pin: &Pin, digest: &SifDigest, image: Image) -> Result<Image, Report> {
+    match &image {
         Image::Sif { digest: made, .. } if made != digest => Err(CliError::new(
             Kind::Integrity,
-            format!("{} converts to {made} now; the job used {digest}", pin.reference()),
+            format!("{} gives the SIF {made} now; the job used {digest}", pin.reference()),
         )
         .into()),
-        _ => Ok(staged.image),
+        _ => Ok(image),
     }
 }

@@ -111,7 +111,8 @@ pub enum Image {
     },
     /// A SIF file.
     Sif {
-        /// What it was converted from; `None` for a file that the user gave.
+        /// What it was converted from, or, without a recipe, the artifact that it was fetched as;
+        /// `None` for a file that the user gave.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pin: Option<Pin>,
         /// The digest of the whole file.
