@@ -312,7 +312,7 @@ impl Lock {
                     pin.asked = old.asked.clone();
                 }
                 if known(&pin) <= known(old) {
-                    pin.origin = old.origin.clone();
+                    pin.origin.clone_from(&old.origin);
                 }
             }
             *old = pin;

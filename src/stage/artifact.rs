@@ -24,14 +24,13 @@ pub async fn artifact(
 ) -> Result<Staged, StageError> {
     let refuse = |why: String| StageError::Artifact { image: pin.reference().to_string(), why };
     let known = store.blob(&sif.digest);
-    let place = match &known {
-        Some(place) => place.clone(),
-        None => {
-            show(Progress::Layer { number: 1, of: 1, layer: sif });
-            let mut incoming = store.incoming()?;
-            client.blob(&pin.registry, &pin.repository, sif, &mut incoming).await?;
-            store.publish_blob(incoming, &sif.digest, sif.size)?
-        }
+    let place = if let Some(place) = &known {
+        place.clone()
+    } else {
+        show(Progress::Layer { number: 1, of: 1, layer: sif });
+        let mut incoming = store.incoming()?;
+        client.blob(&pin.registry, &pin.repository, sif, &mut incoming).await?;
+        store.publish_blob(incoming, &sif.digest, sif.size)?
     };
     let fail = |source| StageError::File { path: place.clone(), source };
     let mut file = std::fs::File::open(&place).map_err(fail)?;
