@@ -5,6 +5,8 @@
 mod common;
 #[path = "registry/docker_registry.rs"]
 mod docker_registry;
+#[path = "registry/drift.rs"]
+mod drift;
 #[path = "faults/mod.rs"]
 mod faults;
 #[path = "faults/docker_registry.rs"]

@@ -21,6 +21,7 @@ use crate::job::{EnvVar, Mount, Resources, RuntimeChoice};
 use crate::layer::Limits;
 use crate::ledger::{Ledger, View};
 use crate::oci::{DOCKER_HUB, Platform, Registry};
+use crate::pin::Built;
 use crate::registry::{self, Client, HostPort};
 use crate::secret::{Realm, Secret};
 use crate::store::{SiteStore, Store, Timing};
@@ -64,6 +65,8 @@ pub struct Settings {
     pub resources: Resources,
     /// `[images]`: name -> reference.
     pub images: BTreeMap<String, String>,
+    /// `[images]`: name -> what CI built.
+    pub built: BTreeMap<String, Built>,
 }
 
 /// `[backend.NAME]`.
@@ -547,6 +550,7 @@ impl Settings {
                 account: None,
             },
             images: config.images.iter().map(|(name, v)| (name.clone(), v.value.clone())).collect(),
+            built: config.built.iter().map(|(name, v)| (name.clone(), v.value.clone())).collect(),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::failure::Kind;
 use crate::job::{JobId, JobSpec};
 use crate::oci::{Digest, Platform, Reference, SifDigest};
 use crate::pin::{Codec, Image, Pin, Recipe, Resolved};
+use crate::resolve;
 use crate::stage::{self, How, MyTurn, Progress, StageError, Staged};
 use crate::store::Store;
 
@@ -27,6 +28,12 @@ pub fn default_recipe() -> Recipe {
 /// When it is no reference, or a form that is not built yet.
 pub fn reference(context: &Context, what: &str) -> Result<Reference, Report> {
     let text = context.settings().images.get(what).map_or(what, String::as_str);
+    if let Some(words) = context.settings().built.get(what) {
+        let message = format!("{}: it is what CI built ({words})", output::cell(what));
+        return Err(CliError::usage(message)
+            .with_hint("resolve, lock, convert, run and submit take it; write a reference here")
+            .into());
+    }
     // a path is not taken from moorline.toml: that is somebody else's input
     if ["oci:", "oci-archive:", "docker-archive:"].iter().any(|scheme| text.starts_with(scheme)) {
         let message = format!("{}: this image is in no registry", output::cell(text));
@@ -34,8 +41,13 @@ pub fn reference(context: &Context, what: &str) -> Result<Reference, Report> {
             .with_hint("convert, run and submit take it on their command line, with a path")
             .into());
     }
+    if text.starts_with(SIF_SCHEME) {
+        let message = format!("{}: this is a SIF, and not an image", output::cell(text));
+        return Err(CliError::usage(message)
+            .with_hint("resolve, run and submit take it on their command line")
+            .into());
+    }
     for (scheme, what) in [
-        ("oras://", "ORAS artifacts"),
         ("shub://", "Singularity Hub"),
         ("library://", "the Sylabs library"),
         ("lfn:", "grid storage"),
@@ -56,6 +68,34 @@ pub fn reference(context: &Context, what: &str) -> Result<Reference, Report> {
     })
 }
 
+/// In front of a SIF that lies in a registry.
+pub const SIF_SCHEME: &str = "oras://";
+
+/// The place of a SIF in a registry, when WHAT is one.
+///
+/// # Errors
+/// When what is behind the scheme is no reference.
+pub fn artifact(context: &Context, what: &str) -> Result<Option<Reference>, Report> {
+    let Some(text) = what.strip_prefix(SIF_SCHEME) else { return Ok(None) };
+    reference(context, text).map(Some)
+}
+
+/// Fetches a SIF that lies in a registry.
+fn stored(context: &Context, reference: &Reference, platform: &Platform) -> Result<Staged, Report> {
+    let client = context.client()?;
+    let resolved = resolve::artifact::artifact(&client, reference, platform);
+    let (pin, sif) = context.block_on(resolved)??;
+    context.voice.say(format!("pinned {SIF_SCHEME}{}, the SIF {}", pin.reference(), sif.digest));
+    let (store, mut show) = (context.store()?, progress(context.voice));
+    let fetched = stage::artifact::artifact(&pin, &sif, &client, &store, &mut show);
+    Ok(context.block_on(fetched)??)
+}
+
+/// What CI built, when WHAT is a name that stands for that.
+pub fn built(context: &Context, what: &str) -> Option<FromGitlab> {
+    context.settings().built.get(what).cloned().map(FromGitlab::from)
+}
+
 /// Resolves one reference now.
 ///
 /// # Errors
@@ -66,7 +106,7 @@ pub fn resolve(
     platform: &Platform,
 ) -> Result<Resolved, Report> {
     let client = context.client()?;
-    Ok(context.block_on(crate::resolve::resolve(&client, reference, platform))??)
+    Ok(context.block_on(resolve::resolve(&client, reference, platform))??)
 }
 
 /// What was asked for: by name, or by what GitLab's CI built.
@@ -86,7 +126,11 @@ impl Wanted<'_> {
         if self.what.is_some_and(|what| is_sif(what) || Location::parse(what).is_some()) {
             return None;
         }
-        self.what.map(str::to_owned).or_else(|| self.from.place(context))
+        if let Some(built) = self.what.and_then(|what| built(context, what)) {
+            return built.place(context);
+        }
+        let what = self.what.map(|what| what.strip_prefix(SIF_SCHEME).unwrap_or(what).to_owned());
+        what.or_else(|| self.from.place(context))
     }
 }
 
@@ -100,7 +144,10 @@ pub fn pin(context: &Context, wanted: Wanted<'_>, platform: &Platform) -> Result
             return Err(CliError::usage("an image was named twice: IMAGE and --project").into());
         }
         Some(what) if wanted.locked => lock::locked(context, what, platform)?,
-        Some(what) => resolve(context, &reference(context, what)?, platform)?.pin,
+        Some(what) => match built(context, what) {
+            Some(built) => built.find(context, platform)?.resolved.pin,
+            None => resolve(context, &reference(context, what)?, platform)?.pin,
+        },
         None if wanted.from.is_named() || context.ci_job()?.is_some() => {
             let pin = wanted.from.find(context, platform)?.resolved.pin;
             if wanted.locked {
@@ -133,6 +180,16 @@ pub fn stage(
             return Err(unlocked("a SIF file"));
         }
         return Ok(stage::file(Path::new(file))?);
+    }
+    if let Some(reference) = wanted.what.map(|what| artifact(context, what)).transpose()?.flatten()
+    {
+        if wanted.from.is_named() {
+            return Err(CliError::usage("an image was named twice: IMAGE and --project").into());
+        }
+        if wanted.locked {
+            return Err(unlocked("a SIF of a registry"));
+        }
+        return Ok(stored(context, &reference, platform)?.image);
     }
     let manners = Manners::of(context, None);
     Ok(staged(context, wanted, platform, recipe, manners)?.staged.image)
@@ -290,6 +347,11 @@ pub fn restage(context: &Context, image: &Image) -> Result<Image, Report> {
     if place.is_file() {
         return Ok(image.clone());
     }
+    if let (Some(pin), None) = (pin, recipe) {
+        // it was fetched as a SIF, and is that again by its digest
+        let by_digest = Reference { digest: Some(pin.manifest), ..pin.asked.clone() };
+        return same(pin, digest, stored(context, &by_digest, &pin.platform)?.image);
+    }
     let (Some(pin), Some(recipe)) = (pin, recipe) else {
         return Err(CliError::new(
             Kind::NotFound,
@@ -298,13 +360,18 @@ pub fn restage(context: &Context, image: &Image) -> Result<Image, Report> {
         .into());
     };
     let staged = sif(context, pin, recipe, Manners::of(context, None))?;
-    match &staged.image {
+    same(pin, digest, staged.image)
+}
+
+/// The image that an earlier job used, or an error.
+fn same(pin: &Pin, digest: &SifDigest, image: Image) -> Result<Image, Report> {
+    match &image {
         Image::Sif { digest: made, .. } if made != digest => Err(CliError::new(
             Kind::Integrity,
-            format!("{} converts to {made} now; the job used {digest}", pin.reference()),
+            format!("{} gives the SIF {made} now; the job used {digest}", pin.reference()),
         )
         .into()),
-        _ => Ok(staged.image),
+        _ => Ok(image),
     }
 }
 
@@ -314,7 +381,7 @@ pub fn restage(context: &Context, image: &Image) -> Result<Image, Report> {
 /// # Errors
 /// When the mark cannot be written, or the SIF was pruned a moment ago.
 pub fn mark(context: &Context, job: &JobSpec, shared: bool) -> Result<(), Report> {
-    let Some((store, digest)) = stored(context, &job.image)? else { return Ok(()) };
+    let Some((store, digest)) = in_store(context, &job.image)? else { return Ok(()) };
     if shared {
         suits(context, &store, true);
     }
@@ -332,7 +399,7 @@ pub fn mark(context: &Context, job: &JobSpec, shared: bool) -> Result<(), Report
 
 /// The job has ended: its image may be pruned. When this fails, `prune` finds it out by itself.
 pub fn unmark(context: &Context, image: &Image, job: &JobId) {
-    if let Ok(Some((store, digest))) = stored(context, image) {
+    if let Ok(Some((store, digest))) = in_store(context, image) {
         let _ = store.unmark(&digest, job);
     }
 }
@@ -346,7 +413,7 @@ pub fn unmark_refused(context: &Context, job: &JobSpec) {
 }
 
 /// The own store and the digest of an image that lies in it.
-fn stored(context: &Context, image: &Image) -> Result<Option<(Store, SifDigest)>, Report> {
+fn in_store(context: &Context, image: &Image) -> Result<Option<(Store, SifDigest)>, Report> {
     let Image::Sif { digest, place, .. } = image else { return Ok(None) };
     let root = std::path::absolute(context.cache_dir()).unwrap_or_default();
     if !place.starts_with(&root) {

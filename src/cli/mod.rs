@@ -5,9 +5,11 @@
 
 mod adapters;
 mod audit;
+mod audit_drift;
 mod auth_explain;
 mod cache;
 mod cancel;
+mod clone;
 mod config;
 mod context;
 mod convert;
@@ -97,7 +99,8 @@ enum Verb {
     Jobs(jobs::Args),
     /// Settle submissions that were interrupted: asks the engine, never submits again
     Recover(recover::Args),
-    /// Which image did a job use, which jobs used an image, is the ledger whole
+    /// Which image did a job use, which jobs used an image, what became of
+    /// it, is the ledger whole
     #[command(subcommand)]
     Audit(audit::Verb),
     /// Look after the ledger

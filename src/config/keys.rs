@@ -50,9 +50,30 @@ pub(super) const CONFIG: [(&str, Who); 36] = [
 ];
 
 /// The keys of a job file: those of the long flags.
-pub(super) const JOB: [&str; 15] = [
-    "image", "command", "mount", "env", "name", "backend", "runtime", "cpus", "memory", "time",
-    "queue", "account", "workdir", "platform", "option",
+pub(super) const JOB: [&str; 23] = [
+    "image",
+    "command",
+    "mount",
+    "env",
+    "name",
+    "backend",
+    "runtime",
+    "cpus",
+    "memory",
+    "time",
+    "queue",
+    "account",
+    "workdir",
+    "platform",
+    "option",
+    "project",
+    "ref",
+    "commit",
+    "pipeline",
+    "job",
+    "mr",
+    "release",
+    "repository",
 ];
 
 /// What a path is among the keys.

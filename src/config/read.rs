@@ -187,6 +187,15 @@ impl<'a> Item<'a> {
         text.or_else(|| self.integer()).ok_or_else(|| self.bad_type(expected))
     }
 
+    /// A number or a line of text, as text.
+    pub(super) fn number_or_text(&self, expected: &'static str) -> Result<String, ConfigError> {
+        match self.integer() {
+            Some(number) => Ok(number),
+            None if self.value.get_ref().is_str() => self.line_of_text(),
+            None => Err(self.bad_type(expected)),
+        }
+    }
+
     /// A whole number in decimal.
     fn integer(&self) -> Option<String> {
         let integer = self.value.get_ref().as_integer()?;

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::job_file::{runtime, unread};
+use super::job_file::{runtime, set_built, unread};
 use super::keys::{self, Found, Who};
 use super::read::{Item, Source};
 use super::{ConfigError, Level, Origin, Problem, ServerUrl, Value};
 use crate::job::{Mount, RuntimeChoice};
 use crate::oci::{DOCKER_HUB, Platform, Reference, Registry};
+use crate::pin::Built;
 use crate::sign::PublicKey;
 
 /// All settings. Nothing is filled in: what nobody said is `None` or empty.
@@ -38,6 +39,8 @@ pub struct Config {
     /// Short names for images. The text is a reference; it is read again when the default
     /// registry is known.
     pub images: BTreeMap<String, Value<String>>,
+    /// Short names for what CI builds; a name stands here or in `images`.
+    pub built: BTreeMap<String, Value<Built>>,
     /// Defaults of `run` and `submit`.
     pub submit: SubmitSettings,
     /// By the backend's name.
@@ -189,6 +192,9 @@ impl Config {
             "store.site_keys" => self.store.site_keys = list(item, origin, Item::parsed)?,
             "store.max_size" => self.store.max_size = Some(value(item.size()?, origin)),
             "store.trash_age" => self.store.trash_age = Some(value(item.age()?, origin)),
+            "images.*" if item.value.get_ref().is_table() => {
+                self.built.insert(name.to_owned(), value(built(name, item)?, origin));
+            }
             "images.*" => {
                 let image = image(name, item)?;
                 self.images.insert(name.to_owned(), value(image, origin));
@@ -233,7 +239,10 @@ impl Config {
 
     /// This configuration below `upper`, whose values win; for `--config FILE` over the user's.
     #[must_use]
-    pub fn under(self, upper: Self) -> Self {
+    pub fn under(mut self, upper: Self) -> Self {
+        // a name is one image, in whichever way the later level says it
+        self.images.retain(|name, _| !upper.built.contains_key(name));
+        self.built.retain(|name, _| !upper.images.contains_key(name));
         let mut backends = self.backends;
         let mut limits = self.limits;
         for (name, limit) in upper.limits {
@@ -274,6 +283,7 @@ impl Config {
                 trash_age: upper.store.trash_age.or(self.store.trash_age),
             },
             images: self.images.into_iter().chain(upper.images).collect(),
+            built: self.built.into_iter().chain(upper.built).collect(),
             submit: SubmitSettings {
                 backend: upper.submit.backend.or(self.submit.backend),
                 runtime: upper.submit.runtime.or(self.submit.runtime),
@@ -320,6 +330,9 @@ impl Config {
         rows.add("store.trash_age", &self.store.trash_age, |age| format!("{}s", age.as_secs()));
         for (name, image) in &self.images {
             rows.add(&format!("images.{}", quoted(name)), [image], String::clone);
+        }
+        for (name, built) in &self.built {
+            rows.add(&format!("images.{}", quoted(name)), [built], Built::to_string);
         }
         let submit = &self.submit;
         rows.add("submit.backend", &submit.backend, String::clone);
@@ -410,16 +423,45 @@ fn realm(item: &Item<'_>) -> Result<ServerUrl, ConfigError> {
     Ok(realm)
 }
 
+/// A short name for what CI builds: its project and the words of the flags.
+fn built(name: &str, item: &Item<'_>) -> Result<Built, ConfigError> {
+    named(name, item)?;
+    let mut built = Built::default();
+    for (key, value) in item.table()? {
+        let word: &str = key.get_ref().as_ref();
+        let path = format!("{}.{word}", item.key);
+        if !Built::KEYS.contains(&word) {
+            let nearest =
+                keys::nearest(&[word], Built::KEYS).map(|key| format!("{}.{key}", item.key));
+            let problem = Problem::Unknown { key: path, nearest };
+            return Err(item.source.error(key.span().start, problem));
+        }
+        set_built(&mut built, word, &Item { source: item.source, key: &path, value })?;
+    }
+    if let Some((one, other)) = built.conflict() {
+        return Err(item.bad_value(format!("{one:?} cannot stand beside {other:?}")));
+    }
+    if built.project.is_none() {
+        return Err(item.bad_value("it needs a project: project = \"group/project\""));
+    }
+    Ok(built)
+}
+
 /// A short name and the reference that it stands for.
 fn image(name: &str, item: &Item<'_>) -> Result<String, ConfigError> {
+    named(name, item)?;
+    let text = item.line_of_text()?;
+    Reference::parse(&text, DOCKER_HUB).map_err(|e| item.bad_value(e))?;
+    Ok(text)
+}
+
+fn named(name: &str, item: &Item<'_>) -> Result<(), ConfigError> {
     let good = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     let first = name.bytes().next();
     if !name.bytes().all(good) || !first.is_some_and(|b| b.is_ascii_alphanumeric()) {
         return Err(item.bad_value("a name has letters, digits and . _ -, and begins with no sign"));
     }
-    let text = item.line_of_text()?;
-    Reference::parse(&text, DOCKER_HUB).map_err(|e| item.bad_value(e))?;
-    Ok(text)
+    Ok(())
 }
 
 #[cfg(test)]

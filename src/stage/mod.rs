@@ -11,6 +11,7 @@
 //! A digest that was converted before under the same recipe needs no network. Not promised: that
 //! the registry still has it.
 
+pub mod artifact;
 mod compare;
 pub mod convert;
 mod supply;
@@ -60,6 +61,14 @@ pub enum StageError {
         /// Why.
         source: ConvertError,
     },
+    /// A SIF in a registry that cannot be used.
+    #[error("{image} is no SIF that can be used here: {why}")]
+    Artifact {
+        /// The pinned reference.
+        image: String,
+        /// Why.
+        why: String,
+    },
     /// A SIF file that the user named.
     #[error("cannot read {}: {source}", path.display())]
     File {
@@ -87,7 +96,7 @@ impl Failure for StageError {
             Self::Convert { source, .. } => source.kind(),
             Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound => Kind::NotFound,
             Self::File { source, .. } => io_kind(source, Kind::Usage),
-            Self::NotSif { .. } => Kind::Usage,
+            Self::NotSif { .. } | Self::Artifact { .. } => Kind::Usage,
         }
     }
 
@@ -101,7 +110,7 @@ impl Failure for StageError {
                 (source.kind() == Kind::NoSpace)
                     .then(|| "free space there, or set MOORLINE_CACHE to a larger disk".to_owned())
             }),
-            Self::File { .. } | Self::NotSif { .. } => None,
+            Self::File { .. } | Self::NotSif { .. } | Self::Artifact { .. } => None,
         }
     }
 }

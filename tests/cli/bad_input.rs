@@ -196,7 +196,13 @@ fn images_that_are_not_there() {
         2,
         &["Not A Reference", "hint:"],
     );
-    cases.case("a form that is not built", &["convert", "oras://a/b"], 2, &["ORAS", "hint:"]);
+    cases.case(
+        "a form that is not built",
+        &["convert", "shub://a/b"],
+        2,
+        &["Singularity Hub", "hint:"],
+    );
+    cases.case("a SIF is one already", &["convert", "oras://a/b"], 2, &["this is a SIF", "hint:"]);
     cases.case("no such layout", &["convert", "oci:dir"], 3, &["dir/oci-layout", "hint:"]);
     cases.case("no such archive", &["convert", "oci-archive:a.tar:v1"], 3, &["a.tar", "hint:"]);
     fs::write(home.path("here/a.tar.gz"), [0x1F, 0x8B, 8, 0]).unwrap();

@@ -34,6 +34,7 @@ fn help_texts() {
         &["audit"],
         &["audit", "job"],
         &["audit", "image"],
+        &["audit", "drift"],
         &["audit", "verify"],
         &["ledger"],
         &["ledger", "collect"],

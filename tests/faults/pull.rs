@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use moorline::failure::{Failure, Kind};
+use moorline::layer::Limits;
 use moorline::oci::{Digest, Platform, Sha256Digest, SifDigest, media_type};
 use moorline::pin::{Codec, Image, Pin};
 use moorline::registry::{Client, Options, Patience};
@@ -141,10 +143,16 @@ pub async fn pull(proxy: &Proxy, store: &Store) -> Result<Right, Failed> {
         Client::new(Options { patience, started_here, ..offering(offered) }).expect("a client");
     let asked = reference(proxy.address, &format!("{PROJECT}:v1"));
     let pin: Pin = resolve(&client, &asked, &amd64()).await?.pin;
-    let documents = fetch(&pin, &client, store, &mut |_| {}).await?;
+    let (documents, supply) = fetch(&pin, &client, store, Arc::new(|_| {})).await?;
     let recipe = recipe(Codec::Zstd, 1, 131_072);
-    let how = How { recipe: &recipe, threads: std::num::NonZeroUsize::MIN };
-    let staged = convert(&pin, documents, how, store, &mut |_| {})?;
+    let how =
+        How { recipe: &recipe, threads: std::num::NonZeroUsize::MIN, limits: Limits::default() };
+    // it waits for layers that this runtime's other threads download
+    let staged = tokio::task::block_in_place(|| {
+        let made = convert(&pin, documents, &supply, how, store, &mut |_| {});
+        drop(supply);
+        made
+    })?;
     match staged.image {
         Image::Sif { digest, .. } => Ok(Right { manifest: pin.manifest, sif: digest }),
         other @ Image::Oci { .. } => panic!("{other:?} is no SIF"),

@@ -130,6 +130,15 @@ impl World {
         self.running.seen()
     }
 
+    pub fn images(&self) -> &moorline::standin::Images {
+        self.running.images()
+    }
+
+    /// A path below the world's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
     pub fn untag(&self, below: &str, tag: &str) {
         self.running.images().untag(&repository(below), tag);
     }
