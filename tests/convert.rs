@@ -6,6 +6,11 @@
 
 #[path = "convert/archive.rs"]
 mod archive;
+#[path = "convert/hostile.rs"]
+mod hostile;
+#[path = "differential/layout.rs"]
+#[allow(dead_code, reason = "a test program uses a part of it")]
+mod layout;
 #[path = "convert/oracle.rs"]
 mod oracle;
 #[path = "convert/programs.rs"]

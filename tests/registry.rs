@@ -5,6 +5,12 @@
 mod common;
 #[path = "registry/docker_registry.rs"]
 mod docker_registry;
+#[path = "registry/drift.rs"]
+mod drift;
+#[path = "faults/mod.rs"]
+mod faults;
+#[path = "faults/docker_registry.rs"]
+mod faults_of_docker_registry;
 #[path = "registry/liar.rs"]
 mod liar;
 #[path = "registry/server.rs"]

@@ -5,22 +5,26 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use tokio::runtime::Runtime;
 
+use super::git_remote;
 use super::output::{self, CliError, Report, Voice};
 use crate::backend::Environment;
 use crate::config::{self, Config, Level, ServerUrl, Value};
-use crate::credential::{self, Chain, Explicit, SystemKeyring};
+use crate::credential::{self, Chain, Explicit, KernelKeyring, SystemKeyring};
 use crate::failure::Kind;
 use crate::gitlab::{self, CiJob, Token, TokenKind};
 use crate::job::{EnvVar, Mount, Resources, RuntimeChoice};
+use crate::layer::Limits;
 use crate::ledger::{Ledger, View};
 use crate::oci::{DOCKER_HUB, Platform, Registry};
+use crate::pin::Built;
 use crate::registry::{self, Client, HostPort};
 use crate::secret::{Realm, Secret};
-use crate::store::Store;
+use crate::store::{SiteStore, Store, Timing};
 use crate::submit::Site;
 
 /// Flags that stand before or after any verb.
@@ -61,6 +65,8 @@ pub struct Settings {
     pub resources: Resources,
     /// `[images]`: name -> reference.
     pub images: BTreeMap<String, String>,
+    /// `[images]`: name -> what CI built.
+    pub built: BTreeMap<String, Built>,
 }
 
 /// `[backend.NAME]`.
@@ -258,7 +264,34 @@ impl Context {
     /// # Errors
     /// When its directory is not safe or cannot be made.
     pub fn store(&self) -> Result<Store, Report> {
-        Ok(Store::open(&self.places.cache)?)
+        // for tests: a lease that expires soon
+        let expiry = self.env("MOORLINE_TEST_LEASE_MS").and_then(|text| text.parse().ok());
+        let timing =
+            expiry.map(Duration::from_millis).map_or_else(Timing::default, Timing::with_expiry);
+        Ok(Store::open_with(&self.places.cache, timing)?)
+    }
+
+    /// The site's store, when one is configured.
+    pub fn site_store(&self) -> Option<SiteStore> {
+        let set = &self.config.store;
+        let keys = set.site_keys.iter().map(|value| value.value).collect();
+        let owner = set.site_owner.as_ref().map(|value| value.value);
+        set.site.as_ref().map(|root| SiteStore::new(&root.value, owner, keys))
+    }
+
+    /// What foreign layers may ask for at most: the configuration's, a project's only where it is
+    /// lower.
+    pub fn limits(&self) -> Limits {
+        let mut limits = Limits::default();
+        for (name, limit) in &self.config.limits {
+            let known = if limit.origin.is_project() {
+                limits.lower(name, limit.value)
+            } else {
+                limits.set(name, limit.value)
+            };
+            debug_assert!(known, "the configuration read a limit that layers do not have: {name}");
+        }
+        limits
     }
 
     /// What a submission needs to know of this place.
@@ -269,7 +302,7 @@ impl Context {
             jobs_dir: self.places.jobs.clone(),
             program: self.program.clone(),
             node_cache: set.or(local),
-            site_store: self.config.site_store.as_ref().map(|value| value.value.clone()),
+            site_store: self.config.store.site.as_ref().map(|value| value.value.clone()),
             user: self.user.clone(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             inputs,
@@ -303,6 +336,7 @@ impl Context {
             environment: self.environment.clone(),
             file: self.places.config.join("credentials.json"),
             keyring: Some(Box::new(SystemKeyring)),
+            kernel: Some(Box::new(KernelKeyring)),
             realms: realms.collect(),
             helper_patience: credential::HELPER_PATIENCE,
             warn: Some(Box::new(|sentence| output::warn(output::clean(sentence)))),
@@ -374,21 +408,61 @@ impl Context {
     pub fn gitlab(&self) -> Result<Option<gitlab::Client>, Report> {
         const OWN: &str = "MOORLINE_GITLAB_TOKEN";
         const JOB: &str = "CI_JOB_TOKEN";
-        let Some(server) = self.gitlab_server() else { return Ok(None) };
+        let Some(server) = self.gitlab_server() else { return self.gitlab_of_remote() };
+        let token = |kind, text: &str, source: &str| Token {
+            kind,
+            secret: Secret::new(text.to_owned()),
+            source: source.to_owned(),
+        };
+        if let Some(text) = self.env(OWN) {
+            return self.gitlab_at(server, token(TokenKind::Access, text, OWN)).map(Some);
+        }
+        if let Some((secret, source)) = self.credentials().api_token(&server)? {
+            let token = Token { kind: TokenKind::Access, secret, source };
+            return self.gitlab_at(server, token).map(Some);
+        }
         let of_ci = self.ci_server().as_ref() == Some(&server);
-        let own = self.env(OWN).map(|text| (TokenKind::Access, text, OWN));
-        let job = self.env(JOB).filter(|_| of_ci).map(|text| (TokenKind::Job, text, JOB));
-        let Some((kind, text, source)) = own.or(job) else { return Ok(None) };
+        match self.env(JOB).filter(|_| of_ci) {
+            Some(text) => self.gitlab_at(server, token(TokenKind::Job, text, JOB)).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Where nothing else names a server: that of the git remote, with a token that was kept for
+    /// exactly it. Other tokens do not go where only a directory's content leads.
+    fn gitlab_of_remote(&self) -> Result<Option<gitlab::Client>, Report> {
+        let Some(server) = std::env::current_dir().ok().and_then(|dir| git_remote::server(&dir))
+        else {
+            return Ok(None);
+        };
+        if let Some((secret, source)) = self.credentials().api_token(&server)? {
+            let token = Token { kind: TokenKind::Access, secret, source };
+            return self.gitlab_at(server, token).map(Some);
+        }
+        if self.env("MOORLINE_GITLAB_TOKEN").is_some() {
+            output::warn(format!(
+                "MOORLINE_GITLAB_TOKEN is not sent to {server}, which only this directory's git \
+                 remote names: write [gitlab] url in your configuration, or moorline login --api {server}"
+            ));
+        }
+        Ok(None)
+    }
+
+    /// A client for the API of this server, with this token.
+    ///
+    /// # Errors
+    /// When the token may not be sent there, or a CA file is broken.
+    pub fn gitlab_at(&self, server: ServerUrl, token: Token) -> Result<gitlab::Client, Report> {
         let url = server.to_string().parse::<Realm>().ok();
         let insecure = url
             .is_some_and(|u| self.insecure.iter().any(|listed| listed.names(u.host(), u.port())));
-        Ok(Some(gitlab::Client::new(gitlab::Options {
+        Ok(gitlab::Client::new(gitlab::Options {
             server,
-            token: Token { kind, secret: Secret::new(text.to_owned()), source: source.into() },
+            token,
             ca_files: self.ca_files.clone(),
             insecure,
             patience: std::time::Duration::from_secs(30),
-        })?))
+        })?)
     }
 
     /// Runs something asynchronous to its end. One runtime serves all of a command's calls, so that
@@ -476,6 +550,7 @@ impl Settings {
                 account: None,
             },
             images: config.images.iter().map(|(name, v)| (name.clone(), v.value.clone())).collect(),
+            built: config.built.iter().map(|(name, v)| (name.clone(), v.value.clone())).collect(),
         }
     }
 }

@@ -48,7 +48,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let from = place.as_ref().map(|(registry, repository)| (&client, registry, repository));
     let store = context.store()?;
     let mut show = image::progress(context.voice);
-    let verified = context.block_on(claim.verify(from, &store, &mut show))??;
+    let verified = context.block_on(claim.verify(from, &store, context.limits(), &mut show))??;
 
     let (word, why) = match &verified {
         Verified::MatchBytes => ("Match (bytes)", None),

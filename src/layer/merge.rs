@@ -68,7 +68,10 @@ impl Merger {
     pub fn new(limits: Limits, mtime: i64) -> Self {
         let implied = Meta::directory(mtime);
         Self {
-            tree: Tree::new(implied.clone(), limits.path_depth),
+            tree: Tree::new(
+                implied.clone(),
+                usize::try_from(limits.path_depth).unwrap_or(usize::MAX),
+            ),
             contents: Contents::default(),
             no_xattrs: implied.xattrs.clone(),
             implied,

@@ -77,7 +77,7 @@ impl LayerStream {
             tar,
             max: by_ratio.min(limits.layer_bytes),
             by_ratio: by_ratio < limits.layer_bytes,
-            limits: limits.clone(),
+            limits: *limits,
             reader,
             digest,
             spare,

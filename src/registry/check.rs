@@ -12,15 +12,21 @@ use super::{Challenge, Client, RegistryError};
 use crate::oci::{Registry, Repository};
 use crate::secret::{Candidate, Realm};
 
+/// A token request stays a URL of a few kilobytes.
+pub(super) const MOST_SCOPES: usize = 40;
+
 /// What a credential is good for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Grant {
     /// The registry asks nobody for a credential.
     NotAsked,
-    /// The credential is right, and pulls this repository; also when it is still empty.
-    Pulls(Repository),
-    /// The credential is right. It was not granted the repository that was asked for, which may be
-    /// a group (that cannot be checked), missing, or not its own.
+    /// The credential is right, and pulls these of the repositories that were asked for, of which
+    /// there is one at least; also when they are still empty.
+    Pulls(Vec<Repository>),
+    /// The registry takes the credential and does not say for which repositories (HTTP Basic).
+    Accepted,
+    /// The credential is right. It was granted none of the repositories that were asked for: groups
+    /// (that cannot be checked), missing, or not its own.
     Known,
 }
 
@@ -70,7 +76,8 @@ impl Client {
         }
     }
 
-    /// Tries a credential once: asks for a token, and whether it pulls `repository`.
+    /// Tries a credential once: asks for one token, and which of `repositories` it pulls. Of these
+    /// the first 40 are asked for.
     ///
     /// # Errors
     /// [`RegistryError::Refused`] when it is wrong, [`RegistryError::NoRegistryScope`] when it is
@@ -79,22 +86,19 @@ impl Client {
     pub async fn check(
         &self,
         registry: &Registry,
-        repository: Option<&Repository>,
+        repositories: &[Repository],
         candidate: Candidate,
     ) -> Result<Grant, RegistryError> {
         let Some(challenge) = self.challenge(registry).await? else {
             return Ok(Grant::NotAsked);
         };
         let (_, endpoint) = self.endpoint(registry).await?;
-        let scopes = repository.into_iter().cloned().collect();
-        let session = Session::only(registry.clone(), scopes, candidate);
+        let repositories = &repositories[..repositories.len().min(MOST_SCOPES)];
+        let session = Session::only(registry.clone(), repositories.to_vec(), candidate);
         let desk = self.desk(&endpoint);
-        let pass = match session.pass(&desk, &challenge, repository).await {
-            Err(RegistryError::NotGranted { .. }) => return Ok(Grant::Known),
-            other => other?,
-        };
-        if !pass.renewable {
-            // Basic: only the registry itself can say whether it is right
+        if challenge == Challenge::Basic {
+            let pass = session.pass(&desk, &challenge, None).await?;
+            // only the registry itself can say whether it is right
             let mut headers = HeaderMap::new();
             headers.insert(AUTHORIZATION, pass.header.clone());
             let unverified = endpoint.insecure;
@@ -104,8 +108,20 @@ impl Client {
                 let said = self.said(response, &pass.hide).await;
                 return Err(session.refuse(&desk, &pass, said).await);
             }
-            return Ok(Grant::Known);
+            return Ok(Grant::Accepted);
         }
-        Ok(repository.map_or(Grant::Known, |r| Grant::Pulls(r.clone())))
+        if repositories.is_empty() {
+            session.pass(&desk, &challenge, None).await?;
+        }
+        let mut pulls = Vec::new();
+        for repository in repositories {
+            // the first one asks for the token that answers for all
+            match session.pass(&desk, &challenge, Some(repository)).await {
+                Ok(_) => pulls.push(repository.clone()),
+                Err(RegistryError::NotGranted { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(if pulls.is_empty() { Grant::Known } else { Grant::Pulls(pulls) })
     }
 }

@@ -214,10 +214,11 @@ impl Failure for RegistryError {
         match self {
             Self::Configuration(_) => Kind::Configuration,
             Self::Credential(failure) => failure.kind(),
-            Self::UnknownHost { .. }
-            | Self::Unreachable { .. }
-            | Self::Answer { .. }
-            | Self::Protocol { .. } => Kind::Network,
+            Self::UnknownHost { .. } | Self::Unreachable { .. } | Self::Protocol { .. } => {
+                Kind::Network
+            }
+            Self::Answer { said, .. } if matches!(said.status, 401 | 403) => Kind::Denied,
+            Self::Answer { .. } => Kind::Network,
             Self::PlainHttp { .. }
             | Self::UnknownRealm { .. }
             | Self::ForbiddenRealm { .. }
@@ -243,6 +244,10 @@ impl Failure for RegistryError {
                 "give the certificate of {host}'s authority with --ca-file FILE; for a test \
                  registry without one, --insecure-registry {host}"
             ),
+            Self::Unreachable { doing, .. } if *doing != "connect to" => {
+                "the connection broke in the middle; try again, what is in the store stays there"
+                    .into()
+            }
             Self::Unreachable { host, .. } => format!(
                 "check that {host} is the registry's address (GitLab shows it under Deploy > \
                  Container registry); a registry that speaks plain http needs --insecure-registry"
@@ -276,6 +281,22 @@ impl Failure for RegistryError {
                  is the image id, not the manifest's digest"
                     .into()
             }
+            Self::Answer { said, .. } => match said.status {
+                401 => "it takes none of the tokens that its own realm gives; if that stays, tell \
+                        the registry's administrator"
+                    .into(),
+                // some GitLab instances ban an address for an hour, without a word
+                403 => "the server may have banned this address after refused logins: wait an \
+                        hour, and check the credential with moorline auth-explain"
+                    .into(),
+                429 | 500..=599 => {
+                    "the server is busy or has a problem: try again in some minutes".into()
+                }
+                _ => return None,
+            },
+            Self::Protocol { host, .. } => format!(
+                "check that {host} is a registry and that no proxy stands in between; try again"
+            ),
             Self::Integrity { .. } => {
                 "nothing of it is kept; try again, and tell the registry's administrator if it \
                  stays"

@@ -306,6 +306,21 @@ impl<W: Target> DataWriter<W> {
         closed.map_or(Ok(()), |group| self.submit_group(group))
     }
 
+    /// Adds a whole content that is in memory; its tail counts as text of the first directory.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<Place, SquashfsError> {
+        let place = self.begin_file();
+        let blocks = bytes.chunks_exact(self.options.block_size as usize);
+        let tail = blocks.remainder();
+        for block in blocks {
+            self.block(place, PieceHash::of(block), block.to_vec())?;
+        }
+        self.tail(place, (Class::Text, 0), PieceHash::of(tail), Bytes::Here(tail))?;
+        Ok(place)
+    }
+
     /// An empty buffer with room for a block.
     pub fn buffer(&mut self) -> Vec<u8> {
         let mut buffer = self.pool.buffer();

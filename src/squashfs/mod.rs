@@ -19,7 +19,7 @@
 //! The same calls give the same bytes: no clock, no thread order, no map order is in them. Blocks that
 //! an earlier conversion compressed are copied (`memo.rs`, `pack.rs`); they are the same bytes, too.
 //!
-//! Reading is left to the `backhand` crate, squashfuse and the kernel.
+//! `read/` reads what anybody may have written.
 //!
 //! Source: Linux `fs/squashfs/squashfs_fs.h` and `Documentation/filesystems/squashfs.rst`;
 //! the `squashfs-tools-ng` project, "Squashfs Binary Format". What kernels refuse beyond that stands
@@ -39,6 +39,7 @@ mod memo;
 mod metadata;
 mod pack;
 mod pool;
+pub mod read;
 mod superblock;
 mod tables;
 mod xattr;

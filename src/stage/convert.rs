@@ -69,13 +69,15 @@ pub struct Work {
     /// Whether files are written when they are first read if they seem to be visible. Without it
     /// every layer is read twice.
     pub forecast: bool,
+    /// What foreign layers may ask for at most.
+    pub limits: Limits,
 }
 
 impl Work {
     /// The fast way.
     #[must_use]
     pub fn new(threads: NonZeroUsize) -> Self {
-        Self { threads, forecast: true }
+        Self { threads, forecast: true, limits: Limits::default() }
     }
 }
 
@@ -297,17 +299,10 @@ fn attempt(
     let texts = texts(source, recipe);
     let additions = texts.additions();
     let block_size = recipe.block_size as usize;
-    let limits = Limits::default();
+    let limits = work.limits;
     let memo = Memo::new(memory.packs());
-    let mut layers = Layers {
-        source,
-        limits: limits.clone(),
-        block_size,
-        open,
-        memory,
-        inflated: 0,
-        warnings: Vec::new(),
-    };
+    let warnings = Vec::new();
+    let mut layers = Layers { source, limits, block_size, open, memory, inflated: 0, warnings };
     let options =
         Options { codec: recipe.codec, level: recipe.level, block_size: recipe.block_size, time };
     let identity = Identity { uuid: uuid(source, recipe), time, arch };
@@ -344,7 +339,7 @@ fn attempt(
         let (inner, at) = sif.partition()?;
         let mut data = DataWriter::begin(inner, at, options, work.threads, memo)?;
         let ids: Vec<_> = added.iter().map(|a| a.intern(block_size, &mut contents)).collect();
-        written = pass::write_added(&added, &ids, block_size, &mut data)?;
+        written = pass::write_added(&added, &ids, &mut data)?;
         written.live = live;
         layers.second(&files, &contents, &mut written, &mut data)?;
         data.finish(&tree, &contents, &written.places)?

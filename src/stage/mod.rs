@@ -14,6 +14,7 @@
 //! A digest that was converted before under the same recipe needs no network. Not promised: that
 //! the registry still has it.
 
+pub mod artifact;
 mod compare;
 pub mod convert;
 mod known;
@@ -28,11 +29,12 @@ use std::path::{Path, PathBuf};
 
 use crate::archive::{Archive, ArchiveError, Location};
 use crate::failure::{Failure, Kind, io_kind};
+use crate::layer::Limits;
 use crate::oci::{Descriptor, Digest, Hasher, Manifest, Platform, SifDigest};
 use crate::pin::{Image, Pin, Recipe};
-use crate::registry::{Client, ImageDocuments, RegistryError};
+use crate::registry::{Client, ImageDocuments, RegistryError, Wanted};
 use crate::stage::convert::{ConvertError, Source, Work};
-use crate::store::{Store, StoreError};
+use crate::store::{Holder, Lease, SiteStore, Store, StoreError, StoredSif, Turn};
 
 pub use known::known_digest;
 pub use memory::Remembered;
@@ -66,6 +68,14 @@ pub enum StageError {
         /// Why.
         source: ConvertError,
     },
+    /// A SIF in a registry that cannot be used.
+    #[error("{image} is no SIF that can be used here: {why}")]
+    Artifact {
+        /// The pinned reference.
+        image: String,
+        /// Why.
+        why: String,
+    },
     /// A SIF file that the user named.
     #[error("cannot read {}: {source}", path.display())]
     File {
@@ -93,7 +103,7 @@ impl Failure for StageError {
             Self::Convert { source, .. } => source.kind(),
             Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound => Kind::NotFound,
             Self::File { source, .. } => io_kind(source, Kind::Usage),
-            Self::NotSif { .. } => Kind::Usage,
+            Self::NotSif { .. } | Self::Artifact { .. } => Kind::Usage,
         }
     }
 
@@ -107,7 +117,7 @@ impl Failure for StageError {
                 (source.kind() == Kind::NoSpace)
                     .then(|| "free space there, or set MOORLINE_CACHE to a larger disk".to_owned())
             }),
-            Self::File { .. } | Self::NotSif { .. } => None,
+            Self::File { .. } | Self::NotSif { .. } | Self::Artifact { .. } => None,
         }
     }
 }
@@ -131,6 +141,8 @@ pub enum Progress<'a> {
         /// Bytes.
         bytes: u64,
     },
+    /// Somebody else makes the image; `None` when it cannot be read who.
+    Waiting(Option<&'a Holder>),
     /// The layers become a SIF, maybe while some are still downloaded.
     Converting {
         /// Compressed bytes of all layers.
@@ -145,6 +157,8 @@ pub struct How<'a> {
     pub recipe: &'a Recipe,
     /// How many threads compress; changes no byte.
     pub threads: NonZeroUsize,
+    /// What foreign layers may ask for at most; changes no byte.
+    pub limits: Limits,
 }
 
 /// An image in the store, and how it came there.
@@ -177,18 +191,55 @@ pub struct Done {
 /// # Errors
 /// When the store cannot be read.
 pub fn known(pin: &Pin, recipe: &Recipe, store: &Store) -> Result<Option<Staged>, StageError> {
-    Ok(store.sif(&pin.manifest, recipe)?.map(|sif| Staged {
-        image: Image::Sif {
-            pin: Some(pin.clone()),
-            digest: sif.digest,
-            recipe: Some(recipe.clone()),
-            place: sif.path,
-        },
-        size: sif.size,
-        known: true,
-        warnings: Vec::new(),
-        done: None,
-    }))
+    Ok(store.sif(&pin.manifest, recipe)?.map(|sif| there(Some(pin.clone()), sif, recipe)))
+}
+
+/// Whose turn it is to make an image.
+#[derive(Debug)]
+pub enum MyTurn {
+    /// It is there, perhaps by somebody else's work.
+    No(Box<Staged>),
+    /// This process' turn, as long as the lease is kept.
+    Yes(Lease),
+}
+
+/// Waits while somebody else makes the SIF of a pin.
+///
+/// # Errors
+/// When the store cannot be read or written.
+pub fn turn(
+    pin: &Pin,
+    recipe: &Recipe,
+    store: &Store,
+    show: &mut dyn FnMut(Progress<'_>),
+) -> Result<MyTurn, StageError> {
+    match store.turn(&pin.manifest, recipe, &mut |holder| show(Progress::Waiting(holder)))? {
+        Turn::Made(sif) => Ok(MyTurn::No(Box::new(there(Some(pin.clone()), sif, recipe)))),
+        Turn::Mine(lease) => Ok(MyTurn::Yes(lease)),
+    }
+}
+
+/// The site's SIF of a pin. It is used only when the registry, asked now with the user's own
+/// credential, still gives the manifest: the site's store is open to all, the image may not be.
+///
+/// # Errors
+/// [`StageError::Store`] when what the site has cannot be believed, [`StageError::Registry`] when the
+/// registry does not give the manifest.
+pub async fn from_site(
+    pin: &Pin,
+    recipe: &Recipe,
+    site: &SiteStore,
+    client: &Client,
+) -> Result<Option<Staged>, StageError> {
+    let Some(sif) = site.sif(&pin.manifest, recipe)? else { return Ok(None) };
+    client.manifest(&pin.registry, &pin.repository, &Wanted::Digest(pin.manifest)).await?;
+    Ok(Some(there(Some(pin.clone()), sif, recipe)))
+}
+
+fn there(pin: Option<Pin>, sif: StoredSif, recipe: &Recipe) -> Staged {
+    let StoredSif { digest, size, path: place } = sif;
+    let image = Image::Sif { pin, digest, recipe: Some(recipe.clone()), place };
+    Staged { image, size, known: true, warnings: Vec::new(), done: None }
 }
 
 /// The documents of a pin, and its layers, of which none is downloaded before [`Supply::want`] or
@@ -289,8 +340,9 @@ fn write(
         config: documents.config,
         layers,
     };
+    let work = Work { limits: how.limits, ..Work::new(how.threads) };
     let mut open = |at| supply.open(at);
-    convert::convert_with(&source, how.recipe, Work::new(how.threads), memory, &mut open, out)
+    convert::convert_with(&source, how.recipe, work, memory, &mut open, out)
 }
 
 /// An image of an archive: verified, its layers in the store, converted. Also the digest of its
@@ -307,12 +359,11 @@ pub fn archive(
 ) -> Result<(Digest, Staged), StageError> {
     let archive = Archive::open(location, platform)?;
     let manifest = archive.digest;
-    if let Some(sif) = store.sif(&manifest, how.recipe)? {
-        let (digest, place) = (sif.digest, sif.path);
-        let image = Image::Sif { pin: None, digest, recipe: Some(how.recipe.clone()), place };
-        let (size, warnings) = (sif.size, Vec::new());
-        return Ok((manifest, Staged { image, size, known: true, warnings, done: None }));
-    }
+    let wait = &mut |holder: Option<&Holder>| show(Progress::Waiting(holder));
+    let _lease = match store.turn(&manifest, how.recipe, wait)? {
+        Turn::Made(sif) => return Ok((manifest, there(None, sif, how.recipe))),
+        Turn::Mine(lease) => lease,
+    };
     let of = archive.manifest.layers.len();
     for (i, layer) in archive.manifest.layers.iter().enumerate() {
         if store.blob(&layer.digest).is_some() {
@@ -321,8 +372,17 @@ pub fn archive(
         show(Progress::Layer { number: i + 1, of, layer });
         let mut incoming = store.incoming()?;
         let path = location.path.clone();
-        io::copy(&mut archive.layer(layer)?, &mut incoming)
-            .map_err(|source| StageError::File { path, source })?;
+        let mut bytes = archive.layer(layer)?;
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            // who failed is said: the archive, or the store
+            match bytes.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => incoming.write(&buffer[..n])?,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(StageError::File { path, source }),
+            }
+        }
         store.publish_blob(incoming, &layer.digest, layer.size).map_err(|source| match source {
             StoreError::Mismatch { .. } => {
                 StageError::Layer { archive: location.to_string(), source }

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{How, Progress, StageError, Supply, compare, convert, write};
 use crate::failure::{Failure, Kind};
+use crate::layer::Limits;
 use crate::oci::{
     ConfigDigest, Descriptor, Digest, Document, Hasher, ImageConfig, Manifest, Registry,
     Repository, Sha256Digest, SifDigest,
@@ -96,6 +97,7 @@ impl Claim {
         self,
         from: Option<(&Client, &Registry, &Repository)>,
         store: &Store,
+        limits: Limits,
         show: &mut (dyn FnMut(Progress<'_>) + Send),
     ) -> Result<Verified, StageError> {
         let (said, manifest_bytes) = match &self.provenance {
@@ -132,7 +134,7 @@ impl Claim {
         });
         let mut again = store.incoming()?;
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let how = How { recipe: &own, threads };
+        let how = How { recipe: &own, threads, limits };
         let supply = Supply::stored(&documents.manifest.layers, store);
         // nothing that an earlier conversion left may take part in the proof
         let mut anew = convert::Forgetful;
@@ -147,7 +149,7 @@ impl Claim {
         }
         let unreadable = |source| StageError::File { path: again.path().to_owned(), source };
         let ours = File::open(again.path()).map_err(unreadable)?;
-        Ok(match compare::trees(self.file, ours).map_err(unreadable)? {
+        Ok(match compare::trees(&self.file, &ours).map_err(unreadable)? {
             None => Verified::MatchContent(format!(
                 "it was made as {}, this moorline makes {}",
                 said.recipe.key(),

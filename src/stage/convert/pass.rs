@@ -18,7 +18,7 @@ use crate::layer::{
 };
 use crate::oci::DiffId;
 use crate::squashfs::{Bytes, DataWriter, Place, SquashfsError, Target};
-use crate::tree::{Class, ContentId, Contents, InodeId, PieceHash, Scan, Tree};
+use crate::tree::{ContentId, Contents, InodeId, PieceHash, Scan, Tree};
 
 /// Contents up to this size are held until their hash tells whether they were written before.
 pub(super) const HELD: u64 = 8 << 20;
@@ -93,7 +93,7 @@ impl First {
         };
         let contents: Vec<ContentId> =
             added.iter().map(|a| a.intern(block_size, first.merger.contents())).collect();
-        first.written = write_added(added, &contents, block_size, data)?;
+        first.written = write_added(added, &contents, data)?;
         for added in added {
             first.forecast.hide_file(added.path);
         }
@@ -180,7 +180,7 @@ impl Layers<'_> {
             (self.open)(at).map_err(|source| ConvertError::Open { number, digest, source })?;
         let stream = LayerStream::open(&layer.media_type, blob, layer.size, &self.limits);
         let stream = stream.map_err(|e| self.failed(at, e))?;
-        Ok(TarReader::new(stream, self.limits.clone()))
+        Ok(TarReader::new(stream, self.limits))
     }
 
     pub(super) fn failed(&self, at: usize, source: LayerError) -> ConvertError {
@@ -339,7 +339,6 @@ pub(super) fn live(
 pub(super) fn write_added<W: Target>(
     added: &[AddedContent],
     contents: &[ContentId],
-    block_size: usize,
     data: &mut DataWriter<W>,
 ) -> Result<Written, ConvertError> {
     let mut written = Written::default();
@@ -348,13 +347,7 @@ pub(super) fn write_added<W: Target>(
         if added.bytes.is_empty() || written.has(*content) {
             continue;
         }
-        let place = data.begin_file();
-        let blocks = added.bytes.chunks_exact(block_size);
-        let tail = blocks.remainder();
-        for block in blocks {
-            data.block(place, PieceHash::of(block), block.to_vec())?;
-        }
-        data.tail(place, (Class::Text, 0), PieceHash::of(tail), Bytes::Here(tail))?;
+        let place = data.add(&added.bytes)?;
         written.put(*content, place);
     }
     data.end_section()?;
