@@ -7,14 +7,15 @@ use super::context::Context;
 use super::from_gitlab::FromGitlab;
 use super::lock;
 use super::machine::Manners;
-use super::output::{self, CliError, Report, Voice};
+use super::output::{self, CliError, Report};
+use super::progress::progress;
 use crate::archive::Location;
 use crate::failure::Kind;
 use crate::job::{JobId, JobSpec};
 use crate::oci::{Digest, Platform, Reference, SifDigest};
 use crate::pin::{Codec, Image, Pin, Recipe, Resolved};
 use crate::resolve;
-use crate::stage::{self, How, MyTurn, Progress, StageError, Staged};
+use crate::stage::{self, How, MyTurn, StageError, Staged};
 use crate::store::Store;
 
 /// The recipe of images that nobody asked to be special.
@@ -257,30 +258,6 @@ pub fn staged(
         manifest: pin.manifest,
         pin: Some(pin),
     })
-}
-
-/// Says on stderr what is done.
-pub fn progress(voice: Voice) -> impl Fn(Progress<'_>) + Send + Sync + 'static {
-    move |progress| match progress {
-        Progress::Layer { number, of, layer } => {
-            voice.say(format!("downloading layer {number} of {of} ({})", output::size(layer.size)));
-        }
-        Progress::Received { .. } => {}
-        Progress::Waiting(Some(holder)) => {
-            voice.say(format!(
-                "waiting for process {} on {}, which converts this image since {}",
-                holder.pid,
-                output::cell(&holder.host),
-                holder.since.strftime("%Y-%m-%d %H:%M:%SZ"),
-            ));
-        }
-        Progress::Waiting(None) => {
-            voice.say("waiting for another process that converts this image");
-        }
-        Progress::Converting { bytes } => {
-            voice.say(format!("converting {} of layers", output::size(bytes)));
-        }
-    }
 }
 
 /// Says when the store lies where it does not work well; before something is put there.

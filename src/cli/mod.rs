@@ -27,6 +27,7 @@ mod login;
 mod logs;
 mod machine;
 mod output;
+mod progress;
 mod recover;
 mod rerun;
 mod resolve;

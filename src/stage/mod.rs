@@ -148,6 +148,11 @@ pub enum Progress<'a> {
         /// Compressed bytes of all layers.
         bytes: u64,
     },
+    /// So many more compressed bytes were read for it. Not told for images in files.
+    Converted {
+        /// Since the last time.
+        bytes: u64,
+    },
 }
 
 /// How an image is converted.

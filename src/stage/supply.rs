@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -47,6 +47,8 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     failed: AtomicBool,
+    /// Bytes that were read and not told yet.
+    untold: AtomicU64,
 }
 
 /// Where layers come from that the store lacks.
@@ -126,6 +128,7 @@ impl Supply {
                 state: Mutex::new(state),
                 changed: Condvar::new(),
                 failed: AtomicBool::new(false),
+                untold: AtomicU64::new(0),
             }),
         }
     }
@@ -381,6 +384,18 @@ impl Read for Reader {
         }
         let count = self.file.read_at(buffer, self.at)?;
         self.at += count as u64;
+        self.shared.tell(count as u64);
         Ok(count)
+    }
+}
+
+impl Shared {
+    /// Tells whoever watches how much was read for the conversion, now and then.
+    fn tell(&self, count: u64) {
+        let Some(remote) = &self.remote else { return };
+        if self.untold.fetch_add(count, Ordering::Relaxed) + count >= REPORT {
+            let bytes = self.untold.swap(0, Ordering::Relaxed);
+            (remote.show)(Progress::Converted { bytes });
+        }
     }
 }

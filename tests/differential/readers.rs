@@ -9,7 +9,10 @@ use std::process::{Command, Stdio};
 
 use moorline::layer::{LayerError, Limits, Merger, TarReader};
 use moorline::oci::{ConfigDigest, DiffId, Digest, Sha256Digest};
-use moorline::tree::{InodeId, Kind};
+use moorline::tree::{Content, Contents, InodeId, Kind, Scan};
+
+/// Contents are compared by the hashes of pieces of this size.
+const PIECE: usize = 4096;
 
 /// The time of directories that no entry describes; no archive has it.
 pub const IMPLIED: i64 = -77_777;
@@ -227,9 +230,7 @@ pub fn ours(archive: &[u8]) -> Result<Tree, LayerError> {
                 }
                 ('d', String::new())
             }
-            Kind::File(content) => {
-                ('-', shown(contents.get(*content)))
-            }
+            Kind::File(content) => ('-', shown(contents.get(*content))),
             Kind::Symlink(target) => ('l', show(target)),
             Kind::Character(major, minor) => ('c', format!("{:?}", (major, minor))),
             Kind::Block(major, minor) => ('b', format!("{:?}", (major, minor))),

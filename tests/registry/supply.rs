@@ -35,7 +35,7 @@ fn watch() -> (Show, Told) {
     let show = move |progress: Progress<'_>| match progress {
         Progress::Layer { number, .. } => seen.lock().unwrap().0.push(number),
         Progress::Received { number, bytes } => seen.lock().unwrap().1[number] = bytes,
-        Progress::Converting { .. } | Progress::Waiting(_) => {}
+        Progress::Converting { .. } | Progress::Converted { .. } | Progress::Waiting(_) => {}
     };
     (Arc::new(show), told)
 }
