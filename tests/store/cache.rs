@@ -29,7 +29,7 @@ fn ls_prune_and_verify() {
         place.run(&["cache", "prune", "--max-size", "0", "--dry-run", "--json"]).exits(0).json();
     assert_eq!(
         (plan["removed"].as_array().unwrap().len(), plan["dry_run"].as_bool()),
-        (3, Some(true))
+        (5, Some(true))
     );
     assert!(fs::exists(&sif).unwrap());
     let done = place.run(&["cache", "prune", "--max-size", "0", "--json"]).exits(0).json();
