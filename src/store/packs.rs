@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::{Incoming, Store, StoreError};
+use crate::listing;
 use crate::oci::{DiffId, Sha256Digest, SifDigest};
 use crate::pin::Recipe;
 
@@ -37,16 +38,14 @@ impl Store {
     #[must_use]
     pub fn packs(&self, recipe: &Recipe) -> Vec<StoredPack> {
         let mut found = Vec::new();
+        let dir = self.index_path("packs", recipe, "");
         // what cannot be listed is not there: it only saves work
-        for entry in
-            fs::read_dir(self.index_path("packs", recipe, "")).into_iter().flatten().flatten()
-        {
-            let name = entry.file_name();
+        for name in listing::names(&dir).unwrap_or_default() {
             let digest = name.to_str().and_then(|hex| format!("sha256:{hex}").parse().ok());
-            let time = entry.metadata().and_then(|meta| meta.modified());
+            let index = dir.join(&name);
+            let time = fs::symlink_metadata(&index).and_then(|meta| meta.modified());
             if let Some(digest) = digest {
-                let (sif, index) = (self.sif_path(&digest), entry.path());
-                let pack = StoredPack { digest, sif, index };
+                let pack = StoredPack { digest, sif: self.sif_path(&digest), index };
                 found.push((time.unwrap_or(SystemTime::UNIX_EPOCH), pack));
             }
         }

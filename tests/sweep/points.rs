@@ -47,7 +47,13 @@ impl Point {
     /// Whether the command can still say what happened to it: persistent faults of `write` hit its
     /// error as well.
     pub fn leaves_a_voice(&self) -> bool {
-        !(matches!(self.fault, Fault::Error(_, true)) && self.call.starts_with("write"))
+        // strace counts in each thread: the fault that is meant for the lease's thread may also strike
+        // the first thread's first word, its error
+        let strikes_words = match self.fault {
+            Fault::Error(_, persistent) => persistent || self.number == 1,
+            Fault::Kill => false,
+        };
+        !(strikes_words && self.call.starts_with("write"))
     }
 
     pub fn in_round(&self, round: usize) -> Self {
