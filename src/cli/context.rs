@@ -4,6 +4,7 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -17,7 +18,8 @@ use crate::failure::Kind;
 use crate::gitlab::{self, CiJob, Token, TokenKind};
 use crate::job::{EnvVar, Mount, Resources, RuntimeChoice};
 use crate::ledger::{Ledger, View};
-use crate::oci::{DOCKER_HUB, Platform, Registry};
+use crate::oci::{DOCKER_HUB, Platform, Registry, Sha256Digest};
+use crate::proxy::Proxies;
 use crate::registry::{self, Client, HostPort};
 use crate::secret::{Realm, Secret};
 use crate::store::Store;
@@ -335,13 +337,64 @@ impl Context {
         if let Some(client) = self.client.get() {
             return Ok(client.clone());
         }
+        let mut path_prefixes = Vec::new();
+        for value in &self.config.path_prefixes {
+            let prefix = value.value.parse();
+            path_prefixes.push(prefix.map_err(|e| CliError::usage(format!("path_prefixes: {e}")))?);
+        }
         let client = Client::new(registry::Options {
             insecure: self.insecure.clone(),
             ca_files: self.ca_files.clone(),
             credentials: self.credentials().into_lookup(),
+            proxies: self.proxies()?,
+            path_prefixes,
+            kept: Some(self.kept_documents()),
+            sharing: self.sharing(),
+            notice: Some(std::sync::Arc::new(|sentence| output::warn(output::clean(sentence)))),
             ..registry::Options::default()
         })?;
         Ok(self.client.get_or_init(|| client).clone())
+    }
+
+    /// The proxies that the environment names.
+    ///
+    /// # Errors
+    /// Names the variable that holds no URL.
+    pub fn proxies(&self) -> Result<Proxies, Report> {
+        Ok(Proxies::read(|name| self.env(name))?)
+    }
+
+    /// Manifests and configurations that lie in the own store; nothing is made for asking.
+    fn kept_documents(&self) -> registry::Kept {
+        // as large as the largest document that is taken from a registry
+        const MOST: u64 = 8 << 20;
+        let blobs = self.places.cache.join("blobs/sha256");
+        std::sync::Arc::new(move |digest| {
+            let mut bytes = Vec::new();
+            let file = std::fs::File::open(blobs.join(digest.hex())).ok()?;
+            if file.metadata().ok()?.len() > MOST {
+                return None;
+            }
+            file.take(MOST).read_to_end(&mut bytes).ok()?;
+            Some(bytes)
+        })
+    }
+
+    /// Where the processes of this user count their requests together: a directory that is this
+    /// machine's, or else the cache, which counts when it is on a local file system.
+    fn sharing(&self) -> registry::Sharing {
+        let runtime = self.env("XDG_RUNTIME_DIR").map(Path::new).filter(|dir| dir.is_absolute());
+        let dir = runtime.filter(|dir| dir.is_dir()).map(|dir| dir.join("moorline"));
+        let default = registry::Sharing::default();
+        registry::Sharing {
+            dir: Some(dir.unwrap_or_else(|| self.places.cache.clone()).join("hosts")),
+            at_once: self
+                .config
+                .requests_at_once
+                .as_ref()
+                .and_then(|value| usize::try_from(value.value).ok())
+                .unwrap_or(default.at_once),
+        }
     }
 
     /// The job of GitLab CI that this process runs in.

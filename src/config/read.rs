@@ -136,6 +136,13 @@ impl<'a> Item<'a> {
         cpus.ok_or_else(|| self.bad_value(format!("{number} is not a number of cores")))
     }
 
+    /// How many, at least one.
+    pub(super) fn count(&self) -> Result<u32, ConfigError> {
+        let number = self.integer().ok_or_else(|| self.bad_type("a whole number"))?;
+        let count = number.parse().ok().filter(|n| *n > 0);
+        count.ok_or_else(|| self.bad_value(format!("{number} is not a number from 1 up")))
+    }
+
     /// MiB: `"4G"`, or a bare number.
     pub(super) fn memory(&self) -> Result<u64, ConfigError> {
         Resources::parse_memory(&self.amount("an amount such as \"4G\", or a number of MiB")?)

@@ -6,6 +6,7 @@ use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 
 use super::call::v2;
+use super::names::Reach;
 use super::token::Session;
 use super::transport::{Request, host_of};
 use super::{Challenge, Client, RegistryError};
@@ -25,17 +26,22 @@ pub enum Grant {
 }
 
 impl Client {
-    /// What a registry asks for, without sending any credential; `None` when it asks for nothing.
+    /// What the registry of a repository asks for, without sending any credential; `None` when it asks for nothing.
     ///
     /// # Errors
     /// When it cannot be reached, or `/v2/` is not there.
-    pub async fn challenge(&self, registry: &Registry) -> Result<Option<Challenge>, RegistryError> {
-        let (host, endpoint) = self.endpoint(registry).await?;
+    pub async fn challenge(
+        &self,
+        registry: &Registry,
+        repository: Option<&Repository>,
+    ) -> Result<Option<Challenge>, RegistryError> {
+        let (host, endpoint) = self.endpoint(registry, repository).await?;
         let request = Request {
             method: Method::GET,
             url: v2(&endpoint)?,
             headers: HeaderMap::new(),
             unverified: endpoint.insecure,
+            reach: Reach::Anywhere,
         };
         let response = self.0.transport.send(&request, &mut self.0.transport.budget()).await?;
         match (response.status().as_u16(), Challenge::of(response.headers())) {
@@ -57,8 +63,12 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::challenge`]; also when the realm is no http(s) URL.
-    pub async fn realm(&self, registry: &Registry) -> Result<Option<Realm>, RegistryError> {
-        match self.challenge(registry).await? {
+    pub async fn realm(
+        &self,
+        registry: &Registry,
+        repository: Option<&Repository>,
+    ) -> Result<Option<Realm>, RegistryError> {
+        match self.challenge(registry, repository).await? {
             Some(Challenge::Bearer(bearer)) => {
                 bearer.realm.parse().map(Some).map_err(|_| RegistryError::ForbiddenRealm {
                     registry: registry.clone(),
@@ -82,12 +92,15 @@ impl Client {
         repository: Option<&Repository>,
         candidate: Candidate,
     ) -> Result<Grant, RegistryError> {
-        let Some(challenge) = self.challenge(registry).await? else {
+        let Some(challenge) = self.challenge(registry, repository).await? else {
             return Ok(Grant::NotAsked);
         };
-        let (_, endpoint) = self.endpoint(registry).await?;
+        let (_, endpoint) = self.endpoint(registry, repository).await?;
+        let prefix = self.prefix(registry, repository);
+        // the registry below that path itself, and no repository of it
+        let repository = repository.filter(|name| prefix.as_ref() != Some(*name));
         let scopes = repository.into_iter().cloned().collect();
-        let session = Session::only(registry.clone(), scopes, candidate);
+        let session = Session::only(registry.clone(), prefix, scopes, candidate);
         let desk = self.desk(&endpoint);
         let pass = match session.pass(&desk, &challenge, repository).await {
             Err(RegistryError::NotGranted { .. }) => return Ok(Grant::Known),
@@ -98,7 +111,8 @@ impl Client {
             let mut headers = HeaderMap::new();
             headers.insert(AUTHORIZATION, pass.header.clone());
             let unverified = endpoint.insecure;
-            let request = Request { method: Method::GET, url: v2(&endpoint)?, headers, unverified };
+            let (method, url, reach) = (Method::GET, v2(&endpoint)?, Reach::Anywhere);
+            let request = Request { method, url, headers, unverified, reach };
             let response = self.0.transport.send(&request, &mut self.0.transport.budget()).await?;
             if response.status().as_u16() != 200 {
                 let said = self.said(response, &pass.hide).await;

@@ -17,6 +17,7 @@ use crate::common::*;
 /// One request as it was heard.
 #[derive(Clone, Debug)]
 pub struct Heard {
+    pub method: String,
     pub target: String,
     pub authorization: Option<String>,
     pub range: Option<String>,
@@ -75,6 +76,7 @@ impl Liar {
                             .map(|(_, value)| value.to_owned())
                     };
                     let request = Heard {
+                        method: text.split(' ').next().unwrap().to_owned(),
                         target: text.split(' ').nth(1).unwrap().to_owned(),
                         authorization: header("authorization"),
                         range: header("range"),
