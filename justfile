@@ -27,6 +27,10 @@ bench *ARGS:
 bench-convert *ARGS:
     cargo bench --locked --bench convert -- {{ ARGS }}
 
+# 1,000 references and one, beside crane and skopeo where they are installed
+bench-resolve *ARGS:
+    tests/env/bench-resolve.sh {{ ARGS }}
+
 # the full counts of what tests/run does in short form; its result goes into docs/
 soak:
     MOORLINE_SOAK=1 PROPTEST_CASES=20000 cargo test --release --locked --no-fail-fast
