@@ -10,6 +10,9 @@
 //!  each of them for one reference, in turn                             `--single` times
 //! ```
 //!
+//! With `--delay MS` the registry is behind a relay that holds all bytes back for so long in each
+//! direction: a simulated distance. The token server stays near.
+//!
 //! crane says the digest; moorline also fetches and checks manifest and configuration. CPU is that
 //! of the programs, without the servers'. Programs that are not installed are left out.
 
@@ -23,13 +26,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use moorline::oci::{Digest, Sha256Digest, media_type};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
 
 const REPOSITORIES: usize = 20;
 
@@ -46,12 +52,24 @@ fn main() {
     let number = |name: &str, default: usize| -> usize {
         options.get(name).map_or(default, |v| v.parse().expect("a number"))
     };
-    let place = Place::read();
+    let mut place = Place::read();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let images = number("images", 1000);
-    let pushed = runtime.block_on(place.push(images));
     let folder = tempfile::tempdir().expect("a directory");
+    let known = folder.path().join("known");
+    let mut pushed =
+        runtime.block_on(place.push(images, &known.join(".cache/moorline/blobs/sha256")));
+    if let Some(delay) = options.get("delay") {
+        let delay = Duration::from_millis(delay.parse().expect("milliseconds"));
+        let far = runtime.block_on(relay(place.registry.clone(), delay));
+        for (reference, _) in &mut pushed {
+            *reference = reference.replacen(&place.registry, &far, 1);
+        }
+        place.registry = far;
+        println!("registry {} ms away (simulated)", delay.as_millis());
+    }
     place.configure(folder.path());
+    place.configure(&known);
     let references: Vec<String> = pushed.iter().map(|(reference, _)| reference.clone()).collect();
 
     println!("{images} references in {REPOSITORIES} repositories of {}\n", place.image);
@@ -81,15 +99,20 @@ fn main() {
         println!("| {}, {images} runs | {all} | {:.1} |", program.name, all.wall / own.wall);
     }
 
-    let mut singles: Vec<(&str, Vec<f64>)> = vec![("moorline resolve", Vec::new())];
+    let mut singles: Vec<(&str, Vec<f64>)> = vec![
+        ("moorline resolve, never seen before", Vec::new()),
+        ("moorline resolve, documents in the store", Vec::new()),
+    ];
     singles.extend(others.iter().map(|p| (p.name, Vec::new())));
     for reference in references.iter().cycle().take(number("single", 101)) {
-        let mut moorline = place.moorline(folder.path());
-        moorline.arg(reference);
-        singles[0].1.push(run(moorline).0.wall);
+        for (at, home) in [folder.path(), &known].into_iter().enumerate() {
+            let mut moorline = place.moorline(home);
+            moorline.arg(reference);
+            singles[at].1.push(run(moorline).0.wall);
+        }
         for (at, program) in others.iter().enumerate() {
             let (cost, _) = run((program.command)(&place, folder.path(), reference));
-            singles[at + 1].1.push(cost.wall);
+            singles[at + 2].1.push(cost.wall);
         }
     }
     println!("\n| one reference | median ms | quickest ms |\n|---|---|---|");
@@ -125,8 +148,12 @@ impl Place {
         }
     }
 
-    /// References and their digests.
-    async fn push(&self, images: usize) -> Vec<(String, String)> {
+    /// References and their digests; the documents are kept as a store keeps them.
+    async fn push(&self, images: usize, store: &Path) -> Vec<(String, String)> {
+        std::fs::create_dir_all(store).expect("a directory");
+        let keep = |bytes: &[u8]| {
+            std::fs::write(store.join(Digest::of(bytes).hex()), bytes).expect("it is kept");
+        };
         let client = Client::builder().no_proxy().build().expect("a client");
         let auth: Value =
             serde_json::from_slice(&std::fs::read(&self.push_auth).expect("auth")).expect("JSON");
@@ -148,7 +175,9 @@ impl Place {
                     "config": { "Labels": { "number": number.to_string() } },
                     "rootfs": { "type": "layers", "diff_ids": [layer["digest"]] },
                 });
-                let mut config = self.blob(&client, &name, &token, config.to_string().into()).await;
+                let config = config.to_string();
+                keep(config.as_bytes());
+                let mut config = self.blob(&client, &name, &token, config.into()).await;
                 config["mediaType"] = media_type::OCI_CONFIG.into();
                 let manifest = json!({
                     "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST,
@@ -156,6 +185,7 @@ impl Place {
                 })
                 .to_string();
                 let digest = Digest::of(manifest.as_bytes());
+                keep(manifest.as_bytes());
                 let url = format!("http://{}/v2/{name}/manifests/t{number}", self.registry);
                 let put = client.put(url).header("Authorization", &token).body(manifest);
                 let put = put.header("Content-Type", media_type::OCI_MANIFEST).send().await;
@@ -244,6 +274,48 @@ const PROGRAMS: [Program; 2] = [
         },
     },
 ];
+
+/// Where a relay to `to` listens that holds bytes back.
+async fn relay(to: String, delay: Duration) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    tokio::spawn(async move {
+        loop {
+            let (near, _) = listener.accept().await.expect("a connection");
+            let to = to.clone();
+            tokio::spawn(async move {
+                let far = TcpStream::connect(to).await.expect("the registry");
+                // a packet that waits for the answer to another one is no distance
+                let _ = (near.set_nodelay(true), far.set_nodelay(true));
+                let ((from_near, to_near), (from_far, to_far)) =
+                    (near.into_split(), far.into_split());
+                tokio::join!(late(from_near, to_far, delay), late(from_far, to_near, delay));
+            });
+        }
+    });
+    address
+}
+
+/// Passes on what comes, each piece `delay` after it came; whoever hangs up ends it.
+async fn late(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration) {
+    let (send, mut receive) = tokio::sync::mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    let read = async move {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(n) = from.read(&mut buffer).await
+            && n > 0
+            && send.send((Instant::now() + delay, buffer[..n].to_vec())).is_ok()
+        {}
+    };
+    let write = async move {
+        while let Some((due, bytes)) = receive.recv().await {
+            tokio::time::sleep_until(due.into()).await;
+            if to.write_all(&bytes).await.is_err() {
+                break;
+            }
+        }
+    };
+    tokio::join!(read, write);
+}
 
 #[derive(Clone, Copy)]
 struct Cost {

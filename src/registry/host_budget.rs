@@ -1,7 +1,7 @@
 //! One budget of requests for a host, shared by all processes of a user on this machine.
 //!
 //! ```text
-//! DIR/registry.example_443.0 ... .15   a slot each: whoever locks it has a request on its way
+//! DIR/registry.example_443.0 ... .31   a slot each: whoever locks it has a request on its way
 //! DIR/registry.example_443.wait        "1764000000000": nobody asks before this (Unix ms)
 //! ```
 //!

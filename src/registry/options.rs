@@ -88,7 +88,7 @@ pub struct Sharing {
 
 impl Default for Sharing {
     fn default() -> Self {
-        Self { dir: None, at_once: 16 }
+        Self { dir: None, at_once: 32 }
     }
 }
 

@@ -6,7 +6,8 @@ HERE=$(cd "$(dirname "$0")" && pwd -P)
 . "$HERE/../lib.sh"
 DIR=$(mktemp -d)
 trap '"$HERE/registry.sh" stop "$DIR"; rm -rf "$DIR"' EXIT
-"$HERE/registry.sh" start "$DIR"
+# its log of each request would cost more than the request
+MOORLINE_TEST_REGISTRY_QUIET=true "$HERE/registry.sh" start "$DIR"
 # shellcheck source=/dev/null
 . "$DIR/env"
 cd "$ROOT"
