@@ -31,6 +31,10 @@ bench-convert *ARGS:
 bench-resolve *ARGS:
     tests/env/bench-resolve.sh {{ ARGS }}
 
+# a target of fuzz/targets.rs under libFuzzer for so many seconds: just fuzz squashfs 600
+fuzz TARGET SECONDS="60":
+    fuzz/run {{ TARGET }} {{ SECONDS }}
+
 # the full counts of what tests/run does in short form; its result goes into docs/
 soak:
     MOORLINE_SOAK=1 PROPTEST_CASES=20000 cargo test --release --locked --no-fail-fast

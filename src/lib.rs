@@ -10,11 +10,13 @@
 
 // floor 0: names and documents
 pub mod failure;
+pub mod listing;
 pub mod oci;
 pub mod secret;
 
 // floor 1: what cannot move
 pub mod pin;
+pub mod sign;
 
 // floor 2: what is to be done
 pub mod job;

@@ -11,4 +11,6 @@ mod help;
 mod liar;
 #[path = "cli/resolve.rs"]
 mod resolve;
+#[path = "cli/reuse.rs"]
+mod reuse;
 mod support;

@@ -6,12 +6,19 @@
 
 #[path = "convert/archive.rs"]
 mod archive;
+#[path = "convert/hostile.rs"]
+mod hostile;
+#[path = "differential/layout.rs"]
+#[allow(dead_code, reason = "a test program uses a part of it")]
+mod layout;
 #[path = "convert/oracle.rs"]
 mod oracle;
 #[path = "convert/programs.rs"]
 mod programs;
 #[path = "convert/refused.rs"]
 mod refused;
+#[path = "convert/reuse.rs"]
+mod reuse;
 #[path = "convert/scripts.rs"]
 mod scripts;
 #[path = "convert/trees.rs"]

@@ -1,6 +1,8 @@
 //! Where credentials come from and where they never go: docker's files and helpers, the keyring,
 //! `auth-explain`, the published incidents, and a canary table of hostile answers.
 
+#[path = "credentials/api.rs"]
+mod api;
 #[path = "credentials/canary.rs"]
 mod canary;
 #[path = "credentials/command.rs"]
@@ -15,3 +17,5 @@ mod helpers;
 mod incidents;
 #[path = "credentials/keyring.rs"]
 mod keyring;
+#[path = "credentials/proxies.rs"]
+mod proxies;

@@ -5,9 +5,15 @@
 mod api;
 #[path = "gitlab/ci.rs"]
 mod ci;
+#[path = "gitlab/clone.rs"]
+mod clone;
 #[path = "gitlab/common.rs"]
 mod common;
+#[path = "gitlab/drift.rs"]
+mod drift;
 #[path = "gitlab/lock.rs"]
 mod lock;
+#[path = "gitlab/oras.rs"]
+mod oras;
 #[path = "gitlab/tokens.rs"]
 mod tokens;

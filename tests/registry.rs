@@ -5,6 +5,12 @@
 mod common;
 #[path = "registry/docker_registry.rs"]
 mod docker_registry;
+#[path = "registry/drift.rs"]
+mod drift;
+#[path = "faults/mod.rs"]
+mod faults;
+#[path = "faults/docker_registry.rs"]
+mod faults_of_docker_registry;
 #[path = "registry/head.rs"]
 mod head;
 #[path = "registry/liar.rs"]
@@ -19,3 +25,5 @@ mod proxy;
 mod server;
 #[path = "registry/stand_in.rs"]
 mod stand_in;
+#[path = "registry/supply.rs"]
+mod supply;

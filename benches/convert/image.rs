@@ -17,13 +17,41 @@ use moorline::stage::convert::Source;
 use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
 
+/// Below the top one.
 const LAYERS: u64 = 6;
+/// Bytes of the huge file.
+const HUGE: u64 = 10_000_000_000;
 
 /// What is made: bytes of all layers' files together, and how many files.
 #[derive(Clone, Copy)]
 pub struct Shape {
     pub bytes: u64,
     pub files: u64,
+    pub variant: Variant,
+}
+
+/// Images that have much in common.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// The image.
+    Base,
+    /// Its lower layers, and a top layer of 10 MB that is another one.
+    Top,
+    /// Built again: all layers have other digests, one file of twenty has other contents.
+    Rebuilt,
+    /// The image, and in its lowest layer a file of 10 GB that is nearly all zeros.
+    Huge,
+}
+
+impl Variant {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Top => "top",
+            Self::Rebuilt => "rebuilt",
+            Self::Huge => "huge",
+        }
+    }
 }
 
 /// An image on disk.
@@ -61,7 +89,7 @@ impl Random {
 
 /// Reads a cached image, or makes it.
 pub fn open(dir: &Path, shape: Shape) -> io::Result<Image> {
-    let dir = dir.join(format!("analysis-{}-{}", shape.bytes, shape.files));
+    let dir = dir.join(format!("image-{}-{}-{}", shape.bytes, shape.files, shape.variant.name()));
     if !dir.join("done").exists() {
         make(&dir, shape)?;
         File::create(dir.join("done"))?;
@@ -75,7 +103,7 @@ fn make(dir: &Path, shape: Shape) -> io::Result<()> {
     let made: Vec<io::Result<(Descriptor, DiffId, u64)>> = std::thread::scope(|scope| {
         let blobs = &blobs;
         let threads: Vec<_> =
-            (0..LAYERS).map(|n| scope.spawn(move || layer(blobs, n, shape))).collect();
+            (0..=LAYERS).map(|n| scope.spawn(move || layer(blobs, n, shape))).collect();
         threads.into_iter().map(|t| t.join().expect("a layer is made")).collect()
     });
     let made: Vec<_> = made.into_iter().collect::<io::Result<_>>()?;
@@ -204,11 +232,29 @@ fn layer(blobs: &Path, number: u64, shape: Shape) -> io::Result<(Descriptor, Dif
     Ok((descriptor, diff_id, unpacked))
 }
 
+/// The top layer: 10 MB in 40 files.
+fn top<W: Write>(tar: &mut Builder<W>, variant: Variant) -> io::Result<()> {
+    for n in 0..40 {
+        let seed = if variant == Variant::Top { 1 << 40 } else { 2 << 40 } + n;
+        let content = Content::new(Random::new(seed), n % 6);
+        tar.append_data(&mut header(250_000, 0), format!("opt/own/{n}"), content.take(250_000))?;
+    }
+    Ok(())
+}
+
 /// The files of one layer: its share of the image, then 1 % of the files below it anew, some of
 /// them deleted, and copies of others.
 fn entries<W: Write>(tar: &mut Builder<W>, layer: u64, shape: Shape) -> io::Result<()> {
     let count = shape.files / LAYERS;
     let mean = shape.bytes / shape.files;
+    if layer == LAYERS {
+        return top(tar, shape.variant);
+    }
+    if shape.variant == Variant::Huge && layer == 0 {
+        let zeros = io::repeat(0).take(HUGE);
+        tar.append_data(&mut header(HUGE, 0), "opt/huge", zeros)?;
+    }
+    let again = shape.variant == Variant::Rebuilt;
     let mut directory = String::new();
     for n in 0..count {
         let id = layer * count + n;
@@ -230,11 +276,11 @@ fn entries<W: Write>(tar: &mut Builder<W>, layer: u64, shape: Shape) -> io::Resu
                 );
                 tar.append_data(&mut header(0, id), format!("{parent}/.wh.{name}"), io::empty())?;
             }
-            1 | 2 if id > count => file(tar, &path(id - count), id, mean)?,
+            1 | 2 if id > count => file(tar, &path(id - count), id, mean, again)?,
             // the content of another file, of this layer or a lower one
-            3..=5 => file(tar, &path(id), id - id.min(700), mean)?,
-            6..=9 => file(tar, &path(id), id.saturating_sub(count), mean)?,
-            _ => file(tar, &path(id), id, mean)?,
+            3..=5 => file(tar, &path(id), id - id.min(700), mean, again)?,
+            6..=9 => file(tar, &path(id), id.saturating_sub(count), mean, again)?,
+            _ => file(tar, &path(id), id, mean, again)?,
         }
     }
     Ok(())
@@ -255,11 +301,21 @@ fn size(random: &mut Random, mean: u64) -> u64 {
     }
 }
 
-fn file<W: Write>(tar: &mut Builder<W>, path: &str, seed: u64, mean: u64) -> io::Result<()> {
+/// A file that `seed` decides; built `again` it has another time, and one of twenty other bytes.
+fn file<W: Write>(
+    tar: &mut Builder<W>,
+    path: &str,
+    seed: u64,
+    mean: u64,
+    again: bool,
+) -> io::Result<()> {
     let mut random = Random::new(seed ^ 0xA5A5_0000);
     let size = size(&mut random, mean);
-    let content = Content { random, kind: seed % 6, pending: Vec::new(), at: 0, first: true };
-    tar.append_data(&mut header(size, seed), path, content.take(size))
+    let mut header = header(size, seed + u64::from(again));
+    if again && seed % 20 == 7 {
+        random = Random::new(seed ^ 0x5A5A_0000_0000);
+    }
+    tar.append_data(&mut header, path, Content::new(random, seed % 6).take(size))
 }
 
 /// Endless content of a kind: texts, machine code, arrays.
@@ -307,6 +363,10 @@ const WORDS: [&str; 32] = [
 ];
 
 impl Content {
+    fn new(random: Random, kind: u64) -> Self {
+        Self { random, kind, pending: Vec::new(), at: 0, first: true }
+    }
+
     fn more(&mut self) {
         let random = &mut self.random;
         let out = &mut self.pending;

@@ -4,6 +4,7 @@
 //! the one against the other. Answers are plain data, ready for JSON: their texts (names, hosts,
 //! labels, reasons) are foreign and raw; who prints them strips control characters.
 
+mod drift;
 mod image;
 mod job;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod testing;
 mod tests;
 mod verdict;
 
+pub use drift::{Pinned, pinned};
 pub use image::{ImageAnswer, ImageQuery, ImageUse, Matched, audit_image};
 pub use job::{AttemptAnswer, JobAnswer, SubmissionAnswer, UsedImage, audit_job};
 pub use verdict::{Forger, Reason, Verdict, expected, forgers, judge};

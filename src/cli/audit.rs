@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::audit_drift::{self, Drifted};
 use super::context::Context;
 use super::jobs;
 use super::output::{self, Outcome};
@@ -20,6 +21,8 @@ pub enum Verb {
     Job(Job),
     /// Which jobs used this image
     Image(Image),
+    /// Do registries still have what past jobs ran: tags moved or gone, digests gone or about to go
+    Drift(Drifted),
     /// Check the ledger's chain
     Verify,
 }
@@ -71,6 +74,7 @@ pub fn run(context: &Context, verb: &Verb) -> Outcome {
             }
             Ok(answer.jobs.iter().map(|job| code(job.verdict)).max().unwrap_or(0))
         }
+        Verb::Drift(args) => audit_drift::run(context, args),
         Verb::Verify => verify(context),
     }
 }

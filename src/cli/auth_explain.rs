@@ -126,13 +126,13 @@ async fn try_one(
     repository: &Repository,
     candidate: &Candidate,
 ) -> (String, bool, bool) {
-    match client.check(&reference.registry, Some(repository), candidate.clone()).await {
+    match client
+        .check(&reference.registry, std::slice::from_ref(repository), candidate.clone())
+        .await
+    {
         Ok(Grant::Pulls(_)) => ("taken: it pulls this repository".into(), true, true),
         Ok(Grant::NotAsked) => ("not needed: the registry asks nobody".into(), false, true),
-        // with Basic nothing is said about repositories
-        Ok(Grant::Known) if basic(client, reference).await => {
-            ("taken: the registry knows it".into(), true, true)
-        }
+        Ok(Grant::Accepted) => ("taken: the registry knows it".into(), true, true),
         Ok(Grant::Known) => {
             ("valid, but not granted this repository: the next is tried".into(), false, false)
         }
@@ -141,14 +141,6 @@ async fn try_one(
         }
         Err(error) => (format!("{error}: nothing else is tried"), false, true),
     }
-}
-
-async fn basic(client: &Client, reference: &Reference) -> bool {
-    use crate::registry::Challenge;
-    matches!(
-        client.challenge(&reference.registry, Some(&reference.repository)).await,
-        Ok(Some(Challenge::Basic))
-    )
 }
 
 /// What the registry answers in the end, with whatever was taken.

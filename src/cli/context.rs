@@ -4,25 +4,29 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use tokio::runtime::Runtime;
 
+use super::git_remote;
+use super::network;
 use super::output::{self, CliError, Report, Voice};
 use crate::backend::Environment;
 use crate::config::{self, Config, Level, ServerUrl, Value};
-use crate::credential::{self, Chain, Explicit, SystemKeyring};
+use crate::credential::{self, Chain, Explicit, KernelKeyring, SystemKeyring};
 use crate::failure::Kind;
 use crate::gitlab::{self, CiJob, Token, TokenKind};
 use crate::job::{EnvVar, Mount, Resources, RuntimeChoice};
+use crate::layer::Limits;
 use crate::ledger::{Ledger, View};
-use crate::oci::{DOCKER_HUB, Platform, Registry, Sha256Digest};
+use crate::oci::{DOCKER_HUB, Platform, Registry};
+use crate::pin::Built;
 use crate::proxy::Proxies;
 use crate::registry::{self, Client, HostPort};
 use crate::secret::{Realm, Secret};
-use crate::store::Store;
+use crate::store::{SiteStore, Store, Timing};
 use crate::submit::Site;
 
 /// Flags that stand before or after any verb.
@@ -63,6 +67,8 @@ pub struct Settings {
     pub resources: Resources,
     /// `[images]`: name -> reference.
     pub images: BTreeMap<String, String>,
+    /// `[images]`: name -> what CI built.
+    pub built: BTreeMap<String, Built>,
 }
 
 /// `[backend.NAME]`.
@@ -260,7 +266,34 @@ impl Context {
     /// # Errors
     /// When its directory is not safe or cannot be made.
     pub fn store(&self) -> Result<Store, Report> {
-        Ok(Store::open(&self.places.cache)?)
+        // for tests: a lease that expires soon
+        let expiry = self.env("MOORLINE_TEST_LEASE_MS").and_then(|text| text.parse().ok());
+        let timing =
+            expiry.map(Duration::from_millis).map_or_else(Timing::default, Timing::with_expiry);
+        Ok(Store::open_with(&self.places.cache, timing)?)
+    }
+
+    /// The site's store, when one is configured.
+    pub fn site_store(&self) -> Option<SiteStore> {
+        let set = &self.config.store;
+        let keys = set.site_keys.iter().map(|value| value.value).collect();
+        let owner = set.site_owner.as_ref().map(|value| value.value);
+        set.site.as_ref().map(|root| SiteStore::new(&root.value, owner, keys))
+    }
+
+    /// What foreign layers may ask for at most: the configuration's, a project's only where it is
+    /// lower.
+    pub fn limits(&self) -> Limits {
+        let mut limits = Limits::default();
+        for (name, limit) in &self.config.limits {
+            let known = if limit.origin.is_project() {
+                limits.lower(name, limit.value)
+            } else {
+                limits.set(name, limit.value)
+            };
+            debug_assert!(known, "the configuration read a limit that layers do not have: {name}");
+        }
+        limits
     }
 
     /// What a submission needs to know of this place.
@@ -271,7 +304,7 @@ impl Context {
             jobs_dir: self.places.jobs.clone(),
             program: self.program.clone(),
             node_cache: set.or(local),
-            site_store: self.config.site_store.as_ref().map(|value| value.value.clone()),
+            site_store: self.config.store.site.as_ref().map(|value| value.value.clone()),
             user: self.user.clone(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             inputs,
@@ -305,6 +338,7 @@ impl Context {
             environment: self.environment.clone(),
             file: self.places.config.join("credentials.json"),
             keyring: Some(Box::new(SystemKeyring)),
+            kernel: Some(Box::new(KernelKeyring)),
             realms: realms.collect(),
             helper_patience: credential::HELPER_PATIENCE,
             warn: Some(Box::new(|sentence| output::warn(output::clean(sentence)))),
@@ -337,19 +371,18 @@ impl Context {
         if let Some(client) = self.client.get() {
             return Ok(client.clone());
         }
-        let mut path_prefixes = Vec::new();
-        for value in &self.config.path_prefixes {
-            let prefix = value.value.parse();
-            path_prefixes.push(prefix.map_err(|e| CliError::usage(format!("path_prefixes: {e}")))?);
-        }
         let client = Client::new(registry::Options {
             insecure: self.insecure.clone(),
             ca_files: self.ca_files.clone(),
             credentials: self.credentials().into_lookup(),
             proxies: self.proxies()?,
-            path_prefixes,
-            kept: Some(self.kept_documents()),
-            sharing: self.sharing(),
+            path_prefixes: network::path_prefixes(&self.config)?,
+            kept: Some(network::kept_documents(&self.places.cache)),
+            sharing: network::sharing(
+                &self.places.cache,
+                self.env("XDG_RUNTIME_DIR"),
+                self.config.requests_at_once.as_ref().map(|value| value.value),
+            ),
             notice: Some(std::sync::Arc::new(|sentence| output::warn(output::clean(sentence)))),
             ..registry::Options::default()
         })?;
@@ -362,39 +395,6 @@ impl Context {
     /// Names the variable that holds no URL.
     pub fn proxies(&self) -> Result<Proxies, Report> {
         Ok(Proxies::read(|name| self.env(name))?)
-    }
-
-    /// Manifests and configurations that lie in the own store; nothing is made for asking.
-    fn kept_documents(&self) -> registry::Kept {
-        // as large as the largest document that is taken from a registry
-        const MOST: u64 = 8 << 20;
-        let blobs = self.places.cache.join("blobs/sha256");
-        std::sync::Arc::new(move |digest| {
-            let mut bytes = Vec::new();
-            let file = std::fs::File::open(blobs.join(digest.hex())).ok()?;
-            if file.metadata().ok()?.len() > MOST {
-                return None;
-            }
-            file.take(MOST).read_to_end(&mut bytes).ok()?;
-            Some(bytes)
-        })
-    }
-
-    /// Where the processes of this user count their requests together: a directory that is this
-    /// machine's, or else the cache, which counts when it is on a local file system.
-    fn sharing(&self) -> registry::Sharing {
-        let runtime = self.env("XDG_RUNTIME_DIR").map(Path::new).filter(|dir| dir.is_absolute());
-        let dir = runtime.filter(|dir| dir.is_dir()).map(|dir| dir.join("moorline"));
-        let default = registry::Sharing::default();
-        registry::Sharing {
-            dir: Some(dir.unwrap_or_else(|| self.places.cache.clone()).join("hosts")),
-            at_once: self
-                .config
-                .requests_at_once
-                .as_ref()
-                .and_then(|value| usize::try_from(value.value).ok())
-                .unwrap_or(default.at_once),
-        }
     }
 
     /// The job of GitLab CI that this process runs in.
@@ -427,21 +427,62 @@ impl Context {
     pub fn gitlab(&self) -> Result<Option<gitlab::Client>, Report> {
         const OWN: &str = "MOORLINE_GITLAB_TOKEN";
         const JOB: &str = "CI_JOB_TOKEN";
-        let Some(server) = self.gitlab_server() else { return Ok(None) };
+        let Some(server) = self.gitlab_server() else { return self.gitlab_of_remote() };
+        let token = |kind, text: &str, source: &str| Token {
+            kind,
+            secret: Secret::new(text.to_owned()),
+            source: source.to_owned(),
+        };
+        if let Some(text) = self.env(OWN) {
+            return self.gitlab_at(server, token(TokenKind::Access, text, OWN)).map(Some);
+        }
+        if let Some((secret, source)) = self.credentials().api_token(&server)? {
+            let token = Token { kind: TokenKind::Access, secret, source };
+            return self.gitlab_at(server, token).map(Some);
+        }
         let of_ci = self.ci_server().as_ref() == Some(&server);
-        let own = self.env(OWN).map(|text| (TokenKind::Access, text, OWN));
-        let job = self.env(JOB).filter(|_| of_ci).map(|text| (TokenKind::Job, text, JOB));
-        let Some((kind, text, source)) = own.or(job) else { return Ok(None) };
+        match self.env(JOB).filter(|_| of_ci) {
+            Some(text) => self.gitlab_at(server, token(TokenKind::Job, text, JOB)).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Where nothing else names a server: that of the git remote, with a token that was kept for
+    /// exactly it. Other tokens do not go where only a directory's content leads.
+    fn gitlab_of_remote(&self) -> Result<Option<gitlab::Client>, Report> {
+        let Some(server) = std::env::current_dir().ok().and_then(|dir| git_remote::server(&dir))
+        else {
+            return Ok(None);
+        };
+        if let Some((secret, source)) = self.credentials().api_token(&server)? {
+            let token = Token { kind: TokenKind::Access, secret, source };
+            return self.gitlab_at(server, token).map(Some);
+        }
+        if self.env("MOORLINE_GITLAB_TOKEN").is_some() {
+            output::warn(format!(
+                "MOORLINE_GITLAB_TOKEN is not sent to {server}, which only this directory's git \
+                 remote names: write [gitlab] url in your configuration, or moorline login --api {server}"
+            ));
+        }
+        Ok(None)
+    }
+
+    /// A client for the API of this server, with this token.
+    ///
+    /// # Errors
+    /// When the token may not be sent there, or a CA file is broken.
+    pub fn gitlab_at(&self, server: ServerUrl, token: Token) -> Result<gitlab::Client, Report> {
         let url = server.to_string().parse::<Realm>().ok();
         let insecure = url
             .is_some_and(|u| self.insecure.iter().any(|listed| listed.names(u.host(), u.port())));
-        Ok(Some(gitlab::Client::new(gitlab::Options {
+        Ok(gitlab::Client::new(gitlab::Options {
             server,
-            token: Token { kind, secret: Secret::new(text.to_owned()), source: source.into() },
+            token,
             ca_files: self.ca_files.clone(),
             insecure,
+            proxies: self.proxies()?,
             patience: std::time::Duration::from_secs(30),
-        })?))
+        })?)
     }
 
     /// Runs something asynchronous to its end. One runtime serves all of a command's calls, so that
@@ -451,7 +492,9 @@ impl Context {
     /// When the system refuses what the runtime needs.
     pub fn block_on<F: Future>(&self, work: F) -> Result<F::Output, Report> {
         if self.runtime.get().is_none() {
-            let made = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            // several threads: layers are downloaded while this one converts
+            let made =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
             let made = made.map_err(|e| {
                 CliError::new(Kind::Configuration, format!("cannot start the network runtime: {e}"))
             })?;
@@ -527,6 +570,7 @@ impl Settings {
                 account: None,
             },
             images: config.images.iter().map(|(name, v)| (name.clone(), v.value.clone())).collect(),
+            built: config.built.iter().map(|(name, v)| (name.clone(), v.value.clone())).collect(),
         }
     }
 }

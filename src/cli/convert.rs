@@ -11,12 +11,14 @@ use super::context::Context;
 use super::credential_args::CredentialArgs;
 use super::from_gitlab::FromGitlab;
 use super::image::{self, Wanted};
+use super::machine::Manners;
 use super::output::{self, CliError, Outcome, Report};
 use crate::failure::Kind;
-use crate::oci::Platform;
-use crate::pin::{Codec, Image};
+use crate::oci::{Digest, Platform};
+use crate::pin::{Codec, Image, Recipe};
+use crate::sign::SigningKey;
 use crate::squashfs;
-use crate::stage::How;
+use crate::store::StoredSif;
 
 /// Convert an image to a SIF file.
 ///
@@ -47,12 +49,18 @@ pub struct Args {
     /// Block size in bytes: a power of two from 4096 to 1048576
     #[arg(long, value_name = "BYTES", default_value_t = 131_072)]
     block_size: u32,
-    /// Threads that compress; default: this machine's cores, at most 16
+    /// Threads that compress; default: this machine's cores, at most 16, on a login node 4
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
     /// Platform of the image, for example linux/arm64; default: this machine's
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<Platform>,
+    /// Also publish the SIF in the site's store ([store] site); for the account that owns it
+    #[arg(long, requires = "signing_key")]
+    site: bool,
+    /// Sign what is published with the secret key in this file, made by `moorline cache key FILE`
+    #[arg(long, value_name = "FILE", requires = "site")]
+    signing_key: Option<PathBuf>,
     #[command(flatten)]
     credential: CredentialArgs,
 }
@@ -95,11 +103,16 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     let wanted = Wanted { what: args.what.as_deref(), from: &args.from, locked: false };
     args.credential.apply(context, wanted.place(context).as_deref())?;
-    let how = How { recipe: &recipe, threads: args.threads.unwrap_or_else(image::threads) };
-    let image::From { staged, manifest, pin } = image::staged(context, wanted, &platform, how)?;
+    let manners = Manners::of(context, args.threads);
+    let image::From { staged, manifest, pin } =
+        image::staged(context, wanted, &platform, &recipe, manners)?;
     let Image::Sif { digest, place, .. } = &staged.image else {
         return Err(CliError::new(Kind::Conversion, "the conversion made no SIF").into());
     };
+    if let (true, Some(file)) = (args.site, &args.signing_key) {
+        let sif = StoredSif { digest: *digest, size: staged.size, path: place.clone() };
+        publish(context, &sif, &manifest, &recipe, file)?;
+    }
     let path = match &args.output {
         Some(output) => {
             copy(place, output)?;
@@ -113,11 +126,28 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         output::json(&serde_json::json!({
             "path": path, "sif": digest, "size": staged.size, "known": staged.known,
             "recipe": recipe, "manifest": manifest, "pin": pin, "warnings": staged.warnings,
+            "counters": staged.done,
         }));
     } else {
         output::line(path.display().to_string());
     }
     Ok(0)
+}
+
+fn publish(
+    context: &Context,
+    sif: &StoredSif,
+    manifest: &Digest,
+    recipe: &Recipe,
+    key: &Path,
+) -> Result<(), Report> {
+    let site = context.site_store().ok_or_else(|| {
+        CliError::new(Kind::Configuration, "--site: no site store is configured")
+            .with_hint("set site, site_owner and site_keys of [store] in /etc/moorline/config.toml")
+    })?;
+    let published = site.publish(sif, manifest, recipe, &SigningKey::read(key)?)?;
+    context.voice.say(format!("published {}", published.path.display()));
+    Ok(())
 }
 
 /// The directory that a file is to stand in.
@@ -129,7 +159,7 @@ fn folder(file: &Path) -> &Path {
 fn copy(from: &Path, to: &Path) -> Result<(), Report> {
     let dir = folder(to);
     let work = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".moorline-").tempfile_in(dir)?;
+        let mut file = crate::store::temporary_beside(dir)?;
         std::io::copy(&mut fs::File::open(from)?, &mut file)?;
         file.as_file().set_permissions(fs::Permissions::from_mode(0o755))?;
         file.as_file().sync_all()?;

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::clone;
 use super::context::Context;
 use super::output::{self, CliError, Report};
 use crate::failure::Kind;
 use crate::gitlab::{CiJob, Handed};
 use crate::oci::{Platform, Registry};
+use crate::pin::Built;
 use crate::resolve::origin::{Asked, Found, Search, Which};
 
 /// Set on each flag: a heading for what comes next would hold the flags of the verb as well.
@@ -17,7 +19,7 @@ const HEADING: &str = "From GitLab, instead of IMAGE";
 /// Which build's image.
 #[derive(Debug, Default, Clone, Args)]
 pub struct FromGitlab {
-    /// The project; in CI the running job's own when it is left out
+    /// The project; left out: in CI the running job's own, else that of the clone around you
     #[arg(help_heading = HEADING, long, value_name = "GROUP/PROJECT")]
     pub project: Option<String>,
     /// What the newest pipeline of this branch or tag built
@@ -46,7 +48,27 @@ pub struct FromGitlab {
     pub digest_file: Option<PathBuf>,
 }
 
+impl From<Built> for FromGitlab {
+    fn from(built: Built) -> Self {
+        let Built { project, git_ref, commit, pipeline, job, mr, release, repository } = built;
+        Self { project, git_ref, commit, pipeline, job, mr, release, repository, digest_file: None }
+    }
+}
+
 impl FromGitlab {
+    /// Takes from a job file what no flag said. A build that a flag selects is instead of the
+    /// file's, whichever word the file has for it.
+    pub fn fill(&mut self, file: Built) {
+        let own = self.selects() || self.digest_file.is_some();
+        let filed = Self::from(file);
+        self.project = self.project.take().or(filed.project);
+        self.repository = self.repository.take().or(filed.repository);
+        if !own {
+            let (project, repository) = (self.project.take(), self.repository.take());
+            *self = Self { project, repository, ..filed };
+        }
+    }
+
     /// Whether any of the flags was given.
     pub fn is_named(&self) -> bool {
         self.project.is_some()
@@ -101,21 +123,27 @@ impl FromGitlab {
     /// As GitLab and the registry say; 2 when the flags do not name a project outside CI.
     pub fn find(&self, context: &Context, platform: &Platform) -> Result<Found, Report> {
         let ci = context.ci_job()?;
-        let project = match (&self.project, &ci) {
-            (Some(project), _) => project.trim_matches('/').to_owned(),
-            (None, Some(job)) => job.project.clone(),
+        let mut of_clone = None;
+        let (project, host) = match (&self.project, &ci) {
+            (Some(project), _) => {
+                (project.trim_matches('/').to_owned(), registry(context, ci.as_ref())?)
+            }
+            (None, Some(job)) => (job.project.clone(), job.registry().clone()),
             (None, None) => {
-                return Err(CliError::usage("no project was named")
-                    .with_hint("add --project GROUP/PROJECT; only inside GitLab CI it is known")
-                    .into());
+                let assumed = clone::assume(context)?.ok_or_else(|| {
+                    CliError::usage("no project was named").with_hint(
+                        "add --project GROUP/PROJECT; only inside GitLab CI and in a clone it is known",
+                    )
+                })?;
+                of_clone = Some(assumed.host);
+                (assumed.project, assumed.registry)
             }
         };
         let own = ci.as_ref().filter(|job| job.project == project.to_lowercase());
-        let host = registry(context, ci.as_ref())?;
         let client = context.client()?;
         let wants_api = self.digest_file.is_none() && (self.selects() || own.is_none());
         let api = if wants_api { context.gitlab()? } else { None };
-        let gitlab_host = context.gitlab_server().map(|url| url.host().to_string());
+        let gitlab_host = context.gitlab_server().map(|url| url.host().to_string()).or(of_clone);
         let search = Search {
             registry: &client,
             api: api.as_ref(),

@@ -1,17 +1,22 @@
 //! From WHAT a user typed to a staged image, with progress on stderr; shared by the verbs.
 
-use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::context::Context;
 use super::from_gitlab::FromGitlab;
 use super::lock;
-use super::output::{self, CliError, Report, Voice};
+use super::machine::Manners;
+use super::output::{self, CliError, Report};
+use super::progress::progress;
 use crate::archive::Location;
 use crate::failure::Kind;
-use crate::oci::{Digest, Platform, Reference};
+use crate::job::{JobId, JobSpec};
+use crate::oci::{Digest, Platform, Reference, SifDigest};
 use crate::pin::{Codec, Image, Pin, Recipe, Resolved};
-use crate::stage::{self, How, Progress, Staged};
+use crate::resolve;
+use crate::stage::{self, How, MyTurn, StageError, Staged};
+use crate::store::Store;
 
 /// The recipe of images that nobody asked to be special.
 pub fn default_recipe() -> Recipe {
@@ -24,6 +29,12 @@ pub fn default_recipe() -> Recipe {
 /// When it is no reference, or a form that is not built yet.
 pub fn reference(context: &Context, what: &str) -> Result<Reference, Report> {
     let text = context.settings().images.get(what).map_or(what, String::as_str);
+    if let Some(words) = context.settings().built.get(what) {
+        let message = format!("{}: it is what CI built ({words})", output::cell(what));
+        return Err(CliError::usage(message)
+            .with_hint("resolve, lock, convert, run and submit take it; write a reference here")
+            .into());
+    }
     // a path is not taken from moorline.toml: that is somebody else's input
     if ["oci:", "oci-archive:", "docker-archive:"].iter().any(|scheme| text.starts_with(scheme)) {
         let message = format!("{}: this image is in no registry", output::cell(text));
@@ -31,8 +42,13 @@ pub fn reference(context: &Context, what: &str) -> Result<Reference, Report> {
             .with_hint("convert, run and submit take it on their command line, with a path")
             .into());
     }
+    if text.starts_with(SIF_SCHEME) {
+        let message = format!("{}: this is a SIF, and not an image", output::cell(text));
+        return Err(CliError::usage(message)
+            .with_hint("resolve, run and submit take it on their command line")
+            .into());
+    }
     for (scheme, what) in [
-        ("oras://", "ORAS artifacts"),
         ("shub://", "Singularity Hub"),
         ("library://", "the Sylabs library"),
         ("lfn:", "grid storage"),
@@ -53,6 +69,34 @@ pub fn reference(context: &Context, what: &str) -> Result<Reference, Report> {
     })
 }
 
+/// In front of a SIF that lies in a registry.
+pub const SIF_SCHEME: &str = "oras://";
+
+/// The place of a SIF in a registry, when WHAT is one.
+///
+/// # Errors
+/// When what is behind the scheme is no reference.
+pub fn artifact(context: &Context, what: &str) -> Result<Option<Reference>, Report> {
+    let Some(text) = what.strip_prefix(SIF_SCHEME) else { return Ok(None) };
+    reference(context, text).map(Some)
+}
+
+/// Fetches a SIF that lies in a registry.
+fn stored(context: &Context, reference: &Reference, platform: &Platform) -> Result<Staged, Report> {
+    let client = context.client()?;
+    let resolved = resolve::artifact::artifact(&client, reference, platform);
+    let (pin, sif) = context.block_on(resolved)??;
+    context.voice.say(format!("pinned {SIF_SCHEME}{}, the SIF {}", pin.reference(), sif.digest));
+    let (store, mut show) = (context.store()?, progress(context.voice));
+    let fetched = stage::artifact::artifact(&pin, &sif, &client, &store, &mut show);
+    Ok(context.block_on(fetched)??)
+}
+
+/// What CI built, when WHAT is a name that stands for that.
+pub fn built(context: &Context, what: &str) -> Option<FromGitlab> {
+    context.settings().built.get(what).cloned().map(FromGitlab::from)
+}
+
 /// Resolves one reference now.
 ///
 /// # Errors
@@ -63,7 +107,7 @@ pub fn resolve(
     platform: &Platform,
 ) -> Result<Resolved, Report> {
     let client = context.client()?;
-    Ok(context.block_on(crate::resolve::resolve(&client, reference, platform))??)
+    Ok(context.block_on(resolve::resolve(&client, reference, platform))??)
 }
 
 /// What was asked for: by name, or by what GitLab's CI built.
@@ -83,7 +127,11 @@ impl Wanted<'_> {
         if self.what.is_some_and(|what| is_sif(what) || Location::parse(what).is_some()) {
             return None;
         }
-        self.what.map(str::to_owned).or_else(|| self.from.place(context))
+        if let Some(built) = self.what.and_then(|what| built(context, what)) {
+            return built.place(context);
+        }
+        let what = self.what.map(|what| what.strip_prefix(SIF_SCHEME).unwrap_or(what).to_owned());
+        what.or_else(|| self.from.place(context))
     }
 }
 
@@ -97,7 +145,10 @@ pub fn pin(context: &Context, wanted: Wanted<'_>, platform: &Platform) -> Result
             return Err(CliError::usage("an image was named twice: IMAGE and --project").into());
         }
         Some(what) if wanted.locked => lock::locked(context, what, platform)?,
-        Some(what) => resolve(context, &reference(context, what)?, platform)?.pin,
+        Some(what) => match built(context, what) {
+            Some(built) => built.find(context, platform)?.resolved.pin,
+            None => resolve(context, &reference(context, what)?, platform)?.pin,
+        },
         None if wanted.from.is_named() || context.ci_job()?.is_some() => {
             let pin = wanted.from.find(context, platform)?.resolved.pin;
             if wanted.locked {
@@ -131,8 +182,18 @@ pub fn stage(
         }
         return Ok(stage::file(Path::new(file))?);
     }
-    let how = How { recipe, threads: threads() };
-    Ok(staged(context, wanted, platform, how)?.staged.image)
+    if let Some(reference) = wanted.what.map(|what| artifact(context, what)).transpose()?.flatten()
+    {
+        if wanted.from.is_named() {
+            return Err(CliError::usage("an image was named twice: IMAGE and --project").into());
+        }
+        if wanted.locked {
+            return Err(unlocked("a SIF of a registry"));
+        }
+        return Ok(stored(context, &reference, platform)?.image);
+    }
+    let manners = Manners::of(context, None);
+    Ok(staged(context, wanted, platform, recipe, manners)?.staged.image)
 }
 
 /// `--locked` with something that no lock file names.
@@ -160,7 +221,8 @@ pub fn staged(
     context: &Context,
     wanted: Wanted<'_>,
     platform: &Platform,
-    how: How<'_>,
+    recipe: &Recipe,
+    manners: Manners,
 ) -> Result<From, Report> {
     let location = wanted.what.and_then(Location::parse).filter(|_| !wanted.from.is_named());
     if let Some(location) = location {
@@ -169,24 +231,40 @@ pub fn staged(
         }
         let mut show = progress(context.voice);
         let store = context.store()?;
-        let (manifest, staged) = stage::archive(&location, platform, how, &store, &mut show)?;
+        suits(context, &store, false);
+        let how = How { recipe, threads: manners.threads, limits: context.limits() };
+        let (manifest, staged) =
+            manners.with(|| stage::archive(&location, platform, how, &store, &mut show))?;
+        if !staged.known {
+            super::cache::keep_to_limit(context, &staged.image);
+        }
         context.voice.say(format!("pinned {manifest}"));
         warn(&staged);
         return Ok(From { staged, manifest, pin: None });
     }
+    if let Some(what) = wanted.what.filter(|_| !wanted.locked && !wanted.from.is_named()) {
+        let asked = reference(context, what)?;
+        if asked.digest.is_some()
+            && let Some((pin, staged)) =
+                stage::known_digest(&asked, platform, recipe, &context.store()?)?
+        {
+            context.voice.say(format!("pinned {}", pin.reference()));
+            return Ok(From { staged, manifest: pin.manifest, pin: Some(pin) });
+        }
+    }
     let pin = pin(context, wanted, platform)?;
-    Ok(From { staged: sif(context, &pin, how)?, manifest: pin.manifest, pin: Some(pin) })
+    Ok(From {
+        staged: sif(context, &pin, recipe, manners)?,
+        manifest: pin.manifest,
+        pin: Some(pin),
+    })
 }
 
-/// Says on stderr what is done.
-pub fn progress(voice: Voice) -> impl FnMut(Progress<'_>) {
-    move |progress| match progress {
-        Progress::Layer { number, of, layer } => {
-            voice.say(format!("downloading layer {number} of {of} ({})", output::size(layer.size)));
-        }
-        Progress::Converting { bytes } => {
-            voice.say(format!("converting {} of layers", output::size(bytes)));
-        }
+/// Says when the store lies where it does not work well; before something is put there.
+fn suits(context: &Context, store: &Store, shared: bool) {
+    if let Some(why) = store.unsuitable(shared) {
+        let root = context.cache_dir().display();
+        output::warn(format!("the store {root} {why}; set MOORLINE_CACHE to another place"));
     }
 }
 
@@ -194,12 +272,6 @@ fn warn(staged: &Staged) {
     for warning in &staged.warnings {
         output::warn(output::clean(warning));
     }
-}
-
-/// How many threads compress when nobody says it: this machine's cores, at most 16.
-pub fn threads() -> NonZeroUsize {
-    let most = NonZeroUsize::new(16).unwrap_or(NonZeroUsize::MIN);
-    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).min(most)
 }
 
 /// Whether WHAT names a SIF file.
@@ -213,15 +285,42 @@ pub fn is_sif(what: &str) -> bool {
 ///
 /// # Errors
 /// As the registry, the conversion and the store say.
-pub fn sif(context: &Context, pin: &Pin, how: How<'_>) -> Result<Staged, Report> {
+pub fn sif(
+    context: &Context,
+    pin: &Pin,
+    recipe: &Recipe,
+    manners: Manners,
+) -> Result<Staged, Report> {
     let store = context.store()?;
-    if let Some(known) = stage::known(pin, how.recipe, &store)? {
+    if let Some(known) = stage::known(pin, recipe, &store)? {
         return Ok(known);
     }
-    let mut show = progress(context.voice);
+    if let Some(site) = context.site_store() {
+        let client = context.client()?;
+        match context.block_on(stage::from_site(pin, recipe, &site, &client))? {
+            Ok(Some(staged)) => return Ok(staged),
+            Ok(None) => {}
+            // what cannot be believed is as good as absent, but somebody should know
+            Err(StageError::Store(error)) => {
+                output::warn(output::cell(&format!("the site's image is not used: {error}")));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    suits(context, &store, false);
+    let show: stage::Show = Arc::new(progress(context.voice));
+    let lease = match stage::turn(pin, recipe, &store, &mut |p| show(p))? {
+        MyTurn::No(made) => return Ok(*made),
+        MyTurn::Yes(lease) => lease,
+    };
     let client = context.client()?;
-    let documents = context.block_on(stage::fetch(pin, &client, &store, &mut show))??;
-    let staged = stage::convert(pin, documents, how, &store, &mut show)?;
+    let fetch = stage::fetch(pin, &client, &store, Arc::clone(&show));
+    let (documents, supply) = context.block_on(fetch)??;
+    let how = How { recipe, threads: manners.threads, limits: context.limits() };
+    let staged =
+        manners.with(|| stage::convert(pin, documents, &supply, how, &store, &mut |p| show(p)))?;
+    drop(lease);
+    super::cache::keep_to_limit(context, &staged.image);
     warn(&staged);
     Ok(staged)
 }
@@ -235,6 +334,11 @@ pub fn restage(context: &Context, image: &Image) -> Result<Image, Report> {
     if place.is_file() {
         return Ok(image.clone());
     }
+    if let (Some(pin), None) = (pin, recipe) {
+        // it was fetched as a SIF, and is that again by its digest
+        let by_digest = Reference { digest: Some(pin.manifest), ..pin.asked.clone() };
+        return same(pin, digest, stored(context, &by_digest, &pin.platform)?.image);
+    }
     let (Some(pin), Some(recipe)) = (pin, recipe) else {
         return Err(CliError::new(
             Kind::NotFound,
@@ -242,13 +346,65 @@ pub fn restage(context: &Context, image: &Image) -> Result<Image, Report> {
         )
         .into());
     };
-    let staged = sif(context, pin, How { recipe, threads: threads() })?;
-    match &staged.image {
+    let staged = sif(context, pin, recipe, Manners::of(context, None))?;
+    same(pin, digest, staged.image)
+}
+
+/// The image that an earlier job used, or an error.
+fn same(pin: &Pin, digest: &SifDigest, image: Image) -> Result<Image, Report> {
+    match &image {
         Image::Sif { digest: made, .. } if made != digest => Err(CliError::new(
             Kind::Integrity,
-            format!("{} converts to {made} now; the job used {digest}", pin.reference()),
+            format!("{} gives the SIF {made} now; the job used {digest}", pin.reference()),
         )
         .into()),
-        _ => Ok(staged.image),
+        _ => Ok(image),
     }
+}
+
+/// Marks the SIF of a job, so that it is not pruned; before an engine is asked. `shared`: other
+/// machines read it.
+///
+/// # Errors
+/// When the mark cannot be written, or the SIF was pruned a moment ago.
+pub fn mark(context: &Context, job: &JobSpec, shared: bool) -> Result<(), Report> {
+    let Some((store, digest)) = in_store(context, &job.image)? else { return Ok(()) };
+    if shared {
+        suits(context, &store, true);
+    }
+    let dir = context.jobs_dir().join(job.id.to_string());
+    if !store.mark(&digest, &job.id, &dir)? {
+        return Err(CliError::new(
+            Kind::NotFound,
+            format!("the image {digest} was pruned just now"),
+        )
+        .with_hint("the same command makes it again")
+        .into());
+    }
+    Ok(())
+}
+
+/// The job has ended: its image may be pruned. When this fails, `prune` finds it out by itself.
+pub fn unmark(context: &Context, image: &Image, job: &JobId) {
+    if let Ok(Some((store, digest))) = in_store(context, image) {
+        let _ = store.unmark(&digest, job);
+    }
+}
+
+/// As [`unmark`], for a job that no engine has: nothing of its directory is there then.
+pub fn unmark_refused(context: &Context, job: &JobSpec) {
+    let dir = context.jobs_dir().join(job.id.to_string());
+    if std::fs::symlink_metadata(dir).is_err() {
+        unmark(context, &job.image, &job.id);
+    }
+}
+
+/// The own store and the digest of an image that lies in it.
+fn in_store(context: &Context, image: &Image) -> Result<Option<(Store, SifDigest)>, Report> {
+    let Image::Sif { digest, place, .. } = image else { return Ok(None) };
+    let root = std::path::absolute(context.cache_dir()).unwrap_or_default();
+    if !place.starts_with(&root) {
+        return Ok(None);
+    }
+    Ok(Some((context.store()?, *digest)))
 }

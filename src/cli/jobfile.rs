@@ -21,9 +21,16 @@ pub fn fill(path: &Path, args: &mut Args) -> Result<(), Report> {
     })?;
     let file = JobFile::parse(&text, path)?;
     let what = &mut args.what;
-    // an image by what CI built is the image as well
-    let image = file.image.filter(|_| !args.flags.from.is_named());
-    what.what = what.what.take().or(image);
+    // an image is named in one way: a flag's way is instead of the file's
+    if what.what.is_none() && (file.image.is_none() || args.flags.from.is_named()) {
+        args.flags.from.fill(file.built);
+    } else if what.what.is_none() {
+        what.what = file.image;
+        if !file.built.is_empty() {
+            let twice = format!("{}: an image was named twice: image and project", path.display());
+            return Err(CliError::usage(twice).into());
+        }
+    }
     if what.command.is_empty() {
         what.command = file.command;
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::adapters;
 use super::context::Context;
+use super::image;
 use super::output::{self, Outcome, Report};
 use crate::follow;
 use crate::job::{JobId, JobState, Observation};
@@ -100,6 +101,9 @@ pub fn refresh<'v>(context: &Context, jobs: &[&'v JobRecord]) -> Result<Vec<Know
         let Some(backend) = adapters::backend(context, kind) else { continue };
         let those: Vec<&JobRecord> = indices.iter().map(|i| jobs[*i]).collect();
         for (i, state) in indices.iter().zip(follow::ask(&ledger, backend.as_ref(), &those)?) {
+            if state.state.is_final() && !seen[*i].state.is_final() {
+                image::unmark(context, &jobs[*i].last().image, &jobs[*i].id);
+            }
             seen[*i] = state;
         }
     }

@@ -8,13 +8,14 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::context::Context;
+use super::from_gitlab::FromGitlab;
 use super::image;
 use super::output::{self, CliError, Outcome, Report};
 use crate::config::{Level, Origin, PROJECT_FILE};
 use crate::failure::Kind;
-use crate::lock::{self, FILE, Lock};
-use crate::oci::{Platform, Reference};
-use crate::pin::Pin;
+use crate::lock::{self, FILE, Lock, Named};
+use crate::oci::Platform;
+use crate::pin::{Pin, Resolved};
 use crate::resolve::drift::drift;
 use crate::resolve::resolve_many;
 
@@ -56,13 +57,16 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
 }
 
 /// The names of the project file. Names of the user's own configuration are not the project's.
-fn named(context: &Context) -> Result<Vec<(String, Reference)>, Report> {
+fn named(context: &Context) -> Result<Vec<(String, Named)>, Report> {
     let of_project = |origin: &Origin| matches!(origin, Origin::File { level: Level::Project, .. });
     let images = context.config.images.iter().filter(|(_, value)| of_project(&value.origin));
-    let mut named = Vec::new();
+    let built = context.config.built.iter().filter(|(_, value)| of_project(&value.origin));
+    let mut named: Vec<(String, Named)> =
+        built.map(|(name, built)| (name.clone(), Named::Built(built.value.clone()))).collect();
     for (name, _) in images {
-        named.push((name.clone(), image::reference(context, name)?));
+        named.push((name.clone(), Named::Reference(image::reference(context, name)?)));
     }
+    named.sort_by(|one, other| one.0.cmp(&other.0));
     Ok(named)
 }
 
@@ -85,7 +89,7 @@ fn existing() -> Result<Lock, Report> {
     })
 }
 
-fn write(context: &Context, named: &[(String, Reference)], args: &Args) -> Outcome {
+fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
     if named.is_empty() {
         return Err(CliError::usage(format!("{PROJECT_FILE} here names no images"))
             .with_hint("add a table [images] with NAME = \"group/project:tag\" lines")
@@ -100,36 +104,36 @@ fn write(context: &Context, named: &[(String, Reference)], args: &Args) -> Outco
     }
     let mut lock = read()?.unwrap_or_default();
     let all = args.update.is_empty();
-    let mut asked = Vec::new();
     let mut questions = Vec::new();
-    for (name, reference) in named.iter().filter(|(name, _)| all || args.update.contains(name)) {
+    for (name, meant) in named.iter().filter(|(name, _)| all || args.update.contains(name)) {
         for platform in platforms(&lock, name, &args.platform) {
-            asked.push(name);
-            questions.push((reference.clone(), platform));
+            questions.push(Question { name, meant, platform });
         }
     }
     // before anything is asked: a file of a newer program is not touched
     lock.write(Path::new(FILE))?;
-    let client = context.client()?;
-    let answers = context.block_on(resolve_many(&client, &questions))?;
+    let answers = answers(context, &questions)?;
     let mut worst = 0;
     let mut moved = Vec::new();
     if all {
         lock.keep(|entry| {
-            let of_name = asked.iter().zip(&questions).filter(|(name, _)| **name == &entry.name);
-            of_name.into_iter().any(|(_, (_, platform))| platform.accepts(&entry.pin.platform))
+            let mut of_name = questions.iter().filter(|q| *q.name == entry.name);
+            of_name.any(|q| q.platform.accepts(&entry.pin.platform))
         });
     }
-    for (name, answer) in asked.into_iter().zip(answers) {
+    for (Question { name, meant, .. }, answer) in questions.iter().zip(answers) {
         match answer {
             Ok(resolved) => {
                 let line = format!("{name} {}", resolved.pin.reference());
-                if lock.put(name, resolved.pin) {
+                let from = match meant {
+                    Named::Built(built) => Some(built.clone()),
+                    Named::Reference(_) => None,
+                };
+                if lock.put(name, from, resolved.pin) {
                     moved.push(line);
                 }
             }
-            Err(error) => {
-                let report = Report::from(error);
+            Err(report) => {
                 worst = worst.max(super::exit::code(report.0.kind()));
                 output::error(&report);
             }
@@ -150,6 +154,41 @@ fn write(context: &Context, named: &[(String, Reference)], args: &Args) -> Outco
     Ok(0)
 }
 
+/// An image for one platform that is to be locked.
+struct Question<'a> {
+    name: &'a String,
+    meant: &'a Named,
+    platform: Platform,
+}
+
+/// References are asked for together, what CI built one after the other.
+fn answers(
+    context: &Context,
+    questions: &[Question<'_>],
+) -> Result<Vec<Result<Resolved, Report>>, Report> {
+    let reference = |question: &Question<'_>| match question.meant {
+        Named::Reference(reference) => Some((reference.clone(), question.platform.clone())),
+        Named::Built(_) => None,
+    };
+    let references: Vec<_> = questions.iter().filter_map(reference).collect();
+    let client = context.client()?;
+    let mut resolved = context.block_on(resolve_many(&client, &references))?.into_iter();
+    let mut answers = Vec::new();
+    for question in questions {
+        answers.push(match question.meant {
+            Named::Built(built) => {
+                let from = FromGitlab::from(built.clone());
+                from.find(context, &question.platform).map(|found| found.resolved)
+            }
+            Named::Reference(_) => match resolved.next() {
+                Some(answer) => answer.map_err(Report::from),
+                None => Err(CliError::usage("no answer came for this reference").into()),
+            },
+        });
+    }
+    Ok(answers)
+}
+
 /// The platforms to lock a name for.
 fn platforms(lock: &Lock, name: &str, flags: &[Platform]) -> Vec<Platform> {
     if !flags.is_empty() {
@@ -160,7 +199,7 @@ fn platforms(lock: &Lock, name: &str, flags: &[Platform]) -> Vec<Platform> {
     if known.is_empty() { vec![Platform::host()] } else { known }
 }
 
-fn check(context: &Context, named: &[(String, Reference)], remote: bool) -> Outcome {
+fn check(context: &Context, named: &[(String, Named)], remote: bool) -> Outcome {
     let lock = existing()?;
     let mut lines = Vec::new();
     let mut values = Vec::new();
@@ -201,6 +240,12 @@ fn check(context: &Context, named: &[(String, Reference)], remote: bool) -> Outc
 /// 11 when it is not in the lock, or the name stands for another reference now.
 pub fn locked(context: &Context, what: &str, platform: &Platform) -> Result<Pin, Report> {
     let lock = existing()?;
+    if let Some(built) = context.settings().built.get(what) {
+        let found = lock.find(what, platform).filter(|e| e.is(&Named::Built(built.clone())));
+        return found
+            .map(|entry| entry.pin.clone())
+            .ok_or_else(|| refused(&format!("{what} ({built})"), platform));
+    }
     let reference = lock::complete(&image::reference(context, what)?);
     let named = context.settings().images.contains_key(what);
     let of_place = |pin: &Pin| {
@@ -209,7 +254,7 @@ pub fn locked(context: &Context, what: &str, platform: &Platform) -> Result<Pin,
         pin.asked == reference || digest && same
     };
     let found = if named {
-        lock.find(what, platform).filter(|entry| entry.pin.asked == reference)
+        lock.find(what, platform).filter(|e| e.is(&Named::Reference(reference.clone())))
     } else {
         let mut entries = lock.entries().iter();
         entries.find(|e| platform.accepts(&e.pin.platform) && of_place(&e.pin))

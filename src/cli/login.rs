@@ -6,10 +6,13 @@ use clap::Args;
 
 use super::context::Context;
 use super::credential_args::from_stdin;
+use super::image;
 use super::output::{self, CliError, Outcome, Report};
-use crate::credential::{Place, Scope};
+use crate::config::ServerUrl;
+use crate::credential::{Place, Scope, Stored};
 use crate::failure::Kind;
-use crate::oci::{DOCKER_HUB, Registry};
+use crate::gitlab::{GitlabError, Token, TokenKind};
+use crate::oci::{DOCKER_HUB, Registry, Repository};
 use crate::registry::Grant;
 use crate::secret::{Candidate, Credential, Realm, Secret};
 
@@ -26,22 +29,26 @@ Examples:
   moorline login --list")]
 pub struct Login {
     /// The registry, or a project or group of it
-    #[arg(value_name = "REGISTRY[/PREFIX]", required_unless_present = "list")]
+    #[arg(value_name = "REGISTRY[/PREFIX]", required_unless_present_any = ["list", "api"])]
     scope: Option<Scope>,
     /// The user name; for a deploy token exactly the token's own
-    #[arg(short, long, value_name = "NAME", required_unless_present = "list")]
+    #[arg(short, long, value_name = "NAME", required_unless_present_any = ["list", "api"])]
     username: Option<String>,
     /// Read the secret from stdin
     #[arg(long)]
     password_stdin: bool,
-    /// Keep it in the keyring or in a file that only you can read; default: keyring, else file
+    /// Keep it in a keyring (the desktop's, else the kernel's) or in a file that only you can read;
+    /// default: the first of these that answers
     #[arg(long, value_name = "keyring|file", value_parser = place)]
     store: Option<Place>,
     /// The server that hands out the registry's tokens: scheme, host and port
     #[arg(long, value_name = "URL")]
     realm: Option<Realm>,
+    /// Store an access token (scope `read_api`) for the API of this GitLab; no registry gets it
+    #[arg(long, value_name = "URL", conflicts_with_all = ["scope", "username", "realm"])]
+    api: Option<ServerUrl>,
     /// List what is stored, never a secret
-    #[arg(long, conflicts_with_all = ["scope", "username", "password_stdin", "store", "realm"])]
+    #[arg(long, conflicts_with_all = ["scope", "username", "password_stdin", "store", "realm", "api"])]
     list: bool,
 }
 
@@ -49,8 +56,11 @@ pub struct Login {
 #[derive(Debug, Args)]
 pub struct Logout {
     /// The registry, or the project or group of it, as it was given to login
-    #[arg(value_name = "REGISTRY[/PREFIX]")]
-    scope: Scope,
+    #[arg(value_name = "REGISTRY[/PREFIX]", required_unless_present = "api")]
+    scope: Option<Scope>,
+    /// Forget the access token for the API of this GitLab
+    #[arg(long, value_name = "URL", conflicts_with = "scope")]
+    api: Option<ServerUrl>,
 }
 
 fn place(text: &str) -> Result<Place, String> {
@@ -70,6 +80,9 @@ pub fn login(context: &Context, args: &Login) -> Outcome {
     if args.list {
         return list(context);
     }
+    if let Some(server) = &args.api {
+        return login_api(context, args, server);
+    }
     let (Some(scope), Some(username)) = (&args.scope, &args.username) else {
         return Err(CliError::usage("login needs a registry and --username").into());
     };
@@ -78,43 +91,138 @@ pub fn login(context: &Context, args: &Login) -> Outcome {
     // the registry is asked before the user: a wrong host should not cost a typed secret
     let named = context.block_on(client.realm(&registry, scope.prefix.as_ref()))??;
     let realm = confirmed(context, args, &registry, named)?;
-    let password = secret(args, username)?;
+    let password = secret(args, &format!("Token or password of {}", output::cell(username)))?;
     let credential = Credential { username: username.clone(), password };
     let candidate = Candidate {
         credential: credential.clone(),
         source: "this login".into(),
         realms: realm.iter().cloned().collect(),
     };
-    let grant = context.block_on(client.check(&registry, scope.prefix.as_ref(), candidate))??;
+    let asked = asked(context, scope);
+    let grant = context.block_on(client.check(&registry, &asked, candidate))??;
     let stored = context.credentials().store(scope, &credential, realm.as_ref(), args.store)?;
-    if let Some(note) = &stored.note {
+    for note in &stored.notes {
         context.voice.say(note);
     }
-    let opens = match &grant {
-        Grant::NotAsked => {
-            "the registry asks nobody for a credential; it was kept unchecked".into()
-        }
-        Grant::Pulls(repository) => format!("the credential is right and pulls {repository}"),
-        Grant::Known => match &scope.prefix {
-            Some(prefix) => format!(
-                "the credential is right; {prefix} itself holds no image that it may pull (a group, \
-                 a project whose images have names below it, or one that is missing or not its own)"
-            ),
-            None => {
-                "the credential is right; which projects it opens is seen when one is asked for"
-                    .into()
-            }
-        },
-    };
-    context.voice.say(opens);
-    let place = match stored.place {
-        Place::Keyring => "the keyring",
-        Place::File => "a file that only you can read",
-    };
+    context.voice.say(opens(scope, &asked, &grant));
+    let place = kept(&stored);
     context
         .voice
         .say(format!("logged in to {scope} as {}; kept in {place}", output::cell(username)));
     Ok(0)
+}
+
+/// What the registry is asked about: the project of the login itself, and those of the images in
+/// moorline.toml that it would be used for.
+fn asked(context: &Context, scope: &Scope) -> Vec<Repository> {
+    let mut asked: Vec<Repository> = scope.prefix.iter().cloned().collect();
+    for what in context.settings().images.values() {
+        // an image of another kind is of no registry, and its own verb says what is wrong with it
+        if let Ok(found) = image::reference(context, what)
+            && scope.covers(&found.registry, &found.repository)
+            && !asked.contains(&found.repository)
+        {
+            asked.push(found.repository);
+        }
+    }
+    asked
+}
+
+/// Which projects the credential opens, as far as a registry tells.
+fn opens(scope: &Scope, asked: &[Repository], grant: &Grant) -> String {
+    const CLOSED: &str = "it is a group, whose projects a registry does not tell; or it is missing, \
+                          or not the token's own; or the token lacks read_registry";
+    let list = |all: &[&Repository]| {
+        all.iter().map(|repository| repository.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    match grant {
+        Grant::NotAsked => {
+            "the registry asks nobody for a credential; it was kept unchecked".into()
+        }
+        Grant::Pulls(open) => {
+            let closed: Vec<_> = asked.iter().filter(|one| !open.contains(one)).collect();
+            let mut text = format!(
+                "the credential is right and pulls {}",
+                list(&open.iter().collect::<Vec<_>>())
+            );
+            if !closed.is_empty() {
+                text += &format!("; not granted: {} ({CLOSED})", list(&closed));
+            }
+            text
+        }
+        Grant::Accepted => {
+            "the credential is right; this registry says only with an image what it opens".into()
+        }
+        Grant::Known if asked.is_empty() => format!(
+            "the credential is right; a registry does not say which projects it opens: \
+             moorline login {scope}/GROUP/PROJECT asks for one"
+        ),
+        Grant::Known => format!(
+            "the credential is right; not granted: {} ({CLOSED})",
+            list(&asked.iter().collect::<Vec<_>>())
+        ),
+    }
+}
+
+/// `login --api URL`: the token is asked for its scopes before it is kept.
+fn login_api(context: &Context, args: &Login, server: &ServerUrl) -> Outcome {
+    let secret = secret(args, &format!("Access token for the API of {server}"))?;
+    let token =
+        Token { kind: TokenKind::Access, secret: secret.clone(), source: "this login".into() };
+    let client = context.gitlab_at(server.clone(), token)?;
+    match context.block_on(client.access_token())? {
+        Ok(token) if token.scopes.iter().any(|s| s == "read_api" || s == "api") => {
+            context.voice.say(format!(
+                "the token is right; its scopes: {}",
+                output::cell(&token.scopes.join(", "))
+            ));
+        }
+        Ok(token) => {
+            let scopes = output::cell(&token.scopes.join(", "));
+            let message = format!(
+                "{server} knows this token, but it may not read the API (scopes: {scopes})"
+            );
+            return Err(CliError::new(Kind::Denied, message)
+                .with_hint("make a personal, project or group access token with the scope read_api")
+                .into());
+        }
+        Err(GitlabError::Answer { status: 404, .. }) => {
+            context
+                .voice
+                .say(format!("{server} does not tell a token's scopes; it was not checked"));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let stored = context.credentials().store_api(server, &secret, args.store)?;
+    for note in &stored.notes {
+        context.voice.say(note);
+    }
+    context.voice.say(format!("logged in to the API of {server}; kept in {}", kept(&stored)));
+    Ok(0)
+}
+
+/// Where a secret is, and for how long.
+fn kept(stored: &Stored) -> String {
+    match (stored.place, stored.lasts) {
+        (Place::File, _) => "a file that only you can read, until moorline logout".into(),
+        (place, None) => format!("{}, until moorline logout", place.described()),
+        (place, Some(lasts)) => format!(
+            "{} of this machine, until it restarts or nobody uses it for {}; to keep it longer, and \
+             for all machines with this home directory: --store file",
+            place.described(),
+            duration(lasts.as_secs())
+        ),
+    }
+}
+
+/// `3 days`, `90 minutes`: in the largest unit that is exact.
+fn duration(seconds: u64) -> String {
+    let units = [(24 * 60 * 60, "day"), (60 * 60, "hour"), (60, "minute"), (1, "second")];
+    let exact =
+        units.into_iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
+    let (unit, name) = exact.unwrap_or((1, "second"));
+    let count = seconds / unit;
+    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The verb `logout`.
@@ -122,22 +230,28 @@ pub fn login(context: &Context, args: &Login) -> Outcome {
 /// # Errors
 /// When nothing is stored under this scope, or it cannot be removed.
 pub fn logout(context: &Context, args: &Logout) -> Outcome {
-    let place = context.credentials().erase(&args.scope)?;
-    let place = match place {
-        Place::Keyring => "the keyring",
-        Place::File => "the file",
+    let (what, place) = match (&args.scope, &args.api) {
+        (Some(scope), _) => (scope.to_string(), context.credentials().erase(scope)?),
+        (None, Some(server)) => {
+            (format!("the API token of {server}"), context.credentials().erase_api(server)?)
+        }
+        (None, None) => return Err(CliError::usage("logout needs a registry or --api").into()),
     };
-    context.voice.say(format!("removed {} from {place}", args.scope));
+    context.voice.say(format!("removed {what} from {}", place.described()));
     Ok(0)
 }
 
 fn list(context: &Context) -> Outcome {
-    let rows = context.credentials().list()?;
+    let chain = context.credentials();
+    let (rows, tokens) = (chain.list()?, chain.list_api()?);
     if context.voice.json {
-        output::json(&rows);
+        let rows = rows.iter().map(|row| serde_json::json!(row));
+        let tokens =
+            tokens.iter().map(|row| serde_json::json!({ "api": row.server, "place": row.place }));
+        output::json(&rows.chain(tokens).collect::<Vec<_>>());
         return Ok(0);
     }
-    if rows.is_empty() {
+    if rows.is_empty() && tokens.is_empty() {
         context.voice.say("no credential is stored");
         return Ok(0);
     }
@@ -147,11 +261,12 @@ fn list(context: &Context) -> Outcome {
             row.scope.to_string(),
             output::cell(&row.username),
             row.realm.map_or_else(|| "-".into(), |realm| realm.to_string()),
-            match row.place {
-                Place::Keyring => "keyring".into(),
-                Place::File => "file".into(),
-            },
+            row.place.to_string(),
         ]);
+    }
+    for row in tokens {
+        let dash = || "-".to_owned();
+        lines.push(vec![format!("API of {}", row.server), dash(), dash(), row.place.to_string()]);
     }
     output::line(output::table(&lines));
     Ok(0)
@@ -206,12 +321,11 @@ fn confirmed(
 }
 
 /// From stdin, or typed without echo.
-fn secret(args: &Login, username: &str) -> Result<Secret, Report> {
+fn secret(args: &Login, question: &str) -> Result<Secret, Report> {
     let text = if args.password_stdin {
         return from_stdin();
     } else if io::stdin().is_terminal() {
-        rpassword::prompt_password(format!("Token or password of {}: ", output::cell(username)))
-            .map_err(|e| cannot_read(&e))?
+        rpassword::prompt_password(format!("{question}: ")).map_err(|e| cannot_read(&e))?
     } else {
         return Err(CliError::usage("no terminal to ask for the secret")
             .with_hint("pipe it in and add --password-stdin")

@@ -5,8 +5,11 @@
 
 mod adapters;
 mod audit;
+mod audit_drift;
 mod auth_explain;
+mod cache;
 mod cancel;
+mod clone;
 mod config;
 mod context;
 mod convert;
@@ -14,6 +17,7 @@ mod credential_args;
 mod demo;
 mod exit;
 mod from_gitlab;
+mod git_remote;
 mod image;
 mod jobfile;
 mod jobs;
@@ -21,7 +25,10 @@ mod ledger;
 mod lock;
 mod login;
 mod logs;
+mod machine;
+mod network;
 mod output;
+mod progress;
 mod recover;
 mod rerun;
 mod resolve;
@@ -94,12 +101,16 @@ enum Verb {
     Jobs(jobs::Args),
     /// Settle submissions that were interrupted: asks the engine, never submits again
     Recover(recover::Args),
-    /// Which image did a job use, which jobs used an image, is the ledger whole
+    /// Which image did a job use, which jobs used an image, what became of
+    /// it, is the ledger whole
     #[command(subcommand)]
     Audit(audit::Verb),
     /// Look after the ledger
     #[command(subcommand)]
     Ledger(ledger::Verb),
+    /// Look after the store of images and layers
+    #[command(subcommand)]
+    Cache(cache::Verb),
     /// Show the settings in force and where each comes from
     #[command(subcommand)]
     Config(config::Verb),
@@ -157,6 +168,7 @@ fn run(cli: Cli) -> Outcome {
         Verb::Recover(args) => recover::run(&context, &args),
         Verb::Audit(verb) => audit::run(&context, &verb),
         Verb::Ledger(verb) => ledger::run(&context, &verb),
+        Verb::Cache(verb) => cache::run(&context, &verb),
         Verb::Config(verb) => {
             config::run(&context, &verb);
             Ok(0)

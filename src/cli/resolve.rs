@@ -2,6 +2,7 @@
 
 use clap::Args as ClapArgs;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::context::Context;
@@ -10,8 +11,8 @@ use super::from_gitlab::FromGitlab;
 use super::image;
 use super::lock;
 use super::output::{self, CliError, Outcome, Report};
-use crate::oci::{Platform, Reference};
-use crate::pin::Resolved;
+use crate::oci::{Platform, Reference, Sha256Digest, SifDigest};
+use crate::pin::{Built, Resolved};
 use crate::resolve;
 use crate::resolve::origin::{self, Found};
 
@@ -49,8 +50,12 @@ pub struct Args {
 /// When the client cannot be made at all.
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let place = if args.images.is_empty() { args.from.place(context) } else { None };
-    let named = args.images.iter().map(String::as_str);
-    args.credential.apply(context, named.chain(place.as_deref()))?;
+    let places = |what: &String| match image::built(context, what) {
+        Some(built) => built.place(context),
+        None => Some(what.strip_prefix(image::SIF_SCHEME).unwrap_or(what).to_owned()),
+    };
+    let places: Vec<String> = args.images.iter().filter_map(places).chain(place).collect();
+    args.credential.apply(context, places.iter().map(String::as_str))?;
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     if args.images.is_empty() {
         return built(context, args, &platform);
@@ -61,17 +66,24 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     if args.dotenv.is_some() && args.images.len() > 1 {
         return Err(CliError::usage("--dotenv takes one image").into());
     }
-    let parsed: Vec<Result<Reference, Report>> =
+    let parsed: Vec<Result<Question, Report>> =
         args.images.iter().map(|what| pinnable(context, what)).collect();
-    let asked: Vec<(Reference, Platform)> =
-        parsed.iter().filter_map(|r| Some((r.as_ref().ok()?.clone(), platform.clone()))).collect();
+    let reference = |question: &Result<Question, Report>| match question {
+        Ok(Question::Reference(reference)) => Some((reference.clone(), platform.clone())),
+        _ => None,
+    };
+    let asked: Vec<(Reference, Platform)> = parsed.iter().filter_map(reference).collect();
     let client = context.client()?;
     let mut answers = context.block_on(resolve::resolve_many(&client, &asked))?.into_iter();
-    let answers: Vec<Result<Resolved, Report>> = parsed
+    let answers: Vec<Result<Answer, Report>> = parsed
         .into_iter()
-        .map(|reference| match reference {
-            Ok(_) => match answers.next() {
-                Some(answer) => answer.map_err(Report::from),
+        .map(|named| match named {
+            Ok(Question::Built(built)) => {
+                Ok(FromGitlab::from(built).find(context, &platform)?.resolved.into())
+            }
+            Ok(Question::Sif(reference)) => stored(context, &reference, &platform),
+            Ok(Question::Reference(_)) => match answers.next() {
+                Some(answer) => answer.map(Answer::from).map_err(Report::from),
                 None => Err(CliError::usage("no answer came for this reference").into()),
             },
             Err(error) => Err(error),
@@ -92,7 +104,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     }
     for answer in &answers {
         match answer {
-            Ok(resolved) => {
+            Ok(answer) => {
+                let resolved = &answer.resolved;
                 if let Some(file) = &args.dotenv {
                     lock::replace(file, &origin::dotenv(resolved))?;
                 }
@@ -103,7 +116,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
                     ));
                 }
                 if !context.voice.json {
-                    output::line(resolved.pin.reference().to_string());
+                    output::line(answer.reference());
                 }
             }
             Err(report) => {
@@ -136,14 +149,17 @@ fn built(context: &Context, args: &Args, platform: &Platform) -> Outcome {
         output::line(resolved.pin.reference().to_string());
         return Ok(0);
     }
-    let mut value = value(&Ok(resolved));
+    let mut value = value(&Ok(resolved.into()));
     value["notes"] = notes.into();
     value["warnings"] = warnings.into();
     output::json(&value);
     Ok(0)
 }
 
-fn pinnable(context: &Context, what: &str) -> Result<Reference, Report> {
+fn pinnable(context: &Context, what: &str) -> Result<Question, Report> {
+    if let Some(built) = context.settings().built.get(what) {
+        return Ok(Question::Built(built.clone()));
+    }
     if image::is_sif(what) {
         return Err(CliError::usage(format!(
             "{}: a SIF file needs no resolving",
@@ -152,15 +168,61 @@ fn pinnable(context: &Context, what: &str) -> Result<Reference, Report> {
         .with_hint("submit or run it as it is: it is pinned by its own digest")
         .into());
     }
-    image::reference(context, what)
+    if let Some(reference) = image::artifact(context, what)? {
+        return Ok(Question::Sif(reference));
+    }
+    image::reference(context, what).map(Question::Reference)
+}
+
+/// A SIF that lies in a registry.
+fn stored(context: &Context, asked: &Reference, platform: &Platform) -> Result<Answer, Report> {
+    let client = context.client()?;
+    let resolved = resolve::artifact::artifact(&client, asked, platform);
+    let (pin, sif) = context.block_on(resolved)??;
+    let tag_points_here = asked.digest.is_none().then_some(true);
+    let (size, labels) = (sif.size, BTreeMap::new());
+    let resolved = Resolved { pin, size, created: None, labels, tag_points_here };
+    Ok(Answer { resolved, sif: Some(SifDigest::from_bytes(*sif.digest.bytes())) })
+}
+
+/// What an argument asks for.
+enum Question {
+    Reference(Reference),
+    Built(Built),
+    Sif(Reference),
+}
+
+/// What it is.
+struct Answer {
+    resolved: Resolved,
+    /// Of an artifact: the SIF's own digest.
+    sif: Option<SifDigest>,
+}
+
+impl Answer {
+    /// As it can be typed again.
+    fn reference(&self) -> String {
+        let scheme = if self.sif.is_some() { image::SIF_SCHEME } else { "" };
+        format!("{scheme}{}", self.resolved.pin.reference())
+    }
+}
+
+impl From<Resolved> for Answer {
+    fn from(resolved: Resolved) -> Self {
+        Self { resolved, sif: None }
+    }
 }
 
 /// The whole pin, or `null`: the error is on stderr.
-fn value(answer: &Result<Resolved, Report>) -> serde_json::Value {
-    let Ok(resolved) = answer else { return serde_json::Value::Null };
+fn value(answer: &Result<Answer, Report>) -> serde_json::Value {
+    let Ok(answer) = answer else { return serde_json::Value::Null };
+    let resolved = &answer.resolved;
     let mut value = serde_json::to_value(resolved).unwrap_or_default();
     if let Some(object) = value.as_object_mut() {
-        object.insert("reference".into(), resolved.pin.reference().to_string().into());
+        object.insert("reference".into(), answer.reference().into());
+        if let Some(sif) = answer.sif {
+            object.insert("sif".into(), sif.to_string().into());
+        }
     }
     value
 }

@@ -55,8 +55,12 @@ pub fn run(context: &Context, args: Args) -> Outcome {
         Parts { command: args.what.command, flags: args.flags, resources, workdir: Some(here) };
     let job = parts.job(context, submit::fresh_id()?, image)?;
 
-    let ledger = context.ledger()?;
-    let prepared = crate::submit::prepare(&job, &context.site("local", Vec::new()), KIND, &ledger)?;
+    image::mark(context, &job, false)?;
+    let site = context.site("local", Vec::new());
+    let prepared = context
+        .ledger()
+        .and_then(|ledger| Ok((crate::submit::prepare(&job, &site, KIND, &ledger)?, ledger)));
+    let (prepared, ledger) = prepared.inspect_err(|_| image::unmark_refused(context, &job))?;
     let (entry, plan) = (prepared.entry, prepared.plan);
     let order = prepared.keep();
     let control = order.dir.join("control");
@@ -76,6 +80,7 @@ pub fn run(context: &Context, args: Args) -> Outcome {
     let code = execute::run_here(&control, Some(&plan.hex()))?;
     let state = if code == 0 { JobState::Completed } else { JobState::Failed };
     ledger.observed(&entry, &Observation { exit_code: Some(code), ..Observation::of(state) })?;
+    image::unmark(context, &job.image, &job.id);
     let view = context.view()?;
     if let Some(record) = view.job(job.id) {
         for problem in follow::collect(&ledger, record.last(), context.jobs_dir())? {

@@ -118,7 +118,11 @@ pub fn hand_over(
     let backend = adapters::backend(context, kind)
         .ok_or_else(|| CliError::usage(format!("unknown backend {}", output::cell(kind))))?;
     let site = context.site(kind, inputs);
-    let key = submit::submit(job, &site, backend.as_ref(), &context.ledger()?)?;
+    image::mark(context, job, kind != "local")?;
+    let submitted = context
+        .ledger()
+        .and_then(|ledger| Ok(submit::submit(job, &site, backend.as_ref(), &ledger)?));
+    let key = submitted.inspect_err(|_| image::unmark_refused(context, job))?;
     if key.id != job.id.to_string() {
         context.voice.say(format!("submitted as {key}"));
     }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 
 use super::context::Context;
-use super::image;
 use super::output::{self, CliError, Outcome, Report};
+use super::progress::progress;
 use crate::failure::Kind;
 use crate::oci::{Digest, Reference, Registry, Repository};
 use crate::stage::verify::{Claim, Verified};
@@ -47,8 +47,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let client = context.client()?;
     let from = place.as_ref().map(|(registry, repository)| (&client, registry, repository));
     let store = context.store()?;
-    let mut show = image::progress(context.voice);
-    let verified = context.block_on(claim.verify(from, &store, &mut show))??;
+    let mut show = progress(context.voice);
+    let verified = context.block_on(claim.verify(from, &store, context.limits(), &mut show))??;
 
     let (word, why) = match &verified {
         Verified::MatchBytes => ("Match (bytes)", None),

@@ -16,6 +16,7 @@ use super::read::{Item, Source};
 use super::{ConfigError, Problem, keys};
 use crate::job::{EnvVar, Mount, Resources, RuntimeChoice};
 use crate::oci::Platform;
+use crate::pin::Built;
 
 /// What a job file says; `None` and empty lists where it says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub struct JobFile {
     pub platform: Option<Platform>,
     /// `--option`.
     pub options: Vec<String>,
+    /// `--project`, `--ref`, ...: what CI built, in place of `image`.
+    pub built: Built,
 }
 
 impl JobFile {
@@ -65,6 +68,11 @@ impl JobFile {
                 return Err(source.error(key.span().start, problem));
             }
             job.set(name, &Item { source, key: name, value })?;
+        }
+        if let Some((one, other)) = job.built.conflict() {
+            let span = table.get(one).map_or(0, |value| value.span().start);
+            let why = format!("it cannot stand beside {other:?}");
+            return Err(source.error(span, Problem::Value { key: one.to_owned(), why }));
         }
         Ok(job)
     }
@@ -95,10 +103,32 @@ impl JobFile {
                 let options = item.one_or_more()?;
                 self.options = options.iter().map(argument).collect::<Result<_, _>>()?;
             }
+            word if Built::KEYS.contains(&word) => set_built(&mut self.built, word, item)?,
             _ => return Err(unread(item)),
         }
         Ok(())
     }
+}
+
+/// One of the words for what CI built.
+pub(super) fn set_built(built: &mut Built, word: &str, item: &Item<'_>) -> Result<(), ConfigError> {
+    let line = || item.line_of_text().map(Some);
+    match word {
+        "project" => built.project = line()?,
+        "ref" => built.git_ref = line()?,
+        "commit" => built.commit = line()?,
+        "pipeline" => built.pipeline = Some(item.number_or_text("a number, or \"latest\"")?),
+        "job" => built.job = line()?,
+        "mr" => {
+            let number = item.number_or_text("a number")?;
+            let bad = || item.bad_value(format!("{number:?} is no number"));
+            built.mr = Some(number.parse().map_err(|_| bad())?);
+        }
+        "release" => built.release = line()?,
+        "repository" => built.repository = line()?,
+        _ => return Err(unread(item)),
+    }
+    Ok(())
 }
 
 /// A key of the list that no arm reads: a mistake of this program that tests find.
@@ -147,7 +177,7 @@ mod tests {
     }
 
     /// A good value for each key.
-    const EXAMPLES: [(&str, &str); 15] = [
+    const EXAMPLES: [(&str, &str); 23] = [
         ("image", "\"group/analysis:v3\""),
         ("command", "[\"run\", \"-x\", \"\"]"),
         ("mount", "[\"/data:ro\"]"),
@@ -163,12 +193,25 @@ mod tests {
         ("workdir", "\"here\""),
         ("platform", "\"linux/amd64\""),
         ("option", "\"--nv\""),
+        ("project", "\"group/project\""),
+        ("ref", "\"main\""),
+        ("commit", "\"1a2b3c4d\""),
+        ("pipeline", "4711"),
+        ("job", "\"build\""),
+        ("mr", "7"),
+        ("release", "\"v1.0\""),
+        ("repository", "\"tool\""),
     ];
 
     #[test]
     fn all_keys() {
-        let lines = EXAMPLES.map(|(key, value)| format!("{key} = {value}"));
+        let together = |key: &str| !["commit", "mr", "release"].contains(&key);
+        let lines = EXAMPLES.iter().filter(|(key, _)| together(key));
+        let lines: Vec<_> = lines.map(|(key, value)| format!("{key} = {value}")).collect();
         let job = parse(&lines.join("\n")).unwrap();
+        let words =
+            "--project group/project --ref main --pipeline 4711 --job build --repository tool";
+        assert_eq!(job.built.to_string(), words);
         assert_eq!(job.image.as_deref(), Some("group/analysis:v3"));
         assert_eq!(job.command, ["run", "-x", ""]);
         assert_eq!(job.mounts, ["/data:ro".parse().unwrap()]);
@@ -220,6 +263,10 @@ mod tests {
             "env = { A = 1 }",
             "env = [\"A\"]",
             "platform = \"linux\"",
+            "pipeline = true",
+            "mr = \"x\"",
+            "ref = \"\"",
+            "ref = \"main\"\ncommit = \"1a2b3c4d\"",
         ] {
             assert_eq!(parse(bad).expect_err(bad).kind(), Kind::Usage);
         }

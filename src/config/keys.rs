@@ -10,7 +10,7 @@ pub(super) enum Who {
 }
 
 /// Every key; `*` stands for a name that the author chooses. A key that is not here is unknown.
-pub(super) const CONFIG: [(&str, Who); 25] = [
+pub(super) const CONFIG: [(&str, Who); 38] = [
     ("registry", Who::Trusted),
     ("insecure_registries", Who::Trusted),
     ("ca_files", Who::Trusted),
@@ -20,8 +20,12 @@ pub(super) const CONFIG: [(&str, Who); 25] = [
     ("cache", Who::Trusted),
     ("ledger", Who::Trusted),
     ("jobs_dir", Who::Trusted),
-    ("site_store", Who::Trusted),
     ("node_cache", Who::Trusted),
+    ("store.site", Who::Trusted),
+    ("store.site_owner", Who::Trusted),
+    ("store.site_keys", Who::Trusted),
+    ("store.max_size", Who::Trusted),
+    ("store.trash_age", Who::Trusted),
     ("images.*", Who::Anyone),
     ("submit.backend", Who::Anyone),
     ("submit.runtime", Who::Anyone),
@@ -35,13 +39,43 @@ pub(super) const CONFIG: [(&str, Who); 25] = [
     ("backend.*.account", Who::Anyone),
     ("gitlab.url", Who::Trusted),
     ("gitlab.registry", Who::Trusted),
+    ("limits.entries", Who::Anyone),
+    ("limits.layer_bytes", Who::Anyone),
+    ("limits.content_bytes", Who::Anyone),
+    ("limits.expansion_ratio", Who::Anyone),
+    ("limits.path_depth", Who::Anyone),
+    ("limits.path_bytes", Who::Anyone),
+    ("limits.header_bytes", Who::Anyone),
+    ("limits.xattr_bytes", Who::Anyone),
+    ("limits.sparse_pieces", Who::Anyone),
     ("policy.*", Who::Anyone),
 ];
 
 /// The keys of a job file: those of the long flags.
-pub(super) const JOB: [&str; 15] = [
-    "image", "command", "mount", "env", "name", "backend", "runtime", "cpus", "memory", "time",
-    "queue", "account", "workdir", "platform", "option",
+pub(super) const JOB: [&str; 23] = [
+    "image",
+    "command",
+    "mount",
+    "env",
+    "name",
+    "backend",
+    "runtime",
+    "cpus",
+    "memory",
+    "time",
+    "queue",
+    "account",
+    "workdir",
+    "platform",
+    "option",
+    "project",
+    "ref",
+    "commit",
+    "pipeline",
+    "job",
+    "mr",
+    "release",
+    "repository",
 ];
 
 /// What a path is among the keys.

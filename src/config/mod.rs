@@ -23,8 +23,9 @@ use std::path::PathBuf;
 
 pub use error::{ConfigError, Problem};
 pub use job_file::JobFile;
+pub use read::{parse_age, parse_size};
 pub use server::{ParseServerError, ServerUrl};
-pub use settings::{BackendSettings, Config, Entry, GitlabSettings, SubmitSettings};
+pub use settings::{BackendSettings, Config, Entry, GitlabSettings, StoreSettings, SubmitSettings};
 
 /// Where a project's configuration is looked for.
 pub const PROJECT_FILE: &str = "moorline.toml";
@@ -70,6 +71,14 @@ pub enum Origin {
     Environment(&'static str),
     /// By this flag; made by `cli`.
     Flag(&'static str),
+}
+
+impl Origin {
+    /// Whether somebody else's input said it.
+    #[must_use]
+    pub fn is_project(&self) -> bool {
+        matches!(self, Self::File { level: Level::Project, .. })
+    }
 }
 
 impl fmt::Display for Origin {

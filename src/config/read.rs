@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -136,17 +137,34 @@ impl<'a> Item<'a> {
         cpus.ok_or_else(|| self.bad_value(format!("{number} is not a number of cores")))
     }
 
-    /// How many, at least one.
-    pub(super) fn count(&self) -> Result<u32, ConfigError> {
+    /// A bound: a whole number above 0.
+    pub(super) fn limit(&self) -> Result<u64, ConfigError> {
         let number = self.integer().ok_or_else(|| self.bad_type("a whole number"))?;
-        let count = number.parse().ok().filter(|n| *n > 0);
-        count.ok_or_else(|| self.bad_value(format!("{number} is not a number from 1 up")))
+        let limit = number.parse().ok().filter(|n| *n > 0);
+        limit.ok_or_else(|| self.bad_value(format!("{number} is no limit: it must be above 0")))
     }
 
     /// MiB: `"4G"`, or a bare number.
     pub(super) fn memory(&self) -> Result<u64, ConfigError> {
         Resources::parse_memory(&self.amount("an amount such as \"4G\", or a number of MiB")?)
             .map_err(|e| self.bad_value(e))
+    }
+
+    /// Bytes: `"50G"`, or a bare number of bytes.
+    pub(super) fn size(&self) -> Result<u64, ConfigError> {
+        parse_size(&self.amount("a size such as \"50G\", or a number of bytes")?)
+            .map_err(|e| self.bad_value(e))
+    }
+
+    /// A user's number.
+    pub(super) fn uid(&self) -> Result<u32, ConfigError> {
+        let number = self.integer().and_then(|text| text.parse().ok());
+        number.ok_or_else(|| self.bad_type("a user's number"))
+    }
+
+    /// A duration with its unit: `"7d"`.
+    pub(super) fn age(&self) -> Result<Duration, ConfigError> {
+        parse_age(self.text()?).map_err(|e| self.bad_value(e))
     }
 
     /// Seconds: `"2h"`, or a bare number of minutes.
@@ -169,9 +187,78 @@ impl<'a> Item<'a> {
         text.or_else(|| self.integer()).ok_or_else(|| self.bad_type(expected))
     }
 
+    /// A number or a line of text, as text.
+    pub(super) fn number_or_text(&self, expected: &'static str) -> Result<String, ConfigError> {
+        match self.integer() {
+            Some(number) => Ok(number),
+            None if self.value.get_ref().is_str() => self.line_of_text(),
+            None => Err(self.bad_type(expected)),
+        }
+    }
+
     /// A whole number in decimal.
     fn integer(&self) -> Option<String> {
         let integer = self.value.get_ref().as_integer()?;
         i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(|n| n.to_string())
+    }
+}
+
+/// Bytes as `500M`, `50G` or `2T` (powers of 1024); a bare number is bytes.
+///
+/// # Errors
+/// When the text is no size.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let bad = || format!("{text:?} is no size: write 500M, 50G or 2T");
+    let shift = match text.bytes().last() {
+        Some(b'k' | b'K') => 10,
+        Some(b'm' | b'M') => 20,
+        Some(b'g' | b'G') => 30,
+        Some(b't' | b'T') => 40,
+        _ => 0,
+    };
+    let number = if shift == 0 { text } else { &text[..text.len() - 1] };
+    let number = whole(number).ok_or_else(bad)?;
+    number.checked_mul(1 << shift).ok_or_else(bad)
+}
+
+/// A duration as `90s`, `30m`, `12h`, `30d` or `8w`: the unit is never guessed.
+///
+/// # Errors
+/// When the text is no duration.
+pub fn parse_age(text: &str) -> Result<Duration, String> {
+    let bad = || format!("{text:?} is no age: write 90s, 30m, 12h, 30d or 8w");
+    let unit = match text.bytes().last() {
+        Some(b's') => 1,
+        Some(b'm') => 60,
+        Some(b'h') => 3600,
+        Some(b'd') => 86400,
+        Some(b'w') => 7 * 86400,
+        _ => return Err(bad()),
+    };
+    let number = whole(&text[..text.len() - 1]).ok_or_else(bad)?;
+    number.checked_mul(unit).map(Duration::from_secs).ok_or_else(bad)
+}
+
+fn whole(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_ages() {
+        assert_eq!(parse_size("0"), Ok(0));
+        assert_eq!(parse_size("50G"), Ok(50 << 30));
+        assert_eq!(parse_age("30d"), Ok(Duration::from_secs(30 * 86400)));
+        assert_eq!(parse_age("0s"), Ok(Duration::ZERO));
+        for bad in ["", "G", "1.5G", "-1", "99999999999T", "1 G", "é"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+        for bad in ["", "d", "30", "1x", "-1d", "99999999999999999w", "1é"] {
+            assert!(parse_age(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::job_file::{runtime, unread};
+use super::job_file::{runtime, set_built, unread};
 use super::keys::{self, Found, Who};
 use super::read::{Item, Source};
 use super::{ConfigError, Level, Origin, Problem, ServerUrl, Value};
 use crate::job::{Mount, RuntimeChoice};
 use crate::oci::{DOCKER_HUB, Platform, Reference, Registry, Repository};
+use crate::pin::Built;
+use crate::sign::PublicKey;
 
 /// All settings. Nothing is filled in: what nobody said is `None` or empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +27,7 @@ pub struct Config {
     /// Registries below a path of their host: `host/prefix`.
     pub path_prefixes: Vec<Value<String>>,
     /// Requests on their way to one host at the same time, of all this user's processes.
-    pub requests_at_once: Option<Value<u32>>,
+    pub requests_at_once: Option<Value<u64>>,
     /// Who hands out tokens for a registry; the URL has no path.
     pub realms: BTreeMap<Registry, Value<ServerUrl>>,
     /// The store.
@@ -33,19 +36,39 @@ pub struct Config {
     pub ledger: Option<Value<PathBuf>>,
     /// Job directories.
     pub jobs_dir: Option<Value<PathBuf>>,
-    /// A store that the site publishes.
-    pub site_store: Option<Value<PathBuf>>,
+    /// `[store]`.
+    pub store: StoreSettings,
     /// Where a worker unpacks images.
     pub node_cache: Option<Value<PathBuf>>,
     /// Short names for images. The text is a reference; it is read again when the default
     /// registry is known.
     pub images: BTreeMap<String, Value<String>>,
+    /// Short names for what CI builds; a name stands here or in `images`.
+    pub built: BTreeMap<String, Value<Built>>,
     /// Defaults of `run` and `submit`.
     pub submit: SubmitSettings,
     /// By the backend's name.
     pub backends: BTreeMap<String, BackendSettings>,
     /// The GitLab server.
     pub gitlab: GitlabSettings,
+    /// `[limits]`: what foreign layers may ask for at most, by name. A project file only lowers
+    /// them: whoever applies one of its values compares it with what held before.
+    pub limits: BTreeMap<String, Value<u64>>,
+}
+
+/// `[store]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// A store that the site publishes.
+    pub site: Option<Value<PathBuf>>,
+    /// The uid that publishes there, besides root.
+    pub site_owner: Option<Value<u32>>,
+    /// Who may have signed what is there.
+    pub site_keys: Vec<Value<PublicKey>>,
+    /// Bytes of blobs, indexes and SIFs that a store may hold.
+    pub max_size: Option<Value<u64>>,
+    /// How long a pruned SIF stays in the trash.
+    pub trash_age: Option<Value<Duration>>,
 }
 
 /// `[submit]`.
@@ -161,7 +184,7 @@ impl Config {
             "insecure_registries" => self.insecure_registries = list(item, origin, registry)?,
             "ca_files" => self.ca_files = list(item, origin, Item::absolute_path)?,
             "path_prefixes" => self.path_prefixes = list(item, origin, path_prefix)?,
-            "requests_at_once" => self.requests_at_once = Some(value(item.count()?, origin)),
+            "requests_at_once" => self.requests_at_once = Some(value(item.limit()?, origin)),
             "realms.*" => {
                 let of = name.parse().map_err(|e| item.bad_value(e))?;
                 self.realms.insert(of, value(realm(item)?, origin));
@@ -169,8 +192,15 @@ impl Config {
             "cache" => self.cache = Some(value(item.absolute_path()?, origin)),
             "ledger" => self.ledger = Some(value(item.absolute_path()?, origin)),
             "jobs_dir" => self.jobs_dir = Some(value(item.absolute_path()?, origin)),
-            "site_store" => self.site_store = Some(value(item.absolute_path()?, origin)),
             "node_cache" => self.node_cache = Some(value(item.absolute_path()?, origin)),
+            "store.site" => self.store.site = Some(value(item.absolute_path()?, origin)),
+            "store.site_owner" => self.store.site_owner = Some(value(item.uid()?, origin)),
+            "store.site_keys" => self.store.site_keys = list(item, origin, Item::parsed)?,
+            "store.max_size" => self.store.max_size = Some(value(item.size()?, origin)),
+            "store.trash_age" => self.store.trash_age = Some(value(item.age()?, origin)),
+            "images.*" if item.value.get_ref().is_table() => {
+                self.built.insert(name.to_owned(), value(built(name, item)?, origin));
+            }
             "images.*" => {
                 let image = image(name, item)?;
                 self.images.insert(name.to_owned(), value(image, origin));
@@ -194,6 +224,9 @@ impl Config {
             }
             "gitlab.url" => self.gitlab.url = Some(value(item.parsed::<ServerUrl>()?, origin)),
             "gitlab.registry" => self.gitlab.registry = Some(value(registry(item)?, origin)),
+            pattern if pattern.starts_with("limits.") => {
+                self.limits.insert(name.to_owned(), value(item.limit()?, origin));
+            }
             _ => return Err(unread(item)),
         }
         Ok(())
@@ -212,8 +245,18 @@ impl Config {
 
     /// This configuration below `upper`, whose values win; for `--config FILE` over the user's.
     #[must_use]
-    pub fn under(self, upper: Self) -> Self {
+    pub fn under(mut self, upper: Self) -> Self {
+        // a name is one image, in whichever way the later level says it
+        self.images.retain(|name, _| !upper.built.contains_key(name));
+        self.built.retain(|name, _| !upper.images.contains_key(name));
         let mut backends = self.backends;
+        let mut limits = self.limits;
+        for (name, limit) in upper.limits {
+            let lowers = limits.get(&name).is_none_or(|lower| limit.value < lower.value);
+            if lowers || !limit.origin.is_project() {
+                limits.insert(name, limit);
+            }
+        }
         for (name, settings) in upper.backends {
             let lower = backends.remove(&name).unwrap_or_default();
             backends.insert(
@@ -239,9 +282,16 @@ impl Config {
             cache: upper.cache.or(self.cache),
             ledger: upper.ledger.or(self.ledger),
             jobs_dir: upper.jobs_dir.or(self.jobs_dir),
-            site_store: upper.site_store.or(self.site_store),
             node_cache: upper.node_cache.or(self.node_cache),
+            store: StoreSettings {
+                site: upper.store.site.or(self.store.site),
+                site_owner: upper.store.site_owner.or(self.store.site_owner),
+                site_keys: both(self.store.site_keys, upper.store.site_keys, PartialEq::eq),
+                max_size: upper.store.max_size.or(self.store.max_size),
+                trash_age: upper.store.trash_age.or(self.store.trash_age),
+            },
             images: self.images.into_iter().chain(upper.images).collect(),
+            built: self.built.into_iter().chain(upper.built).collect(),
             submit: SubmitSettings {
                 backend: upper.submit.backend.or(self.submit.backend),
                 runtime: upper.submit.runtime.or(self.submit.runtime),
@@ -258,6 +308,7 @@ impl Config {
                 url: upper.gitlab.url.or(self.gitlab.url),
                 registry: upper.gitlab.registry.or(self.gitlab.registry),
             },
+            limits,
         }
     }
 
@@ -270,7 +321,7 @@ impl Config {
         rows.add("insecure_registries", &self.insecure_registries, Registry::to_string);
         rows.add("ca_files", &self.ca_files, path);
         rows.add("path_prefixes", &self.path_prefixes, String::clone);
-        rows.add("requests_at_once", &self.requests_at_once, u32::to_string);
+        rows.add("requests_at_once", &self.requests_at_once, u64::to_string);
         for (registry, realm) in &self.realms {
             rows.add(
                 &format!("realms.{}", quoted(registry.as_str())),
@@ -281,10 +332,17 @@ impl Config {
         rows.add("cache", &self.cache, path);
         rows.add("ledger", &self.ledger, path);
         rows.add("jobs_dir", &self.jobs_dir, path);
-        rows.add("site_store", &self.site_store, path);
         rows.add("node_cache", &self.node_cache, path);
+        rows.add("store.site", &self.store.site, path);
+        rows.add("store.site_owner", &self.store.site_owner, u32::to_string);
+        rows.add("store.site_keys", &self.store.site_keys, PublicKey::to_string);
+        rows.add("store.max_size", &self.store.max_size, u64::to_string);
+        rows.add("store.trash_age", &self.store.trash_age, |age| format!("{}s", age.as_secs()));
         for (name, image) in &self.images {
             rows.add(&format!("images.{}", quoted(name)), [image], String::clone);
+        }
+        for (name, built) in &self.built {
+            rows.add(&format!("images.{}", quoted(name)), [built], Built::to_string);
         }
         let submit = &self.submit;
         rows.add("submit.backend", &submit.backend, String::clone);
@@ -304,6 +362,9 @@ impl Config {
         }
         rows.add("gitlab.url", &self.gitlab.url, ServerUrl::to_string);
         rows.add("gitlab.registry", &self.gitlab.registry, Registry::to_string);
+        for (name, limit) in &self.limits {
+            rows.add(&format!("limits.{name}"), [limit], u64::to_string);
+        }
         rows.0
     }
 }
@@ -382,16 +443,45 @@ fn realm(item: &Item<'_>) -> Result<ServerUrl, ConfigError> {
     Ok(realm)
 }
 
+/// A short name for what CI builds: its project and the words of the flags.
+fn built(name: &str, item: &Item<'_>) -> Result<Built, ConfigError> {
+    named(name, item)?;
+    let mut built = Built::default();
+    for (key, value) in item.table()? {
+        let word: &str = key.get_ref().as_ref();
+        let path = format!("{}.{word}", item.key);
+        if !Built::KEYS.contains(&word) {
+            let nearest =
+                keys::nearest(&[word], Built::KEYS).map(|key| format!("{}.{key}", item.key));
+            let problem = Problem::Unknown { key: path, nearest };
+            return Err(item.source.error(key.span().start, problem));
+        }
+        set_built(&mut built, word, &Item { source: item.source, key: &path, value })?;
+    }
+    if let Some((one, other)) = built.conflict() {
+        return Err(item.bad_value(format!("{one:?} cannot stand beside {other:?}")));
+    }
+    if built.project.is_none() {
+        return Err(item.bad_value("it needs a project: project = \"group/project\""));
+    }
+    Ok(built)
+}
+
 /// A short name and the reference that it stands for.
 fn image(name: &str, item: &Item<'_>) -> Result<String, ConfigError> {
+    named(name, item)?;
+    let text = item.line_of_text()?;
+    Reference::parse(&text, DOCKER_HUB).map_err(|e| item.bad_value(e))?;
+    Ok(text)
+}
+
+fn named(name: &str, item: &Item<'_>) -> Result<(), ConfigError> {
     let good = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     let first = name.bytes().next();
     if !name.bytes().all(good) || !first.is_some_and(|b| b.is_ascii_alphanumeric()) {
         return Err(item.bad_value("a name has letters, digits and . _ -, and begins with no sign"));
     }
-    let text = item.line_of_text()?;
-    Reference::parse(&text, DOCKER_HUB).map_err(|e| item.bad_value(e))?;
-    Ok(text)
+    Ok(())
 }
 
 #[cfg(test)]

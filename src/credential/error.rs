@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use super::Scope;
 use crate::failure::{Failure, Kind, io_kind};
 
 /// A credential source that is broken, or a credential that is not there.
@@ -101,10 +100,10 @@ pub enum CredentialError {
         reason: &'static str,
     },
     /// There is a keyring, and it does not do what it should.
-    #[error("the keyring has a problem with the credential of {scope}: {reason}")]
+    #[error("the keyring has a problem with the credential of {name}: {reason}")]
     Keyring {
-        /// Whose.
-        scope: Scope,
+        /// Whose, as it was given to `login`.
+        name: String,
         /// What it said.
         reason: String,
     },
@@ -113,7 +112,7 @@ pub enum CredentialError {
     NoKeyring(String),
     /// Nothing to forget.
     #[error("no credential is stored for {0}")]
-    NotStored(Scope),
+    NotStored(String),
 }
 
 impl Failure for CredentialError {
@@ -155,8 +154,8 @@ impl Failure for CredentialError {
                 "the first line is the user name, the second the secret".into()
             }
             Self::Newer { .. } => "use the newer moorline to change it".into(),
-            Self::Keyring { scope, .. } => {
-                format!("unlock the keyring, or: moorline login {scope} --store file")
+            Self::Keyring { name, .. } => {
+                format!("unlock the keyring, or: moorline login {name} --store file")
             }
             Self::NoKeyring(_) => "use --store file".into(),
             Self::NotStored(_) => "moorline login --list shows what is stored".into(),

@@ -5,7 +5,8 @@
 //! {"schema":1,"entries":[
 //!   {"scope":"registry.example/group/project","username":"gitlab+deploy-token-1",
 //!    "realm":"https://gitlab.example","store":"file","password":"..."},
-//!   {"scope":"registry.example","username":"site","store":"keyring"}]}
+//!   {"scope":"registry.example","username":"site","store":"keyring"}],
+//!  "api":[{"server":"https://gitlab.example","store":"kernel"}]}
 //! ```
 //!
 //! It is refused when somebody else could have read or replaced it: it must be a plain file of
@@ -37,6 +38,9 @@ pub(super) const LARGEST: u64 = 1 << 20;
 pub(super) struct Table {
     schema: u32,
     pub(super) entries: Vec<Row>,
+    /// Tokens of GitLab's API.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) api: Vec<ApiRow>,
 }
 
 /// One login.
@@ -49,6 +53,16 @@ pub(super) struct Row {
     pub(super) store: Place,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     password: Option<Written>,
+}
+
+/// One `login --api`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ApiRow {
+    /// `https://gitlab.example`.
+    pub(super) server: String,
+    pub(super) store: Place,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) password: Option<Written>,
 }
 
 /// A secret on its way to or from a file: this file's is the only place where one is serialised.
@@ -107,7 +121,7 @@ pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<()
 /// The document; empty when there is no file.
 pub(super) fn read(path: &Path) -> Result<Table, CredentialError> {
     let Some(text) = read_private(path)? else {
-        return Ok(Table { schema: SCHEMA, entries: Vec::new() });
+        return Ok(Table { schema: SCHEMA, entries: Vec::new(), api: Vec::new() });
     };
     // the parser's own words may quote what it read
     serde_json::from_str(&text).map_err(|e| CredentialError::Malformed {

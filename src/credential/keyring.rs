@@ -1,4 +1,5 @@
-//! Source: the user's keyring (Secret Service over D-Bus), where `login` put it.
+//! Sources: the user's keyring (Secret Service over D-Bus), and the kernel's ([`super::kernel`])
+//! where no other answers.
 //!
 //! The secret lies in the keyring under the service `moorline` and the scope's text; user name,
 //! realm and the fact that it is there lie in our file, because a keyring cannot be listed. No
@@ -8,7 +9,7 @@
 use std::sync::{PoisonError, mpsc};
 use std::time::Duration;
 
-use super::{Chain, CredentialError, Place, Question, Scope};
+use super::{Chain, CredentialError, Place, Question};
 use crate::secret::{Candidates, Secret};
 
 /// The name under which keyrings show our entries.
@@ -45,6 +46,11 @@ pub trait Vault: Send + Sync {
     /// # Errors
     /// When there is no keyring, or it refuses.
     fn remove(&self, name: &str) -> Result<(), VaultError>;
+
+    /// How long a secret stays at least when nobody uses it; `None`: until it is removed.
+    fn lasts(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// The keyring of this session. It may ask its user to unlock it.
@@ -98,16 +104,31 @@ fn with_entry<T: Send + 'static>(
 }
 
 pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<(), CredentialError> {
-    for row in question.rows.iter().filter(|row| row.store == Place::Keyring) {
+    find_in(Place::Keyring, question, found)
+}
+
+pub(super) fn find_kernel(
+    question: &Question<'_>,
+    found: &mut Candidates,
+) -> Result<(), CredentialError> {
+    find_in(Place::Kernel, question, found)
+}
+
+fn find_in(
+    place: Place,
+    question: &Question<'_>,
+    found: &mut Candidates,
+) -> Result<(), CredentialError> {
+    for row in question.rows.iter().filter(|row| row.store == place) {
         let name = row.scope.to_string();
         let unlocked = &question.chain.unlocked;
         let known = unlocked.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
         let secret = match known {
             Some(secret) => secret,
-            None => match ask(question.chain, &row.scope)? {
+            None => match ask(question.chain, place, &name)? {
                 Ok(secret) => secret,
                 Err(why) => {
-                    found.skipped.push(format!("keyring (login {name}): absent here, {why}"));
+                    found.skipped.push(format!("{place} (login {name}): {why}"));
                     continue;
                 }
             },
@@ -116,41 +137,67 @@ pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<()
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(name.clone(), secret.clone());
-        let source = format!("the keyring (login {name})");
+        let source = format!("{} (login {name})", place.described());
         found.offered.push(question.candidate(&row.username, secret, source));
     }
     Ok(())
 }
 
-/// The inner error is why there is no keyring.
-fn ask(chain: &Chain, scope: &Scope) -> Result<Result<Secret, String>, CredentialError> {
-    let broken = |reason| CredentialError::Keyring { scope: scope.clone(), reason };
-    let Some(vault) = &chain.settings.keyring else { return Ok(Err("it is not used".into())) };
-    match vault.get(&scope.to_string()) {
+/// The secret that `login NAME` put there. The inner error is why there is none although nothing
+/// is broken.
+pub(super) fn ask(
+    chain: &Chain,
+    place: Place,
+    name: &str,
+) -> Result<Result<Secret, String>, CredentialError> {
+    let broken = |reason| CredentialError::Keyring { name: name.to_owned(), reason };
+    let Some(vault) = chain.vault(place) else {
+        return Ok(Err("absent here, it is not used".into()));
+    };
+    match vault.get(name) {
         Ok(Some(secret)) => Ok(Ok(secret)),
+        // the kernel forgets, and the file that names the login may be shared with other machines
+        Ok(None) if place == Place::Kernel => Ok(Err(format!(
+            "no longer there (it expires, ends with a restart, and is on one machine only): \
+             moorline login {name}"
+        ))),
         Ok(None) => Err(broken("login put it there, and it is gone".into())),
-        Err(VaultError::Absent(why)) => Ok(Err(why)),
+        Err(VaultError::Absent(why)) => Ok(Err(format!("absent here, {why}"))),
         Err(VaultError::Broken(why)) => Err(broken(why)),
     }
 }
 
-pub(super) fn put(chain: &Chain, scope: &Scope, secret: &Secret) -> Result<(), CredentialError> {
-    let Some(vault) = &chain.settings.keyring else {
+/// Keeps a secret in one of the keyrings.
+pub(super) fn put(
+    chain: &Chain,
+    place: Place,
+    name: &str,
+    secret: &Secret,
+) -> Result<(), CredentialError> {
+    let Some(vault) = chain.vault(place) else {
         return Err(CredentialError::NoKeyring("it is not used".into()));
     };
-    vault.put(&scope.to_string(), secret).map_err(|error| told(scope, error))
+    vault.put(name, secret).map_err(|error| told(name, error))
 }
 
-pub(super) fn remove(chain: &Chain, scope: &Scope) -> Result<(), CredentialError> {
-    let Some(vault) = &chain.settings.keyring else {
-        return Err(CredentialError::NoKeyring("it is not used".into()));
+/// Removes a secret; what a place cannot hold any more is removed.
+pub(super) fn remove(chain: &Chain, place: Place, name: &str) -> Result<(), CredentialError> {
+    let Some(vault) = chain.vault(place) else {
+        return if place == Place::File {
+            Ok(()) // it goes with its row
+        } else {
+            Err(CredentialError::NoKeyring("it is not used".into()))
+        };
     };
-    vault.remove(&scope.to_string()).map_err(|error| told(scope, error))
+    match vault.remove(name) {
+        Err(VaultError::Absent(_)) if place == Place::Kernel => Ok(()),
+        other => other.map_err(|error| told(name, error)),
+    }
 }
 
-fn told(scope: &Scope, error: VaultError) -> CredentialError {
+fn told(name: &str, error: VaultError) -> CredentialError {
     match error {
         VaultError::Absent(why) => CredentialError::NoKeyring(why),
-        VaultError::Broken(reason) => CredentialError::Keyring { scope: scope.clone(), reason },
+        VaultError::Broken(reason) => CredentialError::Keyring { name: name.to_owned(), reason },
     }
 }

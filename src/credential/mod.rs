@@ -1,7 +1,7 @@
 //! Credentials: where they come from, and where `login` keeps them.
 //!
 //! ```text
-//!  flag > environment > CI > keyring > file > DOCKER_AUTH_CONFIG > docker's files > nobody
+//!  flag > environment > CI > keyring > kernel keyring > file > DOCKER_AUTH_CONFIG > docker's files > nobody
 //! ```
 //!
 //! Floor 4. One file per source; the order of [`SOURCES`] is the precedence. Within a source the
@@ -18,6 +18,7 @@
 //!
 //! Not promised: that a credential is valid; `registry` asks.
 
+mod api;
 mod ci;
 mod docker;
 mod environment;
@@ -25,18 +26,22 @@ mod error;
 mod file;
 mod flag;
 mod helper;
+mod kernel;
 mod keyring;
 mod scope;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+pub use api::ListedApi;
 pub use error::CredentialError;
 use file::{Row, Table};
 pub use flag::Explicit;
 pub use helper::PATIENCE as HELPER_PATIENCE;
+pub use kernel::KernelKeyring;
 pub use keyring::{SystemKeyring, Vault, VaultError};
 pub use scope::Scope;
 use serde::{Deserialize, Serialize};
@@ -49,11 +54,12 @@ use crate::secret::{Candidate, Candidates, Credential, Realm, Secret};
 type Source = fn(&Question<'_>, &mut Candidates) -> Result<(), CredentialError>;
 
 /// All sources by name, the first one wins.
-const SOURCES: [(&str, Source); 7] = [
+const SOURCES: [(&str, Source); 8] = [
     ("command line", flag::find),
     ("environment", environment::find),
     ("GitLab CI", ci::find),
     ("keyring", keyring::find),
+    ("kernel keyring", keyring::find_kernel),
     ("file", file::find),
     ("DOCKER_AUTH_CONFIG", docker::find_variable),
     ("docker, podman, apptainer", docker::find),
@@ -72,6 +78,8 @@ pub struct Settings {
     pub file: PathBuf,
     /// The keyring; `None` where it must not be asked.
     pub keyring: Option<Box<dyn Vault>>,
+    /// The kernel's keyring, where no other answers; `None` where it must not be asked.
+    pub kernel: Option<Box<dyn Vault>>,
     /// Token realms from flags or the configuration.
     pub realms: Vec<(Registry, Realm)>,
     /// How long a credential helper may take.
@@ -92,6 +100,7 @@ impl Settings {
             environment: BTreeMap::new(),
             file,
             keyring: None,
+            kernel: None,
             realms: Vec::new(),
             helper_patience: helper::PATIENCE,
             warn: None,
@@ -105,8 +114,32 @@ impl Settings {
 pub enum Place {
     /// The user's keyring.
     Keyring,
+    /// The kernel's keyring of this machine.
+    Kernel,
     /// Our file, mode 0600.
     File,
+}
+
+impl Place {
+    /// For sentences.
+    #[must_use]
+    pub fn described(self) -> &'static str {
+        match self {
+            Self::Keyring => "the keyring",
+            Self::Kernel => "the kernel's keyring",
+            Self::File => "the file",
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Keyring => "keyring",
+            Self::Kernel => "kernel keyring",
+            Self::File => "file",
+        })
+    }
 }
 
 /// What `login` did.
@@ -114,8 +147,10 @@ pub enum Place {
 pub struct Stored {
     /// Where the secret is.
     pub place: Place,
-    /// A sentence for the user when that is not where it was expected to be.
-    pub note: Option<String>,
+    /// How long it stays there when it is not used; `None`: until `logout`.
+    pub lasts: Option<Duration>,
+    /// Sentences for the user: why that is not where it was expected to be, what could not be done.
+    pub notes: Vec<String>,
 }
 
 /// A stored credential without its secret.
@@ -281,8 +316,17 @@ impl Chain {
         })
     }
 
+    fn vault(&self, place: Place) -> Option<&dyn Vault> {
+        match place {
+            Place::Keyring => self.settings.keyring.as_deref(),
+            Place::Kernel => self.settings.kernel.as_deref(),
+            Place::File => None,
+        }
+    }
+
     /// Keeps a credential and the realm that was confirmed with it, in place of an older one for
-    /// the same scope. Without a choice the keyring is taken, and where none answers the file.
+    /// the same scope. Without a choice the keyring is taken, where none answers the kernel's, and
+    /// without that the file; the choice [`Place::Keyring`] is one of the keyrings, never the file.
     ///
     /// # Errors
     /// When the chosen place cannot take it; then nothing has changed.
@@ -293,26 +337,67 @@ impl Chain {
         realm: Option<&Realm>,
         choice: Option<Place>,
     ) -> Result<Stored, CredentialError> {
-        let (place, note) = match choice {
-            Some(Place::File) => (Place::File, None),
-            chosen => match keyring::put(self, scope, &credential.password) {
-                Ok(()) => (Place::Keyring, None),
-                Err(CredentialError::NoKeyring(why)) if chosen.is_none() => {
-                    let path = self.settings.file.display();
-                    let note =
-                        format!("no keyring answers here ({why}): kept in {path}, mode 0600");
-                    (Place::File, Some(note))
-                }
-                Err(error) => return Err(error),
-            },
-        };
+        let name = scope.to_string();
+        let (place, notes) = self.keep(&name, &credential.password, choice)?;
         let row = Row::new(scope, credential, realm, place);
-        file::change(&self.settings.file, |table: &mut Table| {
+        let older = file::change(&self.settings.file, |table: &mut Table| {
+            let older: Vec<Place> =
+                table.entries.iter().filter(|old| old.scope == *scope).map(|r| r.store).collect();
             table.entries.retain(|old| old.scope != *scope);
             table.entries.push(row);
-            Ok(())
+            Ok(older)
         })?;
-        Ok(Stored { place, note })
+        Ok(self.stored(&name, place, notes, &older))
+    }
+
+    /// What `login` says; an older secret is not left where nobody would look for it.
+    fn stored(&self, name: &str, place: Place, mut notes: Vec<String>, older: &[Place]) -> Stored {
+        for old in older.iter().filter(|old| **old != place) {
+            if let Err(error) = keyring::remove(self, *old, name) {
+                let place = old.described();
+                notes.push(format!("the older secret is still in {place}: {error}"));
+            }
+        }
+        Stored { place, lasts: self.vault(place).and_then(Vault::lasts), notes }
+    }
+
+    /// Puts the secret where it belongs; for the file that is done with its row.
+    fn keep(
+        &self,
+        name: &str,
+        secret: &Secret,
+        choice: Option<Place>,
+    ) -> Result<(Place, Vec<String>), CredentialError> {
+        let mut absent = Vec::new();
+        let order: &[Place] = match choice {
+            None => &[Place::Keyring, Place::Kernel, Place::File],
+            Some(Place::Keyring) => &[Place::Keyring, Place::Kernel],
+            Some(Place::Kernel) => &[Place::Kernel],
+            Some(Place::File) => &[Place::File],
+        };
+        for place in order {
+            if *place != Place::File {
+                match keyring::put(self, *place, name, secret) {
+                    Ok(()) => {}
+                    Err(CredentialError::NoKeyring(why)) => {
+                        absent.push(format!("{place}: {why}"));
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            let why = absent.join("; ");
+            let notes = match place {
+                _ if absent.is_empty() => Vec::new(),
+                Place::File => {
+                    let path = self.settings.file.display();
+                    vec![format!("no keyring answers here ({why}): kept in {path}, mode 0600")]
+                }
+                _ => vec![format!("no other keyring answers here ({why})")],
+            };
+            return Ok((*place, notes));
+        }
+        Err(CredentialError::NoKeyring(absent.join("; ")))
     }
 
     /// Forgets the credential of exactly this scope, and says where it was.
@@ -323,10 +408,8 @@ impl Chain {
         file::change(&self.settings.file, |table: &mut Table| {
             let at = table.entries.iter().position(|row| row.scope == *scope);
             let row = at.map(|at| table.entries.remove(at));
-            let row = row.ok_or_else(|| CredentialError::NotStored(scope.clone()))?;
-            if row.store == Place::Keyring {
-                keyring::remove(self, scope)?;
-            }
+            let row = row.ok_or_else(|| CredentialError::NotStored(scope.to_string()))?;
+            keyring::remove(self, row.store, &scope.to_string())?;
             Ok(row.store)
         })
     }

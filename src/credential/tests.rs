@@ -226,14 +226,72 @@ fn half_a_credential_in_the_environment_is_broken() {
 #[test]
 fn without_a_keyring_the_file_takes_it_and_says_so() {
     let folder = folder();
-    let chain = Chain::new(Settings { keyring: Some(absent()), ..settings(&folder) });
+    let kernel: Box<dyn Vault> =
+        Box::new(Failing(|| VaultError::Absent("the kernel keeps none".into())));
+    let chain =
+        Chain::new(Settings { keyring: Some(absent()), kernel: Some(kernel), ..settings(&folder) });
     let at = scope("r.example/g/p");
     let stored = chain.store(&at, &credential("u", "s"), None, None).unwrap();
     assert_eq!(stored.place, Place::File);
-    assert!(stored.note.unwrap().contains("no D-Bus"));
+    assert_eq!(stored.lasts, None);
+    let note = stored.notes.concat();
+    assert!(note.contains("no D-Bus") && note.contains("the kernel keeps none"), "{note}");
+    assert!(note.contains("credentials.json, mode 0600"), "{note}");
     assert_eq!(found(&chain, "r.example", "g/p"), ["u:s"]);
     let error = chain.store(&at, &credential("u", "s"), None, Some(Place::Keyring)).unwrap_err();
     assert!(matches!(error, CredentialError::NoKeyring(_)), "{error}");
+}
+
+/// The kernel's keyring, played by memory.
+struct Forgetful(Memory);
+
+impl Vault for Forgetful {
+    fn put(&self, name: &str, secret: &Secret) -> Result<(), VaultError> {
+        self.0.put(name, secret)
+    }
+    fn get(&self, name: &str) -> Result<Option<Secret>, VaultError> {
+        self.0.get(name)
+    }
+    fn remove(&self, name: &str) -> Result<(), VaultError> {
+        self.0.remove(name)
+    }
+    fn lasts(&self) -> Option<Duration> {
+        Some(Duration::from_secs(7))
+    }
+}
+
+#[test]
+fn the_kernel_keeps_what_no_keyring_takes_and_may_forget_it() {
+    let folder = folder();
+    let memory = Memory::default();
+    let with = |keyring: Box<dyn Vault>| {
+        let kernel: Box<dyn Vault> = Box::new(Forgetful(memory.clone()));
+        Chain::new(Settings { keyring: Some(keyring), kernel: Some(kernel), ..settings(&folder) })
+    };
+    let at = scope("r.example/g/p");
+    for choice in [None, Some(Place::Keyring)] {
+        let stored = with(absent()).store(&at, &credential("u", "hidden"), None, choice).unwrap();
+        assert_eq!((stored.place, stored.lasts), (Place::Kernel, Some(Duration::from_secs(7))));
+        assert!(stored.notes.concat().contains("no D-Bus"), "{stored:?}");
+    }
+    assert_eq!(found(&with(absent()), "r.example", "g/p"), ["u:hidden"]);
+    let file = folder.path().join("moorline/credentials.json");
+    assert!(!fs::read_to_string(&file).unwrap().contains("hidden"));
+
+    // a better place takes it over, and nothing stays behind
+    let desktop = Memory::default();
+    with(Box::new(desktop.clone())).store(&at, &credential("u", "new"), None, None).unwrap();
+    assert!(memory.get("r.example/g/p").unwrap().is_none());
+    let stored = with(absent()).store(&at, &credential("u", "again"), None, None).unwrap();
+    assert!(stored.notes.concat().contains("the older secret is still in the keyring"));
+
+    // forgotten is no broken source: it is said, and the next source is asked
+    memory.remove("r.example/g/p").unwrap();
+    let answer = with(absent()).find(&"r.example".parse().unwrap(), &"g/p".parse().unwrap());
+    let answer = answer.unwrap();
+    assert!(answer.offered.is_empty());
+    assert!(answer.skipped[0].contains("moorline login r.example/g/p"), "{:?}", answer.skipped);
+    assert_eq!(with(absent()).erase(&at).unwrap(), Place::Kernel);
 }
 
 #[test]
@@ -244,7 +302,7 @@ fn an_absent_keyring_is_skipped_a_locked_one_stops() {
         Chain::new(Settings { keyring: Some(Box::new(memory.clone())), ..settings(&folder) });
     let at = scope("r.example");
     let stored = chain.store(&at, &credential("u", "hidden"), None, None).unwrap();
-    assert_eq!(stored, Stored { place: Place::Keyring, note: None });
+    assert_eq!(stored, Stored { place: Place::Keyring, lasts: None, notes: Vec::new() });
     let file = folder.path().join("moorline/credentials.json");
     assert!(!fs::read_to_string(&file).unwrap().contains("hidden"));
 

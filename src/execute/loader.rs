@@ -35,7 +35,7 @@ pub fn run_through_own_loader(
     let handle = measured.file.try_clone().map_err(ExecuteError::io("duplicating a handle"))?;
     let sif_error = |source| ExecuteError::Sif { path: sif.to_owned(), source };
     let partition = SifReader::open(handle).and_then(|r| r.partition()).map_err(sif_error)?;
-    let (root, _) = rootfs::unpack(&measured, partition.offset, cache)?;
+    let (root, _) = rootfs::unpack(&measured, partition, cache)?;
     let (program, arguments) = command.split_first().ok_or(ExecuteError::NothingToRun)?;
     let program = in_image(&root, program)?;
     let mut started = match shell_of(&program)? {

@@ -133,17 +133,17 @@ pub fn collect(
 }
 
 fn receipts(control: &Path, problems: &mut Vec<String>) -> Vec<PathBuf> {
-    let entries = match fs::read_dir(control) {
-        Ok(entries) => entries,
+    let names = match crate::listing::names(control) {
+        Ok(names) => names,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Vec::new(),
         Err(e) => {
             problems.push(format!("{}: {e}", control.display()));
             return Vec::new();
         }
     };
-    let mut paths: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
+    let mut paths: Vec<PathBuf> = names
+        .into_iter()
+        .map(|name| control.join(name))
         .filter(|path| {
             path.extension().is_some_and(|e| e == "json")
                 && path

@@ -3,6 +3,14 @@
 
 use serde::Deserialize;
 
+/// `GET /personal_access_tokens/self`: what a token says of itself, whatever its scopes.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct AccessToken {
+    /// `read_api`, `read_registry`, ...
+    #[serde(default)]
+    pub scopes: Vec<String>,
+}
+
 /// `GET /projects/:id`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Project {

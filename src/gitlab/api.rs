@@ -1,5 +1,6 @@
 //! The questions, one method each.
 
+use gitlab::api::personal_access_tokens::PersonalAccessTokenSelf;
 use gitlab::api::projects::Project as ProjectEndpoint;
 use gitlab::api::projects::merge_requests::MergeRequest as MergeRequestEndpoint;
 use gitlab::api::projects::pipelines::{
@@ -11,13 +12,25 @@ use gitlab::api::projects::repository::commits::Commit as CommitEndpoint;
 use gitlab::api::{self, ApiError, AsyncQuery, Endpoint, Pageable, Pagination};
 use serde::de::DeserializeOwned;
 
-use super::answers::{Commit, Job, MergeRequest, Pipeline, Project, Release, Repository};
+use super::answers::{
+    AccessToken, Commit, Job, MergeRequest, Pipeline, Project, Release, Repository,
+};
 use super::{Client, GitlabError};
 
 /// Rows of a list that are looked at; who needs more has to ask more precisely.
 const MOST_ROWS: usize = 200;
 
 impl Client {
+    /// What the access token says of itself. Servers older than GitLab 15.5 answer 404.
+    ///
+    /// # Errors
+    /// As [`Client::project`]; 401 when the token is wrong.
+    pub async fn access_token(&self) -> Result<AccessToken, GitlabError> {
+        let what = "its access token".to_owned();
+        let endpoint = built(&what, self, PersonalAccessTokenSelf::builder().build())?;
+        self.one(endpoint, what).await
+    }
+
     /// A project.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 //!     --convention-->                repository:tag             (convention.rs, no request at all)
 //!  a CI job's own variables -->      CiJob                      (ci.rs)
 //!  a build job's digest file -->     Handed                     (handed.rs)
+//!  a clone's git configuration -->   Remote                     (remote.rs)
 //! ```
 //!
 //! Floor 4. Endpoints and their parameters are the crate `gitlab`'s; the connection is ours
@@ -22,17 +23,19 @@ mod ci;
 mod convention;
 mod error;
 mod handed;
+mod remote;
 mod transport;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use answers::{Commit, Job, MergeRequest, Pipeline, Project, Release, Repository};
+pub use answers::{AccessToken, Commit, Job, MergeRequest, Pipeline, Project, Release, Repository};
 pub use ci::CiJob;
 pub use convention::{Place, of_commit, of_ref, slug};
 pub use error::GitlabError;
 pub use handed::{Handed, HandedError};
+pub use remote::{Remote, remote};
 use transport::Transport;
 
 use crate::config::ServerUrl;
@@ -69,6 +72,8 @@ pub struct Options {
     pub ca_files: Vec<PathBuf>,
     /// Plain http or an unverified certificate is allowed: `--insecure-registry` names the host.
     pub insecure: bool,
+    /// What the environment says of proxies; the token goes through one only inside TLS.
+    pub proxies: crate::proxy::Proxies,
     /// For one answer, with all its retries' pauses apart.
     pub patience: Duration,
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::limits::Passed;
+use super::limits::{self, Passed};
 use crate::failure::{Failure, Kind, io_kind};
 use crate::oci::DiffId;
 use crate::tree::PathError;
@@ -116,6 +116,8 @@ impl Failure for LayerError {
             {
                 Some("foreign layers are not fetched: build the image without them".into())
             }
+            Self::Limit { limit, .. } => Some(limits::hint(limit)),
+            Self::Path { source: PathError::TooDeep(_), .. } => Some(limits::hint("path depth")),
             Self::DiffId { .. } => {
                 Some("the image was built or pushed wrongly: push it again".into())
             }

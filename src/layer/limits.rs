@@ -2,8 +2,9 @@
 
 use std::io;
 
-/// Bounds on what foreign archives can make this program do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Bounds on what foreign archives can make this program do. Each is a key of `[limits]` in the
+/// configuration, by its own name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Entries in all layers together.
     pub entries: u64,
@@ -14,7 +15,7 @@ pub struct Limits {
     /// How many bytes one compressed byte may become, beyond the first GiB of a layer.
     pub expansion_ratio: u64,
     /// Directories above each other.
-    pub path_depth: usize,
+    pub path_depth: u64,
     /// Bytes of a path.
     pub path_bytes: u64,
     /// Bytes of one entry's extended header (long names, extended attributes).
@@ -22,7 +23,7 @@ pub struct Limits {
     /// Bytes of one entry's extended attributes, names and values.
     pub xattr_bytes: u64,
     /// Pieces of one sparse file.
-    pub sparse_pieces: usize,
+    pub sparse_pieces: u64,
 }
 
 impl Default for Limits {
@@ -40,6 +41,46 @@ impl Default for Limits {
             sparse_pieces: 1 << 20,
         }
     }
+}
+
+impl Limits {
+    /// Sets a limit by its name in the configuration; false when there is none of that name.
+    #[must_use]
+    pub fn set(&mut self, name: &str, value: u64) -> bool {
+        match self.field(name) {
+            Some(field) => *field = value,
+            None => return false,
+        }
+        true
+    }
+
+    /// As [`Limits::set`], but never to more than it was.
+    #[must_use]
+    pub fn lower(&mut self, name: &str, value: u64) -> bool {
+        let now = self.field(name).map(|field| *field);
+        now.is_some_and(|now| self.set(name, value.min(now)))
+    }
+
+    fn field(&mut self, name: &str) -> Option<&mut u64> {
+        Some(match name {
+            "entries" => &mut self.entries,
+            "layer_bytes" => &mut self.layer_bytes,
+            "content_bytes" => &mut self.content_bytes,
+            "expansion_ratio" => &mut self.expansion_ratio,
+            "path_depth" => &mut self.path_depth,
+            "path_bytes" => &mut self.path_bytes,
+            "header_bytes" => &mut self.header_bytes,
+            "xattr_bytes" => &mut self.xattr_bytes,
+            "sparse_pieces" => &mut self.sparse_pieces,
+            _ => return None,
+        })
+    }
+}
+
+/// What to do about a limit that an error calls by its words.
+pub(super) fn hint(name: &str) -> String {
+    let key = name.replace(' ', "_");
+    format!("if you trust the image, raise {key} under [limits] in your configuration")
 }
 
 /// A limit that was passed while reading; travels inside an [`io::Error`].

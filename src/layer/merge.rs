@@ -1,8 +1,7 @@
 //! Puts a layer's entries into the tree, lowest layer first; the upper one wins.
 //!
-//! The first pass over the layers makes the [`Tree`], knows every content by its hash, and leaves
-//! a [`LayerIndex`] for each layer. A second pass compresses what is still visible. An index follows
-//! from its layer alone, so that later it can be kept instead of made again.
+//! The entries come from the layers' archives or from what was kept of them (`index.rs`): the tree
+//! is the same.
 //!
 //! As `umoci` and docker do it: a link above a name is followed inside the image, the name itself is
 //! replaced, a directory over a directory only changes its attributes, a hard link takes no
@@ -16,10 +15,9 @@ use super::LayerError;
 use super::limits::{Limits, check};
 use super::reader::{Entry, EntryKind, TarReader};
 use super::whiteout::{self, Whiteout};
-use crate::oci::Hasher;
 use crate::tree::{
-    Class, Content, ContentId, Contents, Inode, InodeId, Kind, Meta, Names, PathError, Tree,
-    TreePath, Xattrs, show,
+    ContentId, Contents, Inode, InodeId, Kind, Meta, Names, PathError, Scan, Tree, TreePath,
+    Xattrs, show,
 };
 
 /// What squashfs can hold of extended attributes.
@@ -36,11 +34,19 @@ pub struct FileEntry {
     pub directory: u32,
 }
 
-/// All regular files of a layer, shadowed and repeated ones included.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LayerIndex {
-    /// In the order of the tar.
-    pub files: Vec<FileEntry>,
+impl FileEntry {
+    /// The numbers of directories: each call takes the path of a layer's next regular file.
+    pub fn numbering() -> impl FnMut(&[u8]) -> u32 {
+        let (mut number, mut last) = (0, Vec::new());
+        move |path| {
+            let end = path.iter().rposition(|b| *b == b'/').unwrap_or(0);
+            if last != path[..end] {
+                number += 1;
+                last = path[..end].to_vec();
+            }
+            number
+        }
+    }
 }
 
 /// Merges layers into a tree.
@@ -62,7 +68,10 @@ impl Merger {
     pub fn new(limits: Limits, mtime: i64) -> Self {
         let implied = Meta::directory(mtime);
         Self {
-            tree: Tree::new(implied.clone(), limits.path_depth),
+            tree: Tree::new(
+                implied.clone(),
+                usize::try_from(limits.path_depth).unwrap_or(usize::MAX),
+            ),
             contents: Contents::default(),
             no_xattrs: implied.xattrs.clone(),
             implied,
@@ -74,7 +83,8 @@ impl Merger {
         }
     }
 
-    /// Reads one layer; `layer` counts from 0, the lowest, and must grow from call to call.
+    /// Reads one layer; `layer` counts from 0, the lowest, and must grow from call to call. Its
+    /// regular files in the order of the tar, shadowed and repeated ones included.
     ///
     /// # Errors
     /// When the archive is malformed or hostile; the tree is then of no use.
@@ -82,44 +92,40 @@ impl Merger {
         &mut self,
         layer: u32,
         tar: &mut TarReader<R>,
-    ) -> Result<LayerIndex, LayerError> {
-        let mut index = LayerIndex::default();
-        let mut directory = (0, Vec::new());
+        block_size: usize,
+    ) -> Result<Vec<FileEntry>, LayerError> {
+        let mut files = Vec::new();
+        let mut directory = FileEntry::numbering();
         while let Some(entry) = tar.next_entry()? {
-            self.admit(tar, &entry)?;
-            let content = if entry.kind == EntryKind::File {
-                let content = self.content(&entry, tar)?;
-                let end = entry.path.iter().rposition(|b| *b == b'/').unwrap_or(0);
-                if directory.1 != entry.path[..end] {
-                    directory = (directory.0 + 1, entry.path[..end].to_vec());
-                }
-                index.files.push(FileEntry { content, directory: directory.0 });
-                Some(content)
-            } else {
-                None
-            };
+            self.admit(&entry)?;
+            let mut content = None;
+            if entry.kind == EntryKind::File {
+                let id = self.content(entry.size, tar, block_size)?;
+                files.push(FileEntry { content: id, directory: directory(&entry.path) });
+                content = Some(id);
+            }
             self.apply(layer, entry, content)?;
         }
-        Ok(index)
+        Ok(files)
     }
 
     /// Counts an entry that was read, and its bytes, against the limits.
     ///
     /// # Errors
     /// When there are too many.
-    pub fn admit<R: Read>(&mut self, tar: &TarReader<R>, entry: &Entry) -> Result<(), LayerError> {
+    pub fn admit(&mut self, entry: &Entry) -> Result<(), LayerError> {
         self.entries += 1;
-        limit(tar, "entries", self.entries, self.limits.entries)?;
+        limit(entry, "entries", self.entries, self.limits.entries)?;
         if entry.kind == EntryKind::File {
             self.bytes = self.bytes.saturating_add(entry.size);
-            limit(tar, "content bytes", self.bytes, self.limits.content_bytes)?;
+            limit(entry, "content bytes", self.bytes, self.limits.content_bytes)?;
         }
         Ok(())
     }
 
-    /// The number of a file's content.
-    pub fn intern(&mut self, content: Content) -> ContentId {
-        self.contents.intern(content)
+    /// The contents of the files.
+    pub fn contents(&mut self) -> &mut Contents {
+        &mut self.contents
     }
 
     /// The tree, its contents, and what an image's author should know.
@@ -131,35 +137,23 @@ impl Merger {
         (self.tree, self.contents, self.warnings, self.entries)
     }
 
-    /// Reads a file's bytes for their hash.
+    /// Reads a file's bytes for their hashes.
     fn content<R: Read>(
         &mut self,
-        entry: &Entry,
+        size: u64,
         tar: &mut TarReader<R>,
+        block_size: usize,
     ) -> Result<ContentId, LayerError> {
-        let mut hasher = Hasher::default();
-        let mut buffer = vec![0; usize::try_from(entry.size).unwrap_or(usize::MAX).min(128 << 10)];
-        let (mut size, mut elf, mut nul) = (0_u64, None, false);
-        while size < entry.size {
-            let read = tar.data().read(&mut buffer);
-            let count = read.map_err(|e| LayerError::reading(tar.name(), e))?;
-            let bytes = &buffer[..count];
-            if bytes.is_empty() {
-                break;
-            }
-            hasher.update(bytes);
-            elf.get_or_insert(bytes.starts_with(b"\x7fELF"));
-            nul = nul || bytes.contains(&0);
-            size += count as u64;
+        let (mut scan, mut piece) = (Scan::default(), Vec::new());
+        let mut left = size;
+        while left > 0 {
+            let count = usize::try_from(left).unwrap_or(usize::MAX).min(block_size);
+            piece.clear();
+            tar.take(count, &mut piece)?;
+            scan.piece(&piece);
+            left -= count as u64;
         }
-        let class = match (elf, nul) {
-            (Some(true), _) => Class::Elf,
-            (_, true) => Class::Binary,
-            (_, false) => Class::Text,
-        };
-        let hash: crate::oci::DiffId = hasher.finish();
-        let hash = *crate::oci::Sha256Digest::bytes(&hash);
-        Ok(self.contents.intern(Content { size, hash, class }))
+        Ok(self.contents.intern(size, scan.class(), scan.pieces()))
     }
 
     /// Puts an entry into the tree; the file that it made. Layers come lowest first, entries in the
@@ -314,13 +308,8 @@ fn path_error(entry: &Entry, source: PathError) -> LayerError {
     }
 }
 
-fn limit<R: Read>(
-    tar: &TarReader<R>,
-    name: &'static str,
-    value: u64,
-    limit: u64,
-) -> Result<(), LayerError> {
-    check(name, value, limit).map_err(|passed| LayerError::limit(tar.name(), &passed))
+fn limit(entry: &Entry, name: &'static str, value: u64, limit: u64) -> Result<(), LayerError> {
+    check(name, value, limit).map_err(|passed| LayerError::limit(show(&entry.path), &passed))
 }
 
 /// A symbolic link's target, which squashfs and Linux bound at 4,095 bytes.

@@ -1,9 +1,10 @@
 //! One layer of an image: from its compressed blob to changes of the [`Tree`](crate::tree::Tree).
 //!
 //! ```text
-//! blob --stream.rs--> tar bytes --reader.rs--> entries --merge.rs--> Tree + Contents + index
+//! blob --stream.rs--> tar bytes --reader.rs--> entries --merge.rs--> Tree + Contents
 //!        inflate,        header.rs pax.rs sparse.rs     whiteouts,
-//!        diff_id, ratio                                 hard links
+//!        diff_id, ratio                  |              hard links
+//!                                         `--entries.rs index.rs--> kept, to be merged without the blob
 //! ```
 //!
 //! Floor 3: readers are passed in. A layer is written by anybody, so everything is bounded by
@@ -17,20 +18,25 @@
 //! Sources: OCI image specification 1.1, `layer.md`; POSIX.1-2017 `pax`; GNU tar manual, "Basic Tar
 //! Format" and "Storing Sparse Files".
 
+mod entries;
 mod error;
 mod forecast;
 mod header;
+mod index;
 mod limits;
 mod merge;
 mod pax;
 mod reader;
 mod sparse;
 mod stream;
+mod varint;
 mod whiteout;
 
+pub use entries::Entries;
 pub use error::LayerError;
 pub use forecast::Forecast;
+pub use index::LayerIndex;
 pub use limits::Limits;
-pub use merge::{FileEntry, LayerIndex, Merger};
+pub use merge::{FileEntry, Merger};
 pub use reader::{Data, Entry, EntryKind, TarReader};
 pub use stream::LayerStream;

@@ -61,15 +61,22 @@ impl Pax {
         if self.sparse.take(key, value)? {
             return Ok(());
         }
-        // an empty value takes an earlier record back
-        let absent = value.is_empty();
+        let used: [&[u8]; 6] = [b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime"];
+        if value.is_empty() && used.contains(&key) {
+            // POSIX: the header's own value counts. GNU tar refuses it, bsdtar takes it for 0.
+            return Err(format!("its {} is empty", String::from_utf8_lossy(key)));
+        }
         match key {
-            b"path" => self.path = (!absent).then(|| value.to_vec()),
-            b"linkpath" => self.link = (!absent).then(|| value.to_vec()),
-            b"size" if !absent => self.size = Some(number()?),
-            b"uid" if !absent => self.uid = Some(i64::try_from(number()?).map_err(|_| broken())?),
-            b"gid" if !absent => self.gid = Some(i64::try_from(number()?).map_err(|_| broken())?),
-            b"mtime" if !absent => self.mtime = Some(seconds(value).ok_or_else(broken)?),
+            // the name ends there for one program and not for another
+            b"path" | b"linkpath" if value.contains(&0) => {
+                return Err(format!("its {} holds a NUL byte", String::from_utf8_lossy(key)));
+            }
+            b"path" => self.path = Some(value.to_vec()),
+            b"linkpath" => self.link = Some(value.to_vec()),
+            b"size" => self.size = Some(number()?),
+            b"uid" => self.uid = Some(i64::try_from(number()?).map_err(|_| broken())?),
+            b"gid" => self.gid = Some(i64::try_from(number()?).map_err(|_| broken())?),
+            b"mtime" => self.mtime = Some(seconds(value).ok_or_else(broken)?),
             key if key.starts_with(b"SCHILY.acl.") => self.acl = true,
             _ => {}
         }
@@ -145,6 +152,12 @@ mod tests {
         for bad in [&b"x"[..], b"5 a=b", b"99 a=b\n", b"4 ab\n", b"0 \n", b"9 size=x\n", b"-1 a=\n"]
         {
             assert!(parse(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+        for key in ["path", "linkpath", "size", "uid", "gid", "mtime"] {
+            assert!(parse(&record(key, b"")).unwrap_err().contains("is empty"), "{key}");
+        }
+        for key in ["path", "linkpath"] {
+            assert!(parse(&record(key, b"a\0b")).unwrap_err().contains("NUL"), "{key}");
         }
     }
 }

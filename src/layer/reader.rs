@@ -323,7 +323,7 @@ impl<R: Read> TarReader<R> {
     }
 
     fn bound_pieces(&self, count: usize) -> Result<(), LayerError> {
-        self.limit("sparse pieces", count as u64, self.limits.sparse_pieces as u64)
+        self.limit("sparse pieces", count as u64, self.limits.sparse_pieces)
     }
 
     /// The next header; `None` at the end mark or the end of the bytes.

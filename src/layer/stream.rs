@@ -77,7 +77,7 @@ impl LayerStream {
             tar,
             max: by_ratio.min(limits.layer_bytes),
             by_ratio: by_ratio < limits.layer_bytes,
-            limits: limits.clone(),
+            limits: *limits,
             reader,
             digest,
             spare,
@@ -226,6 +226,10 @@ mod tests {
             Err(LayerError::DiffId { .. })
         ));
         assert!(through(media_type::OCI_LAYER_GZIP, &gz[..gz.len() - 9], &right).is_err());
+        for garbage in [&[0][..], &[0x1F], &[0; 512], b"no member"] {
+            let blob = [&gz, garbage].concat();
+            assert!(through(media_type::OCI_LAYER_GZIP, &blob, &right).is_err(), "{garbage:?}");
+        }
         assert!(matches!(
             through("application/vnd.oci.image.layer.v1.tar+gzip+encrypted", &gz, &right),
             Err(LayerError::MediaType(_))

@@ -169,16 +169,11 @@ pub(super) fn load(dir: &Path, intent: IntentId, hash: RecordHash) -> Result<Pay
 /// The names of all payload files, with the intent that each belongs to.
 pub(super) fn names(dir: &Path) -> Result<Vec<String>, LedgerError> {
     let folder = dir.join(PERSONAL_DIR);
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
+    let mut names: Vec<String> = match crate::listing::names(&folder) {
+        Ok(names) => names.iter().map(|name| name.to_string_lossy().into_owned()).collect(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(LedgerError::io("read", &folder)(error)),
     };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(LedgerError::io("read", &folder))?;
-        names.push(entry.file_name().to_string_lossy().into_owned());
-    }
     names.sort_unstable();
     Ok(names)
 }

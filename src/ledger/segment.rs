@@ -89,13 +89,12 @@ pub(super) struct Listing {
 /// Lists a ledger; one that does not exist is empty.
 pub(super) fn list(dir: &Path) -> Result<Listing, LedgerError> {
     let mut listing = Listing::default();
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
+    let names = match crate::listing::names(dir) {
+        Ok(names) => names,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(listing),
         Err(error) => return Err(LedgerError::io("read", dir)(error)),
     };
-    for entry in entries {
-        let name = entry.map_err(LedgerError::io("read", dir))?.file_name();
+    for name in names {
         match name.to_str().and_then(SegmentName::parse) {
             Some(segment) => listing.segments.push(segment),
             None if Path::new(&name).extension().is_some_and(|e| e == "jsonl") => {

@@ -239,8 +239,7 @@ fn claim(claims: &Path, boot: &str, id: WriterId) -> Result<Claim, LedgerError> 
 /// The writers that were made on this running kernel.
 fn claimed(claims: &Path, boot: &str) -> Result<Vec<WriterId>, LedgerError> {
     let mut ids = Vec::new();
-    for entry in fs::read_dir(claims).map_err(LedgerError::io("read", claims))? {
-        let name = entry.map_err(LedgerError::io("read", claims))?.file_name();
+    for name in crate::listing::names(claims).map_err(LedgerError::io("read", claims))? {
         let id = name.to_str().and_then(|name| name.strip_prefix(boot)?.strip_prefix('.'));
         ids.extend(id.and_then(|id| id.parse::<WriterId>().ok()));
     }

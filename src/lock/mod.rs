@@ -27,13 +27,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Kind};
 use crate::oci::{ConfigDigest, Digest, Platform, Reference};
-use crate::pin::{Origin, Pin};
+use crate::pin::{Built, Origin, Pin};
 
 /// The file's name, beside `moorline.toml`.
 pub const FILE: &str = "moorline.lock";
 
-/// What this version writes.
-const SCHEMA: u32 = 1;
+/// What this version writes at most. Schema 2 has `from`; a file without any is of schema 1, so that
+/// programs of before still write it.
+const SCHEMA: u32 = 2;
 
 /// Larger files are refused before they are parsed.
 const MOST_BYTES: usize = 4 << 20;
@@ -84,9 +85,53 @@ impl Failure for LockError {
 pub struct Entry {
     /// As in `[images]`.
     pub name: String,
-    /// The pin; its `asked` is the reference that the name stood for.
+    /// The words that the name stood for, where it was no reference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Built>,
+    /// The pin; its `asked` is the reference that the name stood for, or that was found.
     #[serde(flatten)]
     pub pin: Pin,
+}
+
+/// What a name of the project file stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Named {
+    /// A reference.
+    Reference(Reference),
+    /// What CI built.
+    Built(Built),
+}
+
+impl std::fmt::Display for Named {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Reference(reference) => reference.fmt(f),
+            Self::Built(built) => built.fmt(f),
+        }
+    }
+}
+
+impl Entry {
+    /// What its name stood for.
+    #[must_use]
+    pub fn stood_for(&self) -> Named {
+        match &self.from {
+            Some(built) => Named::Built(built.clone()),
+            None => Named::Reference(self.pin.asked.clone()),
+        }
+    }
+
+    /// Whether its name stands for the same as before.
+    #[must_use]
+    pub fn is(&self, named: &Named) -> bool {
+        match named {
+            Named::Reference(reference) => {
+                self.from.is_none() && self.pin.asked == complete(reference)
+            }
+            Named::Built(built) => self.from.as_ref() == Some(built),
+        }
+    }
 }
 
 /// A lock file's content.
@@ -115,9 +160,9 @@ pub enum Finding {
         /// The name.
         name: String,
         /// What was locked.
-        locked: Box<Reference>,
+        locked: Box<Named>,
         /// What the project file says.
-        named: Box<Reference>,
+        named: Box<Named>,
     },
 }
 
@@ -155,12 +200,14 @@ struct Block {
     config: ConfigDigest,
     resolved_at: jiff::Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<Built>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     origin: Option<Origin>,
 }
 
 impl Block {
     fn of(entry: &Entry) -> Self {
-        let Entry { name, pin } = entry.clone();
+        let Entry { name, from, pin } = entry.clone();
         Self {
             name,
             asked: pin.asked,
@@ -169,6 +216,7 @@ impl Block {
             manifest: pin.manifest,
             config: pin.config,
             resolved_at: pin.resolved_at,
+            from,
             origin: pin.origin,
         }
     }
@@ -186,7 +234,7 @@ impl Block {
             resolved_at: self.resolved_at,
             origin: self.origin,
         };
-        Ok(Entry { name: self.name, pin })
+        Ok(Entry { name: self.name, from: self.from, pin })
     }
 }
 
@@ -227,8 +275,8 @@ impl Lock {
         if self.schema > SCHEMA {
             return Err(LockError::Newer { file: file.to_owned(), found: self.schema });
         }
-        let document =
-            Document { schema: SCHEMA, image: self.entries.iter().map(Block::of).collect() };
+        let schema = if self.entries.iter().any(|entry| entry.from.is_some()) { 2 } else { 1 };
+        let document = Document { schema, image: self.entries.iter().map(Block::of).collect() };
         let text = toml::to_string(&document)
             .map_err(|e| LockError::Malformed { file: file.to_owned(), reason: e.to_string() })?;
         Ok(format!("{HEAD}{text}"))
@@ -248,19 +296,29 @@ impl Lock {
     }
 
     /// Puts a pin under a name in place of the older one for its platform, and says whether it is
-    /// another image. The older entry stays as it is when only the time differs.
-    pub fn put(&mut self, name: &str, pin: Pin) -> bool {
+    /// another image. Of the same image the older entry stays as it is, unless more is known of its
+    /// origin now: who has no API token does not take away what another has found out.
+    pub fn put(&mut self, name: &str, from: Option<Built>, mut pin: Pin) -> bool {
         let at = self.entries.iter().position(|e| e.name == name && e.pin.platform == pin.platform);
         if let Some(at) = at {
+            let same_words = from.is_some() && self.entries[at].from == from;
+            self.entries[at].from = from;
             let old = &mut self.entries[at].pin;
-            if (Pin { resolved_at: old.resolved_at, ..pin.clone() }) == *old {
-                return false;
-            }
             let moved = old.manifest != pin.manifest;
+            if !moved {
+                pin.resolved_at = old.resolved_at;
+                if same_words {
+                    // of several tags of one image, GitLab's API and the conventions find other ones
+                    pin.asked = old.asked.clone();
+                }
+                if known(&pin) <= known(old) {
+                    pin.origin.clone_from(&old.origin);
+                }
+            }
             *old = pin;
             return moved;
         }
-        self.entries.push(Entry { name: name.to_owned(), pin });
+        self.entries.push(Entry { name: name.to_owned(), from, pin });
         self.sort();
         true
     }
@@ -272,18 +330,21 @@ impl Lock {
 
     /// Compares with what the project file names.
     #[must_use]
-    pub fn differences(&self, named: &[(String, Reference)]) -> Vec<Finding> {
+    pub fn differences(&self, named: &[(String, Named)]) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for (name, reference) in named {
+        for (name, meant) in named {
             let mut locked = self.entries.iter().filter(|e| e.name == *name).peekable();
             if locked.peek().is_none() {
                 findings.push(Finding::NotLocked { name: name.clone() });
             }
-            let changed = locked.find(|e| e.pin.asked != complete(reference));
+            let changed = locked.find(|e| !e.is(meant));
             findings.extend(changed.map(|e| Finding::Changed {
                 name: name.clone(),
-                locked: Box::new(e.pin.asked.clone()),
-                named: Box::new(complete(reference)),
+                locked: Box::new(e.stood_for()),
+                named: Box::new(match meant {
+                    Named::Reference(reference) => Named::Reference(complete(reference)),
+                    Named::Built(_) => meant.clone(),
+                }),
             }));
         }
         let known = |e: &&Entry| !named.iter().any(|(name, _)| *name == e.name);
@@ -299,6 +360,11 @@ impl Lock {
     fn sort(&mut self) {
         self.entries.sort_by(|a, b| key(a).cmp(&key(b)));
     }
+}
+
+/// How many facts of an image's origin are established.
+fn known(pin: &Pin) -> usize {
+    pin.origin.as_ref().map_or(0, |origin| origin.evidence.len())
 }
 
 fn key(entry: &Entry) -> (&str, String) {

@@ -35,9 +35,9 @@ fn two() -> Lock {
     let evidence = [("commit".to_owned(), "label".to_owned())].into();
     let commit = Some("1a2b3c4d".into());
     second.origin = Some(Origin { commit, evidence, ..Origin::default() });
-    assert!(lock.put("b", second));
-    assert!(lock.put("b", pin("r.example/group/b:v1", "one", "linux/amd64")));
-    assert!(lock.put("a.1", pin("r.example/group/a", "a", "linux/amd64")));
+    assert!(lock.put("b", None, second));
+    assert!(lock.put("b", None, pin("r.example/group/b:v1", "one", "linux/amd64")));
+    assert!(lock.put("a.1", None, pin("r.example/group/a", "a", "linux/amd64")));
     lock
 }
 
@@ -56,18 +56,43 @@ fn what_did_not_move_stays_as_it_is() {
     let before = lock.clone();
     let mut again = pin("r.example/group/b:v1", "one", "linux/amd64");
     again.resolved_at = "2027-01-01T00:00:00Z".parse().unwrap();
-    assert!(!lock.put("b", again));
+    assert!(!lock.put("b", None, again));
     assert_eq!(lock, before);
-    assert!(lock.put("b", pin("r.example/group/b:v1", "moved", "linux/amd64")));
+    assert!(lock.put("b", None, pin("r.example/group/b:v1", "moved", "linux/amd64")));
     assert_eq!(lock.entries().len(), 3);
     assert!(lock.find("b", &"linux/amd64".parse().unwrap()).is_some());
     assert!(lock.find("b", &"linux/ppc64le".parse().unwrap()).is_none());
 }
 
 #[test]
+fn an_origin_once_known_is_kept() {
+    let of = |facts: &[&str]| {
+        let evidence = facts.iter().map(|fact| ((*fact).to_owned(), "api".to_owned()));
+        let mut pin = pin("r.example/group/b:v1", "one", "linux/amd64");
+        pin.origin = Some(Origin { evidence: evidence.collect(), ..Origin::default() });
+        pin
+    };
+    let none = pin("r.example/group/b:v1", "one", "linux/amd64");
+    let mut lock = Lock::default();
+    lock.put("b", None, none.clone());
+    let mut later = of(&["commit", "project"]);
+    later.resolved_at = "2027-01-01T00:00:00Z".parse().unwrap();
+    assert!(!lock.put("b", None, later));
+    assert_eq!(lock.entries()[0].pin, of(&["commit", "project"]), "the time stays");
+    for less in [none, of(&["commit"]), of(&["commit", "ref"])] {
+        assert!(!lock.put("b", None, less));
+        assert_eq!(lock.entries()[0].pin, of(&["commit", "project"]));
+    }
+    // another image has another origin, or none
+    assert!(lock.put("b", None, pin("r.example/group/b:v1", "two", "linux/amd64")));
+    assert_eq!(lock.entries()[0].pin.origin, None);
+}
+
+#[test]
 fn differences_from_the_project_file() {
-    let named = |rows: &[(&str, &str)]| -> Vec<(String, Reference)> {
-        rows.iter().map(|(name, text)| ((*name).to_owned(), text.parse().unwrap())).collect()
+    let named = |rows: &[(&str, &str)]| -> Vec<(String, Named)> {
+        let meant = |text: &str| Named::Reference(text.parse().unwrap());
+        rows.iter().map(|(name, text)| ((*name).to_owned(), meant(text))).collect()
     };
     let lock = Lock::parse(&two().write(file()).unwrap(), file()).unwrap();
     let show = |rows: &[(&str, &str)]| -> Vec<String> {
@@ -75,7 +100,7 @@ fn differences_from_the_project_file() {
     };
     // `a` without a tag means `latest`, which is what the pin keeps
     let mut same = Lock::default();
-    same.put("a", pin("r.example/group/a:latest", "a", "linux/amd64"));
+    same.put("a", None, pin("r.example/group/a:latest", "a", "linux/amd64"));
     assert_eq!(same.differences(&named(&[("a", "r.example/group/a")])), []);
     assert_eq!(
         show(&[("b", "r.example/group/b:v2"), ("c", "r.example/c:1")]),
@@ -85,6 +110,33 @@ fn differences_from_the_project_file() {
             "a.1: locked, but moorline.toml has no such name",
         ]
     );
+}
+
+#[test]
+fn what_ci_built_needs_schema_2() {
+    let words = |git_ref: &str| {
+        let (project, git_ref) = (Some("group/b".into()), Some(git_ref.into()));
+        Built { project, git_ref, ..Built::default() }
+    };
+    let mut lock = two();
+    lock.put("main", Some(words("main")), pin("r.example/group/b:1a2b3c4d", "m", "linux/amd64"));
+    let text = lock.write(file()).unwrap();
+    snapbox::assert_data_eq!(&text, snapbox::file!["../../tests/golden/lock/built.lock"].raw());
+    let read = parse(&text).unwrap();
+    assert_eq!(read.entries(), lock.entries());
+    let named = |meant: Named| read.differences(&[("main".into(), meant)]);
+    let same = |finding: &Finding| !matches!(finding, Finding::NotNamed { .. });
+    assert!(!named(Named::Built(words("main"))).iter().any(same));
+    let moved = named(Named::Built(words("v1")));
+    let expected = "main: locked as --project group/b --ref main, and moorline.toml says \
+                    --project group/b --ref v1";
+    assert_eq!(moved[0].to_string(), expected);
+    // a reference that happens to be what was found is another way to say it
+    let found = Named::Reference("r.example/group/b:1a2b3c4d".parse().unwrap());
+    assert!(matches!(named(found)[0], Finding::Changed { .. }));
+    // without it the file is one of before
+    lock.put("main", None, pin("r.example/group/b:1a2b3c4d", "m", "linux/amd64"));
+    assert!(lock.write(file()).unwrap().contains("schema = 1\n"));
 }
 
 #[test]
@@ -103,10 +155,10 @@ fn broken_files_are_named() {
 
 #[test]
 fn a_newer_file_is_read_and_not_written() {
-    let newer = two().write(file()).unwrap().replace("schema = 1", "schema = 2\nmore = true");
+    let newer = two().write(file()).unwrap().replace("schema = 1", "schema = 3\nmore = true");
     let lock = parse(&newer).unwrap();
     assert_eq!(lock.entries().len(), 3);
-    assert!(matches!(lock.write(file()), Err(LockError::Newer { found: 2, .. })));
+    assert!(matches!(lock.write(file()), Err(LockError::Newer { found: 3, .. })));
 }
 
 proptest! {
@@ -118,7 +170,7 @@ proptest! {
     #[test]
     fn any_name_comes_through(name in ".{0,40}") {
         let mut lock = Lock::default();
-        lock.put(&name, pin("r.example/a:v1", "x", "linux/amd64"));
+        lock.put(&name, None, pin("r.example/a:v1", "x", "linux/amd64"));
         let read = parse(&lock.write(file()).unwrap()).unwrap();
         prop_assert_eq!(&read.entries()[0].name, &name);
     }

@@ -3,6 +3,7 @@
 //! Floor 1. A job can be made only from an [`Image`], an image only from a [`Pin`] or a measured
 //! SIF; neither has a form that holds only a tag.
 
+mod built;
 mod recipe;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::oci::{ConfigDigest, Digest, Platform, Reference, Registry, Repository, SifDigest};
+pub use crate::pin::built::Built;
 pub use crate::pin::recipe::{Codec, Recipe};
 
 /// An image, by digest, for one platform.
@@ -32,7 +34,7 @@ pub struct Pin {
     pub platform: Platform,
     /// What the user typed, with the defaults filled in.
     pub asked: Reference,
-    /// When the registry answered.
+    /// When the registry answered, or the store, which was asked for this very digest.
     pub resolved_at: jiff::Timestamp,
     /// What GitLab says of where it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,7 +111,8 @@ pub enum Image {
     },
     /// A SIF file.
     Sif {
-        /// What it was converted from; `None` for a file that the user gave.
+        /// What it was converted from, or, without a recipe, the artifact that it was fetched as;
+        /// `None` for a file that the user gave.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pin: Option<Pin>,
         /// The digest of the whole file.

@@ -1,6 +1,6 @@
 //! Blobs, streamed: hashed while they come, resumed where a connection broke.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use reqwest::Response;
 use reqwest::header::CONTENT_RANGE;
@@ -25,6 +25,23 @@ impl Client {
         blob: &Descriptor,
         sink: &mut (impl Write + Send),
     ) -> Result<(), RegistryError> {
+        let mut sink = Hashing { sink, hasher: Hasher::default() };
+        let digest = |sink: &Hashing<_>| sink.hasher.clone().finish();
+        self.blob_hashed(registry, repository, blob, &mut sink, digest).await
+    }
+
+    /// As [`Client::blob`], into a sink that hashes what it takes; `digest` asks it at the end.
+    ///
+    /// # Errors
+    /// As [`Client::blob`].
+    pub async fn blob_hashed<S: Write + Send>(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        blob: &Descriptor,
+        sink: &mut S,
+        digest: impl Fn(&S) -> Digest + Send,
+    ) -> Result<(), RegistryError> {
         let what = format!("blob {}", blob.digest);
         let path = format!("blobs/{}", blob.digest);
         let corrupt = |reason: String| RegistryError::Integrity {
@@ -33,7 +50,6 @@ impl Client {
             repository: repository.clone(),
             reason,
         };
-        let mut hasher = Hasher::default();
         let mut done = 0_u64;
         let mut budget = self.0.transport.budget();
         while done < blob.size || done == 0 {
@@ -75,7 +91,6 @@ impl Client {
                         if done > blob.size {
                             return Err(corrupt(format!("it has more than {} bytes", blob.size)));
                         }
-                        hasher.update(fresh);
                         sink.write_all(fresh).map_err(|reason| RegistryError::Write {
                             digest: blob.digest,
                             reason: reason.into(),
@@ -99,7 +114,7 @@ impl Client {
                 });
             }
         }
-        let digest: Digest = hasher.finish();
+        let digest = digest(sink);
         if digest != blob.digest {
             return Err(corrupt(format!("its bytes have the digest {digest}")));
         }
@@ -128,6 +143,24 @@ impl Client {
         let mut bytes = Vec::new();
         self.blob(registry, repository, blob, &mut bytes).await?;
         Ok(bytes)
+    }
+}
+
+/// Hashes what a sink took.
+struct Hashing<'a, S> {
+    sink: &'a mut S,
+    hasher: Hasher,
+}
+
+impl<S: Write> Write for Hashing<'_, S> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let count = self.sink.write(data)?;
+        self.hasher.update(&data[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
     }
 }
 

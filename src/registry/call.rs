@@ -6,6 +6,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, R
 use reqwest::{Method, Response, Url};
 
 use super::challenge::{Bearer, Challenge};
+use super::check::MOST_SCOPES;
 use super::endpoint::Endpoint;
 use super::names::Reach;
 use super::token::{Desk, Pass, Session, below};
@@ -136,8 +137,6 @@ impl Client {
         registry: &Registry,
         repositories: &[Repository],
     ) -> Result<(), RegistryError> {
-        // a token request stays a URL of a few kilobytes
-        const MOST_SCOPES: usize = 40;
         type Group = (Vec<(String, String)>, Option<Repository>, String);
         let mut groups: std::collections::BTreeMap<Group, (Candidates, Vec<Repository>)> =
             std::collections::BTreeMap::new();

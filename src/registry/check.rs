@@ -13,20 +13,27 @@ use super::{Challenge, Client, RegistryError};
 use crate::oci::{Registry, Repository};
 use crate::secret::{Candidate, Realm};
 
+/// A token request stays a URL of a few kilobytes.
+pub(super) const MOST_SCOPES: usize = 40;
+
 /// What a credential is good for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Grant {
     /// The registry asks nobody for a credential.
     NotAsked,
-    /// The credential is right, and pulls this repository; also when it is still empty.
-    Pulls(Repository),
-    /// The credential is right. It was not granted the repository that was asked for, which may be
-    /// a group (that cannot be checked), missing, or not its own.
+    /// The credential is right, and pulls these of the repositories that were asked for, of which
+    /// there is one at least; also when they are still empty.
+    Pulls(Vec<Repository>),
+    /// The registry takes the credential and does not say for which repositories (HTTP Basic).
+    Accepted,
+    /// The credential is right. It was granted none of the repositories that were asked for: groups
+    /// (that cannot be checked), missing, or not its own.
     Known,
 }
 
 impl Client {
-    /// What the registry of a repository asks for, without sending any credential; `None` when it asks for nothing.
+    /// What the registry of a repository asks for, without sending any credential; `None` when it
+    /// asks for nothing.
     ///
     /// # Errors
     /// When it cannot be reached, or `/v2/` is not there.
@@ -80,7 +87,8 @@ impl Client {
         }
     }
 
-    /// Tries a credential once: asks for a token, and whether it pulls `repository`.
+    /// Tries a credential once: asks for one token, and which of `repositories` it pulls. Of these
+    /// the first 40 are asked for, and of several registries below paths of one host the first's.
     ///
     /// # Errors
     /// [`RegistryError::Refused`] when it is wrong, [`RegistryError::NoRegistryScope`] when it is
@@ -89,25 +97,26 @@ impl Client {
     pub async fn check(
         &self,
         registry: &Registry,
-        repository: Option<&Repository>,
+        repositories: &[Repository],
         candidate: Candidate,
     ) -> Result<Grant, RegistryError> {
-        let Some(challenge) = self.challenge(registry, repository).await? else {
+        let Some(challenge) = self.challenge(registry, repositories.first()).await? else {
             return Ok(Grant::NotAsked);
         };
-        let (_, endpoint) = self.endpoint(registry, repository).await?;
-        let prefix = self.prefix(registry, repository);
-        // the registry below that path itself, and no repository of it
-        let repository = repository.filter(|name| prefix.as_ref() != Some(*name));
-        let scopes = repository.into_iter().cloned().collect();
-        let session = Session::only(registry.clone(), prefix, scopes, candidate);
-        let desk = self.desk(&endpoint);
-        let pass = match session.pass(&desk, &challenge, repository).await {
-            Err(RegistryError::NotGranted { .. }) => return Ok(Grant::Known),
-            other => other?,
+        let first = repositories.first();
+        let (_, endpoint) = self.endpoint(registry, first).await?;
+        let prefix = self.prefix(registry, first);
+        // of one registry; the path that it is below is no repository of it
+        let here = |name: &&Repository| {
+            self.prefix(registry, Some(*name)) == prefix && prefix.as_ref() != Some(*name)
         };
-        if !pass.renewable {
-            // Basic: only the registry itself can say whether it is right
+        let repositories: Vec<Repository> =
+            repositories.iter().filter(here).take(MOST_SCOPES).cloned().collect();
+        let session = Session::only(registry.clone(), prefix, repositories.clone(), candidate);
+        let desk = self.desk(&endpoint);
+        if challenge == Challenge::Basic {
+            let pass = session.pass(&desk, &challenge, None).await?;
+            // only the registry itself can say whether it is right
             let mut headers = HeaderMap::new();
             headers.insert(AUTHORIZATION, pass.header.clone());
             let unverified = endpoint.insecure;
@@ -118,8 +127,20 @@ impl Client {
                 let said = self.said(response, &pass.hide).await;
                 return Err(session.refuse(&desk, &pass, said).await);
             }
-            return Ok(Grant::Known);
+            return Ok(Grant::Accepted);
         }
-        Ok(repository.map_or(Grant::Known, |r| Grant::Pulls(r.clone())))
+        if repositories.is_empty() {
+            session.pass(&desk, &challenge, None).await?;
+        }
+        let mut pulls = Vec::new();
+        for repository in &repositories {
+            // the first one asks for the token that answers for all
+            match session.pass(&desk, &challenge, Some(repository)).await {
+                Ok(_) => pulls.push(repository.clone()),
+                Err(RegistryError::NotGranted { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(if pulls.is_empty() { Grant::Known } else { Grant::Pulls(pulls) })
     }
 }

@@ -233,8 +233,9 @@ impl Failure for RegistryError {
             Self::UnknownHost { .. }
             | Self::Unreachable { .. }
             | Self::HeldOff { .. }
-            | Self::Answer { .. }
             | Self::Protocol { .. } => Kind::Network,
+            Self::Answer { said, .. } if matches!(said.status, 401 | 403) => Kind::Denied,
+            Self::Answer { .. } => Kind::Network,
             Self::PlainHttp { .. }
             | Self::UnknownRealm { .. }
             | Self::ForbiddenRealm { .. }
@@ -264,6 +265,10 @@ impl Failure for RegistryError {
             ),
             Self::Unreachable { host, reason, .. } if reason.starts_with("through the proxy") => {
                 format!("if {host} needs no proxy, add it to no_proxy; else ask who runs the proxy")
+            }
+            Self::Unreachable { doing, .. } if *doing != "connect to" => {
+                "the connection broke in the middle; try again, what is in the store stays there"
+                    .into()
             }
             Self::Unreachable { host, .. } => format!(
                 "check that {host} is the registry's address (GitLab shows it under Deploy > \
@@ -301,6 +306,22 @@ impl Failure for RegistryError {
                  is the image id, not the manifest's digest"
                     .into()
             }
+            Self::Answer { said, .. } => match said.status {
+                401 => "it takes none of the tokens that its own realm gives; if that stays, tell \
+                        the registry's administrator"
+                    .into(),
+                // some GitLab instances ban an address for an hour, without a word
+                403 => "the server may have banned this address after refused logins: wait an \
+                        hour, and check the credential with moorline auth-explain"
+                    .into(),
+                429 | 500..=599 => {
+                    "the server is busy or has a problem: try again in some minutes".into()
+                }
+                _ => return None,
+            },
+            Self::Protocol { host, .. } => format!(
+                "check that {host} is a registry and that no proxy stands in between; try again"
+            ),
             Self::Integrity { .. } => {
                 "nothing of it is kept; try again, and tell the registry's administrator if it \
                  stays"

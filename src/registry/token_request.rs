@@ -106,13 +106,29 @@ impl Session {
         tracing::debug!(%realm, registry = %self.registry, with_credential = candidate.is_some(), "asking for a token");
         let asked = Instant::now();
         let mut budget = desk.transport.budget();
-        let response = desk.transport.send(&request, &mut budget).await.map_err(Failed::Stop)?;
-        let status = response.status().as_u16();
-        if status != 200 {
-            let said = desk.transport.said(response, desk.options.limits.error, &hide).await;
-            return Err(self.no_token(realm, candidate, said));
-        }
         let stop = |error| Failed::Stop(error);
+        let limit = desk.options.limits.token;
+        let body = loop {
+            let response = desk.transport.send(&request, &mut budget).await.map_err(stop)?;
+            if response.status().as_u16() != 200 {
+                let said = desk.transport.said(response, desk.options.limits.error, &hide).await;
+                return Err(self.no_token(realm, candidate, said));
+            }
+            match desk.transport.read(response, limit).await {
+                Ok(body) => break body,
+                Err(Cut::TooLarge) => {
+                    let (what, host) = ("token answer".into(), host_of(url));
+                    return Err(stop(RegistryError::TooLarge { what, host, limit }));
+                }
+                // the credential was not refused: asking again is no second try of it
+                Err(Cut::Broken(reason)) => {
+                    if !budget.spend(None).await {
+                        let (doing, host) = ("read a token from", host_of(url));
+                        return Err(stop(RegistryError::Unreachable { doing, host, reason }));
+                    }
+                }
+            }
+        };
         let protocol = |reason: &str| {
             stop(RegistryError::Protocol {
                 host: host_of(url),
@@ -120,19 +136,6 @@ impl Session {
                 reason: reason.into(),
             })
         };
-        let limit = desk.options.limits.token;
-        let body = desk.transport.read(response, limit).await.map_err(|cut| match cut {
-            Cut::TooLarge => stop(RegistryError::TooLarge {
-                what: "token answer".into(),
-                host: host_of(url),
-                limit,
-            }),
-            Cut::Broken(reason) => stop(RegistryError::Unreachable {
-                doing: "read a token from",
-                host: host_of(url),
-                reason,
-            }),
-        })?;
         let answer: Answer = serde_json::from_slice(&body)
             .map_err(|_| protocol("its body is not the JSON of a token"))?;
         let token = answer

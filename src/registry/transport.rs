@@ -336,7 +336,9 @@ fn is_final(reason: &str) -> bool {
     reason.contains("refused")
         || reason.contains("certificate")
         || reason.contains("InvalidContentType")
+        // what a proxy says to CONNECT
         || reason.contains("authorization required")
+        || reason.contains("tunnel error: unsuccessful")
 }
 
 /// `Retry-After` in seconds or as a date.

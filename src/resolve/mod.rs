@@ -11,8 +11,10 @@
 //!
 //! Floor 5. A typed digest decides; a typed tag beside it is only compared.
 
+pub mod artifact;
 pub mod drift;
 pub mod facts;
+pub mod labels;
 pub mod origin;
 
 use std::collections::BTreeMap;
@@ -63,6 +65,14 @@ pub enum ResolveError {
         /// What it is.
         reason: String,
     },
+    /// Named as a SIF and something else.
+    #[error("{asked} is no SIF in a registry: {reason}")]
+    NotASif {
+        /// The reference.
+        asked: Box<Reference>,
+        /// What it is.
+        reason: String,
+    },
     /// Index, manifest and configuration do not agree.
     #[error("{asked} contradicts itself: {reason}")]
     Contradiction {
@@ -79,6 +89,7 @@ impl Failure for ResolveError {
             Self::Registry { reason, .. } => reason.kind(),
             Self::Platform { .. } => Kind::NotFound,
             Self::NotAnImage { .. } => Kind::Conversion,
+            Self::NotASif { .. } => Kind::Usage,
             Self::Contradiction { .. } => Kind::Integrity,
         }
     }
@@ -89,6 +100,10 @@ impl Failure for ResolveError {
             Self::Platform { offered, .. } => {
                 offered.first().map(|platform| format!("choose one with --platform {platform}"))
             }
+            Self::NotAnImage { reason, .. } if reason.contains("sylabs.sif") => {
+                Some("it is a SIF: write oras:// in front of it".into())
+            }
+            Self::NotASif { .. } => Some("a container image is named without oras://".into()),
             Self::NotAnImage { .. } | Self::Contradiction { .. } => None,
         }
     }
@@ -141,6 +156,7 @@ pub async fn resolve(
         .iter()
         .fold(manifest.config.size, |size, layer| size.saturating_add(layer.size));
     let labels = config.container().labels;
+    let origin = labels::origin(&labels, &asked.repository);
     Ok(Resolved {
         pin: Pin {
             registry: asked.registry.clone(),
@@ -151,7 +167,7 @@ pub async fn resolve(
             platform,
             asked,
             resolved_at: jiff::Timestamp::now(),
-            origin: None,
+            origin,
         },
         size,
         created: config.created,

@@ -20,13 +20,11 @@ use crate::registry::{Client, RegistryError};
 
 pub use super::facts::{Asked, FactsError, Which};
 use super::facts::{Facts, learn, of_job};
+use super::labels::{REVISION, SOURCE, is_below, is_commit, label, same_commit, source_of};
 use super::{ResolveError, resolve, resolve_many};
 
 /// Repositories that are looked at without `--repository`.
 const MOST_REPOSITORIES: usize = 20;
-
-const REVISION: &str = "org.opencontainers.image.revision";
-const SOURCE: &str = "org.opencontainers.image.source";
 
 /// Why there is no pin for a build.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -298,9 +296,7 @@ impl Search<'_> {
         notes: Vec<String>,
     ) -> Found {
         let mut warnings = Vec::new();
-        let label = |name: &str| {
-            resolved.labels.get(name).map(|text| text.trim()).filter(|t| !t.is_empty())
-        };
+        let label = |name: &str| label(&resolved.labels, name);
         let also = |field: &str, evidence: &mut BTreeMap<String, String>| {
             let known = evidence.entry(field.into()).or_default();
             *known = if known.is_empty() { "label".into() } else { format!("{known}, label") };
@@ -369,10 +365,6 @@ fn below(project: &str, name: &str) -> Result<Repository, OriginError> {
     path.parse().map_err(|_| OriginError::Repository(path))
 }
 
-fn is_below(path: &str, above: &str) -> bool {
-    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 /// Nothing there, or nothing that may be seen.
 fn is_absent(error: &ResolveError) -> bool {
     matches!(
@@ -390,30 +382,11 @@ fn closing(error: ResolveError) -> Option<ResolveError> {
     not_granted.then_some(error)
 }
 
-fn is_commit(text: &str) -> bool {
-    (7..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
 /// Whether the image's label says that it was built from the origin's commit.
 fn is_from(resolved: &Resolved, origin: &Origin) -> bool {
     let revision = resolved.labels.get(REVISION).map(|text| text.trim().to_lowercase());
     let commit = origin.commit.as_deref();
     revision.zip(commit).is_some_and(|(revision, commit)| same_commit(commit, &revision))
-}
-
-/// One may be the short form of the other.
-fn same_commit(one: &str, other: &str) -> bool {
-    is_commit(one) && is_commit(other) && (one.starts_with(other) || other.starts_with(one))
-}
-
-/// Host and `group/project` of `https://gitlab.example/group/project(.git)`, in lower case.
-fn source_of(url: &str) -> Option<(String, String)> {
-    let rest = url.split_once("://")?.1.to_lowercase();
-    let (host, path) = rest.split_once('/')?;
-    // a user in front of the host is not part of its name
-    let host = host.rsplit('@').next()?;
-    let path = path.split("/-/").next()?.trim_matches('/');
-    Some((host.to_owned(), path.strip_suffix(".git").unwrap_or(path).to_owned()))
 }
 
 /// What `MOORLINE_IMAGE` and `MOORLINE_DIGEST` are for later jobs: the text of a dotenv report.
@@ -435,17 +408,5 @@ mod tests {
         assert_eq!(name("group/project/img").unwrap(), "group/project/img");
         assert_eq!(name("group/projectile").unwrap(), "group/project/group/projectile");
         assert!(name("../x").is_err());
-    }
-
-    #[test]
-    fn labels_are_compared() {
-        assert!(same_commit("1a2b3c4d", "1a2b3c4d5e6f"));
-        assert!(!same_commit("1a2b3c4d", "1a2b3c4e5e6f") && !same_commit("main", "main"));
-        let of = |url: &str| source_of(url);
-        let expected = Some(("gitlab.example".to_owned(), "group/project".to_owned()));
-        assert_eq!(of("https://gitlab.example/Group/Project.git"), expected);
-        assert_eq!(of("https://gitlab.example/group/project/-/tree/main"), expected);
-        assert_eq!(of("https://user@gitlab.example/group/project/"), expected);
-        assert_eq!(of("nonsense"), None);
     }
 }

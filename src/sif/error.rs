@@ -33,6 +33,14 @@ pub enum SifError {
         /// What it should be.
         why: String,
     },
+    /// Two parts that share bytes.
+    #[error("the SIF is damaged: {first} and {second} share bytes")]
+    Overlap {
+        /// One of them.
+        first: String,
+        /// The other.
+        second: String,
+    },
     /// There is no file system to run.
     #[error("the SIF has no primary squashfs partition ({0})")]
     NoPartition(&'static str),
@@ -80,7 +88,7 @@ impl Failure for SifError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotSif => Some("check that the path leads to a .sif file".into()),
-            Self::Damaged { .. } => {
+            Self::Damaged { .. } | Self::Overlap { .. } => {
                 Some("the file was cut or changed: convert the image again".into())
             }
             _ => None,

@@ -1,10 +1,13 @@
 //! Reads header, descriptors and small objects of a SIF that anybody may have written.
 //!
-//! Everything is bounded and checked against the file's real length before it is used. Which object
-//! is meant is never guessed: two primary partitions or two objects of one name are an error,
-//! because another reader could take the other one.
+//! Everything is bounded and checked against the file's real length before it is used. No two parts
+//! share bytes: not header, descriptors and objects, nor two objects. Which object is meant is never
+//! guessed: two primary partitions, or two objects of one name or number, are an error, because
+//! another reader could take the other one.
 
+use std::collections::HashSet;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 
 use super::descriptor::{self, Raw};
 use super::{Arch, DataType, Descriptor, Header, SifError, header};
@@ -36,7 +39,8 @@ impl<R: Read + Seek> SifReader<R> {
     /// Reads header and descriptors.
     ///
     /// # Errors
-    /// When the file is no SIF, is cut, or holds numbers that point outside of it.
+    /// When the file is no SIF, is cut, holds numbers that point outside of it, or objects that
+    /// share bytes or a number.
     pub fn open(mut source: R) -> Result<Self, SifError> {
         let length = source.seek(SeekFrom::End(0)).map_err(SifError::reading("length"))?;
         let mut bytes = [0; header::LEN];
@@ -56,6 +60,11 @@ impl<R: Read + Seek> SifReader<R> {
                 why: format!("more than the file's {length} bytes can hold"),
             });
         }
+        // the header is no descriptor
+        if offset < header::LEN as u64 && total > 0 {
+            let (first, second) = ("the header".into(), "the descriptors".into());
+            return Err(SifError::Overlap { first, second });
+        }
         source.seek(SeekFrom::Start(offset)).map_err(SifError::reading("descriptors"))?;
         let mut descriptors = Vec::new();
         let mut bytes = [0; descriptor::LEN];
@@ -66,6 +75,8 @@ impl<R: Read + Seek> SifReader<R> {
                 descriptors.push(checked(raw, length)?);
             }
         }
+        let front = offset..offset + total * descriptor::LEN as u64;
+        distinct(&descriptors, front)?;
         Ok(Self { source, header, descriptors })
     }
 
@@ -166,6 +177,31 @@ fn checked(raw: Raw, length: u64) -> Result<Descriptor, SifError> {
     })
 }
 
+/// No two objects share a number, and no two parts bytes; `table` is where the descriptors are.
+fn distinct(descriptors: &[Descriptor], table: Range<u64>) -> Result<(), SifError> {
+    let mut ids = HashSet::new();
+    let mut parts = vec![
+        (0..header::LEN as u64, "the header".to_owned()),
+        (table, "the descriptors".to_owned()),
+    ];
+    for descriptor in descriptors {
+        let name = format!("object {}", descriptor.id);
+        if !ids.insert(descriptor.id) {
+            return Err(SifError::Ambiguous(name));
+        }
+        // checked: the sum lies in the file
+        parts.push((descriptor.offset..descriptor.offset + descriptor.size, name));
+    }
+    parts.retain(|(range, _)| !range.is_empty());
+    parts.sort_by_key(|(range, _)| range.start);
+    match parts.windows(2).find(|pair| pair[1].0.start < pair[0].0.end) {
+        Some([(_, first), (_, second)]) => {
+            Err(SifError::Overlap { first: first.clone(), second: second.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Cursor, Write};
@@ -212,12 +248,60 @@ mod tests {
 
     #[test]
     fn two_meanings_are_refused() {
-        let mut bytes = image();
+        let good = image();
+        let refusal = |bytes: &[u8]| {
+            let opened = SifReader::open(Cursor::new(bytes)).map(|sif| sif.partition());
+            opened.and_then(|partition| partition).unwrap_err().to_string()
+        };
         let first = 4096;
         let (second, third) = (first + 585, first + 2 * 585);
+        let mut bytes = good.clone();
         bytes.copy_within(third..third + 585, second);
-        let sif = SifReader::open(Cursor::new(&bytes)).unwrap();
-        assert!(matches!(sif.partition(), Err(SifError::Ambiguous(_))));
+        assert!(refusal(&bytes).contains("more than one object 3,"));
+        bytes[second + 5] = 2;
+        assert!(refusal(&bytes).contains("damaged: object 2 and object 3 share bytes"));
+        // the second partition takes the place of the JSON object
+        bytes[second + 17..second + 33].copy_from_slice(&good[second + 17..second + 33]);
+        assert!(refusal(&bytes).contains("more than one primary partition"));
+    }
+
+    #[test]
+    fn what_shares_bytes_is_refused() {
+        let good = image();
+        let refusal = |changes: &[(usize, i64)]| {
+            let mut bad = good.clone();
+            for (at, value) in changes {
+                bad[*at..at + 8].copy_from_slice(&value.to_le_bytes());
+            }
+            match SifReader::open(Cursor::new(&bad)) {
+                Err(error) => error.to_string(),
+                Ok(_) => panic!("{changes:?} was taken"),
+            }
+        };
+        let object = |number: usize| 4096 + (number - 1) * 585 + 17;
+        for (changes, parts) in [
+            (&[(96, 0)][..], "the header and the descriptors"),
+            (&[(96, 127)], "the header and the descriptors"),
+            (&[(object(1), 0)], "the header and object 1"),
+            (&[(object(1), 120)], "the header and object 1"),
+            (&[(object(1), 5000)], "the descriptors and object 1"),
+            (&[(object(1), 4000), (object(1) + 8, 97)], "object 1 and the descriptors"),
+            (&[(object(1) + 8, 20)], "object 1 and object 2"),
+            (&[(object(2) + 8, 3000)], "object 2 and object 3"),
+            (&[(object(1), 128), (object(1) + 8, 35_000)], "object 1 and the descriptors"),
+        ] {
+            let error = refusal(changes);
+            assert!(error.contains(&format!("{parts} share bytes")), "{parts}: {error}");
+        }
+        let bound = "the number of descriptors is";
+        for total in [-1, 1025, i64::MAX, i64::MIN] {
+            assert!(refusal(&[(88, total)]).contains(bound), "{total}");
+        }
+        // an empty object shares nothing, wherever it is
+        let mut empty = good.clone();
+        empty[object(1) + 8..object(1) + 16].fill(0);
+        empty[object(1)..object(1) + 8].fill(0);
+        assert!(SifReader::open(Cursor::new(&empty)).is_ok());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::oci::ImageConfig;
 
 /// The version of these files; part of a recipe.
-pub const TEMPLATE: u32 = 2;
+pub const TEMPLATE: u32 = 3;
 /// Where the image's `ENV` stands; the path that `apptainer inspect --environment` shows.
 const ENV_SCRIPT: &str = "/.singularity.d/env/10-docker2singularity.sh";
 
@@ -186,9 +186,10 @@ fn pretty(value: &serde_json::Value) -> Vec<u8> {
     text
 }
 
-/// One shell word that means exactly these characters.
+/// One shell word that means exactly these characters. A quote stands between double quotes: the
+/// interpreter inside apptainer, which sources the environment, keeps the backslash of `\'`.
 fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
+    format!("'{}'", text.replace('\'', r#"'"'"'"#))
 }
 
 fn is_name(name: &str) -> bool {

@@ -8,21 +8,28 @@
 //! between files are allowed, so a section starts on a page boundary and can be shared by reflink.
 //! A block of zeros takes no bytes. Written strictly forward; only the superblock comes last.
 //!
+//! A block that a pack has (`memo.rs`) is copied from there instead of compressed: the same bytes at
+//! the same place. Blocks that lie behind each other in the pack are copied at once.
+//!
 //! Blocks are compressed by a pool of workers (`pool.rs`). What a place depends on is done in the
 //! order of the queue `pending`, when the results before it are written: so it is the same for any
 //! number of workers.
 
 use std::collections::VecDeque;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::SeekFrom;
 use std::num::NonZeroUsize;
 
 use super::compress::{self, Compressor};
 use super::fragment::{Fragment, UNCOMPRESSED};
-use super::groups::{Group, Groups};
+use super::groups::{Bytes, Group, Groups, Member};
+use super::memo::{Copied, CopyError, Memo, Target};
+use super::pack::{PackBuilder, Stored, Tail};
 use super::pool::{Packed, Pool};
 use super::{BLOCK_SIZES, Options, SquashfsError, superblock};
-use crate::tree::Class;
+use crate::tree::{Class, ContentId, Contents, PieceHash};
 
+/// How much may wait for the workers that needs none itself.
+const PENDING: usize = 4096;
 /// Sections start at multiples of it.
 const SECTION: usize = 4096;
 
@@ -43,16 +50,75 @@ pub struct Location {
     pub tail: Option<(u32, u32)>,
 }
 
+/// What was done instead of compressing, and how much was compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counters {
+    /// Bytes that were copied from earlier SIFs, as they are stored.
+    pub bytes_copied: u64,
+    /// Bytes that were given to the compressor.
+    pub bytes_compressed: u64,
+    /// Full blocks that were copied.
+    pub blocks_reused: u64,
+    /// Groups of tails that were copied.
+    pub groups_reused: u64,
+    /// Groups that were put together anew from tails of earlier ones.
+    pub groups_mixed: u64,
+}
+
+impl std::ops::Add for Counters {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            bytes_copied: self.bytes_copied + other.bytes_copied,
+            bytes_compressed: self.bytes_compressed + other.bytes_compressed,
+            blocks_reused: self.blocks_reused + other.blocks_reused,
+            groups_reused: self.groups_reused + other.groups_reused,
+            groups_mixed: self.groups_mixed + other.groups_mixed,
+        }
+    }
+}
+
+/// A file system that is written.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its length, padded to 4096.
+    pub size: u64,
+    /// What was done for it.
+    pub counters: Counters,
+    /// What was copied: to be compared with its hashes by whoever reads the file next.
+    pub copied: Vec<Copied>,
+    /// What becomes the index of the SIF.
+    pub pack: PackBuilder,
+    /// The packs.
+    pub memo: Memo,
+}
+
+/// What a block is for.
+enum Use {
+    /// A full block of a content.
+    Block(Place, usize),
+    /// The tails of these.
+    Group(Vec<Member>),
+}
+
 /// What is written next, in this order.
 enum Pending {
     /// Zeros to the next section's start.
     Section,
     /// From here on blocks of this content.
     File(Place),
-    /// The pool's next block is this one of a content.
-    Block(Place, usize),
-    /// The pool's next block holds the tails of these.
-    Group(Vec<(Place, u32)>),
+    /// The pool's next block.
+    Pool(PieceHash, Use),
+    /// A block of a pack.
+    Copy(usize, Stored, Use),
+}
+
+/// A range of a pack that is still to be copied.
+struct Run {
+    pack: usize,
+    at: u64,
+    length: u64,
 }
 
 /// Writes the data area.
@@ -66,13 +132,23 @@ pub struct DataWriter<W> {
     pub(super) compressor: Compressor,
     pub(super) fragments: Vec<Fragment>,
     pub(super) locations: Vec<Location>,
+    pub(super) memo: Memo,
+    pub(super) counters: Counters,
+    pub(super) copied: Vec<Copied>,
+    pub(super) pack: PackBuilder,
+    /// For each fragment its number in `pack`.
+    pub(super) packed_as: Vec<u32>,
+    /// Blocks of a pack that lie behind each other are copied at once; `at` is behind them.
+    run: Option<Run>,
+    zero: PieceHash,
     groups: Groups,
     pool: Pool,
     pending: VecDeque<Pending>,
 }
 
-impl<W: Write + Seek> DataWriter<W> {
-    /// Starts a file system at `base` of `out`, which is written from there on; `threads` compress.
+impl<W: Target> DataWriter<W> {
+    /// Starts a file system at `base` of `out`, which is written from there on; `threads` compress
+    /// what `memo` does not have.
     ///
     /// # Errors
     /// When an option cannot be or `out` cannot be written.
@@ -81,6 +157,7 @@ impl<W: Write + Seek> DataWriter<W> {
         base: u64,
         options: Options,
         threads: NonZeroUsize,
+        memo: Memo,
     ) -> Result<Self, SquashfsError> {
         let size = options.block_size;
         if !size.is_power_of_two() || !BLOCK_SIZES.contains(&size) {
@@ -107,6 +184,13 @@ impl<W: Write + Seek> DataWriter<W> {
             compressor,
             fragments: Vec::new(),
             locations: Vec::new(),
+            memo,
+            counters: Counters::default(),
+            copied: Vec::new(),
+            pack: PackBuilder::default(),
+            packed_as: Vec::new(),
+            run: None,
+            zero: PieceHash::of(&vec![0; block_size]),
             groups: Groups::new(block_size),
             pool: Pool::new(&options, threads)?,
             pending: VecDeque::new(),
@@ -134,36 +218,75 @@ impl<W: Write + Seek> DataWriter<W> {
     ///
     /// # Errors
     /// When the output cannot be written.
-    pub fn block(&mut self, place: Place, block: Vec<u8>) -> Result<(), SquashfsError> {
+    pub fn block(
+        &mut self,
+        place: Place,
+        hash: PieceHash,
+        block: Vec<u8>,
+    ) -> Result<(), SquashfsError> {
+        if self.known_block(place, hash)? {
+            self.pool.give_back(block);
+            return Ok(());
+        }
+        let at = self.next_block(place);
+        self.compress(hash, Use::Block(place, at), block)
+    }
+
+    /// Adds the next full block of the content that was started last by its hash alone; false, and
+    /// nothing is done, when no pack has it.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub fn known_block(&mut self, place: Place, hash: PieceHash) -> Result<bool, SquashfsError> {
+        if hash == self.zero {
+            self.next_block(place);
+            self.location(place).sparse += u64::from(self.options.block_size);
+            return Ok(true);
+        }
+        let Some((pack, stored)) = self.memo.block(&hash) else { return Ok(false) };
+        let at = self.next_block(place);
+        self.counters.blocks_reused += 1;
+        self.pending.push_back(Pending::Copy(pack, stored, Use::Block(place, at)));
+        self.write(false)?;
+        Ok(true)
+    }
+
+    /// Whether a content can be written without its bytes: the hashes of its pieces and its length.
+    #[must_use]
+    pub fn can_copy(&self, pieces: &[PieceHash], size: u64) -> bool {
+        let tail = u32::try_from(size % u64::from(self.options.block_size)).unwrap_or(0);
+        let (blocks, rest) =
+            pieces.split_at(pieces.len() - usize::from(tail > 0).min(pieces.len()));
+        blocks.iter().all(|hash| *hash == self.zero || self.memo.has_block(hash))
+            && rest.iter().all(|hash| self.memo.has_tail(hash, tail))
+    }
+
+    fn next_block(&mut self, place: Place) -> usize {
         let location = self.location(place);
         let at = location.blocks.len();
         location.blocks.push(0);
         if at == 0 {
             self.pending.push_back(Pending::File(place));
         }
-        if block.iter().all(|b| *b == 0) {
-            self.location(place).sparse += block.len() as u64;
-            self.pool.give_back(block);
-            return Ok(());
-        }
-        self.submit(Pending::Block(place, at), block)
+        at
     }
 
-    /// Adds what is left behind the full blocks of a content.
+    /// Adds what is left behind the full blocks of a content: its bytes, or their number when
+    /// [`DataWriter::can_copy`] says so. One section has only one kind.
     ///
     /// # Errors
-    /// When the output cannot be written.
+    /// When the output cannot be written, or a pack is damaged.
     pub fn tail(
         &mut self,
         place: Place,
-        class: Class,
-        directory: u32,
-        bytes: &[u8],
+        (class, directory): (Class, u32),
+        hash: PieceHash,
+        bytes: Bytes<'_>,
     ) -> Result<(), SquashfsError> {
-        if bytes.is_empty() {
+        if bytes.len() == 0 {
             return Ok(());
         }
-        let closed = self.groups.add(class, directory, bytes.len(), Some((place, bytes)));
+        let closed = self.groups.add(class, directory, bytes, Some((place, hash)));
         closed.map_or(Ok(()), |group| self.submit_group(group))
     }
 
@@ -173,15 +296,29 @@ impl<W: Write + Seek> DataWriter<W> {
     /// When the output cannot be written.
     pub fn dead_tail(
         &mut self,
-        class: Class,
-        directory: u32,
+        (class, directory): (Class, u32),
         length: usize,
     ) -> Result<(), SquashfsError> {
         if length == 0 {
             return Ok(());
         }
-        let closed = self.groups.add(class, directory, length, None);
+        let closed = self.groups.add(class, directory, Bytes::Packed(length), None);
         closed.map_or(Ok(()), |group| self.submit_group(group))
+    }
+
+    /// Adds a whole content that is in memory; its tail counts as text of the first directory.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<Place, SquashfsError> {
+        let place = self.begin_file();
+        let blocks = bytes.chunks_exact(self.options.block_size as usize);
+        let tail = blocks.remainder();
+        for block in blocks {
+            self.block(place, PieceHash::of(block), block.to_vec())?;
+        }
+        self.tail(place, (Class::Text, 0), PieceHash::of(tail), Bytes::Here(tail))?;
+        Ok(place)
     }
 
     /// An empty buffer with room for a block.
@@ -213,23 +350,41 @@ impl<W: Write + Seek> DataWriter<W> {
         &mut self.locations[place.0 as usize]
     }
 
-    fn submit_group(&mut self, group: Group) -> Result<(), SquashfsError> {
+    fn submit_group(&mut self, mut group: Group) -> Result<(), SquashfsError> {
         if group.members.is_empty() {
             return Ok(());
         }
-        self.submit(Pending::Group(group.members), group.bytes)
+        let key = group.key();
+        if let Some((pack, stored)) = self.memo.block(&key) {
+            self.counters.groups_reused += 1;
+            self.pending.push_back(Pending::Copy(pack, stored, Use::Group(group.members)));
+            return self.write(false);
+        }
+        if group.bytes.is_empty() {
+            self.counters.groups_mixed += 1;
+            for Member { hash, length, .. } in &group.members {
+                self.memo.read_tail(hash, *length, &self.options, &mut group.bytes)?;
+            }
+        }
+        self.compress(key, Use::Group(group.members), group.bytes)
     }
 
-    fn submit(&mut self, pending: Pending, raw: Vec<u8>) -> Result<(), SquashfsError> {
+    fn compress(&mut self, key: PieceHash, what: Use, raw: Vec<u8>) -> Result<(), SquashfsError> {
         self.write(false)?;
-        self.pending.push_back(pending);
+        self.counters.bytes_compressed += raw.len() as u64;
+        self.pending.push_back(Pending::Pool(key, what));
         self.pool.submit(raw);
         Ok(())
     }
 
-    /// Writes the front of the queue: until the pool is no longer full, or all of it.
+    /// Writes the front of the queue: what waits for no worker, and more until the pool is no longer
+    /// full, or all of it.
     fn write(&mut self, all: bool) -> Result<(), SquashfsError> {
-        while all || self.pool.is_full() {
+        while let Some(next) = self.pending.front() {
+            let wait = all || self.pool.is_full() || self.pending.len() > PENDING;
+            if matches!(next, Pending::Pool(..)) && !wait {
+                break;
+            }
             match self.pending.pop_front() {
                 None => break,
                 Some(Pending::Section) => {
@@ -239,35 +394,119 @@ impl<W: Write + Seek> DataWriter<W> {
                 Some(Pending::File(content)) => {
                     self.location(content).start = self.at;
                 }
-                Some(Pending::Block(content, index)) => {
+                Some(Pending::Pool(key, what)) => {
                     let block = self.pool.next()?;
+                    let offset = self.base + self.at;
+                    let stored = Stored { key, offset, size: stored_size(&block), sum: block.sum };
+                    self.place(what, stored)?;
                     self.put(&block.bytes, "data")?;
-                    self.location(content).blocks[index] = stored_size(&block);
                 }
-                Some(Pending::Group(members)) => self.write_group(&members)?,
+                Some(Pending::Copy(pack, stored, what)) => self.copy(pack, stored, what)?,
+            }
+        }
+        if all { self.end_run() } else { Ok(()) }
+    }
+
+    /// Notes what lies at the current end of the data.
+    fn place(&mut self, what: Use, stored: Stored) -> Result<(), SquashfsError> {
+        let number = u32::try_from(self.pack.blocks.len()).unwrap_or(u32::MAX);
+        self.pack.blocks.push(stored);
+        match what {
+            Use::Block(content, index) => self.location(content).blocks[index] = stored.size,
+            Use::Group(members) => {
+                let index = u32::try_from(self.fragments.len()).unwrap_or(u32::MAX);
+                if index == u32::MAX {
+                    return Err(SquashfsError::TooMany { what: "fragments", limit: index.into() });
+                }
+                self.fragments.push(Fragment { place: self.at, size: stored.size });
+                self.packed_as.push(number);
+                for Member { place, offset, .. } in members {
+                    self.location(place).tail = Some((index, offset));
+                }
             }
         }
         Ok(())
     }
 
-    fn write_group(&mut self, members: &[(Place, u32)]) -> Result<(), SquashfsError> {
-        let index = u32::try_from(self.fragments.len()).unwrap_or(u32::MAX);
-        if index == u32::MAX {
-            return Err(SquashfsError::TooMany { what: "fragments", limit: index.into() });
+    /// Adds a block of a pack to the range that is to be copied.
+    fn copy(&mut self, pack: usize, stored: Stored, what: Use) -> Result<(), SquashfsError> {
+        let length = stored.size & !UNCOMPRESSED;
+        if length > self.options.block_size {
+            return Err(self.memo.damaged(pack, "its index names a block too large".into()));
         }
-        let block = self.pool.next()?;
-        self.fragments.push(Fragment { place: self.at, size: stored_size(&block) });
-        self.put(&block.bytes, "data")?;
-        for (content, offset) in members {
-            self.location(*content).tail = Some((index, *offset));
+        let at = self.base + self.at;
+        self.place(what, Stored { offset: at, ..stored })?;
+        self.copied.push(Copied { at, length, sum: stored.sum, pack });
+        self.counters.bytes_copied += u64::from(length);
+        match &mut self.run {
+            Some(run) if run.pack == pack && run.at + run.length == stored.offset => {
+                run.length += u64::from(length);
+            }
+            _ => {
+                self.end_run()?;
+                self.run = Some(Run { pack, at: stored.offset, length: length.into() });
+            }
         }
+        self.at += u64::from(length);
         Ok(())
     }
 
+    fn end_run(&mut self) -> Result<(), SquashfsError> {
+        let Some(Run { pack, at, length }) = self.run.take() else { return Ok(()) };
+        match self.out.copy_from(self.memo.file(pack), at, length) {
+            Ok(()) => Ok(()),
+            Err(CopyError::Read(error)) => Err(self.memo.damaged(pack, error.to_string())),
+            Err(CopyError::Write(error)) => Err(SquashfsError::writing("data")(error)),
+        }
+    }
+
     pub(super) fn put(&mut self, bytes: &[u8], what: &'static str) -> Result<(), SquashfsError> {
+        self.end_run()?;
         self.out.write_all(bytes).map_err(SquashfsError::writing(what))?;
         self.at += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Ends without tables: what was written becomes a pack of its own.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub fn into_pack(
+        mut self,
+        contents: &Contents,
+        places: &[Option<Place>],
+    ) -> Result<Finished, SquashfsError> {
+        self.end_data()?;
+        let locations = std::mem::take(&mut self.locations);
+        self.pack.tails = self.tails(contents, places, &locations);
+        Ok(self.finished(0))
+    }
+
+    pub(super) fn finished(self, size: u64) -> Finished {
+        let Self { counters, copied, pack, memo, .. } = self;
+        Finished { size, counters, copied, pack, memo }
+    }
+
+    /// Where the tail of each content that was written lies.
+    pub(super) fn tails(
+        &self,
+        contents: &Contents,
+        places: &[Option<Place>],
+        locations: &[Location],
+    ) -> Vec<Tail> {
+        let mut tails = Vec::new();
+        for (id, place) in (0..).map(ContentId).zip(places) {
+            let location = place.and_then(|place| locations.get(place.0 as usize));
+            if let Some((fragment, offset)) = location.and_then(|location| location.tail)
+                && let Some(hash) = contents.pieces(id).last().copied()
+            {
+                let group = self.packed_as[fragment as usize];
+                let length = contents.get(id).size % u64::from(self.options.block_size);
+                let length = u32::try_from(length).unwrap_or(0);
+                tails.push(Tail { hash, group, offset, length });
+            }
+        }
+        tails
     }
 }
 

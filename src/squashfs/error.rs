@@ -47,6 +47,14 @@ pub enum SquashfsError {
         /// How many.
         limit: u64,
     },
+    /// An earlier SIF from which blocks were taken is damaged. The conversion can be done without it.
+    #[error("{name}, from which blocks were taken, is damaged: {why}")]
+    Pack {
+        /// Which.
+        name: String,
+        /// How it was noticed.
+        why: String,
+    },
     /// A visible file whose content was never given to the writer.
     #[error("a file's content was not written before the tables")]
     Missing,
@@ -63,6 +71,7 @@ impl Failure for SquashfsError {
         match self {
             Self::Write { source, .. } | Self::Read(source) => io_kind(source, Kind::Conversion),
             Self::Option { .. } => Kind::Usage,
+            Self::Pack { .. } => Kind::Integrity,
             _ => Kind::Conversion,
         }
     }

@@ -17,7 +17,19 @@
 //! that a changed file does not shift all that come after it.
 
 use super::data::Place;
-use crate::tree::Class;
+use super::pack::group_key;
+use crate::tree::{Class, PieceHash};
+
+/// A tail that is live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    /// Whose it is.
+    pub(super) place: Place,
+    /// Where among the live tails of the group.
+    pub(super) offset: u32,
+    pub(super) length: u32,
+    pub(super) hash: PieceHash,
+}
 
 /// Tails that share a block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,10 +37,38 @@ pub(super) struct Group {
     /// Bytes with the dead tails.
     nominal: usize,
     directory: u32,
-    /// The live tails.
+    /// The live tails, or nothing when only their hashes were given.
     pub(super) bytes: Vec<u8>,
-    /// Whose they are, and where in `bytes`.
-    pub(super) members: Vec<(Place, u32)>,
+    pub(super) members: Vec<Member>,
+}
+
+impl Group {
+    /// What the group holds.
+    pub(super) fn key(&self) -> PieceHash {
+        group_key(self.members.iter().map(|member| (&member.hash, member.length)))
+    }
+
+    fn live(&self) -> u32 {
+        self.members.last().map_or(0, |last| last.offset + last.length)
+    }
+}
+
+/// The bytes of a tail, or how many they are.
+#[derive(Clone, Copy, Debug)]
+pub enum Bytes<'a> {
+    /// They are here.
+    Here(&'a [u8]),
+    /// They are in a pack.
+    Packed(usize),
+}
+
+impl Bytes<'_> {
+    pub(super) fn len(self) -> usize {
+        match self {
+            Self::Here(bytes) => bytes.len(),
+            Self::Packed(length) => length,
+        }
+    }
 }
 
 /// The open group of each class.
@@ -42,27 +82,31 @@ impl Groups {
         Self { block_size, open: Default::default() }
     }
 
-    /// Adds a tail of `length` bytes, with its bytes if it is live. Returns the group that had to
-    /// be closed before.
+    /// Adds a tail; `live` says whose it is and its hash if it is live. Returns the group that had
+    /// to be closed before. A section's tails are either all [`Bytes::Here`] or all packed.
     pub(super) fn add(
         &mut self,
         class: Class,
         directory: u32,
-        length: usize,
-        live: Option<(Place, &[u8])>,
+        tail: Bytes<'_>,
+        live: Option<(Place, PieceHash)>,
     ) -> Option<Group> {
+        let length = tail.len();
         let group = &mut self.open[class as usize];
         let full = group.nominal + length > self.block_size;
         let moved = group.directory != directory && group.nominal >= self.block_size / 2;
         let closed = (full || moved).then(|| std::mem::take(group));
         group.nominal += length;
         group.directory = directory;
-        if let Some((place, bytes)) = live {
-            // one piece of memory instead of several that grow
-            group.bytes.reserve(self.block_size - group.bytes.len());
-            let offset = u32::try_from(group.bytes.len()).unwrap_or(u32::MAX);
-            group.members.push((place, offset));
-            group.bytes.extend(bytes);
+        if let Some((place, hash)) = live {
+            // less than a block size
+            let length = u32::try_from(length).unwrap_or(u32::MAX);
+            group.members.push(Member { place, offset: group.live(), length, hash });
+            if let Bytes::Here(bytes) = tail {
+                // one piece of memory instead of several that grow
+                group.bytes.reserve(self.block_size - group.bytes.len());
+                group.bytes.extend(bytes);
+            }
         }
         closed
     }
@@ -77,39 +121,44 @@ impl Groups {
 mod tests {
     use super::*;
 
+    fn live(n: u32) -> (Place, PieceHash) {
+        (Place(n), PieceHash::of(&n.to_le_bytes()))
+    }
+
     #[test]
     fn dead_tails_take_their_place_but_no_bytes() {
-        let layout = |live: bool| {
+        // number 3 is dead in some; bytes may be here or in a pack
+        let layout = |all_live: bool, tail: Bytes<'_>| {
             let mut groups = Groups::new(100);
             let mut closed = Vec::new();
             for n in 0..10 {
-                // number 3 is dead in one of the two
-                let bytes = (n != 3 || live).then_some((Place(n), &[0_u8; 30][..]));
-                closed.extend(groups.add(Class::Text, 0, 30, bytes));
+                let live = (n != 3 || all_live).then(|| live(n));
+                closed.extend(groups.add(Class::Text, 0, tail, live));
             }
             closed.extend(groups.flush());
             closed
                 .into_iter()
-                .map(|g| g.members.iter().map(|m| m.0.0).collect::<Vec<_>>())
+                .map(|g| g.members.iter().map(|m| m.place.0).collect::<Vec<_>>())
                 .filter(|g| !g.is_empty())
                 .collect::<Vec<_>>()
         };
-        assert_eq!(layout(true), [vec![0, 1, 2], vec![3, 4, 5], vec![6, 7, 8], vec![9]]);
-        assert_eq!(layout(false), [vec![0, 1, 2], vec![4, 5], vec![6, 7, 8], vec![9]]);
+        for tail in [Bytes::Here(&[0; 30]), Bytes::Packed(30)] {
+            assert_eq!(layout(true, tail), [vec![0, 1, 2], vec![3, 4, 5], vec![6, 7, 8], vec![9]]);
+            assert_eq!(layout(false, tail), [vec![0, 1, 2], vec![4, 5], vec![6, 7, 8], vec![9]]);
+        }
     }
 
     #[test]
     fn directories_cut_half_full_groups_of_their_class() {
         let mut groups = Groups::new(100);
-        assert_eq!(groups.add(Class::Elf, 0, 60, Some((Place(0), &[1; 60]))), None);
-        assert_eq!(groups.add(Class::Text, 1, 10, Some((Place(1), &[2; 10]))), None);
-        assert_eq!(groups.add(Class::Text, 2, 10, Some((Place(2), &[3; 10]))), None);
-        let closed = groups.add(Class::Elf, 2, 10, Some((Place(3), &[4; 10]))).unwrap();
+        assert_eq!(groups.add(Class::Elf, 0, Bytes::Here(&[1; 60]), Some(live(0))), None);
+        assert_eq!(groups.add(Class::Text, 1, Bytes::Here(&[2; 10]), Some(live(1))), None);
+        assert_eq!(groups.add(Class::Text, 2, Bytes::Here(&[3; 10]), Some(live(2))), None);
+        let closed = groups.add(Class::Elf, 2, Bytes::Here(&[4; 10]), Some(live(3))).unwrap();
         assert_eq!(closed.bytes, [1; 60]);
         let [text, _, elf] = groups.flush();
-        assert_eq!(
-            (text.members, elf.members),
-            (vec![(Place(1), 0), (Place(2), 10)], vec![(Place(3), 0)])
-        );
+        let places =
+            |g: &Group| g.members.iter().map(|m| (m.place.0, m.offset)).collect::<Vec<_>>();
+        assert_eq!((places(&text), places(&elf)), (vec![(1, 0), (2, 10)], vec![(3, 0)]));
     }
 }

@@ -16,9 +16,10 @@
 //! layout rule (`groups.rs`), compresses them with several workers (`pool.rs`), and leaves a
 //! [`Location`] for each content; [`DataWriter::finish`] then writes the tables of a
 //! [`Tree`](crate::tree::Tree).
-//! The same calls give the same bytes: no clock, no thread order, no map order is in them.
+//! The same calls give the same bytes: no clock, no thread order, no map order is in them. Blocks that
+//! an earlier conversion compressed are copied (`memo.rs`, `pack.rs`); they are the same bytes, too.
 //!
-//! Reading is left to the `backhand` crate, squashfuse and the kernel.
+//! `read/` reads what anybody may have written.
 //!
 //! Source: Linux `fs/squashfs/squashfs_fs.h` and `Documentation/filesystems/squashfs.rst`;
 //! the `squashfs-tools-ng` project, "Squashfs Binary Format". What kernels refuse beyond that stands
@@ -34,15 +35,21 @@ mod groups;
 mod id;
 mod inode;
 mod lookup;
+mod memo;
 mod metadata;
+mod pack;
 mod pool;
+pub mod read;
 mod superblock;
 mod tables;
 mod xattr;
 
 pub use compress::{codec_version, levels};
-pub use data::{DataWriter, Location, Place};
+pub use data::{Counters, DataWriter, Finished, Location, Place};
 pub use error::SquashfsError;
+pub use groups::Bytes;
+pub use memo::{Copied, CopyError, Memo, Pack, Target};
+pub use pack::{PackBuilder, PackIndex};
 
 use crate::pin::Codec;
 

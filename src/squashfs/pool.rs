@@ -17,9 +17,13 @@ use std::thread::JoinHandle;
 
 use super::compress::Compressor;
 use super::{Options, SquashfsError};
+use crate::tree::PieceHash;
 
 /// Bytes of blocks that may be on their way, unless each worker needs more to be busy.
 const MAX_BYTES: usize = 32 << 20;
+/// Bytes that all workers may take, and what one takes beside two blocks.
+const WORKERS: usize = 96 << 20;
+const WORKER: usize = 1 << 20;
 
 /// A block that was given.
 struct Job {
@@ -31,6 +35,8 @@ struct Job {
 pub(super) struct Packed {
     pub(super) bytes: Vec<u8>,
     pub(super) stored: bool,
+    /// Of the bytes as they are written.
+    pub(super) sum: PieceHash,
 }
 
 type Done = (u64, Vec<u8>, Result<Packed, SquashfsError>);
@@ -54,6 +60,8 @@ impl Pool {
         let (results, done) = channel();
         let queue = Arc::new(Mutex::new(queue));
         let mut workers = Vec::new();
+        let room = WORKERS / (WORKER + 2 * options.block_size as usize);
+        let threads = threads.min(NonZeroUsize::new(room).unwrap_or(NonZeroUsize::MIN));
         for _ in 0..threads.get() {
             let compressor = Compressor::new(options.codec, options.level)?;
             let (queue, results) = (Arc::clone(&queue), results.clone());
@@ -131,7 +139,8 @@ fn work(mut compressor: Compressor, jobs: &Mutex<Receiver<Job>>, done: &Sender<D
         let Ok(Job { number, raw }) = job else { return };
         let result = compressor
             .block(&raw)
-            .map(|block| Packed { bytes: block.bytes.to_vec(), stored: block.stored });
+            .map(|block| (block.bytes.to_vec(), block.stored, PieceHash::of(block.bytes)))
+            .map(|(bytes, stored, sum)| Packed { bytes, stored, sum });
         if done.send((number, raw, result)).is_err() {
             return;
         }

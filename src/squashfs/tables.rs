@@ -1,11 +1,12 @@
 //! From a tree and the places of its contents to the tables behind the data.
 
-use std::io::{Seek, SeekFrom, Write};
+use std::io::SeekFrom;
 
-use super::data::{DataWriter, Location, Place};
+use super::data::{DataWriter, Finished, Location, Place};
 use super::directory::{self, Name, narrow};
 use super::id::Ids;
 use super::inode::{Common, Type};
+use super::memo::Target;
 use super::metadata::{MetadataWriter, Position};
 use super::superblock::{self, Superblock};
 use super::xattr::XattrTable;
@@ -15,8 +16,8 @@ use crate::tree::{Contents, Inode, InodeId, Kind, Numbering, Tree};
 /// Loop devices want whole pages.
 const PAGE: usize = 4096;
 
-impl<W: Write + Seek> DataWriter<W> {
-    /// Writes the tables and the superblock; `places` says by content where it is. Returns the file system's length, padded to 4096.
+impl<W: Target> DataWriter<W> {
+    /// Writes the tables and the superblock; `places` says by content where it is.
     ///
     /// # Errors
     /// When a visible file's content was not added, the tree does not fit the format, or the output
@@ -26,7 +27,7 @@ impl<W: Write + Seek> DataWriter<W> {
         tree: &Tree,
         contents: &Contents,
         places: &[Option<Place>],
-    ) -> Result<u64, SquashfsError> {
+    ) -> Result<Finished, SquashfsError> {
         self.end_data()?;
         let numbering = tree.number();
         let mut inodes = Inodes {
@@ -42,6 +43,9 @@ impl<W: Write + Seek> DataWriter<W> {
             places: vec![None; tree.made()],
         };
         let root = inodes.write(&mut self)?;
+
+        self.pack.tails = self.tails(contents, places, &inodes.locations);
+        inodes.locations = Vec::new();
 
         let inode_table = self.at;
         let (bytes, _) = inodes.table.finish(&mut self.compressor)?;
@@ -95,7 +99,7 @@ impl<W: Write + Seek> DataWriter<W> {
             .and_then(|_| self.out.write_all(&superblock.encode()))
             .and_then(|()| self.out.flush())
             .map_err(SquashfsError::writing("superblock"))?;
-        Ok(end)
+        Ok(self.finished(end))
     }
 
     fn lookup(&mut self, records: &[u8], what: &'static str) -> Result<u64, SquashfsError> {

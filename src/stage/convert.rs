@@ -12,26 +12,33 @@
 //! the tree alone (`squashfs/groups.rs`): a right forecast, a wrong one and any number of threads
 //! give the same bytes.
 
+mod digest;
+mod memory;
 mod pass;
+mod replay;
 
 use std::fs::File;
-use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
+use std::io::{self, Cursor, Read, Seek, Write};
 use std::num::NonZeroUsize;
 
 use serde_json::json;
 
+pub use self::memory::{Forgetful, Memory};
+
+use self::memory::Anew;
 use self::pass::{First, Layers};
 use crate::failure::{Failure, Kind as FailureKind, io_kind};
 use crate::layer::{LayerError, Limits, Merger};
-use crate::oci::{ConfigDigest, Descriptor, Digest, Hasher, ImageConfig, Sha256Digest, SifDigest};
+use crate::oci::{ConfigDigest, Descriptor, Digest, ImageConfig, Sha256Digest, SifDigest};
 use crate::pin::{Codec, Recipe};
 use crate::sif::{
     self, Added, Addition, Arch, DataType, Identity, SifError, SifWriter, TEMPLATE, Texts,
 };
-use crate::squashfs::{DataWriter, LAYOUT, Options, SquashfsError, codec_version};
-use crate::tree::{
-    Class, Content, ContentId, Contents, Inode, Kind, Meta, Names, PathError, Tree, TreePath,
+use crate::squashfs::{
+    DataWriter, Finished, LAYOUT, Memo, Options, Pack, PackBuilder, PackIndex, SquashfsError,
+    Target, codec_version,
 };
+use crate::tree::{ContentId, Contents, Inode, Kind, Meta, Names, PathError, Scan, Tree, TreePath};
 
 /// The version of the recipe and provenance documents.
 const SCHEMA: u32 = 1;
@@ -62,18 +69,20 @@ pub struct Work {
     /// Whether files are written when they are first read if they seem to be visible. Without it
     /// every layer is read twice.
     pub forecast: bool,
+    /// What foreign layers may ask for at most.
+    pub limits: Limits,
 }
 
 impl Work {
     /// The fast way.
     #[must_use]
     pub fn new(threads: NonZeroUsize) -> Self {
-        Self { threads, forecast: true }
+        Self { threads, forecast: true, limits: Limits::default() }
     }
 }
 
 /// What a SIF is written to.
-pub trait Output: Read + Write + Seek {
+pub trait Output: Read + Target {
     /// Makes it empty again.
     ///
     /// # Errors
@@ -109,6 +118,22 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// How it was made.
     pub recipe: Recipe,
+    /// What was done for it.
+    pub counters: Counters,
+    /// What the index of the SIF is made of, by which later conversions use it.
+    pub pack: PackBuilder,
+}
+
+/// What a conversion did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counters {
+    /// How often a layer was inflated: 0 for each that was known.
+    pub layers_inflated: u64,
+    /// How often everything was written: 2 after a wrong forecast.
+    pub passes: u64,
+    /// Of all passes.
+    #[serde(flatten)]
+    pub data: crate::squashfs::Counters,
 }
 
 /// An image could not be converted.
@@ -159,6 +184,14 @@ pub enum ConvertError {
     /// The SIF could not be written.
     #[error(transparent)]
     Sif(#[from] SifError),
+    /// What was kept of a layer is not what is in it. The conversion can be done without it.
+    #[error("layer {number} ({digest}) is not what was kept of it")]
+    Index {
+        /// From 1, the lowest.
+        number: usize,
+        /// Its blob.
+        digest: Digest,
+    },
     /// What was written could not be taken back.
     #[error("the SIF cannot be begun again: {0}")]
     Again(#[source] io::Error),
@@ -171,7 +204,7 @@ impl Failure for ConvertError {
     fn kind(&self) -> FailureKind {
         match self {
             Self::Image(_) | Self::Addition { .. } => FailureKind::Conversion,
-            Self::Manifest { .. } => FailureKind::Integrity,
+            Self::Manifest { .. } | Self::Index { .. } => FailureKind::Integrity,
             Self::Open { source, .. } | Self::Again(source) | Self::Digest(source) => {
                 io_kind(source, FailureKind::Conversion)
             }
@@ -221,13 +254,55 @@ pub fn convert(
     open_layer: &mut dyn FnMut(usize) -> io::Result<Box<dyn Read + Send>>,
     out: &mut impl Output,
 ) -> Result<Report, ConvertError> {
+    convert_with(source, recipe, work, &mut Forgetful, open_layer, out)
+}
+
+/// As [`convert`], with what is known of earlier conversions with this recipe; the bytes are the same.
+///
+/// A layer is opened only when what is known of it does not suffice. When what is known turns out to
+/// be damaged everything is done again without it, and a warning says so.
+///
+/// # Errors
+/// As [`convert`].
+pub fn convert_with(
+    source: &Source,
+    recipe: &Recipe,
+    work: Work,
+    memory: &mut dyn Memory,
+    open_layer: &mut dyn FnMut(usize) -> io::Result<Box<dyn Read + Send>>,
+    out: &mut impl Output,
+) -> Result<Report, ConvertError> {
+    let damage = match attempt(source, recipe, work, memory, open_layer, out) {
+        Err(ConvertError::Squashfs(SquashfsError::Pack { name, why })) => {
+            memory.damaged(&name);
+            format!("{name} is damaged ({why}): converted again without it")
+        }
+        Err(error @ ConvertError::Index { .. }) => format!("{error}: converted again without it"),
+        done => return done,
+    };
+    out.cut().map_err(ConvertError::Again)?;
+    let mut report = attempt(source, recipe, work, &mut Anew(memory), open_layer, out)?;
+    report.warnings.push(damage);
+    Ok(report)
+}
+
+fn attempt(
+    source: &Source,
+    recipe: &Recipe,
+    work: Work,
+    memory: &mut dyn Memory,
+    open: &mut dyn FnMut(usize) -> io::Result<Box<dyn Read + Send>>,
+    out: &mut impl Output,
+) -> Result<Report, ConvertError> {
     let time = check(source, recipe)?;
     let arch = Arch::of(&source.config.platform)?;
     let texts = texts(source, recipe);
     let additions = texts.additions();
     let block_size = recipe.block_size as usize;
-    let limits = Limits::default();
-    let mut layers = Layers { source, limits: limits.clone(), block_size, open: open_layer };
+    let limits = work.limits;
+    let memo = Memo::new(memory.packs());
+    let warnings = Vec::new();
+    let mut layers = Layers { source, limits, block_size, open, memory, inflated: 0, warnings };
     let options =
         Options { codec: recipe.codec, level: recipe.level, block_size: recipe.block_size, time };
     let identity = Identity { uuid: uuid(source, recipe), time, arch };
@@ -235,39 +310,66 @@ pub fn convert(
     let mut sif = SifWriter::begin(&mut *out, identity)?;
     objects(&mut sif, source, recipe, &texts)?;
     let (inner, at) = sif.partition()?;
-    let mut data = DataWriter::begin(inner, at, options, work.threads)?;
+    let mut data = DataWriter::begin(inner, at, options, work.threads, memo)?;
     let added = added_contents(&additions);
     let mut first = First::begin(Merger::new(limits, time), work, &added, block_size, &mut data)?;
     layers.first(&mut first, &mut data)?;
 
-    let First { mut merger, mut written, entries, files, .. } = first;
-    let inodes = layers.merge(&mut merger, entries)?;
+    let First { mut merger, mut written, entries, files, forecast, .. } = first;
+    drop(forecast);
+    let inodes = layers.merge(&mut merger, entries, &files)?;
     let (mut tree, mut contents, mut warnings, entries) = merger.finish();
     warnings.extend(texts.warnings.iter().cloned());
     let top = u32::try_from(source.layers.len()).unwrap_or(u32::MAX);
-    let on_top = put_on_top(&additions, top, time, &mut tree, &mut contents)?;
+    let on_top = put_on_top(&additions, block_size, (top, time), &mut tree, &mut contents)?;
     let set = on_top.iter().copied().collect();
     let live = pass::live(&tree, &contents, &files, &inodes, &set);
-    let size = if live == written.live {
+    drop(inodes);
+    let (mut passes, mut before) = (1, crate::squashfs::Counters::default());
+    let finished = if live == written.live {
         data.finish(&tree, &contents, &written.places)?
     } else {
-        drop(data);
+        passes = 2;
+        let vain = data.into_pack(&contents, &written.places)?;
+        before = vain.counters;
+        let memo = set_aside(vain, layers.memory, out)?;
         out.cut().map_err(ConvertError::Again)?;
         sif = SifWriter::begin(&mut *out, identity)?;
         objects(&mut sif, source, recipe, &texts)?;
         let (inner, at) = sif.partition()?;
-        let mut data = DataWriter::begin(inner, at, options, work.threads)?;
-        let ids: Vec<_> = added.iter().map(|a| contents.intern(a.content())).collect();
-        written = pass::write_added(&added, &ids, block_size, &mut data)?;
+        let mut data = DataWriter::begin(inner, at, options, work.threads, memo)?;
+        let ids: Vec<_> = added.iter().map(|a| a.intern(block_size, &mut contents)).collect();
+        written = pass::write_added(&added, &ids, &mut data)?;
         written.live = live;
         layers.second(&files, &contents, &mut written, &mut data)?;
         data.finish(&tree, &contents, &written.places)?
     };
+    let Finished { size, counters, copied, pack, memo } = finished;
     let size = sif.finish(size)?;
 
     let files = tree.number().len().into();
-    let sif = digest(out, size).map_err(ConvertError::Digest)?;
-    Ok(Report { sif, size, entries, files, warnings, recipe: recipe.clone() })
+    drop((tree, contents, written));
+    let sif = digest::digest(out, size, &copied, &memo)?;
+    warnings.append(&mut layers.warnings);
+    let counters = Counters { layers_inflated: layers.inflated, passes, data: before + counters };
+    Ok(Report { sif, size, entries, files, warnings, recipe: recipe.clone(), counters, pack })
+}
+
+/// Keeps what the first pass compressed, so that the second need not do it again.
+fn set_aside(
+    Finished { mut memo, pack, .. }: Finished,
+    memory: &mut dyn Memory,
+    out: &mut (impl Read + Seek),
+) -> Result<Memo, ConvertError> {
+    let Some(mut file) = memory.spare() else { return Ok(memo) };
+    out.rewind().and_then(|()| io::copy(out, &mut file)).map_err(ConvertError::Again)?;
+    // it has no name and ends with this conversion, so any digest will do
+    let (digest, mut index) = (SifDigest::of(b""), Vec::new());
+    pack.write(&digest, 0, &mut index).map_err(ConvertError::Again)?;
+    if let Some(index) = PackIndex::read(index, &digest, 0) {
+        memo.add(Pack { name: "the first pass".into(), file, index });
+    }
+    Ok(memo)
 }
 
 /// Checks what can be told from the documents; returns the image's time.
@@ -348,10 +450,17 @@ struct AddedContent {
 }
 
 impl AddedContent {
-    fn content(&self) -> Content {
-        let (size, hash) = (self.bytes.len() as u64, *Digest::of(&self.bytes).bytes());
-        Content { size, hash, class: Class::Text }
+    fn intern(&self, block_size: usize, contents: &mut Contents) -> ContentId {
+        intern(&self.bytes, block_size, contents)
     }
+}
+
+fn intern(bytes: &[u8], block_size: usize, contents: &mut Contents) -> ContentId {
+    let mut scan = Scan::default();
+    for piece in bytes.chunks(block_size) {
+        scan.piece(piece);
+    }
+    contents.intern(bytes.len() as u64, scan.class(), scan.pieces())
 }
 
 /// The contents that are added whatever the image holds. Files that yield are empty.
@@ -370,8 +479,8 @@ fn added_contents(additions: &[Addition]) -> Vec<AddedContent> {
 /// Puts the additions into the tree as a layer above the image's.
 fn put_on_top(
     additions: &[Addition],
-    layer: u32,
-    time: i64,
+    block_size: usize,
+    (layer, time): (u32, i64),
     tree: &mut Tree,
     contents: &mut Contents,
 ) -> Result<Vec<ContentId>, ConvertError> {
@@ -395,8 +504,7 @@ fn put_on_top(
             Added::Directory => Kind::Directory(Names::new()),
             Added::Symlink(target) => Kind::Symlink(target.as_bytes().into()),
             Added::File(bytes) => {
-                let (size, hash) = (bytes.len() as u64, *Digest::of(bytes).bytes());
-                let content = contents.intern(Content { size, hash, class: Class::Text });
+                let content = intern(bytes, block_size, contents);
                 added.push(content);
                 Kind::File(content)
             }
@@ -405,22 +513,4 @@ fn put_on_top(
         tree.insert(at, &name, Inode { meta, kind, layer });
     }
     Ok(added)
-}
-
-/// Hashes the finished file.
-fn digest(out: &mut (impl Read + Seek), size: u64) -> io::Result<SifDigest> {
-    out.seek(SeekFrom::Start(0))?;
-    let mut hasher = Hasher::default();
-    let mut buffer = vec![0; 256 << 10];
-    let mut left = size;
-    while left > 0 {
-        let want = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-        let count = out.read(&mut buffer[..want])?;
-        if count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        hasher.update(&buffer[..count]);
-        left -= count as u64;
-    }
-    Ok(hasher.finish())
 }

@@ -8,11 +8,18 @@
 //! An image in a file (`oci:DIR` and the like) takes the same way from its archive instead of a
 //! registry; it has no [`Pin`], its SIF says the manifest's digest.
 //!
+//! Layers that were converted before are neither fetched nor read again (`memory.rs`): their blocks
+//! are copied from the SIFs of the store.
+//!
 //! A digest that was converted before under the same recipe needs no network. Not promised: that
 //! the registry still has it.
 
+pub mod artifact;
 mod compare;
 pub mod convert;
+mod known;
+mod memory;
+mod supply;
 pub mod verify;
 
 use std::fs::File;
@@ -22,11 +29,16 @@ use std::path::{Path, PathBuf};
 
 use crate::archive::{Archive, ArchiveError, Location};
 use crate::failure::{Failure, Kind, io_kind};
+use crate::layer::Limits;
 use crate::oci::{Descriptor, Digest, Hasher, Manifest, Platform, SifDigest};
 use crate::pin::{Image, Pin, Recipe};
-use crate::registry::{Client, ImageDocuments, RegistryError};
+use crate::registry::{Client, ImageDocuments, RegistryError, Wanted};
 use crate::stage::convert::{ConvertError, Source, Work};
-use crate::store::{Store, StoreError};
+use crate::store::{Holder, Lease, SiteStore, Store, StoreError, StoredSif, Turn};
+
+pub use known::known_digest;
+pub use memory::Remembered;
+pub use supply::{Show, Supply};
 
 /// What went wrong on the way from a pin to an image.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +68,14 @@ pub enum StageError {
         /// Why.
         source: ConvertError,
     },
+    /// A SIF in a registry that cannot be used.
+    #[error("{image} is no SIF that can be used here: {why}")]
+    Artifact {
+        /// The pinned reference.
+        image: String,
+        /// Why.
+        why: String,
+    },
     /// A SIF file that the user named.
     #[error("cannot read {}: {source}", path.display())]
     File {
@@ -83,7 +103,7 @@ impl Failure for StageError {
             Self::Convert { source, .. } => source.kind(),
             Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound => Kind::NotFound,
             Self::File { source, .. } => io_kind(source, Kind::Usage),
-            Self::NotSif { .. } => Kind::Usage,
+            Self::NotSif { .. } | Self::Artifact { .. } => Kind::Usage,
         }
     }
 
@@ -97,7 +117,7 @@ impl Failure for StageError {
                 (source.kind() == Kind::NoSpace)
                     .then(|| "free space there, or set MOORLINE_CACHE to a larger disk".to_owned())
             }),
-            Self::File { .. } | Self::NotSif { .. } => None,
+            Self::File { .. } | Self::NotSif { .. } | Self::Artifact { .. } => None,
         }
     }
 }
@@ -114,9 +134,23 @@ pub enum Progress<'a> {
         /// What.
         layer: &'a Descriptor,
     },
-    /// The layers are there and become a SIF.
+    /// So much of a layer came by now.
+    Received {
+        /// From 1.
+        number: usize,
+        /// Bytes.
+        bytes: u64,
+    },
+    /// Somebody else makes the image; `None` when it cannot be read who.
+    Waiting(Option<&'a Holder>),
+    /// The layers become a SIF, maybe while some are still downloaded.
     Converting {
         /// Compressed bytes of all layers.
+        bytes: u64,
+    },
+    /// So many more compressed bytes were read for it. Not told for images in files.
+    Converted {
+        /// Since the last time.
         bytes: u64,
     },
 }
@@ -128,6 +162,8 @@ pub struct How<'a> {
     pub recipe: &'a Recipe,
     /// How many threads compress; changes no byte.
     pub threads: NonZeroUsize,
+    /// What foreign layers may ask for at most; changes no byte.
+    pub limits: Limits,
 }
 
 /// An image in the store, and how it came there.
@@ -141,6 +177,18 @@ pub struct Staged {
     pub known: bool,
     /// What the conversion could not keep (for example POSIX ACLs).
     pub warnings: Vec<String>,
+    /// What was done, unless it was there already.
+    pub done: Option<Done>,
+}
+
+/// What a conversion did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Done {
+    /// Layers that were downloaded.
+    pub layers_fetched: u64,
+    /// The rest.
+    #[serde(flatten)]
+    pub counters: convert::Counters,
 }
 
 /// The SIF of a pin when the store has it: no network is used.
@@ -148,63 +196,93 @@ pub struct Staged {
 /// # Errors
 /// When the store cannot be read.
 pub fn known(pin: &Pin, recipe: &Recipe, store: &Store) -> Result<Option<Staged>, StageError> {
-    Ok(store.sif(&pin.manifest, recipe)?.map(|sif| Staged {
-        image: Image::Sif {
-            pin: Some(pin.clone()),
-            digest: sif.digest,
-            recipe: Some(recipe.clone()),
-            place: sif.path,
-        },
-        size: sif.size,
-        known: true,
-        warnings: Vec::new(),
-    }))
+    Ok(store.sif(&pin.manifest, recipe)?.map(|sif| there(Some(pin.clone()), sif, recipe)))
 }
 
-/// Downloads what the store lacks of an image; each blob is verified before it has its name.
+/// Whose turn it is to make an image.
+#[derive(Debug)]
+pub enum MyTurn {
+    /// It is there, perhaps by somebody else's work.
+    No(Box<Staged>),
+    /// This process' turn, as long as the lease is kept.
+    Yes(Lease),
+}
+
+/// Waits while somebody else makes the SIF of a pin.
 ///
 /// # Errors
-/// When the registry or the store fails, or a blob is not what its digest says.
+/// When the store cannot be read or written.
+pub fn turn(
+    pin: &Pin,
+    recipe: &Recipe,
+    store: &Store,
+    show: &mut dyn FnMut(Progress<'_>),
+) -> Result<MyTurn, StageError> {
+    match store.turn(&pin.manifest, recipe, &mut |holder| show(Progress::Waiting(holder)))? {
+        Turn::Made(sif) => Ok(MyTurn::No(Box::new(there(Some(pin.clone()), sif, recipe)))),
+        Turn::Mine(lease) => Ok(MyTurn::Yes(lease)),
+    }
+}
+
+/// The site's SIF of a pin. It is used only when the registry, asked now with the user's own
+/// credential, still gives the manifest: the site's store is open to all, the image may not be.
+///
+/// # Errors
+/// [`StageError::Store`] when what the site has cannot be believed, [`StageError::Registry`] when the
+/// registry does not give the manifest.
+pub async fn from_site(
+    pin: &Pin,
+    recipe: &Recipe,
+    site: &SiteStore,
+    client: &Client,
+) -> Result<Option<Staged>, StageError> {
+    let Some(sif) = site.sif(&pin.manifest, recipe)? else { return Ok(None) };
+    client.manifest(&pin.registry, &pin.repository, &Wanted::Digest(pin.manifest)).await?;
+    Ok(Some(there(Some(pin.clone()), sif, recipe)))
+}
+
+fn there(pin: Option<Pin>, sif: StoredSif, recipe: &Recipe) -> Staged {
+    let StoredSif { digest, size, path: place } = sif;
+    let image = Image::Sif { pin, digest, recipe: Some(recipe.clone()), place };
+    Staged { image, size, known: true, warnings: Vec::new(), done: None }
+}
+
+/// The documents of a pin, and its layers, of which none is downloaded before [`Supply::want`] or
+/// [`Supply::open`] ask for it. It must run on a runtime with several threads (see [`Supply`]).
+///
+/// # Errors
+/// When the registry fails, or a document is not what its digest says.
 pub async fn fetch(
     pin: &Pin,
     client: &Client,
     store: &Store,
-    show: &mut (dyn FnMut(Progress<'_>) + Send),
-) -> Result<ImageDocuments, StageError> {
+    show: Show,
+) -> Result<(ImageDocuments, Supply), StageError> {
     let documents = client.image(pin).await?;
-    let layers = &documents.manifest.layers;
-    for (i, layer) in layers.iter().enumerate() {
-        if store.blob(&layer.digest).is_some() {
-            continue;
-        }
-        show(Progress::Layer { number: i + 1, of: layers.len(), layer });
-        let mut incoming = store.incoming()?;
-        client.blob(&pin.registry, &pin.repository, layer, &mut incoming).await?;
-        store.publish_blob(incoming, &layer.digest, layer.size)?;
-    }
-    Ok(documents)
+    let supply = Supply::registry(&documents.manifest.layers, store, pin, client, show);
+    Ok((documents, supply))
 }
 
-/// Converts an image whose layers are in the store.
+/// Converts an image while its layers come, the upper ones first.
 ///
 /// # Errors
-/// When a layer is malformed, or the disk is full; nothing stays in the store then.
+/// When a layer cannot be had or is malformed, or the disk is full; no SIF stays in the store then.
 pub fn convert(
     pin: &Pin,
     documents: ImageDocuments,
+    supply: &Supply,
     how: How<'_>,
     store: &Store,
     show: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Staged, StageError> {
     let name = pin.reference().to_string();
-    make(pin.manifest, &name, Some(pin), documents, how, store, show)
+    make((pin.manifest, &name, Some(pin)), documents, supply, how, store, show)
 }
 
 fn make(
-    manifest: Digest,
-    name: &str,
-    pin: Option<&Pin>,
+    (manifest, name, pin): (Digest, &str, Option<&Pin>),
     documents: ImageDocuments,
+    supply: &Supply,
     how: How<'_>,
     store: &Store,
     show: &mut dyn FnMut(Progress<'_>),
@@ -216,9 +294,24 @@ fn make(
     kept.write(&documents.config_bytes)?;
     store.publish_blob(kept, &config.digest, config.size)?;
     let mut incoming = store.incoming()?;
-    let report = write(manifest, documents, how, store, incoming.file_mut())
-        .map_err(|source| StageError::Convert { image: name.to_owned(), source })?;
+    let mut memory = Remembered::new(store, how.recipe);
+    // from the top down, as they are read; one that has an index is opened only if that does not do
+    for (at, diff_id) in documents.config.rootfs.diff_ids.iter().enumerate().rev() {
+        if !memory.knows(diff_id) {
+            supply.want(at);
+        }
+    }
+    let out = incoming.file_mut();
+    let report = write(manifest, documents, supply, how, &mut memory, out).map_err(|source| {
+        let own = || StageError::Convert { image: name.to_owned(), source };
+        supply.failure().unwrap_or_else(own)
+    })?;
+    supply.finish()?;
     let sif = store.publish_sif(incoming, &manifest, how.recipe, report.sif, report.size)?;
+    let mut warnings = report.warnings;
+    if let Err(error) = memory.keep_pack(report.pack, &sif) {
+        warnings.push(format!("later conversions cannot use this one: {error}"));
+    }
     Ok(Staged {
         image: Image::Sif {
             pin: pin.cloned(),
@@ -228,16 +321,18 @@ fn make(
         },
         size: sif.size,
         known: false,
-        warnings: report.warnings,
+        warnings,
+        done: Some(Done { layers_fetched: supply.fetched(), counters: report.counters }),
     })
 }
 
-/// Writes the SIF of an image whose layers are in the store.
+/// Writes the SIF of an image.
 fn write(
     manifest: Digest,
     documents: ImageDocuments,
+    supply: &Supply,
     how: How<'_>,
-    store: &Store,
+    memory: &mut dyn convert::Memory,
     out: &mut File,
 ) -> Result<convert::Report, ConvertError> {
     let layers = documents.manifest.layers;
@@ -248,14 +343,11 @@ fn write(
         manifest_bytes: documents.manifest_bytes,
         config_bytes: documents.config_bytes,
         config: documents.config,
-        layers: layers.clone(),
+        layers,
     };
-    let mut open = |i: usize| -> io::Result<Box<dyn Read + Send>> {
-        let layer = layers.get(i).ok_or(io::ErrorKind::InvalidInput)?;
-        let path = store.blob(&layer.digest).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Box::new(File::open(path)?))
-    };
-    convert::convert(&source, how.recipe, Work::new(how.threads), &mut open, out)
+    let work = Work { limits: how.limits, ..Work::new(how.threads) };
+    let mut open = |at| supply.open(at);
+    convert::convert_with(&source, how.recipe, work, memory, &mut open, out)
 }
 
 /// An image of an archive: verified, its layers in the store, converted. Also the digest of its
@@ -272,11 +364,11 @@ pub fn archive(
 ) -> Result<(Digest, Staged), StageError> {
     let archive = Archive::open(location, platform)?;
     let manifest = archive.digest;
-    if let Some(sif) = store.sif(&manifest, how.recipe)? {
-        let (digest, place) = (sif.digest, sif.path);
-        let image = Image::Sif { pin: None, digest, recipe: Some(how.recipe.clone()), place };
-        return Ok((manifest, Staged { image, size: sif.size, known: true, warnings: Vec::new() }));
-    }
+    let wait = &mut |holder: Option<&Holder>| show(Progress::Waiting(holder));
+    let _lease = match store.turn(&manifest, how.recipe, wait)? {
+        Turn::Made(sif) => return Ok((manifest, there(None, sif, how.recipe))),
+        Turn::Mine(lease) => lease,
+    };
     let of = archive.manifest.layers.len();
     for (i, layer) in archive.manifest.layers.iter().enumerate() {
         if store.blob(&layer.digest).is_some() {
@@ -285,8 +377,17 @@ pub fn archive(
         show(Progress::Layer { number: i + 1, of, layer });
         let mut incoming = store.incoming()?;
         let path = location.path.clone();
-        io::copy(&mut archive.layer(layer)?, &mut incoming)
-            .map_err(|source| StageError::File { path, source })?;
+        let mut bytes = archive.layer(layer)?;
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            // who failed is said: the archive, or the store
+            match bytes.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => incoming.write(&buffer[..n])?,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(StageError::File { path, source }),
+            }
+        }
         store.publish_blob(incoming, &layer.digest, layer.size).map_err(|source| match source {
             StoreError::Mismatch { .. } => {
                 StageError::Layer { archive: location.to_string(), source }
@@ -300,7 +401,9 @@ pub fn archive(
         config_bytes: archive.config_bytes,
         config: archive.config,
     };
-    let staged = make(manifest, &location.to_string(), None, documents, how, store, show)?;
+    let supply = Supply::stored(&documents.manifest.layers, store);
+    let name = location.to_string();
+    let staged = make((manifest, &name, None), documents, &supply, how, store, show)?;
     Ok((manifest, staged))
 }
 

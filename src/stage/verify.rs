@@ -18,8 +18,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{How, Progress, StageError, compare, convert, write};
+use super::{How, Progress, StageError, Supply, compare, convert, write};
 use crate::failure::{Failure, Kind};
+use crate::layer::Limits;
 use crate::oci::{
     ConfigDigest, Descriptor, Digest, Document, Hasher, ImageConfig, Manifest, Registry,
     Repository, Sha256Digest, SifDigest,
@@ -96,6 +97,7 @@ impl Claim {
         self,
         from: Option<(&Client, &Registry, &Repository)>,
         store: &Store,
+        limits: Limits,
         show: &mut (dyn FnMut(Progress<'_>) + Send),
     ) -> Result<Verified, StageError> {
         let (said, manifest_bytes) = match &self.provenance {
@@ -132,8 +134,11 @@ impl Claim {
         });
         let mut again = store.incoming()?;
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let how = How { recipe: &own, threads };
-        let report = write(said.manifest, documents, how, store, again.file_mut())
+        let how = How { recipe: &own, threads, limits };
+        let supply = Supply::stored(&documents.manifest.layers, store);
+        // nothing that an earlier conversion left may take part in the proof
+        let mut anew = convert::Forgetful;
+        let report = write(said.manifest, documents, &supply, how, &mut anew, again.file_mut())
             .map_err(|source| StageError::Convert { image: said.manifest.to_string(), source })?;
         if own == said.recipe {
             return Ok(if report.sif == self.digest {
@@ -144,7 +149,7 @@ impl Claim {
         }
         let unreadable = |source| StageError::File { path: again.path().to_owned(), source };
         let ours = File::open(again.path()).map_err(unreadable)?;
-        Ok(match compare::trees(self.file, ours).map_err(unreadable)? {
+        Ok(match compare::trees(&self.file, &ours).map_err(unreadable)? {
             None => Verified::MatchContent(format!(
                 "it was made as {}, this moorline makes {}",
                 said.recipe.key(),
@@ -228,7 +233,7 @@ async fn gather(
 }
 
 /// The configuration from the store, when it is there and right.
-fn stored_config(manifest: &Manifest, store: &Store) -> Option<(Vec<u8>, ImageConfig)> {
+pub(super) fn stored_config(manifest: &Manifest, store: &Store) -> Option<(Vec<u8>, ImageConfig)> {
     let path = store.blob(&manifest.config.digest)?;
     let mut bytes = Vec::new();
     File::open(path).ok()?.take(MAX_CONFIG).read_to_end(&mut bytes).ok()?;

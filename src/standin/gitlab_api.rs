@@ -26,7 +26,7 @@ use crate::secret::Secret;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GitlabFacts {
-    /// Tokens with `read_api`.
+    /// Personal, project and group access tokens; the registry knows them too.
     pub api_tokens: Vec<ApiToken>,
     /// All pipelines, of any project.
     pub pipelines: Vec<CiPipeline>,
@@ -41,15 +41,38 @@ pub struct GitlabFacts {
     pub redirect_to: String,
 }
 
-/// A token that may read the API of some projects.
+/// An access token for some projects.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiToken {
     /// The secret.
     #[serde(deserialize_with = "super::config::secret")]
     pub secret: Secret,
-    /// The projects that it may read.
+    /// Its projects.
     pub projects: Vec<String>,
+    /// What it may do; with neither `read_api` nor `api` every other route answers 403.
+    #[serde(default = "read_api")]
+    pub scopes: Vec<String>,
+}
+
+impl ApiToken {
+    fn has(&self, any: &[&str]) -> bool {
+        self.scopes.iter().any(|scope| any.contains(&scope.as_str()))
+    }
+
+    /// Whether the registry's tokens for its projects let pull.
+    pub(super) fn may_pull(&self) -> bool {
+        self.has(&["read_registry", "read_api", "api"])
+    }
+
+    /// The same for pushing.
+    pub(super) fn may_push(&self) -> bool {
+        self.has(&["write_registry", "api"])
+    }
+}
+
+fn read_api() -> Vec<String> {
+    vec!["read_api".into()]
 }
 
 /// A pipeline.
@@ -124,6 +147,15 @@ pub(super) async fn handle(
     let parts: Vec<String> = path.split('/').map(decoded).collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let missing = || answer(StatusCode::NOT_FOUND, &json!({ "message": "404 Project Not Found" }));
+    if parts == ["personal_access_tokens", "self"] {
+        // any token regardless of its scopes may ask this
+        let token = headers.get("private-token").and_then(|value| value.to_str().ok());
+        let found = facts.api_tokens.iter().find(|t| Some(t.secret.expose()) == token);
+        return match found {
+            Some(token) => answer(StatusCode::OK, &json!({ "id": 1, "scopes": token.scopes })),
+            None => answer(StatusCode::UNAUTHORIZED, &json!({ "message": "401 Unauthorized" })),
+        };
+    }
     let ["projects", project, rest @ ..] = parts.as_slice() else { return missing() };
     let project = project.to_lowercase();
     if let Err(status) = may(&shared, &headers, &project, rest) {
@@ -151,6 +183,9 @@ fn may(
     if let Some(token) = of("private-token") {
         let mut tokens = shared.config.gitlab.api_tokens.iter();
         let token = tokens.find(|t| t.secret.expose() == token).ok_or(StatusCode::UNAUTHORIZED)?;
+        if !token.has(&["read_api", "api"]) {
+            return Err(StatusCode::FORBIDDEN); // insufficient_scope
+        }
         let own = known && token.projects.iter().any(|p| p == project);
         return if own { Ok(()) } else { Err(StatusCode::NOT_FOUND) };
     }

@@ -17,6 +17,11 @@ async fn start(token_seconds: u64) -> Running {
             {"username": "coder", "secret": "c", "scopes": ["read_repository"], "project": "group/project"},
         ],
         "job_tokens": [{"secret": "j", "project": "group/project"}],
+        "gitlab": {"api_tokens": [
+            {"secret": "p", "projects": ["group/project"], "scopes": ["read_registry"]},
+            {"secret": "a", "projects": ["group/project"]},
+            {"secret": "u", "projects": ["group/project"], "scopes": ["read_user"]},
+        ]},
     }))
     .unwrap();
     StandIn::start(config).await.unwrap()
@@ -86,11 +91,89 @@ async fn answers_of_jwt_auth() {
             "group/project:pull,push",
         ),
         (Some(("gitlab-ci-token", "r")), of("group/project:pull"), 401, "UNAUTHORIZED"),
+        (Some(("anybody", "j")), of("group/project:pull"), 401, "UNAUTHORIZED"),
+        (Some(("anybody", "p")), of("group/project:pull,push"), 200, "group/project:pull"),
+        (Some(("anybody", "a")), of("group/project:pull,push"), 200, "group/project:pull"),
+        (Some(("anybody", "p")), of("group/sub/deep:pull"), 200, ""),
+        (Some(("anybody", "u")), of("group/project:pull"), 403, "DENIED"),
+        (
+            reader,
+            format!("{}&account=x&client_id=y&offline_token=true", of("group/project:pull")),
+            200,
+            "group/project:pull",
+        ),
     ] {
         let got = ask(&running, who, &query).await;
         assert_eq!(got, (status, answer.to_owned()), "{:?} {query}", who.map(|(user, _)| user));
     }
     running.shutdown().await;
+}
+
+/// Header and claims of a token, as GitLab writes them.
+#[tokio::test]
+async fn claims_are_gitlabs() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let running = start(300).await;
+    for (who, secret, kind, sub) in [
+        ("reader", "r", "deploy_token", None),
+        ("gitlab-ci-token", "j", "build", Some("gitlab-ci-token")),
+        ("anybody", "p", "personal_access_token", Some("owner-of-the-token")),
+    ] {
+        let scope = "service=container_registry&scope=repository:group/project/sub:pull";
+        assert_eq!(ask(&running, Some((who, secret)), scope).await.0, 200);
+        let token = running.tokens().pop().unwrap();
+        let part = |at: usize| -> serde_json::Value {
+            let text = URL_SAFE_NO_PAD.decode(token.split('.').nth(at).unwrap()).unwrap();
+            serde_json::from_slice(&text).unwrap()
+        };
+        let (header, claims) = (part(0), part(1));
+        assert_eq!((&header["typ"], &header["alg"]), (&"JWT".into(), &"RS256".into()));
+        let kid = header["kid"].as_str().unwrap();
+        // base32 of 30 bytes in twelve groups of four
+        assert!(kid.len() == 59 && kid.split(':').all(|group| group.len() == 4), "{kid}");
+        let time = |name: &str| claims[name].as_i64().unwrap();
+        assert_eq!((time("iat") - time("nbf"), time("exp") - time("iat")), (5, 300));
+        assert_eq!(claims["aud"], "container_registry");
+        assert_eq!(claims["iss"], "gitlab-issuer");
+        assert_eq!(claims["sub"], serde_json::json!(sub), "{who}");
+        assert_eq!(claims["auth_type"], kind);
+        assert_eq!(claims["jti"].as_str().unwrap().len(), 36);
+        assert_eq!(claims["user"].as_str().unwrap().split('.').count(), 3, "a token in itself");
+        let access = &claims["access"][0];
+        assert_eq!(
+            (&access["type"], &access["name"]),
+            (&"repository".into(), &"group/project/sub".into())
+        );
+        assert_eq!(access["meta"]["project_path"], "group/project", "{access}");
+        assert!(
+            access["meta"]["project_id"].is_u64() && access["meta"]["root_namespace_id"].is_u64()
+        );
+    }
+}
+
+/// The API takes access tokens and, for little, job tokens; deploy tokens never.
+#[tokio::test]
+async fn the_api_knows_no_deploy_token() {
+    let running = start(300).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let base = format!("http://{}/api/v4", running.address());
+    let project = format!("{base}/projects/group%2Fproject");
+    let repositories = format!("{project}/registry/repositories");
+    let own = format!("{base}/personal_access_tokens/self");
+    for (name, token, url, status) in [
+        ("private-token", "a", &project, 200),
+        ("private-token", "r", &project, 401),
+        ("private-token", "p", &project, 403),
+        ("private-token", "p", &own, 200),
+        ("private-token", "r", &own, 401),
+        ("job-token", "j", &repositories, 200),
+        ("job-token", "j", &project, 401),
+        ("job-token", "r", &repositories, 401),
+    ] {
+        let answer = client.get(url).header(name, token).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{name} {token} {url}");
+    }
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::config::{Config, Scope, Visibility, is_below};
-use super::{DeployToken, JobToken, Shared};
+use super::{ApiToken, DeployToken, JobToken, Shared};
 
 /// One entry of a token's `access`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,8 @@ enum Caller<'a> {
     Anonymous,
     Deploy(&'a DeployToken),
     Job(&'a JobToken),
+    /// A personal, project or group access token.
+    Access(&'a ApiToken),
 }
 
 pub(super) async fn handle(
@@ -83,6 +85,12 @@ pub(super) async fn handle(
     {
         return forbidden();
     }
+    if let Caller::Access(token) = &caller
+        && !token.may_pull()
+        && !token.may_push()
+    {
+        return forbidden();
+    }
     let access: Vec<Access> = parameters
         .iter()
         .filter(|(name, _)| name == "scope")
@@ -114,7 +122,9 @@ fn sign(shared: &Shared, caller: &Caller<'_>, access: &[Access]) -> Result<Strin
         Caller::Anonymous => ("none", None),
         Caller::Deploy(token) => ("deploy_token", Some(token.username.as_str())),
         Caller::Job(_) => ("build", Some("gitlab-ci-token")),
+        Caller::Access(_) => ("personal_access_token", Some("owner-of-the-token")),
     };
+    let is_user = matches!(caller, Caller::Job(_) | Caller::Access(_));
     let user = shared.key.sign(&json!({
         "user_info": { "token_type": auth_type, "username": user_name },
     }))?;
@@ -122,7 +132,7 @@ fn sign(shared: &Shared, caller: &Caller<'_>, access: &[Access]) -> Result<Strin
         "access": access,
         "jti": uuid(ulid::Ulid::generate().into()),
         "aud": shared.config.service,
-        "sub": if matches!(caller, Caller::Job(_)) { user_name } else { None },
+        "sub": if is_user { user_name } else { None },
         "iss": shared.config.issuer,
         "iat": now,
         "nbf": now - 5,
@@ -155,6 +165,10 @@ fn grant(config: &Config, caller: &Caller<'_>, scope: &str) -> Option<Access> {
                 || token.group.as_deref().is_some_and(|group| is_below(&project.path, group));
             let has = |scope| own && token.scopes.contains(&scope);
             (open || has(Scope::ReadRegistry), has(Scope::WriteRegistry))
+        }
+        Caller::Access(token) => {
+            let own = token.projects.contains(&project.path);
+            (open || own && token.may_pull(), own && token.may_push())
         }
         Caller::Job(job) => (open || job.project == project.path, job.project == project.path),
     };
@@ -193,6 +207,11 @@ fn who<'a>(config: &'a Config, user: &str, password: &str) -> Option<Caller<'a>>
     if user == "gitlab-ci-token" {
         let job = config.job_tokens.iter().find(|job| job.secret.expose() == password)?;
         return Some(Caller::Job(job));
+    }
+    // the user name is ignored for these
+    let mut access = config.gitlab.api_tokens.iter();
+    if let Some(token) = access.find(|token| token.secret.expose() == password) {
+        return Some(Caller::Access(token));
     }
     config
         .deploy_tokens

@@ -6,31 +6,55 @@
 //!   blobs/sha256/HEX         0444, a registry's blobs; the name is the digest of the bytes
 //!   sifs/sha256/HEX.sif      0444, converted images; the name is the digest of the bytes
 //!   pins/HEX/RECIPE.json     which SIF a manifest digest gave under a recipe (pins.rs)
+//!   packs/RECIPE/HEX         where blocks lie in a SIF (packs.rs)
+//!   layers/RECIPE/HEX        what is in a layer (packs.rs)
+//!   leases/                  who is making what right now (lease.rs)
+//!   marks/HEX-JOB.json       jobs that need the SIF of this digest (marks.rs)
+//!   trash/                   pruned SIFs until no job can be using them any more (prune.rs)
 //!   node/                    0700, images that this machine unpacked (written by `execute`)
-//!   tmp/                     files being written; removed after a day
+//!   tmp/                     files being written; those of dead processes are removed (sweep.rs)
 //! ```
+//!
+//! Directories that are not named here hold indexes: other parts of Moorline, or a newer one, put
+//! there what they can make again, and it may be removed at any time.
 //!
 //! A file gets its name only after its bytes were hashed: written in `tmp/`, synced, renamed, and
 //! the directory synced. Not promised: that a file is still unchanged later; whoever runs a SIF
 //! measures it.
 
+mod clock;
 mod incoming;
+mod inventory;
+mod lease;
+mod marks;
+mod packs;
 mod pins;
+mod process;
+mod prune;
+mod safe;
+mod site;
+mod sweep;
+mod turn;
+mod verify;
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use crate::failure::{Failure, Kind, io_kind};
 use crate::oci::{Digest, Sha256Digest, SifDigest};
 
 pub use incoming::Incoming;
+pub use inventory::{Inventory, Item, What};
+pub use lease::{Holder, Lease, Timing};
+pub use marks::Mark;
+pub use packs::StoredPack;
 pub use pins::StoredSif;
-
-/// How long a file may stay in `tmp/`: longer than any conversion takes.
-const TMP_AGE: Duration = Duration::from_secs(24 * 3600);
+pub use prune::{Limits, Pruned, Wanted};
+pub use site::SiteStore;
+pub use sweep::temporary_beside;
+pub use turn::Turn;
+pub use verify::{Checked, Fault};
 
 /// What went wrong in the store.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +75,14 @@ pub enum StoreError {
         /// The directory.
         path: PathBuf,
         /// Who else could write.
+        why: String,
+    },
+    /// A file in the store that this user's Moorline did not put there, or that others may write.
+    #[error("the store refuses {}: {why}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
         why: String,
     },
     /// The store was written by a newer program.
@@ -93,7 +125,7 @@ impl Failure for StoreError {
     fn kind(&self) -> Kind {
         match self {
             Self::Io { source, .. } => io_kind(source, Kind::Configuration),
-            Self::Mismatch { .. } => Kind::Integrity,
+            Self::Mismatch { .. } | Self::Foreign { .. } => Kind::Integrity,
             Self::Unsafe { .. } | Self::Version { .. } | Self::Mapping { .. } => {
                 Kind::Configuration
             }
@@ -111,16 +143,24 @@ impl Failure for StoreError {
             Self::Mapping { path, .. } => {
                 Some(format!("remove {}: it is made again by the next convert", path.display()))
             }
+            Self::Foreign { path, .. } => {
+                Some(format!("find out who made it, then remove {}", path.display()))
+            }
             Self::Version { .. } => Some("set MOORLINE_CACHE to another directory".into()),
             Self::Mismatch { .. } => None,
         }
     }
 }
 
+/// The directories of a store, in the order in which they are made.
+const DIRS: [&str; 9] =
+    ["blobs", "blobs/sha256", "sifs", "sifs/sha256", "pins", "leases", "marks", "trash", "tmp"];
+
 /// A user's own store.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    timing: Timing,
 }
 
 impl Store {
@@ -130,23 +170,25 @@ impl Store {
     /// When a directory cannot be made, belongs to another user, can be written by others, or was
     /// laid out by a newer version.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        let store = Self { root: root.to_owned() };
-        private_dir(root)?;
-        for name in ["blobs/sha256", "sifs/sha256", "pins", "node", "tmp"] {
-            let path = root.join(name);
-            if let Some(parent) = path.parent().filter(|p| *p != root) {
-                private_dir(parent)?;
-            }
-            private_dir(&path)?;
+        Self::open_with(root, Timing::default())
+    }
+
+    /// As [`Store::open`], with leases that pass time in another way.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_with(root: &Path, timing: Timing) -> Result<Self, StoreError> {
+        let root = std::path::absolute(root).map_err(StoreError::io("cannot find", root))?;
+        safe::private_dir(&root)?;
+        let store = Self { root, timing };
+        for name in DIRS.iter().chain(&["node"]) {
+            safe::private_child(&store.root.join(name))?;
         }
-        let version = root.join("version");
+        let version = store.root.join("version");
         match fs::read_to_string(&version) {
             Ok(text) if text.trim() == "1" => {}
             Ok(found) => {
-                return Err(StoreError::Version {
-                    path: root.to_owned(),
-                    found: found.trim().into(),
-                });
+                return Err(StoreError::Version { path: store.root, found: found.trim().into() });
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 let mut incoming = store.incoming()?;
@@ -162,6 +204,21 @@ impl Store {
     /// The store's directory.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Why its file system is no good place for a store, one that other machines read if `shared`;
+    /// `None` when nothing is known against it.
+    pub fn unsuitable(&self, shared: bool) -> Option<&'static str> {
+        // linux/magic.h; OpenAFS and the kernel's own AFS
+        const AFS: [u32; 2] = [0x5346_414f, 0x6b41_4653];
+        const MEMORY: [u32; 2] = [0x0102_1994, 0x8584_58f6];
+        let kind = rustix::fs::statfs(&self.root).ok()?.f_type;
+        let kind = u32::try_from(kind).ok()?;
+        if AFS.contains(&kind) {
+            return Some("lies on AFS, where jobs without a token cannot read it");
+        }
+        (shared && MEMORY.contains(&kind))
+            .then_some("lies in this machine's memory, which no worker sees")
     }
 
     /// Where this machine may unpack images.
@@ -185,10 +242,14 @@ impl Store {
         self.root.join("sifs/sha256").join(format!("{}.sif", digest.hex()))
     }
 
-    /// A blob's file when it is there; it was verified when it was stored.
+    /// A blob's file when it is there; it was verified when it was stored. One that this user did
+    /// not store counts as missing; storing it then fails and names it. Notes the use.
     pub fn blob(&self, digest: &Digest) -> Option<PathBuf> {
         let path = self.blob_path(digest);
-        path.is_file().then_some(path)
+        safe::file(&path).ok().flatten()?;
+        // only the order of pruning follows from it
+        let _ = clock::touch_path(&path);
+        Some(path)
     }
 
     /// Names a file as the blob that it must be.
@@ -206,101 +267,11 @@ impl Store {
             return Err(StoreError::Mismatch { expected: *expected, size, got, length });
         }
         let path = self.blob_path(expected);
+        safe::file(&path)?;
         incoming.publish(&path)?;
         Ok(path)
     }
-
-    /// Removes leftovers of killed processes; what cannot be removed is left for the next time.
-    fn sweep(&self) {
-        let Ok(entries) = fs::read_dir(self.root.join("tmp")) else { return };
-        for entry in entries.flatten() {
-            let old = entry
-                .metadata()
-                .and_then(|m| m.modified())
-                .is_ok_and(|t| SystemTime::now().duration_since(t).is_ok_and(|age| age > TMP_AGE));
-            if old {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
-    }
-}
-
-/// Makes `path` (0700, with its parents), or checks that what is there is a directory of this
-/// user that nobody else can write.
-fn private_dir(path: &Path) -> Result<(), StoreError> {
-    match fs::symlink_metadata(path) {
-        Ok(_) => {}
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent).map_err(StoreError::io("cannot make", parent))?;
-            }
-            match fs::DirBuilder::new().mode(0o700).create(path) {
-                Ok(()) => {}
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(StoreError::io("cannot make", path)(e)),
-            }
-        }
-        Err(e) => return Err(StoreError::io("cannot look at", path)(e)),
-    }
-    let found = fs::metadata(path).map_err(StoreError::io("cannot look at", path))?;
-    let unsafe_because = |why: String| Err(StoreError::Unsafe { path: path.to_owned(), why });
-    if !found.is_dir() {
-        return unsafe_because("it is not a directory".into());
-    }
-    if found.uid() != rustix::process::geteuid().as_raw() {
-        return unsafe_because(format!("it belongs to uid {}", found.uid()));
-    }
-    if found.mode() & 0o022 != 0 {
-        return unsafe_because(format!(
-            "others may write into it (mode {:o})",
-            found.mode() & 0o7777
-        ));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    #[test]
-    fn a_blob_gets_its_name_only_when_it_is_right() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("store")).unwrap();
-        let right = Digest::of(b"layer");
-
-        let mut wrong = store.incoming().unwrap();
-        wrong.write(b"other").unwrap();
-        let error = store.publish_blob(wrong, &right, 5).unwrap_err();
-        assert_eq!(error.kind(), Kind::Integrity);
-        assert_eq!(store.blob(&right), None);
-        assert_eq!(fs::read_dir(store.root().join("tmp")).unwrap().count(), 0);
-
-        let mut good = store.incoming().unwrap();
-        good.write(b"layer").unwrap();
-        let path = store.publish_blob(good, &right, 5).unwrap();
-        assert_eq!(store.blob(&right), Some(path.clone()));
-        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o444);
-    }
-
-    #[test]
-    fn a_store_that_others_can_write_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("store");
-        Store::open(&root).unwrap();
-        fs::set_permissions(&root, fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(matches!(Store::open(&root), Err(StoreError::Unsafe { .. })));
-    }
-
-    #[test]
-    fn a_newer_store_is_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("store");
-        Store::open(&root).unwrap();
-        fs::set_permissions(root.join("version"), fs::Permissions::from_mode(0o600)).unwrap();
-        fs::write(root.join("version"), "7\n").unwrap();
-        assert!(matches!(Store::open(&root), Err(StoreError::Version { .. })));
-    }
-}
+mod tests;

@@ -5,11 +5,11 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Incoming, Store, StoreError, private_dir};
+use super::{Incoming, Store, StoreError, clock, safe};
 use crate::oci::{Digest, Sha256Digest, SifDigest};
 use crate::pin::Recipe;
 
@@ -27,16 +27,33 @@ pub struct StoredSif {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Mapping {
-    schema: u32,
-    manifest: Digest,
-    recipe: Recipe,
-    sif: SifDigest,
-    size: u64,
+pub(super) struct Mapping {
+    pub(super) schema: u32,
+    pub(super) manifest: Digest,
+    pub(super) recipe: Recipe,
+    pub(super) sif: SifDigest,
+    pub(super) size: u64,
+}
+
+impl Mapping {
+    /// Reads a mapping that this user's Moorline wrote; `None` when there is none.
+    pub(super) fn read(path: &Path) -> Result<Option<Self>, StoreError> {
+        if safe::file(path)?.is_none() {
+            return Ok(None);
+        }
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(StoreError::io("cannot read", path)(e)),
+        };
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|source| StoreError::Mapping { path: path.to_owned(), source })
+    }
 }
 
 impl Store {
-    fn mapping_path(&self, manifest: &Digest, recipe: &Recipe) -> PathBuf {
+    pub(super) fn mapping_path(&self, manifest: &Digest, recipe: &Recipe) -> PathBuf {
         self.root.join("pins").join(manifest.hex()).join(format!("{}.json", recipe.key()))
     }
 
@@ -44,21 +61,20 @@ impl Store {
     /// the length that it had.
     ///
     /// # Errors
-    /// When the mapping cannot be read, or is malformed.
+    /// When the mapping cannot be read, or is malformed, or it or the SIF is not this user's.
     pub fn sif(&self, manifest: &Digest, recipe: &Recipe) -> Result<Option<StoredSif>, StoreError> {
         let path = self.mapping_path(manifest, recipe);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(StoreError::io("cannot read", &path)(e)),
-        };
-        let mapping: Mapping = serde_json::from_slice(&bytes)
-            .map_err(|source| StoreError::Mapping { path: path.clone(), source })?;
+        let Some(mapping) = Mapping::read(&path)? else { return Ok(None) };
         if mapping.schema != SCHEMA || mapping.manifest != *manifest || mapping.recipe != *recipe {
             return Ok(None);
         }
         let sif = self.sif_path(&mapping.sif);
-        let there = fs::metadata(&sif).is_ok_and(|m| m.is_file() && m.len() == mapping.size);
+        let there = safe::file(&sif)?.is_some_and(|meta| meta.len() == mapping.size);
+        if there {
+            // only the order of pruning follows from it; the SIF itself keeps its time, by which a
+            // worker knows a file that it measured
+            let _ = clock::touch_path(&path);
+        }
         Ok(there.then_some(StoredSif { digest: mapping.sif, size: mapping.size, path: sif }))
     }
 
@@ -75,6 +91,7 @@ impl Store {
         size: u64,
     ) -> Result<StoredSif, StoreError> {
         let path = self.sif_path(&digest);
+        safe::file(&path)?;
         incoming.publish(&path)?;
         let mapping = Mapping {
             schema: SCHEMA,
@@ -84,7 +101,8 @@ impl Store {
             size,
         };
         let target = self.mapping_path(manifest, recipe);
-        private_dir(target.parent().unwrap_or(&self.root))?;
+        safe::private_child(target.parent().unwrap_or(&self.root))?;
+        safe::file(&target)?;
         let mut bytes = serde_json::to_vec(&mapping)
             .map_err(|source| StoreError::Mapping { path: target.clone(), source })?;
         bytes.push(b'\n');

@@ -47,7 +47,7 @@ impl JobDir {
         texts: &Texts,
         inputs: &[PathBuf],
     ) -> Result<Self, SubmitError> {
-        fs::create_dir_all(jobs_dir).map_err(SubmitError::io("cannot make", jobs_dir))?;
+        private_all(jobs_dir)?;
         let dir = Self { path: jobs_dir.join(id.to_string()), kept: false };
         private(&dir.path)?;
         private(&dir.work())?;
@@ -93,6 +93,15 @@ impl Drop for JobDir {
     }
 }
 
+/// With its parents, 0700 whatever the umask.
+fn private_all(path: &Path) -> Result<(), SubmitError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(SubmitError::io("cannot make", path))
+}
+
 fn private(path: &Path) -> Result<(), SubmitError> {
     fs::DirBuilder::new().mode(0o700).create(path).map_err(SubmitError::io("cannot make", path))
 }
@@ -118,13 +127,14 @@ pub fn install_binary(jobs_dir: &Path, program: &Path) -> Result<Digest, SubmitE
     if hash(&target).is_ok_and(|there| there == digest) {
         return Ok(digest);
     }
-    fs::create_dir_all(&dir).map_err(SubmitError::io("cannot make", &dir))?;
+    private_all(&dir)?;
     for private in [jobs_dir.join("bin"), dir.clone()] {
         fs::set_permissions(&private, fs::Permissions::from_mode(0o700))
             .map_err(SubmitError::io("cannot protect", &private))?;
     }
     let copy = || -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&dir)?;
+        // what a killed submission left there goes
+        let mut file = crate::store::temporary_beside(&dir)?;
         io::copy(&mut fs::File::open(program)?, &mut file)?;
         file.as_file().set_permissions(fs::Permissions::from_mode(0o500))?;
         file.as_file().sync_all()?;

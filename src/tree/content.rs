@@ -1,8 +1,42 @@
 //! What is in the files, without the bytes: one [`ContentId`] for each distinct content.
 //!
-//! A 256-bit hash is enough to call two contents equal: the image's own digests trust no more.
+//! ```text
+//! file      | block | block | block | tail |      full blocks of the recipe's size, what is left
+//! pieces      hash    hash    hash    hash        BLAKE3 of each
+//! content   the tail's hash, or the hash of the list where there are blocks
+//! ```
+//!
+//! A 256-bit hash is enough to call two contents equal: the image's own digests trust no more. It is
+//! made from the pieces' hashes, so that every byte is hashed once and each piece can be found again
+//! where it was stored before. None of these hashes is in a SIF.
 
 use std::collections::HashMap;
+
+/// BLAKE3 of a piece of a file, of stored bytes, or of a list of such hashes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PieceHash(pub [u8; 32]);
+
+impl PieceHash {
+    /// Of bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// Of a list; `meaning` keeps it apart from lists of another kind and from any bytes.
+    #[must_use]
+    pub fn of_list<'a>(meaning: &str, list: impl IntoIterator<Item = (&'a Self, u32)>) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key(meaning);
+        for (hash, number) in list {
+            hasher.update(&hash.0);
+            hasher.update(&number.to_le_bytes());
+        }
+        Self(*hasher.finalize().as_bytes())
+    }
+}
+
+/// The meaning of a content's list of pieces.
+const CONTENT: &str = "moorline 1: pieces of a file";
 
 /// A content's number, in the order in which contents were first seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,33 +67,61 @@ pub enum Class {
 pub struct Content {
     /// Length in bytes.
     pub size: u64,
-    /// SHA-256.
-    pub hash: [u8; 32],
+    /// Of its pieces.
+    pub hash: PieceHash,
     /// What it looks like.
     pub class: Class,
+    /// Where its pieces end among those of all contents that have more than one.
+    pieces_end: u32,
 }
 
 /// All contents of an image.
 #[derive(Clone, Debug, Default)]
 pub struct Contents {
     all: Vec<Content>,
-    ids: HashMap<(u64, [u8; 32]), ContentId>,
+    /// By the first 8 bytes of the hash; at the next free number when these are taken.
+    ids: HashMap<u64, ContentId>,
+    pieces: Vec<PieceHash>,
 }
 
 impl Contents {
     /// The number of this content, new or known.
-    pub fn intern(&mut self, content: Content) -> ContentId {
-        let next = ContentId(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
-        let id = *self.ids.entry((content.size, content.hash)).or_insert(next);
-        if id == next {
-            self.all.push(content);
+    pub fn intern(&mut self, size: u64, class: Class, pieces: &[PieceHash]) -> ContentId {
+        let hash = match pieces {
+            [one] => *one,
+            list => PieceHash::of_list(CONTENT, list.iter().map(|piece| (piece, 0))),
+        };
+        let mut short = u64::from_le_bytes(hash.0[..8].try_into().unwrap_or_default());
+        while let Some(id) = self.ids.get(&short) {
+            let known = self.get(*id);
+            if (known.size, known.hash) == (size, hash) {
+                return *id;
+            }
+            short = short.wrapping_add(1);
         }
+        let id = ContentId(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
+        if pieces.len() > 1 {
+            self.pieces.extend(pieces);
+        }
+        let pieces_end = u32::try_from(self.pieces.len()).unwrap_or(u32::MAX);
+        self.all.push(Content { size, hash, class, pieces_end });
+        self.ids.insert(short, id);
         id
     }
 
     /// A content.
     pub fn get(&self, id: ContentId) -> &Content {
         &self.all[id.index()]
+    }
+
+    /// The hashes of a content's full blocks and, behind them, of its tail if there is one.
+    pub fn pieces(&self, id: ContentId) -> &[PieceHash] {
+        let content = self.get(id);
+        let start = id.index().checked_sub(1).map_or(0, |before| self.all[before].pieces_end);
+        match &self.pieces[start as usize..content.pieces_end as usize] {
+            [] if content.size > 0 => std::slice::from_ref(&content.hash),
+            pieces => pieces,
+        }
     }
 
     /// How many there are.
@@ -70,5 +132,75 @@ impl Contents {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+}
+
+/// Takes a file's bytes piece by piece.
+#[derive(Clone, Debug, Default)]
+pub struct Scan {
+    pieces: Vec<PieceHash>,
+    elf: Option<bool>,
+    nul: bool,
+}
+
+impl Scan {
+    /// Starts another file.
+    pub fn clear(&mut self) {
+        self.pieces.clear();
+        (self.elf, self.nul) = (None, false);
+    }
+
+    /// The next full block, or the tail; its hash. No bytes are no piece.
+    pub fn piece(&mut self, bytes: &[u8]) -> PieceHash {
+        let hash = PieceHash::of(bytes);
+        if !bytes.is_empty() {
+            self.pieces.push(hash);
+            self.elf.get_or_insert(bytes.starts_with(b"\x7fELF"));
+            self.nul = self.nul || bytes.contains(&0);
+        }
+        hash
+    }
+
+    /// What the bytes look like.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match (self.elf, self.nul) {
+            (Some(true), _) => Class::Elf,
+            (_, true) => Class::Binary,
+            (_, false) => Class::Text,
+        }
+    }
+
+    /// The hashes of the pieces.
+    #[must_use]
+    pub fn pieces(&self) -> &[PieceHash] {
+        &self.pieces
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_pieces_of_equal_length_are_one_content() {
+        let mut contents = Contents::default();
+        let hash = |n: u8| PieceHash::of(&[n]);
+        let mut add = |size, pieces: &[PieceHash]| contents.intern(size, Class::Text, pieces);
+        let [empty, small, large, longer] = [
+            add(0, &[]),
+            add(1, &[hash(1)]),
+            add(20, &[hash(1), hash(2)]),
+            add(21, &[hash(1), hash(2)]),
+        ];
+        assert_eq!(add(1, &[hash(1)]), small);
+        assert_eq!(add(20, &[hash(1), hash(2)]), large);
+        // a whole block is not the tail with the same hash
+        let block = add(4096, &[hash(1)]);
+        assert!(block != small && longer != large && contents.len() == 5);
+        assert_eq!(contents.pieces(empty), []);
+        assert_eq!(contents.pieces(small), [hash(1)]);
+        assert_eq!(contents.pieces(longer), [hash(1), hash(2)]);
+        assert_eq!(contents.pieces(block), [hash(1)]);
     }
 }

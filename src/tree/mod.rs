@@ -3,7 +3,7 @@
 //! ```text
 //! name -> Dirent { inode, layer } -> Inode { meta, kind }        several names, one inode: hard links
 //!                                          kind: directory (sorted names), file (content), ...
-//! Contents: (size, sha256) -> ContentId                          equal files are one content
+//! Contents: (size, hash) -> ContentId                            equal files are one content
 //! ```
 //!
 //! Floor 2: no I/O and no format. Names are bytes, sorted as unsigned bytes; nothing here asks for
@@ -18,7 +18,7 @@ mod resolve;
 
 use std::collections::HashSet;
 
-pub use content::{Class, Content, ContentId, Contents};
+pub use content::{Class, Content, ContentId, Contents, PieceHash, Scan};
 pub use inode::{Dirent, Inode, InodeId, Kind, Meta, Names, Xattrs};
 pub use number::Numbering;
 pub use path::{MAX_NAME, PathError, TreePath, show};

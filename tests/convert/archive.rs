@@ -220,7 +220,7 @@ impl Image {
 
     pub fn by(&self, threads: usize, forecast: bool, recipe: &Recipe) -> Vec<u8> {
         let mut out = Cursor::new(Vec::new());
-        let work = Work { threads: NonZeroUsize::new(threads).unwrap(), forecast };
+        let work = Work { forecast, ..Work::new(NonZeroUsize::new(threads).unwrap()) };
         self.convert_by(work, recipe, &mut out).unwrap();
         out.into_inner()
     }

@@ -154,6 +154,56 @@ pub fn kernel(test: &str, squashfs: &[u8]) -> Option<Tree> {
     Some(tree.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
 }
 
+/// Reads with our own reader.
+pub fn own(squashfs: &[u8]) -> Tree {
+    use moorline::squashfs::read::{Decoder, Image, Kind, Limits};
+    use std::io::Read;
+    let image = Image::open(squashfs, 0, squashfs.len() as u64, Limits::default()).unwrap();
+    let mut decoder = Decoder::new(&image).unwrap();
+    let mut tree = Tree::new();
+    for entry in image.walk() {
+        let entry = entry.unwrap();
+        let inode = &entry.inode;
+        let (kind, content) = match &inode.kind {
+            Kind::Directory(_) => ('d', String::new()),
+            Kind::File(file) => {
+                let mut data = Vec::new();
+                image.content(file, &mut decoder).read_to_end(&mut data).unwrap();
+                assert_eq!(data.len() as u64, file.size);
+                ('-', hash(&data))
+            }
+            Kind::Symlink(target) => ('l', String::from_utf8_lossy(target).into_owned()),
+            Kind::Character(major, minor) => ('c', format!("{major},{minor}")),
+            Kind::Block(major, minor) => ('b', format!("{major},{minor}")),
+            Kind::Fifo => ('p', String::new()),
+            Kind::Socket => ('s', String::new()),
+        };
+        // the kernel shows none of a link, and so do the other readers here
+        let xattrs = if kind == 'l' {
+            moorline::tree::Xattrs::default()
+        } else {
+            image.xattrs(inode).unwrap()
+        };
+        tree.insert(
+            entry.path,
+            Entry {
+                kind,
+                mode: inode.mode.into(),
+                uid: inode.uid,
+                gid: inode.gid,
+                mtime: inode.mtime.into(),
+                links: inode.links.into(),
+                content,
+                xattrs: xattrs
+                    .iter()
+                    .map(|(k, v)| (String::from_utf8_lossy(k).into_owned(), v.clone()))
+                    .collect(),
+            },
+        );
+    }
+    tree
+}
+
 /// Reads with `backhand`, which knows neither attributes nor link counts.
 pub fn backhand(squashfs: &[u8]) -> Tree {
     use backhand::{FilesystemReader, InnerNode};

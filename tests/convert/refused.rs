@@ -190,6 +190,8 @@ impl Read for Full {
     }
 }
 
+impl moorline::squashfs::Target for Full {}
+
 impl moorline::stage::convert::Output for Full {
     fn cut(&mut self) -> io::Result<()> {
         self.0.cut()
@@ -294,13 +296,13 @@ fn every_limit_is_named() {
         Layer::new().file("a", &[0; 2000]).file(&deep, b"").file("c", &[1; 2000]).bytes()
     };
     for (limits, name) in [
-        (Limits { entries: 2, ..some.clone() }, "limit entries of 2"),
-        (Limits { content_bytes: 3000, ..some.clone() }, "limit content bytes of 3000"),
-        (Limits { path_depth: 10, ..some.clone() }, "limit path depth of 10"),
-        (Limits { path_bytes: 20, ..some.clone() }, "limit path bytes of 20"),
+        (Limits { entries: 2, ..some }, "limit entries of 2"),
+        (Limits { content_bytes: 3000, ..some }, "limit content bytes of 3000"),
+        (Limits { path_depth: 10, ..some }, "limit path depth of 10"),
+        (Limits { path_bytes: 20, ..some }, "limit path bytes of 20"),
     ] {
-        let mut merger = Merger::new(limits.clone(), 0);
-        let error = merger.layer(0, &mut TarReader::new(&layer()[..], limits)).unwrap_err();
+        let mut merger = Merger::new(limits, 0);
+        let error = merger.layer(0, &mut TarReader::new(&layer()[..], limits), 4096).unwrap_err();
         assert!(error.to_string().contains(name), "{name}: {error}");
     }
 }
@@ -317,8 +319,8 @@ fn repeated_opaque_whiteouts_are_cheap() {
     }
     let bytes = layer.bytes();
     let limits = Limits::default();
-    let mut merger = Merger::new(limits.clone(), 0);
-    merger.layer(0, &mut TarReader::new(&bytes[..], limits)).unwrap();
+    let mut merger = Merger::new(limits, 0);
+    merger.layer(0, &mut TarReader::new(&bytes[..], limits), 4096).unwrap();
     let (mut tree, ..) = merger.finish();
     let d = tree.find(&moorline::tree::TreePath::parse(b"d").unwrap()).unwrap().unwrap();
     assert_eq!(tree.names(d).unwrap().len(), 2000);
@@ -350,9 +352,9 @@ fn archive() -> impl Strategy<Value = Vec<u8>> {
 
 fn read(bytes: &[u8]) -> Result<usize, String> {
     let limits = Limits { content_bytes: 1 << 20, ..Limits::default() };
-    let mut merger = Merger::new(limits.clone(), 0);
+    let mut merger = Merger::new(limits, 0);
     let mut tar = TarReader::new(bytes, limits);
-    merger.layer(0, &mut tar).map(|index| index.files.len()).map_err(|e| e.to_string())
+    merger.layer(0, &mut tar, 4096).map(|files| files.len()).map_err(|e| e.to_string())
 }
 
 proptest! {
@@ -371,7 +373,7 @@ proptest! {
         let image = Image::new(layers, &serde_json::json!({}));
         let [fast, twice] = [true, false].map(|forecast| {
             let mut out = Cursor::new(Vec::new());
-            let work = Work { threads: NonZeroUsize::MIN, forecast };
+            let work = Work { forecast, ..Work::new(NonZeroUsize::MIN) };
             let done = image.convert_by(work, &standard(), &mut out);
             done.map(|_| out.into_inner()).map_err(|e| e.to_string())
         });

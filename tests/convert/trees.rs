@@ -85,6 +85,8 @@ fn check(test: &str, image: &Image, expected: &[(&[u8], Entry)]) {
         if let Some(tree) = oracle::kernel(test, &squashfs) {
             assert_same(&format!("{what} kernel"), &without_additions(tree), &expected);
         }
+        let found = without_additions(oracle::own(&squashfs));
+        assert_same(&format!("{what} own reader"), &found, &expected);
         let plain = |tree: &Tree| -> Tree {
             let mut tree = tree.clone();
             for entry in tree.values_mut() {
@@ -102,7 +104,7 @@ fn check(test: &str, image: &Image, expected: &[(&[u8], Entry)]) {
 }
 
 /// Bytes that do not compress.
-fn noise(count: usize, seed: u32) -> Vec<u8> {
+pub fn noise(count: usize, seed: u32) -> Vec<u8> {
     let mut x = seed;
     std::iter::repeat_with(|| {
         x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -347,6 +349,7 @@ fn a_directory_of_70000_and_300_links() {
     if let Some(tree) = oracle::unsquashfs(test, &squashfs) {
         assert_same(test, &without_additions(tree), &expected);
     }
+    assert_same(test, &without_additions(oracle::own(&squashfs)), &expected);
     // the walk looks every name up, so the directory's index is used
     if let Some(tree) = oracle::kernel(test, &squashfs) {
         assert_same(test, &without_additions(tree), &expected);
@@ -368,7 +371,8 @@ fn a_symlink_of_4000_bytes() {
     let (sif, _) = Image::of(vec![layer]).convert().unwrap();
     let test = "a_symlink_of_4000_bytes";
     let squashfs = squashfs(&sif);
-    let found = [oracle::unsquashfs(test, &squashfs), oracle::kernel(test, &squashfs)];
+    let own = Some(oracle::own(&squashfs));
+    let found = [oracle::unsquashfs(test, &squashfs), oracle::kernel(test, &squashfs), own];
     for tree in found.into_iter().flatten() {
         assert_same(test, &without_additions(tree), &expected);
     }
@@ -501,18 +505,18 @@ fn a_recipe_means_these_bytes() {
     for (recipe, key, sif) in [
         (
             standard(),
-            "l2-t2-zstd1.5.7-3-128k",
-            "d1fbe92369993f1a04744bff0d4862b5faa486cf331eaaf52db34437a6cac784",
+            "l2-t3-zstd1.5.7-3-128k",
+            "15414838ec751a1c347bd69fcc426a86064657895b97dcc81b5bdda107241c95",
         ),
         (
             recipe(Codec::Gzip, 6, 128 << 10),
-            "l2-t2-gziplibdeflate-sys-1.26.1-6-128k",
-            "96c6537e669ccb8c649b4cb436c8e765c86ca901e4c29c3de2c29c4a5c4f4987",
+            "l2-t3-gziplibdeflate-sys-1.26.1-6-128k",
+            "736e23cba30dda7d2c55ce3c122a1372ae735726cb3e03f24508903eb3d67e51",
         ),
         (
             recipe(Codec::Lz4, 1, 128 << 10),
-            "l2-t2-lz4lz4_flex-0.14.0-1-128k",
-            "d8db7ff9649f174eed7b0de297f2214003c3f6c12f228bbd3a6a40009cf761c5",
+            "l2-t3-lz4lz4_flex-0.14.0-1-128k",
+            "f82e29ad0555f30d92360b3d17d607146354b34bc75c750fcf5152c2814e88ec",
         ),
     ] {
         let (_, report) = image.convert_with(&recipe).unwrap();

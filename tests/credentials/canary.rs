@@ -140,7 +140,8 @@ fn no_challenge_leads_the_secret_elsewhere() {
                 match position {
                     "login" => {
                         let realm = client.realm(&name, Some(&repository)).await;
-                        let grant = client.check(&name, Some(&repository), holder).await;
+                        let grant =
+                            client.check(&name, std::slice::from_ref(&repository), holder).await;
                         format!("{realm:?} {grant:?}")
                     }
                     "blob" => {
@@ -226,7 +227,8 @@ fn no_redirect_carries_anything_along() {
                 let client = client(&registry, holder.clone());
                 let said = block_on(async {
                     if place == "ping" {
-                        let grant = client.check(&name, Some(&repository), holder).await;
+                        let grant =
+                            client.check(&name, std::slice::from_ref(&repository), holder).await;
                         format!("{grant:?}")
                     } else {
                         let wanted = Wanted::Tag("v1".parse().unwrap());

@@ -39,10 +39,16 @@ pub async fn house() -> House {
         projects: vec![
             project(PROJECT, Visibility::Private),
             project("group/open", Visibility::Public),
+            project("group/second", Visibility::Private),
         ],
         deploy_tokens: vec![
             token(USER, SECRET, Scope::ReadRegistry),
+            DeployToken {
+                project: Some("group/second".into()),
+                ..token("second", SECRET, Scope::ReadRegistry)
+            },
             token("code-only", SECRET, Scope::ReadRepository),
+            token("push-only", SECRET, Scope::WriteRegistry),
         ],
         ..Config::default()
     })
@@ -55,15 +61,19 @@ pub async fn house() -> House {
         "config": { "mediaType": media_type::OCI_CONFIG, "digest": Digest::of(config).to_string(), "size": config.len() },
         "layers": [] });
     images.put_blob(config.to_vec());
-    for repository in [PROJECT, "group/open"] {
+    for repository in [PROJECT, "group/open", "group/second"] {
         let bytes = serde_json::to_vec(&manifest).unwrap();
         let digest = images.put_manifest(repository, media_type::OCI_MANIFEST, bytes);
         images.tag(repository, "v1", digest);
     }
-    House { home: tempfile::tempdir().unwrap(), running }
+    House::of(running)
 }
 
 impl House {
+    pub fn of(running: Running) -> Self {
+        Self { home: tempfile::tempdir().unwrap(), running }
+    }
+
     pub fn image(&self, rest: &str) -> String {
         format!("{}/{rest}", self.running.address())
     }
@@ -206,8 +216,11 @@ async fn login_names_the_wrong_kind_keeps_the_right_one_and_lists_it() {
     let scope = house.image(PROJECT);
     let login = |user: &'static str, secret: &str| {
         let before = house.asked_for_tokens();
-        let said =
-            house.run(&[], secret, &["login", &scope, "--username", user, "--password-stdin"]);
+        let said = house.run(
+            &[],
+            secret,
+            &["login", &scope, "--username", user, "--password-stdin", "--store", "file"],
+        );
         (said, house.asked_for_tokens() - before)
     };
     let (said, tries) = login("code-only", SECRET);
@@ -219,10 +232,9 @@ async fn login_names_the_wrong_kind_keeps_the_right_one_and_lists_it() {
     let listed = house.run(&[], "", &["login", "--list"]);
     assert!(listed.out.is_empty(), "{}", listed.out);
 
-    // no D-Bus in this environment: the file takes it, and that is said
     let (said, tries) = login(USER, SECRET);
     assert_eq!((said.code, tries), (0, 1), "{}", said.err);
-    assert!(said.err.contains("no keyring answers here"), "{}", said.err);
+    assert!(said.err.contains("kept in a file that only you can read"), "{}", said.err);
     assert!(said.err.contains(&format!("pulls {PROJECT}")), "{}", said.err);
     let listed = house.run(&[], "", &["login", "--list"]);
     assert!(listed.out.contains(USER) && listed.out.contains("file"), "{}", listed.out);
@@ -230,6 +242,101 @@ async fn login_names_the_wrong_kind_keeps_the_right_one_and_lists_it() {
     assert_eq!(house.run(&[], "", &["resolve", &image]).code, 0);
     assert_eq!(house.run(&[], "", &["logout", &scope]).code, 0);
     assert_eq!(house.run(&[], "", &["resolve", &image]).code, 3);
+}
+
+/// Each token opens its own project only, and each pull finds the right one.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_deploy_tokens_for_two_projects_of_one_host_both_work() {
+    let house = house().await;
+    let names = [(USER, PROJECT), ("second", "group/second")];
+    let images: Vec<String> =
+        names.iter().map(|(_, project)| house.image(&format!("{project}:v1"))).collect();
+    for (user, project) in names {
+        let scope = house.image(project);
+        let flags = ["login", &scope, "--username", user, "--password-stdin", "--store", "file"];
+        assert_eq!(house.run(&[], SECRET, &flags).code, 0);
+    }
+    let said = house.run(&[], "", &["resolve", &images[1], &images[0], &images[1]]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let lines: Vec<&str> = said.out.lines().collect();
+    let of = |project: &str| format!("{}@sha256:", house.image(project));
+    assert_eq!(lines.len(), 3);
+    assert!(lines[0].starts_with(&of("group/second")) && lines[1].starts_with(&of(PROJECT)));
+    assert_eq!(lines[0], lines[2]);
+    // without the second login its project is closed, whatever the first one opens
+    assert_eq!(house.run(&[], "", &["logout", &house.image("group/second")]).code, 0);
+    assert_eq!(house.run(&[], "", &["resolve", &images[1]]).code, 3);
+    assert_eq!(house.run(&[], "", &["resolve", &images[0]]).code, 0);
+}
+
+/// A realm that is not the registry's own host is confirmed once; then it needs no flag.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_realm_is_confirmed_at_login_and_remembered() {
+    let house = house().await;
+    let realm = house.running.realm();
+    let named = vec![bearer(&realm)];
+    let registry = Recorder::start(move |head, _| {
+        if is_authorized(head) { answer("404 Not Found", "", b"{}") } else { challenge(&named) }
+    });
+    let host = registry.address.to_string();
+    let flags = ["--insecure-registry", &host];
+    let scope = format!("{host}/{PROJECT}");
+    let login = ["login", &scope, "--username", USER, "--password-stdin", "--store", "file"];
+    let with_secret = || {
+        let seen = house.running.seen();
+        seen.iter().filter(|one| one.target.starts_with("/jwt/auth") && one.authorized).count()
+    };
+    let said = house.run(&[], SECRET, &[&flags[..], &login].concat());
+    assert_eq!(said.code, 4, "{}", said.err);
+    assert!(said.err.contains("not confirmed") && said.err.contains("--realm"), "{}", said.err);
+    let other = ["--realm", "https://gitlab.example"];
+    let said = house.run(&[], SECRET, &[&flags[..], &login, &other].concat());
+    assert_eq!(said.code, 4, "{}", said.err);
+    assert_eq!(with_secret(), 0);
+
+    let said = house.run(&[], SECRET, &[&flags[..], &login, &["--realm", &realm]].concat());
+    assert_eq!((said.code, with_secret()), (0, 1), "{}", said.err);
+    let listed = house.run(&[], "", &["login", "--list"]);
+    assert!(listed.out.contains(realm.trim_end_matches("/jwt/auth")), "{}", listed.out);
+    let image = format!("{scope}:v1");
+    let said = house.run(&[], "", &[&flags[..], &["resolve", &image]].concat());
+    assert_eq!((said.code, with_secret()), (3, 2), "{}", said.err);
+    // the registry got the token that it asked for, and nothing else
+    assert!(registry.heard().iter().all(|head| forms()[..7].iter().all(|f| !head.contains(f))));
+}
+
+/// What a login says of the projects that the token opens, as far as a registry tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn login_says_what_it_opens_and_what_not() {
+    let house = house().await;
+    let (host, scope) = (house.image(""), house.image(PROJECT));
+    let host = host.trim_end_matches('/');
+    let login = |scope: &str, user: &'static str| {
+        let flags = ["login", scope, "--username", user, "--password-stdin", "--store", "file"];
+        let before = house.asked_for_tokens();
+        let said = house.run(&[], SECRET, &flags);
+        assert_eq!(house.asked_for_tokens() - before, 1, "one request, whatever is asked");
+        (said.code, said.err.replace(host, "registry.example"))
+    };
+    let mut text = String::new();
+    let mut told = |case: &str, (code, said): (i32, String)| {
+        text += &format!("== {case}: exit code {code}\n{said}");
+    };
+    told("a project", login(&scope, USER));
+    told("a project of somebody else", login(&house.image("other/closed"), USER));
+    told("a group", login(&house.image("group"), USER));
+    told("a host alone", login(host, USER));
+    // the images of moorline.toml are what it is for
+    let images = format!(
+        "[images]\nmine = \"{host}/{PROJECT}/sub:v1\"\nopen = \"{host}/group/open:v1\"\n\
+         closed = \"{host}/other/closed:v1\"\nhub = \"docker.io/library/fedora:latest\"\n"
+    );
+    fs::write(house.home.path().join("moorline.toml"), images).unwrap();
+    told("a host alone, with images in moorline.toml", login(host, USER));
+    told("a token without read_registry, for a host", login(host, "code-only"));
+    told("a token without read_registry, for a project", login(&scope, "code-only"));
+    told("a token that only pushes", login(&scope, "push-only"));
+    snapbox::assert_data_eq!(text, snapbox::file!["../golden/login/opens.txt"].raw());
 }
 
 #[tokio::test(flavor = "multi_thread")]

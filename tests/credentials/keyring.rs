@@ -1,4 +1,4 @@
-//! A real keyring: gnome-keyring in a D-Bus session of its own.
+//! Real keyrings: gnome-keyring in a D-Bus session of its own, and the kernel's.
 
 use std::fs;
 use std::io::Write;
@@ -10,12 +10,12 @@ use crate::common::*;
 const PROGRAMS: [&str; 3] = ["dbus-run-session", "gnome-keyring-daemon", "secret-tool"];
 
 /// Whether the programs are there; loud when not, an error when the part is required.
-fn available(test: &str) -> bool {
+fn available(test: &str, programs: &[&str]) -> bool {
     let there = |name: &str| {
         std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
             .any(|folder| folder.join(name).is_file())
     };
-    let missing: Vec<_> = PROGRAMS.into_iter().filter(|name| !there(name)).collect();
+    let missing: Vec<_> = programs.iter().copied().filter(|name| !there(name)).collect();
     if missing.is_empty() {
         return true;
     }
@@ -45,7 +45,7 @@ if moorline resolve "$REGISTRY/group/project:v1" 2>refused; then exit 9; fi
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_keyring_keeps_the_secret_and_the_file_does_not() {
-    if !available("keyring::a_real_keyring_keeps_the_secret_and_the_file_does_not") {
+    if !available("keyring::a_real_keyring_keeps_the_secret_and_the_file_does_not", &PROGRAMS) {
         return;
     }
     let house = house().await;
@@ -78,6 +78,78 @@ async fn a_real_keyring_keeps_the_secret_and_the_file_does_not() {
     assert!(read("resolved").contains("@sha256:"));
     assert!(read("explained").contains("the keyring (login"), "{}", read("explained"));
     for name in ["login.err", "list", "stored.json", "explained", "refused"] {
+        assert!(!read(name).is_empty(), "{name}");
+        assert_clean(&read(name), name);
+    }
+}
+
+/// A kernel session of its own, so that only what `login` kept can be found. The persistent keyring
+/// is this user's real one: the scope has a port that nobody else has now, and is removed again.
+const KERNEL_SESSION: &str = r#"
+set -eu
+moorline() { "$PROGRAM" --insecure-registry "$REGISTRY" "$@"; }
+moorline login "$REGISTRY/group/project" --username "$NAME" --password-stdin <secret 2>login.err
+moorline login --list >list
+keyctl get_persistent @s >/dev/null
+id=$(keyctl search @s user "moorline:$REGISTRY/group/project")
+keyctl pipe "$id" >found
+keyctl describe "$id" >described
+moorline resolve "$REGISTRY/group/project:v1" >resolved
+moorline auth-explain "$REGISTRY/group/project:v1" >explained
+cp .config/moorline/credentials.json stored.json
+# as after a restart: the kernel has forgotten it
+keyctl invalidate "$id"
+if moorline resolve "$REGISTRY/group/project:v1" 2>forgotten; then exit 9; fi
+moorline login "$REGISTRY/group/project" --username "$NAME" --password-stdin --store keyring <secret 2>again.err
+moorline logout "$REGISTRY/group/project" 2>logout.err
+if keyctl search @s user "moorline:$REGISTRY/group/project" >after 2>&1; then exit 8; fi
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kernels_keyring_keeps_the_secret_where_there_is_no_other() {
+    let test = "keyring::the_kernels_keyring_keeps_the_secret_where_there_is_no_other";
+    if !available(test, &["keyctl"]) {
+        return;
+    }
+    let probe =
+        Command::new("keyctl").args(["session", "-", "keyctl", "get_persistent", "@s"]).output();
+    if !probe.as_ref().is_ok_and(|done| done.status.success()) {
+        // containers often forbid it: no program that could be installed changes that
+        let line = format!("SKIPPED: {test}: the kernel gives no persistent keyring\n");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        return;
+    }
+    let house = house().await;
+    let home = house.home.path();
+    fs::write(home.join("secret"), SECRET).unwrap();
+    let done = Command::new("keyctl")
+        .args(["session", "-", "/bin/sh", "-c", KERNEL_SESSION])
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("HOME", home)
+        .env("PROGRAM", assert_cmd::cargo::cargo_bin!("moorline"))
+        .env("REGISTRY", house.running.address().to_string())
+        .env("NAME", USER)
+        .current_dir(home)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let read = |name: &str| fs::read_to_string(home.join(name)).unwrap_or_default();
+    let shown = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{:?} {shown}\n{}", done.status, read("login.err"));
+    for words in ["no other keyring answers here", "kept in the kernel's keyring", "--store file"] {
+        assert!(read("login.err").contains(words), "{}", read("login.err"));
+    }
+    assert!(read("list").contains("kernel keyring"), "{}", read("list"));
+    // another program finds it there, and only who possesses it may read it
+    assert_eq!(read("found"), SECRET);
+    assert!(read("described").contains("alswrv-----v"), "{}", read("described"));
+    assert!(read("resolved").contains("@sha256:"));
+    assert!(read("explained").contains("the kernel's keyring (login"), "{}", read("explained"));
+    assert!(read("forgotten").contains("moorline login"), "{}", read("forgotten"));
+    assert!(read("again.err").contains("kept in the kernel's keyring"), "{}", read("again.err"));
+    assert!(read("logout.err").contains("the kernel's keyring"), "{}", read("logout.err"));
+    for name in ["login.err", "list", "stored.json", "explained", "forgotten", "again.err"] {
         assert!(!read(name).is_empty(), "{name}");
         assert_clean(&read(name), name);
     }

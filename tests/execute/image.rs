@@ -1,7 +1,7 @@
 //! Measuring, and the ways to the root file system.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -201,6 +201,56 @@ fn hostile_names_are_refused_and_nothing_escapes() {
     }
 }
 
+/// A symlink and a file, or a directory, of one name: what is written "through" the link would be
+/// outside (tar: CVE-2021-29136, CVE-2026-33056).
+#[test]
+fn cve_2021_29136_cve_2026_33056_a_sentinel_outside_is_not_touched() {
+    use crate::made::Made;
+
+    let dir = tempfile::Builder::new().prefix("sentinel-").tempdir_in(world().dir.path()).unwrap();
+    let (file, folder) = (dir.path().join("file"), dir.path().join("folder"));
+    fs::write(&file, "sentinel").unwrap();
+    fs::create_dir(&folder).unwrap();
+    for (path, mode) in [(&file, 0o640), (&folder, 0o750)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let state = || {
+        let of = |path: &Path| {
+            let m = fs::symlink_metadata(path).unwrap();
+            (m.mode(), m.uid(), m.nlink(), m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec())
+        };
+        (of(&file), of(&folder), fs::read(&file).unwrap(), fs::read_dir(&folder).unwrap().count())
+    };
+    let before = state();
+    let to = |path: &Path| path.to_str().unwrap().to_owned();
+    let made = |target: &Path| {
+        Made::new()
+            .symlink("link", &to(target))
+            .file("linl", b"over the sentinel")
+            .file("linm/in", b"in the sentinel")
+            .link("also", "link")
+    };
+    for target in [&file, &folder] {
+        let flat = made(target).flat();
+        for (what, bytes, good) in [
+            ("a link, and a hard link to it", flat.bytes.clone(), true),
+            ("a file of the link's name", flat.renamed("linl", b"link"), false),
+            ("a directory of the link's name", flat.renamed("linm", b"link"), false),
+            ("a file below the link", flat.renamed("linl", b"lin/"), false),
+        ] {
+            let mut job = Job::sh(User::Me, "true");
+            let path = job.path("x.sif");
+            let digest = sif_of(&bytes, None, &path);
+            job.plan.job.image = Image::Sif { pin: None, digest, recipe: None, place: path };
+            job.env.push(("PATH".into(), "/nowhere".into()));
+            let done = job.run();
+            let expected = if good { "\"sh\" was not found" } else { "cannot be unpacked" };
+            assert!(done.stderr.contains(expected), "{what}: {}", done.stderr);
+            assert_eq!(state(), before, "{what}");
+        }
+    }
+}
+
 #[test]
 fn every_way_to_the_root_file_system_runs_the_same() {
     let test = "every_way_to_the_root_file_system_runs_the_same";
@@ -290,5 +340,9 @@ fn an_unpacked_tree_is_what_was_packed() {
             Command::new("diff").args(["-r", "--no-dereference"]).args([&source, &root]).output();
         let same = same.unwrap();
         assert!(same.status.success(), "{codec}: {}", String::from_utf8_lossy(&same.stdout));
+        let meta = |name: &str| fs::metadata(root.join(name)).unwrap();
+        assert_eq!(meta("f5").ino(), meta("again").ino(), "one file stays one");
+        assert_eq!(meta("f1").mtime(), fs::metadata(source.join("f1")).unwrap().mtime());
+        assert_eq!((meta("hole").len(), meta("hole").blocks()), (1 << 20, 0));
     }
 }

@@ -5,6 +5,9 @@
 
 mod image;
 mod machine;
+#[allow(dead_code, reason = "each test program uses its part of it")]
+#[path = "../squashfs_reader/made.rs"]
+mod made;
 mod mounts;
 mod program;
 mod script;

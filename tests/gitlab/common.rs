@@ -48,6 +48,7 @@ pub fn config() -> Config {
             api_tokens: vec![ApiToken {
                 secret: Secret::new(API_TOKEN.into()),
                 projects: vec![PROJECT.into()],
+                scopes: vec!["read_api".into()],
             }],
             pipelines: vec![
                 pipeline(10, "main", OLD, "success", &["build", "extra"]),
@@ -127,6 +128,15 @@ impl World {
 
     pub fn seen(&self) -> Vec<moorline::standin::Seen> {
         self.running.seen()
+    }
+
+    pub fn images(&self) -> &moorline::standin::Images {
+        self.running.images()
+    }
+
+    /// A path below the world's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     pub fn untag(&self, below: &str, tag: &str) {

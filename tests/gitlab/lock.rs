@@ -36,6 +36,94 @@ fn it_is_sorted_and_stays_when_nothing_moved() {
 }
 
 #[test]
+fn a_pin_keeps_its_origin() {
+    let world = world();
+    world.moorline(&["lock"], &[]);
+    let text = world.read("project/moorline.lock").replace(&world.host(), "gitlab.example");
+    let dated = |line: &str| line.starts_with("resolved_at = ");
+    let lines: Vec<&str> =
+        text.lines().map(|l| if dated(l) { "resolved_at = \"...\"" } else { l }).collect();
+    snapbox::assert_data_eq!(
+        masked(&(lines.join("\n") + "\n")),
+        snapbox::file!["../golden/lock/origin.toml"].raw()
+    );
+    // a file of before has none; it is read, and the origin is added without another change
+    let before = world.read("project/moorline.lock");
+    let cut = before.find("\n[image.origin]").unwrap();
+    let next = before[cut + 1..].find("\n[[image]]").unwrap() + cut + 1;
+    world.write("project/moorline.lock", &format!("{}{}", &before[..cut], &before[next..]));
+    assert_eq!(world.moorline(&["lock", "--check", "--remote"], &[]).code, 0);
+    world.moorline(&["lock"], &[]).says(&["2 pins, 0 new"]);
+    assert_eq!(world.read("project/moorline.lock"), before);
+}
+
+#[test]
+fn a_name_can_stand_for_what_ci_built() {
+    let world = World::built();
+    let toml = |git_ref: &str| {
+        format!("[images]\nmain = {{ project = \"{PROJECT}\", ref = \"{git_ref}\" }}\n")
+    };
+    world.write("project/moorline.toml", &toml("main"));
+    let answer = world.with_api(&["lock"]);
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    let text = world.read("project/moorline.lock");
+    for line in ["schema = 2", "[image.from]", "pipeline = 20", "pipeline = \"api\""] {
+        assert!(text.lines().any(|l| l == line), "{line} is not in {text}");
+    }
+    // without the API's token the same image keeps what was known of it
+    world.push("", NEW, &["main"]);
+    world.moorline(&["lock"], &[]).says(&["1 pins, 0 new"]);
+    let again = world.read("project/moorline.lock");
+    assert_eq!(again, text);
+    let seen = world.seen().len();
+    assert_eq!(world.moorline(&["lock", "--check"], &[]).code, 0);
+    assert_eq!(world.seen().len(), seen, "no request");
+    let resolved = world.with_api(&["resolve", "main"]);
+    assert_eq!(resolved.code, 0, "{}", resolved.err);
+    let digest = &resolved.out[resolved.out.find('@').unwrap() + 1..].trim_end();
+    assert!(text.contains(*digest));
+    // the lock decides, without a question to GitLab
+    let dry = ["submit", "--dry-run", "--locked", "main", "--", "true"];
+    assert!(world.moorline(&dry, &[]).err.contains(*digest));
+    world.write("project/moorline.toml", &toml("v1.0"));
+    world.moorline(&["lock", "--check"], &[]).fails(6, &[]);
+    world.moorline(&dry, &[]).fails(11, &["main (--project group/project --ref v1.0)"]);
+    let wrong = "[images]\nmain = { ref = \"main\" }\n";
+    world.write("project/moorline.toml", wrong);
+    world.moorline(&["lock"], &[]).fails(12, &["moorline.toml:2", "it needs a project"]);
+    world.write("project/moorline.toml", &wrong.replace("ref =", "rev ="));
+    world
+        .moorline(&["lock"], &[])
+        .fails(12, &["unknown key \"images.main.rev\"", "images.main.ref"]);
+}
+
+#[test]
+fn a_job_file_says_what_ci_built() {
+    let world = World::built();
+    let job = |text: &str| world.write("project/job.toml", text);
+    let dry = |more: &[&str]| {
+        world
+            .with_api(&[&["submit", "--dry-run", "-f", "job.toml"], more, &["--", "true"]].concat())
+    };
+    let pinned = |sha: &str| {
+        let answer = world.with_api(&["resolve", "--project", PROJECT, "--commit", sha]);
+        answer.out[answer.out.find('@').unwrap() + 1..].trim_end().to_owned()
+    };
+    job(&format!("project = \"{PROJECT}\"\nref = \"main\"\n"));
+    assert!(dry(&[]).err.contains(&pinned(NEW)), "{}", dry(&[]).err);
+    // flags win: another build, or an image
+    assert!(dry(&["--commit", OLD]).err.contains(&pinned(OLD)));
+    dry(&["group/project:gone"]).fails(3, &["tag gone"]);
+    job(&format!("project = \"{PROJECT}\"\npipeline = 10\n"));
+    assert!(dry(&[]).err.contains(&pinned(OLD)));
+    job("image = \"a/b:c\"\nproject = \"g/p\"\n");
+    dry(&[]).fails(2, &["named twice"]);
+    assert!(dry(&["--project", PROJECT, "--pipeline", "20"]).err.contains(&pinned(NEW)));
+    job("ref = \"main\"\ncommit = \"1a2b3c4d\"\n");
+    dry(&[]).fails(2, &["job.toml:2", "cannot stand beside"]);
+}
+
+#[test]
 fn one_name_is_moved() {
     let world = world();
     world.moorline(&["lock"], &[]);

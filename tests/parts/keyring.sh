@@ -1,7 +1,7 @@
 #!/bin/bash
-# about: login and logout with gnome-keyring in a D-Bus session of its own
-# commands: dbus-run-session gnome-keyring-daemon secret-tool
-# packages: dbus gnome-keyring libsecret-tools
+# about: login and logout with gnome-keyring in a D-Bus session of its own, and with the kernel's keyring
+# commands: dbus-run-session gnome-keyring-daemon secret-tool keyctl
+# packages: dbus gnome-keyring libsecret-tools keyutils
 # minutes: 10
 set -euo pipefail
 # shellcheck source=tests/lib.sh

@@ -201,7 +201,7 @@ async fn a_registry_below_a_path() {
     assert!(answers[0].is_ok());
     // a login for the whole of it asks the registry there
     let whole = candidate(USER, SECRET, &[]);
-    let granted = client.check(&registry(liar.address), Some(&repository("oci")), whole).await;
+    let granted = client.check(&registry(liar.address), &[repository("oci")], whole).await;
     assert_eq!(granted.unwrap(), Grant::Known);
     // a name that only begins alike is not below it
     let other = reference(liar.address, "ocicats/project:v1");

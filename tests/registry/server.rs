@@ -142,7 +142,7 @@ fn write_certificate(folder: &Path) {
 
 impl Server {
     /// Not on this thread: the stand-in that answers skopeo may live on it.
-    async fn push(&self, layout: &Path, name: &str, repository: &str, tag: &str) {
+    pub async fn push(&self, layout: &Path, name: &str, repository: &str, tag: &str) {
         // skopeo reads the secret from a file: nothing in argv
         let auth = self.folder.path().join("auth.json");
         let encoded = STANDARD.encode(format!("{PUSHER}:{PUSH_SECRET}"));

@@ -344,17 +344,29 @@ async fn login_checks_a_credential_at_once() {
     assert_eq!(realm, server.realm().parse().unwrap());
     let check = |prefix: &str, candidate| {
         let (client, host, prefix) = (client.clone(), host.clone(), repository(prefix));
-        async move { client.check(&host, Some(&prefix), candidate).await }
+        async move { client.check(&host, &[prefix], candidate).await }
     };
     let right = candidate(USER, SECRET, &[]);
     let granted = check(PROJECT, right.clone()).await.unwrap();
-    assert_eq!(granted, Grant::Pulls(repository(PROJECT)));
+    assert_eq!(granted, Grant::Pulls(vec![repository(PROJECT)]));
     assert_eq!(check("group", right.clone()).await.unwrap(), Grant::Known);
-    assert_eq!(client.check(&host, None, right).await.unwrap(), Grant::Known);
+    assert_eq!(client.check(&host, &[], right).await.unwrap(), Grant::Known);
     let wrong = check(PROJECT, candidate(USER, "wrong", &[])).await.unwrap_err();
     assert!(matches!(wrong, RegistryError::Refused { .. }), "{wrong}");
     let kind = check(PROJECT, candidate("code-only", "gldt-code", &[])).await.unwrap_err();
     assert!(matches!(kind, RegistryError::NoRegistryScope { .. }), "{kind}");
+}
+
+/// What `docker inspect` prints as Id is the configuration's digest, and no manifest has it.
+#[tokio::test]
+async fn an_image_id_is_not_taken_for_a_digest() {
+    let server = stand_in().await;
+    let made = put(server.images(), PROJECT, "one", "linux/amd64");
+    let client = client(&server, good());
+    let wrong = reference(server.address(), &format!("{PROJECT}@{}", made.config));
+    let error = resolve(&client, &wrong, &amd64()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+    assert!(error.hint().unwrap().contains("image id"), "{:?}", error.hint());
 }
 
 #[tokio::test]

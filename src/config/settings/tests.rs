@@ -6,7 +6,7 @@ use super::*;
 use crate::failure::{Failure, Kind};
 
 /// For each key: a line that sets it, and what `config show` says then.
-const EXAMPLES: [(&str, &str, &str); 24] = [
+const EXAMPLES: [(&str, &str, &str); 37] = [
     ("registry", "registry = 'registry.example'", "registry.example"),
     ("insecure_registries", "insecure_registries = ['old.example:5000']", "old.example:5000"),
     ("ca_files", "ca_files = ['/etc/ca.pem']", "/etc/ca.pem"),
@@ -16,8 +16,16 @@ const EXAMPLES: [(&str, &str, &str); 24] = [
     ("cache", "cache = '/c'", "/c"),
     ("ledger", "ledger = '/l'", "/l"),
     ("jobs_dir", "jobs_dir = '/j'", "/j"),
-    ("site_store", "site_store = '/s'", "/s"),
     ("node_cache", "node_cache = '/n'", "/n"),
+    ("store.site", "store.site = '/s'", "/s"),
+    ("store.site_owner", "store.site_owner = 990", "990"),
+    (
+        "store.site_keys",
+        "store.site_keys = ['ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=']",
+        "ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+    ),
+    ("store.max_size", "store.max_size = '1G'", "1073741824"),
+    ("store.trash_age", "store.trash_age = '1d'", "86400s"),
     ("images.*", "images.ana = 'group/ana:v1'", "group/ana:v1"),
     ("submit.backend", "submit.backend = 'slurm'", "slurm"),
     ("submit.runtime", "submit.runtime = 'builtin'", "builtin"),
@@ -31,6 +39,15 @@ const EXAMPLES: [(&str, &str, &str); 24] = [
     ("backend.*.account", "backend.slurm.account = 'atlas'", "atlas"),
     ("gitlab.url", "gitlab.url = 'https://gitlab.example'", "https://gitlab.example"),
     ("gitlab.registry", "gitlab.registry = 'registry.example'", "registry.example"),
+    ("limits.entries", "limits.entries = 1000", "1000"),
+    ("limits.layer_bytes", "limits.layer_bytes = 0x1000", "4096"),
+    ("limits.content_bytes", "limits.content_bytes = 1", "1"),
+    ("limits.expansion_ratio", "limits.expansion_ratio = 100", "100"),
+    ("limits.path_depth", "limits.path_depth = 64", "64"),
+    ("limits.path_bytes", "limits.path_bytes = 4096", "4096"),
+    ("limits.header_bytes", "limits.header_bytes = 65_536", "65536"),
+    ("limits.xattr_bytes", "limits.xattr_bytes = 65536", "65536"),
+    ("limits.sparse_pieces", "limits.sparse_pieces = 10", "10"),
 ];
 
 fn parse(text: &str, level: Level) -> Result<Config, ConfigError> {
@@ -50,8 +67,8 @@ fn shown(config: &Config) -> Vec<String> {
 #[test]
 fn every_key_is_read_and_shown() {
     let keys = keys::CONFIG.map(|(key, _)| key);
-    assert_eq!(EXAMPLES.map(|(key, ..)| key), keys[..24]);
-    assert_eq!(keys[24..], ["policy.*"]);
+    assert_eq!(EXAMPLES.map(|(key, ..)| key), keys[..EXAMPLES.len()]);
+    assert_eq!(keys[EXAMPLES.len()..], ["policy.*"]);
     for (key, text, value) in EXAMPLES {
         let config = user(text);
         let entries = config.entries();
@@ -75,7 +92,7 @@ fn a_project_file_sets_only_what_is_harmless() {
         }
     }
     // the rule in words, so that a changed table is noticed
-    let allowed = ["images", "submit", "backend", "policy"];
+    let allowed = ["images", "submit", "backend", "limits", "policy"];
     for (key, who) in keys::CONFIG {
         let first = key.split('.').next().unwrap();
         assert_eq!(who == Who::Anyone, allowed.contains(&first), "{key}");
@@ -261,5 +278,25 @@ proptest! {
     fn deep_nesting_ends(depth in 0_usize..3000) {
         let _ = parse(&format!("a = {}{}", "[".repeat(depth), "]".repeat(depth)), Level::User);
         let _ = parse(&format!("submit{} = 1", ".a".repeat(depth)), Level::User);
+    }
+}
+
+/// Site and user may say what they like; a project file, which is somebody else's, only less.
+#[test]
+fn a_project_lowers_limits_and_raises_none() {
+    let limits = |site: &str, own: &str, project: &str| {
+        let parse = |text: &str, level| parse(text, level).unwrap();
+        let site = parse(site, Level::Site);
+        let merged = Config::merge(site, user(own), parse(project, Level::Project));
+        shown(&merged)
+    };
+    let (ten, twenty) = ("limits.entries = 10", "limits.entries = 20");
+    assert_eq!(limits(ten, twenty, ""), ["limits.entries = 20 from user (config.toml:1)"]);
+    assert_eq!(limits(twenty, ten, ""), ["limits.entries = 10 from user (config.toml:1)"]);
+    assert_eq!(limits("", ten, twenty), ["limits.entries = 10 from user (config.toml:1)"]);
+    assert_eq!(limits("", twenty, ten), ["limits.entries = 10 from project (moorline.toml:1)"]);
+    for bad in ["0", "-1", "'many'", "1.5"] {
+        let error = parse(&format!("limits.entries = {bad}"), Level::User).unwrap_err();
+        assert_eq!(error.kind(), Kind::Configuration, "{bad}");
     }
 }

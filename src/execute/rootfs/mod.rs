@@ -5,12 +5,13 @@
 //! |---|---|---|
 //! | kernel mount | root, and the SIF lies in a store that only root can write to | `kernel.rs` |
 //! | `squashfuse` | it is installed and `/dev/fuse` may be opened | `fuse.rs` |
-//! | unpacked once | always; kept in the node's cache | `unpack.rs` |
+//! | unpacked once | always; kept in the node's cache | `unpack.rs`, `tree.rs` |
 //!
 //! A kernel's squashfs code trusts its input more than it should, so foreign images do not get there.
 
 mod fuse;
 mod kernel;
+mod tree;
 mod unpack;
 
 use std::path::{Path, PathBuf};
@@ -77,7 +78,7 @@ pub(super) fn provide(
         }
         Err(why) => notes.push(format!("no squashfuse: {why}")),
     }
-    let (path, fresh) = unpack(measured, partition.offset, cache)?;
+    let (path, fresh) = unpack(measured, partition, cache)?;
     Ok(Rootfs { path, how: "unpacked", fresh, notes, _guard: Guard::None })
 }
 

@@ -8,28 +8,26 @@
 //!     complete               "1 sha256:HEX\n"
 //! ```
 //!
-//! The image may be hostile: every path is walked with handles and without following links, names
-//! come twice or escape never, devices and pipes are left out, setuid, setgid, sticky and
-//! capabilities are dropped, owners are the caller. Several jobs may unpack the same image at once:
-//! each has its own directory, the first rename wins, the others take what is there.
+//! The image may be hostile: what it says is checked by [`crate::squashfs::read`], every path is
+//! walked with handles and without following links, and what is there already is never opened.
+//! Devices, pipes and sockets are left out, setuid, setgid, sticky and capabilities are dropped, owners are the
+//! caller. Files keep their times (Python compares its caches by them) and their holes. Several jobs may
+//! unpack the same image at once: each has its own directory, the first rename wins, the others take
+//! what is there. How the tree is written stands in `tree.rs`.
 
-use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, BufReader, Seek, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Component, Path, PathBuf};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
-use backhand::{FilesystemReader, InnerNode};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::Mode;
 
+use super::tree;
 use crate::execute::ExecuteError;
 use crate::execute::measure::Measured;
 use crate::execute::private_tempdir;
 use crate::oci::{Sha256Digest, SifDigest};
-
-const DIRECTORY: OFlags =
-    OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::RDONLY);
+use crate::sif::Partition;
 
 /// The tree of a measured image, and whether it was unpacked just now.
 ///
@@ -37,7 +35,7 @@ const DIRECTORY: OFlags =
 /// When the image is damaged or hostile, or the cache cannot be used.
 pub(in crate::execute) fn unpack(
     measured: &Measured,
-    offset: u64,
+    partition: Partition,
     cache: &Path,
 ) -> Result<(PathBuf, bool), ExecuteError> {
     let cache = private_directory(cache)?;
@@ -50,7 +48,7 @@ pub(in crate::execute) fn unpack(
         .map_err(ExecuteError::io(format!("making a directory in {}", cache.display())))?;
     let root = new.path().join("root");
     fs::create_dir(&root).map_err(ExecuteError::io("making a directory"))?;
-    tree(&measured.file, offset, &root)?;
+    tree::write(&measured.file, partition, &root)?;
     if !measured.unchanged() {
         return Err(ExecuteError::ChangedWhileRead(measured.path.clone()));
     }
@@ -116,134 +114,4 @@ fn check_private(path: &Path, m: &fs::Metadata) -> Result<(), ExecuteError> {
         return Ok(());
     };
     Err(ExecuteError::Untrusted { path: path.to_owned(), why })
-}
-
-fn bad(path: impl AsRef<Path>, why: &impl ToString) -> ExecuteError {
-    let path = path.as_ref().display().to_string();
-    ExecuteError::Unpack { path, why: why.to_string() }
-}
-
-/// A failure to write, which may be a full disk.
-fn writing(path: &Path) -> impl FnOnce(rustix::io::Errno) -> ExecuteError {
-    let what = format!("unpacking {}", path.display());
-    move |e| match e {
-        rustix::io::Errno::EXIST => {
-            ExecuteError::Unpack { path: what, why: "the name is in the image twice".into() }
-        }
-        rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR => {
-            ExecuteError::Unpack { path: what, why: "its parent is no directory".into() }
-        }
-        e => ExecuteError::Io { what, source: e.into() },
-    }
-}
-
-/// Writes a squashfs' tree below `root`, an empty directory.
-fn tree(image: &File, offset: u64, root: &Path) -> Result<(), ExecuteError> {
-    let mut image = image.try_clone().map_err(ExecuteError::io("duplicating a handle"))?;
-    image.rewind().map_err(ExecuteError::io("reading the image"))?;
-    let squashfs = FilesystemReader::from_reader_with_offset(BufReader::new(image), offset)
-        .map_err(|e| bad("its squashfs", &e))?;
-    let top = rustix::fs::open(root, DIRECTORY, Mode::empty()).map_err(writing(root))?;
-    // directories get their modes last, deepest first: a read-only one could not be filled
-    let mut directories: Vec<(PathBuf, Mode)> = Vec::new();
-    let mut parent: (PathBuf, OwnedFd) = (PathBuf::new(), reopen(&top)?);
-    for node in squashfs.files() {
-        let path = relative(&node.fullpath)?;
-        let mode = Mode::from_raw_mode(u32::from(node.header.permissions) & 0o777);
-        let Some(name) = path.file_name() else {
-            let InnerNode::Dir(_) = node.inner else {
-                return Err(bad(&node.fullpath, &"the root is no directory"));
-            };
-            directories.push((PathBuf::from("."), mode | Mode::RWXU));
-            continue;
-        };
-        let above = path.parent().unwrap_or(Path::new(""));
-        if parent.0 != above {
-            parent = (above.to_owned(), walk(&top, above)?);
-        }
-        match &node.inner {
-            InnerNode::Dir(_) => {
-                rustix::fs::mkdirat(&parent.1, name, Mode::RWXU).map_err(writing(&path))?;
-                directories.push((path, mode | Mode::RWXU));
-            }
-            InnerNode::File(file) => {
-                let mut reader =
-                    squashfs.file(file).reader_checked().map_err(|e| bad(&node.fullpath, &e))?;
-                let out = create(&parent.1, name, &path)?;
-                copy(&mut reader, out, mode, &path, file.file_len())?;
-            }
-            InnerNode::Symlink(link) => {
-                rustix::fs::symlinkat(&link.link, &parent.1, name).map_err(writing(&path))?;
-            }
-            InnerNode::CharacterDevice(_)
-            | InnerNode::BlockDevice(_)
-            | InnerNode::NamedPipe
-            | InnerNode::Socket => {}
-        }
-    }
-    for (path, mode) in directories.iter().rev() {
-        let handle = walk(&top, path)?;
-        rustix::fs::fchmod(&handle, *mode).map_err(writing(path))?;
-    }
-    Ok(())
-}
-
-/// A node's path without the leading slash; backhand checks names, this does not rely on it.
-fn relative(full: &Path) -> Result<PathBuf, ExecuteError> {
-    let mut path = PathBuf::new();
-    for part in full.components() {
-        match part {
-            Component::RootDir => {}
-            Component::Normal(name) => path.push(name),
-            _ => return Err(bad(full, &"the path leaves the image")),
-        }
-    }
-    Ok(path)
-}
-
-fn reopen(directory: &OwnedFd) -> Result<OwnedFd, ExecuteError> {
-    directory.try_clone().map_err(ExecuteError::io("duplicating a handle"))
-}
-
-/// Opens a directory below `top`, part by part, following no links.
-fn walk(top: &OwnedFd, path: &Path) -> Result<OwnedFd, ExecuteError> {
-    let mut here = reopen(top)?;
-    for part in path.components().filter(|c| *c != Component::CurDir) {
-        here = rustix::fs::openat(&here, part.as_os_str(), DIRECTORY, Mode::empty())
-            .map_err(writing(path))?;
-    }
-    Ok(here)
-}
-
-fn create(parent: &OwnedFd, name: &OsStr, path: &Path) -> Result<File, ExecuteError> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let handle =
-        rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR).map_err(writing(path))?;
-    Ok(File::from(handle))
-}
-
-fn copy(
-    from: &mut impl io::Read,
-    mut to: File,
-    mode: Mode,
-    path: &Path,
-    length: usize,
-) -> Result<(), ExecuteError> {
-    let mut buffer = vec![0; 1 << 16];
-    let mut done = 0;
-    loop {
-        let n = from.read(&mut buffer).map_err(|e| bad(path, &e))?;
-        if n == 0 {
-            break;
-        }
-        done += n;
-        to.write_all(&buffer[..n])
-            .map_err(ExecuteError::io(format!("unpacking {}", path.display())))?;
-    }
-    if done != length {
-        return Err(bad(path, &format!("it has {done} bytes instead of {length}")));
-    }
-    let permissions = fs::Permissions::from_mode(mode.as_raw_mode());
-    to.set_permissions(permissions)
-        .map_err(ExecuteError::io(format!("unpacking {}", path.display())))
 }

@@ -1,25 +1,27 @@
 //! The passes over an image's layers.
 //!
 //! ```text
-//! first    layers from the top down: each file's content is hashed, and written if the forecast
-//!          says that it is visible and no layer above has the same; entries are kept
+//! first    layers from the top down. One that is not known is read: each file's content is hashed,
+//!          and written if the forecast says that it is visible and no layer above has the same.
+//!          A known one is not read (replay.rs). Entries are kept
 //! merge    layers from the bottom up, from the kept entries: the tree, and which files are live
-//! second   only where the forecast was wrong: the layers again, written as the tree says
+//! second   only where the forecast was wrong: all layers again, written as the tree says
 //! ```
 
 use std::collections::HashSet;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read};
 
-use super::{AddedContent, ConvertError, Source, Work};
+use super::{AddedContent, ConvertError, Memory, Source, Work};
 use crate::layer::{
-    Entry, EntryKind, FileEntry, Forecast, LayerError, LayerStream, Limits, Merger, TarReader,
+    Entries, EntryKind, FileEntry, Forecast, LayerError, LayerIndex, LayerStream, Limits, Merger,
+    TarReader,
 };
-use crate::oci::{DiffId, Hasher, Sha256Digest};
-use crate::squashfs::{DataWriter, Place, SquashfsError};
-use crate::tree::{Class, Content, ContentId, Contents, InodeId, Tree};
+use crate::oci::DiffId;
+use crate::squashfs::{Bytes, DataWriter, Place, SquashfsError, Target};
+use crate::tree::{ContentId, Contents, InodeId, PieceHash, Scan, Tree};
 
 /// Contents up to this size are held until their hash tells whether they were written before.
-const HELD: u64 = 8 << 20;
+pub(super) const HELD: u64 = 8 << 20;
 
 /// The layers of an image, opened as often as they are needed.
 pub(super) struct Layers<'a> {
@@ -27,6 +29,11 @@ pub(super) struct Layers<'a> {
     pub(super) limits: Limits,
     pub(super) block_size: usize,
     pub(super) open: &'a mut dyn FnMut(usize) -> io::Result<Box<dyn Read + Send>>,
+    pub(super) memory: &'a mut dyn Memory,
+    /// How often a layer was inflated.
+    pub(super) inflated: u64,
+    /// Indexes that could not be kept.
+    pub(super) warnings: Vec<String>,
 }
 
 /// What was written, by content and by file.
@@ -39,14 +46,14 @@ pub(super) struct Written {
 }
 
 impl Written {
-    fn put(&mut self, content: ContentId, place: Place) {
+    pub(super) fn put(&mut self, content: ContentId, place: Place) {
         if self.places.len() <= content.index() {
             self.places.resize(content.index() + 1, None);
         }
         self.places[content.index()] = Some(place);
     }
 
-    fn has(&self, content: ContentId) -> bool {
+    pub(super) fn has(&self, content: ContentId) -> bool {
         self.places.get(content.index()).is_some_and(Option::is_some)
     }
 }
@@ -56,17 +63,18 @@ pub(super) struct First {
     pub(super) merger: Merger,
     pub(super) written: Written,
     /// For each layer, lowest first.
-    pub(super) entries: Vec<Vec<(Entry, Option<ContentId>)>>,
+    pub(super) entries: Vec<Entries>,
     pub(super) files: Vec<Vec<FileEntry>>,
-    forecast: Forecast,
-    trusted: bool,
-    /// Size and hash of the first block of written contents that were too large to hold.
-    large: HashSet<(u64, [u8; 32])>,
+    pub(super) forecast: Forecast,
+    pub(super) trusted: bool,
+    /// Size and hash of the first block of written contents that are too large to hold.
+    pub(super) large: HashSet<(u64, PieceHash)>,
+    scan: Scan,
 }
 
 impl First {
     /// Starts with what is added on top; its contents are written in a section of their own.
-    pub(super) fn begin<W: Write + Seek>(
+    pub(super) fn begin<W: Target>(
         merger: Merger,
         work: Work,
         added: &[AddedContent],
@@ -81,10 +89,11 @@ impl First {
             forecast: Forecast::default(),
             trusted: work.forecast,
             large: HashSet::new(),
+            scan: Scan::default(),
         };
         let contents: Vec<ContentId> =
-            added.iter().map(|a| first.merger.intern(a.content())).collect();
-        first.written = write_added(added, &contents, block_size, data)?;
+            added.iter().map(|a| a.intern(block_size, first.merger.contents())).collect();
+        first.written = write_added(added, &contents, data)?;
         for added in added {
             first.forecast.hide_file(added.path);
         }
@@ -92,7 +101,7 @@ impl First {
         Ok(first)
     }
 
-    fn file<W: Write + Seek>(
+    fn file<W: Target>(
         &mut self,
         tar: &mut TarReader<LayerStream>,
         size: u64,
@@ -100,44 +109,44 @@ impl First {
         block_size: usize,
         data: &mut DataWriter<W>,
     ) -> Result<(ContentId, bool), Failed> {
-        let mut scan = Scan::default();
         let mut held = Vec::new();
         let mut place = None;
         let mut left = size;
+        self.scan.clear();
         while left >= block_size as u64 {
             let mut block = data.buffer();
             tar.take(block_size, &mut block)?;
-            scan.update(&block);
+            let hash = self.scan.piece(&block);
             if left == size && keep && size > HELD {
                 // what starts alike is taken for the same: if it is not, the merge will tell
-                keep = self.large.insert((size, scan.hash()));
+                keep = self.large.insert((size, hash));
                 place = keep.then(|| data.begin_file());
             }
             match place {
                 _ if !keep => data.give_back(block),
-                None => held.push(block),
-                Some(place) => data.block(place, block)?,
+                None => held.push((hash, block)),
+                Some(place) => data.block(place, hash, block)?,
             }
             left -= block_size as u64;
         }
         let mut tail = data.buffer();
         tar.take(usize::try_from(left).unwrap_or(block_size), &mut tail)?;
-        scan.update(&tail);
-        let (hash, class) = (scan.hash(), scan.class());
-        let content = self.merger.intern(Content { size, hash, class });
+        let hash = self.scan.piece(&tail);
+        let kind = (self.scan.class(), directory);
+        let content = self.merger.contents().intern(size, kind.0, self.scan.pieces());
         let live = keep && size > 0 && !self.written.has(content);
         if live {
             let place = place.unwrap_or_else(|| data.begin_file());
-            for block in held {
-                data.block(place, block)?;
+            for (hash, block) in held {
+                data.block(place, hash, block)?;
             }
-            data.tail(place, class, directory, &tail)?;
+            data.tail(place, kind, hash, Bytes::Here(&tail))?;
             self.written.put(content, place);
         } else {
-            for block in held {
+            for (_, block) in held {
                 data.give_back(block);
             }
-            data.dead_tail(class, directory, tail.len())?;
+            data.dead_tail(kind, tail.len())?;
         }
         data.give_back(tail);
         Ok((content, live))
@@ -145,7 +154,7 @@ impl First {
 }
 
 /// A layer or the output: the former gets its number when it is known.
-enum Failed {
+pub(super) enum Failed {
     Layer(LayerError),
     Other(ConvertError),
 }
@@ -162,77 +171,53 @@ impl From<SquashfsError> for Failed {
     }
 }
 
-/// Hash and class of a content.
-#[derive(Default)]
-struct Scan {
-    hasher: Hasher,
-    elf: Option<bool>,
-    nul: bool,
-}
-
-impl Scan {
-    fn update(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        self.hasher.update(bytes);
-        self.elf.get_or_insert(bytes.starts_with(b"\x7fELF"));
-        self.nul = self.nul || bytes.contains(&0);
-    }
-
-    fn hash(&self) -> [u8; 32] {
-        let hash: DiffId = self.hasher.clone().finish();
-        *hash.bytes()
-    }
-
-    fn class(&self) -> Class {
-        match (self.elf, self.nul) {
-            (Some(true), _) => Class::Elf,
-            (_, true) => Class::Binary,
-            (_, false) => Class::Text,
-        }
-    }
-}
-
 impl Layers<'_> {
-    fn reader(&mut self, at: usize) -> Result<TarReader<LayerStream>, ConvertError> {
+    pub(super) fn reader(&mut self, at: usize) -> Result<TarReader<LayerStream>, ConvertError> {
+        self.inflated += 1;
         let layer = &self.source.layers[at];
         let (number, digest) = (at + 1, layer.digest);
         let blob =
             (self.open)(at).map_err(|source| ConvertError::Open { number, digest, source })?;
         let stream = LayerStream::open(&layer.media_type, blob, layer.size, &self.limits);
         let stream = stream.map_err(|e| self.failed(at, e))?;
-        Ok(TarReader::new(stream, self.limits.clone()))
+        Ok(TarReader::new(stream, self.limits))
     }
 
     pub(super) fn failed(&self, at: usize, source: LayerError) -> ConvertError {
         ConvertError::Layer { number: at + 1, digest: self.source.layers[at].digest, source }
     }
 
-    fn told(&self, at: usize, failed: Failed) -> ConvertError {
+    pub(super) fn told(&self, at: usize, failed: Failed) -> ConvertError {
         match failed {
             Failed::Layer(error) => self.failed(at, error),
             Failed::Other(error) => error,
         }
     }
 
-    fn diff_id(&self, at: usize) -> &DiffId {
-        &self.source.config.rootfs.diff_ids[at]
+    pub(super) fn diff_id(&self, at: usize) -> DiffId {
+        self.source.config.rootfs.diff_ids[at]
     }
 
     /// The first pass.
-    pub(super) fn first<W: Write + Seek>(
+    pub(super) fn first<W: Target>(
         &mut self,
         first: &mut First,
         data: &mut DataWriter<W>,
     ) -> Result<(), ConvertError> {
         for at in (0..self.source.layers.len()).rev() {
             data.begin_section()?;
-            let mut tar = self.reader(at)?;
-            let read = self.first_layer(first, &mut tar, data);
-            read.map_err(|failed| self.told(at, failed))?;
-            data.end_section()?;
-            tar.into_inner().finish(self.diff_id(at)).map_err(|e| self.failed(at, e))?;
+            let diff_id = self.diff_id(at);
+            if let Some(index) = self.memory.layer(&diff_id) {
+                self.known_layer(at, index, first, data)?;
+            } else {
+                let mut tar = self.reader(at)?;
+                let read = self.first_layer(first, &mut tar, data);
+                read.map_err(|failed| self.told(at, failed))?;
+                data.end_section()?;
+                tar.into_inner().finish(&diff_id).map_err(|e| self.failed(at, e))?;
+                self.keep(at, first);
+            }
+            first.forecast.next_layer();
         }
         first.entries.reverse();
         first.files.reverse();
@@ -240,40 +225,50 @@ impl Layers<'_> {
         Ok(())
     }
 
-    fn first_layer<W: Write + Seek>(
+    /// Keeps the index of the layer that was read last.
+    fn keep(&mut self, at: usize, first: &mut First) {
+        let diff_id = self.diff_id(at);
+        let block_size = u32::try_from(self.block_size).unwrap_or(u32::MAX);
+        let (Some(entries), Some(files)) = (first.entries.last(), first.files.last()) else {
+            return;
+        };
+        let contents = first.merger.contents();
+        let kept = self.memory.keep_layer(&diff_id, &mut |out| {
+            LayerIndex::write(&diff_id, block_size, entries, files, contents, out)
+        });
+        if let Err(error) = kept {
+            self.warnings.push(format!("the index of layer {} could not be kept: {error}", at + 1));
+        }
+    }
+
+    fn first_layer<W: Target>(
         &self,
         first: &mut First,
         tar: &mut TarReader<LayerStream>,
         data: &mut DataWriter<W>,
     ) -> Result<(), Failed> {
-        let (mut entries, mut files, mut live) = (Vec::new(), Vec::new(), Vec::new());
-        let mut directory = (0, Vec::new());
+        let (mut entries, mut files, mut live) = (Entries::default(), Vec::new(), Vec::new());
+        let mut directory = FileEntry::numbering();
         while let Some(entry) = tar.next_entry()? {
-            first.merger.admit(tar, &entry)?;
+            first.merger.admit(&entry)?;
             let visible = first.forecast.see(&entry) && first.trusted;
-            let mut content = None;
             if entry.kind == EntryKind::File {
-                let end = entry.path.iter().rposition(|b| *b == b'/').unwrap_or(0);
-                if directory.1 != entry.path[..end] {
-                    directory = (directory.0 + 1, entry.path[..end].to_vec());
-                }
-                let how = (visible, directory.0);
-                let (id, written) = first.file(tar, entry.size, how, self.block_size, data)?;
-                files.push(FileEntry { content: id, directory: directory.0 });
+                let directory = directory(&entry.path);
+                let how = (visible, directory);
+                let (content, written) = first.file(tar, entry.size, how, self.block_size, data)?;
+                files.push(FileEntry { content, directory });
                 live.push(written);
-                content = Some(id);
             }
-            entries.push((entry, content));
+            entries.push(&entry);
         }
         first.entries.push(entries);
         first.files.push(files);
         first.written.live.push(live);
-        first.forecast.next_layer();
         Ok(())
     }
 
     /// The second pass: `live` says what is written, `places` has what is added on top.
-    pub(super) fn second<W: Write + Seek>(
+    pub(super) fn second<W: Target>(
         &mut self,
         files: &[Vec<FileEntry>],
         contents: &Contents,
@@ -283,50 +278,7 @@ impl Layers<'_> {
         for at in (0..files.len()).rev() {
             data.begin_section()?;
             let live = std::mem::take(&mut written.live[at]);
-            if !live.contains(&true) {
-                continue;
-            }
-            let mut tar = self.reader(at)?;
-            let mut plan = files[at].iter().zip(live);
-            let mut next = || -> Result<bool, Failed> {
-                let Some(entry) = tar.next_entry()? else { return Ok(false) };
-                if entry.kind != EntryKind::File {
-                    return Ok(true);
-                }
-                let planned =
-                    plan.next().filter(|(f, _)| contents.get(f.content).size == entry.size);
-                let Some((file, live)) = planned else {
-                    let why = format!("layer {} changed while it was read", at + 1);
-                    return Err(Failed::Other(ConvertError::Image(why)));
-                };
-                let Content { size, class, .. } = *contents.get(file.content);
-                let tail = usize::try_from(size % self.block_size as u64).unwrap_or(0);
-                if !live {
-                    data.dead_tail(class, file.directory, tail)?;
-                    return Ok(true);
-                }
-                let place = data.begin_file();
-                for _ in 0..size / self.block_size as u64 {
-                    let mut block = data.buffer();
-                    tar.take(self.block_size, &mut block)?;
-                    data.block(place, block)?;
-                }
-                let mut block = data.buffer();
-                tar.take(tail, &mut block)?;
-                data.tail(place, class, file.directory, &block)?;
-                data.give_back(block);
-                written.put(file.content, place);
-                Ok(true)
-            };
-            loop {
-                match next() {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(failed) => return Err(self.told(at, failed)),
-                }
-            }
-            data.end_section()?;
-            tar.into_inner().finish(self.diff_id(at)).map_err(|e| self.failed(at, e))?;
+            self.replay(at, (&files[at], &live), contents, written, data)?;
         }
         Ok(())
     }
@@ -335,19 +287,23 @@ impl Layers<'_> {
     pub(super) fn merge(
         &self,
         merger: &mut Merger,
-        entries: Vec<Vec<(Entry, Option<ContentId>)>>,
+        entries: Vec<Entries>,
+        files: &[Vec<FileEntry>],
     ) -> Result<Vec<Vec<Option<InodeId>>>, ConvertError> {
         let mut inodes = Vec::new();
-        for (at, layer) in entries.into_iter().enumerate() {
+        for (at, (entries, files)) in entries.into_iter().zip(files).enumerate() {
             let number = u32::try_from(at).unwrap_or(u32::MAX);
-            let mut files = Vec::new();
-            for (entry, content) in layer {
+            let mut contents = files.iter().map(|file| file.content);
+            let mut made = Vec::with_capacity(files.len());
+            for entry in &entries {
+                let entry = entry.ok_or_else(|| self.misread(at))?;
+                let content = if entry.kind == EntryKind::File { contents.next() } else { None };
                 let inode = merger.apply(number, entry, content).map_err(|e| self.failed(at, e))?;
                 if content.is_some() {
-                    files.push(inode);
+                    made.push(inode);
                 }
             }
-            inodes.push(files);
+            inodes.push(made);
         }
         Ok(inodes)
     }
@@ -380,10 +336,9 @@ pub(super) fn live(
 }
 
 /// Writes what is added on top.
-pub(super) fn write_added<W: Write + Seek>(
+pub(super) fn write_added<W: Target>(
     added: &[AddedContent],
     contents: &[ContentId],
-    block_size: usize,
     data: &mut DataWriter<W>,
 ) -> Result<Written, ConvertError> {
     let mut written = Written::default();
@@ -392,13 +347,7 @@ pub(super) fn write_added<W: Write + Seek>(
         if added.bytes.is_empty() || written.has(*content) {
             continue;
         }
-        let place = data.begin_file();
-        let blocks = added.bytes.chunks_exact(block_size);
-        let tail = blocks.remainder();
-        for block in blocks {
-            data.block(place, block.to_vec())?;
-        }
-        data.tail(place, Class::Text, 0, tail)?;
+        let place = data.add(&added.bytes)?;
         written.put(*content, place);
     }
     data.end_section()?;

@@ -1,4 +1,4 @@
 #!/bin/sh
 export PATH='/usr/bin:/bin'
-[ -n "${GREETING:-}" ] || GREETING='it'\''s me'
+[ -n "${GREETING:-}" ] || GREETING='it'"'"'s me'
 export GREETING

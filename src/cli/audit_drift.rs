@@ -1,0 +1,155 @@
+//! `moorline audit drift`: do registries still have what past jobs ran?
+
+use clap::Args;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::context::Context;
+use super::jobs;
+use super::output::{self, CliError, Outcome, Report};
+use crate::audit::pinned;
+use crate::failure::{Failure, Kind};
+use crate::job::{JobId, Resources};
+use crate::ledger::JobRecord;
+use crate::pin::Pin;
+use crate::registry::RegistryError;
+use crate::resolve::drift::{Drift, drift_many};
+
+/// `audit drift`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  moorline audit drift
+  moorline audit drift 01jd
+  moorline audit drift --since 30d")]
+pub struct Drifted {
+    /// Jobs: an id, a unique beginning of it, or an engine id such as slurm:123; default: all
+    #[arg(value_name = "JOB", conflicts_with = "since")]
+    jobs: Vec<String>,
+    /// Only jobs that were submitted since: a duration (30d, 12h), a date or a time
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    since: Option<Timestamp>,
+}
+
+/// What the registry said of an image.
+type Answer = Result<Vec<Drift>, RegistryError>;
+
+/// The verb. Something found exits with 6, an image that could not be asked for with its error's code.
+///
+/// # Errors
+/// When a job is unknown or the ledger cannot be read.
+pub fn run(context: &Context, args: &Drifted) -> Outcome {
+    let view = context.view()?;
+    let chosen: Vec<&JobRecord> = if args.jobs.is_empty() {
+        let young = |job: &&JobRecord| args.since.is_none_or(|since| job.last().time >= since);
+        view.jobs().filter(young).collect()
+    } else {
+        jobs::find(&view, &args.jobs)?
+    };
+    let found = pinned(chosen.iter().copied());
+    let pins: Vec<Pin> = found.images.iter().map(|(pin, _)| pin.clone()).collect();
+    let client = context.client()?;
+    let answers = context.block_on(drift_many(&client, &pins))?;
+    let rows: Vec<(&Pin, &[JobId], Answer)> = found
+        .images
+        .iter()
+        .zip(answers)
+        .map(|((pin, jobs), answer)| (pin, jobs.as_slice(), answer))
+        .collect();
+    let mut worst = 0;
+    for (pin, jobs, answer) in &rows {
+        match answer {
+            Ok(findings) if findings.is_empty() => {}
+            Ok(findings) => {
+                worst = worst.max(super::exit::code(Kind::Integrity));
+                if !context.voice.json {
+                    output::line(output::clean(&text(pin, jobs, findings)));
+                }
+            }
+            Err(error) => {
+                worst = worst.max(super::exit::code(error.kind()));
+                let asked = format!("{} was not compared: {error}", pin.reference());
+                let failed = CliError::new(error.kind(), asked);
+                let hint = error.hint();
+                output::error(&Report::from(match hint {
+                    Some(hint) => failed.with_hint(hint),
+                    None => failed,
+                }));
+            }
+        }
+    }
+    if context.voice.json {
+        let images: Vec<_> =
+            rows.iter().map(|(pin, jobs, answer)| value(pin, jobs, answer)).collect();
+        output::json(&json!({ "images": images, "without_registry": found.without }));
+    }
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let mut said = format!("{} of {}", count(rows.len(), "image"), count(chosen.len(), "job"));
+    if !found.without.is_empty() {
+        said +=
+            &format!(", {} whose image came from no registry", count(found.without.len(), "job"));
+    }
+    if worst == 0 {
+        said += ": nothing found";
+    }
+    context.voice.say(said);
+    Ok(worst)
+}
+
+/// An image, what is the matter with it, and whose it is.
+fn text(pin: &Pin, jobs: &[JobId], findings: &[Drift]) -> String {
+    let mut lines = vec![format!("{} ({})", pin.reference(), pin.platform)];
+    lines.extend(findings.iter().map(|finding| format!("  {finding}")));
+    lines.push(format!("  asked as {}", pin.asked));
+    lines.extend(jobs.iter().map(|job| format!("  job {job}")));
+    lines.join("\n")
+}
+
+fn value(pin: &Pin, jobs: &[JobId], answer: &Answer) -> serde_json::Value {
+    let mut value = json!({
+        "reference": pin.reference().to_string(),
+        "asked": pin.asked,
+        "platform": pin.platform,
+        "jobs": jobs,
+    });
+    match answer {
+        Ok(findings) => value["findings"] = json!(findings),
+        Err(error) => value["error"] = output::clean(&error.to_string()).into(),
+    }
+    value
+}
+
+/// `30d`, `2026-11-01` (midnight in UTC), or `2026-11-01T12:00:00Z`.
+fn since(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    if let Ok(date) = text.parse::<Date>() {
+        return TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).map_err(|e| e.to_string());
+    }
+    let bad = || "write a duration such as 30d, a date as 2026-11-01, or a time".to_owned();
+    // without a unit it could be a year as well as minutes
+    let unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
+    let seconds = Resources::parse_time(text).ok().filter(|_| unit).ok_or_else(bad)?;
+    let ago = SignedDuration::from_secs(i64::try_from(seconds).map_err(|_| bad())?);
+    Timestamp::now().checked_sub(ago).map_err(|_| bad())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        assert_eq!(since("2026-11-01"), Ok(at("2026-11-01T00:00:00Z")));
+        assert_eq!(since("2026-11-01T12:30:00Z"), Ok(at("2026-11-01T12:30:00Z")));
+        let before = since("30d").unwrap();
+        assert!(Timestamp::now().duration_since(before) >= SignedDuration::from_hours(720));
+        for bad in ["", "2026", "30", "yesterday", "99999999999999d"] {
+            assert!(since(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! How much of this machine a conversion takes when nobody says it.
+//!
+//! A login node belongs to everybody: there a conversion takes at most four cores and gives way to
+//! others. What is taken for a login node: a machine with an engine's command to submit, on which
+//! this process is neither in an engine's job nor in CI. That is a guess; `--threads` overrides the
+//! number, and a conversion that gives way is as fast on an idle machine.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use super::context::Context;
+
+/// What engines' users call to submit.
+const SUBMIT: [&str; 4] = ["sbatch", "condor_submit", "qsub", "bsub"];
+/// What engines set in a job: Slurm, `HTCondor`, SGE, PBS, LSF, OAR.
+const IN_A_JOB: [&str; 6] =
+    ["SLURM_JOB_ID", "_CONDOR_JOB_AD", "SGE_TASK_ID", "PBS_JOBID", "LSB_JOBID", "OAR_JOB_ID"];
+/// Threads on a login node, and elsewhere.
+const SHARED: usize = 4;
+const MOST: usize = 16;
+
+/// What a conversion may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manners {
+    /// Threads that compress.
+    pub threads: NonZeroUsize,
+    /// Whether it gives way to others.
+    pub nice: bool,
+}
+
+impl Manners {
+    /// As this machine suggests; `asked` is what the user said.
+    pub fn of(context: &Context, asked: Option<NonZeroUsize>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let path = context.env("PATH").unwrap_or_default();
+        let submits = |dir: &Path| SUBMIT.iter().any(|name| dir.join(name).is_file());
+        let has_engine = std::env::split_paths(path).any(|dir| submits(&dir));
+        let alone =
+            context.env("CI").is_some() || IN_A_JOB.iter().any(|name| context.env(name).is_some());
+        Self::decide(asked, cores, has_engine && !alone)
+    }
+
+    fn decide(asked: Option<NonZeroUsize>, cores: usize, shared: bool) -> Self {
+        let most = cores.min(if shared { SHARED } else { MOST });
+        let threads = asked.or(NonZeroUsize::new(most)).unwrap_or(NonZeroUsize::MIN);
+        Self { threads, nice: shared }
+    }
+
+    /// Does the work, and gives way meanwhile if it should: in a thread of its own, whose threads
+    /// inherit that, because a process cannot take it back and may start a job afterwards.
+    ///
+    /// # Panics
+    /// When `work` does.
+    pub fn with<T: Send>(self, work: impl FnOnce() -> T + Send) -> T {
+        if !self.nice {
+            return work();
+        }
+        std::thread::scope(|scope| {
+            let worker = scope.spawn(|| {
+                // a kernel that refuses it: then without
+                let _ = rustix::process::nice(10);
+                work()
+            });
+            match worker.join() {
+                Ok(done) => done,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn login_nodes_are_shared() {
+        let n = |n| NonZeroUsize::new(n).unwrap();
+        let manners = |threads, nice| Manners { threads: n(threads), nice };
+        assert_eq!(Manners::decide(None, 128, true), manners(4, true));
+        assert_eq!(Manners::decide(None, 128, false), manners(16, false));
+        assert_eq!(Manners::decide(None, 2, true), manners(2, true));
+        assert_eq!(Manners::decide(Some(n(64)), 128, true), manners(64, true));
+    }
+
+    #[test]
+    fn only_the_work_gives_way() {
+        let of = || rustix::process::getpriority_process(None).unwrap();
+        let here = of();
+        let manners = Manners { threads: NonZeroUsize::MIN, nice: true };
+        let there = manners.with(|| std::thread::spawn(of).join().unwrap());
+        assert_eq!((there, of()), ((here + 10).min(19), here));
+    }
+}

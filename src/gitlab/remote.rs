@@ -1,0 +1,292 @@
+//! The project that a clone was made of, by its git configuration. No git program is started.
+//!
+//! ```text
+//!  DIR/.git/config                              a clone
+//!  DIR/.git = "gitdir: PATH"                    a worktree or submodule
+//!      PATH/commondir = "../.."  --> config     a worktree's
+//!      PATH/config                              a submodule's
+//!  [remote "origin"] url = https://host[:port]/group/project.git
+//!                          ssh://git@host[:port]/group/project.git
+//!                          git@host:group/project.git
+//! ```
+//!
+//! Source: git's gitrepository-layout(5), git-config(1), git-fetch(1) "Git URLs". A clone is
+//! somebody else's input: it names a host and a project, never a secret (user and password in a
+//! URL are dropped), and whoever uses it must not send a credential there because of it.
+//! Directories of other users are passed by, as git does (a `.git` in `/tmp` is anybody's).
+//!
+//! Not promised: `include`, `insteadOf` and remotes of the user's own git configuration.
+
+use std::fs::{self, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::oci::{Registry, Repository};
+
+/// Larger files are not read.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// Where a clone came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// The web server: `host`, or `host:port` where the URL is one of the web's.
+    pub host: Registry,
+    /// `group/project`, in lower case as registries write it.
+    pub project: String,
+    /// The file that says so.
+    pub file: PathBuf,
+}
+
+/// Finds the remote `origin` (else the only one) of the clone that `dir` lies in; `uid` is the user's.
+///
+/// # Errors
+/// When the clone's own files cannot be read or name each other in vain.
+pub fn remote(dir: &Path, uid: u32) -> io::Result<Option<Remote>> {
+    for above in dir.ancestors() {
+        let dot_git = above.join(".git");
+        let found = match fs::metadata(&dot_git) {
+            Ok(found) => found,
+            Err(e)
+                if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            {
+                continue;
+            }
+            Err(e) => return Err(e),
+        };
+        if !is_own(&found, uid) {
+            return Ok(None);
+        }
+        let file = config_of(&dot_git, &found, above)?;
+        // the folder is ours, and what it points to must be as well
+        if !is_own(&fs::metadata(&file)?, uid) {
+            return Ok(None);
+        }
+        let named = url(&read(&file)?).and_then(|url| parse(&url));
+        return Ok(named.map(|(host, project)| Remote { host, project, file }));
+    }
+    Ok(None)
+}
+
+fn is_own(found: &Metadata, uid: u32) -> bool {
+    found.uid() == uid || found.uid() == 0
+}
+
+/// The configuration of a `.git` folder or file.
+fn config_of(dot_git: &Path, found: &Metadata, above: &Path) -> io::Result<PathBuf> {
+    if found.is_dir() {
+        return Ok(dot_git.join("config"));
+    }
+    let text = read(dot_git)?;
+    let to = text.strip_prefix("gitdir:").map(|rest| rest.trim_matches([' ', '\t', '\n', '\r']));
+    let no_file = || io::Error::other(format!("{} names no gitdir", dot_git.display()));
+    let folder = above.join(to.filter(|to| !to.is_empty()).ok_or_else(no_file)?);
+    match read(&folder.join("commondir")) {
+        Ok(common) => Ok(folder.join(common.trim_end()).join("config")),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(folder.join("config")),
+        Err(e) => Err(e),
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let file = fs::File::open(path)?;
+    // a pipe would wait for ever
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other(format!("{} is no file", path.display())));
+    }
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The URL of `origin`, else of the only remote.
+fn url(config: &str) -> Option<String> {
+    let mut urls: Vec<(String, String)> = Vec::new();
+    let mut remote = None;
+    let mut lines = config.lines();
+    while let Some(line) = lines.next() {
+        let line = line.trim_start();
+        if let Some(header) = line.strip_prefix('[') {
+            remote = section(header);
+            continue;
+        }
+        let Some(name) = &remote else { continue };
+        let Some((key, value)) = line.split_once('=') else { continue };
+        if key.trim().eq_ignore_ascii_case("url") {
+            let mut text = value.to_owned();
+            while text.ends_with('\\') && !text.ends_with("\\\\") {
+                text.pop();
+                text.push_str(lines.next().unwrap_or_default());
+            }
+            // of several, git fetches from the first
+            if !urls.iter().any(|(known, _)| known == name) {
+                urls.push((name.clone(), plain(&text)));
+            }
+        }
+    }
+    let origin = urls.iter().position(|(name, _)| name == "origin");
+    match (origin, urls.len()) {
+        (Some(at), _) => Some(urls.swap_remove(at).1),
+        (None, 1) => urls.pop().map(|(_, url)| url),
+        (None, _) => None,
+    }
+}
+
+/// `NAME` of `remote "NAME"]`.
+fn section(header: &str) -> Option<String> {
+    let (section, rest) = header.split_once('"')?;
+    let (name, end) = rest.rsplit_once('"')?;
+    let is_remote = section.trim().eq_ignore_ascii_case("remote");
+    (is_remote && end.trim_start().starts_with(']')).then(|| name.replace('\\', ""))
+}
+
+/// A value without its quotes, escapes and comment.
+fn plain(value: &str) -> String {
+    let mut text = String::new();
+    let mut quoted = false;
+    let mut chars = value.trim().chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => quoted = !quoted,
+            '\\' => text.extend(chars.next()),
+            '#' | ';' if !quoted => break,
+            c => text.push(c),
+        }
+    }
+    text.trim().to_owned()
+}
+
+/// Host and project of a remote's URL; `None` for a path or a scheme that is no server's.
+fn parse(url: &str) -> Option<(Registry, String)> {
+    let (host, path) = match url.split_once("://") {
+        Some(("https" | "http", rest)) => {
+            let (host, path) = rest.split_once('/')?;
+            (without_user(host).to_owned(), path)
+        }
+        // its port is ssh's, not the web server's
+        Some(("ssh" | "git" | "git+ssh" | "ssh+git", rest)) => {
+            let (host, path) = rest.split_once('/')?;
+            (without_port(without_user(host)).to_owned(), path)
+        }
+        Some(_) => return None,
+        None => {
+            let (host, path) = url.split_once(':')?;
+            if host.contains('/') {
+                return None; // ./a:b is a path
+            }
+            (without_user(host).to_owned(), path)
+        }
+    };
+    let path = path.trim_matches('/');
+    let project = path.strip_suffix(".git").unwrap_or(path).to_lowercase();
+    // GitLab's paths are at least a group and a project
+    let good = project.contains('/') && project.parse::<Repository>().is_ok();
+    Some((host.to_lowercase().parse().ok()?, good.then_some(project)?))
+}
+
+fn without_user(host: &str) -> &str {
+    host.rsplit('@').next().unwrap_or(host)
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn urls() {
+        let of = |url: &str| parse(url).map(|(host, project)| format!("{host} {project}"));
+        for (url, expected) in [
+            ("https://gitlab.example/Group/Project.git", "gitlab.example group/project"),
+            ("https://user:hunter2@gitlab.example:8443/g/p/", "gitlab.example:8443 g/p"),
+            ("ssh://git@gitlab.example:7999/g/sub/p.git", "gitlab.example g/sub/p"),
+            ("git@gitlab.example:g/p.git", "gitlab.example g/p"),
+            ("gitlab.example:/g/p", "gitlab.example g/p"),
+            ("http://127.0.0.1:3000/g/p", "127.0.0.1:3000 g/p"),
+        ] {
+            assert_eq!(of(url).as_deref(), Some(expected), "{url}");
+        }
+        for bad in [
+            "",
+            "/srv/git/g/p.git",
+            "../g/p",
+            "./a:b/c",
+            "file:///srv/g/p",
+            "ext::sh -c id",
+            "https://gitlab.example",
+            "https://gitlab.example/p",
+            "https:///g/p",
+            "git@gitlab.example:g/../p",
+            "git@-oProxyCommand=id:g/p",
+            "git@gitlab.example:g/p\u{1b}[2J",
+        ] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn configurations() {
+        let two = "[core]\n\tbare = false\n[remote \"up\"]\n\turl = a:g/up\n[Remote \"origin\"]\n\
+                   \tfetch = +refs\n\tURL = \"b:g/p\" ; comment\n\turl = c:g/second\n[branch \"x\"]\n\turl = no\n";
+        assert_eq!(url(two).as_deref(), Some("b:g/p"));
+        assert_eq!(url("[remote \"up\"]\nurl = a:g/\\\nup").as_deref(), Some("a:g/up"));
+        assert_eq!(url("[remote \"a\"]\nurl = a:g/a\n[remote \"b\"]\nurl = b:g/b"), None);
+        assert_eq!(url("url = a:g/a"), None);
+        assert_eq!(url("[remote \"origin\"]\nurl = x\\"), Some("x".into()));
+    }
+
+    #[test]
+    fn clones_worktrees_and_submodules() {
+        let dir = tempfile::tempdir().unwrap();
+        let uid = dir.path().metadata().unwrap().uid();
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let config =
+            |path: &str| format!("[remote \"origin\"]\n\turl = git@gitlab.example:{path}.git\n");
+        let of = |name: &str| {
+            let inside = dir.path().join(name);
+            fs::create_dir_all(&inside).unwrap();
+            remote(&inside, uid).unwrap().map(|found| found.project)
+        };
+        write("main/.git/config", &config("g/main"));
+        assert_eq!(of("main/a/b").as_deref(), Some("g/main"));
+        write("main/.git/worktrees/w/commondir", "../..\n");
+        write(
+            "tree/.git",
+            &format!("gitdir: {}\n", dir.path().join("main/.git/worktrees/w").display()),
+        );
+        assert_eq!(of("tree/deep").as_deref(), Some("g/main"));
+        write("main/.git/modules/sub/config", &config("g/sub"));
+        write("main/sub/.git", "gitdir: ../.git/modules/sub\n");
+        assert_eq!(of("main/sub").as_deref(), Some("g/sub"));
+        assert_eq!(of("none"), None);
+        // another user's, above the working directory
+        let inside = dir.path().join("main");
+        if uid != 0 {
+            assert_eq!(remote(&inside, uid + 1).unwrap(), None);
+        }
+        write("broken/.git", "nonsense");
+        assert!(remote(&dir.path().join("broken"), uid).is_err());
+        write("dangling/.git", "gitdir: nowhere");
+        assert!(remote(&dir.path().join("dangling"), uid).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_an_answer(text in "(?s).{0,200}", value in "[a-z@:/.\\\\\"#;-]{0,60}") {
+            let _ = url(&text);
+            let _ = url(&format!("[remote \"origin\"]\nurl = {value}\n")).and_then(|url| parse(&url));
+        }
+    }
+}

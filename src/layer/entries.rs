@@ -1,0 +1,284 @@
+//! All entries of a layer in little memory, and in a layer's index (`index.rs`).
+//!
+//! ```text
+//! entry    u8 flags | shared | rest | owner | time | size, target or device | attributes
+//!
+//! flags    bits 0-2 type (0 file, 1 directory, 2 symbolic link, 3 hard link, 4 character device,
+//!          5 block device, 6 fifo); bit 3 owner as before; bit 4 time as before; bit 5 attributes;
+//!          bit 6 POSIX ACLs that are no attribute
+//! shared   how many bytes the path begins with as the one before did; rest: length, bytes
+//! owner    mode, uid, gid unless as before
+//! time     difference to the time before, signed, unless the same
+//! then     file: size; links: length, target; devices: major, minor
+//! attributes  count, then for each: length, name, length, value; sorted by name
+//! ```
+//!
+//! Numbers are varints (`varint.rs`). An entry takes 15 to 60 bytes where an [`Entry`] takes 200.
+
+use std::collections::BTreeMap;
+
+use super::reader::{Entry, EntryKind};
+use super::varint::{Reader, put, put_bytes, put_signed};
+
+const SAME_OWNER: u8 = 1 << 3;
+const SAME_TIME: u8 = 1 << 4;
+const ATTRIBUTES: u8 = 1 << 5;
+const ACL: u8 = 1 << 6;
+
+/// Memory is taken in pieces of this size, so that nothing is copied when it grows.
+const CHUNK: usize = 256 << 10;
+
+/// What an entry may say is as before.
+#[derive(Clone, Debug, Default)]
+struct Before {
+    path: Vec<u8>,
+    owner: (u16, u32, u32),
+    time: i64,
+}
+
+/// Entries in the order of their tar.
+#[derive(Clone, Debug, Default)]
+pub struct Entries {
+    /// Entries never cross from one to the next.
+    chunks: Vec<Vec<u8>>,
+    count: u64,
+    before: Before,
+}
+
+/// Reads entries again.
+#[derive(Clone, Debug)]
+pub struct Iter<'a> {
+    chunks: std::slice::Iter<'a, Vec<u8>>,
+    current: Reader<'a>,
+    before: Before,
+}
+
+impl Entries {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Appends an entry. Its size is kept only if it is a file.
+    pub fn push(&mut self, entry: &Entry) {
+        if self.chunks.last().is_none_or(|chunk| chunk.len() + 256 > CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let Some(out) = self.chunks.last_mut() else { return };
+        let before = &mut self.before;
+        let owner = (entry.mode, entry.uid, entry.gid);
+        let mut flags = match entry.kind {
+            EntryKind::File => 0,
+            EntryKind::Directory => 1,
+            EntryKind::Symlink(_) => 2,
+            EntryKind::HardLink(_) => 3,
+            EntryKind::Character(..) => 4,
+            EntryKind::Block(..) => 5,
+            EntryKind::Fifo => 6,
+        };
+        for (flag, set) in [
+            (SAME_OWNER, owner == before.owner),
+            (SAME_TIME, entry.mtime == before.time),
+            (ATTRIBUTES, !entry.xattrs.is_empty()),
+            (ACL, entry.acl),
+        ] {
+            flags |= if set { flag } else { 0 };
+        }
+        out.push(flags);
+        let shared = before.path.iter().zip(&entry.path).take_while(|(a, b)| a == b).count();
+        put(out, shared as u64);
+        put_bytes(out, &entry.path[shared..]);
+        if flags & SAME_OWNER == 0 {
+            put(out, owner.0.into());
+            put(out, owner.1.into());
+            put(out, owner.2.into());
+        }
+        if flags & SAME_TIME == 0 {
+            put_signed(out, entry.mtime.wrapping_sub(before.time));
+        }
+        match &entry.kind {
+            EntryKind::File => put(out, entry.size),
+            EntryKind::Symlink(target) | EntryKind::HardLink(target) => put_bytes(out, target),
+            EntryKind::Character(major, minor) | EntryKind::Block(major, minor) => {
+                put(out, (*major).into());
+                put(out, (*minor).into());
+            }
+            EntryKind::Directory | EntryKind::Fifo => {}
+        }
+        if flags & ATTRIBUTES != 0 {
+            put(out, entry.xattrs.len() as u64);
+            for (name, value) in &entry.xattrs {
+                put_bytes(out, name);
+                put_bytes(out, value);
+            }
+        }
+        before.path.truncate(shared);
+        before.path.extend(&entry.path[shared..]);
+        (before.owner, before.time) = (owner, entry.mtime);
+        self.count += 1;
+    }
+
+    /// The entries in their order; an item is `None` where the bytes are none that were pushed, and
+    /// the last then.
+    #[must_use]
+    pub fn iter(&self) -> Iter<'_> {
+        let before = Before::default();
+        Iter { chunks: self.chunks.iter(), current: Reader(&[]), before }
+    }
+
+    /// The encoded form, in pieces.
+    pub(super) fn encoded(&self) -> impl Iterator<Item = &[u8]> {
+        self.chunks.iter().map(Vec::as_slice)
+    }
+
+    /// Bytes in the encoded form.
+    pub(super) fn encoded_len(&self) -> u64 {
+        self.chunks.iter().map(|chunk| chunk.len() as u64).sum()
+    }
+
+    /// Takes the encoded form, which is not looked at.
+    pub(super) fn from_encoded(bytes: Vec<u8>, count: u64) -> Self {
+        Self { chunks: vec![bytes], count, before: Before::default() }
+    }
+}
+
+impl<'a> IntoIterator for &'a Entries {
+    type Item = Option<Entry>;
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+impl Iterator for Iter<'_> {
+    type Item = Option<Entry>;
+
+    fn next(&mut self) -> Option<Option<Entry>> {
+        while self.current.0.is_empty() {
+            self.current = Reader(self.chunks.next()?);
+        }
+        let entry = self.entry();
+        if entry.is_none() {
+            (self.current, self.chunks) = (Reader(&[]), [].iter());
+        }
+        Some(entry)
+    }
+}
+
+impl Iter<'_> {
+    fn entry(&mut self) -> Option<Entry> {
+        let (from, before) = (&mut self.current, &mut self.before);
+        let flags = from.byte()?;
+        let shared: usize = from.small()?;
+        if shared > before.path.len() {
+            return None;
+        }
+        before.path.truncate(shared);
+        before.path.extend(from.bytes()?);
+        if flags & SAME_OWNER == 0 {
+            before.owner = (from.small()?, from.small()?, from.small()?);
+        }
+        if flags & SAME_TIME == 0 {
+            before.time = before.time.wrapping_add(from.signed()?);
+        }
+        let mut size = 0;
+        let kind = match flags & 7 {
+            0 => {
+                size = from.number()?;
+                EntryKind::File
+            }
+            1 => EntryKind::Directory,
+            2 => EntryKind::Symlink(from.bytes()?.to_vec()),
+            3 => EntryKind::HardLink(from.bytes()?.to_vec()),
+            4 => EntryKind::Character(from.small()?, from.small()?),
+            5 => EntryKind::Block(from.small()?, from.small()?),
+            6 => EntryKind::Fifo,
+            _ => return None,
+        };
+        let mut xattrs = BTreeMap::new();
+        if flags & ATTRIBUTES != 0 {
+            for _ in 0..from.number()? {
+                xattrs.insert(from.bytes()?.to_vec(), from.bytes()?.to_vec());
+            }
+        }
+        let (mode, uid, gid) = before.owner;
+        let (path, mtime) = (before.path.clone(), before.time);
+        Some(Entry { path, kind, mode, uid, gid, mtime, size, xattrs, acl: flags & ACL != 0 })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(any::<u8>(), 0..40)
+    }
+
+    pub(in crate::layer) fn entry() -> impl Strategy<Value = Entry> {
+        let kind = prop_oneof![
+            4 => Just(EntryKind::File),
+            1 => Just(EntryKind::Directory),
+            1 => bytes().prop_map(EntryKind::Symlink),
+            1 => bytes().prop_map(EntryKind::HardLink),
+            1 => any::<(u32, u32)>().prop_map(|(a, b)| EntryKind::Character(a, b)),
+            1 => any::<(u32, u32)>().prop_map(|(a, b)| EntryKind::Block(a, b)),
+            1 => Just(EntryKind::Fifo),
+        ];
+        let path = prop_oneof![bytes(), "[ab/]{0,9}".prop_map(String::into_bytes)];
+        let xattrs = prop::collection::btree_map(bytes(), bytes(), 0..3);
+        let owner = prop_oneof![Just((0o644, 0, 0)), any::<(u16, u32, u32)>()];
+        let mtime = prop_oneof![Just(1_600_000_000), any::<i64>()];
+        (path, kind, owner, mtime, any::<u64>(), xattrs, any::<bool>()).prop_map(
+            |(path, kind, (mode, uid, gid), mtime, size, xattrs, acl)| {
+                let size = if kind == EntryKind::File { size } else { 0 };
+                Entry { path, kind, mode, uid, gid, mtime, size, xattrs, acl }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn entries_come_back(all in prop::collection::vec(entry(), 0..30)) {
+            let mut entries = Entries::default();
+            for entry in &all {
+                entries.push(entry);
+            }
+            let again: Vec<_> = entries.iter().map(Option::unwrap).collect();
+            prop_assert_eq!(&again, &all);
+            let encoded: Vec<u8> = entries.encoded().flatten().copied().collect();
+            let decoded = Entries::from_encoded(encoded, 0);
+            prop_assert!(decoded.iter().map(Option::unwrap).eq(all));
+        }
+
+        #[test]
+        fn any_bytes_end(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let entries = Entries::from_encoded(bytes, 0);
+            prop_assert!(entries.iter().count() <= 300);
+        }
+    }
+
+    #[test]
+    fn entries_that_look_alike_are_small() {
+        let mut entries = Entries::default();
+        for n in 0..50_000 {
+            entries.push(&Entry {
+                path: format!("usr/lib/python3/dist-packages/module{}/f{n}.py", n / 20).into(),
+                kind: EntryKind::File,
+                mode: 0o644,
+                uid: 0,
+                gid: 0,
+                mtime: 1_600_000_000 + n % 7,
+                size: 1000 + n.unsigned_abs(),
+                xattrs: BTreeMap::new(),
+                acl: false,
+            });
+        }
+        assert!(entries.encoded_len() < 50_000 * 20, "{}", entries.encoded_len());
+        assert_eq!(entries.iter().flatten().count(), 50_000);
+    }
+}

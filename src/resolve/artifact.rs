@@ -1,0 +1,72 @@
+//! A SIF that lies in a registry as an OCI artifact (`oras://`), to its pin.
+//!
+//! ```text
+//!  manifest  config  application/vnd.sylabs.sif.config.v1+json
+//!            layers  application/vnd.sylabs.sif.layer.v1.sif     exactly one: the file itself
+//! ```
+//!
+//! Source: what `apptainer push oras://` and `singularity push oras://` write; GitLab's registry
+//! takes these media types. The pin's manifest is the artifact's; the layer's digest is the SIF's.
+//!
+//! Not promised: that the SIF is for the platform that the pin says; the file itself says that, when
+//! it is fetched.
+
+use super::{ResolveError, not_an_image};
+use crate::oci::{ConfigDigest, Descriptor, Document, Platform, Reference, Sha256Digest};
+use crate::pin::Pin;
+use crate::registry::{Client, Wanted};
+
+/// The configuration's type.
+pub const SIF_CONFIG: &str = "application/vnd.sylabs.sif.config.v1+json";
+/// The SIF's.
+pub const SIF_LAYER: &str = "application/vnd.sylabs.sif.layer.v1.sif";
+
+/// Resolves a reference to a stored SIF: its pin, and the SIF itself.
+///
+/// # Errors
+/// As [`super::resolve`]; what is no SIF artifact is [`ResolveError::NotAnImage`].
+pub async fn artifact(
+    client: &Client,
+    reference: &Reference,
+    platform: &Platform,
+) -> Result<(Pin, Descriptor), ResolveError> {
+    let mut asked = reference.clone();
+    if asked.tag.is_none() && asked.digest.is_none() {
+        asked.tag = "latest".parse().ok();
+    }
+    let wanted = match (&asked.digest, &asked.tag) {
+        (Some(digest), _) => Wanted::Digest(*digest),
+        (None, Some(tag)) => Wanted::Tag(tag.clone()),
+        (None, None) => return Err(not_an_image(&asked, "neither tag nor digest".into())),
+    };
+    let fetched = client
+        .manifest(&asked.registry, &asked.repository, &wanted)
+        .await
+        .map_err(|reason| ResolveError::Registry { asked: asked.clone().into(), reason })?;
+    let not_a_sif = |reason: String| ResolveError::NotASif { asked: asked.clone().into(), reason };
+    let Document::Manifest(manifest) = fetched.document else {
+        return Err(not_a_sif("an index".into()));
+    };
+    if manifest.config.media_type != SIF_CONFIG {
+        let reason = format!("its configuration is of the type {:?}", manifest.config.media_type);
+        return Err(not_a_sif(reason));
+    }
+    let [layer] = manifest.layers.as_slice() else {
+        return Err(not_a_sif(format!("it has {} files, not one", manifest.layers.len())));
+    };
+    if layer.media_type != SIF_LAYER {
+        return Err(not_a_sif(format!("its file is of the type {:?}", layer.media_type)));
+    }
+    let pin = Pin {
+        registry: asked.registry.clone(),
+        repository: asked.repository.clone(),
+        index: None,
+        manifest: fetched.digest,
+        config: ConfigDigest::from_bytes(*manifest.config.digest.bytes()),
+        platform: platform.clone(),
+        asked,
+        resolved_at: jiff::Timestamp::now(),
+        origin: None,
+    };
+    Ok((pin, layer.clone()))
+}

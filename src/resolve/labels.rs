@@ -1,0 +1,109 @@
+//! What an image says of itself: the commit and the project that it was built from.
+//!
+//! ```text
+//!  org.opencontainers.image.revision = 1a2b3c4d...                        commit
+//!  org.opencontainers.image.source   = https://gitlab.example/group/project   project
+//! ```
+//!
+//! Source: OCI image specification, "Pre-Defined Annotation Keys". Not promised: that it is true;
+//! it is the image's own word, and many an image has inherited it from its base. So what names
+//! another project than the one where the image lies is not taken.
+
+use std::collections::BTreeMap;
+
+use crate::oci::Repository;
+use crate::pin::Origin;
+
+/// The commit.
+pub(super) const REVISION: &str = "org.opencontainers.image.revision";
+/// The project's address.
+pub(super) const SOURCE: &str = "org.opencontainers.image.source";
+
+/// A label without the space around it; none when it is empty.
+pub(super) fn label<'a>(labels: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
+    labels.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
+}
+
+/// The origin of an image of which nothing else is known, by its labels alone.
+#[must_use]
+pub fn origin(labels: &BTreeMap<String, String>, repository: &Repository) -> Option<Origin> {
+    let mut origin = Origin::default();
+    let mut know = |field: &str| origin.evidence.insert(field.into(), "label".into());
+    if let Some(source) = label(labels, SOURCE) {
+        let (_, path) = source_of(source)?;
+        let project = path.parse::<Repository>().ok()?;
+        if !is_below(repository.as_str(), project.as_str()) {
+            return None;
+        }
+        know("project");
+        origin.project = Some(project.to_string());
+    }
+    let revision = label(labels, REVISION).map(str::to_lowercase).filter(|text| is_commit(text));
+    if revision.is_some() {
+        know("commit");
+        origin.commit = revision;
+    }
+    (!origin.evidence.is_empty()).then_some(origin)
+}
+
+/// Whether a repository is a project's own, or below it.
+pub(super) fn is_below(path: &str, above: &str) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// A commit's id, whole or short.
+pub(super) fn is_commit(text: &str) -> bool {
+    (7..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// One may be the short form of the other.
+pub(super) fn same_commit(one: &str, other: &str) -> bool {
+    is_commit(one) && is_commit(other) && (one.starts_with(other) || other.starts_with(one))
+}
+
+/// Host and `group/project` of `https://gitlab.example/group/project(.git)`, in lower case.
+pub(super) fn source_of(url: &str) -> Option<(String, String)> {
+    let rest = url.split_once("://")?.1.to_lowercase();
+    let (host, path) = rest.split_once('/')?;
+    // a user in front of the host is not part of its name
+    let host = host.rsplit('@').next()?;
+    let path = path.split("/-/").next()?.trim_matches('/');
+    Some((host.to_owned(), path.strip_suffix(".git").unwrap_or(path).to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_compared() {
+        assert!(same_commit("1a2b3c4d", "1a2b3c4d5e6f"));
+        assert!(!same_commit("1a2b3c4d", "1a2b3c4e5e6f") && !same_commit("main", "main"));
+        let of = |url: &str| source_of(url);
+        let expected = Some(("gitlab.example".to_owned(), "group/project".to_owned()));
+        assert_eq!(of("https://gitlab.example/Group/Project.git"), expected);
+        assert_eq!(of("https://gitlab.example/group/project/-/tree/main"), expected);
+        assert_eq!(of("https://user@gitlab.example/group/project/"), expected);
+        assert_eq!(of("nonsense"), None);
+    }
+
+    #[test]
+    fn only_what_fits_the_place_is_taken() {
+        let of = |revision: &str, source: &str| {
+            let labels = [(REVISION, revision), (SOURCE, source)];
+            let labels = labels.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+            let found = origin(&labels, &"group/project/tool".parse().unwrap());
+            found.map(|found| (found.project, found.commit))
+        };
+        let (project, commit) = (Some("group/project".to_owned()), Some("1a2b3c4d".to_owned()));
+        let own = "https://gitlab.example/Group/project.git";
+        assert_eq!(of("1A2B3C4D", own), Some((project.clone(), commit.clone())));
+        assert_eq!(of("main", own), Some((project, None)));
+        assert_eq!(of("1a2b3c4d", ""), Some((None, commit)));
+        // inherited from a base, or no address at all
+        assert_eq!(of("1a2b3c4d", "https://gitlab.example/base/fedora"), None);
+        assert_eq!(of("1a2b3c4d", "https://gitlab.example/group/proj"), None);
+        assert_eq!(of("1a2b3c4d", "\u{1b}[2J"), None);
+        assert_eq!(of("", ""), None);
+    }
+}

@@ -1,0 +1,127 @@
+//! The finished file is read once: for its digest, and for what was copied into it.
+//!
+//! ```text
+//! read --chunks--+--> SHA-256 of all
+//!                `--> BLAKE3 of each copied range, compared
+//! ```
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use super::ConvertError;
+use crate::oci::{Hasher, SifDigest};
+use crate::squashfs::{Copied, Memo};
+use crate::tree::PieceHash;
+
+/// Bytes of a chunk, and how many wait.
+const CHUNK: usize = 512 << 10;
+const AHEAD: usize = 4;
+
+/// The digest of the `size` bytes of `out`, in which `copied` stand as they were in the packs; they
+/// are sorted by place and do not overlap.
+pub(super) fn digest(
+    out: &mut (impl Read + Seek),
+    size: u64,
+    copied: &[Copied],
+    memo: &Memo,
+) -> Result<SifDigest, ConvertError> {
+    out.seek(SeekFrom::Start(0)).map_err(ConvertError::Digest)?;
+    std::thread::scope(|threads| {
+        let (to_hash, chunks) = sync_channel::<Arc<Vec<u8>>>(AHEAD);
+        let hashing = threads.spawn(move || {
+            let mut hasher = Hasher::default();
+            for chunk in chunks {
+                hasher.update(&chunk);
+            }
+            hasher.finish()
+        });
+        let (to_compare, chunks) = sync_channel(AHEAD);
+        let comparing = threads.spawn(move || compare(&chunks, copied));
+        let mut left = size;
+        while left > 0 {
+            let mut chunk = vec![0; usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK)];
+            out.read_exact(&mut chunk).map_err(ConvertError::Digest)?;
+            left -= chunk.len() as u64;
+            let chunk = Arc::new(chunk);
+            // who compares ends early when a range differs, or the last was seen
+            let _ = to_compare.send(Arc::clone(&chunk));
+            let _ = to_hash.send(chunk);
+        }
+        drop((to_hash, to_compare));
+        let ended = |_| ConvertError::Digest(io::Error::other("a thread ended"));
+        let different = comparing.join().map_err(ended)?;
+        let digest = hashing.join().map_err(ended)?;
+        match different {
+            Some(pack) => Err(memo.damaged(pack, "a block in it has changed".into()).into()),
+            None => Ok(digest),
+        }
+    })
+}
+
+/// The pack of the first range that is not as it was.
+fn compare(chunks: &Receiver<Arc<Vec<u8>>>, copied: &[Copied]) -> Option<usize> {
+    let mut chunk = Arc::new(Vec::new());
+    let mut start = 0;
+    let mut bytes = Vec::new();
+    for range in copied {
+        bytes.clear();
+        while bytes.len() < range.length as usize {
+            let at = range.at + bytes.len() as u64;
+            while at >= start + chunk.len() as u64 {
+                start += chunk.len() as u64;
+                match chunks.recv() {
+                    Ok(next) => chunk = next,
+                    // the file is shorter: told by who reads it
+                    Err(_) => return Some(range.pack),
+                }
+            }
+            let from = usize::try_from(at - start).unwrap_or(usize::MAX);
+            let rest = chunk.get(from..).unwrap_or_default();
+            let want = (range.length as usize - bytes.len()).min(rest.len());
+            bytes.extend(&rest[..want]);
+        }
+        if PieceHash::of(&bytes) != range.sum {
+            return Some(range.pack);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::oci::Sha256Digest;
+
+    #[test]
+    fn ranges_are_compared_wherever_they_lie() {
+        let mut file: Vec<u8> = (0..CHUNK * 2 + 777).map(|n| n.to_le_bytes()[n % 3]).collect();
+        let range = |at: usize, length: usize| Copied {
+            at: at as u64,
+            length: u32::try_from(length).unwrap(),
+            sum: PieceHash::of(&file[at..at + length]),
+            pack: 0,
+        };
+        let copied = [
+            range(0, 10),
+            range(10, 1000),
+            range(5000, 0),
+            range(CHUNK - 5, 10),
+            range(CHUNK + 5, CHUNK + 700),
+            range(CHUNK * 2 + 776, 1),
+        ];
+        let size = file.len() as u64;
+        let memo = Memo::default();
+        let whole = digest(&mut Cursor::new(&file), size, &copied, &memo).unwrap();
+        assert_eq!(whole, SifDigest::of(&file));
+        assert_eq!(digest(&mut Cursor::new(&file), size, &[], &memo).unwrap(), whole);
+        for at in [0, 9, 500, CHUNK - 1, CHUNK, CHUNK * 2, CHUNK * 2 + 776] {
+            file[at] ^= 1;
+            assert!(digest(&mut Cursor::new(&file), size, &copied, &memo).is_err(), "{at}");
+            file[at] ^= 1;
+        }
+        assert!(digest(&mut Cursor::new(&file), size + 1, &copied, &memo).is_err());
+    }
+}

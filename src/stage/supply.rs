@@ -1,0 +1,401 @@
+//! The layers of an image for its conversion: from the store, or downloaded while others are converted.
+//!
+//! ```text
+//! want(i) --> queue --> download, at most 3 at once --> hashed, right --+--> open(i) reads it
+//!                                                                       `--> synced, named (a thread
+//!                                                                            beside) --> finish()
+//! ```
+//!
+//! Nothing is downloaded that nobody wanted. A blob may be read as soon as its digest was found right,
+//! while it is still without a name; it gets its name in the store only when it is synced. So a name
+//! never stands for bytes that were not verified, after a power cut neither. When one layer fails,
+//! those who read others are told at once.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::AbortHandle;
+
+use super::{Progress, StageError};
+use crate::oci::{Descriptor, Registry, Repository};
+use crate::pin::Pin;
+use crate::registry::Client;
+use crate::store::{Incoming, Store};
+
+/// Downloads at once. One connection seldom fills a line; many would take from other users.
+const AT_ONCE: usize = 3;
+/// Bytes between two reports of a layer.
+const REPORT: u64 = 1 << 20;
+
+/// Who watches, from any thread.
+pub type Show = Arc<dyn Fn(Progress<'_>) + Send + Sync>;
+
+/// An image's layers. Dropping it ends what is still being downloaded, and waits for that.
+pub struct Supply {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    layers: Vec<Descriptor>,
+    store: Store,
+    remote: Option<Arc<Remote>>,
+    state: Mutex<State>,
+    changed: Condvar,
+    failed: AtomicBool,
+    /// Bytes that were read and not told yet.
+    untold: AtomicU64,
+}
+
+/// Where layers come from that the store lacks.
+struct Remote {
+    client: Client,
+    registry: Registry,
+    repository: Repository,
+    runtime: Handle,
+    show: Show,
+}
+
+struct State {
+    blobs: Vec<Blob>,
+    queue: VecDeque<usize>,
+    downloads: usize,
+    /// Downloads, and blobs that are being synced and named.
+    busy: usize,
+    tasks: Vec<AbortHandle>,
+    fetched: u64,
+    failure: Option<StageError>,
+}
+
+#[derive(Clone)]
+enum Blob {
+    /// Nobody wanted it yet.
+    Unknown,
+    Coming,
+    /// Its bytes were verified.
+    Here(Arc<File>),
+}
+
+impl Supply {
+    /// Layers that are all in the store.
+    #[must_use]
+    pub fn stored(layers: &[Descriptor], store: &Store) -> Self {
+        Self::new(layers, store, None)
+    }
+
+    /// Layers of a pin, downloaded where the store lacks them. It must be called on a runtime with
+    /// several threads, which goes on while [`Supply::open`] blocks the thread that converts.
+    ///
+    /// # Panics
+    /// On a runtime with one thread.
+    #[must_use]
+    pub fn registry(
+        layers: &[Descriptor],
+        store: &Store,
+        pin: &Pin,
+        client: &Client,
+        show: Show,
+    ) -> Self {
+        let runtime = Handle::current();
+        assert!(
+            runtime.runtime_flavor() == RuntimeFlavor::MultiThread,
+            "layers are downloaded beside the thread that waits for them"
+        );
+        let (registry, repository) = (pin.registry.clone(), pin.repository.clone());
+        let remote = Remote { client: client.clone(), registry, repository, runtime, show };
+        Self::new(layers, store, Some(Arc::new(remote)))
+    }
+
+    fn new(layers: &[Descriptor], store: &Store, remote: Option<Arc<Remote>>) -> Self {
+        let state = State {
+            blobs: vec![Blob::Unknown; layers.len()],
+            queue: VecDeque::new(),
+            downloads: 0,
+            busy: 0,
+            tasks: Vec::new(),
+            fetched: 0,
+            failure: None,
+        };
+        Self {
+            shared: Arc::new(Shared {
+                layers: layers.to_vec(),
+                store: store.clone(),
+                remote,
+                state: Mutex::new(state),
+                changed: Condvar::new(),
+                failed: AtomicBool::new(false),
+                untold: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Says that layer `at` (from 0, the lowest) will be opened; layers come in the order of these
+    /// calls.
+    pub fn want(&self, at: usize) {
+        self.shared.want(at);
+    }
+
+    /// Wants all layers, from the top down, as a cold conversion reads them.
+    pub fn want_all(&self) {
+        (0..self.shared.layers.len()).rev().for_each(|at| self.want(at));
+    }
+
+    /// The blob of layer `at` (from 0, the lowest), from its first byte; waits until it is there.
+    ///
+    /// # Errors
+    /// When this layer or, meanwhile, another one could not be had: [`Supply::failure`] says why.
+    pub fn open(&self, at: usize) -> io::Result<Box<dyn Read + Send>> {
+        let at = self.shared.slot(at).ok_or(io::ErrorKind::InvalidInput)?;
+        self.shared.want(at);
+        let mut state = self.shared.lock();
+        loop {
+            if state.failure.is_some() || self.shared.failed.load(Ordering::Relaxed) {
+                return Err(gone());
+            }
+            if let Blob::Here(file) = &state.blobs[at] {
+                let (file, shared) = (Arc::clone(file), Arc::clone(&self.shared));
+                return Ok(Box::new(Reader { file, at: 0, shared }));
+            }
+            state = self.shared.wait(state);
+        }
+    }
+
+    /// How many layers were downloaded.
+    pub fn fetched(&self) -> u64 {
+        self.shared.lock().fetched
+    }
+
+    /// The error that ended the supply, once.
+    pub fn failure(&self) -> Option<StageError> {
+        self.shared.lock().failure.take()
+    }
+
+    /// Waits until everything that was wanted has its name in the store.
+    ///
+    /// # Errors
+    /// What ended the supply.
+    pub fn finish(&self) -> Result<(), StageError> {
+        let mut state = self.shared.lock();
+        while state.failure.is_none() && (state.busy > 0 || !state.queue.is_empty()) {
+            state = self.shared.wait(state);
+        }
+        state.failure.take().map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Supply {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.queue.clear();
+        state.tasks.drain(..).for_each(|task| task.abort());
+        // temporary files are removed where a download ends
+        while state.busy > 0 {
+            state = self.shared.wait(state);
+        }
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::other("a layer could not be downloaded")
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first layer with the same blob: an image may have one several times.
+    fn slot(&self, at: usize) -> Option<usize> {
+        let wanted = self.layers.get(at)?.digest;
+        self.layers.iter().position(|layer| layer.digest == wanted)
+    }
+
+    fn want(self: &Arc<Self>, at: usize) {
+        let Some(at) = self.slot(at) else { return };
+        let mut state = self.lock();
+        if !matches!(state.blobs[at], Blob::Unknown) || state.failure.is_some() {
+            return;
+        }
+        if let Some(path) = self.store.blob(&self.layers[at].digest) {
+            match File::open(&path) {
+                Ok(file) => state.blobs[at] = Blob::Here(Arc::new(file)),
+                Err(source) => self.fail(&mut state, StageError::File { path, source }),
+            }
+        } else if self.remote.is_some() {
+            state.blobs[at] = Blob::Coming;
+            state.queue.push_back(at);
+            self.start(&mut state);
+        } else {
+            let path = self.store.root().join(self.layers[at].digest.to_string());
+            let source = io::ErrorKind::NotFound.into();
+            self.fail(&mut state, StageError::File { path, source });
+        }
+    }
+
+    fn fail(&self, state: &mut State, error: StageError) {
+        state.queue.clear();
+        state.failure.get_or_insert(error);
+        self.failed.store(true, Ordering::Relaxed);
+        self.changed.notify_all();
+    }
+
+    /// Starts what waits, as far as it may.
+    fn start(self: &Arc<Self>, state: &mut State) {
+        let Some(remote) = &self.remote else { return };
+        while state.downloads < AT_ONCE {
+            let Some(at) = state.queue.pop_front() else { return };
+            state.downloads += 1;
+            state.busy += 1;
+            let (shared, remote) = (Arc::clone(self), Arc::clone(remote));
+            let busy = Busy { shared, download: true };
+            let task = remote.runtime.spawn(busy.run(at, Arc::clone(&remote)));
+            state.tasks.push(task.abort_handle());
+        }
+    }
+
+    /// Downloads a layer and lets it be read.
+    async fn download(&self, at: usize, remote: &Remote) -> Result<Incoming, StageError> {
+        let layer = &self.layers[at];
+        let (number, of) = (at + 1, self.layers.len());
+        (remote.show)(Progress::Layer { number, of, layer });
+        let mut sink = Sink {
+            incoming: self.store.incoming()?,
+            bytes: 0,
+            told: 0,
+            number,
+            show: &remote.show,
+        };
+        let (registry, repository) = (&remote.registry, &remote.repository);
+        let digest = |sink: &Sink<'_>| sink.incoming.measured().0;
+        remote.client.blob_hashed(registry, repository, layer, &mut sink, digest).await?;
+        sink.tell();
+        let incoming = sink.incoming;
+        let path = incoming.path().to_owned();
+        let file = File::open(&path).map_err(|source| StageError::File { path, source })?;
+        let mut state = self.lock();
+        state.blobs[at] = Blob::Here(Arc::new(file));
+        state.fetched += 1;
+        drop(state);
+        self.changed.notify_all();
+        Ok(incoming)
+    }
+}
+
+/// Work on a layer; counted until it is dropped, however it ends.
+struct Busy {
+    shared: Arc<Shared>,
+    download: bool,
+}
+
+impl Busy {
+    async fn run(mut self, at: usize, remote: Arc<Remote>) {
+        let shared = Arc::clone(&self.shared);
+        match shared.download(at, &remote).await {
+            Ok(incoming) => {
+                self.downloaded();
+                // syncing blocks; who reads the blob does not wait for it
+                tokio::task::spawn_blocking(move || self.publish(at, incoming));
+            }
+            Err(error) => {
+                shared.fail(&mut shared.lock(), error);
+            }
+        }
+    }
+
+    /// Lets another download begin.
+    fn downloaded(&mut self) {
+        self.download = false;
+        let mut state = self.shared.lock();
+        state.downloads -= 1;
+        self.shared.start(&mut state);
+    }
+
+    /// Syncs and names a blob.
+    fn publish(self, at: usize, incoming: Incoming) {
+        let layer = &self.shared.layers[at];
+        if let Err(error) = self.shared.store.publish_blob(incoming, &layer.digest, layer.size) {
+            self.shared.fail(&mut self.shared.lock(), error.into());
+        }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.busy -= 1;
+        if self.download {
+            state.downloads -= 1;
+        }
+        self.shared.changed.notify_all();
+    }
+}
+
+/// A file without a name that tells how much came.
+struct Sink<'a> {
+    incoming: Incoming,
+    bytes: u64,
+    told: u64,
+    number: usize,
+    show: &'a Show,
+}
+
+impl Sink<'_> {
+    fn tell(&mut self) {
+        self.told = self.bytes;
+        (self.show)(Progress::Received { number: self.number, bytes: self.bytes });
+    }
+}
+
+impl Write for Sink<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let count = Write::write(&mut self.incoming, data)?;
+        self.bytes += count as u64;
+        if self.bytes - self.told >= REPORT {
+            self.tell();
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.incoming.flush()
+    }
+}
+
+/// A blob from its first byte; several may read one file.
+struct Reader {
+    file: Arc<File>,
+    at: u64,
+    shared: Arc<Shared>,
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // a conversion that cannot be completed should end now
+        if self.shared.failed.load(Ordering::Relaxed) {
+            return Err(gone());
+        }
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        self.shared.tell(count as u64);
+        Ok(count)
+    }
+}
+
+impl Shared {
+    /// Tells whoever watches how much was read for the conversion, now and then.
+    fn tell(&self, count: u64) {
+        let Some(remote) = &self.remote else { return };
+        if self.untold.fetch_add(count, Ordering::Relaxed) + count >= REPORT {
+            let bytes = self.untold.swap(0, Ordering::Relaxed);
+            (remote.show)(Progress::Converted { bytes });
+        }
+    }
+}

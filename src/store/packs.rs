@@ -1,0 +1,99 @@
+//! What makes later conversions fast: indexes of SIFs and of layers, by recipe.
+//!
+//! ```text
+//! packs/RECIPE/HEX       where each block lies in sifs/sha256/HEX.sif     (squashfs/pack.rs)
+//! layers/RECIPE/HEX      what the layer with this diff_id holds           (layer/index.rs)
+//! ```
+//!
+//! They save work and prove nothing: each has a checksum and a version and says whose it is; one that
+//! is damaged or from another version counts as none. Any of them may be removed at any time.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::{Incoming, Store, StoreError};
+use crate::oci::{DiffId, Sha256Digest, SifDigest};
+use crate::pin::Recipe;
+
+/// A SIF and its index; neither was looked into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPack {
+    /// The SIF's digest.
+    pub digest: SifDigest,
+    /// Where it lies.
+    pub sif: PathBuf,
+    /// Where its index lies.
+    pub index: PathBuf,
+}
+
+impl Store {
+    fn index_path(&self, what: &str, recipe: &Recipe, hex: &str) -> PathBuf {
+        self.root().join(what).join(recipe.key()).join(hex)
+    }
+
+    /// The SIFs of a recipe that have an index, newest first.
+    #[must_use]
+    pub fn packs(&self, recipe: &Recipe) -> Vec<StoredPack> {
+        let mut found = Vec::new();
+        // what cannot be listed is not there: it only saves work
+        for entry in
+            fs::read_dir(self.index_path("packs", recipe, "")).into_iter().flatten().flatten()
+        {
+            let name = entry.file_name();
+            let digest = name.to_str().and_then(|hex| format!("sha256:{hex}").parse().ok());
+            let time = entry.metadata().and_then(|meta| meta.modified());
+            if let Some(digest) = digest {
+                let (sif, index) = (self.sif_path(&digest), entry.path());
+                let pack = StoredPack { digest, sif, index };
+                found.push((time.unwrap_or(SystemTime::UNIX_EPOCH), pack));
+            }
+        }
+        found.sort_by(|(a, x), (b, y)| (b, y.digest).cmp(&(a, x.digest)));
+        found.into_iter().map(|(_, pack)| pack).collect()
+    }
+
+    /// Keeps the index of a SIF.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn publish_pack(
+        &self,
+        incoming: Incoming,
+        recipe: &Recipe,
+        sif: &SifDigest,
+    ) -> Result<(), StoreError> {
+        publish(incoming, &self.index_path("packs", recipe, &sif.hex()))
+    }
+
+    /// Where the index of a layer lies, if there is one.
+    #[must_use]
+    pub fn layer_index(&self, recipe: &Recipe, diff_id: &DiffId) -> Option<PathBuf> {
+        let path = self.index_path("layers", recipe, &diff_id.hex());
+        path.is_file().then_some(path)
+    }
+
+    /// Keeps the index of a layer.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn publish_layer_index(
+        &self,
+        incoming: Incoming,
+        recipe: &Recipe,
+        diff_id: &DiffId,
+    ) -> Result<(), StoreError> {
+        publish(incoming, &self.index_path("layers", recipe, &diff_id.hex()))
+    }
+}
+
+fn publish(incoming: Incoming, path: &Path) -> Result<(), StoreError> {
+    let dir = path.parent().unwrap_or(path);
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(StoreError::io("cannot make", dir))?;
+    incoming.publish(path)
+}

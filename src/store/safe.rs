@@ -1,0 +1,264 @@
+//! Nobody else can have put something into the store: the directories above it, its own, its files.
+//!
+//! The way from `/` is walked with handles, one component after the other, and what was opened is
+//! looked at. A symbolic link on the way is followed when root or this user made it. As long as nobody
+//! else can rename on that way, what is later opened by path is what was checked.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::StoreError;
+
+/// Links on the way, as the kernel counts them (`path_resolution(7)`).
+const MOST_LINKS: usize = 40;
+
+const HANDLE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+fn me() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Makes `path` with its parents, 0700, or checks that what is there is a directory of this user that
+/// nobody else can write or replace. Takes reading from others where they had it.
+pub(super) fn private_dir(path: &Path) -> Result<(), StoreError> {
+    walk(path, &[0, me()], true)?;
+    private_child(path)
+}
+
+/// As [`private_dir`] for a directory in one that was checked.
+pub(super) fn private_child(path: &Path) -> Result<(), StoreError> {
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => return Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(e) => return Err(StoreError::io("cannot make", path)(e)),
+    }
+    let found = fs::symlink_metadata(path).map_err(StoreError::io("cannot look at", path))?;
+    let wrong = |why: String| Err(StoreError::Unsafe { path: path.to_owned(), why });
+    // the root itself may be a link, and `walk` has looked at where it leads
+    let found = if found.is_symlink() {
+        fs::metadata(path).map_err(StoreError::io("cannot look at", path))?
+    } else {
+        found
+    };
+    if !found.is_dir() {
+        return wrong("it is not a directory".into());
+    }
+    if found.uid() != me() {
+        return wrong(format!("it belongs to uid {}", found.uid()));
+    }
+    if found.mode() & 0o022 != 0 {
+        return wrong(format!("others may write into it (mode {:o})", found.mode() & 0o7777));
+    }
+    if found.mode() & 0o055 != 0 {
+        let mode = fs::Permissions::from_mode(found.mode() & 0o7700);
+        fs::set_permissions(path, mode).map_err(StoreError::io("cannot protect", path))?;
+    }
+    Ok(())
+}
+
+/// A file of the store, when it is there and this user's own.
+pub(super) fn file(path: &Path) -> Result<Option<Metadata>, StoreError> {
+    file_of(path, &[me()])
+}
+
+/// A file of the store, when it is there and belongs to one of `owners`.
+pub(super) fn file_of(path: &Path, owners: &[u32]) -> Result<Option<Metadata>, StoreError> {
+    let meta = match fs::symlink_metadata(path) {
+        Ok(meta) => meta,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(StoreError::io("cannot look at", path)(e)),
+    };
+    match unsound(&meta, owners) {
+        None => Ok(Some(meta)),
+        Some(why) => Err(StoreError::Foreign { path: path.to_owned(), why }),
+    }
+}
+
+/// What is wrong with a file.
+pub(super) fn unsound(meta: &Metadata, owners: &[u32]) -> Option<String> {
+    if meta.is_symlink() {
+        return Some("it is a symbolic link".into());
+    }
+    if !meta.is_file() {
+        return Some("it is no regular file".into());
+    }
+    if !owners.contains(&meta.uid()) {
+        return Some(format!("it belongs to uid {}", meta.uid()));
+    }
+    if meta.mode() & 0o022 != 0 {
+        return Some(format!("others may write it (mode {:o})", meta.mode() & 0o7777));
+    }
+    if meta.nlink() > 1 {
+        return Some(format!("it has {} names (hard links)", meta.nlink()));
+    }
+    None
+}
+
+/// Walks from `/` to `path`, and says the first component that somebody else could replace.
+pub(super) fn walk(path: &Path, trusted: &[u32], make: bool) -> Result<OwnedFd, StoreError> {
+    let mut rest: Vec<OsString> = parts(path);
+    let mut at = PathBuf::from("/");
+    let mut handle = rustix::fs::open("/", HANDLE | OFlags::DIRECTORY, Mode::empty())
+        .map_err(|e| StoreError::io("cannot open", Path::new("/"))(e.into()))?;
+    let mut links = 0;
+    while let Some(name) = rest.pop() {
+        let here = at.join(&name);
+        let io = |doing| {
+            let here = here.clone();
+            move |e: Errno| StoreError::Io { doing, path: here, source: e.into() }
+        };
+        let open = || rustix::fs::openat(&handle, &name, HANDLE, Mode::empty());
+        let next = match open() {
+            Err(Errno::NOENT) if make => {
+                match rustix::fs::mkdirat(&handle, &name, Mode::RWXU) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(e) => return Err(io("cannot make")(e)),
+                }
+                open().map_err(io("cannot open"))?
+            }
+            other => other.map_err(io("cannot open"))?,
+        };
+        let stat = rustix::fs::fstat(&next).map_err(io("cannot look at"))?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+            links += 1;
+            let foreign = (!trusts(stat.st_uid, trusted))
+                .then(|| format!("it is a symbolic link of uid {}", stat.st_uid));
+            let endless = (links > MOST_LINKS).then(|| "it has too many symbolic links".to_owned());
+            if let Some(why) = foreign.or(endless) {
+                return Err(StoreError::Unsafe { path: here, why });
+            }
+            let target =
+                rustix::fs::readlinkat(&next, "", Vec::new()).map_err(io("cannot read"))?;
+            let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
+            if target.is_absolute() {
+                at = PathBuf::from("/");
+                handle = rustix::fs::open("/", HANDLE | OFlags::DIRECTORY, Mode::empty())
+                    .map_err(io("cannot open"))?;
+            }
+            rest.extend(parts(&target));
+            continue;
+        }
+        if let Some(why) = replaceable(&stat, trusted) {
+            return Err(StoreError::Unsafe { path: here, why });
+        }
+        handle = next;
+        if name == OsStr::new("..") {
+            at.pop();
+        } else {
+            at = here;
+        }
+    }
+    Ok(handle)
+}
+
+/// The components, the last one first.
+fn parts(path: &Path) -> Vec<OsString> {
+    let part = |component: Component<'_>| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    };
+    path.components().rev().filter_map(part).collect()
+}
+
+fn trusts(uid: u32, trusted: &[u32]) -> bool {
+    // inside a user namespace everybody outside of it, root included, looks like this
+    const OVERFLOW: u32 = 65534;
+    trusted.contains(&uid) || (uid == OVERFLOW && me() != OVERFLOW && in_user_namespace())
+}
+
+fn in_user_namespace() -> bool {
+    fs::read_to_string("/proc/self/uid_map")
+        .is_ok_and(|map| map.split_whitespace().collect::<Vec<_>>() != ["0", "0", "4294967295"])
+}
+
+/// Why somebody else could rename what is in a directory.
+fn replaceable(stat: &Stat, trusted: &[u32]) -> Option<String> {
+    const STICKY: u32 = 0o1000;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        return Some("it is not a directory".into());
+    }
+    if !trusts(stat.st_uid, trusted) {
+        return Some(format!("it belongs to uid {}", stat.st_uid));
+    }
+    let mode = stat.st_mode & 0o7777;
+    // a group with the user's own number is the user's alone (user private groups)
+    let alone = stat.st_gid == me() && rustix::process::getegid().as_raw() == stat.st_gid;
+    let others = mode & if alone { 0o002 } else { 0o022 };
+    // in a sticky directory such as /tmp only the owner of a name can take it away
+    if others != 0 && mode & STICKY == 0 {
+        return Some(format!("others may write into it (mode {mode:o})"));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn the_way_is_made_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b/store");
+        private_dir(&path).unwrap();
+        for dir in [dir.path().join("a"), dir.path().join("a/b"), path] {
+            assert_eq!(fs::metadata(dir).unwrap().mode() & 0o7777, 0o700);
+        }
+    }
+
+    #[test]
+    fn a_directory_above_that_others_can_write_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = dir.path().join("open");
+        private_dir(&open.join("store")).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+        let error = private_dir(&open.join("store")).unwrap_err().to_string();
+        assert!(error.contains("/open is not safe: others may write"), "{error}");
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o1777)).unwrap();
+        private_dir(&open.join("store")).unwrap();
+    }
+
+    #[test]
+    fn own_links_on_the_way_are_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("real")).unwrap();
+        symlink("real", dir.path().join("relative")).unwrap();
+        symlink(dir.path().join("relative"), dir.path().join("absolute")).unwrap();
+        symlink("round", dir.path().join("round")).unwrap();
+        private_dir(&dir.path().join("absolute/../absolute/store")).unwrap();
+        assert!(dir.path().join("real/store").is_dir());
+        let error = private_dir(&dir.path().join("round/store")).unwrap_err().to_string();
+        assert!(error.contains("too many"), "{error}");
+    }
+
+    #[test]
+    fn links_and_open_files_are_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("file"), "x").unwrap();
+        fs::set_permissions(at("file"), fs::Permissions::from_mode(0o444)).unwrap();
+        assert!(file(&at("file")).unwrap().is_some());
+        assert!(file(&at("none")).unwrap().is_none());
+        symlink("file", at("link")).unwrap();
+        fs::create_dir(at("dir")).unwrap();
+        for (name, why) in [("link", "symbolic link"), ("dir", "no regular file")] {
+            let error = file(&at(name)).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(why), "{error}");
+        }
+        fs::hard_link(at("file"), at("second")).unwrap();
+        assert!(file(&at("file")).unwrap_err().to_string().contains("2 names"));
+        fs::remove_file(at("second")).unwrap();
+        fs::set_permissions(at("file"), fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(file(&at("file")).unwrap_err().to_string().contains("others may write"));
+    }
+}

@@ -1,0 +1,133 @@
+//! What killed processes left behind goes away when the store is opened next.
+//!
+//! A temporary file and a lease's own file carry their process in their name ([`Process`]): when that
+//! is certainly dead they go at once, and never while it lives. Where nobody can tell (another machine)
+//! they go after a day without a change, by the server's time.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use tempfile::NamedTempFile;
+
+use super::process::Process;
+use super::{Store, clock, lease};
+use crate::listing;
+
+/// Longer than a process writes nothing to a file that it still needs.
+const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
+
+const TEMPORARY: &str = "incoming-";
+
+/// What the names of this process' temporary files begin with.
+pub(super) fn temporary_prefix() -> String {
+    match Process::current() {
+        Some(process) => format!("{TEMPORARY}{process}-"),
+        None => format!("{TEMPORARY}unknown-"),
+    }
+}
+
+/// A temporary file in a directory that is not the store's, for a file that is to stand there. Those
+/// that dead processes left there go.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn temporary_beside(dir: &Path) -> io::Result<NamedTempFile> {
+    temporary(dir, ".moorline-")
+}
+
+/// The same in a `tmp/`.
+pub(super) fn temporary_in(tmp: &Path) -> io::Result<NamedTempFile> {
+    temporary(tmp, TEMPORARY)
+}
+
+fn temporary(dir: &Path, prefix: &str) -> io::Result<NamedTempFile> {
+    let here = Process::current();
+    for name in listing::names(dir).unwrap_or_default() {
+        let process = name.to_str().filter(|name| name.starts_with(prefix)).and_then(process_of);
+        if process.zip(here.as_ref()).is_some_and(|(it, here)| it.is_dead(here)) {
+            let _ = fs::remove_file(dir.join(&name));
+        }
+    }
+    let process = here.map_or_else(|| "unknown".into(), |process| process.to_string());
+    tempfile::Builder::new().prefix(&format!("{prefix}{process}-")).tempfile_in(dir)
+}
+
+/// The process that a name carries: `PREFIX-PROCESS-RANDOM`.
+fn process_of(name: &str) -> Option<Process> {
+    name.split_once('-')?.1.rsplit_once('-')?.0.parse().ok()
+}
+
+impl Store {
+    /// Removes leftovers; what cannot be removed is left for the next time.
+    pub(super) fn sweep(&self) {
+        let Some(here) = Process::current() else { return };
+        let mut now = None;
+        for dir in ["tmp", "leases"] {
+            self.sweep_dir(&self.root.join(dir), &here, &mut now);
+        }
+        let _ = lease::sweep(&self.root.join("leases"), self.timing);
+    }
+
+    fn sweep_dir(&self, dir: &Path, here: &Process, now: &mut Option<SystemTime>) {
+        for name in listing::names(dir).unwrap_or_default() {
+            let path = dir.join(&name);
+            let process = name.to_str().and_then(process_of);
+            if process.as_ref() == Some(here) {
+                continue;
+            }
+            let dead = process.is_some_and(|process| process.is_dead(here));
+            let mut forgotten = || {
+                let modified = fs::symlink_metadata(&path).and_then(|m| m.modified()).ok()?;
+                if now.is_none() {
+                    *now = clock::now(&self.root.join("tmp")).ok();
+                }
+                Some(clock::age((*now)?, modified) > FORGOTTEN)
+            };
+            if dead || forgotten().unwrap_or(false) {
+                // a directory is nothing that this program puts here
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    #[test]
+    fn leftovers_go_when_their_writer_is_dead_or_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let tmp = dir.path().join("tmp");
+        let here = Process::current().unwrap().to_string();
+        let (rest, start) = here.rsplit_once('.').unwrap();
+        let dead = format!("{rest}.{}", start.parse::<u64>().unwrap() + 1);
+        let write = |name: &str, age: Duration| {
+            fs::write(tmp.join(name), "x").unwrap();
+            let file = File::options().write(true).open(tmp.join(name)).unwrap();
+            file.set_modified(SystemTime::now() - age).unwrap();
+        };
+        let day = FORGOTTEN + Duration::from_secs(60);
+        write(&format!("incoming-{dead}-aaaaaa"), Duration::ZERO);
+        write("incoming-0123.1.2.3-young1", Duration::ZERO);
+        write("incoming-0123.1.2.3-oldold", day);
+        write("incoming-old", day);
+        write(&format!("incoming-{here}-mine00"), day);
+        let kept = store.incoming().unwrap();
+        Store::open(dir.path()).unwrap();
+        let mut left: Vec<_> = fs::read_dir(&tmp).unwrap().map(|e| e.unwrap().path()).collect();
+        left.sort();
+        let mut expected = vec![
+            kept.path().to_owned(),
+            tmp.join("incoming-0123.1.2.3-young1"),
+            tmp.join(format!("incoming-{here}-mine00")),
+        ];
+        expected.sort();
+        assert_eq!(left, expected);
+    }
+}

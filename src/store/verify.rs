@@ -1,0 +1,153 @@
+//! Is every file of the store what its name says? What is not goes into the trash, where it can be
+//! looked at until the next `prune` deletes it.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::inventory::{files, sif_name};
+use super::pins::Mapping;
+use super::{Store, StoreError, clock, safe};
+use crate::oci::{Digest, Hasher, Sha256Digest};
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Which file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub why: String,
+    /// Where it is now; `None` when it could not be read or moved and is where it was.
+    pub moved: Option<PathBuf>,
+}
+
+/// What was looked at, and what is wrong.
+#[derive(Clone, Debug, Default)]
+pub struct Checked {
+    /// Blobs.
+    pub blobs: usize,
+    /// Images.
+    pub sifs: usize,
+    /// Mappings from a manifest to an image.
+    pub mappings: usize,
+    /// Bytes that were hashed.
+    pub bytes: u64,
+    /// What is wrong.
+    pub faults: Vec<Fault>,
+}
+
+impl Store {
+    /// Hashes every blob and SIF, and reads every mapping. Indexes are not looked at: who reads them
+    /// checks them.
+    ///
+    /// # Errors
+    /// When a directory cannot be read.
+    pub fn verify(&self, show: &mut dyn FnMut(&Path)) -> Result<Checked, StoreError> {
+        let mut done = Checked::default();
+        let mut blobs = Vec::new();
+        files(&self.root.join("blobs"), &mut |path, _| blobs.push(path.to_owned()))?;
+        let mut sifs = Vec::new();
+        files(&self.root.join("sifs"), &mut |path, _| sifs.push(path.to_owned()))?;
+        let mut mappings = Vec::new();
+        files(&self.root.join("pins"), &mut |path, _| mappings.push(path.to_owned()))?;
+
+        for path in blobs {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let Ok(digest) = format!("sha256:{name}").parse::<Digest>() else { continue };
+            show(&path);
+            done.blobs += usize::from(self.check(&path, digest, &mut done));
+        }
+        for path in sifs {
+            let Some(digest) = sif_name(&path) else { continue };
+            show(&path);
+            done.sifs += usize::from(self.check(&path, digest, &mut done));
+        }
+        for path in mappings {
+            done.mappings += 1;
+            if let Some(why) = self.wrong(&path) {
+                self.put_away(path, why, &mut done);
+            }
+        }
+        Ok(done)
+    }
+
+    /// Whether a file was there to be looked at.
+    fn check<D: Sha256Digest>(&self, path: &Path, expected: D, done: &mut Checked) -> bool {
+        match safe::file(path) {
+            Ok(Some(_)) => {}
+            // pruned meanwhile
+            Ok(None) => return false,
+            Err(StoreError::Foreign { why, .. }) => {
+                self.put_away(path.to_owned(), why, done);
+                return true;
+            }
+            Err(error) => {
+                done.faults.push(unread(path, &error));
+                return true;
+            }
+        }
+        match hash::<D>(path) {
+            Ok((found, length)) => {
+                done.bytes += length;
+                if found != expected {
+                    self.put_away(path.to_owned(), format!("its bytes are {found}"), done);
+                }
+                true
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => false,
+            // the file system's trouble may pass
+            Err(e) => {
+                done.faults.push(unread(path, &e));
+                true
+            }
+        }
+    }
+
+    /// What is wrong with a mapping.
+    fn wrong(&self, path: &Path) -> Option<String> {
+        let mapping = match Mapping::read(path) {
+            Ok(mapping) => mapping?,
+            Err(StoreError::Foreign { why, .. }) => return Some(why),
+            Err(StoreError::Mapping { source, .. }) => return Some(format!("malformed: {source}")),
+            // one that cannot be read now is no proof of damage
+            Err(_) => return None,
+        };
+        let mut names = path.components().rev().map(|part| part.as_os_str().to_string_lossy());
+        let file = names.next().unwrap_or_default();
+        let dir = names.next().unwrap_or_default();
+        if *dir != *mapping.manifest.hex() || *file != format!("{}.json", mapping.recipe.key()) {
+            return Some("it speaks of another manifest or recipe than its name".into());
+        }
+        let length = fs::metadata(self.sif_path(&mapping.sif)).ok()?.len();
+        (length != mapping.size)
+            .then(|| format!("it says {} bytes, the image has {length}", mapping.size))
+    }
+
+    fn put_away(&self, path: PathBuf, why: String, done: &mut Checked) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let target = self.trash_path(Path::new(&format!("damaged-{name}")));
+        // its stay in the trash begins now; a foreign file keeps its time
+        let _ = clock::touch_path(&path);
+        let moved = fs::rename(&path, &target).is_ok().then_some(target);
+        done.faults.push(Fault { path, why, moved });
+    }
+}
+
+fn unread(path: &Path, error: &dyn std::error::Error) -> Fault {
+    Fault { path: path.to_owned(), why: error.to_string(), moved: None }
+}
+
+fn hash<D: Sha256Digest>(path: &Path) -> io::Result<(D, u64)> {
+    let mut file = File::open(path)?;
+    let (mut hasher, mut length) = (Hasher::default(), 0);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok((hasher.finish(), length)),
+            n => {
+                hasher.update(&buffer[..n]);
+                length += n as u64;
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! `convert` where the store has something already: what is asked of the registry, and what is done.
+
+use serde_json::Value;
+
+use crate::support::{Home, PROJECT, Server, images};
+
+#[test]
+fn a_known_digest_asks_nobody() {
+    let server = Server::with_image();
+    let home = Home::logged_in(&server);
+    let digest = server.name(&format!("@{}", images().0.manifest_digest));
+    let first: Value = serde_json::from_str(&home.ok(&["convert", "--json", &digest])).unwrap();
+    assert_eq!(first["known"], false);
+    let before = server.running.seen().len();
+    let again: Value = serde_json::from_str(&home.ok(&["convert", "--json", &digest])).unwrap();
+    assert_eq!(server.running.seen().len(), before, "{:?}", server.running.seen());
+    assert_eq!((&again["known"], &again["counters"]), (&Value::Bool(true), &Value::Null));
+    for key in ["sif", "path", "size", "manifest"] {
+        assert_eq!(again[key], first[key], "{key}");
+    }
+    for key in ["manifest", "config", "platform", "registry", "repository"] {
+        assert_eq!(again["pin"][key], first["pin"][key], "{key}");
+    }
+    // another platform is the registry's answer, and a tag beside the digest is compared
+    home.run(&["convert", &digest, "--platform", "linux/s390x"]).exits(3);
+    assert!(server.running.seen().len() > before);
+}
+
+#[test]
+fn a_known_layer_is_neither_fetched_nor_inflated() {
+    let server = Server::with_image();
+    server.push(PROJECT, &images().1, &["v2"]);
+    let home = Home::logged_in(&server);
+    home.ok(&["convert", &server.name(":v1")]);
+    let text = home.ok(&["convert", "--json", &server.name(":v2")]);
+    let made: Value = serde_json::from_str(&text).unwrap();
+    let changed = {
+        let digests = |n: usize| {
+            let image = if n == 0 { &images().0 } else { &images().1 };
+            image.layers.iter().map(|layer| layer.bytes.clone()).collect::<Vec<_>>()
+        };
+        let (old, new) = (digests(0), digests(1));
+        new.iter().filter(|layer| !old.contains(layer)).count()
+    };
+    let counters = &made["counters"];
+    assert_eq!(counters["layers_fetched"], changed, "{counters}");
+    assert_eq!(counters["layers_inflated"], changed, "{counters}");
+    assert!(counters["blocks_reused"].as_u64() > Some(0), "{counters}");
+
+    // the same bytes as in an empty store
+    let other = Home::logged_in(&server);
+    let text = other.ok(&["convert", "--json", &server.name(":v2")]);
+    let cold: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(cold["sif"], made["sif"]);
+}

@@ -1,0 +1,126 @@
+//! A million entries in one directory: how much memory that takes. A program of its own, because it
+//! runs longer than the other hostile layers (`convert/hostile.rs`).
+
+#![allow(dead_code, reason = "what the tests of conversion share is more than is used here")]
+
+#[path = "convert/archive.rs"]
+mod archive;
+
+use std::fs;
+use std::io::{self, Read};
+use std::num::NonZeroUsize;
+use std::process::Command;
+
+use moorline::oci::Hasher;
+use moorline::stage::convert::{Work, convert};
+use tar::EntryType;
+
+use self::archive::{Image, Layer, META, standard};
+
+fn empty_file(path: &str) -> Vec<u8> {
+    let mut header = Layer::header(EntryType::Regular, 0, META);
+    header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
+    header.as_bytes().to_vec()
+}
+
+/// A tar of a million empty files in one directory, made while it is read.
+struct Million {
+    header: Vec<u8>,
+    sum: u32,
+    at: usize,
+    next: u32,
+}
+
+impl Million {
+    const COUNT: u32 = 1_000_000;
+
+    fn new() -> Self {
+        let mut header = empty_file("many/file-0000000");
+        header[148..156].fill(b' ');
+        let sum = header.iter().map(|b| u32::from(*b)).sum();
+        Self { header, sum, at: 512, next: 0 }
+    }
+}
+
+impl Read for Million {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.header.len() {
+            if self.next < Self::COUNT {
+                // only the digits of the name change, and with them the checksum
+                let digits = format!("{:07}", self.next).into_bytes();
+                let more: u32 = digits.iter().map(|digit| u32::from(digit - b'0')).sum();
+                self.header[10..17].copy_from_slice(&digits);
+                let sum = format!("{:06o}\0 ", self.sum + more);
+                self.header[148..156].copy_from_slice(sum.as_bytes());
+            } else if self.next < Self::COUNT + 2 {
+                self.header.fill(0);
+            } else {
+                return Ok(0);
+            }
+            (self.at, self.next) = (0, self.next + 1);
+        }
+        let count = buffer.len().min(self.header.len() - self.at);
+        buffer[..count].copy_from_slice(&self.header[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+/// The most memory that this process ever had, in MiB.
+fn peak() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
+/// The memory for 10^6 entries in one directory is bounded, measured in a process of its own.
+#[test]
+#[expect(clippy::print_stdout, reason = "the child's answer")]
+fn a_million_entries_in_one_directory() {
+    const CHILD: &str = "MOORLINE_TEST_MILLION";
+    if let Some(path) = std::env::var_os(CHILD) {
+        let mut hasher = Hasher::default();
+        io::copy(&mut Million::new(), &mut HashWriter(&mut hasher)).unwrap();
+        let mut image = Image::plain(vec![Layer::new()], &serde_json::json!({}));
+        image.source.config.rootfs.diff_ids[0] = hasher.finish();
+        image.source.layers[0].size = u64::from(Million::COUNT) * 512 + 1024;
+        let mut open =
+            |_: usize| -> io::Result<Box<dyn Read + Send>> { Ok(Box::new(Million::new())) };
+        let mut out = fs::File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(path)
+            .unwrap();
+        let work = Work::new(NonZeroUsize::new(2).unwrap());
+        let report = convert(&image.source, &standard(), work, &mut open, &mut out).unwrap();
+        println!("\nentries {} peak {}", report.entries, peak());
+        return;
+    }
+    let out = tempfile::NamedTempFile::new().unwrap();
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_million_entries_in_one_directory", "--nocapture"])
+        .env(CHILD, out.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout).into_owned();
+    assert!(child.status.success(), "{said}{}", String::from_utf8_lossy(&child.stderr));
+    let line = said.lines().find(|line| line.starts_with("entries ")).unwrap();
+    let numbers: Vec<u64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+    assert_eq!(numbers[0], u64::from(Million::COUNT));
+    assert!(numbers[1] < 400, "{} MiB", numbers[1]);
+}
+
+struct HashWriter<'a>(&'a mut Hasher);
+
+impl io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

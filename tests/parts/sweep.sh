@@ -1,0 +1,12 @@
+#!/bin/bash
+# about: SIGKILL, EIO and ENOSPC injected into 500 writing system calls of convert, prune and the ledger
+# commands: strace
+# packages: strace
+# provides: strace
+# tests: sweep*
+# minutes: 15
+set -euo pipefail
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+export MOORLINE_SWEEP_POINTS=${MOORLINE_SWEEP_POINTS:-500}
+run_claimed sweep
