@@ -27,6 +27,10 @@ bench *ARGS:
 bench-convert *ARGS:
     cargo bench --locked --bench convert -- {{ ARGS }}
 
+# 1,000 references and one, beside crane and skopeo where they are installed
+bench-resolve *ARGS:
+    tests/env/bench-resolve.sh {{ ARGS }}
+
 # a target of fuzz/targets.rs under libFuzzer for so many seconds: just fuzz squashfs 600
 fuzz TARGET SECONDS="60":
     fuzz/run {{ TARGET }} {{ SECONDS }}

@@ -27,6 +27,7 @@ pub mod config;
 pub mod elf;
 pub mod layer;
 pub mod lock;
+pub mod proxy;
 pub mod sif;
 pub mod squashfs;
 pub mod worker;

@@ -11,8 +11,16 @@ mod drift;
 mod faults;
 #[path = "faults/docker_registry.rs"]
 mod faults_of_docker_registry;
+#[path = "registry/head.rs"]
+mod head;
 #[path = "registry/liar.rs"]
 mod liar;
+#[path = "registry/many.rs"]
+mod many;
+#[path = "registry/processes.rs"]
+mod processes;
+#[path = "registry/proxy.rs"]
+mod proxy;
 #[path = "registry/server.rs"]
 mod server;
 #[path = "registry/stand_in.rs"]

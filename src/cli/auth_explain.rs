@@ -48,12 +48,15 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let explained = context.credentials().explain(registry, repository)?;
     let broken = explained.sources.iter().any(|source| source.broken.is_some());
     let mut realm = None;
+    let mut proxy = None;
     let mut tried = Vec::new();
     let answer = if broken {
         Ok("not asked".to_owned())
     } else {
         let client = context.client()?;
-        match context.block_on(client.realm(registry))? {
+        // an unreachable registry is told by the next question, in the same words
+        proxy = context.block_on(client.proxy(registry, repository))?.ok().flatten();
+        match context.block_on(client.realm(registry, Some(repository)))? {
             Ok(named) => {
                 realm = named;
                 tried = context.block_on(try_all(&client, &reference, &explained))?;
@@ -63,9 +66,23 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         }
     };
     if context.voice.json {
-        output::json(&document(&reference, realm.as_ref(), &explained, &tried, &answer));
+        output::json(&document(
+            &reference,
+            proxy.as_deref(),
+            realm.as_ref(),
+            &explained,
+            &tried,
+            &answer,
+        ));
     } else {
-        output::line(text(&reference, realm.as_ref(), &explained, &tried, &answer));
+        output::line(text(
+            &reference,
+            proxy.as_deref(),
+            realm.as_ref(),
+            &explained,
+            &tried,
+            &answer,
+        ));
     }
     for source in explained.sources {
         if let Some(error) = source.broken {
@@ -134,6 +151,7 @@ fn ask(context: &Context, reference: &Reference) -> Result<String, Report> {
 
 fn text(
     reference: &Reference,
+    proxy: Option<&str>,
     realm: Option<&Realm>,
     explained: &Explanation,
     tried: &[Tried],
@@ -141,6 +159,7 @@ fn text(
 ) -> String {
     let mut lines = vec![
         format!("image:        {reference}"),
+        format!("proxy:        {}", proxy.unwrap_or("none")),
         format!("token realm:  {}", realm.map_or_else(|| "none".into(), ToString::to_string)),
         format!("known realms: {}", realms(explained)),
         "sources, in the order in which they are asked:".to_owned(),
@@ -186,6 +205,7 @@ fn taken(tried: &[Tried], answer: &Result<String, Report>) -> String {
 
 fn document(
     reference: &Reference,
+    proxy: Option<&str>,
     realm: Option<&Realm>,
     explained: &Explanation,
     tried: &[Tried],
@@ -217,6 +237,7 @@ fn document(
         "reference": reference.to_string(),
         "registry": reference.registry,
         "repository": reference.repository,
+        "proxy": proxy,
         "realm": realm,
         "known_realms": explained.realms,
         "sources": explained.sources.iter().map(source).collect::<Vec<_>>(),

@@ -11,6 +11,7 @@ use clap::Args;
 use tokio::runtime::Runtime;
 
 use super::git_remote;
+use super::network;
 use super::output::{self, CliError, Report, Voice};
 use crate::backend::Environment;
 use crate::config::{self, Config, Level, ServerUrl, Value};
@@ -22,6 +23,7 @@ use crate::layer::Limits;
 use crate::ledger::{Ledger, View};
 use crate::oci::{DOCKER_HUB, Platform, Registry};
 use crate::pin::Built;
+use crate::proxy::Proxies;
 use crate::registry::{self, Client, HostPort};
 use crate::secret::{Realm, Secret};
 use crate::store::{SiteStore, Store, Timing};
@@ -373,9 +375,26 @@ impl Context {
             insecure: self.insecure.clone(),
             ca_files: self.ca_files.clone(),
             credentials: self.credentials().into_lookup(),
+            proxies: self.proxies()?,
+            path_prefixes: network::path_prefixes(&self.config)?,
+            kept: Some(network::kept_documents(&self.places.cache)),
+            sharing: network::sharing(
+                &self.places.cache,
+                self.env("XDG_RUNTIME_DIR"),
+                self.config.requests_at_once.as_ref().map(|value| value.value),
+            ),
+            notice: Some(std::sync::Arc::new(|sentence| output::warn(output::clean(sentence)))),
             ..registry::Options::default()
         })?;
         Ok(self.client.get_or_init(|| client).clone())
+    }
+
+    /// The proxies that the environment names.
+    ///
+    /// # Errors
+    /// Names the variable that holds no URL.
+    pub fn proxies(&self) -> Result<Proxies, Report> {
+        Ok(Proxies::read(|name| self.env(name))?)
     }
 
     /// The job of GitLab CI that this process runs in.
@@ -461,6 +480,7 @@ impl Context {
             token,
             ca_files: self.ca_files.clone(),
             insecure,
+            proxies: self.proxies()?,
             patience: std::time::Duration::from_secs(30),
         })?)
     }

@@ -89,7 +89,7 @@ pub fn login(context: &Context, args: &Login) -> Outcome {
     let registry = scope.registry.clone();
     let client = context.client()?;
     // the registry is asked before the user: a wrong host should not cost a typed secret
-    let named = context.block_on(client.realm(&registry))??;
+    let named = context.block_on(client.realm(&registry, scope.prefix.as_ref()))??;
     let realm = confirmed(context, args, &registry, named)?;
     let password = secret(args, &format!("Token or password of {}", output::cell(username)))?;
     let credential = Credential { username: username.clone(), password };

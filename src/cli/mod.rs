@@ -26,6 +26,7 @@ mod lock;
 mod login;
 mod logs;
 mod machine;
+mod network;
 mod output;
 mod progress;
 mod recover;

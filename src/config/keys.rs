@@ -10,10 +10,12 @@ pub(super) enum Who {
 }
 
 /// Every key; `*` stands for a name that the author chooses. A key that is not here is unknown.
-pub(super) const CONFIG: [(&str, Who); 36] = [
+pub(super) const CONFIG: [(&str, Who); 38] = [
     ("registry", Who::Trusted),
     ("insecure_registries", Who::Trusted),
     ("ca_files", Who::Trusted),
+    ("path_prefixes", Who::Trusted),
+    ("requests_at_once", Who::Trusted),
     ("realms.*", Who::Trusted),
     ("cache", Who::Trusted),
     ("ledger", Who::Trusted),

@@ -11,7 +11,7 @@ use super::keys::{self, Found, Who};
 use super::read::{Item, Source};
 use super::{ConfigError, Level, Origin, Problem, ServerUrl, Value};
 use crate::job::{Mount, RuntimeChoice};
-use crate::oci::{DOCKER_HUB, Platform, Reference, Registry};
+use crate::oci::{DOCKER_HUB, Platform, Reference, Registry, Repository};
 use crate::pin::Built;
 use crate::sign::PublicKey;
 
@@ -24,6 +24,10 @@ pub struct Config {
     pub insecure_registries: Vec<Value<Registry>>,
     /// Certificates to trust as well.
     pub ca_files: Vec<Value<PathBuf>>,
+    /// Registries below a path of their host: `host/prefix`.
+    pub path_prefixes: Vec<Value<String>>,
+    /// Requests on their way to one host at the same time, of all this user's processes.
+    pub requests_at_once: Option<Value<u64>>,
     /// Who hands out tokens for a registry; the URL has no path.
     pub realms: BTreeMap<Registry, Value<ServerUrl>>,
     /// The store.
@@ -179,6 +183,8 @@ impl Config {
             "registry" => self.registry = Some(value(registry(item)?, origin)),
             "insecure_registries" => self.insecure_registries = list(item, origin, registry)?,
             "ca_files" => self.ca_files = list(item, origin, Item::absolute_path)?,
+            "path_prefixes" => self.path_prefixes = list(item, origin, path_prefix)?,
+            "requests_at_once" => self.requests_at_once = Some(value(item.limit()?, origin)),
             "realms.*" => {
                 let of = name.parse().map_err(|e| item.bad_value(e))?;
                 self.realms.insert(of, value(realm(item)?, origin));
@@ -270,6 +276,8 @@ impl Config {
                 PartialEq::eq,
             ),
             ca_files: both(self.ca_files, upper.ca_files, PartialEq::eq),
+            path_prefixes: both(self.path_prefixes, upper.path_prefixes, PartialEq::eq),
+            requests_at_once: upper.requests_at_once.or(self.requests_at_once),
             realms: self.realms.into_iter().chain(upper.realms).collect(),
             cache: upper.cache.or(self.cache),
             ledger: upper.ledger.or(self.ledger),
@@ -312,6 +320,8 @@ impl Config {
         rows.add("registry", &self.registry, Registry::to_string);
         rows.add("insecure_registries", &self.insecure_registries, Registry::to_string);
         rows.add("ca_files", &self.ca_files, path);
+        rows.add("path_prefixes", &self.path_prefixes, String::clone);
+        rows.add("requests_at_once", &self.requests_at_once, u64::to_string);
         for (registry, realm) in &self.realms {
             rows.add(
                 &format!("realms.{}", quoted(registry.as_str())),
@@ -412,6 +422,16 @@ fn registry(item: &Item<'_>) -> Result<Registry, ConfigError> {
         return Err(item.bad_value("a registry has no user: write host or host:port"));
     }
     item.parsed()
+}
+
+/// `host/prefix`, as it stands in the names of the images there.
+fn path_prefix(item: &Item<'_>) -> Result<String, ConfigError> {
+    let text = item.line_of_text()?;
+    let bad = || item.bad_value("write host/prefix or host:port/prefix");
+    let (host, path) = text.split_once('/').filter(|_| !text.contains('@')).ok_or_else(bad)?;
+    host.parse::<Registry>().map_err(|_| bad())?;
+    path.parse::<Repository>().map_err(|_| bad())?;
+    Ok(text)
 }
 
 /// A realm is scheme, host and port: nothing that could be mistaken for one place of a server.

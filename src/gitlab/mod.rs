@@ -72,6 +72,8 @@ pub struct Options {
     pub ca_files: Vec<PathBuf>,
     /// Plain http or an unverified certificate is allowed: `--insecure-registry` names the host.
     pub insecure: bool,
+    /// What the environment says of proxies; the token goes through one only inside TLS.
+    pub proxies: crate::proxy::Proxies,
     /// For one answer, with all its retries' pauses apart.
     pub patience: Duration,
 }

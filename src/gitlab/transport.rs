@@ -40,13 +40,22 @@ pub(super) struct Transport {
 
 impl Transport {
     pub(super) fn new(options: Options) -> Result<Self, GitlabError> {
-        let Options { server, token, ca_files, insecure, patience } = options;
+        let Options { server, token, ca_files, insecure, proxies, patience } = options;
         let host = server.host().to_string();
         let configuration = GitlabError::Configuration;
         let base = Url::parse(&format!("{server}/api/v4/"))
             .map_err(|e| configuration(format!("{server} is no address: {e}")))?;
         if base.scheme() != "https" && !insecure {
             return Err(GitlabError::PlainHttp { host, token: token.source });
+        }
+        let proxy = proxies.of(&base);
+        if base.scheme() != "https"
+            && let Some(proxy) = proxy
+        {
+            return Err(configuration(format!(
+                "{host} speaks plain http, and the proxy {proxy} would read the token in {}",
+                token.source
+            )));
         }
         let name = match token.kind {
             TokenKind::Access => HeaderName::from_static("private-token"),
@@ -63,6 +72,11 @@ impl Transport {
             .no_proxy()
             .connect_timeout(patience)
             .timeout(patience);
+        let builder = match proxy.map(crate::proxy::Proxy::for_client) {
+            None => builder,
+            Some(Ok(proxy)) => builder.proxy(proxy),
+            Some(Err(error)) => return Err(configuration(error.to_string())),
+        };
         let builder = if insecure {
             builder.tls_danger_accept_invalid_certs(true)
         } else {

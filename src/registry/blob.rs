@@ -53,8 +53,15 @@ impl Client {
         let mut done = 0_u64;
         let mut budget = self.0.transport.budget();
         while done < blob.size || done == 0 {
-            let ask =
-                Ask { registry, repository, path: &path, accept: None, from: done, what: &what };
+            let ask = Ask {
+                head: false,
+                registry,
+                repository,
+                path: &path,
+                accept: None,
+                from: done,
+                what: &what,
+            };
             let answered = self.call(&ask, &mut budget).await?;
             let mut response = self.success(&ask, answered).await?;
             let host = host_of(response.url());

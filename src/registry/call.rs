@@ -8,7 +8,8 @@ use reqwest::{Method, Response, Url};
 use super::challenge::{Bearer, Challenge};
 use super::check::MOST_SCOPES;
 use super::endpoint::Endpoint;
-use super::token::{Desk, Pass, Session};
+use super::names::Reach;
+use super::token::{Desk, Pass, Session, below};
 use super::transport::{Budget, Request, host_of};
 use super::{Client, Host, RegistryError};
 use crate::oci::{Registry, Repository};
@@ -18,7 +19,10 @@ use crate::secret::{Candidates, Realm, Secret};
 const MOST_REDIRECTS: usize = 5;
 
 /// What is asked of a repository.
+#[derive(Clone, Copy)]
 pub(super) struct Ask<'a> {
+    /// Only the head of the answer is wanted.
+    pub(super) head: bool,
     pub(super) registry: &'a Registry,
     pub(super) repository: &'a Repository,
     /// Below the repository: `manifests/v1`.
@@ -41,16 +45,22 @@ impl Client {
     pub(super) async fn endpoint(
         &self,
         registry: &Registry,
+        repository: Option<&Repository>,
     ) -> Result<(Arc<Host>, Endpoint), RegistryError> {
-        let host = self.host(registry);
-        let endpoint =
-            host.endpoint.get_or_try_init(|| self.find_endpoint(registry)).await?.clone();
+        let prefix = self.prefix(registry, repository);
+        let host = self.host(registry, prefix.as_ref());
+        let find = || self.find_endpoint(registry, prefix.as_ref());
+        let endpoint = host.endpoint.get_or_try_init(find).await?.clone();
         Ok((host, endpoint))
     }
 
-    async fn find_endpoint(&self, registry: &Registry) -> Result<Endpoint, RegistryError> {
-        let options = &self.0.options;
-        let make = |https| Endpoint::new(registry, https, &options.insecure, &options.started_here);
+    async fn find_endpoint(
+        &self,
+        registry: &Registry,
+        prefix: Option<&Repository>,
+    ) -> Result<Endpoint, RegistryError> {
+        let path = prefix.map(|prefix| format!("{prefix}/")).unwrap_or_default();
+        let make = |https| Endpoint::new(registry, &path, https, &self.0.options);
         let (secure, plain) = (make(true)?, make(false)?);
         if plain.started_here {
             return Ok(plain);
@@ -64,6 +74,7 @@ impl Client {
             url: v2(&secure)?,
             headers: HeaderMap::new(),
             unverified: secure.insecure,
+            reach: Reach::Anywhere,
         };
         match self.0.transport.send(&request, &mut self.0.transport.once()).await {
             Ok(_) => Ok(secure),
@@ -92,7 +103,8 @@ impl Client {
             return Ok(session);
         }
         let found = self.look_up(registry, repository).await?;
-        let session = Session::new(registry.clone(), vec![repository.clone()], found);
+        let prefix = self.prefix(registry, Some(repository));
+        let session = Session::new(registry.clone(), prefix, vec![repository.clone()], found);
         let mut sessions = self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         // two callers may have looked at the same time: the first one's session is used by both
         Ok(Arc::clone(sessions.entry(key).or_insert_with(|| Arc::new(session))))
@@ -125,7 +137,7 @@ impl Client {
         registry: &Registry,
         repositories: &[Repository],
     ) -> Result<(), RegistryError> {
-        type Group = (Vec<(String, String)>, String);
+        type Group = (Vec<(String, String)>, Option<Repository>, String);
         let mut groups: std::collections::BTreeMap<Group, (Candidates, Vec<Repository>)> =
             std::collections::BTreeMap::new();
         for repository in repositories {
@@ -135,17 +147,20 @@ impl Client {
                 .iter()
                 .map(|c| (c.source.clone(), c.credential.username.clone()))
                 .collect();
-            let project = repository.as_str().splitn(3, '/').take(2).collect::<Vec<_>>().join("/");
-            let (_, members) = groups.entry((who, project)).or_insert((found, Vec::new()));
+            let prefix = self.prefix(registry, Some(repository));
+            let there = below(prefix.as_ref(), repository);
+            let project = there.splitn(3, '/').take(2).collect::<Vec<_>>().join("/");
+            let (_, members) = groups.entry((who, prefix, project)).or_insert((found, Vec::new()));
             if !members.contains(repository) {
                 members.push(repository.clone());
             }
         }
         let mut sessions = self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        for (found, members) in groups.into_values() {
+        for ((_, prefix, _), (found, members)) in groups {
             for scopes in members.chunks(MOST_SCOPES) {
+                let (prefix, found) = (prefix.clone(), found.clone());
                 let session =
-                    Arc::new(Session::new(registry.clone(), scopes.to_vec(), found.clone()));
+                    Arc::new(Session::new(registry.clone(), prefix, scopes.to_vec(), found));
                 for repository in scopes {
                     sessions
                         .entry((registry.clone(), repository.clone()))
@@ -162,11 +177,11 @@ impl Client {
         ask: &Ask<'_>,
         budget: &mut Budget,
     ) -> Result<Answered, RegistryError> {
-        let (host, endpoint) = self.endpoint(ask.registry).await?;
+        let (host, endpoint) = self.endpoint(ask.registry, Some(ask.repository)).await?;
         let session = self.session(ask.registry, ask.repository).await?;
         let url = endpoint
             .base
-            .join(&format!("v2/{}/{}", ask.repository, ask.path))
+            .join(&format!("v2/{}/{}", session.there(ask.repository), ask.path))
             .map_err(|e| protocol(&endpoint.base, ask.what, &e.to_string()))?;
         let mut renewed = false;
         // each round learns the challenge, renews the token once, or drops a candidate
@@ -227,6 +242,18 @@ impl Client {
         }
     }
 
+    /// The proxy on the way to a registry, as `http://proxy.example:3128 (https_proxy)`.
+    ///
+    /// # Errors
+    /// When the registry's name is no host name, or it had to be asked and was not there.
+    pub async fn proxy(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+    ) -> Result<Option<String>, RegistryError> {
+        Ok(self.endpoint(registry, Some(repository)).await?.1.proxy)
+    }
+
     pub(super) async fn said(&self, response: Response, hide: &[Secret]) -> Box<super::Said> {
         self.0.transport.said(response, self.0.options.limits.error, hide).await
     }
@@ -260,7 +287,9 @@ impl Client {
             }
             let unverified =
                 origin.as_ref().is_some_and(|o| super::endpoint::is_listed(insecure, o));
-            let request = Request { method: Method::GET, url: url.clone(), headers, unverified };
+            let method = if ask.head { Method::HEAD } else { Method::GET };
+            let reach = Reach::Anywhere;
+            let request = Request { method, url: url.clone(), headers, unverified, reach };
             let response = self.0.transport.send(&request, budget).await?;
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(response);

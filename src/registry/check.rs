@@ -6,6 +6,7 @@ use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 
 use super::call::v2;
+use super::names::Reach;
 use super::token::Session;
 use super::transport::{Request, host_of};
 use super::{Challenge, Client, RegistryError};
@@ -31,17 +32,23 @@ pub enum Grant {
 }
 
 impl Client {
-    /// What a registry asks for, without sending any credential; `None` when it asks for nothing.
+    /// What the registry of a repository asks for, without sending any credential; `None` when it
+    /// asks for nothing.
     ///
     /// # Errors
     /// When it cannot be reached, or `/v2/` is not there.
-    pub async fn challenge(&self, registry: &Registry) -> Result<Option<Challenge>, RegistryError> {
-        let (host, endpoint) = self.endpoint(registry).await?;
+    pub async fn challenge(
+        &self,
+        registry: &Registry,
+        repository: Option<&Repository>,
+    ) -> Result<Option<Challenge>, RegistryError> {
+        let (host, endpoint) = self.endpoint(registry, repository).await?;
         let request = Request {
             method: Method::GET,
             url: v2(&endpoint)?,
             headers: HeaderMap::new(),
             unverified: endpoint.insecure,
+            reach: Reach::Anywhere,
         };
         let response = self.0.transport.send(&request, &mut self.0.transport.budget()).await?;
         match (response.status().as_u16(), Challenge::of(response.headers())) {
@@ -63,8 +70,12 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::challenge`]; also when the realm is no http(s) URL.
-    pub async fn realm(&self, registry: &Registry) -> Result<Option<Realm>, RegistryError> {
-        match self.challenge(registry).await? {
+    pub async fn realm(
+        &self,
+        registry: &Registry,
+        repository: Option<&Repository>,
+    ) -> Result<Option<Realm>, RegistryError> {
+        match self.challenge(registry, repository).await? {
             Some(Challenge::Bearer(bearer)) => {
                 bearer.realm.parse().map(Some).map_err(|_| RegistryError::ForbiddenRealm {
                     registry: registry.clone(),
@@ -77,7 +88,7 @@ impl Client {
     }
 
     /// Tries a credential once: asks for one token, and which of `repositories` it pulls. Of these
-    /// the first 40 are asked for.
+    /// the first 40 are asked for, and of several registries below paths of one host the first's.
     ///
     /// # Errors
     /// [`RegistryError::Refused`] when it is wrong, [`RegistryError::NoRegistryScope`] when it is
@@ -89,12 +100,19 @@ impl Client {
         repositories: &[Repository],
         candidate: Candidate,
     ) -> Result<Grant, RegistryError> {
-        let Some(challenge) = self.challenge(registry).await? else {
+        let Some(challenge) = self.challenge(registry, repositories.first()).await? else {
             return Ok(Grant::NotAsked);
         };
-        let (_, endpoint) = self.endpoint(registry).await?;
-        let repositories = &repositories[..repositories.len().min(MOST_SCOPES)];
-        let session = Session::only(registry.clone(), repositories.to_vec(), candidate);
+        let first = repositories.first();
+        let (_, endpoint) = self.endpoint(registry, first).await?;
+        let prefix = self.prefix(registry, first);
+        // of one registry; the path that it is below is no repository of it
+        let here = |name: &&Repository| {
+            self.prefix(registry, Some(*name)) == prefix && prefix.as_ref() != Some(*name)
+        };
+        let repositories: Vec<Repository> =
+            repositories.iter().filter(here).take(MOST_SCOPES).cloned().collect();
+        let session = Session::only(registry.clone(), prefix, repositories.clone(), candidate);
         let desk = self.desk(&endpoint);
         if challenge == Challenge::Basic {
             let pass = session.pass(&desk, &challenge, None).await?;
@@ -102,7 +120,8 @@ impl Client {
             let mut headers = HeaderMap::new();
             headers.insert(AUTHORIZATION, pass.header.clone());
             let unverified = endpoint.insecure;
-            let request = Request { method: Method::GET, url: v2(&endpoint)?, headers, unverified };
+            let (method, url, reach) = (Method::GET, v2(&endpoint)?, Reach::Anywhere);
+            let request = Request { method, url, headers, unverified, reach };
             let response = self.0.transport.send(&request, &mut self.0.transport.budget()).await?;
             if response.status().as_u16() != 200 {
                 let said = self.said(response, &pass.hide).await;
@@ -114,7 +133,7 @@ impl Client {
             session.pass(&desk, &challenge, None).await?;
         }
         let mut pulls = Vec::new();
-        for repository in repositories {
+        for repository in &repositories {
             // the first one asks for the token that answers for all
             match session.pass(&desk, &challenge, Some(repository)).await {
                 Ok(_) => pulls.push(repository.clone()),

@@ -1,17 +1,16 @@
 //! Where a registry is, and where its secrets, tokens and redirects may go.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
 use reqwest::Url;
 
-use super::{HostPort, RegistryError};
+use super::names::{is_internal, literal};
+use super::{HostPort, Options, RegistryError};
 use crate::oci::{DOCKER_HUB, Registry};
 use crate::secret::Realm;
 
 /// A registry's base URL and what was found out about it.
 #[derive(Clone, Debug)]
 pub(super) struct Endpoint {
-    /// `https://host:port/`.
+    /// `https://host:port/`, or `https://host:port/prefix/`.
     pub(super) base: Url,
     /// Its scheme, host and port.
     pub(super) origin: Realm,
@@ -19,14 +18,17 @@ pub(super) struct Endpoint {
     pub(super) insecure: bool,
     /// Plain http, started by this process.
     pub(super) started_here: bool,
+    /// The proxy on the way, in words.
+    pub(super) proxy: Option<String>,
 }
 
 impl Endpoint {
+    /// `prefix` is empty or ends with a slash.
     pub(super) fn new(
         registry: &Registry,
+        prefix: &str,
         https: bool,
-        insecure: &[HostPort],
-        started_here: &[Registry],
+        options: &Options,
     ) -> Result<Self, RegistryError> {
         let host = match registry.as_str() {
             DOCKER_HUB => "registry-1.docker.io",
@@ -37,11 +39,12 @@ impl Endpoint {
             host: registry.to_string(),
             reason: "not a host name".into(),
         };
-        let base = Url::parse(&format!("{scheme}://{host}/")).map_err(|_| malformed())?;
+        let base = Url::parse(&format!("{scheme}://{host}/{prefix}")).map_err(|_| malformed())?;
         let origin = Realm::of(&base).ok_or_else(malformed)?;
         Ok(Self {
-            insecure: is_listed(insecure, &origin),
-            started_here: started_here.contains(registry) && is_loopback(origin.host()),
+            insecure: is_listed(&options.insecure, &origin),
+            started_here: options.started_here.contains(registry) && is_loopback(origin.host()),
+            proxy: options.proxies.of(&base).map(ToString::to_string),
             base,
             origin,
         })
@@ -52,9 +55,9 @@ impl Endpoint {
         self.insecure || is_loopback(self.origin.host())
     }
 
-    /// Whether a credential or token may travel to the registry itself.
+    /// Whether a credential may travel to the registry itself: in the clear never through a proxy.
     pub(super) fn takes_secrets(&self) -> bool {
-        self.origin.is_https() || self.insecure || self.started_here
+        self.origin.is_https() || ((self.insecure || self.started_here) && self.proxy.is_none())
     }
 
     /// Why the realm is not asked for a token; `None` when it may be, without a credential.
@@ -72,7 +75,9 @@ impl Endpoint {
             return Some("it is not https");
         }
         let own = realm.host() == self.origin.host();
-        (!own && is_internal(realm.host())).then_some("its address is of an internal network")
+        let internal =
+            realm.host() == "localhost" || literal(realm.host()).is_some_and(is_internal);
+        (!own && internal).then_some("its address is of an internal network")
     }
 
     /// Whether a credential may travel to the realm, once it is known that it is the right one.
@@ -104,31 +109,8 @@ pub(super) fn is_listed(insecure: &[HostPort], realm: &Realm) -> bool {
     insecure.iter().any(|listed| listed.names(realm.host(), realm.port()))
 }
 
-fn address(host: &str) -> Option<IpAddr> {
-    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || address(host).is_some_and(|ip| ip.is_loopback())
-}
-
-/// Loopback, private, link-local or unspecified addresses, written as numbers.
-fn is_internal(host: &str) -> bool {
-    let v4 = |ip: Ipv4Addr| {
-        ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified()
-    };
-    let v6 = |ip: Ipv6Addr| {
-        ip.is_loopback()
-            || ip.is_unspecified()
-            || ip.is_unique_local()
-            || ip.is_unicast_link_local()
-            || ip.to_ipv4_mapped().is_some_and(v4)
-    };
-    host == "localhost"
-        || address(host).is_some_and(|ip| match ip {
-            IpAddr::V4(ip) => v4(ip),
-            IpAddr::V6(ip) => v6(ip),
-        })
+pub(super) fn is_loopback(host: &str) -> bool {
+    host == "localhost" || literal(host).is_some_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -137,8 +119,9 @@ mod tests {
 
     fn endpoint(registry: &str, https: bool, insecure: &[HostPort], own: bool) -> Endpoint {
         let registry: Registry = registry.parse().unwrap();
-        let started = if own { vec![registry.clone()] } else { vec![] };
-        Endpoint::new(&registry, https, insecure, &started).unwrap()
+        let started_here = if own { vec![registry.clone()] } else { vec![] };
+        let options = Options { insecure: insecure.to_vec(), started_here, ..Options::default() };
+        Endpoint::new(&registry, "", https, &options).unwrap()
     }
 
     #[test]
@@ -148,6 +131,14 @@ mod tests {
         assert!(!endpoint("127.0.0.1:5000", false, &[], false).takes_secrets());
         assert!(endpoint("127.0.0.1:5000", false, &listed, false).takes_secrets());
         assert!(endpoint("127.0.0.1:5000", false, &[], true).takes_secrets());
+        // a proxy would read what goes through it in the clear
+        let proxies = |name: &str| (name == "all_proxy").then_some("http://proxy.example");
+        let proxies = crate::proxy::Proxies::read(proxies).unwrap();
+        let insecure = vec!["r.example".parse().unwrap()];
+        let options = Options { insecure, proxies, ..Options::default() };
+        let by_proxy =
+            |https| Endpoint::new(&"r.example".parse().unwrap(), "", https, &options).unwrap();
+        assert!(by_proxy(true).takes_secrets() && !by_proxy(false).takes_secrets());
         // only loopback can have been started by this process
         assert!(!endpoint("r.example:5000", false, &[], true).takes_secrets());
     }

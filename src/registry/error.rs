@@ -38,6 +38,17 @@ pub enum RegistryError {
     /// A CA file cannot be used, or there are no root certificates at all.
     #[error("{0}")]
     Configuration(String),
+    /// The environment names a proxy that cannot be used.
+    #[error("{0}")]
+    Proxy(crate::proxy::ProxyError),
+    /// The host asked for a longer pause than this request may take.
+    #[error("{host} asked an earlier request of this user to stay away for another {seconds} s")]
+    HeldOff {
+        /// Host and port.
+        host: String,
+        /// How long.
+        seconds: u64,
+    },
     /// A credential source is broken; it is never taken for "no credential".
     #[error("{0}")]
     Credential(Arc<dyn Failure>),
@@ -60,12 +71,17 @@ pub enum RegistryError {
         reason: String,
     },
     /// A credential is at hand, but it would travel in the clear.
-    #[error("{registry} speaks plain http: the credential from {source_name} is not sent there")]
+    #[error(
+        "{registry} speaks plain http{}: the credential from {source_name} is not sent there",
+        .proxy.iter().map(|proxy| format!(" through the proxy {proxy}")).collect::<String>()
+    )]
     PlainHttp {
         /// The registry.
         registry: Registry,
         /// Where the credential came from.
         source_name: String,
+        /// The proxy that would read it.
+        proxy: Option<String>,
     },
     /// The registry names a realm that nobody confirmed.
     #[error(
@@ -212,11 +228,12 @@ pub enum RegistryError {
 impl Failure for RegistryError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Configuration(_) => Kind::Configuration,
+            Self::Configuration(_) | Self::Proxy(_) => Kind::Configuration,
             Self::Credential(failure) => failure.kind(),
-            Self::UnknownHost { .. } | Self::Unreachable { .. } | Self::Protocol { .. } => {
-                Kind::Network
-            }
+            Self::UnknownHost { .. }
+            | Self::Unreachable { .. }
+            | Self::HeldOff { .. }
+            | Self::Protocol { .. } => Kind::Network,
             Self::Answer { said, .. } if matches!(said.status, 401 | 403) => Kind::Denied,
             Self::Answer { .. } => Kind::Network,
             Self::PlainHttp { .. }
@@ -237,6 +254,8 @@ impl Failure for RegistryError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Credential(failure) => return failure.hint(),
+            Self::Proxy(error) => return error.hint(),
+            Self::HeldOff { .. } => "its requests are limited: try again after that time".into(),
             Self::UnknownHost { .. } => {
                 "check the spelling of the registry, the network and the name server".into()
             }
@@ -244,6 +263,9 @@ impl Failure for RegistryError {
                 "give the certificate of {host}'s authority with --ca-file FILE; for a test \
                  registry without one, --insecure-registry {host}"
             ),
+            Self::Unreachable { host, reason, .. } if reason.starts_with("through the proxy") => {
+                format!("if {host} needs no proxy, add it to no_proxy; else ask who runs the proxy")
+            }
             Self::Unreachable { doing, .. } if *doing != "connect to" => {
                 "the connection broke in the middle; try again, what is in the store stays there"
                     .into()
@@ -252,6 +274,9 @@ impl Failure for RegistryError {
                 "check that {host} is the registry's address (GitLab shows it under Deploy > \
                  Container registry); a registry that speaks plain http needs --insecure-registry"
             ),
+            Self::PlainHttp { registry, proxy: Some(_), .. } => {
+                format!("if {registry} needs no proxy, add it to no_proxy")
+            }
             Self::PlainHttp { registry, .. } => format!(
                 "if that is wanted (another user of this machine can sit on a loopback port), add \
                  --insecure-registry {registry}"

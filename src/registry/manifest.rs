@@ -1,15 +1,24 @@
 //! Manifests, indexes and tag lists.
 //!
-//! One GET is all: a HEAD before it would only add a round trip, because the digest in its header
-//! is a claim that nothing may be built on; the bytes are hashed here.
+//! ```text
+//!  tag ------HEAD--> a digest --known here--> those bytes, hashed again
+//!    |                  \-------not known----> GET by that digest, bytes hashed
+//!     \---no digest, HEAD refused------------> GET by the tag, bytes hashed, the header compared
+//!  digest ---known here--HEAD: is it still there?--> those bytes
+//!     \------not known------------------------> GET
+//! ```
+//!
+//! The digest in a HEAD's header is a claim: it only says what to ask for. A registry that limits
+//! requests counts GETs (Docker Hub), so what is known is not fetched again.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 
 use reqwest::header::{CONTENT_TYPE, LINK};
 use serde::Deserialize;
 
 use super::call::{Ask, protocol};
-use super::transport::{Cut, host_of};
+use super::transport::{Budget, Cut, host_of};
 use super::{Client, RegistryError};
 use crate::oci::{Digest, Document, Registry, Repository, Sha256Digest, Tag, media_type};
 
@@ -65,9 +74,54 @@ impl Client {
         repository: &Repository,
         wanted: &Wanted,
     ) -> Result<Fetched, RegistryError> {
-        let what = wanted.named();
-        let accept = media_type::MANIFESTS.join(", ");
+        let known = match wanted {
+            Wanted::Digest(digest) => self.0.known.find(digest),
+            Wanted::Tag(_) => None,
+        };
+        // a HEAD for a digest that is fetched anyway would only be one more request
+        if known.is_none() && matches!(wanted, Wanted::Digest(_)) {
+            return self.get(registry, repository, wanted, self.0.transport.budget()).await;
+        }
+        let head = match self.head(registry, repository, wanted).await? {
+            Head::Named(head) => head,
+            Head::Refused => {
+                return self.get(registry, repository, wanted, self.0.transport.budget()).await;
+            }
+            // its words are in the body that a HEAD does not have
+            Head::Failed => {
+                return self.get(registry, repository, wanted, self.0.transport.once()).await;
+            }
+        };
+        if let Wanted::Digest(asked) = wanted
+            && *asked != head.digest
+        {
+            let (what, reason) = (wanted.named(), format!("the registry calls it {}", head.digest));
+            let (registry, repository) = (registry.clone(), repository.clone());
+            return Err(RegistryError::Integrity { what, registry, repository, reason });
+        }
+        if let Some(bytes) = known.or_else(|| self.0.known.find(&head.digest)) {
+            tracing::debug!(%registry, %repository, %wanted, digest = %head.digest, "known here");
+            let what = wanted.named();
+            return self.read(registry, repository, &what, bytes, head.content_type.as_deref());
+        }
+        let wanted = Wanted::Digest(head.digest);
+        self.get(registry, repository, &wanted, self.0.transport.budget()).await
+    }
+
+    /// Asks what a name stands for, without its bytes.
+    async fn head(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        wanted: &Wanted,
+    ) -> Result<Head, RegistryError> {
+        let (host, _) = self.endpoint(registry, Some(repository)).await?;
+        if host.no_head.load(Ordering::Relaxed) {
+            return Ok(Head::Refused);
+        }
+        let (what, accept) = (wanted.named(), media_type::MANIFESTS.join(", "));
         let ask = Ask {
+            head: true,
             registry,
             repository,
             path: &format!("manifests/{wanted}"),
@@ -75,14 +129,50 @@ impl Client {
             from: 0,
             what: &what,
         };
-        let whole = self.whole(&ask, self.0.options.limits.manifest).await?;
-        let digest = Digest::of(&whole.bytes);
+        let response = self.call(&ask, &mut self.0.transport.budget()).await?.response;
+        let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok());
+        let digest = header("docker-content-digest").and_then(|text| text.parse().ok());
+        Ok(match (response.status().as_u16(), digest) {
+            (200, Some(digest)) => Head::Named(Named {
+                digest,
+                content_type: header(CONTENT_TYPE.as_str()).map(str::to_owned),
+            }),
+            (200 | 400 | 405 | 501, _) => {
+                tracing::debug!(%registry, "no digest for a HEAD: it is not sent again");
+                host.no_head.store(true, Ordering::Relaxed);
+                Head::Refused
+            }
+            (429 | 500..=599, _) => Head::Failed,
+            _ => Head::Refused,
+        })
+    }
+
+    /// Fetches the bytes.
+    async fn get(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        wanted: &Wanted,
+        budget: Budget,
+    ) -> Result<Fetched, RegistryError> {
+        let (what, accept) = (wanted.named(), media_type::MANIFESTS.join(", "));
+        let ask = Ask {
+            head: false,
+            registry,
+            repository,
+            path: &format!("manifests/{wanted}"),
+            accept: Some(&accept),
+            from: 0,
+            what: &what,
+        };
+        let whole = self.whole(&ask, self.0.options.limits.manifest, budget).await?;
         let corrupt = |reason: String| RegistryError::Integrity {
             what: what.clone(),
             registry: registry.clone(),
             repository: repository.clone(),
             reason,
         };
+        let digest = Digest::of(&whole.bytes);
         if let Wanted::Digest(asked) = wanted
             && *asked != digest
         {
@@ -95,16 +185,28 @@ impl Client {
                 "the registry calls it {claimed:.80}, its bytes have the digest {digest}"
             )));
         }
+        let content_type = whole.content_type.as_deref();
+        let fetched = self.read(registry, repository, &what, whole.bytes, content_type)?;
+        self.0.known.keep(fetched.digest, &fetched.bytes);
+        Ok(fetched)
+    }
+
+    fn read(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        what: &str,
+        bytes: Vec<u8>,
+        content_type: Option<&str>,
+    ) -> Result<Fetched, RegistryError> {
         let document =
-            Document::parse(&whole.bytes, whole.content_type.as_deref()).map_err(|reason| {
-                RegistryError::Document {
-                    what: what.clone(),
-                    registry: registry.clone(),
-                    repository: repository.clone(),
-                    reason: reason.into(),
-                }
+            Document::parse(&bytes, content_type).map_err(|reason| RegistryError::Document {
+                what: what.to_owned(),
+                registry: registry.clone(),
+                repository: repository.clone(),
+                reason: reason.into(),
             })?;
-        Ok(Fetched { digest, bytes: whole.bytes, document })
+        Ok(Fetched { digest: Digest::of(&bytes), bytes, document })
     }
 
     /// All tags of a repository, in the registry's order.
@@ -125,8 +227,9 @@ impl Client {
         let mut path = "tags/list".to_owned();
         loop {
             let what = "its tag list";
-            let ask = Ask { registry, repository, path: &path, accept: None, from: 0, what };
-            let whole = self.whole(&ask, limits.tag_page).await?;
+            let ask =
+                Ask { head: false, registry, repository, path: &path, accept: None, from: 0, what };
+            let whole = self.whole(&ask, limits.tag_page, self.0.transport.budget()).await?;
             let page: Page = serde_json::from_slice(&whole.bytes)
                 .map_err(|e| protocol(&whole.url, what, &format!("no tag list: {e}")))?;
             // names that are no tags cannot be asked for, so they are of no use to anybody
@@ -148,8 +251,12 @@ impl Client {
     }
 
     /// A whole small body; a connection that breaks in the middle starts it again.
-    pub(super) async fn whole(&self, ask: &Ask<'_>, limit: u64) -> Result<Whole, RegistryError> {
-        let mut budget = self.0.transport.budget();
+    async fn whole(
+        &self,
+        ask: &Ask<'_>,
+        limit: u64,
+        mut budget: Budget,
+    ) -> Result<Whole, RegistryError> {
         loop {
             let answered = self.call(ask, &mut budget).await?;
             let response = self.success(ask, answered).await?;
@@ -213,9 +320,23 @@ impl Client {
     }
 }
 
+/// What a HEAD gave.
+enum Head {
+    Named(Named),
+    /// Nothing that helps: a GET decides.
+    Refused,
+    /// An error that every try repeated.
+    Failed,
+}
+
+struct Named {
+    digest: Digest,
+    content_type: Option<String>,
+}
+
 /// A small body and the headers that matter.
-pub(super) struct Whole {
-    pub(super) bytes: Vec<u8>,
+struct Whole {
+    bytes: Vec<u8>,
     content_type: Option<String>,
     claimed_digest: Option<String>,
     /// The query of the next page.

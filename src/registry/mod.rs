@@ -1,9 +1,10 @@
 //! A client for container registries: challenge, token, manifest, blob.
 //!
 //! ```text
-//!  GET /v2/group/project/manifests/v1          -> 401 Bearer realm=..., service=...
+//!  HEAD /v2/group/project/manifests/v1         -> 401 Bearer realm=..., service=...
 //!  GET <realm>?service=...&scope=... + Basic   -> {"token": ...}      only to a confirmed realm
-//!  GET /v2/group/project/manifests/v1 + Bearer -> bytes               hashed, never believed
+//!  HEAD /v2/group/project/manifests/v1 + Bearer -> Docker-Content-Digest: what to ask for
+//!  GET /v2/group/project/manifests/sha256:...  -> bytes               hashed, never believed
 //!  GET /v2/group/project/blobs/sha256:...      -> bytes, or a redirect to storage (no Bearer)
 //! ```
 //!
@@ -14,7 +15,7 @@
 //! digest that was asked for, sizes are capped, and a credential goes only to the registry's own
 //! host or to a realm that was confirmed for it ([`crate::secret::Realm`]).
 //!
-//! Not promised: pushing, proxies, registries below a path prefix.
+//! Not promised: pushing.
 
 mod blob;
 mod call;
@@ -23,25 +24,35 @@ mod check;
 mod claims;
 mod endpoint;
 mod error;
+mod host_budget;
 mod image;
+mod known;
 mod manifest;
+mod names;
 mod options;
 mod token;
+mod token_request;
 mod transport;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use challenge::{Bearer, Challenge};
 pub use check::Grant;
 pub use error::{RegistryError, Said};
 pub use image::ImageDocuments;
+pub use known::Kept;
 pub use manifest::{Fetched, Wanted};
-pub use options::{HostPort, Limits, Lookup, Options, Patience, anonymous};
+pub use names::{Names, system_names};
+pub use options::{
+    HostPort, Limits, Lookup, Notice, Options, PathPrefix, Patience, Sharing, anonymous,
+};
 
 use crate::oci::{Registry, Repository};
 use endpoint::Endpoint;
+use known::Known;
 use token::{Gates, Session};
 use transport::Transport;
 
@@ -52,7 +63,8 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     options: Options,
     transport: Transport,
-    hosts: Mutex<HashMap<Registry, Arc<Host>>>,
+    known: Known,
+    hosts: Mutex<HashMap<(Registry, Option<Repository>), Arc<Host>>>,
     sessions: Mutex<HashMap<(Registry, Repository), Arc<Session>>>,
     gates: Gates,
 }
@@ -62,6 +74,8 @@ struct Inner {
 struct Host {
     endpoint: tokio::sync::OnceCell<Endpoint>,
     challenge: Mutex<Option<Challenge>>,
+    /// It does not answer HEAD with a digest.
+    no_head: AtomicBool,
 }
 
 impl Client {
@@ -72,6 +86,7 @@ impl Client {
     pub fn new(options: Options) -> Result<Self, RegistryError> {
         let transport = Transport::new(&options)?;
         Ok(Self(Arc::new(Inner {
+            known: Known::new(options.kept.clone()),
             options,
             transport,
             hosts: Mutex::default(),
@@ -80,9 +95,24 @@ impl Client {
         })))
     }
 
-    fn host(&self, registry: &Registry) -> Arc<Host> {
+    /// What is known of the registry below a path of its host, if any.
+    fn host(&self, registry: &Registry, prefix: Option<&Repository>) -> Arc<Host> {
         let mut hosts = self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(hosts.entry(registry.clone()).or_default())
+        Arc::clone(hosts.entry((registry.clone(), prefix.cloned())).or_default())
+    }
+
+    /// The path below which the registry of a repository is; the longest that was configured.
+    fn prefix(&self, registry: &Registry, repository: Option<&Repository>) -> Option<Repository> {
+        let name = repository?.as_str();
+        let holds = |path: &str| {
+            name.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let configured = self.0.options.path_prefixes.iter();
+        configured
+            .filter(|known| known.registry == *registry && holds(known.path.as_str()))
+            .map(|known| &known.path)
+            .max_by_key(|path| path.as_str().len())
+            .cloned()
     }
 }
 

@@ -8,12 +8,19 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 use crate::oci::{Registry, Repository};
+use crate::proxy::Proxies;
 use crate::secret::Candidates;
+
+use super::known::Kept;
+use super::names::{Names, system_names};
 
 /// Finds the credentials for a repository; `credential::Chain::find` behind a closure. It may
 /// block (a keyring asks its user).
 pub type Lookup =
     Arc<dyn Fn(&Registry, &Repository) -> Result<Candidates, Arc<dyn Failure>> + Send + Sync>;
+
+/// Told when a request has to wait for long, once for each host.
+pub type Notice = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Everything that [`super::Client::new`] wants to know.
 #[derive(Clone)]
@@ -26,6 +33,18 @@ pub struct Options {
     pub ca_files: Vec<PathBuf>,
     /// Where credentials come from; [`anonymous`] when there are none.
     pub credentials: Lookup,
+    /// What the environment says of proxies.
+    pub proxies: Proxies,
+    /// Registries that are below a path of their host.
+    pub path_prefixes: Vec<PathPrefix>,
+    /// Documents that are at hand already.
+    pub kept: Option<Kept>,
+    /// The name service.
+    pub names: Names,
+    /// The budget of requests.
+    pub sharing: Sharing,
+    /// Told why nothing happens.
+    pub notice: Option<Notice>,
     /// Upper bounds on what is taken from a registry.
     pub limits: Limits,
     /// How long and how often to try.
@@ -39,6 +58,12 @@ impl Default for Options {
             started_here: Vec::new(),
             ca_files: Vec::new(),
             credentials: anonymous(),
+            proxies: Proxies::default(),
+            path_prefixes: Vec::new(),
+            kept: None,
+            names: system_names(),
+            sharing: Sharing::default(),
+            notice: None,
             limits: Limits::default(),
             patience: Patience::default(),
         }
@@ -49,6 +74,48 @@ impl Default for Options {
 #[must_use]
 pub fn anonymous() -> Lookup {
     Arc::new(|_, _| Ok(Candidates::default()))
+}
+
+/// How many requests go to one host at the same time, and who counts them.
+#[derive(Clone, Debug)]
+pub struct Sharing {
+    /// Where the processes of this user meet, on a local file system; `None` counts for this
+    /// process alone.
+    pub dir: Option<PathBuf>,
+    /// Requests on their way to one host.
+    pub at_once: usize,
+}
+
+impl Default for Sharing {
+    fn default() -> Self {
+        Self { dir: None, at_once: 32 }
+    }
+}
+
+/// A registry below a path of its host: of `host/prefix/group/project` the repository
+/// `group/project` is asked for below `https://host/prefix/v2/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathPrefix {
+    /// The host.
+    pub registry: Registry,
+    /// The path, without a slash at either end.
+    pub path: Repository,
+}
+
+impl FromStr for PathPrefix {
+    type Err = crate::oci::ParseReferenceError;
+
+    /// Reads `host[:port]/prefix`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (registry, path) = text.split_once('/').unwrap_or((text, ""));
+        Ok(Self { registry: registry.parse()?, path: path.trim_end_matches('/').parse()? })
+    }
+}
+
+impl fmt::Display for PathPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.path)
+    }
 }
 
 /// Upper bounds in bytes, except where it says otherwise.
@@ -88,6 +155,8 @@ pub struct Patience {
     pub connect: Duration,
     /// For the next byte to come.
     pub stall: Duration,
+    /// For a small document to be there as a whole: a manifest, a token.
+    pub document: Duration,
     /// How often one request is sent at most.
     pub attempts: u32,
     /// The first pause; each further one is twice as long, with jitter.
@@ -101,6 +170,7 @@ impl Default for Patience {
         Self {
             connect: Duration::from_secs(15),
             stall: Duration::from_secs(30),
+            document: Duration::from_secs(120),
             attempts: 5,
             first_pause: Duration::from_millis(250),
             pauses: Duration::from_secs(60),

@@ -17,19 +17,15 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::{Method, Url};
-use serde::Deserialize;
+use reqwest::header::HeaderValue;
 
-use super::challenge::{Bearer, Challenge};
-use super::claims::Claims;
+use super::challenge::Challenge;
 use super::endpoint::Endpoint;
 use super::options::Options;
-use super::transport::{Cut, Request, Transport, host_of};
+use super::token_request::basic;
+use super::transport::Transport;
 use super::{RegistryError, Said};
 use crate::oci::{Digest, Registry, Repository, Sha256Digest};
 use crate::secret::{Candidate, Candidates, Realm, Secret};
@@ -79,8 +75,10 @@ impl Gates {
 
 /// The tokens for one set of repositories of one registry.
 pub(super) struct Session {
-    registry: Registry,
-    scopes: Vec<Repository>,
+    pub(super) registry: Registry,
+    /// The path below which the registry is; no part of a repository's name there.
+    prefix: Option<Repository>,
+    pub(super) scopes: Vec<Repository>,
     slots: Vec<Slot>,
     skipped: Vec<String>,
     /// Candidates that the registry itself turned down for a repository.
@@ -102,7 +100,7 @@ enum State {
 
 /// Why a candidate has no token.
 #[derive(Clone)]
-enum Failed {
+pub(super) enum Failed {
     /// Nothing else is tried.
     Stop(RegistryError),
     /// The next candidate is tried; the error is told when none is left.
@@ -111,28 +109,44 @@ enum Failed {
     Nobody(String),
 }
 
-struct Token {
-    header: HeaderValue,
-    number: u64,
-    renew_at: Option<Instant>,
+pub(super) struct Token {
+    pub(super) header: HeaderValue,
+    pub(super) number: u64,
+    pub(super) renew_at: Option<Instant>,
     /// The repositories that may be pulled, where the token says so.
-    covers: Option<BTreeSet<String>>,
-    hide: Vec<Secret>,
+    pub(super) covers: Option<BTreeSet<String>>,
+    pub(super) hide: Vec<Secret>,
 }
 
 impl Session {
-    pub(super) fn new(registry: Registry, scopes: Vec<Repository>, found: Candidates) -> Self {
+    pub(super) fn new(
+        registry: Registry,
+        prefix: Option<Repository>,
+        scopes: Vec<Repository>,
+        found: Candidates,
+    ) -> Self {
         let with = found.offered.into_iter().map(Some).chain([None]);
-        Self::of(registry, scopes, with, found.skipped)
+        Self::of(registry, prefix, scopes, with, found.skipped)
     }
 
     /// Only this credential, and never nobody: what `login` checks.
-    pub(super) fn only(registry: Registry, scopes: Vec<Repository>, candidate: Candidate) -> Self {
-        Self::of(registry, scopes, [Some(candidate)].into_iter(), Vec::new())
+    pub(super) fn only(
+        registry: Registry,
+        prefix: Option<Repository>,
+        scopes: Vec<Repository>,
+        candidate: Candidate,
+    ) -> Self {
+        Self::of(registry, prefix, scopes, [Some(candidate)].into_iter(), Vec::new())
+    }
+
+    /// A repository's name where the registry is.
+    pub(super) fn there<'a>(&self, repository: &'a Repository) -> &'a str {
+        below(self.prefix.as_ref(), repository)
     }
 
     fn of(
         registry: Registry,
+        prefix: Option<Repository>,
         scopes: Vec<Repository>,
         candidates: impl Iterator<Item = Option<Candidate>>,
         skipped: Vec<String>,
@@ -140,6 +154,7 @@ impl Session {
         let slot = |candidate| Slot { candidate, state: tokio::sync::Mutex::new(State::Unasked) };
         Self {
             registry,
+            prefix,
             scopes,
             slots: candidates.map(slot).collect(),
             skipped,
@@ -181,7 +196,7 @@ impl Session {
                 };
             }
             match &*state {
-                State::Token(token) if repository.is_none_or(|r| token.covers(r)) => {
+                State::Token(token) if repository.is_none_or(|r| token.covers(self.there(r))) => {
                     return Ok(Pass {
                         header: token.header.clone(),
                         slot: number,
@@ -267,7 +282,7 @@ impl Session {
         error
     }
 
-    fn refused(&self, candidate: &Candidate, said: Box<Said>) -> RegistryError {
+    pub(super) fn refused(&self, candidate: &Candidate, said: Box<Said>) -> RegistryError {
         RegistryError::Refused {
             registry: self.registry.clone(),
             username: candidate.credential.username.clone(),
@@ -288,6 +303,7 @@ impl Session {
             return Err(Failed::Stop(RegistryError::PlainHttp {
                 registry: self.registry.clone(),
                 source_name: candidate.source.clone(),
+                proxy: desk.endpoint.proxy.clone(),
             }));
         }
         match (challenge, candidate) {
@@ -301,21 +317,21 @@ impl Session {
                 Ok(Token { header, number: self.next(), renew_at: None, covers: None, hide })
             }
             (Challenge::Bearer(bearer), candidate) => {
-                let (url, realm) = self.address(desk, bearer, candidate).map_err(Failed::Stop)?;
+                let to = self.address(desk, bearer, candidate).await.map_err(Failed::Stop)?;
                 let Some(candidate) = candidate else {
-                    return self.ask(desk, &url, &realm, None).await;
+                    return self.ask(desk, &to, None).await;
                 };
-                let gate = desk.gates.of(candidate, &realm);
+                let gate = desk.gates.of(candidate, &to.realm);
                 let mut verdict = gate.lock().await;
                 match verdict.as_ref() {
                     Some(Verdict::Rejected(failed)) => return Err(failed.clone()),
                     Some(Verdict::Accepted) => {
                         drop(verdict);
-                        return self.ask(desk, &url, &realm, Some(candidate)).await;
+                        return self.ask(desk, &to, Some(candidate)).await;
                     }
                     None => {}
                 }
-                let answer = self.ask(desk, &url, &realm, Some(candidate)).await;
+                let answer = self.ask(desk, &to, Some(candidate)).await;
                 *verdict = match &answer {
                     Ok(_) => Some(Verdict::Accepted),
                     Err(failed) => Some(Verdict::Rejected(failed.clone())),
@@ -325,149 +341,8 @@ impl Session {
         }
     }
 
-    fn next(&self) -> u64 {
+    pub(super) fn next(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// The URL of the token request and its realm, after every check on where it leads.
-    fn address(
-        &self,
-        desk: &Desk<'_>,
-        bearer: &Bearer,
-        candidate: Option<&Candidate>,
-    ) -> Result<(Url, Realm), RegistryError> {
-        let forbidden = |reason| RegistryError::ForbiddenRealm {
-            registry: self.registry.clone(),
-            realm: bearer.realm.chars().take(200).collect(),
-            reason,
-        };
-        let mut url = Url::parse(&bearer.realm).map_err(|_| forbidden("it is not a URL"))?;
-        let realm = Realm::of(&url).ok_or_else(|| forbidden("it is no plain http(s) URL"))?;
-        let insecure = &desk.options.insecure;
-        if let Some(candidate) = candidate {
-            let own = realm == desk.endpoint.origin;
-            if !own && !candidate.realms.contains(&realm) {
-                return Err(RegistryError::UnknownRealm {
-                    registry: self.registry.clone(),
-                    realm,
-                    source_name: candidate.source.clone(),
-                });
-            }
-            if !desk.endpoint.realm_takes_secrets(&realm, insecure) {
-                return Err(forbidden("it is plain http, and a credential would be sent there"));
-            }
-        } else if let Some(reason) = desk.endpoint.forbids(&realm, insecure) {
-            return Err(forbidden(reason));
-        }
-        {
-            let mut query = url.query_pairs_mut();
-            query.extend_pairs(bearer.service.iter().map(|service| ("service", service)));
-            query.append_pair("client_id", "moorline");
-            for repository in &self.scopes {
-                query.append_pair("scope", &format!("repository:{repository}:pull"));
-            }
-        }
-        Ok((url, realm))
-    }
-
-    async fn ask(
-        &self,
-        desk: &Desk<'_>,
-        url: &Url,
-        realm: &Realm,
-        candidate: Option<&Candidate>,
-    ) -> Result<Token, Failed> {
-        let mut headers = HeaderMap::new();
-        let mut hide = Vec::new();
-        if let Some(candidate) = candidate {
-            let (header, secrets) = basic(candidate).map_err(Failed::Stop)?;
-            headers.insert(AUTHORIZATION, header);
-            hide = secrets;
-        }
-        let insecure = super::endpoint::is_listed(&desk.options.insecure, realm);
-        let request =
-            Request { method: Method::GET, url: url.clone(), headers, unverified: insecure };
-        tracing::debug!(%realm, registry = %self.registry, with_credential = candidate.is_some(), "asking for a token");
-        let asked = Instant::now();
-        let mut budget = desk.transport.budget();
-        let stop = |error| Failed::Stop(error);
-        let limit = desk.options.limits.token;
-        let body = loop {
-            let response = desk.transport.send(&request, &mut budget).await.map_err(stop)?;
-            if response.status().as_u16() != 200 {
-                let said = desk.transport.said(response, desk.options.limits.error, &hide).await;
-                return Err(self.no_token(realm, candidate, said));
-            }
-            match desk.transport.read(response, limit).await {
-                Ok(body) => break body,
-                Err(Cut::TooLarge) => {
-                    let (what, host) = ("token answer".into(), host_of(url));
-                    return Err(stop(RegistryError::TooLarge { what, host, limit }));
-                }
-                // the credential was not refused: asking again is no second try of it
-                Err(Cut::Broken(reason)) => {
-                    if !budget.spend(None).await {
-                        let (doing, host) = ("read a token from", host_of(url));
-                        return Err(stop(RegistryError::Unreachable { doing, host, reason }));
-                    }
-                }
-            }
-        };
-        let protocol = |reason: &str| {
-            stop(RegistryError::Protocol {
-                host: host_of(url),
-                what: "a token".into(),
-                reason: reason.into(),
-            })
-        };
-        let answer: Answer = serde_json::from_slice(&body)
-            .map_err(|_| protocol("its body is not the JSON of a token"))?;
-        let token = answer
-            .token
-            .or(answer.access_token)
-            .filter(|token| !token.is_empty())
-            .map(Secret::new)
-            .ok_or_else(|| protocol("it holds no token"))?;
-        let mut header = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-            .map_err(|_| protocol("its token cannot be sent"))?;
-        header.set_sensitive(true);
-        let claims = Claims::of(token.expose());
-        let lifetime = claims.lifetime().or(answer.expires_in.map(Duration::from_secs));
-        hide.push(token);
-        Ok(Token {
-            header,
-            number: self.next(),
-            renew_at: lifetime.map(|lifetime| asked + worth(lifetime)),
-            covers: claims.covers(),
-            hide,
-        })
-    }
-
-    /// What an answer without a token means.
-    fn no_token(&self, realm: &Realm, candidate: Option<&Candidate>, said: Box<Said>) -> Failed {
-        match (said.status, candidate) {
-            (401 | 403, None) => Failed::Nobody(format!("anonymous: {said}")),
-            (401, Some(candidate)) => Failed::Stop(self.refused(candidate, said)),
-            // a ban of the address has no JSON body: stop knocking
-            (403, Some(candidate)) if said.code == "DENIED" => {
-                Failed::Next(RegistryError::NoRegistryScope {
-                    registry: self.registry.clone(),
-                    username: candidate.credential.username.clone(),
-                    source_name: candidate.source.clone(),
-                    said,
-                })
-            }
-            (300..=399, _) => Failed::Stop(RegistryError::Protocol {
-                host: realm.to_string(),
-                what: "a token".into(),
-                reason: format!("it redirects ({said}), which is not followed for tokens"),
-            }),
-            _ => Failed::Stop(RegistryError::Answer {
-                host: realm.to_string(),
-                what: "a token".into(),
-                said,
-            }),
-        }
     }
 }
 
@@ -481,55 +356,13 @@ impl Slot {
 }
 
 impl Token {
-    fn covers(&self, repository: &Repository) -> bool {
-        self.covers.as_ref().is_none_or(|covers| covers.contains(repository.as_str()))
+    fn covers(&self, repository: &str) -> bool {
+        self.covers.as_ref().is_none_or(|covers| covers.contains(repository))
     }
 }
 
-/// The `Authorization: Basic` header of a candidate, and the texts in it that must stay hidden.
-fn basic(candidate: &Candidate) -> Result<(HeaderValue, Vec<Secret>), RegistryError> {
-    let password = &candidate.credential.password;
-    let both = Secret::new(format!("{}:{}", candidate.credential.username, password.expose()));
-    let encoded = Secret::new(STANDARD.encode(both.expose()));
-    let mut header =
-        HeaderValue::from_str(&format!("Basic {}", encoded.expose())).map_err(|_| {
-            RegistryError::Configuration(format!(
-                "the secret from {} cannot be sent",
-                candidate.source
-            ))
-        })?;
-    header.set_sensitive(true);
-    // the forms in which a realm could send it back
-    let alone = Secret::new(STANDARD.encode(password.expose()));
-    let in_url = password.expose().bytes().map(|b| match b {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-            char::from(b).to_string()
-        }
-        other => format!("%{other:02X}"),
-    });
-    let in_url = Secret::new(in_url.collect());
-    Ok((header, vec![password.clone(), encoded, alone, in_url]))
-}
-
-/// A fifth of the life is left unused, at most half a minute: a request needs some of it.
-fn worth(lifetime: Duration) -> Duration {
-    lifetime.saturating_sub((lifetime / 5).min(Duration::from_secs(30)))
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    token: Option<String>,
-    access_token: Option<String>,
-    expires_in: Option<u64>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_are_renewed_before_their_end() {
-        assert_eq!(worth(Duration::from_secs(5)), Duration::from_secs(4));
-        assert_eq!(worth(Duration::from_secs(900)), Duration::from_secs(870));
-    }
+/// A repository's name without the path that the registry is below.
+pub(super) fn below<'a>(prefix: Option<&Repository>, repository: &'a Repository) -> &'a str {
+    let rest = prefix.and_then(|prefix| repository.as_str().strip_prefix(prefix.as_str()));
+    rest.and_then(|rest| rest.strip_prefix('/')).unwrap_or(repository.as_str())
 }

@@ -6,18 +6,23 @@
 //!  everything else                        -> the caller's
 //! ```
 //!
-//! Redirects are never followed here, proxies are not used, and every `Authorization` header is
+//! Before each sending it waits for its place in the host's budget (`host_budget`). Redirects are
+//! never followed here, a proxy is used only when `proxy` says so, and every `Authorization` header is
 //! marked sensitive, so that no trace of the HTTP libraries shows it.
 
-use std::sync::OnceLock;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Certificate, Client, Method, Response, StatusCode, Url};
 
+use super::host_budget::{HostBudget, Permit};
+use super::names::{Names, Reach, Resolver};
 use super::options::{Options, Patience};
 use super::{RegistryError, Said};
 use crate::failure::chain;
+use crate::proxy::{Proxies, Proxy};
 use crate::secret::Secret;
 
 /// A request that may be sent more than once.
@@ -28,14 +33,28 @@ pub(super) struct Request {
     pub(super) headers: HeaderMap,
     /// Whether the certificate is not checked.
     pub(super) unverified: bool,
+    /// Which addresses its host may have.
+    pub(super) reach: Reach,
 }
 
-/// The connections; one pool with checked certificates, one for plain http and listed hosts.
+/// The connections: a pool for each way of making them.
 pub(super) struct Transport {
     certificates: Vec<Certificate>,
     patience: Patience,
-    verified: OnceLock<Result<Client, String>>,
-    unverified: OnceLock<Result<Client, String>>,
+    proxies: Proxies,
+    names: Names,
+    hosts: HostBudget,
+    pools: Mutex<HashMap<Way, Client>>,
+}
+
+/// How a connection is made.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Way {
+    /// Plain http, or a certificate that is not checked.
+    unverified: bool,
+    /// The variable that names the proxy.
+    proxy: Option<&'static str>,
+    reach: Reach,
 }
 
 /// What is left of one request's budget.
@@ -50,11 +69,14 @@ impl Budget {
     pub(super) async fn spend(&mut self, wanted: Option<Duration>) -> bool {
         let pause = wanted.unwrap_or_else(|| self.pause.mul_f64(jitter()));
         self.attempts = self.attempts.saturating_sub(1);
-        if self.attempts == 0 || pause > self.pauses {
-            return false;
-        }
-        self.pauses -= pause;
         self.pause = self.pause.saturating_mul(2);
+        self.attempts > 0 && self.rest(pause).await
+    }
+
+    /// Pauses for as long as a host asked for, unless that is more than is left.
+    async fn rest(&mut self, pause: Duration) -> bool {
+        let Some(left) = self.pauses.checked_sub(pause) else { return false };
+        self.pauses = left;
         tokio::time::sleep(pause).await;
         true
     }
@@ -92,9 +114,16 @@ impl Transport {
         Ok(Self {
             certificates,
             patience: options.patience,
-            verified: OnceLock::new(),
-            unverified: OnceLock::new(),
+            proxies: options.proxies.clone(),
+            names: options.names.clone(),
+            hosts: HostBudget::new(&options.sharing, options.notice.clone()),
+            pools: Mutex::default(),
         })
+    }
+
+    /// The proxy that a URL goes through.
+    pub(super) fn proxy(&self, url: &Url) -> Option<&Proxy> {
+        self.proxies.of(url)
     }
 
     pub(super) fn budget(&self) -> Budget {
@@ -111,29 +140,35 @@ impl Transport {
     }
 
     /// Made when first needed: a machine without root certificates can still use plain http.
-    fn client(&self, unverified: bool) -> Result<&Client, RegistryError> {
-        let slot = if unverified { &self.unverified } else { &self.verified };
-        slot.get_or_init(|| {
-            let builder = Client::builder()
-                .user_agent(concat!("moorline/", env!("CARGO_PKG_VERSION")))
-                .redirect(reqwest::redirect::Policy::none())
-                .referer(false)
-                .no_proxy()
-                .connect_timeout(self.patience.connect)
-                .read_timeout(self.patience.stall);
-            let builder = if unverified {
-                builder.tls_danger_accept_invalid_certs(true)
-            } else {
-                builder.tls_certs_merge(self.certificates.iter().cloned())
-            };
-            builder.build().map_err(|e| chain(&e))
-        })
-        .as_ref()
-        .map_err(|reason| {
+    fn client(&self, way: Way, proxy: Option<&Proxy>) -> Result<Client, RegistryError> {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = pools.get(&way) {
+            return Ok(client.clone());
+        }
+        let mut builder = Client::builder()
+            .user_agent(concat!("moorline/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            .dns_resolver(Resolver { names: self.names.clone(), reach: way.reach })
+            .connect_timeout(self.patience.connect)
+            .read_timeout(self.patience.stall);
+        if let Some(proxy) = proxy {
+            builder = builder.proxy(proxy.for_client().map_err(RegistryError::Proxy)?);
+        }
+        builder = if way.unverified {
+            builder.tls_danger_accept_invalid_certs(true)
+        } else {
+            builder.tls_certs_merge(self.certificates.iter().cloned())
+        };
+        let client = builder.build().map_err(|e| {
             RegistryError::Configuration(format!(
-                "cannot check certificates: {reason}; install ca-certificates or give --ca-file"
+                "cannot check certificates: {}; install ca-certificates or give --ca-file",
+                chain(&e)
             ))
-        })
+        })?;
+        pools.insert(way, client.clone());
+        Ok(client)
     }
 
     /// Sends until there is an answer that is not worth a retry, or the budget is used up; then
@@ -144,16 +179,31 @@ impl Transport {
         budget: &mut Budget,
     ) -> Result<Response, RegistryError> {
         let plain = request.url.scheme() == "http";
-        let client = self.client(request.unverified || plain)?;
+        let proxy = self.proxy(&request.url);
+        // who is behind a proxy is not asked for by name from here
+        let reach = if proxy.is_some() { Reach::Anywhere } else { request.reach };
+        let unverified = request.unverified || plain;
+        let client =
+            self.client(Way { unverified, proxy: proxy.map(Proxy::variable), reach }, proxy)?;
+        let host = with_port(&request.url);
         loop {
+            let permit = self.enter(&host, budget).await?;
             let sent = client
                 .request(request.method.clone(), request.url.clone())
                 .headers(request.headers.clone())
                 .send()
                 .await;
+            drop(permit);
             match sent {
+                Ok(response) if response.status() == 407 && proxy.is_some() => {
+                    let reason = "it wants a credential (HTTP status 407)".to_owned();
+                    return Err(through(unreachable(&request.url, reason), proxy));
+                }
                 Ok(response) if is_passing(response.status()) => {
                     let wanted = retry_after(response.headers());
+                    if let Some(wait) = wanted.filter(|wait| !wait.is_zero()) {
+                        self.hosts.hold_off(&host, wait);
+                    }
                     tracing::debug!(status = %response.status(), ?wanted, "registry asks to wait");
                     if !budget.spend(wanted).await {
                         return Ok(response);
@@ -161,7 +211,7 @@ impl Transport {
                 }
                 Ok(response) => return Ok(response),
                 Err(error) => {
-                    let error = describe(&request.url, "connect to", error);
+                    let error = through(describe(&request.url, "connect to", error), proxy);
                     let passing = matches!(&error, RegistryError::Unreachable { reason, .. }
                         if !is_final(reason));
                     if !passing || !budget.spend(None).await {
@@ -172,8 +222,33 @@ impl Transport {
         }
     }
 
-    /// A body of at most `limit` bytes.
-    pub(super) async fn read(&self, mut response: Response, limit: u64) -> Result<Vec<u8>, Cut> {
+    /// A place among the requests to a host, as soon as the host may be asked at all.
+    async fn enter(&self, host: &str, budget: &mut Budget) -> Result<Permit, RegistryError> {
+        loop {
+            let permit = self.hosts.enter(host).await;
+            let Some(wait) = self.hosts.held_off(host) else { return Ok(permit) };
+            drop(permit);
+            self.hosts.say_held_off(host, wait);
+            // those who wait for the same moment do not all come in it
+            let spread = Duration::from_millis(u64::from(getrandom::u32().unwrap_or(0) % 200));
+            if !budget.rest(wait + spread).await {
+                return Err(RegistryError::HeldOff {
+                    host: host.to_owned(),
+                    seconds: wait.as_secs() + 1,
+                });
+            }
+        }
+    }
+
+    /// A body of at most `limit` bytes, as a whole within the time for a document.
+    pub(super) async fn read(&self, response: Response, limit: u64) -> Result<Vec<u8>, Cut> {
+        let time = self.patience.document;
+        tokio::time::timeout(time, Self::read_all(response, limit)).await.unwrap_or_else(|_| {
+            Err(Cut::Broken(format!("not all of it came within {} s", time.as_secs())))
+        })
+    }
+
+    async fn read_all(mut response: Response, limit: u64) -> Result<Vec<u8>, Cut> {
         if response.content_length().is_some_and(|length| length > limit) {
             return Err(Cut::TooLarge);
         }
@@ -261,6 +336,9 @@ fn is_final(reason: &str) -> bool {
     reason.contains("refused")
         || reason.contains("certificate")
         || reason.contains("InvalidContentType")
+        // what a proxy says to CONNECT
+        || reason.contains("authorization required")
+        || reason.contains("tunnel error: unsuccessful")
 }
 
 /// `Retry-After` in seconds or as a date.
@@ -281,6 +359,31 @@ pub(super) fn host_of(url: &Url) -> String {
         Some(port) => format!("{host}:{port}"),
         None => host.to_owned(),
     }
+}
+
+/// `host:port` of a URL, the scheme's own port too: what a budget is counted for.
+fn with_port(url: &Url) -> String {
+    let port = url.port_or_known_default().unwrap_or_default();
+    format!("{}:{port}", url.host_str().unwrap_or_default())
+}
+
+fn unreachable(url: &Url, reason: String) -> RegistryError {
+    RegistryError::Unreachable { doing: "connect to", host: host_of(url), reason }
+}
+
+/// The same error, naming the proxy on the way: it may be the one that failed.
+fn through(error: RegistryError, proxy: Option<&Proxy>) -> RegistryError {
+    let Some(proxy) = proxy else { return error };
+    let (doing, host, reason) = match error {
+        RegistryError::Unreachable { doing, host, reason } => (doing, host, reason),
+        // behind a proxy only the proxy's own name is looked up
+        RegistryError::UnknownHost { host, reason } => {
+            ("connect to", host, format!("unknown host: {reason}"))
+        }
+        other => return other,
+    };
+    let reason = format!("through the proxy {proxy}: {reason}");
+    RegistryError::Unreachable { doing, host, reason }
 }
 
 /// An error of the HTTP library without its URL, whose query may hold a storage signature.

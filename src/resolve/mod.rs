@@ -31,7 +31,7 @@ use crate::pin::{Pin, Resolved};
 use crate::registry::{Client, Fetched, RegistryError, Wanted};
 
 /// References that are resolved at the same time in one call.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 32;
 
 /// The configuration type of docker's own images, beside [`media_type::OCI_CONFIG`].
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";

@@ -139,7 +139,7 @@ fn no_challenge_leads_the_secret_elsewhere() {
             let said = block_on(async {
                 match position {
                     "login" => {
-                        let realm = client.realm(&name).await;
+                        let realm = client.realm(&name, Some(&repository)).await;
                         let grant =
                             client.check(&name, std::slice::from_ref(&repository), holder).await;
                         format!("{realm:?} {grant:?}")

@@ -89,8 +89,8 @@ PY
     cat >"$DIR/registry.yml" <<X
 version: 0.1
 log:
-  accesslog: {disabled: false}
-  level: info
+  accesslog: {disabled: ${MOORLINE_TEST_REGISTRY_QUIET:-false}}
+  level: $([ "${MOORLINE_TEST_REGISTRY_QUIET:-false}" = true ] && echo warn || echo info)
 storage:
   filesystem: {rootdirectory: $DIR/storage}
   delete: {enabled: true}

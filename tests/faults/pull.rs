@@ -136,6 +136,7 @@ pub async fn pull(proxy: &Proxy, store: &Store) -> Result<Right, Failed> {
         attempts: 6,
         first_pause: Duration::from_millis(1),
         pauses: Duration::from_millis(500),
+        ..Patience::default()
     };
     let started_here = vec![registry(proxy.address)];
     let offered = vec![candidate(USER, SECRET, &[])];

@@ -17,7 +17,9 @@ use crate::common::*;
 /// One request as it was heard.
 #[derive(Clone, Debug)]
 pub struct Heard {
+    pub method: String,
     pub target: String,
+    pub host: Option<String>,
     pub authorization: Option<String>,
     pub range: Option<String>,
 }
@@ -27,6 +29,8 @@ pub enum Answer {
     Raw(Vec<u8>),
     /// The head, then chunks of 64 KiB until the client hangs up.
     Endless(&'static str),
+    /// These bytes, then nothing more, and the connection stays open.
+    Stall(Vec<u8>),
     /// Closed without a word.
     Nothing,
 }
@@ -75,7 +79,9 @@ impl Liar {
                             .map(|(_, value)| value.to_owned())
                     };
                     let request = Heard {
+                        method: text.split(' ').next().unwrap().to_owned(),
                         target: text.split(' ').nth(1).unwrap().to_owned(),
+                        host: header("host"),
                         authorization: header("authorization"),
                         range: header("range"),
                     };
@@ -88,6 +94,12 @@ impl Liar {
                     let _ = match script(&request, number) {
                         Answer::Raw(bytes) => stream.write_all(&bytes).await,
                         Answer::Nothing => Ok(()),
+                        Answer::Stall(bytes) => {
+                            let sent = stream.write_all(&bytes).await;
+                            // until the client hangs up
+                            while matches!(stream.read(&mut buffer).await, Ok(n) if n > 0) {}
+                            sent
+                        }
                         Answer::Endless(top) => {
                             let top = format!("{top}Transfer-Encoding: chunked\r\n\r\n");
                             let mut sent = stream.write_all(top.as_bytes()).await;
@@ -125,18 +137,18 @@ pub fn with(status: &str, headers: &str, body: &[u8]) -> Answer {
     Answer::Raw([head.as_bytes(), body].concat())
 }
 
-fn manifest_type(media_type: &str) -> String {
+pub fn manifest_type(media_type: &str) -> String {
     format!("Content-Type: {media_type}\r\n")
 }
 
-fn challenge(realm: &str) -> Answer {
+pub fn challenge(realm: &str) -> Answer {
     let header = format!(
         "WWW-Authenticate: Bearer realm=\"{realm}\",service=\"s\"\r\nContent-Length: 0\r\n"
     );
     with("401 Unauthorized", &header, b"")
 }
 
-fn descriptor(bytes: &[u8]) -> Descriptor {
+pub fn descriptor(bytes: &[u8]) -> Descriptor {
     Descriptor {
         media_type: media_type::OCI_LAYER.into(),
         digest: Digest::of(bytes),
@@ -179,10 +191,18 @@ async fn a_digest_header_that_is_not_that_of_the_bytes() {
     let (bytes, _, _) = image("x", "linux/amd64");
     let claimed = format!("Docker-Content-Digest: {}\r\n", Digest::of(b"y"));
     let headers = manifest_type(media_type::OCI_MANIFEST) + &claimed;
-    let liar = Liar::start(move |_, _| ok(&headers, &bytes)).await;
-    let error = manifest(&liar, tag()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Integrity);
-    assert!(error.to_string().contains("the registry calls it"), "{error}");
+    for (answers_head, words) in [(true, "its bytes have the digest"), (false, "registry calls it")]
+    {
+        let (headers, bytes) = (headers.clone(), bytes.clone());
+        let liar = Liar::start(move |heard, _| match heard.method.as_str() {
+            "HEAD" if !answers_head => with("405 Method Not Allowed", "Content-Length: 0\r\n", b""),
+            _ => ok(&headers, &bytes),
+        })
+        .await;
+        let error = manifest(&liar, tag()).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Integrity);
+        assert!(error.to_string().contains(words), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -206,7 +226,8 @@ async fn manifests_that_no_follow_up_request_may_trust() {
         let client = liar.client(vec![]);
         let error = moorline::resolve::resolve(&client, &asked_for, &amd64()).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Integrity, "{name}: {error}");
-        assert_eq!(liar.heard().len(), 1, "{name}");
+        let asked = |method: &str| liar.heard().iter().filter(|h| h.method == method).count();
+        assert_eq!((asked("HEAD"), asked("GET")), (1, 1), "{name}");
     }
 }
 
@@ -310,6 +331,109 @@ async fn a_cut_blob_is_resumed_also_when_range_is_ignored() {
         assert_eq!(ranges.len(), 5);
         assert_eq!((&ranges[0], ranges[1].as_deref()), (&None, Some("bytes=1000-")));
     }
+}
+
+#[tokio::test]
+async fn a_blob_that_outlives_ten_tokens_is_not_begun_again() {
+    // each connection brings a twelfth, and the token that opened it is good for no other
+    const PARTS: usize = 12;
+    let bytes: Vec<u8> = (0..=255).cycle().take(PARTS * 500).collect();
+    let whole = bytes.clone();
+    let issued = Mutex::new(0);
+    let liar = Liar::start(move |heard, _| {
+        let mut issued = issued.lock().unwrap();
+        if heard.target.starts_with("/token") {
+            *issued += 1;
+            return ok("", format!(r#"{{"token":"token-{issued}-"}}"#).as_bytes());
+        }
+        let realm = format!("http://{}/token", heard_host(heard));
+        let from = heard.range.as_ref().map_or(0, |r| r[6..r.len() - 1].parse().unwrap());
+        let good = heard.authorization.as_deref() == Some(&format!("Bearer token-{issued}-"));
+        if !good || from / 500 >= *issued {
+            return with(
+                "401 Unauthorized",
+                &format!(
+                    "WWW-Authenticate: Bearer realm=\"{realm}\",service=\"s\",error=\"invalid_token\"\r\nContent-Length: 0\r\n"
+                ),
+                b"",
+            );
+        }
+        let status = if from > 0 { "206 Partial Content" } else { "200 OK" };
+        let range = format!("Content-Range: bytes {from}-5999/6000\r\n");
+        let length = format!("Content-Length: {}\r\n", whole.len() - from);
+        with(status, &(range + &length), &whole[from..from + 500])
+    })
+    .await;
+    OWN.with(|own| own.set(Some(liar.address)));
+    let client = liar.client(vec![candidate(USER, SECRET, &[])]);
+    let mut sink = Vec::new();
+    let (at, name) = (registry(liar.address), repository("a/b"));
+    client.blob(&at, &name, &descriptor(&bytes), &mut sink).await.unwrap();
+    assert_eq!(sink, bytes);
+    let heard = liar.heard();
+    let tokens = heard.iter().filter(|heard| heard.target.starts_with("/token")).count();
+    assert_eq!(tokens, PARTS, "{heard:?}");
+    let mut from: Vec<usize> = heard
+        .iter()
+        .filter_map(|heard| heard.range.as_ref()?[6..].trim_end_matches('-').parse().ok())
+        .collect();
+    from.dedup();
+    assert_eq!(from, (1..PARTS).map(|part| part * 500).collect::<Vec<_>>(), "it began again");
+}
+
+#[tokio::test]
+async fn a_stall_is_noticed_and_ends() {
+    let bytes = b"0123456789".as_slice();
+    let head = |rest: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{rest}");
+    let part = "HTTP/1.1 206 Partial Content\r\nConnection: close\r\nContent-Range: bytes 4-9/10\r\nContent-Length: 6\r\n\r\n456789";
+    // once: the rest comes with the next request
+    let first = head("0123");
+    let liar = Liar::start(move |_, number| match number {
+        0 => Answer::Stall(first.clone().into()),
+        _ => Answer::Raw(part.into()),
+    })
+    .await;
+    let patience =
+        moorline::registry::Patience { stall: std::time::Duration::from_millis(150), ..patience() };
+    let patient = |liar: &Liar| {
+        let started_here = vec![registry(liar.address)];
+        Client::new(Options { started_here, patience, ..offering(vec![]) }).unwrap()
+    };
+    let mut sink = Vec::new();
+    let (at, name) = (registry(liar.address), repository("a/b"));
+    patient(&liar).blob(&at, &name, &descriptor(bytes), &mut sink).await.unwrap();
+    assert_eq!(sink, bytes);
+    assert_eq!(liar.heard()[1].range.as_deref(), Some("bytes=4-"));
+    // always: in the head, in a blob, in a document
+    for stalled in [String::new(), head("0123")] {
+        let liar = Liar::start(move |_, _| Answer::Stall(stalled.clone().into())).await;
+        let (at, client) = (registry(liar.address), patient(&liar));
+        let error = client.blob(&at, &name, &descriptor(bytes), &mut Vec::new()).await.unwrap_err();
+        assert!(matches!(error, RegistryError::Unreachable { .. }), "{error}");
+        assert!(error.to_string().contains("time"), "{error}");
+        let error = client.manifest(&at, &name, &tag()).await.unwrap_err();
+        assert!(matches!(error, RegistryError::Unreachable { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_document_that_trickles_has_an_end() {
+    // each byte comes in time, the whole does not
+    let liar = Liar::start(|heard, _| match heard.method.as_str() {
+        "HEAD" => with("405 Method Not Allowed", "Content-Length: 0\r\n", b""),
+        _ => Answer::Stall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{".to_vec()),
+    })
+    .await;
+    let patience = moorline::registry::Patience {
+        document: std::time::Duration::from_millis(100),
+        stall: std::time::Duration::from_secs(60),
+        ..patience()
+    };
+    let started_here = vec![registry(liar.address)];
+    let client = Client::new(Options { started_here, patience, ..offering(vec![]) }).unwrap();
+    let (at, name) = (registry(liar.address), repository("a/b"));
+    let error = client.manifest(&at, &name, &tag()).await.unwrap_err();
+    assert!(error.to_string().contains("not all of it came within"), "{error}");
 }
 
 #[tokio::test]

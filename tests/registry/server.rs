@@ -133,7 +133,8 @@ fn write_certificate(folder: &Path) {
     let root = authority.self_signed(&authority_key).unwrap();
     let issuer = rcgen::Issuer::new(authority, authority_key);
     let key = rcgen::KeyPair::generate().unwrap();
-    let signed = parameters(&["127.0.0.1", "localhost"]).signed_by(&key, &issuer).unwrap();
+    let signed =
+        parameters(&["127.0.0.1", "localhost", "registry.test"]).signed_by(&key, &issuer).unwrap();
     fs::write(folder.join("ca.pem"), root.pem()).unwrap();
     fs::write(folder.join("server.pem"), signed.pem()).unwrap();
     fs::write(folder.join("server.key"), key.serialize_pem()).unwrap();

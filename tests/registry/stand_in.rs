@@ -340,7 +340,7 @@ async fn login_checks_a_credential_at_once() {
     let server = stand_in().await;
     let client = client(&server, vec![]);
     let host = registry(server.address());
-    let realm = client.realm(&host).await.unwrap().unwrap();
+    let realm = client.realm(&host, None).await.unwrap().unwrap();
     assert_eq!(realm, server.realm().parse().unwrap());
     let check = |prefix: &str, candidate| {
         let (client, host, prefix) = (client.clone(), host.clone(), repository(prefix));

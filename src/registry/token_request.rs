@@ -1,0 +1,257 @@
+//! One token request: where it goes, what it carries, what its answer means.
+//!
+//! ```text
+//!  GET <realm>?service=...&client_id=moorline&scope=repository:a/b:pull&scope=...
+//!  200 {"token": ...}   401 wrong credential   403 DENIED no registry scope   3xx never followed
+//! ```
+//!
+//! Source: docker distribution's "Token Authentication Specification"; GitLab's answers as
+//! `docs/registry.md` lists them.
+
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Method, Url};
+use serde::Deserialize;
+
+use super::challenge::Bearer;
+use super::claims::Claims;
+use super::endpoint::is_loopback;
+use super::names::{Reach, look_up};
+use super::token::{Desk, Failed, Session, Token};
+use super::transport::{Cut, Request, host_of};
+use super::{RegistryError, Said};
+use crate::secret::{Candidate, Realm, Secret};
+
+/// Where a token is asked for.
+pub(super) struct Address {
+    url: Url,
+    pub(super) realm: Realm,
+    reach: Reach,
+}
+
+impl Session {
+    /// The URL of the token request and its realm, after every check on where it leads.
+    pub(super) async fn address(
+        &self,
+        desk: &Desk<'_>,
+        bearer: &Bearer,
+        candidate: Option<&Candidate>,
+    ) -> Result<Address, RegistryError> {
+        let forbidden = |reason| RegistryError::ForbiddenRealm {
+            registry: self.registry.clone(),
+            realm: bearer.realm.chars().take(200).collect(),
+            reason,
+        };
+        let mut url = Url::parse(&bearer.realm).map_err(|_| forbidden("it is not a URL"))?;
+        let realm = Realm::of(&url).ok_or_else(|| forbidden("it is no plain http(s) URL"))?;
+        let insecure = &desk.options.insecure;
+        let mut reach = Reach::Anywhere;
+        if let Some(candidate) = candidate {
+            let own = realm == desk.endpoint.origin;
+            if !own && !candidate.realms.contains(&realm) {
+                return Err(RegistryError::UnknownRealm {
+                    registry: self.registry.clone(),
+                    realm,
+                    source_name: candidate.source.clone(),
+                });
+            }
+            if !desk.endpoint.realm_takes_secrets(&realm, insecure) {
+                return Err(forbidden("it is plain http, and a credential would be sent there"));
+            }
+            if !realm.is_https() && desk.transport.proxy(&url).is_some() {
+                return Err(forbidden("it is plain http, and a proxy would read the credential"));
+            }
+        } else if let Some(reason) = desk.endpoint.forbids(&realm, insecure) {
+            return Err(forbidden(reason));
+        } else {
+            reach = reach_of(desk, &url, &realm).await.map_err(forbidden)?;
+        }
+        {
+            let mut query = url.query_pairs_mut();
+            query.extend_pairs(bearer.service.iter().map(|service| ("service", service)));
+            query.append_pair("client_id", "moorline");
+            for repository in &self.scopes {
+                let there = self.there(repository);
+                query.append_pair("scope", &format!("repository:{there}:pull"));
+            }
+        }
+        Ok(Address { url, realm, reach })
+    }
+
+    pub(super) async fn ask(
+        &self,
+        desk: &Desk<'_>,
+        to: &Address,
+        candidate: Option<&Candidate>,
+    ) -> Result<Token, Failed> {
+        let Address { url, realm, reach } = to;
+        let mut headers = HeaderMap::new();
+        let mut hide = Vec::new();
+        if let Some(candidate) = candidate {
+            let (header, secrets) = basic(candidate).map_err(Failed::Stop)?;
+            headers.insert(AUTHORIZATION, header);
+            hide = secrets;
+        }
+        let insecure = super::endpoint::is_listed(&desk.options.insecure, realm);
+        let request = Request {
+            method: Method::GET,
+            url: url.clone(),
+            headers,
+            unverified: insecure,
+            reach: *reach,
+        };
+        tracing::debug!(%realm, registry = %self.registry, with_credential = candidate.is_some(), "asking for a token");
+        let asked = Instant::now();
+        let mut budget = desk.transport.budget();
+        let stop = |error| Failed::Stop(error);
+        let limit = desk.options.limits.token;
+        let body = loop {
+            let response = desk.transport.send(&request, &mut budget).await.map_err(stop)?;
+            if response.status().as_u16() != 200 {
+                let said = desk.transport.said(response, desk.options.limits.error, &hide).await;
+                return Err(self.no_token(realm, candidate, said));
+            }
+            match desk.transport.read(response, limit).await {
+                Ok(body) => break body,
+                Err(Cut::TooLarge) => {
+                    let (what, host) = ("token answer".into(), host_of(url));
+                    return Err(stop(RegistryError::TooLarge { what, host, limit }));
+                }
+                // the credential was not refused: asking again is no second try of it
+                Err(Cut::Broken(reason)) => {
+                    if !budget.spend(None).await {
+                        let (doing, host) = ("read a token from", host_of(url));
+                        return Err(stop(RegistryError::Unreachable { doing, host, reason }));
+                    }
+                }
+            }
+        };
+        let protocol = |reason: &str| {
+            stop(RegistryError::Protocol {
+                host: host_of(url),
+                what: "a token".into(),
+                reason: reason.into(),
+            })
+        };
+        let answer: Answer = serde_json::from_slice(&body)
+            .map_err(|_| protocol("its body is not the JSON of a token"))?;
+        let token = answer
+            .token
+            .or(answer.access_token)
+            .filter(|token| !token.is_empty())
+            .map(Secret::new)
+            .ok_or_else(|| protocol("it holds no token"))?;
+        let mut header = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+            .map_err(|_| protocol("its token cannot be sent"))?;
+        header.set_sensitive(true);
+        let claims = Claims::of(token.expose());
+        let lifetime = claims.lifetime().or(answer.expires_in.map(Duration::from_secs));
+        hide.push(token);
+        Ok(Token {
+            header,
+            number: self.next(),
+            renew_at: lifetime.map(|lifetime| asked + worth(lifetime)),
+            covers: claims.covers(),
+            hide,
+        })
+    }
+
+    /// What an answer without a token means.
+    fn no_token(&self, realm: &Realm, candidate: Option<&Candidate>, said: Box<Said>) -> Failed {
+        match (said.status, candidate) {
+            (401 | 403, None) => Failed::Nobody(format!("anonymous: {said}")),
+            (401, Some(candidate)) => Failed::Stop(self.refused(candidate, said)),
+            // a ban of the address has no JSON body: stop knocking
+            (403, Some(candidate)) if said.code == "DENIED" => {
+                Failed::Next(RegistryError::NoRegistryScope {
+                    registry: self.registry.clone(),
+                    username: candidate.credential.username.clone(),
+                    source_name: candidate.source.clone(),
+                    said,
+                })
+            }
+            (300..=399, _) => Failed::Stop(RegistryError::Protocol {
+                host: realm.to_string(),
+                what: "a token".into(),
+                reason: format!("it redirects ({said}), which is not followed for tokens"),
+            }),
+            _ => Failed::Stop(RegistryError::Answer {
+                host: realm.to_string(),
+                what: "a token".into(),
+                said,
+            }),
+        }
+    }
+}
+
+/// How far a realm that nobody confirmed may lead: no further into internal networks than the
+/// registry's own address. Behind a proxy it is the proxy that connects.
+async fn reach_of(desk: &Desk<'_>, url: &Url, realm: &Realm) -> Result<Reach, &'static str> {
+    let own = &desk.endpoint.origin;
+    let listed = super::endpoint::is_listed(&desk.options.insecure, realm);
+    if listed || realm.host() == own.host() || is_loopback(own.host()) {
+        return Ok(Reach::Anywhere);
+    }
+    if desk.transport.proxy(url).is_some() {
+        return Ok(Reach::Anywhere);
+    }
+    // a name that cannot be looked up gives its own error when it is connected to
+    let names = &desk.options.names;
+    let reach = Reach::of(&look_up(names, own.host()).await.unwrap_or_default());
+    let found = look_up(names, realm.host()).await.unwrap_or_default();
+    if !found.is_empty() && !found.iter().any(|ip| reach.allows(*ip)) {
+        return Err("its name leads to an address of an internal network");
+    }
+    Ok(reach)
+}
+
+/// The `Authorization: Basic` header of a candidate, and the texts in it that must stay hidden.
+pub(super) fn basic(candidate: &Candidate) -> Result<(HeaderValue, Vec<Secret>), RegistryError> {
+    let password = &candidate.credential.password;
+    let both = Secret::new(format!("{}:{}", candidate.credential.username, password.expose()));
+    let encoded = Secret::new(STANDARD.encode(both.expose()));
+    let mut header =
+        HeaderValue::from_str(&format!("Basic {}", encoded.expose())).map_err(|_| {
+            RegistryError::Configuration(format!(
+                "the secret from {} cannot be sent",
+                candidate.source
+            ))
+        })?;
+    header.set_sensitive(true);
+    // the forms in which a realm could send it back
+    let alone = Secret::new(STANDARD.encode(password.expose()));
+    let in_url = password.expose().bytes().map(|b| match b {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(b).to_string()
+        }
+        other => format!("%{other:02X}"),
+    });
+    let in_url = Secret::new(in_url.collect());
+    Ok((header, vec![password.clone(), encoded, alone, in_url]))
+}
+
+/// A fifth of the life is left unused, at most half a minute: a request needs some of it.
+fn worth(lifetime: Duration) -> Duration {
+    lifetime.saturating_sub((lifetime / 5).min(Duration::from_secs(30)))
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    token: Option<String>,
+    access_token: Option<String>,
+    expires_in: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_renewed_before_their_end() {
+        assert_eq!(worth(Duration::from_secs(5)), Duration::from_secs(4));
+        assert_eq!(worth(Duration::from_secs(900)), Duration::from_secs(870));
+    }
+}

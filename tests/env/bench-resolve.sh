@@ -1,0 +1,14 @@
+#!/bin/bash
+# `just bench-resolve`: Debian's docker-registry with tokens, and benches/resolve against it.
+set -euo pipefail
+HERE=$(cd "$(dirname "$0")" && pwd -P)
+# shellcheck source=tests/lib.sh
+. "$HERE/../lib.sh"
+DIR=$(mktemp -d)
+trap '"$HERE/registry.sh" stop "$DIR"; rm -rf "$DIR"' EXIT
+# its log of each request would cost more than the request
+MOORLINE_TEST_REGISTRY_QUIET=true "$HERE/registry.sh" start "$DIR"
+# shellcheck source=/dev/null
+. "$DIR/env"
+cd "$ROOT"
+cargo bench --locked --bench resolve -- "$@"
