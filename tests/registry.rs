@@ -21,6 +21,8 @@ mod many;
 mod processes;
 #[path = "registry/proxy.rs"]
 mod proxy;
+#[path = "registry/push.rs"]
+mod push;
 #[path = "registry/server.rs"]
 mod server;
 #[path = "registry/stand_in.rs"]

@@ -23,6 +23,11 @@ pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.ta
 /// A docker layer, uncompressed.
 pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 
+/// The configuration of a SIF that lies in a registry as an artifact.
+pub const SIF_CONFIG: &str = "application/vnd.sylabs.sif.config.v1+json";
+/// The SIF itself.
+pub const SIF_LAYER: &str = "application/vnd.sylabs.sif.layer.v1.sif";
+
 /// What a client accepts when it asks for a manifest, most specific first.
 pub const MANIFESTS: [&str; 4] = [OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST];
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use reqwest::Response;
-use reqwest::header::CONTENT_RANGE;
+use reqwest::header::{CONTENT_RANGE, RANGE};
 
 use super::call::{Ask, protocol};
 use super::transport::host_of;
@@ -53,15 +53,10 @@ impl Client {
         let mut done = 0_u64;
         let mut budget = self.0.transport.budget();
         while done < blob.size || done == 0 {
-            let ask = Ask {
-                head: false,
-                registry,
-                repository,
-                path: &path,
-                accept: None,
-                from: done,
-                what: &what,
-            };
+            let mut ask = Ask::get(registry, repository, &path, &what);
+            if done > 0 {
+                ask = ask.with(RANGE, &format!("bytes={done}-"));
+            }
             let answered = self.call(&ask, &mut budget).await?;
             let mut response = self.success(&ask, answered).await?;
             let host = host_of(response.url());

@@ -2,14 +2,15 @@
 
 use std::sync::{Arc, PoisonError};
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RANGE};
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Method, Response, Url};
 
 use super::challenge::{Bearer, Challenge};
 use super::check::MOST_SCOPES;
 use super::endpoint::Endpoint;
 use super::names::Reach;
-use super::token::{Desk, Pass, Session, below};
+use super::token::{Access, Desk, Pass, Session, below};
 use super::transport::{Budget, Request, host_of};
 use super::{Client, Host, RegistryError};
 use crate::oci::{Registry, Repository};
@@ -19,19 +20,51 @@ use crate::secret::{Candidates, Realm, Secret};
 const MOST_REDIRECTS: usize = 5;
 
 /// What is asked of a repository.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Ask<'a> {
-    /// Only the head of the answer is wanted.
-    pub(super) head: bool,
+    /// The token that it needs follows from it: everything but GET and HEAD needs one that pushes.
+    pub(super) method: Method,
     pub(super) registry: &'a Registry,
     pub(super) repository: &'a Repository,
-    /// Below the repository: `manifests/v1`.
-    pub(super) path: &'a str,
-    pub(super) accept: Option<&'a str>,
-    /// The first byte that is wanted, where it is not the first of all.
-    pub(super) from: u64,
+    pub(super) to: To<'a>,
+    /// What goes with it beside the authorisation.
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<Bytes>,
     /// For messages.
     pub(super) what: &'a str,
+}
+
+/// Where a request goes.
+#[derive(Clone, Copy)]
+pub(super) enum To<'a> {
+    /// Below the repository: `manifests/v1`.
+    Path(&'a str),
+    /// An address that the registry gave, which is on its own host.
+    Address(&'a Url),
+}
+
+impl<'a> Ask<'a> {
+    /// A GET; further headers and other methods are put in by the caller.
+    pub(super) fn get(
+        registry: &'a Registry,
+        repository: &'a Repository,
+        path: &'a str,
+        what: &'a str,
+    ) -> Self {
+        let (method, to) = (Method::GET, To::Path(path));
+        Self { method, registry, repository, to, headers: HeaderMap::new(), body: None, what }
+    }
+
+    /// With a header; a value that cannot be sent is left out.
+    pub(super) fn with(mut self, name: HeaderName, value: &str) -> Self {
+        self.headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
+        self
+    }
+
+    /// Whether it changes nothing.
+    fn only_reads(&self) -> bool {
+        self.method == Method::GET || self.method == Method::HEAD
+    }
 }
 
 /// An answer that is no 401, and the texts that must not be repeated from it.
@@ -75,6 +108,7 @@ impl Client {
             headers: HeaderMap::new(),
             unverified: secure.insecure,
             reach: Reach::Anywhere,
+            body: None,
         };
         match self.0.transport.send(&request, &mut self.0.transport.once()).await {
             Ok(_) => Ok(secure),
@@ -93,8 +127,9 @@ impl Client {
         &self,
         registry: &Registry,
         repository: &Repository,
+        access: Access,
     ) -> Result<Arc<Session>, RegistryError> {
-        let key = (registry.clone(), repository.clone());
+        let key = (registry.clone(), repository.clone(), access);
         let known = |client: &Self| {
             let sessions = client.0.sessions.lock().unwrap_or_else(PoisonError::into_inner);
             sessions.get(&key).cloned()
@@ -104,7 +139,8 @@ impl Client {
         }
         let found = self.look_up(registry, repository).await?;
         let prefix = self.prefix(registry, Some(repository));
-        let session = Session::new(registry.clone(), prefix, vec![repository.clone()], found);
+        let scopes = vec![repository.clone()];
+        let session = Session::new(registry.clone(), prefix, scopes, access, found);
         let mut sessions = self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         // two callers may have looked at the same time: the first one's session is used by both
         Ok(Arc::clone(sessions.entry(key).or_insert_with(|| Arc::new(session))))
@@ -159,11 +195,13 @@ impl Client {
         for ((_, prefix, _), (found, members)) in groups {
             for scopes in members.chunks(MOST_SCOPES) {
                 let (prefix, found) = (prefix.clone(), found.clone());
+                let access = Access::Pull;
                 let session =
-                    Arc::new(Session::new(registry.clone(), prefix, scopes.to_vec(), found));
+                    Session::new(registry.clone(), prefix, scopes.to_vec(), access, found);
+                let session = Arc::new(session);
                 for repository in scopes {
                     sessions
-                        .entry((registry.clone(), repository.clone()))
+                        .entry((registry.clone(), repository.clone(), access))
                         .or_insert_with(|| Arc::clone(&session));
                 }
             }
@@ -178,11 +216,15 @@ impl Client {
         budget: &mut Budget,
     ) -> Result<Answered, RegistryError> {
         let (host, endpoint) = self.endpoint(ask.registry, Some(ask.repository)).await?;
-        let session = self.session(ask.registry, ask.repository).await?;
-        let url = endpoint
-            .base
-            .join(&format!("v2/{}/{}", session.there(ask.repository), ask.path))
-            .map_err(|e| protocol(&endpoint.base, ask.what, &e.to_string()))?;
+        let access = if ask.only_reads() { Access::Pull } else { Access::Push };
+        let session = self.session(ask.registry, ask.repository, access).await?;
+        let url = match ask.to {
+            To::Address(url) => url.clone(),
+            To::Path(path) => endpoint
+                .base
+                .join(&format!("v2/{}/{path}", session.there(ask.repository)))
+                .map_err(|e| protocol(&endpoint.base, ask.what, &e.to_string()))?,
+        };
         let mut renewed = false;
         // each round learns the challenge, renews the token once, or drops a candidate
         for _ in 0..session.len() + 3 {
@@ -271,15 +313,7 @@ impl Client {
         let mut url = first.clone();
         for _ in 0..=MOST_REDIRECTS {
             let origin = Realm::of(&url);
-            let mut headers = HeaderMap::new();
-            if let Some(accept) = ask.accept.and_then(|text| HeaderValue::from_str(text).ok()) {
-                headers.insert(ACCEPT, accept);
-            }
-            if ask.from > 0
-                && let Ok(range) = HeaderValue::from_str(&format!("bytes={}-", ask.from))
-            {
-                headers.insert(RANGE, range);
-            }
+            let mut headers = ask.headers.clone();
             if let Some(pass) = pass
                 && origin.as_ref() == Some(&endpoint.origin)
             {
@@ -287,12 +321,19 @@ impl Client {
             }
             let unverified =
                 origin.as_ref().is_some_and(|o| super::endpoint::is_listed(insecure, o));
-            let method = if ask.head { Method::HEAD } else { Method::GET };
-            let reach = Reach::Anywhere;
-            let request = Request { method, url: url.clone(), headers, unverified, reach };
+            let (method, reach, body) = (ask.method.clone(), Reach::Anywhere, ask.body.clone());
+            let request = Request { method, url: url.clone(), headers, unverified, reach, body };
             let response = self.0.transport.send(&request, budget).await?;
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(response);
+            }
+            if !ask.only_reads() {
+                // what is sent goes to the registry that was named, and to nobody that it names
+                return Err(protocol(
+                    &url,
+                    ask.what,
+                    "it redirects an upload, which is not followed",
+                ));
             }
             let target = response
                 .headers()

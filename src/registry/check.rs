@@ -49,6 +49,7 @@ impl Client {
             headers: HeaderMap::new(),
             unverified: endpoint.insecure,
             reach: Reach::Anywhere,
+            body: None,
         };
         let response = self.0.transport.send(&request, &mut self.0.transport.budget()).await?;
         match (response.status().as_u16(), Challenge::of(response.headers())) {
@@ -121,7 +122,7 @@ impl Client {
             headers.insert(AUTHORIZATION, pass.header.clone());
             let unverified = endpoint.insecure;
             let (method, url, reach) = (Method::GET, v2(&endpoint)?, Reach::Anywhere);
-            let request = Request { method, url, headers, unverified, reach };
+            let request = Request { method, url, headers, unverified, reach, body: None };
             let response = self.0.transport.send(&request, &mut self.0.transport.budget()).await?;
             if response.status().as_u16() != 200 {
                 let said = self.said(response, &pass.hide).await;

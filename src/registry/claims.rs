@@ -42,11 +42,13 @@ impl Claims {
         Some(Duration::from_secs(u64::try_from(self.exp?.saturating_sub(issued)).unwrap_or(0)))
     }
 
-    /// The repositories that it lets pull; `None` when it does not say.
-    pub(super) fn covers(&self) -> Option<BTreeSet<String>> {
-        let may_pull = |a: &&AccessClaim| a.actions.iter().any(|x| x == "pull" || x == "*");
+    /// The repositories in which it lets do all of these; `None` when it does not say.
+    pub(super) fn covers(&self, needed: &[&str]) -> Option<BTreeSet<String>> {
+        let may = |a: &&AccessClaim| {
+            needed.iter().all(|action| a.actions.iter().any(|x| x == action || x == "*"))
+        };
         let access = self.access.as_ref()?;
-        Some(access.iter().filter(may_pull).map(|a| a.name.clone()).collect())
+        Some(access.iter().filter(may).map(|a| a.name.clone()).collect())
     }
 }
 
@@ -61,10 +63,11 @@ mod tests {
             r#"{"iat":1000,"exp":1300,"sub":null,"access":[{"type":"repository","name":"a/b","actions":["pull"]},{"type":"repository","name":"c/d","actions":[]}]}"#,
         ));
         assert_eq!(claims.lifetime(), Some(Duration::from_secs(300)));
-        assert_eq!(claims.covers(), Some(BTreeSet::from(["a/b".to_owned()])));
+        assert_eq!(claims.covers(&["pull"]), Some(BTreeSet::from(["a/b".to_owned()])));
+        assert_eq!(claims.covers(&["pull", "push"]), Some(BTreeSet::new()));
         for odd in ["opaque", "a.b.c", "..", &jwt("[]"), &jwt(r#"{"exp":"x"}"#)] {
             let claims = Claims::of(odd);
-            assert!(claims.covers().is_none() && claims.lifetime().is_none(), "{odd}");
+            assert!(claims.covers(&["pull"]).is_none() && claims.lifetime().is_none(), "{odd}");
         }
         // an end before the beginning is no reason to panic
         assert_eq!(Claims::of(&jwt(r#"{"iat":9,"exp":1}"#)).lifetime(), Some(Duration::ZERO));

@@ -149,6 +149,39 @@ pub enum RegistryError {
         /// What was tried and skipped, one phrase each.
         tried: Vec<String>,
     },
+    /// None of the credentials may write there.
+    #[error(
+        "{registry}/{repository} may not be written to, or does not exist; tried: {}",
+        .tried.join("; ")
+    )]
+    NoPush {
+        /// The registry.
+        registry: Registry,
+        /// The repository.
+        repository: Repository,
+        /// What was tried and skipped, one phrase each.
+        tried: Vec<String>,
+    },
+    /// Something that was sent was not taken.
+    #[error("{registry}/{repository} did not take {what} ({said})")]
+    NotTaken {
+        /// `blob sha256:...`, `tag v1`.
+        what: String,
+        /// The registry.
+        registry: Registry,
+        /// The repository.
+        repository: Repository,
+        /// The answer.
+        said: Box<Said>,
+    },
+    /// What was to be sent could not be read, or is not what it should be.
+    #[error("cannot send {what}: {reason}")]
+    Read {
+        /// What.
+        what: String,
+        /// The system's words.
+        reason: Arc<std::io::Error>,
+    },
     /// The repository is there for us, the tag, manifest or blob is not.
     #[error("{what} does not exist in {registry}/{repository} ({said})")]
     Missing {
@@ -234,12 +267,17 @@ impl Failure for RegistryError {
             | Self::Unreachable { .. }
             | Self::HeldOff { .. }
             | Self::Protocol { .. } => Kind::Network,
-            Self::Answer { said, .. } if matches!(said.status, 401 | 403) => Kind::Denied,
-            Self::Answer { .. } => Kind::Network,
+            Self::Answer { said, .. } | Self::NotTaken { said, .. }
+                if matches!(said.status, 401 | 403) =>
+            {
+                Kind::Denied
+            }
+            Self::Answer { .. } | Self::NotTaken { .. } => Kind::Network,
             Self::PlainHttp { .. }
             | Self::UnknownRealm { .. }
             | Self::ForbiddenRealm { .. }
             | Self::Refused { .. }
+            | Self::NoPush { .. }
             | Self::NoRegistryScope { .. } => Kind::Denied,
             Self::NotGranted { .. } | Self::Missing { .. } => Kind::NotFound,
             Self::Integrity { .. } | Self::TooLarge { .. } => Kind::Integrity,
@@ -247,7 +285,9 @@ impl Failure for RegistryError {
                 DocumentError::MediaType(_) | DocumentError::Schema(_) => Kind::Conversion,
                 _ => Kind::Integrity,
             },
-            Self::Write { reason, .. } => io_kind(reason, Kind::Configuration),
+            Self::Write { reason, .. } | Self::Read { reason, .. } => {
+                io_kind(reason, Kind::Configuration)
+            }
         }
     }
 
@@ -296,6 +336,20 @@ impl Failure for RegistryError {
                 "check the spelling; a private project needs a deploy token with read_registry of \
                  this project or a group above it: moorline login {registry}/{repository}"
             ),
+            Self::NoPush { registry, repository, .. } => format!(
+                "a deploy token needs read_registry and write_registry: moorline login \
+                 {registry}/{repository}; in GitLab CI the job's own token pushes to its project"
+            ),
+            Self::NotTaken { said, .. } => match said.status {
+                401 | 403 => "pushing needs a token with read_registry and write_registry; a \
+                              protected tag or repository takes nothing all the same"
+                    .into(),
+                413 => "the registry, or a proxy in front of it, limits what it takes".into(),
+                429 | 500..=599 => {
+                    "the server is busy or has a problem: try again in some minutes".into()
+                }
+                _ => return None,
+            },
             Self::Missing { what, .. } if what.starts_with("tag") => {
                 "look at the project's container registry for its tags; cleanup policies delete \
                  tags"

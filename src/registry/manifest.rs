@@ -14,7 +14,8 @@
 use std::fmt;
 use std::sync::atomic::Ordering;
 
-use reqwest::header::{CONTENT_TYPE, LINK};
+use reqwest::Method;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, LINK};
 use serde::Deserialize;
 
 use super::call::{Ask, protocol};
@@ -82,9 +83,10 @@ impl Client {
         if known.is_none() && matches!(wanted, Wanted::Digest(_)) {
             return self.get(registry, repository, wanted, self.0.transport.budget()).await;
         }
-        let head = match self.head(registry, repository, wanted).await? {
+        let budget = self.0.transport.budget();
+        let head = match self.head(registry, repository, wanted, budget).await? {
             Head::Named(head) => head,
-            Head::Refused => {
+            Head::Refused | Head::Absent => {
                 return self.get(registry, repository, wanted, self.0.transport.budget()).await;
             }
             // its words are in the body that a HEAD does not have
@@ -108,28 +110,68 @@ impl Client {
         self.get(registry, repository, &wanted, self.0.transport.budget()).await
     }
 
+    /// The manifest of a tag that need not be there, asked for with one HEAD, and without patience:
+    /// nobody depends on it. Its bytes are fetched only when it is there.
+    ///
+    /// # Errors
+    /// As [`Client::manifest`], but what is missing or not ours to see is `None`.
+    pub async fn manifest_if_there(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        tag: &Tag,
+    ) -> Result<Option<Fetched>, RegistryError> {
+        let wanted = Wanted::Tag(tag.clone());
+        let once = || self.0.transport.once();
+        let found = async {
+            let wanted = match self.head(registry, repository, &wanted, once()).await? {
+                Head::Named(head) => Wanted::Digest(head.digest),
+                Head::Absent => return Ok(None),
+                Head::Refused | Head::Failed => wanted,
+            };
+            self.get(registry, repository, &wanted, once()).await.map(Some)
+        };
+        match found.await {
+            Err(RegistryError::Missing { .. } | RegistryError::NotGranted { .. }) => Ok(None),
+            other => other,
+        }
+    }
+
+    /// Whether a manifest may be read now: one HEAD, where the registry answers it with a digest.
+    ///
+    /// # Errors
+    /// As [`Client::manifest`].
+    pub async fn may_read(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        manifest: &Digest,
+    ) -> Result<(), RegistryError> {
+        let (wanted, budget) = (Wanted::Digest(*manifest), self.0.transport.budget());
+        match self.head(registry, repository, &wanted, budget).await? {
+            Head::Named(head) if head.digest == *manifest => Ok(()),
+            // a GET says what is wrong, in the registry's words
+            _ => self.manifest(registry, repository, &wanted).await.map(drop),
+        }
+    }
+
     /// Asks what a name stands for, without its bytes.
     async fn head(
         &self,
         registry: &Registry,
         repository: &Repository,
         wanted: &Wanted,
+        mut budget: Budget,
     ) -> Result<Head, RegistryError> {
         let (host, _) = self.endpoint(registry, Some(repository)).await?;
         if host.no_head.load(Ordering::Relaxed) {
             return Ok(Head::Refused);
         }
         let (what, accept) = (wanted.named(), media_type::MANIFESTS.join(", "));
-        let ask = Ask {
-            head: true,
-            registry,
-            repository,
-            path: &format!("manifests/{wanted}"),
-            accept: Some(&accept),
-            from: 0,
-            what: &what,
-        };
-        let response = self.call(&ask, &mut self.0.transport.budget()).await?.response;
+        let path = format!("manifests/{wanted}");
+        let ask = Ask::get(registry, repository, &path, &what).with(ACCEPT, &accept);
+        let ask = Ask { method: Method::HEAD, ..ask };
+        let response = self.call(&ask, &mut budget).await?.response;
         let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok());
         let digest = header("docker-content-digest").and_then(|text| text.parse().ok());
         Ok(match (response.status().as_u16(), digest) {
@@ -142,6 +184,7 @@ impl Client {
                 host.no_head.store(true, Ordering::Relaxed);
                 Head::Refused
             }
+            (404 | 410, _) => Head::Absent,
             (429 | 500..=599, _) => Head::Failed,
             _ => Head::Refused,
         })
@@ -156,15 +199,8 @@ impl Client {
         budget: Budget,
     ) -> Result<Fetched, RegistryError> {
         let (what, accept) = (wanted.named(), media_type::MANIFESTS.join(", "));
-        let ask = Ask {
-            head: false,
-            registry,
-            repository,
-            path: &format!("manifests/{wanted}"),
-            accept: Some(&accept),
-            from: 0,
-            what: &what,
-        };
+        let path = format!("manifests/{wanted}");
+        let ask = Ask::get(registry, repository, &path, &what).with(ACCEPT, &accept);
         let whole = self.whole(&ask, self.0.options.limits.manifest, budget).await?;
         let corrupt = |reason: String| RegistryError::Integrity {
             what: what.clone(),
@@ -227,8 +263,7 @@ impl Client {
         let mut path = "tags/list".to_owned();
         loop {
             let what = "its tag list";
-            let ask =
-                Ask { head: false, registry, repository, path: &path, accept: None, from: 0, what };
+            let ask = Ask::get(registry, repository, &path, what);
             let whole = self.whole(&ask, limits.tag_page, self.0.transport.budget()).await?;
             let page: Page = serde_json::from_slice(&whole.bytes)
                 .map_err(|e| protocol(&whole.url, what, &format!("no tag list: {e}")))?;
@@ -325,6 +360,8 @@ enum Head {
     Named(Named),
     /// Nothing that helps: a GET decides.
     Refused,
+    /// It is not there.
+    Absent,
     /// An error that every try repeated.
     Failed,
 }

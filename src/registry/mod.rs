@@ -8,14 +8,14 @@
 //!  GET /v2/group/project/blobs/sha256:...      -> bytes, or a redirect to storage (no Bearer)
 //! ```
 //!
+//! Sending is drawn in `push.rs`.
+//!
 //! Floor 4. Sources: OCI distribution specification 1.1; docker distribution's token
 //! specification. Why this is not `oci-client`: `docs/registry.md`.
 //!
 //! Everything that a registry says is taken for a claim: bytes count only when they have the
 //! digest that was asked for, sizes are capped, and a credential goes only to the registry's own
 //! host or to a realm that was confirmed for it ([`crate::secret::Realm`]).
-//!
-//! Not promised: pushing.
 
 mod blob;
 mod call;
@@ -30,6 +30,7 @@ mod known;
 mod manifest;
 mod names;
 mod options;
+mod push;
 mod token;
 mod token_request;
 mod transport;
@@ -49,11 +50,12 @@ pub use names::{Names, system_names};
 pub use options::{
     HostPort, Limits, Lookup, Notice, Options, PathPrefix, Patience, Sharing, anonymous,
 };
+pub use push::Content;
 
 use crate::oci::{Registry, Repository};
 use endpoint::Endpoint;
 use known::Known;
-use token::{Gates, Session};
+use token::{Access, Gates, Session};
 use transport::Transport;
 
 /// The client. Cloning shares connections, tokens and verdicts on credentials; make one per run.
@@ -65,7 +67,7 @@ struct Inner {
     transport: Transport,
     known: Known,
     hosts: Mutex<HashMap<(Registry, Option<Repository>), Arc<Host>>>,
-    sessions: Mutex<HashMap<(Registry, Repository), Arc<Session>>>,
+    sessions: Mutex<HashMap<(Registry, Repository, Access), Arc<Session>>>,
     gates: Gates,
 }
 

@@ -73,12 +73,38 @@ impl Gates {
     }
 }
 
+/// What is to be done in a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Access {
+    Pull,
+    /// Registries want both for it: docker-registry begins an upload only for who may pull too.
+    Push,
+}
+
+impl Access {
+    pub(super) fn needs(self) -> &'static [&'static str] {
+        match self {
+            Self::Pull => &["pull"],
+            Self::Push => &["pull", "push"],
+        }
+    }
+
+    /// As a token request names it.
+    pub(super) fn actions(self) -> &'static str {
+        match self {
+            Self::Pull => "pull",
+            Self::Push => "pull,push",
+        }
+    }
+}
+
 /// The tokens for one set of repositories of one registry.
 pub(super) struct Session {
     pub(super) registry: Registry,
     /// The path below which the registry is; no part of a repository's name there.
     prefix: Option<Repository>,
     pub(super) scopes: Vec<Repository>,
+    pub(super) access: Access,
     slots: Vec<Slot>,
     skipped: Vec<String>,
     /// Candidates that the registry itself turned down for a repository.
@@ -113,7 +139,7 @@ pub(super) struct Token {
     pub(super) header: HeaderValue,
     pub(super) number: u64,
     pub(super) renew_at: Option<Instant>,
-    /// The repositories that may be pulled, where the token says so.
+    /// The repositories in which it may be done, where the token says so.
     pub(super) covers: Option<BTreeSet<String>>,
     pub(super) hide: Vec<Secret>,
 }
@@ -123,10 +149,11 @@ impl Session {
         registry: Registry,
         prefix: Option<Repository>,
         scopes: Vec<Repository>,
+        access: Access,
         found: Candidates,
     ) -> Self {
         let with = found.offered.into_iter().map(Some).chain([None]);
-        Self::of(registry, prefix, scopes, with, found.skipped)
+        Self { access, ..Self::of(registry, prefix, scopes, with, found.skipped) }
     }
 
     /// Only this credential, and never nobody: what `login` checks.
@@ -156,6 +183,7 @@ impl Session {
             registry,
             prefix,
             scopes,
+            access: Access::Pull,
             slots: candidates.map(slot).collect(),
             skipped,
             turned_down: Mutex::default(),
@@ -231,10 +259,10 @@ impl Session {
 
     fn not_granted(&self, repository: &Repository, mut tried: Vec<String>) -> RegistryError {
         tried.extend(self.skipped.iter().cloned());
-        RegistryError::NotGranted {
-            registry: self.registry.clone(),
-            repository: repository.clone(),
-            tried,
+        let (registry, repository) = (self.registry.clone(), repository.clone());
+        match self.access {
+            Access::Pull => RegistryError::NotGranted { registry, repository, tried },
+            Access::Push => RegistryError::NoPush { registry, repository, tried },
         }
     }
 

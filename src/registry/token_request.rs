@@ -75,7 +75,8 @@ impl Session {
             query.append_pair("client_id", "moorline");
             for repository in &self.scopes {
                 let there = self.there(repository);
-                query.append_pair("scope", &format!("repository:{there}:pull"));
+                let actions = self.access.actions();
+                query.append_pair("scope", &format!("repository:{there}:{actions}"));
             }
         }
         Ok(Address { url, realm, reach })
@@ -102,6 +103,7 @@ impl Session {
             headers,
             unverified: insecure,
             reach: *reach,
+            body: None,
         };
         tracing::debug!(%realm, registry = %self.registry, with_credential = candidate.is_some(), "asking for a token");
         let asked = Instant::now();
@@ -154,7 +156,7 @@ impl Session {
             header,
             number: self.next(),
             renew_at: lifetime.map(|lifetime| asked + worth(lifetime)),
-            covers: claims.covers(),
+            covers: claims.covers(self.access.needs()),
             hide,
         })
     }

@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Certificate, Client, Method, Response, StatusCode, Url};
 
@@ -35,6 +36,7 @@ pub(super) struct Request {
     pub(super) unverified: bool,
     /// Which addresses its host may have.
     pub(super) reach: Reach,
+    pub(super) body: Option<Bytes>,
 }
 
 /// The connections: a pool for each way of making them.
@@ -188,11 +190,13 @@ impl Transport {
         let host = with_port(&request.url);
         loop {
             let permit = self.enter(&host, budget).await?;
-            let sent = client
+            let mut built = client
                 .request(request.method.clone(), request.url.clone())
-                .headers(request.headers.clone())
-                .send()
-                .await;
+                .headers(request.headers.clone());
+            if let Some(body) = &request.body {
+                built = built.body(body.clone());
+            }
+            let sent = built.send().await;
             drop(permit);
             match sent {
                 Ok(response) if response.status() == 407 && proxy.is_some() => {
@@ -342,7 +346,7 @@ fn is_final(reason: &str) -> bool {
 }
 
 /// `Retry-After` in seconds or as a date.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));

@@ -12,14 +12,10 @@
 //! it is fetched.
 
 use super::{ResolveError, not_an_image};
+pub use crate::oci::media_type::{SIF_CONFIG, SIF_LAYER};
 use crate::oci::{ConfigDigest, Descriptor, Document, Platform, Reference, Sha256Digest};
 use crate::pin::Pin;
 use crate::registry::{Client, Wanted};
-
-/// The configuration's type.
-pub const SIF_CONFIG: &str = "application/vnd.sylabs.sif.config.v1+json";
-/// The SIF's.
-pub const SIF_LAYER: &str = "application/vnd.sylabs.sif.layer.v1.sif";
 
 /// Resolves a reference to a stored SIF: its pin, and the SIF itself.
 ///

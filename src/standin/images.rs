@@ -65,6 +65,11 @@ impl Images {
         digest
     }
 
+    /// Serves other bytes under a blob's name from now on, for tests of who believes them.
+    pub fn lie(&self, digest: &Digest, bytes: impl Into<Bytes>) {
+        self.content().blobs.insert(*digest, bytes.into());
+    }
+
     /// Keeps a manifest or index in a repository and says its digest; nothing is checked.
     pub fn put_manifest(
         &self,
@@ -141,6 +146,11 @@ impl Images {
             }
         }
         Ok(())
+    }
+
+    /// The bytes of a manifest in a repository.
+    pub fn stored(&self, repository: &str, digest: &Digest) -> Option<Bytes> {
+        self.manifest(repository, &digest.to_string()).map(|stored| stored.bytes)
     }
 
     pub(super) fn blob(&self, digest: &Digest) -> Option<Bytes> {

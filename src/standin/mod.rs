@@ -9,8 +9,8 @@
 //! ```
 //!
 //! It is a *stand-in*: it answers what GitLab's `GET /jwt/auth` answers for deploy tokens, job
-//! tokens and anonymous callers, a few routes of its REST API, and nothing else of GitLab. The embedded registry serves pulls of
-//! what [`Images`] holds; pushing over HTTP is docker-registry's work. Sources: GitLab's
+//! tokens and anonymous callers, a few routes of its REST API, and nothing else of GitLab. The embedded registry serves
+//! what [`Images`] holds and what was pushed to it. Sources: GitLab's
 //! `doc/administration/packages/container_registry` and
 //! `app/services/auth/container_registry_authentication_service.rb` (behaviour only), docker
 //! distribution's "Token Authentication Specification", OCI distribution specification 1.1.
@@ -23,6 +23,7 @@ mod images;
 mod key;
 mod registry;
 mod token;
+mod uploads;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -93,6 +94,7 @@ struct Shared {
     config: Config,
     key: SigningKey,
     images: Images,
+    uploads: uploads::Uploads,
     address: SocketAddr,
     seen: Mutex<Vec<Seen>>,
     /// Tokens issued at or before this number are treated as expired.
@@ -133,6 +135,7 @@ impl StandIn {
         let address = listener.local_addr().map_err(listen)?;
         let shared = Arc::new(Shared {
             images: Images::default(),
+            uploads: uploads::Uploads::default(),
             seen: Mutex::default(),
             issued: Mutex::default(),
             config,
@@ -143,7 +146,11 @@ impl StandIn {
         router = router.route("/api/v4/{*path}", get(gitlab_api::handle));
         if shared.config.registry {
             router = router.route("/v2/", get(registry::handle));
-            router = router.route("/v2/{*path}", get(registry::handle));
+            let both = get(registry::handle)
+                .post(uploads::handle)
+                .patch(uploads::handle)
+                .put(uploads::handle);
+            router = router.route("/v2/{*path}", both);
         }
         let app = router
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), record))

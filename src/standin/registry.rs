@@ -1,4 +1,5 @@
-//! The embedded registry: the pull half of the v2 API, behind the stand-in's tokens.
+//! The embedded registry: the pull half of the v2 API, behind the stand-in's tokens. The other half is
+//! `uploads`.
 //!
 //! Source: OCI distribution specification 1.1 ("Pull", "Content discovery"); challenges as
 //! docker-registry 2.8 words them.
@@ -60,8 +61,8 @@ pub(super) async fn handle(
             "repository name not known to registry",
         );
     };
-    if let Err(why) = authorize(&shared, &headers, target.repository()) {
-        return challenge(&shared, target.repository(), why);
+    if let Err(why) = authorize(&shared, &headers, target.repository(), &["pull"]) {
+        return challenge(&shared, target.repository(), "pull", why);
     }
     match target {
         Target::Base => typed("application/json", Bytes::from_static(b"{}")),
@@ -97,10 +98,11 @@ pub(super) async fn handle(
 }
 
 /// `Err` holds the challenge's `error`, empty when no token came.
-fn authorize(
+pub(super) fn authorize(
     shared: &Shared,
     headers: &HeaderMap,
     repository: Option<&str>,
+    needed: &[&str],
 ) -> Result<(), &'static str> {
     let token = headers
         .get(header::AUTHORIZATION)
@@ -115,18 +117,23 @@ fn authorize(
         claims.access.iter().any(|access| {
             access.kind == "repository"
                 && access.name == repository
-                && access.actions.iter().any(|action| action == "pull")
+                && needed.iter().all(|one| access.actions.iter().any(|action| action == one))
         })
     });
     if granted { Ok(()) } else { Err("insufficient_scope") }
 }
 
-fn challenge(shared: &Shared, repository: Option<&str>, why: &str) -> Response<Body> {
+pub(super) fn challenge(
+    shared: &Shared,
+    repository: Option<&str>,
+    actions: &str,
+    why: &str,
+) -> Response<Body> {
     let mut value =
         format!("Bearer realm=\"{}\",service=\"{}\"", shared.realm(), shared.config.service);
     // writing to a String cannot fail
     if let Some(repository) = repository {
-        let _ = write!(value, ",scope=\"repository:{repository}:pull\"");
+        let _ = write!(value, ",scope=\"repository:{repository}:{actions}\"");
     }
     if !why.is_empty() {
         let _ = write!(value, ",error=\"{why}\"");
@@ -174,13 +181,13 @@ fn typed(media_type: &str, bytes: Bytes) -> Response<Body> {
     response
 }
 
-fn with_digest(mut response: Response<Body>, digest: &Digest) -> Response<Body> {
+pub(super) fn with_digest(mut response: Response<Body>, digest: &Digest) -> Response<Body> {
     set(&mut response, HeaderName::from_static("docker-content-digest"), &digest.to_string());
     response
 }
 
 /// A value that is no header value (a media type with a line break, say) is left out.
-fn set(response: &mut Response<Body>, name: HeaderName, value: &str) {
+pub(super) fn set(response: &mut Response<Body>, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }

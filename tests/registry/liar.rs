@@ -22,6 +22,7 @@ pub struct Heard {
     pub host: Option<String>,
     pub authorization: Option<String>,
     pub range: Option<String>,
+    pub body: Vec<u8>,
 }
 
 pub enum Answer {
@@ -71,6 +72,9 @@ impl Liar {
                             _ => return,
                         }
                     }
+                    // a body that is announced is read to its end: closing must not reset
+                    let end = top.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+                    let mut body = top.split_off(end);
                     let text = String::from_utf8(top).unwrap();
                     let header = |name: &str| {
                         text.lines()
@@ -78,7 +82,15 @@ impl Liar {
                             .find(|(n, _)| n.eq_ignore_ascii_case(name))
                             .map(|(_, value)| value.to_owned())
                     };
+                    let announced = header("content-length").map_or(0, |n| n.parse().unwrap());
+                    while body.len() < announced {
+                        match stream.read(&mut buffer).await {
+                            Ok(n) if n > 0 => body.extend_from_slice(&buffer[..n]),
+                            _ => return,
+                        }
+                    }
                     let request = Heard {
+                        body,
                         method: text.split(' ').next().unwrap().to_owned(),
                         target: text.split(' ').nth(1).unwrap().to_owned(),
                         host: header("host"),

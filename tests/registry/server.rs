@@ -18,8 +18,8 @@ use moorline::standin::{Config, Running, Scope, StandIn};
 
 use crate::common::*;
 
-const PUSHER: &str = "pusher";
-const PUSH_SECRET: &str = "gldt-push-secret";
+pub const PUSHER: &str = "pusher";
+pub const PUSH_SECRET: &str = "gldt-push-secret";
 
 /// Whether the programs are there; loud when not, an error when the part is required.
 pub fn available(test: &str) -> bool {
@@ -141,8 +141,24 @@ fn write_certificate(folder: &Path) {
 }
 
 impl Server {
-    /// Not on this thread: the stand-in that answers skopeo may live on it.
+    /// Copies a layout into the registry.
     pub async fn push(&self, layout: &Path, name: &str, repository: &str, tag: &str) {
+        let from = format!("oci:{}:{name}", layout.display());
+        let to = format!("docker://{}/{repository}:{tag}", self.address);
+        self.copy(&["--all", "--preserve-digests", "--dest-tls-verify=false"], &from, &to).await;
+    }
+
+    /// Copies a tag of the project into a directory: a file for each blob, named by its hex digest.
+    pub async fn pull(&self, tag: &str) -> tempfile::TempDir {
+        let into = tempfile::tempdir().unwrap();
+        let from = format!("docker://{}/{PROJECT}:{tag}", self.address);
+        let to = format!("dir:{}", into.path().display());
+        self.copy(&["--src-tls-verify=false"], &from, &to).await;
+        into
+    }
+
+    /// Not on this thread: the stand-in that answers skopeo may live on it.
+    async fn copy(&self, flags: &[&str], from: &str, to: &str) {
         // skopeo reads the secret from a file: nothing in argv
         let auth = self.folder.path().join("auth.json");
         let encoded = STANDARD.encode(format!("{PUSHER}:{PUSH_SECRET}"));
@@ -153,13 +169,8 @@ impl Server {
         let policy = self.folder.path().join("policy.json");
         fs::write(&policy, r#"{"default":[{"type":"insecureAcceptAnything"}]}"#).unwrap();
         let mut skopeo = Command::new("skopeo");
-        skopeo
-            .arg("--policy")
-            .arg(&policy)
-            .args(["copy", "--all", "--preserve-digests", "--dest-tls-verify=false", "--authfile"])
-            .arg(&auth)
-            .arg(format!("oci:{}:{name}", layout.display()))
-            .arg(format!("docker://{}/{repository}:{tag}", self.address));
+        skopeo.arg("--policy").arg(&policy).arg("copy").args(flags);
+        skopeo.arg("--authfile").arg(&auth).args([from, to]);
         let done = tokio::task::spawn_blocking(move || skopeo.output()).await.unwrap().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
