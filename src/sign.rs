@@ -147,6 +147,18 @@ pub struct Signed {
 }
 
 impl Signed {
+    /// Who claims to have signed it; [`Signed::verify`] tells whether they did.
+    #[must_use]
+    pub fn key(&self) -> PublicKey {
+        self.key
+    }
+
+    /// What it says, whether that is signed or not.
+    #[must_use]
+    pub fn claim(&self) -> &Statement {
+        &self.statement
+    }
+
     /// The statement, when one of `keys` signed it.
     ///
     /// # Errors

@@ -9,6 +9,8 @@ mod bad_input;
 mod help;
 #[path = "cli/liar.rs"]
 mod liar;
+#[path = "cli/push.rs"]
+mod push;
 #[path = "cli/resolve.rs"]
 mod resolve;
 #[path = "cli/reuse.rs"]

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use clap::Args as ClapArgs;
+use clap::{ArgGroup, Args as ClapArgs};
 
 use super::context::Context;
 use super::credential_args::CredentialArgs;
@@ -13,6 +13,7 @@ use super::from_gitlab::FromGitlab;
 use super::image::{self, Wanted};
 use super::machine::Manners;
 use super::output::{self, CliError, Outcome, Report};
+use super::push;
 use crate::failure::Kind;
 use crate::oci::{Digest, Platform};
 use crate::pin::{Codec, Image, Recipe};
@@ -24,6 +25,11 @@ use crate::store::StoredSif;
 ///
 /// Without -o the SIF stays in the store and its path is printed.
 #[derive(Debug, ClapArgs)]
+#[command(group = ArgGroup::new("published").args(["site", "push"]).multiple(true))]
+#[command(after_help = "\
+Examples:
+  moorline convert group/project:v1 -o project.sif
+  moorline convert group/project:v1 --push group/project --signing-key ~/moorline.key")]
 pub struct Args {
     /// Image: group/project:tag, registry/..., docker://..., oci:DIR, oci-archive:FILE,
     /// docker-archive:FILE (with :TAG behind it), or a name of moorline.toml
@@ -58,8 +64,11 @@ pub struct Args {
     /// Also publish the SIF in the site's store ([store] site); for the account that owns it
     #[arg(long, requires = "signing_key")]
     site: bool,
+    /// Also put the SIF beside its image in this registry/group/project[:TAG], where others find it
+    #[arg(long, value_name = "REF")]
+    push: Option<String>,
     /// Sign what is published with the secret key in this file, made by `moorline cache key FILE`
-    #[arg(long, value_name = "FILE", requires = "site")]
+    #[arg(long, value_name = "FILE", requires = "published")]
     signing_key: Option<PathBuf>,
     #[command(flatten)]
     credential: CredentialArgs,
@@ -102,17 +111,28 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let recipe = crate::stage::convert::recipe(args.compression, level, args.block_size);
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     let wanted = Wanted { what: args.what.as_deref(), from: &args.from, locked: false };
-    args.credential.apply(context, wanted.place(context).as_deref())?;
+    let to = args.push.as_deref().map(|text| push::target(context, text)).transpose()?;
+    let key = args.signing_key.as_deref().map(SigningKey::read).transpose()?;
+    let places = wanted.place(context).into_iter().chain(to.as_ref().map(ToString::to_string));
+    let places: Vec<String> = places.collect();
+    args.credential.apply(context, places.iter().map(String::as_str))?;
     let manners = Manners::of(context, args.threads);
     let image::From { staged, manifest, pin } =
         image::staged(context, wanted, &platform, &recipe, manners)?;
     let Image::Sif { digest, place, .. } = &staged.image else {
         return Err(CliError::new(Kind::Conversion, "the conversion made no SIF").into());
     };
-    if let (true, Some(file)) = (args.site, &args.signing_key) {
-        let sif = StoredSif { digest: *digest, size: staged.size, path: place.clone() };
-        publish(context, &sif, &manifest, &recipe, file)?;
+    let sif = StoredSif { digest: *digest, size: staged.size, path: place.clone() };
+    if let (true, Some(key)) = (args.site, &key) {
+        publish(context, &sif, &manifest, &recipe, key)?;
     }
+    let pushed = match &to {
+        Some(to) => {
+            let of = (&manifest, pin.as_ref());
+            Some(push::push(context, to, &sif, of, &recipe, key.as_ref())?)
+        }
+        None => None,
+    };
     let path = match &args.output {
         Some(output) => {
             copy(place, output)?;
@@ -126,7 +146,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         output::json(&serde_json::json!({
             "path": path, "sif": digest, "size": staged.size, "known": staged.known,
             "recipe": recipe, "manifest": manifest, "pin": pin, "warnings": staged.warnings,
-            "counters": staged.done,
+            "counters": staged.done, "signed_by": staged.signed_by, "pushed": pushed,
         }));
     } else {
         output::line(path.display().to_string());
@@ -139,13 +159,13 @@ fn publish(
     sif: &StoredSif,
     manifest: &Digest,
     recipe: &Recipe,
-    key: &Path,
+    key: &SigningKey,
 ) -> Result<(), Report> {
     let site = context.site_store().ok_or_else(|| {
         CliError::new(Kind::Configuration, "--site: no site store is configured")
             .with_hint("set site, site_owner and site_keys of [store] in /etc/moorline/config.toml")
     })?;
-    let published = site.publish(sif, manifest, recipe, &SigningKey::read(key)?)?;
+    let published = site.publish(sif, manifest, recipe, key)?;
     context.voice.say(format!("published {}", published.path.display()));
     Ok(())
 }

@@ -9,6 +9,7 @@ use super::lock;
 use super::machine::Manners;
 use super::output::{self, CliError, Report};
 use super::progress::progress;
+use super::published::{self, Taken};
 use crate::archive::Location;
 use crate::failure::Kind;
 use crate::job::{JobId, JobSpec};
@@ -281,7 +282,7 @@ pub fn is_sif(what: &str) -> bool {
         && !what.contains("://")
 }
 
-/// The SIF of a pin, from the store or made now.
+/// The SIF of a pin: from the store, the site's, beside the image in its registry, or made now.
 ///
 /// # Errors
 /// As the registry, the conversion and the store say.
@@ -314,6 +315,14 @@ pub fn sif(
         MyTurn::Yes(lease) => lease,
     };
     let client = context.client()?;
+    let unused = match published::take(context, pin, recipe, &client, &store, &show)? {
+        Taken::Yes(staged) => {
+            drop(lease);
+            super::cache::keep_to_limit(context, &staged.image);
+            return Ok(*staged);
+        }
+        Taken::No(unused) => unused,
+    };
     let fetch = stage::fetch(pin, &client, &store, Arc::clone(&show));
     let (documents, supply) = context.block_on(fetch)??;
     let how = How { recipe, threads: manners.threads, limits: context.limits() };
@@ -322,6 +331,9 @@ pub fn sif(
     drop(lease);
     super::cache::keep_to_limit(context, &staged.image);
     warn(&staged);
+    if let (Some(unused), Image::Sif { digest, .. }) = (unused, &staged.image) {
+        unused.compare(digest);
+    }
     Ok(staged)
 }
 

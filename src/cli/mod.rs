@@ -29,6 +29,8 @@ mod machine;
 mod network;
 mod output;
 mod progress;
+mod published;
+mod push;
 mod recover;
 mod rerun;
 mod resolve;

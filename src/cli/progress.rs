@@ -27,6 +27,16 @@ pub fn progress(voice: Voice) -> impl Fn(Progress<'_>) + Send + Sync + 'static {
     }
 }
 
+/// Shows how much of a file was sent; the bar goes at its end.
+pub fn sending(voice: Voice, size: u64) -> impl Fn(u64) + Send + Sync + 'static {
+    let bar = (stderr().is_terminal() && !voice.quiet).then(|| bar(size, "sending".to_owned()));
+    move |sent| match &bar {
+        Some(bar) if sent >= size => bar.finish_and_clear(),
+        Some(bar) => bar.set_position(sent),
+        None => {}
+    }
+}
+
 fn line(voice: Voice, progress: &Progress<'_>) {
     match progress {
         Progress::Layer { number, of, layer } => {

@@ -11,8 +11,9 @@ use super::from_gitlab::FromGitlab;
 use super::image;
 use super::lock;
 use super::output::{self, CliError, Outcome, Report};
+use super::published;
 use crate::oci::{Platform, Reference, Sha256Digest, SifDigest};
-use crate::pin::{Built, Resolved};
+use crate::pin::{Built, Pin, Resolved};
 use crate::resolve;
 use crate::resolve::origin::{self, Found};
 
@@ -38,6 +39,9 @@ pub struct Args {
     /// Write `MOORLINE_IMAGE` and `MOORLINE_DIGEST` to this file, for a dotenv report
     #[arg(long, value_name = "FILE")]
     dotenv: Option<PathBuf>,
+    /// Also ask whether a SIF lies beside the image, and whether a configured key signed it
+    #[arg(long)]
+    sif: bool,
     #[command(flatten)]
     from: FromGitlab,
     #[command(flatten)]
@@ -95,8 +99,14 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         .map(|report| super::exit::code(report.0.kind()))
         .max()
         .unwrap_or(0);
+    let beside = args.sif.then(|| published::beside(context, &pins(&answers))).transpose()?;
     if context.voice.json {
-        let values: Vec<serde_json::Value> = answers.iter().map(value).collect();
+        let mut values: Vec<serde_json::Value> = answers.iter().map(value).collect();
+        for (value, found) in values.iter_mut().zip(beside.into_iter().flatten()) {
+            if let Some(object) = value.as_object_mut() {
+                object.insert("registry_sif".into(), found);
+            }
+        }
         match values.as_slice() {
             [one] => output::json(one),
             several => output::json(&several),
@@ -145,11 +155,16 @@ fn built(context: &Context, args: &Args, platform: &Platform) -> Outcome {
         let rows = known.evidence.iter().map(|(what, how)| format!("{what}: {how}"));
         context.voice.say(format!("known by {}", rows.collect::<Vec<_>>().join("; ")));
     }
+    let answers = [Ok(resolved.into())];
+    let beside = args.sif.then(|| published::beside(context, &pins(&answers))).transpose()?;
     if !context.voice.json {
-        output::line(resolved.pin.reference().to_string());
+        output::line(answers.iter().flatten().map(Answer::reference).collect::<String>());
         return Ok(0);
     }
-    let mut value = value(&Ok(resolved.into()));
+    let mut value = value(&answers[0]);
+    if let Some(found) = beside {
+        value["registry_sif"] = found.into_iter().next().unwrap_or_default();
+    }
     value["notes"] = notes.into();
     value["warnings"] = warnings.into();
     output::json(&value);
@@ -211,6 +226,12 @@ impl From<Resolved> for Answer {
     fn from(resolved: Resolved) -> Self {
         Self { resolved, sif: None }
     }
+}
+
+/// The pins of the images among the answers.
+fn pins(answers: &[Result<Answer, Report>]) -> Vec<Option<&Pin>> {
+    let images = answers.iter().map(|answer| answer.as_ref().ok().filter(|a| a.sif.is_none()));
+    images.map(|image| image.map(|answer| &answer.resolved.pin)).collect()
 }
 
 /// The whole pin, or `null`: the error is on stderr.

@@ -10,7 +10,7 @@ pub(super) enum Who {
 }
 
 /// Every key; `*` stands for a name that the author chooses. A key that is not here is unknown.
-pub(super) const CONFIG: [(&str, Who); 38] = [
+pub(super) const CONFIG: [(&str, Who); 40] = [
     ("registry", Who::Trusted),
     ("insecure_registries", Who::Trusted),
     ("ca_files", Who::Trusted),
@@ -26,6 +26,8 @@ pub(super) const CONFIG: [(&str, Who); 38] = [
     ("store.site_keys", Who::Trusted),
     ("store.max_size", Who::Trusted),
     ("store.trash_age", Who::Trusted),
+    ("registry_sifs.keys", Who::Trusted),
+    ("registry_sifs.look_up", Who::Trusted),
     ("images.*", Who::Anyone),
     ("submit.backend", Who::Anyone),
     ("submit.runtime", Who::Anyone),

@@ -25,7 +25,10 @@ pub use error::{ConfigError, Problem};
 pub use job_file::JobFile;
 pub use read::{parse_age, parse_size};
 pub use server::{ParseServerError, ServerUrl};
-pub use settings::{BackendSettings, Config, Entry, GitlabSettings, StoreSettings, SubmitSettings};
+pub use settings::{
+    BackendSettings, Config, Entry, GitlabSettings, RegistrySifSettings, StoreSettings,
+    SubmitSettings,
+};
 
 /// Where a project's configuration is looked for.
 pub const PROJECT_FILE: &str = "moorline.toml";

@@ -131,6 +131,10 @@ impl<'a> Item<'a> {
         Ok(path)
     }
 
+    pub(super) fn yes_or_no(&self) -> Result<bool, ConfigError> {
+        self.value.get_ref().as_bool().ok_or_else(|| self.bad_type("true or false"))
+    }
+
     pub(super) fn cpus(&self) -> Result<u32, ConfigError> {
         let number = self.integer().ok_or_else(|| self.bad_type("a whole number"))?;
         let cpus = number.parse().ok().filter(|n| *n > 0);

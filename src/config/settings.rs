@@ -38,6 +38,8 @@ pub struct Config {
     pub jobs_dir: Option<Value<PathBuf>>,
     /// `[store]`.
     pub store: StoreSettings,
+    /// `[registry_sifs]`.
+    pub registry_sifs: RegistrySifSettings,
     /// Where a worker unpacks images.
     pub node_cache: Option<Value<PathBuf>>,
     /// Short names for images. The text is a reference; it is read again when the default
@@ -69,6 +71,15 @@ pub struct StoreSettings {
     pub max_size: Option<Value<u64>>,
     /// How long a pruned SIF stays in the trash.
     pub trash_age: Option<Value<Duration>>,
+}
+
+/// `[registry_sifs]`: SIFs that lie beside their images.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RegistrySifSettings {
+    /// Who may have signed one that is used.
+    pub keys: Vec<Value<PublicKey>>,
+    /// Whether they are looked for.
+    pub look_up: Option<Value<bool>>,
 }
 
 /// `[submit]`.
@@ -198,6 +209,10 @@ impl Config {
             "store.site_keys" => self.store.site_keys = list(item, origin, Item::parsed)?,
             "store.max_size" => self.store.max_size = Some(value(item.size()?, origin)),
             "store.trash_age" => self.store.trash_age = Some(value(item.age()?, origin)),
+            "registry_sifs.keys" => self.registry_sifs.keys = list(item, origin, Item::parsed)?,
+            "registry_sifs.look_up" => {
+                self.registry_sifs.look_up = Some(value(item.yes_or_no()?, origin));
+            }
             "images.*" if item.value.get_ref().is_table() => {
                 self.built.insert(name.to_owned(), value(built(name, item)?, origin));
             }
@@ -290,6 +305,10 @@ impl Config {
                 max_size: upper.store.max_size.or(self.store.max_size),
                 trash_age: upper.store.trash_age.or(self.store.trash_age),
             },
+            registry_sifs: RegistrySifSettings {
+                keys: both(self.registry_sifs.keys, upper.registry_sifs.keys, PartialEq::eq),
+                look_up: upper.registry_sifs.look_up.or(self.registry_sifs.look_up),
+            },
             images: self.images.into_iter().chain(upper.images).collect(),
             built: self.built.into_iter().chain(upper.built).collect(),
             submit: SubmitSettings {
@@ -338,6 +357,8 @@ impl Config {
         rows.add("store.site_keys", &self.store.site_keys, PublicKey::to_string);
         rows.add("store.max_size", &self.store.max_size, u64::to_string);
         rows.add("store.trash_age", &self.store.trash_age, |age| format!("{}s", age.as_secs()));
+        rows.add("registry_sifs.keys", &self.registry_sifs.keys, PublicKey::to_string);
+        rows.add("registry_sifs.look_up", &self.registry_sifs.look_up, bool::to_string);
         for (name, image) in &self.images {
             rows.add(&format!("images.{}", quoted(name)), [image], String::clone);
         }

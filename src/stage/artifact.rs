@@ -51,5 +51,6 @@ pub async fn artifact(
         known: known.is_some(),
         warnings: Vec::new(),
         done: None,
+        signed_by: None,
     })
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! pin --known?--> SIF in the store ----------------------------+
+//!     --look---> signed SIF beside the image in its registry ----+    published.rs
 //!     --fetch--> layers in the store --convert--> SIF, by digest +--> Image::Sif
 //! ```
 //!
@@ -19,6 +20,7 @@ mod compare;
 pub mod convert;
 mod known;
 mod memory;
+pub mod published;
 mod supply;
 pub mod verify;
 
@@ -32,7 +34,8 @@ use crate::failure::{Failure, Kind, io_kind};
 use crate::layer::Limits;
 use crate::oci::{Descriptor, Digest, Hasher, Manifest, Platform, SifDigest};
 use crate::pin::{Image, Pin, Recipe};
-use crate::registry::{Client, ImageDocuments, RegistryError, Wanted};
+use crate::registry::{Client, ImageDocuments, RegistryError};
+use crate::sign::PublicKey;
 use crate::stage::convert::{ConvertError, Source, Work};
 use crate::store::{Holder, Lease, SiteStore, Store, StoreError, StoredSif, Turn};
 
@@ -179,11 +182,15 @@ pub struct Staged {
     pub warnings: Vec<String>,
     /// What was done, unless it was there already.
     pub done: Option<Done>,
+    /// Who signed it, when it was taken from beside its image in the registry.
+    pub signed_by: Option<PublicKey>,
 }
 
 /// What a conversion did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Done {
+    /// SIFs that were downloaded, and nothing converted.
+    pub sifs_fetched: u64,
     /// Layers that were downloaded.
     pub layers_fetched: u64,
     /// The rest.
@@ -225,7 +232,8 @@ pub fn turn(
 }
 
 /// The site's SIF of a pin. It is used only when the registry, asked now with the user's own
-/// credential, still gives the manifest: the site's store is open to all, the image may not be.
+/// credential, still has the manifest for this user: the site's store is open to all, the image may not
+/// be. One HEAD is enough for that.
 ///
 /// # Errors
 /// [`StageError::Store`] when what the site has cannot be believed, [`StageError::Registry`] when the
@@ -237,14 +245,14 @@ pub async fn from_site(
     client: &Client,
 ) -> Result<Option<Staged>, StageError> {
     let Some(sif) = site.sif(&pin.manifest, recipe)? else { return Ok(None) };
-    client.manifest(&pin.registry, &pin.repository, &Wanted::Digest(pin.manifest)).await?;
+    client.may_read(&pin.registry, &pin.repository, &pin.manifest).await?;
     Ok(Some(there(Some(pin.clone()), sif, recipe)))
 }
 
 fn there(pin: Option<Pin>, sif: StoredSif, recipe: &Recipe) -> Staged {
     let StoredSif { digest, size, path: place } = sif;
     let image = Image::Sif { pin, digest, recipe: Some(recipe.clone()), place };
-    Staged { image, size, known: true, warnings: Vec::new(), done: None }
+    Staged { image, size, known: true, warnings: Vec::new(), done: None, signed_by: None }
 }
 
 /// The documents of a pin, and its layers, of which none is downloaded before [`Supply::want`] or
@@ -322,7 +330,12 @@ fn make(
         size: sif.size,
         known: false,
         warnings,
-        done: Some(Done { layers_fetched: supply.fetched(), counters: report.counters }),
+        done: Some(Done {
+            sifs_fetched: 0,
+            layers_fetched: supply.fetched(),
+            counters: report.counters,
+        }),
+        signed_by: None,
     })
 }
 

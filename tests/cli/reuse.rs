@@ -1,5 +1,8 @@
 //! `convert` where the store has something already: what is asked of the registry, and what is done.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::Value;
 
 use crate::support::{Home, PROJECT, Server, images};
@@ -52,4 +55,34 @@ fn a_known_layer_is_neither_fetched_nor_inflated() {
     let text = other.ok(&["convert", "--json", &server.name(":v2")]);
     let cold: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(cold["sif"], made["sif"]);
+}
+
+/// The site's image of a pin: the registry is asked whether this user may read it, and for nothing.
+#[test]
+fn a_site_hit_costs_one_head() {
+    let server = Server::with_image();
+    let dir = tempfile::Builder::new().prefix("moorline-site-").tempdir_in("/tmp").unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let publisher = Home::logged_in(&server);
+    let secret = publisher.path("key").display().to_string();
+    let key = publisher.ok(&["cache", "key", &secret]);
+    let owner = rustix::process::geteuid().as_raw();
+    let text = format!(
+        "insecure_registries = [{:?}]\n[store]\nsite = {:?}\nsite_owner = {owner}\nsite_keys = [{key:?}]\n",
+        server.address(),
+        dir.path()
+    );
+    publisher.write("config/moorline/config.toml", &text);
+    publisher.ok(&["convert", &server.name(":v1"), "--site", "--signing-key", &secret]);
+
+    let user = Home::logged_in(&server);
+    user.write("config/moorline/config.toml", &text);
+    user.write("here/moorline.toml", &format!("[images]\ndemo = {:?}\n", server.name(":v1")));
+    user.ok(&["lock"]);
+    let before = server.running.seen().len();
+    user.ok(&["submit", "--locked", "--dry-run", "demo", "--", "true"]);
+    let asked = server.running.seen().split_off(before);
+    let of_images = asked.iter().filter(|seen| seen.authorized && seen.target.starts_with("/v2/"));
+    let of_images: Vec<_> = of_images.map(|seen| (seen.method.as_str(), seen.status)).collect();
+    assert_eq!(of_images, [("HEAD", 200)], "{asked:?}");
 }
