@@ -29,7 +29,7 @@ pub enum Verb {
     Prune(Prune),
     /// Hash everything again; what is damaged is put away, and the exit code is 6
     Verify,
-    /// Make a key for `convert --site`: the secret goes into a new file, the public key is printed
+    /// Make a key for `convert --site` and `--push`: the secret goes into a new file, the public key is printed
     Key {
         /// The new file
         #[arg(value_name = "FILE")]

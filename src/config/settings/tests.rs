@@ -6,7 +6,7 @@ use super::*;
 use crate::failure::{Failure, Kind};
 
 /// For each key: a line that sets it, and what `config show` says then.
-const EXAMPLES: [(&str, &str, &str); 37] = [
+const EXAMPLES: [(&str, &str, &str); 39] = [
     ("registry", "registry = 'registry.example'", "registry.example"),
     ("insecure_registries", "insecure_registries = ['old.example:5000']", "old.example:5000"),
     ("ca_files", "ca_files = ['/etc/ca.pem']", "/etc/ca.pem"),
@@ -26,6 +26,12 @@ const EXAMPLES: [(&str, &str, &str); 37] = [
     ),
     ("store.max_size", "store.max_size = '1G'", "1073741824"),
     ("store.trash_age", "store.trash_age = '1d'", "86400s"),
+    (
+        "registry_sifs.keys",
+        "registry_sifs.keys = ['ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=']",
+        "ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+    ),
+    ("registry_sifs.look_up", "registry_sifs.look_up = false", "false"),
     ("images.*", "images.ana = 'group/ana:v1'", "group/ana:v1"),
     ("submit.backend", "submit.backend = 'slurm'", "slurm"),
     ("submit.runtime", "submit.runtime = 'builtin'", "builtin"),
