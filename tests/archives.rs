@@ -97,8 +97,19 @@ fn files_give_the_bytes_that_a_registry_gives() {
     assert_eq!((code, home.ok(&["logs", &job]).contains("v1")), (0, true));
     let answer = home.run(&["--json", "audit", "job", &job]).exits(0).json();
     assert_eq!(answer["verdict"], "match", "{answer}");
-    let (_, code) = home.job_of(&[], "oci:layout", "true");
+    let (of_layout, code) = home.job_of(&[], "oci:layout", "true");
     assert_eq!(code, 0);
+    // the ledger knows what they were made from
+    for (made, job) in [(&first, &job), (&again, &of_layout)] {
+        let manifest = made["manifest"].as_str().unwrap();
+        let found = home.run(&["--json", "audit", "image", manifest]).exits(0).json();
+        let jobs = found["jobs"].as_array().unwrap();
+        assert_eq!(jobs.len(), 1, "{found}");
+        assert_eq!(
+            (&jobs[0]["job"], &jobs[0]["matched"]),
+            (&job.as_str().into(), &"manifest".into())
+        );
+    }
     assert_eq!(home.ok(&["verify", "a.sif"]).trim(), "Match (bytes)");
     assert_eq!(server.running.seen().len(), asked, "no registry is asked");
 
@@ -136,6 +147,11 @@ fn a_sif_is_made_again_and_compared() {
     // without the store it depends on whether a repository is known
     fs::remove_dir_all(home.path("cache")).unwrap();
     assert!(say(&[], 0).starts_with("Unproven: the store lacks sha256:"), "{}", say(&[], 0));
+    let unproven = home.run(&["verify", "x.sif"]);
+    assert!(
+        unproven.stderr.contains("hint: name a repository that has the image: --from"),
+        "{unproven}"
+    );
     let repository = server.name("");
     assert_eq!(say(&["--from", &repository], 0), "Match (bytes)");
     fs::remove_dir_all(home.path("cache")).unwrap();
@@ -147,7 +163,10 @@ fn a_sif_is_made_again_and_compared() {
 
     // one byte more, or another one: found
     fs::write(&sif, [&good[..], b"x"].concat()).unwrap();
-    assert!(say(&[], 6).starts_with("Mismatch: made again it is sha256:"));
+    let mismatch = home.run(&["verify", "x.sif"]).exits(6);
+    assert!(mismatch.stdout.starts_with("Mismatch: made again it is sha256:"), "{mismatch}");
+    let right = format!("hint: moorline convert {}@sha256:", server.name(""));
+    assert!(mismatch.stderr.contains(&right), "{mismatch}");
     fs::write(&sif, &good).unwrap();
     patch(&sif, b"io.moorline.manifest", b"io.moorline.manifesT");
     assert!(say(&[], 6).starts_with("Mismatch"));

@@ -60,6 +60,7 @@ mod tests {
         later.resolved_at = testing::at(99);
         let own = Image::Sif {
             pin: None,
+            manifest: None,
             digest: crate::oci::SifDigest::of(b"sif"),
             recipe: None,
             place: "/home/ada/own.sif".into(),

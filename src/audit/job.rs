@@ -251,7 +251,7 @@ impl UsedImage {
             reference: pin.map(|pin| pin.reference().to_string()),
             asked: pin.map(|pin| pin.asked.clone()),
             index: pin.and_then(|pin| pin.index),
-            manifest: pin.map(|pin| pin.manifest),
+            manifest: image.manifest(),
             config: pin.map(|pin| pin.config),
             platform: pin.map(|pin| pin.platform.clone()),
             origin: pin.and_then(|pin| pin.origin.clone()),

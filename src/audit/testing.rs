@@ -44,7 +44,13 @@ pub(super) fn oci() -> Image {
 }
 
 pub(super) fn sif(digest: SifDigest) -> Image {
-    Image::Sif { pin: Some(pin()), digest, recipe: None, place: "/home/ada/a.sif".into() }
+    Image::Sif {
+        pin: Some(pin()),
+        manifest: None,
+        digest,
+        recipe: None,
+        place: "/home/ada/a.sif".into(),
+    }
 }
 
 pub(super) fn intent(entry: &Entry, image: Image) -> Intent {

@@ -175,6 +175,7 @@ fn jobs_of_an_image_are_found_by_each_of_its_names() {
         3,
         Image::Sif {
             pin: None,
+            manifest: None,
             digest: SifDigest::of(b"given"),
             recipe: None,
             place: "given.sif".into(),

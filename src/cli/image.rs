@@ -342,7 +342,7 @@ pub fn sif(
 /// # Errors
 /// When it is gone, or converts to other bytes than it did.
 pub fn restage(context: &Context, image: &Image) -> Result<Image, Report> {
-    let Image::Sif { pin, digest, recipe, place } = image else { return Ok(image.clone()) };
+    let Image::Sif { pin, digest, recipe, place, .. } = image else { return Ok(image.clone()) };
     if place.is_file() {
         return Ok(image.clone());
     }

@@ -68,10 +68,30 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
             context.voice.say(format!("{digest} says that it was made from {manifest}"));
         }
     }
+    if let Some(hint) = hint(&verified, manifest.as_ref(), place.as_ref()) {
+        context.voice.say(format!("hint: {hint}"));
+    }
     Ok(match verified {
         Verified::Mismatch(_) => super::exit::code(Kind::Integrity),
         _ => 0,
     })
+}
+
+/// What to try after an answer that is no match.
+fn hint(
+    verified: &Verified,
+    manifest: Option<&Digest>,
+    place: Option<&(Registry, Repository)>,
+) -> Option<String> {
+    match (verified, manifest, place) {
+        (Verified::Mismatch(_), Some(manifest), Some((registry, repository))) => {
+            Some(format!("moorline convert {registry}/{repository}@{manifest} makes the right one"))
+        }
+        (Verified::Unproven(_), Some(_), None) => {
+            Some("name a repository that has the image: --from REGISTRY/REPOSITORY".to_owned())
+        }
+        _ => None,
+    }
 }
 
 fn repository(context: &Context, text: &str) -> Result<(Registry, Repository), Report> {

@@ -246,6 +246,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let recorded = Image::Sif {
             pin: None,
+            manifest: None,
             digest: SifDigest::of(b"not read here"),
             recipe: None,
             place: "/nowhere.sif".into(),

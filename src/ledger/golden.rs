@@ -50,6 +50,7 @@ fn bodies() -> Vec<Body> {
     };
     let sif = Image::Sif {
         pin: Some(pin()),
+        manifest: None,
         digest: SifDigest::of(b"sif"),
         recipe: Some(recipe),
         place: "".into(),

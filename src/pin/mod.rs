@@ -115,6 +115,9 @@ pub enum Image {
         /// `None` for a file that the user gave.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pin: Option<Pin>,
+        /// The manifest that it was converted from, where no pin says it: of an image in a file.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        manifest: Option<Digest>,
         /// The digest of the whole file.
         digest: SifDigest,
         /// How it was converted.
@@ -132,6 +135,15 @@ impl Image {
         match self {
             Self::Oci { pin } => Some(pin),
             Self::Sif { pin, .. } => pin.as_ref(),
+        }
+    }
+
+    /// The platform's manifest, where it is known what the image was made from.
+    #[must_use]
+    pub fn manifest(&self) -> Option<Digest> {
+        match self {
+            Self::Sif { pin: None, manifest, .. } => *manifest,
+            _ => self.pin().map(|pin| pin.manifest),
         }
     }
 

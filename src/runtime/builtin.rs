@@ -344,6 +344,7 @@ pub(crate) mod testing {
             name: None,
             image: Image::Sif {
                 pin: None,
+                manifest: None,
                 digest: SifDigest::of(b"x"),
                 recipe: None,
                 place: "/store/x.sif".into(),

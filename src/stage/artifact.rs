@@ -43,6 +43,7 @@ pub async fn artifact(
     Ok(Staged {
         image: Image::Sif {
             pin: Some(pin.clone()),
+            manifest: None,
             digest: SifDigest::from_bytes(*sif.digest.bytes()),
             recipe: None,
             place,

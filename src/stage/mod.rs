@@ -203,7 +203,7 @@ pub struct Done {
 /// # Errors
 /// When the store cannot be read.
 pub fn known(pin: &Pin, recipe: &Recipe, store: &Store) -> Result<Option<Staged>, StageError> {
-    Ok(store.sif(&pin.manifest, recipe)?.map(|sif| there(Some(pin.clone()), sif, recipe)))
+    Ok(store.sif(&pin.manifest, recipe)?.map(|sif| there(Some(pin.clone()), None, sif, recipe)))
 }
 
 /// Whose turn it is to make an image.
@@ -226,7 +226,7 @@ pub fn turn(
     show: &mut dyn FnMut(Progress<'_>),
 ) -> Result<MyTurn, StageError> {
     match store.turn(&pin.manifest, recipe, &mut |holder| show(Progress::Waiting(holder)))? {
-        Turn::Made(sif) => Ok(MyTurn::No(Box::new(there(Some(pin.clone()), sif, recipe)))),
+        Turn::Made(sif) => Ok(MyTurn::No(Box::new(there(Some(pin.clone()), None, sif, recipe)))),
         Turn::Mine(lease) => Ok(MyTurn::Yes(lease)),
     }
 }
@@ -246,12 +246,12 @@ pub async fn from_site(
 ) -> Result<Option<Staged>, StageError> {
     let Some(sif) = site.sif(&pin.manifest, recipe)? else { return Ok(None) };
     client.may_read(&pin.registry, &pin.repository, &pin.manifest).await?;
-    Ok(Some(there(Some(pin.clone()), sif, recipe)))
+    Ok(Some(there(Some(pin.clone()), None, sif, recipe)))
 }
 
-fn there(pin: Option<Pin>, sif: StoredSif, recipe: &Recipe) -> Staged {
+fn there(pin: Option<Pin>, manifest: Option<Digest>, sif: StoredSif, recipe: &Recipe) -> Staged {
     let StoredSif { digest, size, path: place } = sif;
-    let image = Image::Sif { pin, digest, recipe: Some(recipe.clone()), place };
+    let image = Image::Sif { pin, manifest, digest, recipe: Some(recipe.clone()), place };
     Staged { image, size, known: true, warnings: Vec::new(), done: None, signed_by: None }
 }
 
@@ -323,6 +323,7 @@ fn make(
     Ok(Staged {
         image: Image::Sif {
             pin: pin.cloned(),
+            manifest: pin.is_none().then_some(manifest),
             digest: sif.digest,
             recipe: Some(how.recipe.clone()),
             place: sif.path,
@@ -379,7 +380,7 @@ pub fn archive(
     let manifest = archive.digest;
     let wait = &mut |holder: Option<&Holder>| show(Progress::Waiting(holder));
     let _lease = match store.turn(&manifest, how.recipe, wait)? {
-        Turn::Made(sif) => return Ok((manifest, there(None, sif, how.recipe))),
+        Turn::Made(sif) => return Ok((manifest, there(None, Some(manifest), sif, how.recipe))),
         Turn::Mine(lease) => lease,
     };
     let of = archive.manifest.layers.len();
@@ -430,7 +431,13 @@ pub fn file(path: &Path) -> Result<Image, StageError> {
     let mut file = File::open(&place).map_err(fail)?;
     crate::sif::SifReader::open(&mut file)
         .map_err(|error| StageError::NotSif { path: path.to_owned(), why: error.to_string() })?;
-    Ok(Image::Sif { pin: None, digest: measure(&place).map_err(fail)?, recipe: None, place })
+    Ok(Image::Sif {
+        pin: None,
+        manifest: None,
+        digest: measure(&place).map_err(fail)?,
+        recipe: None,
+        place,
+    })
 }
 
 fn measure(path: &Path) -> io::Result<SifDigest> {

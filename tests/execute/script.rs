@@ -28,6 +28,7 @@ fn golden_plan() -> Plan {
             name: Some("a $(name)".into()),
             image: Image::Sif {
                 pin: None,
+                manifest: None,
                 digest: SifDigest::of(b"image"),
                 recipe: None,
                 place: "/store/it's here/x.sif".into(),

@@ -55,6 +55,7 @@ pub fn spec(n: u64) -> JobSpec {
         name: Some("SENTINEL-name".into()),
         image: Image::Sif {
             pin: Some(pin),
+            manifest: None,
             digest: SifDigest::of(b"sif"),
             recipe: Some(recipe),
             place: "/home/SENTINEL-place/a.sif".into(),

@@ -1,5 +1,6 @@
 //! Sending: against the stand-in, against a registry that lies, and against Debian's docker-registry.
 
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,7 +21,7 @@ const LARGE: usize = (16 << 20) + 12_345;
 
 fn descriptor(media_type: &str, bytes: &[u8]) -> Descriptor {
     let (digest, size) = (Digest::of(bytes), bytes.len() as u64);
-    Descriptor { media_type: media_type.into(), digest, size, annotations: Default::default() }
+    Descriptor { media_type: media_type.into(), digest, size, annotations: BTreeMap::new() }
 }
 
 fn large() -> Vec<u8> {

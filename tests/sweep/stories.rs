@@ -202,7 +202,13 @@ fn open_run(place: &Place) {
     let spec = JobSpec {
         id: job,
         name: None,
-        image: Image::Sif { pin: None, digest, recipe: None, place: "/a.sif".into() },
+        image: Image::Sif {
+            pin: None,
+            manifest: None,
+            digest,
+            recipe: None,
+            place: "/a.sif".into(),
+        },
         command: vec!["true".into()],
         mounts: Vec::new(),
         env: Vec::new(),

@@ -1,5 +1,6 @@
 //! Puts a SIF beside its image in a registry.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Cursor;
 use std::path::Path;
@@ -118,7 +119,7 @@ fn documents(
 
 fn layer(digest: &SifDigest, size: u64) -> Descriptor {
     let digest = Digest::from_bytes(*digest.bytes());
-    Descriptor { media_type: SIF_LAYER.into(), digest, size, annotations: Default::default() }
+    Descriptor { media_type: SIF_LAYER.into(), digest, size, annotations: BTreeMap::new() }
 }
 
 fn descriptor(media_type: &str, bytes: &[u8]) -> Descriptor {
@@ -126,6 +127,6 @@ fn descriptor(media_type: &str, bytes: &[u8]) -> Descriptor {
         media_type: media_type.into(),
         digest: Digest::of(bytes),
         size: bytes.len() as u64,
-        annotations: Default::default(),
+        annotations: BTreeMap::new(),
     }
 }

@@ -49,7 +49,7 @@ pub async fn take(
     let sif = store.publish_sif(incoming, &pin.manifest, recipe, found.digest(), size)?;
     let (pin, recipe, place) = (Some(pin.clone()), Some(recipe.clone()), sif.path);
     Ok(Staged {
-        image: Image::Sif { pin, digest: sif.digest, recipe, place },
+        image: Image::Sif { pin, manifest: None, digest: sif.digest, recipe, place },
         size,
         known: false,
         warnings: Vec::new(),
