@@ -263,16 +263,17 @@ impl Failure for RegistryError {
         match self {
             Self::Configuration(_) | Self::Proxy(_) => Kind::Configuration,
             Self::Credential(failure) => failure.kind(),
-            Self::UnknownHost { .. }
-            | Self::Unreachable { .. }
-            | Self::HeldOff { .. }
-            | Self::Protocol { .. } => Kind::Network,
             Self::Answer { said, .. } | Self::NotTaken { said, .. }
                 if matches!(said.status, 401 | 403) =>
             {
                 Kind::Denied
             }
-            Self::Answer { .. } | Self::NotTaken { .. } => Kind::Network,
+            Self::UnknownHost { .. }
+            | Self::Unreachable { .. }
+            | Self::HeldOff { .. }
+            | Self::Protocol { .. }
+            | Self::Answer { .. }
+            | Self::NotTaken { .. } => Kind::Network,
             Self::PlainHttp { .. }
             | Self::UnknownRealm { .. }
             | Self::ForbiddenRealm { .. }

@@ -16,8 +16,11 @@ const MOST: usize = 32 << 20;
 #[derive(Default)]
 pub(super) struct Known {
     kept: Option<Kept>,
-    here: Mutex<(HashMap<Digest, Arc<[u8]>>, usize)>,
+    here: Mutex<Here>,
 }
+
+/// Documents, and how many bytes they have together.
+type Here = (HashMap<Digest, Arc<[u8]>>, usize);
 
 impl Known {
     pub(super) fn new(kept: Option<Kept>) -> Self {

@@ -66,10 +66,13 @@ struct Inner {
     options: Options,
     transport: Transport,
     known: Known,
-    hosts: Mutex<HashMap<(Registry, Option<Repository>), Arc<Host>>>,
+    hosts: Mutex<HashMap<Below, Arc<Host>>>,
     sessions: Mutex<HashMap<(Registry, Repository, Access), Arc<Session>>>,
     gates: Gates,
 }
+
+/// A registry, and the path of its host that it is below.
+type Below = (Registry, Option<Repository>);
 
 /// What is known of one registry.
 #[derive(Default)]
