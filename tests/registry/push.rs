@@ -221,10 +221,13 @@ async fn an_upload_address_elsewhere_gets_nothing() {
     assert!(other.heard().is_empty(), "{:?}", other.heard());
 }
 
+/// A step, what it is answered the first time, and whether that passes.
+type Case = (&'static str, fn() -> Answer, bool);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_passes_begins_the_upload_again_and_what_does_not_ends_it() {
     let gone = "Content-Length: 0\r\n";
-    let answers: [(&str, fn() -> Answer, bool); 6] = [
+    let answers: [Case; 6] = [
         ("PATCH", || Answer::Nothing, true),
         ("PATCH", || with("503 Service Unavailable", "Content-Length: 0\r\n", b""), true),
         ("PATCH", || with("404 Not Found", "Content-Length: 0\r\n", b""), true),
