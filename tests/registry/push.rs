@@ -1,7 +1,9 @@
 //! Sending: against the stand-in, against a registry that lies, and against Debian's docker-registry.
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
+use std::io::{Cursor, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +12,7 @@ use moorline::oci::{Descriptor, Digest, Sha256Digest, Tag, media_type};
 use moorline::registry::{Client, RegistryError, Wanted};
 use moorline::secret::Candidate;
 use moorline::standin::{Running, Scope, StandIn};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common::*;
 use crate::liar::{Answer, Heard, Liar, ok, with};
@@ -303,4 +305,61 @@ async fn docker_registry_takes_it_and_skopeo_reads_it() {
     assert!(matches!(error, RegistryError::NoPush { .. }), "{error}");
     let copied = server.pull("a.sif").await;
     assert!(std::fs::read(copied.path().join(Digest::of(&sif).hex())).unwrap() == sif);
+}
+
+/// `moorline ARGS` in a home of its own; says stdout.
+async fn moorline(home: &Path, args: &[&str], stdin: &'static str) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_moorline"));
+    command.args(args).env_clear().env("HOME", home).env("PATH", "/usr/bin:/bin");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // not on this thread: the stand-in may live on it
+    let run = tokio::task::spawn_blocking(move || {
+        let mut child = command.spawn().unwrap();
+        // a program that does not read it is no failure
+        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+        child.wait_with_output().unwrap()
+    });
+    let output = run.await.unwrap();
+    let (out, err) = (String::from_utf8(output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{args:?}: {err}");
+    out.unwrap()
+}
+
+/// The whole way with the program: one user converts and pushes, another one takes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sif_goes_through_docker_registry_from_one_user_to_another() {
+    if !available("push::a_sif_goes_through_docker_registry_from_one_user_to_another") {
+        return;
+    }
+    let server = start(300, false).await;
+    let _layout = server.filled().await;
+    let project = format!("{}/{PROJECT}", server.address);
+    let (address, realm) = (server.address.to_string(), server.stand_in.realm());
+    let image = format!("{project}:v1");
+    let home = || tempfile::Builder::new().prefix("moorline-home-").tempdir_in("/tmp").unwrap();
+    let (builder, user) = (home(), home());
+    for (home, name, secret) in [(&builder, PUSHER, PUSH_SECRET), (&user, USER, SECRET)] {
+        let login = ["login", &project, "--username", name, "--password-stdin", "--store", "file"];
+        let more = ["--realm", &realm, "--insecure-registry", &address];
+        moorline(home.path(), &[&login[..], &more].concat(), secret).await;
+        let folder = home.path().join(".config/moorline");
+        std::fs::create_dir_all(&folder).unwrap();
+    }
+    let file = builder.path().join("key").display().to_string();
+    let key = moorline(builder.path(), &["cache", "key", &file], "").await;
+    let global = ["--json", "--insecure-registry", &address, "convert", &image];
+    // the image is linux/amd64, whatever this machine is
+    let global = [&global[..], &["--platform", "linux/amd64"]].concat();
+    let push = [&global[..], &["--push", &project, "--signing-key", &file]].concat();
+    let made: Value = serde_json::from_str(&moorline(builder.path(), &push, "").await).unwrap();
+    assert_eq!(made["pushed"]["sent"], true, "{made}");
+    let again: Value = serde_json::from_str(&moorline(builder.path(), &push, "").await).unwrap();
+    assert_eq!(again["pushed"]["sent"], false, "{again}");
+    assert_eq!(again["pushed"]["reference"], made["pushed"]["reference"]);
+
+    let text = format!("[registry_sifs]\nkeys = [{:?}]\n", key.trim());
+    std::fs::write(user.path().join(".config/moorline/config.toml"), text).unwrap();
+    let taken: Value = serde_json::from_str(&moorline(user.path(), &global, "").await).unwrap();
+    assert_eq!((&taken["sif"], &taken["signed_by"]), (&made["sif"], &json!(key.trim())), "{taken}");
+    assert_eq!(taken["counters"]["sifs_fetched"], 1, "{taken}");
 }
