@@ -122,7 +122,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let Image::Sif { digest, place, .. } = &staged.image else {
         return Err(CliError::new(Kind::Conversion, "the conversion made no SIF").into());
     };
-    let sif = StoredSif { digest: *digest, size: staged.size, path: place.clone() };
+    let (digest, size, signed_by) = (*digest, staged.size, staged.signed_by);
+    let sif = StoredSif { digest, size, path: place.clone(), signed_by };
     if let (true, Some(key)) = (args.site, &key) {
         publish(context, &sif, &manifest, &recipe, key)?;
     }

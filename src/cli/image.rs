@@ -250,6 +250,7 @@ pub fn staged(
                 stage::known_digest(&asked, platform, recipe, &context.store()?)?
         {
             context.voice.say(format!("pinned {}", pin.reference()));
+            published::still_trusted(context, &staged);
             return Ok(From { staged, manifest: pin.manifest, pin: Some(pin) });
         }
     }
@@ -294,6 +295,7 @@ pub fn sif(
 ) -> Result<Staged, Report> {
     let store = context.store()?;
     if let Some(known) = stage::known(pin, recipe, &store)? {
+        published::still_trusted(context, &known);
         return Ok(known);
     }
     if let Some(site) = context.site_store() {

@@ -8,7 +8,7 @@ use super::image::default_recipe;
 use super::output::{self, Report};
 use crate::failure::{Failure, Kind};
 use crate::oci::SifDigest;
-use crate::pin::{Pin, Recipe};
+use crate::pin::{Image, Pin, Recipe};
 use crate::registry::Client;
 use crate::sign::PublicKey;
 use crate::stage::published::{self, Published};
@@ -121,6 +121,19 @@ fn tell(context: &Context, (pin, found): (&Pin, Result<Option<Published>, StageE
                 "signed_by": signed_by, "why": why,
             })
         }
+    }
+}
+
+/// Says when a SIF of the own store was taken on the word of a key that is configured no longer.
+pub fn still_trusted(context: &Context, staged: &Staged) {
+    let keys = &context.config.registry_sifs.keys;
+    let (Some(key), Image::Sif { place, .. }) = (staged.signed_by, &staged.image) else { return };
+    if !keys.iter().any(|value| value.value == key) {
+        let place = place.display();
+        output::warn(format!(
+            "{place} was taken on the word of {key}, which is no key of [registry_sifs] now; \
+             moorline verify {place} makes it again"
+        ));
     }
 }
 

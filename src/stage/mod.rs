@@ -182,7 +182,8 @@ pub struct Staged {
     pub warnings: Vec<String>,
     /// What was done, unless it was there already.
     pub done: Option<Done>,
-    /// Who signed it, when it was taken from beside its image in the registry.
+    /// On whose word it was taken, from the site's store or from beside its image in the registry, now or
+    /// earlier; `None` when it was made here.
     pub signed_by: Option<PublicKey>,
 }
 
@@ -250,9 +251,9 @@ pub async fn from_site(
 }
 
 fn there(pin: Option<Pin>, manifest: Option<Digest>, sif: StoredSif, recipe: &Recipe) -> Staged {
-    let StoredSif { digest, size, path: place } = sif;
+    let StoredSif { digest, size, path: place, signed_by } = sif;
     let image = Image::Sif { pin, manifest, digest, recipe: Some(recipe.clone()), place };
-    Staged { image, size, known: true, warnings: Vec::new(), done: None, signed_by: None }
+    Staged { image, size, known: true, warnings: Vec::new(), done: None, signed_by }
 }
 
 /// The documents of a pin, and its layers, of which none is downloaded before [`Supply::want`] or

@@ -1,6 +1,7 @@
 //! Which SIF a manifest digest gave under a recipe.
 //!
-//! `pins/HEX/RECIPE.json`: `{"schema":1,"manifest":"sha256:..","recipe":{..},"sif":"sha256:..","size":N}`.
+//! `pins/HEX/RECIPE.json`: `{"schema":1,"manifest":"sha256:..","recipe":{..},"sif":"sha256:..","size":N}`, and
+//! `"signed_by":"ed25519:.."` when it was not made here but taken on somebody's word.
 //! A mapping saves work and proves nothing: the SIF itself is measured when it runs.
 
 use std::fs;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Incoming, Store, StoreError, clock, safe};
 use crate::oci::{Digest, Sha256Digest, SifDigest};
 use crate::pin::Recipe;
+use crate::sign::{PublicKey, Statement};
 
 const SCHEMA: u32 = 1;
 
@@ -24,6 +26,8 @@ pub struct StoredSif {
     pub size: u64,
     /// Where it lies.
     pub path: PathBuf,
+    /// On whose word it was taken; `None` when it was made here.
+    pub signed_by: Option<PublicKey>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -33,6 +37,8 @@ pub(super) struct Mapping {
     pub(super) recipe: Recipe,
     pub(super) sif: SifDigest,
     pub(super) size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) signed_by: Option<PublicKey>,
 }
 
 impl Mapping {
@@ -75,7 +81,8 @@ impl Store {
             // worker knows a file that it measured
             let _ = clock::touch_path(&path);
         }
-        Ok(there.then_some(StoredSif { digest: mapping.sif, size: mapping.size, path: sif }))
+        let Mapping { sif: digest, size, signed_by, .. } = mapping;
+        Ok(there.then_some(StoredSif { digest, size, path: sif, signed_by }))
     }
 
     /// Names a converted file by its digest and notes what it was made from.
@@ -90,6 +97,37 @@ impl Store {
         digest: SifDigest,
         size: u64,
     ) -> Result<StoredSif, StoreError> {
+        self.name_sif(incoming, manifest, recipe, (digest, size), None)
+    }
+
+    /// Names a file, whose bytes were written and so hashed through [`Incoming::write`], as the SIF
+    /// that somebody vouches for.
+    ///
+    /// # Errors
+    /// [`StoreError::Mismatch`] when its bytes are others than the statement's; nothing is stored then.
+    pub fn publish_signed_sif(
+        &self,
+        incoming: Incoming,
+        recipe: &Recipe,
+        said: &Statement,
+        signed_by: PublicKey,
+    ) -> Result<StoredSif, StoreError> {
+        let (expected, size) = (Digest::from_bytes(*said.sif.bytes()), said.size);
+        let (got, length) = incoming.measured();
+        if got != expected || length != size {
+            return Err(StoreError::Mismatch { expected, size, got, length });
+        }
+        self.name_sif(incoming, &said.manifest, recipe, (said.sif, size), Some(signed_by))
+    }
+
+    fn name_sif(
+        &self,
+        incoming: Incoming,
+        manifest: &Digest,
+        recipe: &Recipe,
+        (digest, size): (SifDigest, u64),
+        signed_by: Option<PublicKey>,
+    ) -> Result<StoredSif, StoreError> {
         let path = self.sif_path(&digest);
         safe::file(&path)?;
         incoming.publish(&path)?;
@@ -99,6 +137,7 @@ impl Store {
             recipe: recipe.clone(),
             sif: digest,
             size,
+            signed_by,
         };
         let target = self.mapping_path(manifest, recipe);
         safe::private_child(target.parent().unwrap_or(&self.root))?;
@@ -109,7 +148,7 @@ impl Store {
         let mut note = self.incoming()?;
         note.write(&bytes)?;
         note.publish(&target)?;
-        Ok(StoredSif { digest, size, path })
+        Ok(StoredSif { digest, size, path, signed_by })
     }
 }
 
@@ -137,6 +176,22 @@ mod tests {
         file.write(b"SIF").unwrap();
         let stored = store.publish_sif(file, &manifest, &recipe, SifDigest::of(b"SIF"), 3).unwrap();
         assert_eq!(store.sif(&manifest, &recipe).unwrap(), Some(stored.clone()));
+        // nothing is named on somebody's word alone
+        let key = crate::sign::SigningKey::create(&dir.path().join("key")).unwrap().public();
+        let said = Statement {
+            manifest: Digest::of(b"signed"),
+            recipe: recipe.key(),
+            sif: SifDigest::of(b"SIF"),
+            size: 3,
+        };
+        for (bytes, right) in [(b"SIX".as_slice(), false), (b"SI", false), (b"SIF", true)] {
+            let mut file = store.incoming().unwrap();
+            file.write(bytes).unwrap();
+            let named = store.publish_signed_sif(file, &recipe, &said, key);
+            assert_eq!(named.is_ok(), right, "{named:?}");
+            let found = store.sif(&said.manifest, &recipe).unwrap();
+            assert_eq!(found.and_then(|sif| sif.signed_by), right.then_some(key));
+        }
         let other = Recipe { level: 4, ..recipe.clone() };
         assert_eq!(store.sif(&manifest, &other).unwrap(), None);
         fs::remove_file(&stored.path).unwrap();

@@ -71,7 +71,8 @@ impl SiteStore {
             let why = format!("it has {length} bytes, its signature says {}", said.size);
             return Err(StoreError::Foreign { path: sif, why });
         }
-        Ok(Some(StoredSif { digest: said.sif, size: said.size, path: sif }))
+        let signed_by = Some(signed.key());
+        Ok(Some(StoredSif { digest: said.sif, size: said.size, path: sif, signed_by }))
     }
 
     /// Checks a file and the way to it; its length.

@@ -114,8 +114,16 @@ fn a_pushed_sif_is_taken_instead_of_converting() {
     // it is known from now on, without the network
     let before = server.running.seen().len();
     let digest = server.name(&format!("@{manifest}"));
-    assert_eq!(home.run(&["--json", "convert", &digest]).exits(0).json()["known"], true);
+    let again = home.run(&["--json", "convert", &digest]).exits(0).json();
+    assert_eq!((&again["known"], &again["signed_by"]), (&json!(true), &json!(public)));
     assert_eq!(since(&server, before), []);
+    // also when its signer is trusted no longer, but then that is said
+    let text = format!("insecure_registries = [\"{}\"]\n", server.address());
+    home.write("config/moorline/config.toml", &text);
+    for image in [&digest, &server.name(":v1")] {
+        let answer = home.run(&["convert", image]).exits(0);
+        assert!(answer.stderr.contains(&format!("on the word of {public}")), "{answer}");
+    }
     // and is what the image converts to
     home.ok(&["verify", taken["path"].as_str().unwrap(), "--from", &server.name("")]);
 

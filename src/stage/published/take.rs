@@ -15,6 +15,7 @@ use crate::oci::{Descriptor, Digest, Document, Sha256Digest};
 use crate::pin::{Image, Pin, Recipe};
 use crate::registry::Client;
 use crate::sif::{self, Arch, SifReader};
+use crate::sign::Statement;
 use crate::stage::verify::Provenance;
 use crate::stage::{Done, Progress, Show, StageError, Staged};
 use crate::store::{Incoming, Store};
@@ -40,13 +41,12 @@ pub async fn take(
     let digest = |sink: &Counted<'_>| sink.incoming.measured().0;
     client.blob_hashed(&pin.registry, &pin.repository, &found.sif, &mut sink, digest).await?;
     let incoming = sink.incoming;
-    let (got, size) = incoming.measured();
-    if got != found.sif.digest || size != found.sif.size {
-        return Err(refuse(format!("it has the digest {got}, {} was signed", found.sif.digest)));
-    }
     let config = inside(&incoming, pin, recipe).map_err(refuse)?;
     keep_config(&config, pin, client, store).await;
-    let sif = store.publish_sif(incoming, &pin.manifest, recipe, found.digest(), size)?;
+    let size = found.sif.size;
+    let said =
+        Statement { manifest: pin.manifest, recipe: recipe.key(), sif: found.digest(), size };
+    let sif = store.publish_signed_sif(incoming, recipe, &said, signed_by)?;
     let (pin, recipe, place) = (Some(pin.clone()), Some(recipe.clone()), sif.path);
     Ok(Staged {
         image: Image::Sif { pin, manifest: None, digest: sif.digest, recipe, place },
