@@ -255,3 +255,89 @@ fn our_tree_is_that_of_apptainers_own_conversion() {
         assert!(needed.contains(&row), "{path} is listed and does not differ");
     }
 }
+
+/// docker-registry, without any credential: what is tried here is the artifact.
+struct Registry(std::process::Child);
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        // already gone is fine
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Registry {
+    /// On loopback, over the files in `work/data`; `None` when it is not installed.
+    fn start(work: &Path) -> Option<(Self, String)> {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        loop {
+            let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let file = work.join("host.yml");
+            fs::write(&file, registry_file(&work.join("data"), &address.to_string())).unwrap();
+            let mut serve = Command::new("docker-registry");
+            serve.arg("serve").arg(&file).env_clear().env("OTEL_TRACES_EXPORTER", "none");
+            let log = fs::File::create(work.join("host.log")).unwrap();
+            let mut registry =
+                Self(serve.stdout(log.try_clone().unwrap()).stderr(log).spawn().ok()?);
+            // it ends when somebody else took the port meanwhile: then another one
+            while registry.0.try_wait().unwrap().is_none() {
+                if std::net::TcpStream::connect(address).is_ok() {
+                    return Some((registry, address.to_string()));
+                }
+                assert!(std::time::Instant::now() < deadline, "docker-registry does not answer");
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+        }
+    }
+}
+
+fn registry_file(data: &Path, address: &str) -> String {
+    let data = data.display();
+    format!(
+        "version: 0.1\nlog: {{level: warn, accesslog: {{disabled: true}}}}\n\
+         storage: {{filesystem: {{rootdirectory: {data}}}}}\nhttp: {{addr: '{address}'}}\n"
+    )
+}
+
+/// What `convert --push` puts into a registry is what apptainer knows as `oras://`.
+#[test]
+fn apptainer_pulls_a_pushed_sif() {
+    const TEST: &str = "apptainer_pulls_a_pushed_sif";
+    if !can_run(TEST) {
+        return;
+    }
+    let (dir, _) = work(&image());
+    let work = dir.path();
+    let Some((registry, address)) = Registry::start(work) else {
+        oracle::part(TEST, "apptainer", Some("docker-registry is not installed"));
+        return;
+    };
+    let convert = Command::new(env!("CARGO_BIN_EXE_moorline"))
+        .args(["--json", "convert", "oci:image:t", "--push", &format!("{address}/group/project:a")])
+        .current_dir(work)
+        .env_clear()
+        // not that of the ordinary user, whose store would not be safe
+        .env("HOME", work.join("mine"))
+        .output()
+        .unwrap();
+    assert!(convert.status.success(), "{}", String::from_utf8_lossy(&convert.stderr));
+    let made: serde_json::Value = serde_json::from_slice(&convert.stdout).unwrap();
+    drop(registry);
+
+    // in the tree there is no network but its own loopback
+    fs::write(work.join("inside.yml"), registry_file(Path::new("/work/data"), "127.0.0.1:5055"))
+        .unwrap();
+    fs::copy("/usr/bin/docker-registry", work.join("docker-registry")).unwrap();
+    let said = inside(
+        work,
+        0,
+        "OTEL_TRACES_EXPORTER=none ./docker-registry serve inside.yml >inside.log 2>&1 & \
+         bash -c 'for i in $(seq 300); do (: </dev/tcp/127.0.0.1/5055) 2>/dev/null && exit; sleep 0.1; done; exit 1' && \
+         HOME=/tmp apptainer pull --no-https pulled.sif oras://127.0.0.1:5055/group/project:a >&2 && \
+         sha256sum <pulled.sif && apptainer exec pulled.sif head -n 1 /etc/os-release",
+    );
+    let said = said.ok();
+    assert!(said.contains(&made["sif"].as_str().unwrap()["sha256:".len()..]), "{said}");
+    assert!(said.contains("Debian"), "{said}");
+}
