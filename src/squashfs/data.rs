@@ -399,7 +399,8 @@ impl<W: Target> DataWriter<W> {
                     let offset = self.base + self.at;
                     let stored = Stored { key, offset, size: stored_size(&block), sum: block.sum };
                     self.place(what, stored)?;
-                    self.put(&block.bytes, "data")?;
+                    self.put(block.bytes(), "data")?;
+                    self.pool.give_back_packed(block);
                 }
                 Some(Pending::Copy(pack, stored, what)) => self.copy(pack, stored, what)?,
             }
@@ -512,6 +513,6 @@ impl<W: Target> DataWriter<W> {
 
 fn stored_size(block: &Packed) -> u32 {
     // at most a block size, which is far below the flag
-    let size = u32::try_from(block.bytes.len()).unwrap_or(UNCOMPRESSED - 1);
+    let size = u32::try_from(block.bytes().len()).unwrap_or(UNCOMPRESSED - 1);
     size | if block.stored { UNCOMPRESSED } else { 0 }
 }

@@ -25,18 +25,27 @@ const MAX_BYTES: usize = 32 << 20;
 const WORKERS: usize = 96 << 20;
 const WORKER: usize = 1 << 20;
 
-/// A block that was given.
+/// A block that was given, and a buffer for what becomes of it.
 struct Job {
     number: u64,
     raw: Vec<u8>,
+    out: Vec<u8>,
 }
 
-/// A block as it is written.
+/// A block as it is written. Its buffer best goes back with [`Pool::give_back_packed`].
 pub(super) struct Packed {
-    pub(super) bytes: Vec<u8>,
+    /// It may be longer than the block: what was zeroed once need not be zeroed again.
+    buffer: Vec<u8>,
+    length: usize,
     pub(super) stored: bool,
     /// Of the bytes as they are written.
     pub(super) sum: PieceHash,
+}
+
+impl Packed {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
 }
 
 type Done = (u64, Vec<u8>, Result<Packed, SquashfsError>);
@@ -49,6 +58,8 @@ pub(super) struct Pool {
     workers: Vec<JoinHandle<()>>,
     early: BTreeMap<u64, Result<Packed, SquashfsError>>,
     spare: Vec<Vec<u8>>,
+    /// Apart, so that each buffer keeps the length that it needs.
+    spare_packed: Vec<Vec<u8>>,
     given: u64,
     taken: u64,
     most: u64,
@@ -75,6 +86,7 @@ impl Pool {
             workers,
             early: BTreeMap::new(),
             spare: Vec::new(),
+            spare_packed: Vec::new(),
             given: 0,
             taken: 0,
             most,
@@ -94,9 +106,17 @@ impl Pool {
         }
     }
 
+    /// Takes the buffer of a result back when it is written.
+    pub(super) fn give_back_packed(&mut self, packed: Packed) {
+        if (self.spare_packed.len() as u64) < self.most {
+            self.spare_packed.push(packed.buffer);
+        }
+    }
+
     /// Gives a block to the workers.
     pub(super) fn submit(&mut self, raw: Vec<u8>) {
-        let job = Job { number: self.given, raw };
+        let out = self.spare_packed.pop().unwrap_or_default();
+        let job = Job { number: self.given, raw, out };
         self.given += 1;
         // it can fail only when all workers are gone: then next() says so
         let _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
@@ -136,11 +156,11 @@ impl Drop for Pool {
 fn work(mut compressor: Compressor, jobs: &Mutex<Receiver<Job>>, done: &Sender<Done>) {
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { number, raw }) = job else { return };
-        let result = compressor
-            .block(&raw)
-            .map(|block| (block.bytes.to_vec(), block.stored, PieceHash::of(block.bytes)))
-            .map(|(bytes, stored, sum)| Packed { bytes, stored, sum });
+        let Ok(Job { number, raw, mut out }) = job else { return };
+        let result = compressor.block_into(&raw, &mut out).map(|(length, stored)| {
+            let sum = PieceHash::of(&out[..length]);
+            Packed { buffer: out, length, stored, sum }
+        });
         if done.send((number, raw, result)).is_err() {
             return;
         }
