@@ -20,9 +20,10 @@ use super::{Options, SquashfsError};
 use crate::tree::PieceHash;
 
 /// Bytes of blocks that may be on their way, unless each worker needs more to be busy.
-const MAX_BYTES: usize = 32 << 20;
-/// Bytes that all workers may take, and what one takes beside two blocks.
-const WORKERS: usize = 96 << 20;
+const MAX_BYTES: usize = 24 << 20;
+/// Bytes that all workers may take, and what one takes beside two blocks: 51 workers with blocks of
+/// 128 KiB. One thread inflates a layer, which feeds 8 of them at best.
+const WORKERS: usize = 64 << 20;
 const WORKER: usize = 1 << 20;
 
 /// A block that was given, and a buffer for what becomes of it.
@@ -52,7 +53,7 @@ type Done = (u64, Vec<u8>, Result<Packed, SquashfsError>);
 
 /// The workers, and what is on its way through them.
 pub(super) struct Pool {
-    /// `None` only while it is dropped: the workers end when it is closed.
+    /// `None` when it has ended: the workers end when it is closed.
     jobs: Option<Sender<Job>>,
     done: Receiver<Done>,
     workers: Vec<JoinHandle<()>>,
@@ -78,7 +79,8 @@ impl Pool {
             let (queue, results) = (Arc::clone(&queue), results.clone());
             workers.push(std::thread::spawn(move || work(compressor, &queue, &results)));
         }
-        let by_memory = MAX_BYTES / options.block_size as usize;
+        // as it was given, and as it will be written
+        let by_memory = MAX_BYTES / (2 * options.block_size as usize);
         let most = (threads.get() * 4 + 8).min(by_memory).max(threads.get() + 1) as u64;
         Ok(Self {
             jobs: Some(jobs),
@@ -143,13 +145,22 @@ impl Pool {
     }
 }
 
-impl Drop for Pool {
-    fn drop(&mut self) {
+impl Pool {
+    /// Ends the workers and gives all memory back; no block may be given after that.
+    pub(super) fn end(&mut self) {
         self.jobs = None;
         for worker in self.workers.drain(..) {
             // a worker's panic was seen as a missing result
             let _ = worker.join();
         }
+        self.spare = Vec::new();
+        self.spare_packed = Vec::new();
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
