@@ -89,32 +89,61 @@ impl Compressor {
 
     /// Compresses a block; never returns more bytes than went in.
     pub(super) fn block<'a>(&'a mut self, raw: &'a [u8]) -> Result<Block<'a>, SquashfsError> {
-        // one byte less than raw: what is not smaller is of no use
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let written = self.compress(raw, &mut buffer);
+        self.buffer = buffer;
+        Ok(match written? {
+            Some(written) => Block { bytes: &self.buffer[..written], stored: false },
+            None => Block { bytes: raw, stored: true },
+        })
+    }
+
+    /// The same to the front of `out`, which grows where it must: how many bytes, and whether they
+    /// are `raw` itself.
+    pub(super) fn block_into(
+        &mut self,
+        raw: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(usize, bool), SquashfsError> {
+        if let Some(written) = self.compress(raw, out)? {
+            return Ok((written, false));
+        }
+        grow(out, raw.len());
+        out[..raw.len()].copy_from_slice(raw);
+        Ok((raw.len(), true))
+    }
+
+    /// How many bytes of `out` are the compressed block; `None` when that would not be shorter.
+    fn compress(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<Option<usize>, SquashfsError> {
+        // one byte less than raw: what is not smaller is of no use. The room is always the same for a
+        // block: near its end a compressor decides by the room that it has
         let room = raw.len().saturating_sub(1);
         let buffer = match self.engine {
             // asks for as much room as it can need
             Engine::Lz4 => lz4_flex::block::get_maximum_output_size(raw.len()),
             _ => room,
         };
-        self.buffer.resize(buffer, 0);
+        grow(out, buffer);
+        let out = &mut out[..buffer];
         let written = match &mut self.engine {
-            Engine::Zstd(zstd) => match zstd.compress_to_buffer(raw, &mut self.buffer[..]) {
+            Engine::Zstd(zstd) => match zstd.compress_to_buffer(raw, out) {
                 Ok(written) => Some(written),
                 Err(_) => zstd_grown(zstd, raw)?,
             },
             // fails for want of room only
-            Engine::Gzip(gzip) => gzip.zlib_compress(raw, &mut self.buffer).ok(),
+            Engine::Gzip(gzip) => gzip.zlib_compress(raw, out).ok(),
             Engine::Lz4 => Some(
-                lz4_flex::block::compress_into(raw, &mut self.buffer)
+                lz4_flex::block::compress_into(raw, out)
                     .map_err(|e| SquashfsError::Compress(io::Error::other(e)))?,
             ),
         };
-        Ok(match written {
-            Some(written) if written <= room => {
-                Block { bytes: &self.buffer[..written], stored: false }
-            }
-            _ => Block { bytes: raw, stored: true },
-        })
+        Ok(written.filter(|written| *written <= room))
+    }
+}
+
+fn grow(buffer: &mut Vec<u8>, length: usize) {
+    if buffer.len() < length {
+        buffer.resize(length, 0);
     }
 }
 

@@ -22,6 +22,7 @@ use std::num::NonZeroUsize;
 use super::compress::{self, Compressor};
 use super::fragment::{Fragment, UNCOMPRESSED};
 use super::groups::{Bytes, Group, Groups, Member};
+use super::location::{Blocks, Locations};
 use super::memo::{Copied, CopyError, Memo, Target};
 use super::pack::{PackBuilder, Stored, Tail};
 use super::pool::{Packed, Pool};
@@ -36,19 +37,6 @@ const SECTION: usize = 4096;
 /// A content's number in the order in which contents were written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place(pub(super) u32);
-
-/// Where a content lies.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Location {
-    /// Its first block, from the superblock; 0 when it has no full block.
-    pub start: u64,
-    /// Size of each stored block; 0 for one of zeros.
-    pub blocks: Vec<u32>,
-    /// Bytes of blocks of zeros.
-    pub sparse: u64,
-    /// Fragment and offset of its tail.
-    pub tail: Option<(u32, u32)>,
-}
 
 /// What was done instead of compressing, and how much was compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -84,6 +72,8 @@ impl std::ops::Add for Counters {
 pub struct Finished {
     /// Its length, padded to 4096.
     pub size: u64,
+    /// Files of any type, several names of one counted once.
+    pub inodes: u32,
     /// What was done for it.
     pub counters: Counters,
     /// What was copied: to be compared with its hashes by whoever reads the file next.
@@ -131,7 +121,7 @@ pub struct DataWriter<W> {
     pub(super) options: Options,
     pub(super) compressor: Compressor,
     pub(super) fragments: Vec<Fragment>,
-    pub(super) locations: Vec<Location>,
+    pub(super) locations: Locations,
     pub(super) memo: Memo,
     pub(super) counters: Counters,
     pub(super) copied: Vec<Copied>,
@@ -183,7 +173,7 @@ impl<W: Target> DataWriter<W> {
             options,
             compressor,
             fragments: Vec::new(),
-            locations: Vec::new(),
+            locations: Locations::default(),
             memo,
             counters: Counters::default(),
             copied: Vec::new(),
@@ -208,9 +198,7 @@ impl<W: Target> DataWriter<W> {
 
     /// Starts a content that is live here: its full blocks follow, then its tail.
     pub fn begin_file(&mut self) -> Place {
-        let place = Place(u32::try_from(self.locations.len()).unwrap_or(u32::MAX));
-        self.locations.push(Location::default());
-        place
+        self.locations.add()
     }
 
     /// Adds the next full block of the content that was started last; its buffer best comes from
@@ -240,7 +228,7 @@ impl<W: Target> DataWriter<W> {
     pub fn known_block(&mut self, place: Place, hash: PieceHash) -> Result<bool, SquashfsError> {
         if hash == self.zero {
             self.next_block(place);
-            self.location(place).sparse += u64::from(self.options.block_size);
+            self.blocks(place).sparse += u64::from(self.options.block_size);
             return Ok(true);
         }
         let Some((pack, stored)) = self.memo.block(&hash) else { return Ok(false) };
@@ -262,9 +250,9 @@ impl<W: Target> DataWriter<W> {
     }
 
     fn next_block(&mut self, place: Place) -> usize {
-        let location = self.location(place);
-        let at = location.blocks.len();
-        location.blocks.push(0);
+        let sizes = &mut self.blocks(place).sizes;
+        let at = sizes.len();
+        sizes.push(0);
         if at == 0 {
             self.pending.push_back(Pending::File(place));
         }
@@ -341,13 +329,15 @@ impl<W: Target> DataWriter<W> {
         self.groups.flush().into_iter().try_for_each(|group| self.submit_group(group))
     }
 
-    /// Writes what is still on its way.
+    /// Writes what is still on its way, and ends the workers: the tables need their memory.
     pub(super) fn end_data(&mut self) -> Result<(), SquashfsError> {
-        self.write(true)
+        self.write(true)?;
+        self.pool.end();
+        Ok(())
     }
 
-    fn location(&mut self, place: Place) -> &mut Location {
-        &mut self.locations[place.0 as usize]
+    fn blocks(&mut self, place: Place) -> &mut Blocks {
+        self.locations.blocks(place)
     }
 
     fn submit_group(&mut self, mut group: Group) -> Result<(), SquashfsError> {
@@ -392,14 +382,15 @@ impl<W: Target> DataWriter<W> {
                     self.put(&[0; SECTION][..usize::try_from(gap).unwrap_or(0)], "padding")?;
                 }
                 Some(Pending::File(content)) => {
-                    self.location(content).start = self.at;
+                    self.blocks(content).start = self.at;
                 }
                 Some(Pending::Pool(key, what)) => {
                     let block = self.pool.next()?;
                     let offset = self.base + self.at;
                     let stored = Stored { key, offset, size: stored_size(&block), sum: block.sum };
                     self.place(what, stored)?;
-                    self.put(&block.bytes, "data")?;
+                    self.put(block.bytes(), "data")?;
+                    self.pool.give_back_packed(block);
                 }
                 Some(Pending::Copy(pack, stored, what)) => self.copy(pack, stored, what)?,
             }
@@ -412,7 +403,7 @@ impl<W: Target> DataWriter<W> {
         let number = u32::try_from(self.pack.blocks.len()).unwrap_or(u32::MAX);
         self.pack.blocks.push(stored);
         match what {
-            Use::Block(content, index) => self.location(content).blocks[index] = stored.size,
+            Use::Block(content, index) => self.blocks(content).sizes[index] = stored.size,
             Use::Group(members) => {
                 let index = u32::try_from(self.fragments.len()).unwrap_or(u32::MAX);
                 if index == u32::MAX {
@@ -421,7 +412,7 @@ impl<W: Target> DataWriter<W> {
                 self.fragments.push(Fragment { place: self.at, size: stored.size });
                 self.packed_as.push(number);
                 for Member { place, offset, .. } in members {
-                    self.location(place).tail = Some((index, offset));
+                    self.locations.put_tail(place, index, offset);
                 }
             }
         }
@@ -479,12 +470,12 @@ impl<W: Target> DataWriter<W> {
         self.end_data()?;
         let locations = std::mem::take(&mut self.locations);
         self.pack.tails = self.tails(contents, places, &locations);
-        Ok(self.finished(0))
+        Ok(self.finished(0, 0))
     }
 
-    pub(super) fn finished(self, size: u64) -> Finished {
+    pub(super) fn finished(self, size: u64, inodes: u32) -> Finished {
         let Self { counters, copied, pack, memo, .. } = self;
-        Finished { size, counters, copied, pack, memo }
+        Finished { size, inodes, counters, copied, pack, memo }
     }
 
     /// Where the tail of each content that was written lies.
@@ -492,12 +483,11 @@ impl<W: Target> DataWriter<W> {
         &self,
         contents: &Contents,
         places: &[Option<Place>],
-        locations: &[Location],
+        locations: &Locations,
     ) -> Vec<Tail> {
         let mut tails = Vec::new();
         for (id, place) in (0..).map(ContentId).zip(places) {
-            let location = place.and_then(|place| locations.get(place.0 as usize));
-            if let Some((fragment, offset)) = location.and_then(|location| location.tail)
+            if let Some((fragment, offset)) = place.and_then(|place| locations.tail(place))
                 && let Some(hash) = contents.pieces(id).last().copied()
             {
                 let group = self.packed_as[fragment as usize];
@@ -512,6 +502,6 @@ impl<W: Target> DataWriter<W> {
 
 fn stored_size(block: &Packed) -> u32 {
     // at most a block size, which is far below the flag
-    let size = u32::try_from(block.bytes.len()).unwrap_or(UNCOMPRESSED - 1);
+    let size = u32::try_from(block.bytes().len()).unwrap_or(UNCOMPRESSED - 1);
     size | if block.stored { UNCOMPRESSED } else { 0 }
 }

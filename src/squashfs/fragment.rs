@@ -6,6 +6,8 @@
 
 /// The bit of a data block's size that says it is stored uncompressed.
 pub(super) const UNCOMPRESSED: u32 = 1 << 24;
+/// The number of no fragment, for files without a tail.
+pub(super) const NO_FRAGMENT: u32 = u32::MAX;
 
 /// A block of tails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

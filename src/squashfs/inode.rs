@@ -17,11 +17,11 @@
 //! A file without tail has the fragment 0xFFFFFFFF. Directories count their names as if `.` and `..`
 //! took 3 bytes. The parent of the root is the number behind the last inode.
 
-use super::data::Location;
 use super::directory::Listing;
+use super::fragment::NO_FRAGMENT;
+use super::location::Location;
 use super::xattr;
 
-const NO_FRAGMENT: u32 = u32::MAX;
 /// From the short form's type to the long form's.
 const LONG: u16 = 7;
 
@@ -65,7 +65,7 @@ impl Common {
         self.xattr != xattr::NONE
     }
 
-    pub(super) fn file(&self, size: u64, at: &Location) -> Vec<u8> {
+    pub(super) fn file(&self, size: u64, at: &Location<'_>) -> Vec<u8> {
         let (fragment, offset) = at.tail.unwrap_or((NO_FRAGMENT, 0));
         let short = u32::try_from(at.start).ok().zip(u32::try_from(size).ok());
         let plain = self.links == 1 && !self.has_xattrs() && at.sparse == 0;
@@ -81,7 +81,7 @@ impl Common {
                 words(&mut out, &[self.links, fragment, offset, self.xattr]);
             }
         }
-        words(&mut out, &at.blocks);
+        words(&mut out, at.blocks);
         out
     }
 

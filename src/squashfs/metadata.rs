@@ -29,6 +29,11 @@ impl Position {
     pub(super) fn reference(self) -> u64 {
         self.block << 16 | u64::from(self.offset)
     }
+
+    pub(super) fn from_reference(reference: u64) -> Self {
+        let offset = u16::try_from(reference & 0xFFFF).unwrap_or(0);
+        Self { block: reference >> 16, offset }
+    }
 }
 
 /// A table that is being written.

@@ -13,8 +13,8 @@
 //! ```
 //!
 //! Floor 3: bytes go to a writer that is passed in. [`DataWriter`] takes files in the order of the
-//! layout rule (`groups.rs`), compresses them with several workers (`pool.rs`), and leaves a
-//! [`Location`] for each content; [`DataWriter::finish`] then writes the tables of a
+//! layout rule (`groups.rs`), compresses them with several workers (`pool.rs`), and remembers
+//! where each content lies (`location.rs`); [`DataWriter::finish`] then writes the tables of a
 //! [`Tree`](crate::tree::Tree).
 //! The same calls give the same bytes: no clock, no thread order, no map order is in them. Blocks that
 //! an earlier conversion compressed are copied (`memo.rs`, `pack.rs`); they are the same bytes, too.
@@ -34,6 +34,7 @@ mod fragment;
 mod groups;
 mod id;
 mod inode;
+mod location;
 mod lookup;
 mod memo;
 mod metadata;
@@ -45,7 +46,7 @@ mod tables;
 mod xattr;
 
 pub use compress::{codec_version, levels};
-pub use data::{Counters, DataWriter, Finished, Location, Place};
+pub use data::{Counters, DataWriter, Finished, Place};
 pub use error::SquashfsError;
 pub use groups::Bytes;
 pub use memo::{Copied, CopyError, Memo, Pack, Target};

@@ -20,35 +20,47 @@ use super::{Options, SquashfsError};
 use crate::tree::PieceHash;
 
 /// Bytes of blocks that may be on their way, unless each worker needs more to be busy.
-const MAX_BYTES: usize = 32 << 20;
-/// Bytes that all workers may take, and what one takes beside two blocks.
-const WORKERS: usize = 96 << 20;
+const MAX_BYTES: usize = 24 << 20;
+/// Bytes that all workers may take, and what one takes beside two blocks: 51 workers with blocks of
+/// 128 KiB. One thread inflates a layer, which feeds 8 of them at best.
+const WORKERS: usize = 64 << 20;
 const WORKER: usize = 1 << 20;
 
-/// A block that was given.
+/// A block that was given, and a buffer for what becomes of it.
 struct Job {
     number: u64,
     raw: Vec<u8>,
+    out: Vec<u8>,
 }
 
-/// A block as it is written.
+/// A block as it is written. Its buffer best goes back with [`Pool::give_back_packed`].
 pub(super) struct Packed {
-    pub(super) bytes: Vec<u8>,
+    /// It may be longer than the block: what was zeroed once need not be zeroed again.
+    buffer: Vec<u8>,
+    length: usize,
     pub(super) stored: bool,
     /// Of the bytes as they are written.
     pub(super) sum: PieceHash,
+}
+
+impl Packed {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
 }
 
 type Done = (u64, Vec<u8>, Result<Packed, SquashfsError>);
 
 /// The workers, and what is on its way through them.
 pub(super) struct Pool {
-    /// `None` only while it is dropped: the workers end when it is closed.
+    /// `None` when it has ended: the workers end when it is closed.
     jobs: Option<Sender<Job>>,
     done: Receiver<Done>,
     workers: Vec<JoinHandle<()>>,
     early: BTreeMap<u64, Result<Packed, SquashfsError>>,
     spare: Vec<Vec<u8>>,
+    /// Apart, so that each buffer keeps the length that it needs.
+    spare_packed: Vec<Vec<u8>>,
     given: u64,
     taken: u64,
     most: u64,
@@ -67,7 +79,8 @@ impl Pool {
             let (queue, results) = (Arc::clone(&queue), results.clone());
             workers.push(std::thread::spawn(move || work(compressor, &queue, &results)));
         }
-        let by_memory = MAX_BYTES / options.block_size as usize;
+        // as it was given, and as it will be written
+        let by_memory = MAX_BYTES / (2 * options.block_size as usize);
         let most = (threads.get() * 4 + 8).min(by_memory).max(threads.get() + 1) as u64;
         Ok(Self {
             jobs: Some(jobs),
@@ -75,6 +88,7 @@ impl Pool {
             workers,
             early: BTreeMap::new(),
             spare: Vec::new(),
+            spare_packed: Vec::new(),
             given: 0,
             taken: 0,
             most,
@@ -94,9 +108,17 @@ impl Pool {
         }
     }
 
+    /// Takes the buffer of a result back when it is written.
+    pub(super) fn give_back_packed(&mut self, packed: Packed) {
+        if (self.spare_packed.len() as u64) < self.most {
+            self.spare_packed.push(packed.buffer);
+        }
+    }
+
     /// Gives a block to the workers.
     pub(super) fn submit(&mut self, raw: Vec<u8>) {
-        let job = Job { number: self.given, raw };
+        let out = self.spare_packed.pop().unwrap_or_default();
+        let job = Job { number: self.given, raw, out };
         self.given += 1;
         // it can fail only when all workers are gone: then next() says so
         let _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
@@ -123,24 +145,33 @@ impl Pool {
     }
 }
 
-impl Drop for Pool {
-    fn drop(&mut self) {
+impl Pool {
+    /// Ends the workers and gives all memory back; no block may be given after that.
+    pub(super) fn end(&mut self) {
         self.jobs = None;
         for worker in self.workers.drain(..) {
             // a worker's panic was seen as a missing result
             let _ = worker.join();
         }
+        self.spare = Vec::new();
+        self.spare_packed = Vec::new();
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
 fn work(mut compressor: Compressor, jobs: &Mutex<Receiver<Job>>, done: &Sender<Done>) {
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { number, raw }) = job else { return };
-        let result = compressor
-            .block(&raw)
-            .map(|block| (block.bytes.to_vec(), block.stored, PieceHash::of(block.bytes)))
-            .map(|(bytes, stored, sum)| Packed { bytes, stored, sum });
+        let Ok(Job { number, raw, mut out }) = job else { return };
+        let result = compressor.block_into(&raw, &mut out).map(|(length, stored)| {
+            let sum = PieceHash::of(&out[..length]);
+            Packed { buffer: out, length, stored, sum }
+        });
         if done.send((number, raw, result)).is_err() {
             return;
         }

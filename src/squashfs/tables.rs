@@ -2,10 +2,11 @@
 
 use std::io::SeekFrom;
 
-use super::data::{DataWriter, Finished, Location, Place};
+use super::data::{DataWriter, Finished, Place};
 use super::directory::{self, Name, narrow};
 use super::id::Ids;
 use super::inode::{Common, Type};
+use super::location::{Location, Locations};
 use super::memo::Target;
 use super::metadata::{MetadataWriter, Position};
 use super::superblock::{self, Superblock};
@@ -13,25 +14,28 @@ use super::xattr::XattrTable;
 use super::{SquashfsError, clamp_time, export, fragment, lookup, xattr};
 use crate::tree::{Contents, Inode, InodeId, Kind, Numbering, Tree};
 
+/// No reference: those have 48 bits.
+const NOWHERE: u64 = u64::MAX;
 /// Loop devices want whole pages.
 const PAGE: usize = 4096;
 
 impl<W: Target> DataWriter<W> {
-    /// Writes the tables and the superblock; `places` says by content where it is.
+    /// Writes the tables and the superblock; `places` says by content where it is. It takes the tree
+    /// to give its memory back as soon as it is written.
     ///
     /// # Errors
     /// When a visible file's content was not added, the tree does not fit the format, or the output
     /// cannot be written.
     pub fn finish(
         mut self,
-        tree: &Tree,
+        tree: Tree,
         contents: &Contents,
         places: &[Option<Place>],
     ) -> Result<Finished, SquashfsError> {
         self.end_data()?;
         let numbering = tree.number();
         let mut inodes = Inodes {
-            tree,
+            tree: &tree,
             contents,
             numbering: &numbering,
             written: places,
@@ -40,34 +44,36 @@ impl<W: Target> DataWriter<W> {
             xattrs: XattrTable::default(),
             table: MetadataWriter::default(),
             directories: MetadataWriter::default(),
-            places: vec![None; tree.made()],
+            places: vec![NOWHERE; tree.made()],
         };
         let root = inodes.write(&mut self)?;
-
-        self.pack.tails = self.tails(contents, places, &inodes.locations);
-        inodes.locations = Vec::new();
+        let Inodes { locations, ids, xattrs, table, directories, places: inode_places, .. } =
+            inodes;
+        drop(tree);
 
         let inode_table = self.at;
-        let (bytes, _) = inodes.table.finish(&mut self.compressor)?;
+        let (bytes, _) = table.finish(&mut self.compressor)?;
         self.put(&bytes, "inodes")?;
         let directory_table = self.at;
-        let (bytes, _) = inodes.directories.finish(&mut self.compressor)?;
+        let (bytes, _) = directories.finish(&mut self.compressor)?;
         self.put(&bytes, "directories")?;
+        drop(bytes);
 
         let fragments = self.fragments.len();
         let records = fragment::records(&self.fragments);
         let fragment_table = self.lookup(&records, "fragments")?;
 
         let mut references = vec![0; numbering.len() as usize];
-        for (inode, place) in inodes.places.iter().enumerate() {
-            if let Some(place) = place {
+        for (inode, place) in inode_places.into_iter().enumerate() {
+            if place != NOWHERE {
                 let number = numbering.number_at(inode) as usize;
-                references[number - 1] = place.reference();
+                references[number - 1] = place;
             }
         }
         let export_table = self.lookup(&export::records(&references), "export")?;
-        let id_table = self.lookup(&inodes.ids.records(), "ids")?;
-        let xattr_table = match inodes.xattrs.finish(self.at, &mut self.compressor)? {
+        drop(references);
+        let id_table = self.lookup(&ids.records(), "ids")?;
+        let xattr_table = match xattrs.finish(self.at, &mut self.compressor)? {
             Some((bytes, table)) => {
                 self.put(&bytes, "attributes")?;
                 table
@@ -81,7 +87,7 @@ impl<W: Target> DataWriter<W> {
             block_size: self.options.block_size,
             fragments: narrow(fragments as u64)?,
             codec: self.options.codec,
-            ids: inodes.ids.count(),
+            ids: ids.count(),
             root: root.reference(),
             bytes_used: self.at,
             id_table,
@@ -99,7 +105,10 @@ impl<W: Target> DataWriter<W> {
             .and_then(|_| self.out.write_all(&superblock.encode()))
             .and_then(|()| self.out.flush())
             .map_err(SquashfsError::writing("superblock"))?;
-        Ok(self.finished(end))
+        let inodes = numbering.len();
+        drop(numbering);
+        self.pack.tails = self.tails(contents, places, &locations);
+        Ok(self.finished(end, inodes))
     }
 
     fn lookup(&mut self, records: &[u8], what: &'static str) -> Result<u64, SquashfsError> {
@@ -115,12 +124,13 @@ struct Inodes<'a> {
     contents: &'a Contents,
     numbering: &'a Numbering,
     written: &'a [Option<Place>],
-    locations: Vec<Location>,
+    locations: Locations,
     ids: Ids,
     xattrs: XattrTable,
     table: MetadataWriter,
     directories: MetadataWriter,
-    places: Vec<Option<Position>>,
+    /// By [`InodeId::index`]: [`Position::reference`], or `NOWHERE`.
+    places: Vec<u64>,
 }
 
 impl Inodes<'_> {
@@ -148,12 +158,12 @@ impl Inodes<'_> {
         out: &mut DataWriter<W>,
     ) -> Result<Position, SquashfsError> {
         let tree = self.tree;
-        let mut names = Vec::new();
+        let mut names = Vec::with_capacity(tree.names(id).map_or(0, |names| names.len()));
         for (name, entry) in tree.names(id).into_iter().flatten() {
             let inode = tree.get(entry.inode);
             let place = match self.places[entry.inode.index()] {
-                Some(place) => place,
-                None => self.file(entry.inode, inode, out)?,
+                NOWHERE => self.file(entry.inode, inode, out)?,
+                place => Position::from_reference(place),
             };
             names.push(Name {
                 bytes: name,
@@ -177,13 +187,12 @@ impl Inodes<'_> {
         let bytes = match &inode.kind {
             Kind::File(content) => {
                 let size = self.contents.get(*content).size;
-                let empty = Location::default();
                 let at = match self.written.get(content.index()).copied().flatten() {
-                    Some(place) => &self.locations[place.0 as usize],
-                    None if size == 0 => &empty,
+                    Some(place) => self.locations.get(place),
+                    None if size == 0 => Location::default(),
                     None => return Err(SquashfsError::Missing),
                 };
-                common.file(size, at)
+                common.file(size, &at)
             }
             Kind::Symlink(target) => common.symlink(target),
             Kind::Character(major, minor) => common.device(Type::Character, *major, *minor),
@@ -204,7 +213,7 @@ impl Inodes<'_> {
         let place = self.table.position();
         narrow(place.block)?;
         self.table.write(bytes, &mut out.compressor)?;
-        self.places[id.index()] = Some(place);
+        self.places[id.index()] = place.reference();
         Ok(place)
     }
 

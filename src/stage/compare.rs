@@ -227,7 +227,7 @@ mod tests {
         let mut data = DataWriter::begin(out.inner(), at, options, threads, memo).unwrap();
         let places: Vec<_> = made.2.iter().map(|bytes| Some(data.add(bytes).unwrap())).collect();
         data.end_section().unwrap();
-        let length = data.finish(&made.0, &made.1, &places).unwrap().size;
+        let length = data.finish(made.0, &made.1, &places).unwrap().size;
         out.finish(length).unwrap();
         file.seek(SeekFrom::Start(0)).unwrap();
         file

@@ -327,7 +327,9 @@ fn attempt(
     drop(inodes);
     let (mut passes, mut before) = (1, crate::squashfs::Counters::default());
     let finished = if live == written.live {
-        data.finish(&tree, &contents, &written.places)?
+        contents.seal();
+        drop(files);
+        data.finish(tree, &contents, &written.places)?
     } else {
         passes = 2;
         let vain = data.into_pack(&contents, &written.places)?;
@@ -342,13 +344,14 @@ fn attempt(
         written = pass::write_added(&added, &ids, &mut data)?;
         written.live = live;
         layers.second(&files, &contents, &mut written, &mut data)?;
-        data.finish(&tree, &contents, &written.places)?
+        contents.seal();
+        data.finish(tree, &contents, &written.places)?
     };
-    let Finished { size, counters, copied, pack, memo } = finished;
+    let Finished { size, inodes: in_tree, counters, copied, pack, memo } = finished;
     let size = sif.finish(size)?;
 
-    let files = tree.number().len().into();
-    drop((tree, contents, written));
+    let files = in_tree.into();
+    drop((contents, written));
     let sif = digest::digest(out, size, &copied, &memo)?;
     warnings.append(&mut layers.warnings);
     let counters = Counters { layers_inflated: layers.inflated, passes, data: before + counters };

@@ -310,11 +310,13 @@ fn make(
             supply.want(at);
         }
     }
+    let writing = incoming.write_back()?;
     let out = incoming.file_mut();
     let report = write(manifest, documents, supply, how, &mut memory, out).map_err(|source| {
         let own = || StageError::Convert { image: name.to_owned(), source };
         supply.failure().unwrap_or_else(own)
     })?;
+    writing.end()?;
     supply.finish()?;
     let sif = store.publish_sif(incoming, &manifest, how.recipe, report.sif, report.size)?;
     let mut warnings = report.warnings;

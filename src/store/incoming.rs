@@ -7,7 +7,7 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-use super::StoreError;
+use super::{StoreError, Writeback};
 use crate::oci::{Digest, Hasher};
 
 /// A file in `tmp/`; dropping it removes it.
@@ -43,6 +43,14 @@ impl Incoming {
     /// The file itself, for writers that seek and hash by themselves (conversion).
     pub fn file_mut(&mut self) -> &mut File {
         self.file.as_file_mut()
+    }
+
+    /// Lets the disk take the file while it grows.
+    ///
+    /// # Errors
+    /// When the system has no handle left for it.
+    pub fn write_back(&self) -> Result<Writeback, StoreError> {
+        Writeback::of(self.file.as_file(), self.file.path())
     }
 
     /// Where the file is now.

@@ -36,6 +36,7 @@ mod site;
 mod sweep;
 mod turn;
 mod verify;
+mod writeback;
 
 use std::fs;
 use std::io;
@@ -55,6 +56,7 @@ pub use site::SiteStore;
 pub use sweep::temporary_beside;
 pub use turn::Turn;
 pub use verify::{Checked, Fault};
+pub use writeback::Writeback;
 
 /// What went wrong in the store.
 #[derive(Debug, thiserror::Error)]

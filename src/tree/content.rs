@@ -109,6 +109,12 @@ impl Contents {
         id
     }
 
+    /// Forgets what only [`Contents::intern`] needs, which must not be called any more: a known
+    /// content would get another number.
+    pub fn seal(&mut self) {
+        self.ids = HashMap::new();
+    }
+
     /// A content.
     pub fn get(&self, id: ContentId) -> &Content {
         &self.all[id.index()]

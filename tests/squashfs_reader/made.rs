@@ -100,7 +100,7 @@ impl Made {
         writer.begin_section().unwrap();
         let places: Vec<_> = self.data.iter().map(|data| Some(writer.add(data).unwrap())).collect();
         writer.end_section().unwrap();
-        writer.finish(&self.tree, &self.contents, &places).unwrap();
+        writer.finish(self.tree.clone(), &self.contents, &places).unwrap();
         out.into_inner()
     }
 

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! read --chunks--+--> SHA-256 of all
-//!                `--> BLAKE3 of each copied range, compared
+//!  ^             `--> BLAKE3 of each copied range, compared
+//!  `--- spare ---- whoever is the last to read a chunk
 //! ```
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 
 use super::ConvertError;
 use crate::oci::{Hasher, SifDigest};
@@ -28,19 +29,23 @@ pub(super) fn digest(
 ) -> Result<SifDigest, ConvertError> {
     out.seek(SeekFrom::Start(0)).map_err(ConvertError::Digest)?;
     std::thread::scope(|threads| {
+        let (give_back, spare) = channel();
         let (to_hash, chunks) = sync_channel::<Arc<Vec<u8>>>(AHEAD);
+        let done_with = give_back.clone();
         let hashing = threads.spawn(move || {
             let mut hasher = Hasher::default();
             for chunk in chunks {
                 hasher.update(&chunk);
+                recycle(chunk, &done_with);
             }
             hasher.finish()
         });
         let (to_compare, chunks) = sync_channel(AHEAD);
-        let comparing = threads.spawn(move || compare(&chunks, copied));
+        let comparing = threads.spawn(move || compare(&chunks, &give_back, copied));
         let mut left = size;
         while left > 0 {
-            let mut chunk = vec![0; usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK)];
+            let mut chunk: Vec<u8> = spare.try_recv().unwrap_or_default();
+            chunk.resize(usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK), 0);
             out.read_exact(&mut chunk).map_err(ConvertError::Digest)?;
             left -= chunk.len() as u64;
             let chunk = Arc::new(chunk);
@@ -59,8 +64,20 @@ pub(super) fn digest(
     })
 }
 
+/// Gives a chunk's memory back if nobody else reads it.
+fn recycle(chunk: Arc<Vec<u8>>, spare: &Sender<Vec<u8>>) {
+    if let Some(bytes) = Arc::into_inner(chunk) {
+        // who reads may have ended
+        let _ = spare.send(bytes);
+    }
+}
+
 /// The pack of the first range that is not as it was.
-fn compare(chunks: &Receiver<Arc<Vec<u8>>>, copied: &[Copied]) -> Option<usize> {
+fn compare(
+    chunks: &Receiver<Arc<Vec<u8>>>,
+    spare: &Sender<Vec<u8>>,
+    copied: &[Copied],
+) -> Option<usize> {
     let mut chunk = Arc::new(Vec::new());
     let mut start = 0;
     let mut bytes = Vec::new();
@@ -71,7 +88,7 @@ fn compare(chunks: &Receiver<Arc<Vec<u8>>>, copied: &[Copied]) -> Option<usize> 
             while at >= start + chunk.len() as u64 {
                 start += chunk.len() as u64;
                 match chunks.recv() {
-                    Ok(next) => chunk = next,
+                    Ok(next) => recycle(std::mem::replace(&mut chunk, next), spare),
                     // the file is shorter: told by who reads it
                     Err(_) => return Some(range.pack),
                 }
