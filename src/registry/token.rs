@@ -79,6 +79,8 @@ pub(super) struct Session {
     /// The path below which the registry is; no part of a repository's name there.
     prefix: Option<Repository>,
     pub(super) scopes: Vec<Repository>,
+    /// What is asked for each of them: `pull`, or `pull,push` to learn what a credential is for.
+    pub(super) actions: &'static str,
     slots: Vec<Slot>,
     skipped: Vec<String>,
     /// Candidates that the registry itself turned down for a repository.
@@ -115,6 +117,8 @@ pub(super) struct Token {
     pub(super) renew_at: Option<Instant>,
     /// The repositories that may be pulled, where the token says so.
     pub(super) covers: Option<BTreeSet<String>>,
+    /// The repositories that it lets push to and not pull from.
+    pub(super) only_pushes: BTreeSet<String>,
     pub(super) hide: Vec<Secret>,
 }
 
@@ -136,7 +140,25 @@ impl Session {
         scopes: Vec<Repository>,
         candidate: Candidate,
     ) -> Self {
-        Self::of(registry, prefix, scopes, [Some(candidate)].into_iter(), Vec::new())
+        let one = [Some(candidate)].into_iter();
+        Self { actions: "pull,push", ..Self::of(registry, prefix, scopes, one, Vec::new()) }
+    }
+
+    /// A repository that the only credential may push to and not pull from.
+    pub(super) async fn push_only(&self) -> Option<RegistryError> {
+        let [Slot { candidate: Some(candidate), state }] = self.slots.as_slice() else {
+            return None;
+        };
+        let state = state.lock().await;
+        let State::Token(token) = &*state else { return None };
+        let repository =
+            self.scopes.iter().find(|name| token.only_pushes.contains(self.there(name)))?;
+        Some(RegistryError::PushOnly {
+            registry: self.registry.clone(),
+            repository: repository.clone(),
+            username: candidate.credential.username.clone(),
+            source_name: candidate.source.clone(),
+        })
     }
 
     /// A repository's name where the registry is.
@@ -156,6 +178,7 @@ impl Session {
             registry,
             prefix,
             scopes,
+            actions: "pull",
             slots: candidates.map(slot).collect(),
             skipped,
             turned_down: Mutex::default(),
@@ -314,7 +337,9 @@ impl Session {
                     return Err(failed.clone());
                 }
                 let (header, hide) = basic(candidate).map_err(Failed::Stop)?;
-                Ok(Token { header, number: self.next(), renew_at: None, covers: None, hide })
+                let only_pushes = BTreeSet::new();
+                let number = self.next();
+                Ok(Token { header, number, renew_at: None, covers: None, only_pushes, hide })
             }
             (Challenge::Bearer(bearer), candidate) => {
                 let to = self.address(desk, bearer, candidate).await.map_err(Failed::Stop)?;

@@ -75,7 +75,7 @@ impl Session {
             query.append_pair("client_id", "moorline");
             for repository in &self.scopes {
                 let there = self.there(repository);
-                query.append_pair("scope", &format!("repository:{there}:pull"));
+                query.append_pair("scope", &format!("repository:{there}:{}", self.actions));
             }
         }
         Ok(Address { url, realm, reach })
@@ -155,6 +155,7 @@ impl Session {
             number: self.next(),
             renew_at: lifetime.map(|lifetime| asked + worth(lifetime)),
             covers: claims.covers(),
+            only_pushes: claims.only_pushes(),
             hide,
         })
     }
