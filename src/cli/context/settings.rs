@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Context;
-use crate::config::Config;
+use crate::cli::output::{CliError, Report};
+use crate::config::{Config, ServerUrl};
 use crate::job::{EnvVar, Mount, Resources, RuntimeChoice};
 use crate::layer::Limits;
 use crate::oci::{DOCKER_HUB, Platform};
 use crate::pin::Built;
 use crate::submit::Site;
+
+/// Singularity Hub, a read-only archive since 2021.
+const HUB: &str = "https://singularity-hub.org";
 
 /// Settings that verbs use as they are, whatever level they come from.
 #[derive(Debug, Default)]
@@ -61,6 +65,17 @@ impl Context {
     pub fn default_registry(&self) -> &str {
         let set = self.config.registry.as_ref().or(self.config.gitlab.registry.as_ref());
         set.map_or(DOCKER_HUB, |value| value.value.as_str())
+    }
+
+    /// Who plays Singularity Hub; by default its read-only archive.
+    ///
+    /// # Errors
+    /// Never: the default is an address.
+    pub fn hub(&self) -> Result<ServerUrl, Report> {
+        match &self.config.hub {
+            Some(value) => Ok(value.value.clone()),
+            None => HUB.parse().map_err(|e| CliError::usage(format!("{HUB}: {e}")).into()),
+        }
     }
 
     /// What foreign layers may ask for at most: the configuration's, a project's only where it is
