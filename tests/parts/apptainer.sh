@@ -1,8 +1,9 @@
 #!/bin/bash
 # about: real apptainer (Debian sid) runs and inspects our SIFs, and its own conversion beside ours
-# commands: debootstrap unshare ip unsquashfs mmdebstrap python3 setpriv
-# packages: debootstrap debian-archive-keyring iproute2 util-linux squashfs-tools mmdebstrap uidmap python3
+# commands: debootstrap unshare ip unsquashfs mmdebstrap python3 setpriv docker-registry
+# packages: docker-registry debootstrap debian-archive-keyring iproute2 util-linux squashfs-tools mmdebstrap uidmap python3
 # needs: root
+# provides: docker-registry
 # tests: apptainer*
 # minutes: 20
 set -euo pipefail
