@@ -27,7 +27,7 @@ bench *ARGS:
 bench-convert *ARGS:
     cargo bench --locked --bench convert -- {{ ARGS }}
 
-# 1,000 references and one, beside crane and skopeo where they are installed
+# 1,000 references and one, beside skopeo and crane (which it fetches)
 bench-resolve *ARGS:
     tests/env/bench-resolve.sh {{ ARGS }}
 

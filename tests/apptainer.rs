@@ -14,7 +14,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use moorline::oci::{ConfigDigest, Digest, Sha256Digest};
 use serde_json::json;
@@ -178,6 +179,106 @@ fn apptainer_inspects_our_sifs() {
         assert_eq!(dumped.split(' ').next(), Some(expected.as_str()));
         assert_eq!(does("apptainer sif dump 1 ours.sif"), definition_text(&image));
     }
+}
+
+/// Debian's docker-registry without tokens on loopback, with what lies in `storage`; it ends with this.
+struct Registry {
+    process: Child,
+    address: String,
+}
+
+impl Registry {
+    fn start(program: &Path, work: &Path) -> Self {
+        // free a moment ago
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let config = work.join("here.yml");
+        fs::write(&config, registry_config(&work.join("storage"), &address)).unwrap();
+        let process = Command::new(program)
+            .arg("serve")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let running = Self { process, address };
+        let began = Instant::now();
+        while std::net::TcpStream::connect(&running.address).is_err() {
+            assert!(began.elapsed() < Duration::from_secs(30), "docker-registry did not start");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        running
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn registry_config(storage: &Path, address: &str) -> String {
+    format!(
+        "version: 0.1\nlog: {{level: warn}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n\
+         http: {{addr: '{address}'}}\n",
+        storage.display()
+    )
+}
+
+/// `apptainer push oras://` into a docker-registry beside it, whose storage another one serves to us.
+#[test]
+fn what_apptainer_pushes_is_pinned_and_run() {
+    let test = "what_apptainer_pushes_is_pinned_and_run";
+    if !can_run(test) {
+        return;
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let program =
+        std::env::split_paths(&path).map(|dir| dir.join("docker-registry")).find(|p| p.is_file());
+    let missing = program.is_none().then_some("docker-registry is not installed");
+    if !oracle::part(test, "docker-registry", missing) {
+        return;
+    }
+    let program = program.unwrap();
+    let (dir, sif) = work(&image());
+    fs::copy(&program, dir.path().join("docker-registry")).unwrap();
+    let config = registry_config(Path::new("/work/storage"), "127.0.0.1:5000");
+    fs::write(dir.path().join("there.yml"), config).unwrap();
+    let push = "./docker-registry serve there.yml >there.log 2>&1 & \
+                place=oras://127.0.0.1:5000/group/project:v1; tries=0; \
+                until apptainer push --no-https ours.sif $place; do \
+                tries=$((tries + 1)); [ $tries -lt 30 ] || { cat there.log; exit 1; }; sleep 0.2; done";
+    inside(dir.path(), 0, push).ok();
+
+    let registry = Registry::start(&program, dir.path());
+    let own = dir.path().join("own");
+    fs::create_dir(&own).unwrap();
+    let moorline = |args: &[&str]| {
+        let out = Command::new(env!("CARGO_BIN_EXE_moorline"))
+            .args(args)
+            .current_dir(&own)
+            .env_clear()
+            .env("PATH", &path)
+            .env("HOME", &own)
+            .output()
+            .unwrap();
+        Answer {
+            command: format!("moorline {}", args.join(" ")),
+            code: out.status.code(),
+            stdout: String::from_utf8_lossy(&out.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
+        }
+    };
+    let what = format!("oras://{}/group/project:v1", registry.address);
+    let pinned = moorline(&["resolve", &what]).ok();
+    let json = moorline(&["--json", "resolve", pinned.trim()]).ok();
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["sif"], Digest::of(&sif).to_string(), "{json}");
+    let run = ["-q", "run", "--runtime", "builtin", pinned.trim(), "--", "select", "a", "b"];
+    assert_eq!(moorline(&run).ok(), "selected 2 events\n");
 }
 
 fn definition_text(image: &Image) -> String {

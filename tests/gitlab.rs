@@ -15,5 +15,7 @@ mod drift;
 mod lock;
 #[path = "gitlab/oras.rs"]
 mod oras;
+#[path = "gitlab/shub.rs"]
+mod shub;
 #[path = "gitlab/tokens.rs"]
 mod tokens;

@@ -136,7 +136,7 @@ async fn try_one(
         Ok(Grant::Known) => {
             ("valid, but not granted this repository: the next is tried".into(), false, false)
         }
-        Err(error @ RegistryError::NoRegistryScope { .. }) => {
+        Err(error @ (RegistryError::NoRegistryScope { .. } | RegistryError::PushOnly { .. })) => {
             (format!("{error}: the next is tried"), false, false)
         }
         Err(error) => (format!("{error}: nothing else is tried"), false, true),

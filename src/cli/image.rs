@@ -11,9 +11,10 @@ use super::output::{self, CliError, Report};
 use super::progress::progress;
 use super::published::{self, Taken};
 use crate::archive::Location;
-use crate::failure::Kind;
+use crate::failure::{Failure, Kind};
 use crate::job::{JobId, JobSpec};
-use crate::oci::{Digest, Platform, Reference, SifDigest};
+use crate::lock::SIF_SCHEME;
+use crate::oci::{Digest, HubName, Platform, Reference, SifDigest};
 use crate::pin::{Codec, Image, Pin, Recipe, Resolved};
 use crate::resolve;
 use crate::stage::{self, How, MyTurn, StageError, Staged};
@@ -43,17 +44,13 @@ pub fn reference(context: &Context, what: &str) -> Result<Reference, Report> {
             .with_hint("convert, run and submit take it on their command line, with a path")
             .into());
     }
-    if text.starts_with(SIF_SCHEME) {
+    if text.starts_with(SIF_SCHEME) || HubName::is_meant(text) {
         let message = format!("{}: this is a SIF, and not an image", output::cell(text));
         return Err(CliError::usage(message)
             .with_hint("resolve, run and submit take it on their command line")
             .into());
     }
-    for (scheme, what) in [
-        ("shub://", "Singularity Hub"),
-        ("library://", "the Sylabs library"),
-        ("lfn:", "grid storage"),
-    ] {
+    for (scheme, what) in [("library://", "the Sylabs library"), ("lfn:", "grid storage")] {
         if text.starts_with(scheme) {
             return Err(CliError::usage(format!(
                 "{}: {what} cannot be read yet",
@@ -70,16 +67,21 @@ pub fn reference(context: &Context, what: &str) -> Result<Reference, Report> {
     })
 }
 
-/// In front of a SIF that lies in a registry.
-pub const SIF_SCHEME: &str = "oras://";
-
-/// The place of a SIF in a registry, when WHAT is one.
+/// The place of a SIF in a registry, when WHAT is one, or a name of moorline.toml for one.
 ///
 /// # Errors
 /// When what is behind the scheme is no reference.
 pub fn artifact(context: &Context, what: &str) -> Result<Option<Reference>, Report> {
-    let Some(text) = what.strip_prefix(SIF_SCHEME) else { return Ok(None) };
+    let text = context.settings().images.get(what).map_or(what, String::as_str);
+    let Some(text) = text.strip_prefix(SIF_SCHEME) else { return Ok(None) };
     reference(context, text).map(Some)
+}
+
+/// WHAT as a reference without the scheme of a SIF, for those who ask only where it is.
+pub fn without_scheme(context: &Context, what: &str) -> String {
+    let named = context.settings().images.get(what).filter(|text| text.starts_with(SIF_SCHEME));
+    let text = named.map_or(what, String::as_str);
+    text.strip_prefix(SIF_SCHEME).unwrap_or(text).to_owned()
 }
 
 /// Fetches a SIF that lies in a registry.
@@ -91,6 +93,54 @@ fn stored(context: &Context, reference: &Reference, platform: &Platform) -> Resu
     let (store, mut show) = (context.store()?, progress(context.voice));
     let fetched = stage::artifact::artifact(&pin, &sif, &client, &store, &mut show);
     Ok(context.block_on(fetched)??)
+}
+
+/// The name of a SIF at a hub, when WHAT is one.
+///
+/// # Errors
+/// When what is behind the scheme is no such name.
+pub fn hub_name(what: &str) -> Result<Option<HubName>, Report> {
+    if !HubName::is_meant(what) {
+        return Ok(None);
+    }
+    let name = what.parse::<HubName>();
+    name.map(Some).map_err(|error| CliError::usage(output::clean(&error.to_string())).into())
+}
+
+/// The SIF of a hub: from the store when its digest was typed and it is there, else fetched. Without
+/// a platform it may be for any.
+///
+/// # Errors
+/// As the hub and the store say.
+pub fn of_hub(
+    context: &Context,
+    name: &HubName,
+    platform: Option<&Platform>,
+) -> Result<(HubName, Staged), Report> {
+    let store = context.store()?;
+    if let Some(known) = stage::artifact::of_hub(name, platform, &store)? {
+        return Ok((name.clone(), known));
+    }
+    let (client, endpoint) = (context.client()?, context.hub()?);
+    let fetched = async {
+        let file = client.hub(&endpoint, name).await.map_err(StageError::from)?;
+        stage::artifact::from_hub(name, &file, &client, &store).await
+    };
+    let sif = context.block_on(fetched)?.map_err(|error| match error {
+        StageError::Registry(error) if error.kind() == Kind::Network => Report::from(
+            CliError::new(Kind::Network, error.to_string()).with_hint(format!(
+                "{endpoint} plays Singularity Hub, which has been a read-only archive since 2021 and \
+                 may be switched off; another place is named by [shub] endpoint in your \
+                 configuration, or push the SIF to a registry and name it with {SIF_SCHEME}"
+            )),
+        ),
+        error => error.into(),
+    })?;
+    let pinned = name.pinned(sif);
+    match stage::artifact::of_hub(&pinned, platform, &store)? {
+        Some(staged) => Ok((pinned, staged)),
+        None => Err(CliError::new(Kind::NotFound, format!("{pinned} was pruned just now")).into()),
+    }
 }
 
 /// What CI built, when WHAT is a name that stands for that.
@@ -125,13 +175,15 @@ pub struct Wanted<'a> {
 impl Wanted<'_> {
     /// The image, or its project's place in the registry, as far as it is known without asking.
     pub fn place(&self, context: &Context) -> Option<String> {
-        if self.what.is_some_and(|what| is_sif(what) || Location::parse(what).is_some()) {
+        let nowhere =
+            |what: &str| is_sif(what) || HubName::is_meant(what) || Location::parse(what).is_some();
+        if self.what.is_some_and(nowhere) {
             return None;
         }
         if let Some(built) = self.what.and_then(|what| built(context, what)) {
             return built.place(context);
         }
-        let what = self.what.map(|what| what.strip_prefix(SIF_SCHEME).unwrap_or(what).to_owned());
+        let what = self.what.map(|what| without_scheme(context, what));
         what.or_else(|| self.from.place(context))
     }
 }
@@ -183,15 +235,29 @@ pub fn stage(
         }
         return Ok(stage::file(Path::new(file))?);
     }
+    if let Some(name) = wanted.what.map(hub_name).transpose()?.flatten() {
+        if wanted.from.is_named() {
+            return Err(CliError::usage("an image was named twice: IMAGE and --project").into());
+        }
+        if wanted.locked {
+            return Err(unlocked("a SIF of a hub"));
+        }
+        let (pinned, staged) = of_hub(context, &name, Some(platform))?;
+        context.voice.say(format!("pinned {pinned}"));
+        return Ok(staged.image);
+    }
     if let Some(reference) = wanted.what.map(|what| artifact(context, what)).transpose()?.flatten()
     {
         if wanted.from.is_named() {
             return Err(CliError::usage("an image was named twice: IMAGE and --project").into());
         }
-        if wanted.locked {
-            return Err(unlocked("a SIF of a registry"));
+        if !wanted.locked {
+            return Ok(stored(context, &reference, platform)?.image);
         }
-        return Ok(stored(context, &reference, platform)?.image);
+        let what = wanted.what.unwrap_or_default();
+        let (pin, sif) = lock::locked_sif(context, what, &reference, platform)?;
+        let by_digest = Reference { digest: Some(pin.manifest), ..pin.asked.clone() };
+        return same(&pin, &sif, stored(context, &by_digest, platform)?.image);
     }
     let manners = Manners::of(context, None);
     Ok(staged(context, wanted, platform, recipe, manners)?.staged.image)

@@ -13,9 +13,10 @@ use super::image;
 use super::output::{self, CliError, Outcome, Report};
 use crate::config::{Level, Origin, PROJECT_FILE};
 use crate::failure::Kind;
-use crate::lock::{self, FILE, Lock, Named};
-use crate::oci::Platform;
+use crate::lock::{self, FILE, Lock, Named, SIF_SCHEME};
+use crate::oci::{Platform, Reference, Sha256Digest, SifDigest};
 use crate::pin::{Pin, Resolved};
+use crate::resolve::artifact::artifact;
 use crate::resolve::drift::drift;
 use crate::resolve::resolve_many;
 
@@ -64,7 +65,11 @@ fn named(context: &Context) -> Result<Vec<(String, Named)>, Report> {
     let mut named: Vec<(String, Named)> =
         built.map(|(name, built)| (name.clone(), Named::Built(built.value.clone()))).collect();
     for (name, _) in images {
-        named.push((name.clone(), Named::Reference(image::reference(context, name)?)));
+        let meant = match image::artifact(context, name)? {
+            Some(sif) => Named::Sif(sif),
+            None => Named::Reference(image::reference(context, name)?),
+        };
+        named.push((name.clone(), meant));
     }
     named.sort_by(|one, other| one.0.cmp(&other.0));
     Ok(named)
@@ -123,13 +128,18 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
     }
     for (Question { name, meant, .. }, answer) in questions.iter().zip(answers) {
         match answer {
-            Ok(resolved) => {
-                let line = format!("{name} {}", resolved.pin.reference());
+            Ok(Answer { pin, sif }) => {
+                let scheme = if sif.is_some() { SIF_SCHEME } else { "" };
+                let line = format!("{name} {scheme}{}", pin.reference());
                 let from = match meant {
                     Named::Built(built) => Some(built.clone()),
-                    Named::Reference(_) => None,
+                    Named::Reference(_) | Named::Sif(_) => None,
                 };
-                if lock.put(name, from, resolved.pin) {
+                let is_new = match sif {
+                    Some(sif) => lock.put_sif(name, sif, pin),
+                    None => lock.put(name, from, pin),
+                };
+                if is_new {
                     moved.push(line);
                 }
             }
@@ -161,14 +171,27 @@ struct Question<'a> {
     platform: Platform,
 }
 
-/// References are asked for together, what CI built one after the other.
+/// What it is pinned to.
+struct Answer {
+    pin: Pin,
+    /// Of a SIF of a registry: the file.
+    sif: Option<SifDigest>,
+}
+
+impl From<Resolved> for Answer {
+    fn from(resolved: Resolved) -> Self {
+        Self { pin: resolved.pin, sif: None }
+    }
+}
+
+/// References are asked for together, SIFs and what CI built one after the other.
 fn answers(
     context: &Context,
     questions: &[Question<'_>],
-) -> Result<Vec<Result<Resolved, Report>>, Report> {
+) -> Result<Vec<Result<Answer, Report>>, Report> {
     let reference = |question: &Question<'_>| match question.meant {
         Named::Reference(reference) => Some((reference.clone(), question.platform.clone())),
-        Named::Built(_) => None,
+        Named::Built(_) | Named::Sif(_) => None,
     };
     let references: Vec<_> = questions.iter().filter_map(reference).collect();
     let client = context.client()?;
@@ -178,10 +201,17 @@ fn answers(
         answers.push(match question.meant {
             Named::Built(built) => {
                 let from = FromGitlab::from(built.clone());
-                from.find(context, &question.platform).map(|found| found.resolved)
+                from.find(context, &question.platform).map(|found| found.resolved.into())
+            }
+            Named::Sif(reference) => {
+                let found = artifact(&client, reference, &question.platform);
+                context.block_on(found)?.map_err(Report::from).map(|(pin, sif)| Answer {
+                    pin,
+                    sif: Some(SifDigest::from_bytes(*sif.digest.bytes())),
+                })
             }
             Named::Reference(_) => match resolved.next() {
-                Some(answer) => answer.map_err(Report::from),
+                Some(answer) => answer.map(Answer::from).map_err(Report::from),
                 None => Err(CliError::usage("no answer came for this reference").into()),
             },
         });
@@ -248,6 +278,7 @@ pub fn locked(context: &Context, what: &str, platform: &Platform) -> Result<Pin,
     }
     let reference = lock::complete(&image::reference(context, what)?);
     let named = context.settings().images.contains_key(what);
+    let is_image = |entry: &&lock::Entry| entry.sif.is_none();
     let of_place = |pin: &Pin| {
         let digest = reference.digest.is_some_and(|d| d == pin.manifest || Some(d) == pin.index);
         let same = (&pin.registry, &pin.repository) == (&reference.registry, &reference.repository);
@@ -256,11 +287,38 @@ pub fn locked(context: &Context, what: &str, platform: &Platform) -> Result<Pin,
     let found = if named {
         lock.find(what, platform).filter(|e| e.is(&Named::Reference(reference.clone())))
     } else {
-        let mut entries = lock.entries().iter();
+        let mut entries = lock.entries().iter().filter(is_image);
         entries.find(|e| platform.accepts(&e.pin.platform) && of_place(&e.pin))
     };
     found.map(|entry| entry.pin.clone()).ok_or_else(|| {
         let what = if named { format!("{what} ({reference})") } else { reference.to_string() };
+        refused(&what, platform)
+    })
+}
+
+/// As [`locked`], for a SIF that lies in a registry.
+///
+/// # Errors
+/// 11 when it is not in the lock, or the name stands for another one now.
+pub fn locked_sif(
+    context: &Context,
+    what: &str,
+    reference: &Reference,
+    platform: &Platform,
+) -> Result<(Pin, SifDigest), Report> {
+    let lock = existing()?;
+    let meant = Named::Sif(reference.clone());
+    let named = context.settings().images.contains_key(what);
+    let is = |entry: &&lock::Entry| {
+        let by_digest = reference.digest == Some(entry.pin.manifest)
+            && (&entry.pin.registry, &entry.pin.repository)
+                == (&reference.registry, &reference.repository);
+        platform.accepts(&entry.pin.platform)
+            && (entry.is(&meant) && (!named || entry.name == what) || !named && by_digest)
+    };
+    let found = lock.entries().iter().find(is);
+    found.and_then(|entry| Some((entry.pin.clone(), entry.sif?))).ok_or_else(|| {
+        let what = if named { format!("{what} ({meant})") } else { meant.to_string() };
         refused(&what, platform)
     })
 }

@@ -118,7 +118,8 @@ fn asked(context: &Context, scope: &Scope) -> Vec<Repository> {
     let mut asked: Vec<Repository> = scope.prefix.iter().cloned().collect();
     for what in context.settings().images.values() {
         // an image of another kind is of no registry, and its own verb says what is wrong with it
-        if let Ok(found) = image::reference(context, what)
+        let sif = image::artifact(context, what).ok().flatten();
+        if let Some(found) = sif.or_else(|| image::reference(context, what).ok())
             && scope.covers(&found.registry, &found.repository)
             && !asked.contains(&found.repository)
         {

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::context::Context;
-use super::image::SIF_SCHEME;
 use super::output::{self, CliError, Report};
 use super::progress::sending;
+use crate::lock::SIF_SCHEME;
 use crate::oci::{Digest, Reference};
 use crate::pin::{Pin, Recipe};
 use crate::sign::SigningKey;

@@ -12,7 +12,8 @@ use super::image;
 use super::lock;
 use super::output::{self, CliError, Outcome, Report};
 use super::published;
-use crate::oci::{Platform, Reference, Sha256Digest, SifDigest};
+use crate::lock::SIF_SCHEME;
+use crate::oci::{HubName, Platform, Reference, Sha256Digest, SifDigest};
 use crate::pin::{Built, Pin, Resolved};
 use crate::resolve;
 use crate::resolve::origin::{self, Found};
@@ -56,7 +57,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let place = if args.images.is_empty() { args.from.place(context) } else { None };
     let places = |what: &String| match image::built(context, what) {
         Some(built) => built.place(context),
-        None => Some(what.strip_prefix(image::SIF_SCHEME).unwrap_or(what).to_owned()),
+        None if HubName::is_meant(what) => None,
+        None => Some(image::without_scheme(context, what)),
     };
     let places: Vec<String> = args.images.iter().filter_map(places).chain(place).collect();
     args.credential.apply(context, places.iter().map(String::as_str))?;
@@ -86,6 +88,10 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
                 Ok(FromGitlab::from(built).find(context, &platform)?.resolved.into())
             }
             Ok(Question::Sif(reference)) => stored(context, &reference, &platform),
+            Ok(Question::Hub(name)) => {
+                let (name, staged) = image::of_hub(context, &name, None)?;
+                Ok(Answer::Hub { name, size: staged.size })
+            }
             Ok(Question::Reference(_)) => match answers.next() {
                 Some(answer) => answer.map(Answer::from).map_err(Report::from),
                 None => Err(CliError::usage("no answer came for this reference").into()),
@@ -115,11 +121,12 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     for answer in &answers {
         match answer {
             Ok(answer) => {
-                let resolved = &answer.resolved;
                 if let Some(file) = &args.dotenv {
-                    lock::replace(file, &origin::dotenv(resolved))?;
+                    lock::replace(file, &answer.dotenv())?;
                 }
-                if resolved.tag_points_here == Some(false) {
+                if let Answer::Image { resolved, .. } = answer
+                    && resolved.tag_points_here == Some(false)
+                {
                     output::warn(format!(
                         "{}: the tag points to another image now",
                         resolved.pin.asked
@@ -183,6 +190,9 @@ fn pinnable(context: &Context, what: &str) -> Result<Question, Report> {
         .with_hint("submit or run it as it is: it is pinned by its own digest")
         .into());
     }
+    if let Some(name) = image::hub_name(what)? {
+        return Ok(Question::Hub(name));
+    }
     if let Some(reference) = image::artifact(context, what)? {
         return Ok(Question::Sif(reference));
     }
@@ -197,7 +207,8 @@ fn stored(context: &Context, asked: &Reference, platform: &Platform) -> Result<A
     let tag_points_here = asked.digest.is_none().then_some(true);
     let (size, labels) = (sif.size, BTreeMap::new());
     let resolved = Resolved { pin, size, created: None, labels, tag_points_here };
-    Ok(Answer { resolved, sif: Some(SifDigest::from_bytes(*sif.digest.bytes())) })
+    let sif = Some(SifDigest::from_bytes(*sif.digest.bytes()));
+    Ok(Answer::Image { resolved: Box::new(resolved), sif })
 }
 
 /// What an argument asks for.
@@ -205,43 +216,73 @@ enum Question {
     Reference(Reference),
     Built(Built),
     Sif(Reference),
+    Hub(HubName),
 }
 
 /// What it is.
-struct Answer {
-    resolved: Resolved,
-    /// Of an artifact: the SIF's own digest.
-    sif: Option<SifDigest>,
+enum Answer {
+    Image {
+        resolved: Box<Resolved>,
+        /// Of an artifact: the SIF's own digest.
+        sif: Option<SifDigest>,
+    },
+    /// A SIF of a hub, with its digest.
+    Hub { name: HubName, size: u64 },
 }
 
 impl Answer {
     /// As it can be typed again.
     fn reference(&self) -> String {
-        let scheme = if self.sif.is_some() { image::SIF_SCHEME } else { "" };
-        format!("{scheme}{}", self.resolved.pin.reference())
+        match self {
+            Self::Image { resolved, sif } => {
+                let scheme = if sif.is_some() { SIF_SCHEME } else { "" };
+                format!("{scheme}{}", resolved.pin.reference())
+            }
+            Self::Hub { name, .. } => name.to_string(),
+        }
+    }
+
+    /// The text of a dotenv report.
+    fn dotenv(&self) -> String {
+        match self {
+            Self::Image { resolved, .. } => origin::dotenv(resolved),
+            Self::Hub { name, .. } => {
+                let digest = name.sif.map(|sif| sif.to_string()).unwrap_or_default();
+                format!("MOORLINE_IMAGE={name}\nMOORLINE_DIGEST={digest}\n")
+            }
+        }
     }
 }
 
 impl From<Resolved> for Answer {
     fn from(resolved: Resolved) -> Self {
-        Self { resolved, sif: None }
+        Self::Image { resolved: Box::new(resolved), sif: None }
     }
 }
 
 /// The pins of the images among the answers.
-fn pins(answers: &[Result<Answer, Report>]) -> Vec<Option<&Pin>> {
-    let images = answers.iter().map(|answer| answer.as_ref().ok().filter(|a| a.sif.is_none()));
-    images.map(|image| image.map(|answer| &answer.resolved.pin)).collect()
+fn pins<'a>(answers: &'a [Result<Answer, Report>]) -> Vec<Option<&'a Pin>> {
+    let pin = |answer: &'a Result<Answer, Report>| match answer {
+        Ok(Answer::Image { resolved, sif: None }) => Some(&resolved.pin),
+        _ => None,
+    };
+    answers.iter().map(pin).collect()
 }
 
 /// The whole pin, or `null`: the error is on stderr.
 fn value(answer: &Result<Answer, Report>) -> serde_json::Value {
     let Ok(answer) = answer else { return serde_json::Value::Null };
-    let resolved = &answer.resolved;
-    let mut value = serde_json::to_value(resolved).unwrap_or_default();
+    let (mut value, sif) = match answer {
+        Answer::Image { resolved, sif } => {
+            (serde_json::to_value(resolved).unwrap_or_default(), *sif)
+        }
+        Answer::Hub { name, size } => {
+            (serde_json::json!({ "asked": name, "size": size }), name.sif)
+        }
+    };
     if let Some(object) = value.as_object_mut() {
         object.insert("reference".into(), answer.reference().into());
-        if let Some(sif) = answer.sif {
+        if let Some(sif) = sif {
             object.insert("sif".into(), sif.to_string().into());
         }
     }

@@ -10,7 +10,7 @@ pub(super) enum Who {
 }
 
 /// Every key; `*` stands for a name that the author chooses. A key that is not here is unknown.
-pub(super) const CONFIG: [(&str, Who); 40] = [
+pub(super) const CONFIG: [(&str, Who); 41] = [
     ("registry", Who::Trusted),
     ("insecure_registries", Who::Trusted),
     ("ca_files", Who::Trusted),
@@ -41,6 +41,7 @@ pub(super) const CONFIG: [(&str, Who); 40] = [
     ("backend.*.account", Who::Anyone),
     ("gitlab.url", Who::Trusted),
     ("gitlab.registry", Who::Trusted),
+    ("shub.endpoint", Who::Trusted),
     ("limits.entries", Who::Anyone),
     ("limits.layer_bytes", Who::Anyone),
     ("limits.content_bytes", Who::Anyone),

@@ -53,6 +53,8 @@ pub struct Config {
     pub backends: BTreeMap<String, BackendSettings>,
     /// The GitLab server.
     pub gitlab: GitlabSettings,
+    /// `[shub] endpoint`: who plays Singularity Hub.
+    pub hub: Option<Value<ServerUrl>>,
     /// `[limits]`: what foreign layers may ask for at most, by name. A project file only lowers
     /// them: whoever applies one of its values compares it with what held before.
     pub limits: BTreeMap<String, Value<u64>>,
@@ -239,6 +241,7 @@ impl Config {
             }
             "gitlab.url" => self.gitlab.url = Some(value(item.parsed::<ServerUrl>()?, origin)),
             "gitlab.registry" => self.gitlab.registry = Some(value(registry(item)?, origin)),
+            "shub.endpoint" => self.hub = Some(value(item.parsed::<ServerUrl>()?, origin)),
             pattern if pattern.starts_with("limits.") => {
                 self.limits.insert(name.to_owned(), value(item.limit()?, origin));
             }
@@ -293,6 +296,7 @@ impl Config {
             ca_files: both(self.ca_files, upper.ca_files, PartialEq::eq),
             path_prefixes: both(self.path_prefixes, upper.path_prefixes, PartialEq::eq),
             requests_at_once: upper.requests_at_once.or(self.requests_at_once),
+            hub: upper.hub.or(self.hub),
             realms: self.realms.into_iter().chain(upper.realms).collect(),
             cache: upper.cache.or(self.cache),
             ledger: upper.ledger.or(self.ledger),
@@ -383,6 +387,7 @@ impl Config {
         }
         rows.add("gitlab.url", &self.gitlab.url, ServerUrl::to_string);
         rows.add("gitlab.registry", &self.gitlab.registry, Registry::to_string);
+        rows.add("shub.endpoint", &self.hub, ServerUrl::to_string);
         for (name, limit) in &self.limits {
             rows.add(&format!("limits.{name}"), [limit], u64::to_string);
         }
@@ -492,7 +497,9 @@ fn built(name: &str, item: &Item<'_>) -> Result<Built, ConfigError> {
 fn image(name: &str, item: &Item<'_>) -> Result<String, ConfigError> {
     named(name, item)?;
     let text = item.line_of_text()?;
-    Reference::parse(&text, DOCKER_HUB).map_err(|e| item.bad_value(e))?;
+    // a SIF of a registry has the same form behind its scheme
+    let reference = text.strip_prefix("oras://").unwrap_or(&text);
+    Reference::parse(reference, DOCKER_HUB).map_err(|e| item.bad_value(e))?;
     Ok(text)
 }
 

@@ -22,6 +22,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::config::ServerUrl;
 use crate::oci::{Registry, Repository};
 
 /// Larger files are not read.
@@ -32,6 +33,9 @@ const MOST_BYTES: u64 = 1 << 20;
 pub struct Remote {
     /// The web server: `host`, or `host:port` where the URL is one of the web's.
     pub host: Registry,
+    /// Where its API is: https, or http on loopback; `None` where the URL is of plain http to
+    /// another machine. Not promised: a GitLab below a path.
+    pub server: Option<ServerUrl>,
     /// `group/project`, in lower case as registries write it.
     pub project: String,
     /// The file that says so.
@@ -63,7 +67,12 @@ pub fn remote(dir: &Path, uid: u32) -> io::Result<Option<Remote>> {
             return Ok(None);
         }
         let named = url(&read(&file)?).and_then(|url| parse(&url));
-        return Ok(named.map(|(host, project)| Remote { host, project, file }));
+        return Ok(named.map(|Named { scheme, host, project }| Remote {
+            server: format!("{scheme}://{host}").parse().ok(),
+            host,
+            project,
+            file,
+        }));
     }
     Ok(None)
 }
@@ -156,10 +165,21 @@ fn plain(value: &str) -> String {
     text.trim().to_owned()
 }
 
-/// Host and project of a remote's URL; `None` for a path or a scheme that is no server's.
-fn parse(url: &str) -> Option<(Registry, String)> {
+/// What a remote's URL says.
+struct Named {
+    scheme: &'static str,
+    host: Registry,
+    project: String,
+}
+
+/// Reads a remote's URL; `None` for a path or a scheme that is no server's.
+fn parse(url: &str) -> Option<Named> {
+    let mut scheme = "https";
     let (host, path) = match url.split_once("://") {
-        Some(("https" | "http", rest)) => {
+        Some((of, rest)) if matches!(of, "https" | "http") => {
+            if of == "http" {
+                scheme = "http";
+            }
             let (host, path) = rest.split_once('/')?;
             (without_user(host).to_owned(), path)
         }
@@ -181,7 +201,11 @@ fn parse(url: &str) -> Option<(Registry, String)> {
     let project = path.strip_suffix(".git").unwrap_or(path).to_lowercase();
     // GitLab's paths are at least a group and a project
     let good = project.contains('/') && project.parse::<Repository>().is_ok();
-    Some((host.to_lowercase().parse().ok()?, good.then_some(project)?))
+    Some(Named {
+        scheme,
+        host: host.to_lowercase().parse().ok()?,
+        project: good.then_some(project)?,
+    })
 }
 
 fn without_user(host: &str) -> &str {
@@ -203,14 +227,17 @@ mod tests {
 
     #[test]
     fn urls() {
-        let of = |url: &str| parse(url).map(|(host, project)| format!("{host} {project}"));
+        let of = |url: &str| {
+            let Named { scheme, host, project } = parse(url)?;
+            Some(format!("{scheme}://{host} {project}"))
+        };
         for (url, expected) in [
-            ("https://gitlab.example/Group/Project.git", "gitlab.example group/project"),
-            ("https://user:hunter2@gitlab.example:8443/g/p/", "gitlab.example:8443 g/p"),
-            ("ssh://git@gitlab.example:7999/g/sub/p.git", "gitlab.example g/sub/p"),
-            ("git@gitlab.example:g/p.git", "gitlab.example g/p"),
-            ("gitlab.example:/g/p", "gitlab.example g/p"),
-            ("http://127.0.0.1:3000/g/p", "127.0.0.1:3000 g/p"),
+            ("https://gitlab.example/Group/Project.git", "https://gitlab.example group/project"),
+            ("https://user:hunter2@gitlab.example:8443/g/p/", "https://gitlab.example:8443 g/p"),
+            ("ssh://git@gitlab.example:7999/g/sub/p.git", "https://gitlab.example g/sub/p"),
+            ("git@gitlab.example:g/p.git", "https://gitlab.example g/p"),
+            ("gitlab.example:/g/p", "https://gitlab.example g/p"),
+            ("http://127.0.0.1:3000/g/p", "http://127.0.0.1:3000 g/p"),
         ] {
             assert_eq!(of(url).as_deref(), Some(expected), "{url}");
         }
@@ -221,6 +248,7 @@ mod tests {
             "./a:b/c",
             "file:///srv/g/p",
             "ext::sh -c id",
+            "ext::sh -c g/p",
             "https://gitlab.example",
             "https://gitlab.example/p",
             "https:///g/p",
@@ -257,7 +285,10 @@ mod tests {
         let of = |name: &str| {
             let inside = dir.path().join(name);
             fs::create_dir_all(&inside).unwrap();
-            remote(&inside, uid).unwrap().map(|found| found.project)
+            remote(&inside, uid).unwrap().map(|found| {
+                assert_eq!(found.server, "https://gitlab.example".parse().ok());
+                found.project
+            })
         };
         write("main/.git/config", &config("g/main"));
         assert_eq!(of("main/a/b").as_deref(), Some("g/main"));
@@ -271,6 +302,11 @@ mod tests {
         write("main/sub/.git", "gitdir: ../.git/modules/sub\n");
         assert_eq!(of("main/sub").as_deref(), Some("g/sub"));
         assert_eq!(of("none"), None);
+        // a token would travel in the clear
+        let clear = config("g/p").replace("git@gitlab.example:", "http://gitlab.example/");
+        write("clear/.git/config", &clear);
+        let found = remote(&dir.path().join("clear"), uid).unwrap().unwrap();
+        assert_eq!((found.host.as_str(), found.server), ("gitlab.example", None));
         // another user's, above the working directory
         let inside = dir.path().join("main");
         if uid != 0 {

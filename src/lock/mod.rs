@@ -10,6 +10,7 @@
 //! index = "sha256:..."        # when the tag names an index
 //! manifest = "sha256:..."     # what runs
 //! config = "sha256:..."
+//! sif = "sha256:..."          # of oras:// alone: the file itself; manifest is then the artifact's
 //! resolved_at = "2026-01-02T03:04:05Z"
 //! ```
 //!
@@ -26,15 +27,15 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Kind};
-use crate::oci::{ConfigDigest, Digest, Platform, Reference};
+use crate::oci::{ConfigDigest, Digest, Platform, Reference, SifDigest};
 use crate::pin::{Built, Origin, Pin};
 
 /// The file's name, beside `moorline.toml`.
 pub const FILE: &str = "moorline.lock";
 
-/// What this version writes at most. Schema 2 has `from`; a file without any is of schema 1, so that
-/// programs of before still write it.
-const SCHEMA: u32 = 2;
+/// What this version writes at most. Schema 2 has `from`, schema 3 `sif`; a file without any is of
+/// schema 1, so that programs of before still write it.
+const SCHEMA: u32 = 3;
 
 /// Larger files are refused before they are parsed.
 const MOST_BYTES: usize = 4 << 20;
@@ -88,6 +89,9 @@ pub struct Entry {
     /// The words that the name stood for, where it was no reference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Built>,
+    /// Of a name that stands for a SIF of a registry: the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sif: Option<SifDigest>,
     /// The pin; its `asked` is the reference that the name stood for, or that was found.
     #[serde(flatten)]
     pub pin: Pin,
@@ -99,14 +103,25 @@ pub struct Entry {
 pub enum Named {
     /// A reference.
     Reference(Reference),
+    /// A SIF that lies in a registry.
+    #[serde(serialize_with = "with_scheme")]
+    Sif(Reference),
     /// What CI built.
     Built(Built),
+}
+
+/// In front of a SIF that lies in a registry.
+pub const SIF_SCHEME: &str = "oras://";
+
+fn with_scheme<S: serde::Serializer>(sif: &Reference, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_str(&format_args!("{SIF_SCHEME}{sif}"))
 }
 
 impl std::fmt::Display for Named {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Reference(reference) => reference.fmt(f),
+            Self::Sif(reference) => write!(f, "{SIF_SCHEME}{reference}"),
             Self::Built(built) => built.fmt(f),
         }
     }
@@ -118,6 +133,7 @@ impl Entry {
     pub fn stood_for(&self) -> Named {
         match &self.from {
             Some(built) => Named::Built(built.clone()),
+            None if self.sif.is_some() => Named::Sif(self.pin.asked.clone()),
             None => Named::Reference(self.pin.asked.clone()),
         }
     }
@@ -127,8 +143,9 @@ impl Entry {
     pub fn is(&self, named: &Named) -> bool {
         match named {
             Named::Reference(reference) => {
-                self.from.is_none() && self.pin.asked == complete(reference)
+                self.from.is_none() && self.sif.is_none() && self.pin.asked == complete(reference)
             }
+            Named::Sif(reference) => self.sif.is_some() && self.pin.asked == complete(reference),
             Named::Built(built) => self.from.as_ref() == Some(built),
         }
     }
@@ -198,6 +215,8 @@ struct Block {
     index: Option<Digest>,
     manifest: Digest,
     config: ConfigDigest,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sif: Option<SifDigest>,
     resolved_at: jiff::Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     from: Option<Built>,
@@ -207,7 +226,7 @@ struct Block {
 
 impl Block {
     fn of(entry: &Entry) -> Self {
-        let Entry { name, from, pin } = entry.clone();
+        let Entry { name, from, sif, pin } = entry.clone();
         Self {
             name,
             asked: pin.asked,
@@ -215,6 +234,7 @@ impl Block {
             index: pin.index,
             manifest: pin.manifest,
             config: pin.config,
+            sif,
             resolved_at: pin.resolved_at,
             from,
             origin: pin.origin,
@@ -234,7 +254,7 @@ impl Block {
             resolved_at: self.resolved_at,
             origin: self.origin,
         };
-        Ok(Entry { name: self.name, from: self.from, pin })
+        Ok(Entry { name: self.name, from: self.from, sif: self.sif, pin })
     }
 }
 
@@ -275,7 +295,12 @@ impl Lock {
         if self.schema > SCHEMA {
             return Err(LockError::Newer { file: file.to_owned(), found: self.schema });
         }
-        let schema = if self.entries.iter().any(|entry| entry.from.is_some()) { 2 } else { 1 };
+        let any = |has: fn(&Entry) -> bool| self.entries.iter().any(has);
+        let schema = match () {
+            () if any(|entry| entry.sif.is_some()) => 3,
+            () if any(|entry| entry.from.is_some()) => 2,
+            () => 1,
+        };
         let document = Document { schema, image: self.entries.iter().map(Block::of).collect() };
         let text = toml::to_string(&document)
             .map_err(|e| LockError::Malformed { file: file.to_owned(), reason: e.to_string() })?;
@@ -298,11 +323,22 @@ impl Lock {
     /// Puts a pin under a name in place of the older one for its platform, and says whether it is
     /// another image. Of the same image the older entry stays as it is, unless more is known of its
     /// origin now: who has no API token does not take away what another has found out.
-    pub fn put(&mut self, name: &str, from: Option<Built>, mut pin: Pin) -> bool {
+    pub fn put(&mut self, name: &str, from: Option<Built>, pin: Pin) -> bool {
+        self.put_entry(Entry { name: name.to_owned(), from, sif: None, pin })
+    }
+
+    /// As [`Lock::put`], for a SIF that lies in a registry.
+    pub fn put_sif(&mut self, name: &str, sif: SifDigest, pin: Pin) -> bool {
+        self.put_entry(Entry { name: name.to_owned(), from: None, sif: Some(sif), pin })
+    }
+
+    fn put_entry(&mut self, entry: Entry) -> bool {
+        let Entry { name, from, sif, mut pin } = entry;
         let at = self.entries.iter().position(|e| e.name == name && e.pin.platform == pin.platform);
         if let Some(at) = at {
             let same_words = from.is_some() && self.entries[at].from == from;
             self.entries[at].from = from;
+            self.entries[at].sif = sif;
             let old = &mut self.entries[at].pin;
             let moved = old.manifest != pin.manifest;
             if !moved {
@@ -318,7 +354,7 @@ impl Lock {
             *old = pin;
             return moved;
         }
-        self.entries.push(Entry { name: name.to_owned(), from, pin });
+        self.entries.push(Entry { name, from, sif, pin });
         self.sort();
         true
     }
@@ -343,6 +379,7 @@ impl Lock {
                 locked: Box::new(e.stood_for()),
                 named: Box::new(match meant {
                     Named::Reference(reference) => Named::Reference(complete(reference)),
+                    Named::Sif(reference) => Named::Sif(complete(reference)),
                     Named::Built(_) => meant.clone(),
                 }),
             }));

@@ -155,10 +155,10 @@ fn broken_files_are_named() {
 
 #[test]
 fn a_newer_file_is_read_and_not_written() {
-    let newer = two().write(file()).unwrap().replace("schema = 1", "schema = 3\nmore = true");
+    let newer = two().write(file()).unwrap().replace("schema = 1", "schema = 4\nmore = true");
     let lock = parse(&newer).unwrap();
     assert_eq!(lock.entries().len(), 3);
-    assert!(matches!(lock.write(file()), Err(LockError::Newer { found: 3, .. })));
+    assert!(matches!(lock.write(file()), Err(LockError::Newer { found: 4, .. })));
 }
 
 proptest! {

@@ -9,6 +9,7 @@
 mod config;
 mod descriptor;
 mod digest;
+mod hub;
 mod index;
 mod manifest;
 pub mod media_type;
@@ -18,6 +19,7 @@ mod reference;
 pub use config::{ContainerConfig, History, ImageConfig, RootFs};
 pub use descriptor::Descriptor;
 pub use digest::{ConfigDigest, DiffId, Digest, Hasher, ParseDigestError, Sha256Digest, SifDigest};
+pub use hub::{HubName, ParseHubNameError};
 pub use index::{Index, IndexEntry};
 pub use manifest::{Document, DocumentError, Manifest};
 pub use platform::{ParsePlatformError, Platform};

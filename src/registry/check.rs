@@ -93,7 +93,7 @@ impl Client {
     ///
     /// # Errors
     /// [`RegistryError::Refused`] when it is wrong, [`RegistryError::NoRegistryScope`] when it is
-    /// of the wrong kind, [`RegistryError::UnknownRealm`] when the realm is not among the
+    /// of the wrong kind, [`RegistryError::PushOnly`] when it pulls nothing and pushes, [`RegistryError::UnknownRealm`] when the realm is not among the
     /// candidate's, [`RegistryError::PlainHttp`] when it would travel in the clear.
     pub async fn check(
         &self,
@@ -142,6 +142,12 @@ impl Client {
                 Err(error) => return Err(error),
             }
         }
-        Ok(if pulls.is_empty() { Grant::Known } else { Grant::Pulls(pulls) })
+        if !pulls.is_empty() {
+            return Ok(Grant::Pulls(pulls));
+        }
+        match session.push_only().await {
+            Some(error) => Err(error),
+            None => Ok(Grant::Known),
+        }
     }
 }

@@ -50,6 +50,16 @@ impl Claims {
         let access = self.access.as_ref()?;
         Some(access.iter().filter(may).map(|a| a.name.clone()).collect())
     }
+
+    /// The repositories that it lets push to and not pull from.
+    pub(super) fn only_pushes(&self) -> BTreeSet<String> {
+        let has = |a: &AccessClaim, action: &str| a.actions.iter().any(|x| x == action);
+        let access = self.access.iter().flatten();
+        access
+            .filter(|a| has(a, "push") && !has(a, "pull") && !has(a, "*"))
+            .map(|a| a.name.clone())
+            .collect()
+    }
 }
 
 #[cfg(test)]
@@ -60,11 +70,12 @@ mod tests {
     fn claims_are_read_without_trust() {
         let jwt = |json: &str| format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(json));
         let claims = Claims::of(&jwt(
-            r#"{"iat":1000,"exp":1300,"sub":null,"access":[{"type":"repository","name":"a/b","actions":["pull"]},{"type":"repository","name":"c/d","actions":[]}]}"#,
+            r#"{"iat":1000,"exp":1300,"sub":null,"access":[{"type":"repository","name":"a/b","actions":["pull"]},{"type":"repository","name":"c/d","actions":[]},{"type":"repository","name":"e/f","actions":["push"]}]}"#,
         ));
         assert_eq!(claims.lifetime(), Some(Duration::from_secs(300)));
         assert_eq!(claims.covers(&["pull"]), Some(BTreeSet::from(["a/b".to_owned()])));
         assert_eq!(claims.covers(&["pull", "push"]), Some(BTreeSet::new()));
+        assert_eq!(claims.only_pushes(), BTreeSet::from(["e/f".to_owned()]));
         for odd in ["opaque", "a.b.c", "..", &jwt("[]"), &jwt(r#"{"exp":"x"}"#)] {
             let claims = Claims::of(odd);
             assert!(claims.covers(&["pull"]).is_none() && claims.lifetime().is_none(), "{odd}");

@@ -248,6 +248,37 @@ pub enum RegistryError {
         /// Why.
         reason: Arc<DocumentError>,
     },
+    /// The credential may push and not pull.
+    #[error(
+        "user {username:?} (from {source_name}) may push to {registry}/{repository} and not pull \
+         from it: the token lacks read_registry"
+    )]
+    PushOnly {
+        /// The registry.
+        registry: Registry,
+        /// One repository that it may push to.
+        repository: Repository,
+        /// The user name.
+        username: String,
+        /// Where the credential came from.
+        source_name: String,
+    },
+    /// A hub does not have what was asked for.
+    #[error("{what} does not exist at {host} ({said})")]
+    NotAtHub {
+        /// What was asked for.
+        what: String,
+        /// Who.
+        host: String,
+        /// The answer.
+        said: Box<Said>,
+    },
+    /// A file of a hub could not be written.
+    #[error("cannot write the image: {reason}")]
+    Sink {
+        /// The system's words.
+        reason: Arc<std::io::Error>,
+    },
     /// What came could not be written.
     #[error("cannot write blob {digest}: {reason}")]
     Write {
@@ -279,14 +310,17 @@ impl Failure for RegistryError {
             | Self::ForbiddenRealm { .. }
             | Self::Refused { .. }
             | Self::NoPush { .. }
+            | Self::PushOnly { .. }
             | Self::NoRegistryScope { .. } => Kind::Denied,
-            Self::NotGranted { .. } | Self::Missing { .. } => Kind::NotFound,
+            Self::NotGranted { .. } | Self::Missing { .. } | Self::NotAtHub { .. } => {
+                Kind::NotFound
+            }
             Self::Integrity { .. } | Self::TooLarge { .. } => Kind::Integrity,
             Self::Document { reason, .. } => match **reason {
                 DocumentError::MediaType(_) | DocumentError::Schema(_) => Kind::Conversion,
                 _ => Kind::Integrity,
             },
-            Self::Write { reason, .. } | Self::Read { reason, .. } => {
+            Self::Write { reason, .. } | Self::Read { reason, .. } | Self::Sink { reason } => {
                 io_kind(reason, Kind::Configuration)
             }
         }
@@ -330,7 +364,7 @@ impl Failure for RegistryError {
                 "a deploy token's user name must be given exactly as GitLab shows it; try moorline \
                  login {registry} again with a valid token"
             ),
-            Self::NoRegistryScope { .. } => {
+            Self::NoRegistryScope { .. } | Self::PushOnly { .. } => {
                 "make a deploy token with the scope read_registry".into()
             }
             Self::NotGranted { registry, repository, .. } => format!(

@@ -79,12 +79,14 @@ pub(super) enum Access {
     Pull,
     /// Registries want both for it: docker-registry begins an upload only for who may pull too.
     Push,
+    /// Pull, but both are asked for, to learn what a credential is for.
+    Learn,
 }
 
 impl Access {
     pub(super) fn needs(self) -> &'static [&'static str] {
         match self {
-            Self::Pull => &["pull"],
+            Self::Pull | Self::Learn => &["pull"],
             Self::Push => &["pull", "push"],
         }
     }
@@ -93,7 +95,7 @@ impl Access {
     pub(super) fn actions(self) -> &'static str {
         match self {
             Self::Pull => "pull",
-            Self::Push => "pull,push",
+            Self::Push | Self::Learn => "pull,push",
         }
     }
 }
@@ -141,6 +143,8 @@ pub(super) struct Token {
     pub(super) renew_at: Option<Instant>,
     /// The repositories in which it may be done, where the token says so.
     pub(super) covers: Option<BTreeSet<String>>,
+    /// The repositories that it lets push to and not pull from.
+    pub(super) only_pushes: BTreeSet<String>,
     pub(super) hide: Vec<Secret>,
 }
 
@@ -163,7 +167,25 @@ impl Session {
         scopes: Vec<Repository>,
         candidate: Candidate,
     ) -> Self {
-        Self::of(registry, prefix, scopes, [Some(candidate)].into_iter(), Vec::new())
+        let one = [Some(candidate)].into_iter();
+        Self { access: Access::Learn, ..Self::of(registry, prefix, scopes, one, Vec::new()) }
+    }
+
+    /// A repository that the only credential may push to and not pull from.
+    pub(super) async fn push_only(&self) -> Option<RegistryError> {
+        let [Slot { candidate: Some(candidate), state }] = self.slots.as_slice() else {
+            return None;
+        };
+        let state = state.lock().await;
+        let State::Token(token) = &*state else { return None };
+        let repository =
+            self.scopes.iter().find(|name| token.only_pushes.contains(self.there(name)))?;
+        Some(RegistryError::PushOnly {
+            registry: self.registry.clone(),
+            repository: repository.clone(),
+            username: candidate.credential.username.clone(),
+            source_name: candidate.source.clone(),
+        })
     }
 
     /// A repository's name where the registry is.
@@ -261,7 +283,9 @@ impl Session {
         tried.extend(self.skipped.iter().cloned());
         let (registry, repository) = (self.registry.clone(), repository.clone());
         match self.access {
-            Access::Pull => RegistryError::NotGranted { registry, repository, tried },
+            Access::Pull | Access::Learn => {
+                RegistryError::NotGranted { registry, repository, tried }
+            }
             Access::Push => RegistryError::NoPush { registry, repository, tried },
         }
     }
@@ -342,7 +366,9 @@ impl Session {
                     return Err(failed.clone());
                 }
                 let (header, hide) = basic(candidate).map_err(Failed::Stop)?;
-                Ok(Token { header, number: self.next(), renew_at: None, covers: None, hide })
+                let only_pushes = BTreeSet::new();
+                let number = self.next();
+                Ok(Token { header, number, renew_at: None, covers: None, only_pushes, hide })
             }
             (Challenge::Bearer(bearer), candidate) => {
                 let to = self.address(desk, bearer, candidate).await.map_err(Failed::Stop)?;

@@ -157,6 +157,7 @@ impl Session {
             number: self.next(),
             renew_at: lifetime.map(|lifetime| asked + worth(lifetime)),
             covers: claims.covers(self.access.needs()),
+            only_pushes: claims.only_pushes(),
             hide,
         })
     }

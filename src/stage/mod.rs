@@ -79,6 +79,16 @@ pub enum StageError {
         /// Why.
         why: String,
     },
+    /// A hub's file is not the one that was pinned.
+    #[error("{image} is another file now: its bytes have the digest {got}, not {expected}")]
+    OtherFile {
+        /// As it was named.
+        image: String,
+        /// What it must be.
+        expected: Digest,
+        /// What came.
+        got: Digest,
+    },
     /// A SIF file that the user named.
     #[error("cannot read {}: {source}", path.display())]
     File {
@@ -107,6 +117,7 @@ impl Failure for StageError {
             Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound => Kind::NotFound,
             Self::File { source, .. } => io_kind(source, Kind::Usage),
             Self::NotSif { .. } | Self::Artifact { .. } => Kind::Usage,
+            Self::OtherFile { .. } => Kind::Integrity,
         }
     }
 
@@ -120,6 +131,9 @@ impl Failure for StageError {
                 (source.kind() == Kind::NoSpace)
                     .then(|| "free space there, or set MOORLINE_CACHE to a larger disk".to_owned())
             }),
+            Self::OtherFile { .. } => {
+                Some("nothing of it is kept; ask whoever keeps the hub's images".into())
+            }
             Self::File { .. } | Self::NotSif { .. } | Self::Artifact { .. } => None,
         }
     }

@@ -4,7 +4,7 @@
 //! STORE/                     0700, owned by the user
 //!   version                  "1"
 //!   blobs/sha256/HEX         0444, a registry's blobs; the name is the digest of the bytes
-//!   sifs/sha256/HEX.sif      0444, converted images; the name is the digest of the bytes
+//!   sifs/sha256/HEX.sif      0444, SIFs, converted or fetched; the name is the digest of the bytes
 //!   pins/HEX/RECIPE.json     which SIF a manifest digest gave under a recipe (pins.rs)
 //!   packs/RECIPE/HEX         where blocks lie in a SIF (packs.rs)
 //!   layers/RECIPE/HEX        what is in a layer (packs.rs)
@@ -12,6 +12,7 @@
 //!   marks/HEX-JOB.json       jobs that need the SIF of this digest (marks.rs)
 //!   trash/                   pruned SIFs until no job can be using them any more (prune.rs)
 //!   node/                    0700, images that this machine unpacked (written by `execute`)
+//!   hosts/                   locks of requests that are on their way (written by `registry`)
 //!   tmp/                     files being written; those of dead processes are removed (sweep.rs)
 //! ```
 //!
@@ -269,6 +270,35 @@ impl Store {
             return Err(StoreError::Mismatch { expected: *expected, size, got, length });
         }
         let path = self.blob_path(expected);
+        safe::file(&path)?;
+        incoming.publish(&path)?;
+        Ok(path)
+    }
+
+    /// A SIF that was fetched as it is, when it is there. As with [`Store::blob`], one that this user
+    /// did not store counts as missing. Its time stays: a worker knows by it what it measured.
+    pub fn fetched_sif(&self, digest: &SifDigest) -> Option<PathBuf> {
+        let path = self.sif_path(digest);
+        safe::file(&path).ok().flatten().map(|_| path)
+    }
+
+    /// Names a file as the SIF that it must be; it was made from nothing that is known here. Jobs can
+    /// mark it, and `prune` treats it, as one that was converted.
+    ///
+    /// # Errors
+    /// As [`Store::publish_blob`].
+    pub fn publish_fetched_sif(
+        &self,
+        incoming: Incoming,
+        expected: &SifDigest,
+        size: u64,
+    ) -> Result<PathBuf, StoreError> {
+        let (got, length) = incoming.measured();
+        let digest = Digest::from_bytes(*expected.bytes());
+        if got != digest || length != size {
+            return Err(StoreError::Mismatch { expected: digest, size, got, length });
+        }
+        let path = self.sif_path(expected);
         safe::file(&path)?;
         incoming.publish(&path)?;
         Ok(path)

@@ -198,10 +198,11 @@ fn images_that_are_not_there() {
     );
     cases.case(
         "a form that is not built",
-        &["convert", "shub://a/b"],
+        &["convert", "library://a/b"],
         2,
-        &["Singularity Hub", "hint:"],
+        &["the Sylabs library", "hint:"],
     );
+    cases.case("a SIF of a hub is one already", &["convert", "shub://a/b"], 2, &["this is a SIF"]);
     cases.case("a SIF is one already", &["convert", "oras://a/b"], 2, &["this is a SIF", "hint:"]);
     cases.case("no such layout", &["convert", "oci:dir"], 3, &["dir/oci-layout", "hint:"]);
     cases.case("no such archive", &["convert", "oci-archive:a.tar:v1"], 3, &["a.tar", "hint:"]);

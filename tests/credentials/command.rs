@@ -358,3 +358,57 @@ async fn a_debug_trace_is_warned_about() {
     assert_eq!(said.code, 0, "{}", said.err);
     assert_eq!(said.err.matches("CI_DEBUG_TRACE").count(), 1, "{}", said.err);
 }
+
+/// `[realms]`: what the user's configuration confirms, and nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_realm_of_the_configuration_is_confirmed() {
+    let realm = Recorder::start(|_, _| token_answer());
+    let named = format!("http://{}/jwt/auth", realm.address);
+    let registry = Recorder::start(move |head, _| {
+        if head.to_lowercase().contains("authorization: bearer") {
+            answer("404 Not Found", "", b"{}")
+        } else {
+            challenge(&[bearer(&named)])
+        }
+    });
+    let house = House::of(StandIn::start(Config::default()).await.unwrap());
+    let host = registry.address.to_string();
+    let folder = house.home.path().join(".config/moorline");
+    fs::create_dir_all(&folder).unwrap();
+    let write = |at: &std::path::Path, realm: std::net::SocketAddr| {
+        fs::write(at, format!("[realms]\n\"{host}\" = \"http://{realm}\"\n")).unwrap();
+    };
+    let variables = [
+        ("MOORLINE_REGISTRY", host.as_str()),
+        ("MOORLINE_USERNAME", USER),
+        ("MOORLINE_PASSWORD", SECRET),
+    ];
+    let image = format!("{host}/{PROJECT}:v1");
+    let listed = realm.address.to_string();
+    let resolve = || {
+        let flags = ["--insecure-registry", &host, "--insecure-registry", &listed];
+        house.run(&variables, "", &[&flags[..], &["resolve", &image]].concat())
+    };
+    let authorized = || realm.heard().iter().filter(|head| is_authorized(head)).count();
+    // nobody, a project file, or another realm than the registry names
+    let said = resolve();
+    assert_eq!(said.code, 4, "{}", said.err);
+    assert!(said.err.contains("was never confirmed for it: nothing was sent"), "{}", said.err);
+    let project = house.home.path().join("moorline.toml");
+    write(&project, realm.address);
+    let said = resolve();
+    assert_eq!(said.code, 12, "{}", said.err);
+    fs::remove_file(project).unwrap();
+    write(&folder.join("config.toml"), house.running.address());
+    assert_eq!(resolve().code, 4);
+    assert_eq!(authorized(), 0);
+    // the one that it names: once, and then the token goes to the registry
+    write(&folder.join("config.toml"), realm.address);
+    let said = resolve();
+    assert_eq!(said.code, 3, "{}", said.err);
+    assert_eq!(authorized(), 1);
+    assert!(registry.heard().iter().any(|head| is_authorized(head)));
+    for head in registry.heard() {
+        assert!(!head.contains(SECRET) && !head.to_lowercase().contains("basic"), "{head}");
+    }
+}

@@ -58,8 +58,74 @@ fn a_stored_sif_is_pinned_fetched_and_used() {
     assert_eq!(submit(&pinned).code, 0);
     let blob = Digest::of(&bytes).to_string();
     assert!(world.seen()[seen..].iter().all(|s| !s.target.contains(&blob)));
+    world.marks_what_it_runs(&pinned, &blob);
     let arm = ["submit", "--dry-run", "--platform", "linux/arm64", &pinned, "--", "true"];
     world.moorline(&arm, &[]).fails(2, &["it is for amd64, and linux/arm64 is wanted"]);
+}
+
+#[test]
+fn a_stored_sif_can_be_named_and_locked() {
+    let world = World::new();
+    let bytes = sif(&world);
+    let manifest = put(&world, "sif", SIF_CONFIG, SIF_LAYER, &[&bytes]);
+    let toml = |tag: &str| {
+        format!(
+            "[images]\nmain = \"{PROJECT}:v1\"\ntool = \"oras://{}/{PROJECT}:{tag}\"\n",
+            world.host()
+        )
+    };
+    world.write("project/moorline.toml", &toml("sif"));
+    let expected = format!("oras://gitlab.example/{PROJECT}@{manifest}");
+    let resolved = world.moorline(&["resolve", "tool"], &[]);
+    assert_eq!(
+        (resolved.code, resolved.out.trim_end()),
+        (0, expected.as_str()),
+        "{}",
+        resolved.err
+    );
+    let locked = world.moorline(&["lock"], &[]);
+    assert_eq!(locked.code, 0, "{}", locked.err);
+    locked.says(&[&format!("locked tool {expected}"), "2 pins, 2 new"]);
+    let text = world.read("project/moorline.lock");
+    for line in [
+        "schema = 3".to_owned(),
+        format!("manifest = \"{manifest}\""),
+        format!("sif = \"{}\"", Digest::of(&bytes)),
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} is not in {text}");
+    }
+    world.moorline(&["lock"], &[]).says(&["2 pins, 0 new"]);
+    assert_eq!(world.read("project/moorline.lock"), text);
+    assert_eq!(world.moorline(&["lock", "--check", "--remote"], &[]).code, 0);
+    // the tag moves: it is told, and the lock decides
+    put(&world, "sif", SIF_CONFIG, SIF_LAYER, &[b"another"]);
+    let check = world.moorline(&["lock", "--check", "--remote"], &[]);
+    assert_eq!(check.code, 6, "{}", check.err);
+    assert!(check.out.contains("tool (linux/amd64): tag sif moved"), "{}", check.out);
+    let dry =
+        |what: &str| world.moorline(&["submit", "--dry-run", "--locked", what, "--", "true"], &[]);
+    let answer = dry("tool");
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    answer.says(&[&manifest.to_string(), &Digest::of(&bytes).to_string()]);
+    let place = format!("oras://{}/{PROJECT}", world.host());
+    assert_eq!(dry(&format!("{place}@{manifest}")).code, 0);
+    assert_eq!(dry(&format!("{place}:sif")).code, 0);
+    dry(&format!("{place}:other")).fails(11, &["has no pin of oras://"]);
+    // an image of the lock is no SIF, and the other way round
+    dry(&format!("oras://{}/{PROJECT}:v1", world.host())).fails(11, &["has no pin of oras://"]);
+    dry(&format!("{}/{PROJECT}:sif", world.host())).fails(11, &["has no pin of"]);
+    world.write("project/moorline.toml", &toml("other"));
+    world.moorline(&["lock", "--check"], &[]).fails(6, &[]);
+    dry("tool").fails(11, &["tool (oras://"]);
+    // another kind of file from a project's configuration is not taken
+    for (bad, code, words) in [
+        ("oci:dir", 2, "in no registry"),
+        ("shub://a/b", 12, "images.tool"),
+        ("./x.sif", 12, "images.tool"),
+    ] {
+        world.write("project/moorline.toml", &format!("[images]\ntool = \"{bad}\"\n"));
+        world.moorline(&["lock"], &[]).fails(code, &[words]);
+    }
 }
 
 #[test]
@@ -89,8 +155,7 @@ fn what_is_no_sif_is_refused() {
         .fails(7, &["no container image", "write oras://"]);
     world.moorline(&["convert", &oras("sif")], &[]).fails(2, &["this is a SIF"]);
     let locked = ["submit", "--dry-run", "--locked", &oras("sif"), "--", "true"];
-    world.moorline(&locked, &[]).fails(11, &["--locked"]);
-    world.moorline(&["resolve", "shub://user/image"], &[]).fails(2, &["Singularity Hub"]);
+    world.moorline(&locked, &[]).fails(3, &["there is no moorline.lock"]);
     for file in ["oci:dir", "oci-archive:x.tar", "docker-archive:x.tar"] {
         world.moorline(&["resolve", file], &[]).fails(2, &["this image is in no registry"]);
     }

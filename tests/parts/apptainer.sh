@@ -3,6 +3,7 @@
 # commands: debootstrap unshare ip unsquashfs mmdebstrap python3 setpriv docker-registry
 # packages: debootstrap debian-archive-keyring iproute2 util-linux squashfs-tools mmdebstrap uidmap python3 docker-registry
 # needs: root
+# provides: docker-registry
 # tests: apptainer*
 # minutes: 20
 set -euo pipefail

@@ -129,4 +129,31 @@ async fn tls_with_a_ca_file_with_the_flag_and_with_neither() {
     assert_eq!(error.kind(), Kind::Network);
     assert!(error.to_string().contains("certificate"), "{error}");
     assert!(error.hint().unwrap().contains("--ca-file"));
+    // the program: the flag, and the realm of the user's configuration
+    let home = server.folder.path().join("home");
+    fs::create_dir_all(home.join(".config/moorline")).unwrap();
+    let (host, realm_host) = (server.address.to_string(), server.stand_in.address().to_string());
+    let realms = format!("[realms]\n\"{host}\" = \"http://{realm_host}\"\n");
+    fs::write(home.join(".config/moorline/config.toml"), realms).unwrap();
+    let program = |flags: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_moorline"));
+        command
+            .args(flags)
+            .args(["--insecure-registry", &realm_host, "resolve", "--platform", "linux/amd64"])
+            .arg(format!("{host}/{PROJECT}:v1"))
+            .current_dir(&home)
+            .env_clear()
+            .env("HOME", &home)
+            .env("MOORLINE_REGISTRY", &host)
+            .env("MOORLINE_USERNAME", USER)
+            .env("MOORLINE_PASSWORD", SECRET);
+        // the stand-in answers on another thread of this runtime
+        tokio::task::block_in_place(|| command.output()).unwrap()
+    };
+    let ca = server.folder.path().join("ca.pem").display().to_string();
+    let done = program(&["--ca-file", &ca]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let expected = format!("{}\n", pin.reference());
+    assert_eq!(String::from_utf8_lossy(&done.stdout), expected);
+    assert_eq!(program(&[]).status.code(), Some(5));
 }

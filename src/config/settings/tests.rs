@@ -6,7 +6,7 @@ use super::*;
 use crate::failure::{Failure, Kind};
 
 /// For each key: a line that sets it, and what `config show` says then.
-const EXAMPLES: [(&str, &str, &str); 39] = [
+const EXAMPLES: [(&str, &str, &str); 40] = [
     ("registry", "registry = 'registry.example'", "registry.example"),
     ("insecure_registries", "insecure_registries = ['old.example:5000']", "old.example:5000"),
     ("ca_files", "ca_files = ['/etc/ca.pem']", "/etc/ca.pem"),
@@ -45,6 +45,7 @@ const EXAMPLES: [(&str, &str, &str); 39] = [
     ("backend.*.account", "backend.slurm.account = 'atlas'", "atlas"),
     ("gitlab.url", "gitlab.url = 'https://gitlab.example'", "https://gitlab.example"),
     ("gitlab.registry", "gitlab.registry = 'registry.example'", "registry.example"),
+    ("shub.endpoint", "shub.endpoint = 'https://hub.example/x'", "https://hub.example/x"),
     ("limits.entries", "limits.entries = 1000", "1000"),
     ("limits.layer_bytes", "limits.layer_bytes = 0x1000", "4096"),
     ("limits.content_bytes", "limits.content_bytes = 1", "1"),

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::output::{CliError, Report};
+use crate::cli::output::{CliError, Report};
 use crate::config::Config;
 use crate::oci::Sha256Digest;
 use crate::registry::{Kept, PathPrefix, Sharing};
@@ -14,7 +14,7 @@ use crate::registry::{Kept, PathPrefix, Sharing};
 ///
 /// # Errors
 /// When one is no `host/path`; the configuration has looked at them already.
-pub fn path_prefixes(config: &Config) -> Result<Vec<PathPrefix>, Report> {
+pub(super) fn path_prefixes(config: &Config) -> Result<Vec<PathPrefix>, Report> {
     let parse = |text: &str| {
         text.parse().map_err(|e| CliError::usage(format!("path_prefixes: {e}")).into())
     };
@@ -22,7 +22,7 @@ pub fn path_prefixes(config: &Config) -> Result<Vec<PathPrefix>, Report> {
 }
 
 /// Manifests and configurations that lie in the own store; nothing is made for asking.
-pub fn kept_documents(cache: &Path) -> Kept {
+pub(super) fn kept_documents(cache: &Path) -> Kept {
     // as large as the largest document that is taken from a registry
     const MOST: u64 = 8 << 20;
     let blobs = cache.join("blobs/sha256");
@@ -39,7 +39,7 @@ pub fn kept_documents(cache: &Path) -> Kept {
 
 /// Where the processes of this user count their requests together: a directory that is this
 /// machine's, or else the cache, which counts when it is on a local file system.
-pub fn sharing(cache: &Path, runtime_dir: Option<&str>, at_once: Option<u64>) -> Sharing {
+pub(super) fn sharing(cache: &Path, runtime_dir: Option<&str>, at_once: Option<u64>) -> Sharing {
     let runtime = runtime_dir.map(Path::new).filter(|dir| dir.is_absolute() && dir.is_dir());
     let dir = runtime.map_or_else(|| cache.to_owned(), |dir| dir.join("moorline")).join("hosts");
     let set = at_once.and_then(|number| usize::try_from(number).ok());

@@ -1,0 +1,184 @@
+//! What every verb needs: the global flags, the environment, the directories, the configuration.
+//!
+//! ```text
+//!  environment, flags, configuration  --read-->  Context
+//!      where things are                 places.rs      what was configured   settings.rs
+//!      own store, site's, ledger        stores.rs      installed programs    programs.rs
+//!      registry, its credentials        registry.rs, network.rs
+//!      GitLab, its token                gitlab.rs
+//! ```
+//!
+//! The only place where `moorline` reads the process's environment and the home directory; a worker
+//! reads its own job's.
+
+mod gitlab;
+mod network;
+mod places;
+mod programs;
+mod registry;
+mod settings;
+mod stores;
+
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use tokio::runtime::Runtime;
+
+use self::places::{Places, Variables};
+use self::settings::Settings;
+use super::output::{CliError, Report, Voice};
+use crate::backend::Environment;
+use crate::config::{self, Config, Level};
+use crate::credential::Explicit;
+use crate::failure::Kind;
+use crate::registry::{Client, HostPort};
+
+/// Flags that stand before or after any verb.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Say only errors, warnings and data
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more of what is done; twice for traces of the network (never a secret)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Answer as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Read this file instead of the user configuration
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Allow plain http, or a certificate that cannot be verified, for this registry
+    #[arg(long, global = true, value_name = "HOST[:PORT]")]
+    pub insecure_registry: Vec<String>,
+    /// Trust the certificates of this PEM file as well
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca_file: Vec<PathBuf>,
+}
+
+/// Everything a verb may ask of its surroundings.
+pub struct Context {
+    /// How much is said.
+    pub voice: Voice,
+    /// This program, which workers run.
+    pub program: PathBuf,
+    /// The account.
+    pub user: String,
+    /// The configuration with the origin of each value.
+    pub config: Config,
+    environment: Variables,
+    insecure: Vec<HostPort>,
+    ca_files: Vec<PathBuf>,
+    settings: Settings,
+    places: Places,
+    runtime: OnceCell<Runtime>,
+    client: OnceCell<Client>,
+    explicit: OnceCell<Explicit>,
+}
+
+impl Context {
+    /// Reads environment and configuration.
+    ///
+    /// # Errors
+    /// When there is no home directory and nothing else names the places, or a configuration file
+    /// is broken.
+    pub fn read(global: &Global) -> Result<Self, Report> {
+        let voice = Voice { quiet: global.quiet, json: global.json };
+        super::trace::start(global.verbose);
+        // names and values that are no UTF-8 are nothing that Moorline reads
+        let environment: Variables = std::env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+            .collect();
+        let config_home = places::config_home(&environment)?;
+        let config = read_config(global, &config_home)?;
+        let places = Places::of(&environment, &config, &config_home)?;
+        let program = std::env::current_exe().map_err(|e| {
+            CliError::new(Kind::Configuration, format!("cannot find this program itself: {e}"))
+        })?;
+        let named = ["LOGNAME", "USER"].iter().find_map(|name| places::set(&environment, name));
+        let user = named
+            .map_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()), str::to_owned);
+        let mut ca_files = global.ca_file.clone();
+        ca_files.extend(config.ca_files.iter().map(|value| value.value.clone()));
+        Ok(Self {
+            voice,
+            program,
+            user,
+            insecure: insecure(global, &config)?,
+            ca_files,
+            settings: Settings::of(&config),
+            config,
+            environment,
+            places,
+            runtime: OnceCell::new(),
+            client: OnceCell::new(),
+            explicit: OnceCell::new(),
+        })
+    }
+
+    /// A variable of the environment; empty counts as unset.
+    pub fn env(&self, name: &str) -> Option<&str> {
+        places::set(&self.environment, name)
+    }
+
+    /// What engine commands may see of the environment.
+    pub fn engine_environment() -> Environment {
+        Environment::allowed(std::env::vars_os())
+    }
+
+    /// Runs something asynchronous to its end. One runtime serves all of a command's calls, so that
+    /// connections stay open between them.
+    ///
+    /// # Errors
+    /// When the system refuses what the runtime needs.
+    pub fn block_on<F: Future>(&self, work: F) -> Result<F::Output, Report> {
+        if self.runtime.get().is_none() {
+            // several threads: layers are downloaded while this one converts
+            let made =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+            let made = made.map_err(|e| {
+                CliError::new(Kind::Configuration, format!("cannot start the network runtime: {e}"))
+            })?;
+            // a second one cannot come in between: this type is not shared between threads
+            let _ = self.runtime.set(made);
+        }
+        match self.runtime.get() {
+            Some(runtime) => Ok(runtime.block_on(work)),
+            None => Err(CliError::new(Kind::Configuration, "no network runtime").into()),
+        }
+    }
+}
+
+/// The hosts of `--insecure-registry` and of the configuration.
+fn insecure(global: &Global, config: &Config) -> Result<Vec<HostPort>, Report> {
+    let flags = global.insecure_registry.iter().map(|text| ("--insecure-registry", text.as_str()));
+    let keys = config.insecure_registries.iter();
+    let keys = keys.map(|value| ("insecure_registries", value.value.as_str()));
+    flags
+        .chain(keys)
+        .map(|(of, text)| text.parse().map_err(|e| CliError::usage(format!("{of}: {e}")).into()))
+        .collect()
+}
+
+/// Site, user, project: the later wins, within what each may set.
+fn read_config(global: &Global, config_home: &Path) -> Result<Config, Report> {
+    let read = |path: &Path, level: Level, needed: bool| -> Result<Config, Report> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Config::parse(&text, level, path)?),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !needed => Ok(Config::default()),
+            Err(e) => Err(CliError::new(
+                Kind::Configuration,
+                format!("cannot read {}: {e}", path.display()),
+            )
+            .into()),
+        }
+    };
+    let site = read(Path::new(config::SITE_FILE), Level::Site, false)?;
+    let user = match &global.config {
+        Some(path) => read(path, Level::User, true)?,
+        None => read(&config_home.join(config::USER_FILE), Level::User, false)?,
+    };
+    let project = read(Path::new(config::PROJECT_FILE), Level::Project, false)?;
+    Ok(Config::merge(site, user, project))
+}

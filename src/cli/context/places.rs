@@ -1,0 +1,76 @@
+//! The directories of `docs/reference/files.md`: from the environment, else from the configuration.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::cli::output::{CliError, Report};
+use crate::config::{Config, Value};
+use crate::failure::Kind;
+
+/// The process's environment.
+pub(super) type Variables = BTreeMap<String, String>;
+
+/// Where things are.
+#[derive(Debug)]
+pub(super) struct Places {
+    pub(super) cache: PathBuf,
+    pub(super) ledger: PathBuf,
+    pub(super) jobs: PathBuf,
+    pub(super) config: PathBuf,
+}
+
+impl Places {
+    /// # Errors
+    /// When there is no home directory and nothing else names one of them.
+    pub(super) fn of(
+        environment: &Variables,
+        config: &Config,
+        config_home: &Path,
+    ) -> Result<Self, Report> {
+        let place = |variable: &str, setting: &Option<Value<PathBuf>>, default: Option<PathBuf>| {
+            let named = set(environment, variable).map(PathBuf::from);
+            let named = named.map(|path| std::path::absolute(&path).unwrap_or(path));
+            let set = setting.as_ref().map(|value| value.value.clone());
+            named.or(set).or(default).ok_or_else(homeless)
+        };
+        let below = |name: &str, home: &str, last: &str| {
+            xdg(environment, name, home).map(|base| base.join(last))
+        };
+        let cache = below("XDG_CACHE_HOME", ".cache", "moorline");
+        let ledger = below("XDG_DATA_HOME", ".local/share", "moorline/ledger");
+        let jobs = below("XDG_STATE_HOME", ".local/state", "moorline/jobs");
+        Ok(Self {
+            cache: place("MOORLINE_CACHE", &config.cache, cache)?,
+            ledger: place("MOORLINE_LEDGER", &config.ledger, ledger)?,
+            jobs: place("", &config.jobs_dir, jobs)?,
+            config: config_home.join("moorline"),
+        })
+    }
+}
+
+/// The folder that holds the user's configuration.
+///
+/// # Errors
+/// When there is no home directory.
+pub(super) fn config_home(environment: &Variables) -> Result<PathBuf, Report> {
+    xdg(environment, "XDG_CONFIG_HOME", ".config").ok_or_else(homeless)
+}
+
+/// A variable; empty counts as unset.
+pub(super) fn set<'a>(environment: &'a Variables, name: &str) -> Option<&'a str> {
+    environment.get(name).map(String::as_str).filter(|value| !value.is_empty())
+}
+
+/// A base directory: its own variable, when that is absolute, else below the home directory.
+fn xdg(environment: &Variables, name: &str, below: &str) -> Option<PathBuf> {
+    let named = set(environment, name).map(PathBuf::from).filter(|path| path.is_absolute());
+    named.or_else(|| set(environment, "HOME").map(|home| Path::new(home).join(below)))
+}
+
+fn homeless() -> Report {
+    CliError::new(Kind::Configuration, "HOME is not set, so no directory is known")
+        .with_hint(
+            "set HOME, or MOORLINE_CACHE, MOORLINE_LEDGER, XDG_CONFIG_HOME and XDG_STATE_HOME",
+        )
+        .into()
+}

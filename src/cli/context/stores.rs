@@ -1,0 +1,69 @@
+//! The own store, the site's and the ledger.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::Context;
+use crate::cli::output::{self, Report};
+use crate::ledger::{Ledger, View};
+use crate::store::{SiteStore, Store, Timing};
+
+impl Context {
+    /// Where the jobs' directories are.
+    pub fn jobs_dir(&self) -> &Path {
+        &self.places.jobs
+    }
+
+    /// Where the ledger is.
+    pub fn ledger_dir(&self) -> &Path {
+        &self.places.ledger
+    }
+
+    /// Where the store is.
+    pub fn cache_dir(&self) -> &Path {
+        &self.places.cache
+    }
+
+    /// The ledger, for writing.
+    ///
+    /// # Errors
+    /// When its directory is not safe or cannot be made.
+    pub fn ledger(&self) -> Result<Ledger, Report> {
+        Ok(Ledger::open(&self.places.ledger)?)
+    }
+
+    /// All jobs of the ledger. Lines that are damaged are said.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn view(&self) -> Result<View, Report> {
+        let view = View::read(&self.places.ledger)?;
+        if view.damaged > 0 {
+            output::warn(format!(
+                "{} lines of the ledger are damaged; moorline audit verify names them",
+                view.damaged
+            ));
+        }
+        Ok(view)
+    }
+
+    /// The own store.
+    ///
+    /// # Errors
+    /// When its directory is not safe or cannot be made.
+    pub fn store(&self) -> Result<Store, Report> {
+        // for tests: a lease that expires soon
+        let expiry = self.env("MOORLINE_TEST_LEASE_MS").and_then(|text| text.parse().ok());
+        let timing =
+            expiry.map(Duration::from_millis).map_or_else(Timing::default, Timing::with_expiry);
+        Ok(Store::open_with(&self.places.cache, timing)?)
+    }
+
+    /// The site's store, when one is configured.
+    pub fn site_store(&self) -> Option<SiteStore> {
+        let set = &self.config.store;
+        let keys = set.site_keys.iter().map(|value| value.value).collect();
+        let owner = set.site_owner.as_ref().map(|value| value.value);
+        set.site.as_ref().map(|root| SiteStore::new(&root.value, owner, keys))
+    }
+}
