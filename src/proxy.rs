@@ -164,15 +164,12 @@ fn decoded(text: &str) -> String {
     let mut rest = text;
     while let Some((before, code)) = rest.split_once('%') {
         bytes.extend_from_slice(before.as_bytes());
-        match code.get(..2).map(|hex| u8::from_str_radix(hex, 16)) {
-            Some(Ok(byte)) => {
-                bytes.push(byte);
-                rest = &code[2..];
-            }
-            _ => {
-                bytes.push(b'%');
-                rest = code;
-            }
+        if let Some(Ok(byte)) = code.get(..2).map(|hex| u8::from_str_radix(hex, 16)) {
+            bytes.push(byte);
+            rest = &code[2..];
+        } else {
+            bytes.push(b'%');
+            rest = code;
         }
     }
     bytes.extend_from_slice(rest.as_bytes());

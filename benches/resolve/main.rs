@@ -76,7 +76,7 @@ fn main() {
     println!("| | wall s | CPU s | times moorline |\n|---|---|---|---|");
     let mut rounds: Vec<Cost> = (0..number("rounds", 3))
         .map(|_| {
-            let mut moorline = place.moorline(folder.path());
+            let mut moorline = Place::moorline(folder.path());
             moorline.args(&references);
             let (cost, said) = run(moorline);
             let right =
@@ -106,7 +106,7 @@ fn main() {
     singles.extend(others.iter().map(|p| (p.name, Vec::new())));
     for reference in references.iter().cycle().take(number("single", 101)) {
         for (at, home) in [folder.path(), &known].into_iter().enumerate() {
-            let mut moorline = place.moorline(home);
+            let mut moorline = Place::moorline(home);
             moorline.arg(reference);
             singles[at].1.push(run(moorline).0.wall);
         }
@@ -226,7 +226,7 @@ impl Place {
         std::fs::write(home.join(".config/moorline/config.toml"), text).unwrap();
     }
 
-    fn moorline(&self, home: &Path) -> Command {
+    fn moorline(home: &Path) -> Command {
         let mut command = at_home(env!("CARGO_BIN_EXE_moorline"), home);
         command.args(["resolve", "--platform", "linux/amd64"]);
         command

@@ -261,12 +261,12 @@ impl Failure for RegistryError {
         match self {
             Self::Configuration(_) | Self::Proxy(_) => Kind::Configuration,
             Self::Credential(failure) => failure.kind(),
+            Self::Answer { said, .. } if matches!(said.status, 401 | 403) => Kind::Denied,
             Self::UnknownHost { .. }
             | Self::Unreachable { .. }
             | Self::HeldOff { .. }
+            | Self::Answer { .. }
             | Self::Protocol { .. } => Kind::Network,
-            Self::Answer { said, .. } if matches!(said.status, 401 | 403) => Kind::Denied,
-            Self::Answer { .. } => Kind::Network,
             Self::PlainHttp { .. }
             | Self::UnknownRealm { .. }
             | Self::ForbiddenRealm { .. }

@@ -16,7 +16,14 @@ const MOST: usize = 32 << 20;
 #[derive(Default)]
 pub(super) struct Known {
     kept: Option<Kept>,
-    here: Mutex<(HashMap<Digest, Arc<[u8]>>, usize)>,
+    here: Mutex<Here>,
+}
+
+/// What was fetched, and how many bytes that are.
+#[derive(Default)]
+struct Here {
+    documents: HashMap<Digest, Arc<[u8]>>,
+    bytes: usize,
 }
 
 impl Known {
@@ -27,7 +34,7 @@ impl Known {
     /// The bytes with this digest.
     pub(super) fn find(&self, digest: &Digest) -> Option<Vec<u8>> {
         let here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bytes) = here.0.get(digest) {
+        if let Some(bytes) = here.documents.get(digest) {
             return Some(bytes.to_vec());
         }
         drop(here);
@@ -42,9 +49,9 @@ impl Known {
     /// Remembers bytes whose digest was computed by the caller.
     pub(super) fn keep(&self, digest: Digest, bytes: &[u8]) {
         let mut here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
-        if here.1 + bytes.len() <= MOST && !here.0.contains_key(&digest) {
-            here.1 += bytes.len();
-            here.0.insert(digest, bytes.into());
+        if here.bytes + bytes.len() <= MOST && !here.documents.contains_key(&digest) {
+            here.bytes += bytes.len();
+            here.documents.insert(digest, bytes.into());
         }
     }
 }
@@ -65,6 +72,6 @@ mod tests {
         assert_eq!(known.find(&Digest::of(b"here")).as_deref(), Some(b"here".as_slice()));
         let large = vec![0; MOST];
         known.keep(Digest::of(&large), &large);
-        assert_eq!(known.here.lock().unwrap().0.len(), 1, "more than it may hold");
+        assert_eq!(known.here.lock().unwrap().documents.len(), 1, "more than it may hold");
     }
 }

@@ -102,7 +102,7 @@ impl Client {
         if let Some(bytes) = known.or_else(|| self.0.known.find(&head.digest)) {
             tracing::debug!(%registry, %repository, %wanted, digest = %head.digest, "known here");
             let what = wanted.named();
-            return self.read(registry, repository, &what, bytes, head.content_type.as_deref());
+            return Self::read(registry, repository, &what, bytes, head.content_type.as_deref());
         }
         let wanted = Wanted::Digest(head.digest);
         self.get(registry, repository, &wanted, self.0.transport.budget()).await
@@ -186,13 +186,12 @@ impl Client {
             )));
         }
         let content_type = whole.content_type.as_deref();
-        let fetched = self.read(registry, repository, &what, whole.bytes, content_type)?;
+        let fetched = Self::read(registry, repository, &what, whole.bytes, content_type)?;
         self.0.known.keep(fetched.digest, &fetched.bytes);
         Ok(fetched)
     }
 
     fn read(
-        &self,
         registry: &Registry,
         repository: &Repository,
         what: &str,

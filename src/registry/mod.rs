@@ -66,10 +66,13 @@ struct Inner {
     options: Options,
     transport: Transport,
     known: Known,
-    hosts: Mutex<HashMap<(Registry, Option<Repository>), Arc<Host>>>,
+    hosts: Mutex<HashMap<Below, Arc<Host>>>,
     sessions: Mutex<HashMap<(Registry, Repository), Arc<Session>>>,
     gates: Gates,
 }
+
+/// A host, and the path that a registry is below, if any.
+type Below = (Registry, Option<Repository>);
 
 /// What is known of one registry.
 #[derive(Default)]

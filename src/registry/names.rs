@@ -30,9 +30,9 @@ pub fn system_names() -> Names {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     Public,
-    /// Of a site: 10/8, 172.16/12, 192.168/16, 100.64/10, fc00::/7.
+    /// Of a site: 10/8, 172.16/12, 192.168/16, 100.64/10, `fc00::/7`.
     Private,
-    /// Of this machine or its link, where cloud metadata is: 127/8, 169.254/16, ::1, fe80::/10.
+    /// Of this machine or its link, where cloud metadata is: 127/8, 169.254/16, `::1`, `fe80::/10`.
     Machine,
 }
 
@@ -54,7 +54,9 @@ fn place(ip: IpAddr) -> Place {
         IpAddr::V6(ip) if ip.is_unique_local() => Place::Private,
         // NAT64: the last four bytes are an address of version 4
         IpAddr::V6(ip) => match ip.segments() {
-            [0x64, 0xff9b, 0, 0, 0, 0, ..] => v4(Ipv4Addr::from_bits(ip.to_bits() as u32)),
+            [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+                v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+            }
             _ => Place::Public,
         },
     }

@@ -25,10 +25,10 @@ fn asked(server: &Running) -> Vec<String> {
         .collect()
 }
 
-fn kept(documents: impl IntoIterator<Item = Vec<u8>>) -> Option<Kept> {
+fn kept(documents: impl IntoIterator<Item = Vec<u8>>) -> Kept {
     let documents: BTreeMap<Digest, Vec<u8>> =
         documents.into_iter().map(|bytes| (Digest::of(&bytes), bytes)).collect();
-    Some(Arc::new(move |digest| documents.get(digest).cloned()))
+    Arc::new(move |digest| documents.get(digest).cloned())
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn what_is_known_is_not_fetched_again() {
     let (_, config, _) = image("one", "linux/amd64");
     let options = Options {
         started_here: vec![registry(server.address())],
-        kept: kept([made.manifest_bytes.clone(), config]),
+        kept: Some(kept([made.manifest_bytes.clone(), config])),
         ..offering(good())
     };
     let before = server.seen().len();
@@ -76,7 +76,7 @@ async fn what_is_known_does_not_open_a_closed_door() {
     let by_digest = format!("group/project@{}", made.manifest);
     for rest in ["group/project:v1", &by_digest] {
         let started_here = vec![registry(server.address())];
-        let options = Options { started_here, kept: documents(), ..offering(vec![]) };
+        let options = Options { started_here, kept: Some(documents()), ..offering(vec![]) };
         let asked_for = reference(server.address(), rest);
         let error = resolve(&Client::new(options).unwrap(), &asked_for, &amd64()).await;
         assert_eq!(error.unwrap_err().kind(), Kind::NotFound, "{rest}");
@@ -85,7 +85,7 @@ async fn what_is_known_does_not_open_a_closed_door() {
     let gone = image("never pushed", "linux/amd64").0;
     let options = Options {
         started_here: vec![registry(server.address())],
-        kept: kept([gone.clone()]),
+        kept: Some(kept([gone.clone()])),
         ..offering(good())
     };
     let asked_for = format!("group/project@{}", Digest::of(&gone));
@@ -187,7 +187,7 @@ async fn a_head_that_calls_a_known_digest_by_another_name_is_an_error() {
     let claimed = format!("Docker-Content-Digest: {other}\r\n");
     let liar = Liar::start(move |_, _| ok(&claimed, b"")).await;
     let started_here = vec![registry(liar.address)];
-    let options = Options { started_here, kept: kept([bytes]), ..offering(vec![]) };
+    let options = Options { started_here, kept: Some(kept([bytes])), ..offering(vec![]) };
     let (at, name) = (registry(liar.address), repository("a/b"));
     let wanted = Wanted::Digest(digest);
     let error = Client::new(options).unwrap().manifest(&at, &name, &wanted).await.unwrap_err();

@@ -157,7 +157,7 @@ fn a_retry_after_holds_for_all_processes() {
     let seen = server.seen.0.lock().unwrap();
     let refused = seen.refused.unwrap();
     // the note has whole milliseconds
-    let again = refused + Duration::from_secs(SECONDS) - Duration::from_millis(50);
+    let again = refused + Duration::from_millis(1000 * SECONDS - 50);
     let later = seen.arrivals.iter().filter(|at| **at > refused);
     assert!(later.clone().count() >= 2);
     for at in later {
