@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use super::inventory::{Inventory, Item, list};
 use super::{Mark, Store, StoreError, What, clock};
+use crate::listing;
 use crate::oci::{Sha256Digest, SifDigest};
 
 /// While somebody converts, a SIF that was used within this time stays: it may just have been made for
@@ -217,12 +218,7 @@ impl Store {
 
 /// Removes a file, or whatever it is; one that is gone already is no error.
 fn remove(path: &Path) -> Result<(), StoreError> {
-    let removed = match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(e) => Err(e),
-    };
-    match removed {
+    match listing::remove_tree(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => {
             Err(StoreError::io("cannot remove", path)(e))
         }
