@@ -245,6 +245,11 @@ fn store_is_sound(store: &Path) {
             return;
         }
         let parent = path.parent().unwrap();
+        // a request's lock holds nothing
+        if path.starts_with(store.join("hosts")) {
+            assert_eq!(meta.len(), 0, "{}", path.display());
+            return;
+        }
         // what later conversions may use or not
         if ["packs", "layers"].iter().any(|dir| path.starts_with(store.join(dir))) {
             return;
