@@ -78,6 +78,12 @@ impl Point {
         !(strikes_words && self.call.starts_with("write"))
     }
 
+    /// An error of `close`. Injected, it leaves the file open, as no kernel does: where processes wait
+    /// for the ends of each other's pipes they would wait for ever.
+    pub fn leaves_open(&self) -> bool {
+        self.call == "close" && !self.is_kill()
+    }
+
     pub fn in_round(&self, round: usize) -> Self {
         Self { round, ..self.clone() }
     }
@@ -185,7 +191,7 @@ pub fn strike(
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let mut child = place.command_behind(&before, &words).stdin(Stdio::null()).spawn().unwrap();
     let beside = beside(&mut child);
-    let output = ended(child).map_err(|why| format!("{why}: {args:?}"))?;
+    let output = ended(child, place.dir.path()).map_err(|why| format!("{why}: {args:?}"))?;
     beside?;
     let trace = fs::read_to_string(&log).unwrap();
     fs::remove_file(&log).unwrap();
@@ -202,8 +208,21 @@ pub fn strike(
     Ok(Struck { fired, killed, code: output.status.code(), text, has_voice })
 }
 
+/// Kills the processes whose command names the place.
+fn kill_those_of(dir: &Path) {
+    let dir = dir.to_str().unwrap().as_bytes();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
+        let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if words.windows(dir.len()).any(|part| part == dir) {
+            let pid = rustix::process::Pid::from_raw(pid).unwrap();
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
 /// What a command said that must end in time.
-fn ended(mut child: Child) -> Result<Output, String> {
+fn ended(mut child: Child, dir: &Path) -> Result<Output, String> {
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let read = |pipe: Option<Box<dyn Read + Send>>| {
         std::thread::spawn(move || {
@@ -219,9 +238,10 @@ fn ended(mut child: Child) -> Result<Output, String> {
         match child.try_wait().unwrap() {
             Some(status) => break status,
             None if Instant::now() > deadline => {
-                // strace takes what it traces along
                 let _ = child.kill();
                 let _ = child.wait();
+                // what it traced goes on without it
+                kill_those_of(dir);
                 return Err(format!("it does not end in {AT_MOST:?}"));
             }
             None => std::thread::sleep(Duration::from_millis(5)),
