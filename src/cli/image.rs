@@ -233,11 +233,12 @@ pub fn staged(
         let mut show = progress(context.voice);
         let store = context.store()?;
         room::suits(context, &store, false);
-        room::has_room(context, &store);
         let how = How { recipe, threads: manners.threads, limits: context.limits() };
         let (manifest, staged) =
             manners.with(|| stage::archive(&location, platform, how, &store, &mut show))?;
         if !staged.known {
+            // only the archive itself tells whether it is known
+            room::has_room(context, &store);
             super::cache::keep_to_limit(context, &staged.image);
         }
         context.voice.say(format!("pinned {manifest}"));

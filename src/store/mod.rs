@@ -27,6 +27,7 @@ mod incoming;
 mod inventory;
 mod lease;
 mod marks;
+mod naming;
 mod packs;
 mod pins;
 mod process;

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::inventory::{Inventory, Item, list};
+use super::naming::rename;
 use super::{Mark, Store, StoreError, What, clock};
 use crate::listing;
 use crate::oci::{Sha256Digest, SifDigest};
@@ -133,11 +134,11 @@ impl Store {
         if !wanted.dry_run {
             // from now on its age is that of its stay in the trash
             clock::touch_path(&item.path).map_err(StoreError::io("cannot touch", &item.path))?;
-            fs::rename(&item.path, &trashed).map_err(StoreError::io("cannot move", &item.path))?;
+            rename(&item.path, &trashed).map_err(StoreError::io("cannot move", &item.path))?;
             let marks = self.marks()?;
             let mut its = marks.iter().filter(|mark| mark.sif == digest);
             if its.any(|mark| !mark.is_void(found.now) && needs(mark)) {
-                let back = fs::rename(&trashed, &item.path);
+                let back = rename(&trashed, &item.path);
                 back.map_err(StoreError::io("cannot move back", &item.path))?;
                 done.needed += 1;
                 return Ok(());
