@@ -169,7 +169,8 @@ pub fn archive(data: &[u8]) {
             Ok(archive) => {
                 assert_eq!(Digest::of(&archive.manifest_bytes), archive.digest);
                 for layer in &archive.manifest.layers {
-                    let Ok(mut bytes) = archive.layer(layer) else { continue };
+                    let Ok(piece) = archive.layer(layer) else { continue };
+                    let Ok(mut bytes) = piece.read() else { continue };
                     let _ = std::io::copy(&mut bytes, &mut std::io::sink());
                 }
             }

@@ -53,6 +53,33 @@ pub fn io_kind(error: &std::io::Error, otherwise: Kind) -> Kind {
     }
 }
 
+/// What helps against an error of the system that stands among the causes, whatever met it.
+#[must_use]
+pub fn system_hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    // errno(3) on Linux
+    const EDQUOT: i32 = 122;
+    const ESTALE: i32 = 116;
+    let mut cause = Some(error);
+    while let Some(this) = cause {
+        match this.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) {
+            Some(EDQUOT) => {
+                return Some(
+                    "`quota -s` (on Lustre `lfs quota -h`) shows your quota; remove something, \
+                     moorline cache prune does, or set MOORLINE_CACHE to another file system",
+                );
+            }
+            Some(ESTALE) => {
+                return Some(
+                    "the file server lost the file or was started anew: run the command again; if \
+                     that fails too, the file system has to be mounted anew",
+                );
+            }
+            _ => cause = this.source(),
+        }
+    }
+    None
+}
+
 /// An error and those of its causes that its text does not hold yet, on one line.
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
@@ -66,4 +93,22 @@ pub fn chain(error: &dyn Error) -> String {
         cause = next.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot write it")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn a_quota_and_a_stale_handle_are_known_wherever_they_stand() {
+        let of = |number| system_hint(&Outer(std::io::Error::from_raw_os_error(number)));
+        assert!(of(122).unwrap().contains("quota"));
+        assert!(of(116).unwrap().contains("again"));
+        assert_eq!(of(28), None);
+        assert_eq!(io_kind(&std::io::Error::from_raw_os_error(122), Kind::Usage), Kind::NoSpace);
+    }
 }

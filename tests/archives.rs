@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -110,7 +111,14 @@ fn files_give_the_bytes_that_a_registry_gives() {
             (&job.as_str().into(), &"manifest".into())
         );
     }
-    assert_eq!(home.ok(&["verify", "a.sif"]).trim(), "Match (bytes)");
+    // the layers were read where they lie, and are not in the store
+    let verified = |from: &[&str]| home.ok(&[&["verify", "a.sif"], from].concat());
+    assert!(verified(&[]).starts_with("Unproven: the store lacks sha256:"));
+    for from in ["oci:layout:v1", "oci-archive:oci.tar"] {
+        assert_eq!(verified(&["--from", from]).trim(), "Match (bytes)");
+    }
+    let other = verified(&["--from", "docker-archive:docker.tar"]);
+    assert!(other.starts_with("Unproven: docker-archive:docker.tar is another image"), "{other}");
     assert_eq!(server.running.seen().len(), asked, "no registry is asked");
 
     let mut corrupt = layout(image);
@@ -118,6 +126,53 @@ fn files_give_the_bytes_that_a_registry_gives() {
     fs::remove_dir_all(home.path("cache")).unwrap();
     write(&here.join("corrupt"), &corrupt);
     home.run(&["convert", "oci:corrupt"]).fails(6, &["oci:corrupt", "expected sha256:", "hint:"]);
+    let words = ["oci:corrupt", "expected sha256:", "hint:"];
+    home.run(&["verify", "a.sif", "--from", "oci:corrupt"]).fails(6, &words);
+}
+
+/// Of a layer that is known nothing is read; where it is read, every byte of it counts.
+#[test]
+fn a_known_layer_of_an_archive_is_not_read() {
+    let server = Server::with_image();
+    let (v1, v2) = images();
+    let home = Home::new(&server);
+    let here = home.mkdir("here");
+    write(&here.join("v1"), &layout(v1));
+    write(&here.join("v2"), &layout(v2));
+    home.ok(&["convert", "oci:v2", "-o", "cold.sif"]);
+    fs::remove_dir_all(home.path("cache")).unwrap();
+    home.ok(&["convert", "oci:v1"]);
+    assert_eq!(
+        fs::read_dir(home.path("cache/blobs/sha256")).unwrap().count(),
+        1,
+        "the configuration"
+    );
+    // the layers that v1 has too
+    let blobs = |dir: &str| -> BTreeSet<String> {
+        let entries = fs::read_dir(here.join(dir).join("blobs/sha256")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let shared: Vec<String> = blobs("v1").intersection(&blobs("v2")).cloned().collect();
+    assert!(!shared.is_empty());
+    for blob in &shared {
+        let path = here.join("v2/blobs/sha256").join(blob);
+        let length = fs::metadata(&path).unwrap().len();
+        fs::write(&path, vec![0; usize::try_from(length).unwrap()]).unwrap();
+    }
+    let made = home.run(&["--json", "convert", "oci:v2", "-o", "warm.sif"]).exits(0).json();
+    assert_eq!(made["counters"]["layers_inflated"], 1, "{made}");
+    assert!(fs::read(here.join("warm.sif")).unwrap() == fs::read(here.join("cold.sif")).unwrap());
+    fs::remove_dir_all(home.path("cache")).unwrap();
+    home.run(&["convert", "oci:v2"]).fails(6, &["oci:v2", "expected sha256:"]);
+    assert_eq!(fs::read_dir(home.path("cache/sifs/sha256")).unwrap().count(), 0);
+
+    // bytes behind the layer's end are not the layer
+    let path = fs::read_dir(here.join("v1/blobs/sha256")).unwrap().map(|e| e.unwrap().path());
+    let largest = path.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    let mut bytes = fs::read(&largest).unwrap();
+    bytes.push(0);
+    fs::write(&largest, bytes).unwrap();
+    home.run(&["convert", "oci:v1"]).fails(6, &["oci:v1", "expected sha256:"]);
 }
 
 /// Changes the last place where some bytes stand in a file.

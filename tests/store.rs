@@ -12,5 +12,7 @@ mod site;
 #[path = "store/space.rs"]
 mod space;
 mod support;
+#[path = "store/traced.rs"]
+mod traced;
 #[path = "store/users.rs"]
 mod users;

@@ -1,5 +1,5 @@
 //! The sweep: at every writing system call of a command the process is killed, or the call fails with
-//! `EIO` or `ENOSPC`, once or from then on. Afterwards the store and the ledger are whole, the next run
+//! `EIO`, `ENOSPC`, `EDQUOT` or `ESTALE`, once, three times or from then on. Afterwards the store and the ledger are whole, the next run
 //! gives the right bytes, and nothing is left behind.
 //!
 //! ```text
@@ -7,15 +7,20 @@
 //! place x fault    a point; `strace --inject=CALL:FAULT:when=NUMBER` of a fresh copy of the directory
 //! ```
 //!
-//! `MOORLINE_SWEEP_POINTS` says how many points are taken, spread evenly over all; 10,000 with
+//! `MOORLINE_SWEEP_POINTS` says how many points are taken, spread evenly over all commands; 10,000 with
 //! `MOORLINE_SOAK=1`, 60 without either. A number above all points takes them again with other threads.
+//! `MOORLINE_SWEEP_ONLY` leaves those whose line holds this text.
 
 #![allow(clippy::print_stderr, reason = "the counts are the result")]
 
+#[path = "sweep/images.rs"]
+mod images;
 #[path = "store/place.rs"]
 mod place;
 #[path = "sweep/points.rs"]
 mod points;
+#[path = "sweep/prepared.rs"]
+mod prepared;
 #[path = "sweep/stories.rs"]
 mod stories;
 mod support;
@@ -38,17 +43,26 @@ fn can_trace(test: &str) -> bool {
     have("strace", test, traces.is_ok_and(|status| status.success()))
 }
 
-/// `wanted` of all points, evenly.
-fn chosen(all: &[(usize, Point)], wanted: usize) -> Vec<(usize, Point)> {
-    let rounds = wanted / all.len();
-    let rest = wanted % all.len();
-    let mut points: Vec<_> = (0..rounds)
-        .flat_map(|round| all.iter().map(move |(s, p)| (*s, p.in_round(round))))
-        .collect();
-    points.extend((0..rest).map(|i| {
-        let (story, point) = &all[i * all.len() / rest];
-        (*story, point.in_round(rounds))
-    }));
+/// `wanted` of the points of all stories: as many of each story as of any other while it has that many,
+/// spread evenly over it. All of them as often as they fit in.
+fn chosen(stories: &[Vec<Point>], wanted: usize) -> Vec<(usize, Point)> {
+    let all: usize = stories.iter().map(Vec::len).sum();
+    let (rounds, mut rest) = (wanted / all, wanted % all);
+    let mut points = Vec::new();
+    for (story, of) in stories.iter().enumerate() {
+        points.extend(
+            (0..rounds).flat_map(|round| of.iter().map(move |p| (story, p.in_round(round)))),
+        );
+    }
+    // what a small story leaves over is the others'
+    let mut smallest: Vec<usize> = (0..stories.len()).collect();
+    smallest.sort_by_key(|story| stories[*story].len());
+    for (done, story) in smallest.into_iter().enumerate() {
+        let of = &stories[story];
+        let share = of.len().min(rest.div_ceil(stories.len() - done));
+        points.extend((0..share).map(|i| (story, of[i * of.len() / share].in_round(rounds))));
+        rest -= share;
+    }
     points
 }
 
@@ -58,17 +72,17 @@ fn every_writing_call_may_fail_or_be_the_last() {
         return;
     }
     let stories = Story::all();
-    let all: Vec<(usize, Point)> = stories
-        .iter()
-        .enumerate()
-        .flat_map(|(number, story)| story.points().into_iter().map(move |point| (number, point)))
-        .collect();
-    for (number, story) in stories.iter().enumerate() {
-        let of = all.iter().filter(|(story, _)| *story == number).count();
-        eprintln!("sweep: {}: {of} points", story.name);
-        assert!(of > 20, "{}: only {of} points were found", story.name);
+    let found: Vec<Vec<Point>> = stories.iter().map(Story::points).collect();
+    let mut points = chosen(&found, wanted());
+    if let Ok(only) = std::env::var("MOORLINE_SWEEP_ONLY") {
+        points
+            .retain(|(story, point)| format!("{}: {point}", stories[*story].name).contains(&only));
     }
-    let points = chosen(&all, wanted());
+    for (number, (story, found)) in stories.iter().zip(&found).enumerate() {
+        let taken = points.iter().filter(|(of, _)| *of == number).count();
+        eprintln!("sweep: {}: {taken} points of {}", story.name, found.len());
+        assert!(found.len() > 100, "{}: only {} points were found", story.name, found.len());
+    }
     let (next, struck) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -77,8 +91,11 @@ fn every_writing_call_may_fail_or_be_the_last() {
                 while let Some((number, point)) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let story = &stories[*number];
                     let (place, outcome) = story.strike(point);
-                    struck.fetch_add(usize::from(outcome.fired), Ordering::Relaxed);
-                    if let Err(why) = story.check(&place, &outcome) {
+                    let checked = outcome.and_then(|outcome| {
+                        struck.fetch_add(usize::from(outcome.fired), Ordering::Relaxed);
+                        story.check(&place, &outcome)
+                    });
+                    if let Err(why) = checked {
                         failures.lock().unwrap().push(format!("{}: {point}: {why}", story.name));
                     }
                 }
@@ -90,11 +107,11 @@ fn every_writing_call_may_fail_or_be_the_last() {
     eprintln!(
         "sweep: {} points of {}; the fault came in {struck}; {} failed",
         points.len(),
-        all.len(),
+        found.iter().map(Vec::len).sum::<usize>(),
         failures.len()
     );
     for failure in failures.iter().skip(1).take(20) {
-        eprintln!("sweep: also: {}", failure.lines().next().unwrap_or_default());
+        eprintln!("sweep: also: {failure}");
     }
     assert!(failures.is_empty(), "the first failure of {}:\n{}", failures.len(), failures[0]);
     // threads do not make the same calls in each run, so some faults find nothing to strike
@@ -110,16 +127,43 @@ fn the_sweep_itself_can_fail() {
     let stories = Story::all();
     for story in &stories {
         let kill = story.points().into_iter().find(Point::is_kill).unwrap();
-        let (place, outcome) = story.strike(&kill);
+        let struck = || {
+            let (place, outcome) = story.strike(&kill);
+            (place, outcome.unwrap())
+        };
+        let (place, outcome) = struck();
         assert!(outcome.fired && outcome.killed, "{}: {kill}: {outcome:?}", story.name);
         story.check(&place, &outcome).unwrap();
 
-        let (place, outcome) = story.strike(&kill);
+        let (place, outcome) = struck();
         story.damage(&place);
         assert!(story.check(&place, &outcome).is_err(), "{}: damage was not seen", story.name);
 
-        let (place, outcome) = story.strike(&kill);
+        let (place, outcome) = struck();
         let panicked = Struck { code: Some(101), killed: false, ..outcome };
         assert!(story.check(&place, &panicked).is_err(), "{}: a panic was not seen", story.name);
     }
+}
+
+#[test]
+fn points_are_shared_out_among_the_stories() {
+    let points = |n: usize| -> Vec<Point> { (1..=n).map(|at| Point::kill("write", at)).collect() };
+    let stories = [points(100), points(5), points(30)];
+    let count = |wanted: usize| {
+        let chosen = chosen(&stories, wanted);
+        [0, 1, 2].map(|story| chosen.iter().filter(|(of, _)| *of == story).count())
+    };
+    assert_eq!(count(9), [3, 3, 3]);
+    assert_eq!(count(45), [20, 5, 20]);
+    assert_eq!(count(135), [100, 5, 30]);
+    assert_eq!(count(270), [200, 10, 60]);
+    assert_eq!(count(144), [103, 8, 33]);
+    let distinct = |wanted: usize| {
+        let mut all: Vec<String> =
+            chosen(&stories, wanted).iter().map(|(story, p)| format!("{story} {p}")).collect();
+        all.sort();
+        all.dedup();
+        all.len()
+    };
+    assert_eq!((distinct(100), distinct(300)), (100, 300));
 }

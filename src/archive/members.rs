@@ -5,12 +5,11 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::{ArchiveError, regular};
+use super::{ArchiveError, Piece, regular};
 use crate::layer::{EntryKind, Limits, TarReader};
 
 /// Members of an archive at most: each layer has a few.
@@ -55,6 +54,12 @@ impl Members {
 
     /// A member's bytes.
     pub(super) fn file(&self, name: &str) -> Result<Box<dyn Read>, ArchiveError> {
+        let io = |source| ArchiveError::Io { path: self.path.clone(), source };
+        Ok(Box::new(self.piece(name)?.read().map_err(io)?))
+    }
+
+    /// Where a member's bytes are.
+    pub(super) fn piece(&self, name: &str) -> Result<Piece, ArchiveError> {
         let shown = crate::tree::show(name.as_bytes());
         let malformed = |why: String| ArchiveError::malformed(&self.path, why);
         let mut at = name.strip_prefix("./").unwrap_or(name).to_owned();
@@ -62,9 +67,8 @@ impl Members {
             match self.members.get(&at) {
                 Some(Member::File { offset, size }) => {
                     let io = |source| ArchiveError::Io { path: self.path.clone(), source };
-                    let mut file: File = regular(&self.path).map_err(io)?;
-                    file.seek(SeekFrom::Start(*offset)).map_err(io)?;
-                    return Ok(Box::new(file.take(*size)));
+                    let file = regular(&self.path).map_err(io)?;
+                    return Ok(Piece { file, at: *offset, size: *size });
                 }
                 Some(Member::Link(target)) => {
                     at = beside(&at, target)

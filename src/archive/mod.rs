@@ -6,8 +6,8 @@
 //! docker-archive:FILE[:TAG]   docker.rs   manifest.json -> configuration, layers
 //! ```
 //!
-//! Floor 4. Manifest and configuration are verified when they are read; a layer is given as a reader
-//! of at most its size, and whoever stores it verifies it. The files may be written by anybody: sizes
+//! Floor 4. Manifest and configuration are verified when they are read; of a layer it is said where
+//! it lies, and whoever reads it verifies it. The files may be written by anybody: sizes
 //! are bounded, only regular files are opened, and no name in an archive is ever a path on this
 //! machine.
 //!
@@ -22,7 +22,7 @@ mod members;
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -131,19 +131,51 @@ impl Archive {
         Ok(archive)
     }
 
-    /// A layer's blob: at most its size and one byte more, **not verified**.
+    /// Where a layer's blob lies: **not verified**, and whoever reads it finds at most its size and
+    /// one byte more.
     ///
     /// # Errors
     /// When it is not there, or is no regular file.
-    pub fn layer(&self, layer: &Descriptor) -> Result<Box<dyn Read>, ArchiveError> {
-        let file = match &self.files {
+    pub fn layer(&self, layer: &Descriptor) -> Result<Piece, ArchiveError> {
+        let name = blob_name(&layer.digest);
+        let mut piece = match &self.files {
             Files::Docker(members, names) => match names.iter().find(|(d, _)| *d == layer.digest) {
-                Some((_, name)) => members.file(name)?,
-                None => members.file(&blob_name(&layer.digest))?,
+                Some((_, name)) => members.piece(name)?,
+                None => members.piece(&name)?,
             },
-            other => other.file(&blob_name(&layer.digest))?,
+            Files::Tar(members) => members.piece(&name)?,
+            Files::Directory(root) => {
+                let path = root.join(&name);
+                let io = |source| ArchiveError::Io { path: path.clone(), source };
+                let file = regular(&path).map_err(io)?;
+                let size = file.metadata().map_err(io)?.len();
+                Piece { file, at: 0, size }
+            }
         };
-        Ok(Box::new(file.take(layer.size.saturating_add(1))))
+        piece.size = piece.size.min(layer.size.saturating_add(1));
+        Ok(piece)
+    }
+}
+
+/// A part of a file.
+#[derive(Debug)]
+pub struct Piece {
+    /// The file, open.
+    pub file: File,
+    /// The part's first byte.
+    pub at: u64,
+    /// Its length.
+    pub size: u64,
+}
+
+impl Piece {
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be positioned.
+    pub fn read(mut self) -> io::Result<impl Read> {
+        self.file.seek(SeekFrom::Start(self.at))?;
+        Ok(self.file.take(self.size))
     }
 }
 

@@ -106,7 +106,7 @@ fn refused(text: &str, kind: Kind, words: &str) {
 fn read(archive: &Archive) -> Vec<u8> {
     let mut bytes = Vec::new();
     let layer = &archive.manifest.layers[0];
-    archive.layer(layer).unwrap().read_to_end(&mut bytes).unwrap();
+    archive.layer(layer).unwrap().read().unwrap().read_to_end(&mut bytes).unwrap();
     bytes
 }
 

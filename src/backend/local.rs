@@ -205,13 +205,13 @@ impl Backend for Local {
     fn find(&self, intent: &IntentId) -> Result<Option<EngineKey>, BackendError> {
         let io =
             |source| BackendError::Io { what: format!("reading {}", self.jobs.display()), source };
-        let entries = match std::fs::read_dir(&self.jobs) {
+        let names = match crate::listing::names(&self.jobs) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            entries => entries.map_err(io)?,
+            names => names.map_err(io)?,
         };
-        for entry in entries {
-            let dir = entry.map_err(io)?.path();
-            let named = dir.file_name().and_then(|n| n.to_str()).map(str::parse::<JobId>);
+        for name in names {
+            let dir = self.jobs.join(&name);
+            let named = name.to_str().map(str::parse::<JobId>);
             if !matches!(named, Some(Ok(_))) || !record::exists(&dir) {
                 continue;
             }

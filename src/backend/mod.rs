@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use crate::job::{EngineKey, IntentId, JobId, Observation, Resources};
 
-pub use driver::Environment;
+pub use driver::{Environment, answer};
 pub use error::BackendError;
 pub use local::{Local, supervise};
 pub use slurm::Slurm;

@@ -181,7 +181,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), Report> {
     let dir = folder(to);
     let work = || -> std::io::Result<()> {
         let mut file = crate::store::temporary_beside(dir)?;
-        std::io::copy(&mut fs::File::open(from)?, &mut file)?;
+        std::io::copy(&mut fs::File::open(from)?, file.as_file_mut())?;
         file.as_file().set_permissions(fs::Permissions::from_mode(0o755))?;
         file.as_file().sync_all()?;
         file.persist(to)?;

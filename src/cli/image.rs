@@ -10,6 +10,7 @@ use super::machine::Manners;
 use super::output::{self, CliError, Report};
 use super::progress::progress;
 use super::published::{self, Taken};
+use super::room;
 use crate::archive::Location;
 use crate::failure::{Failure, Kind};
 use crate::job::{JobId, JobSpec};
@@ -298,11 +299,13 @@ pub fn staged(
         }
         let mut show = progress(context.voice);
         let store = context.store()?;
-        suits(context, &store, false);
+        room::suits(context, &store, false);
         let how = How { recipe, threads: manners.threads, limits: context.limits() };
         let (manifest, staged) =
             manners.with(|| stage::archive(&location, platform, how, &store, &mut show))?;
         if !staged.known {
+            // only the archive itself tells whether it is known
+            room::has_room(context, &store);
             super::cache::keep_to_limit(context, &staged.image);
         }
         context.voice.say(format!("pinned {manifest}"));
@@ -326,14 +329,6 @@ pub fn staged(
         manifest: pin.manifest,
         pin: Some(pin),
     })
-}
-
-/// Says when the store lies where it does not work well; before something is put there.
-fn suits(context: &Context, store: &Store, shared: bool) {
-    if let Some(why) = store.unsuitable(shared) {
-        let root = context.cache_dir().display();
-        output::warn(format!("the store {root} {why}; set MOORLINE_CACHE to another place"));
-    }
 }
 
 fn warn(staged: &Staged) {
@@ -376,7 +371,8 @@ pub fn sif(
             Err(error) => return Err(error.into()),
         }
     }
-    suits(context, &store, false);
+    room::suits(context, &store, false);
+    room::has_room(context, &store);
     let show: stage::Show = Arc::new(progress(context.voice));
     let lease = match stage::turn(pin, recipe, &store, &mut |p| show(p))? {
         MyTurn::No(made) => return Ok(*made),
@@ -450,7 +446,7 @@ fn same(pin: &Pin, digest: &SifDigest, image: Image) -> Result<Image, Report> {
 pub fn mark(context: &Context, job: &JobSpec, shared: bool) -> Result<(), Report> {
     let Some((store, digest)) = in_store(context, &job.image)? else { return Ok(()) };
     if shared {
-        suits(context, &store, true);
+        room::suits(context, &store, true);
     }
     let dir = context.jobs_dir().join(job.id.to_string());
     if !store.mark(&digest, &job.id, &dir)? {

@@ -32,6 +32,7 @@ mod push;
 mod recover;
 mod rerun;
 mod resolve;
+mod room;
 mod run;
 mod spec;
 mod status;

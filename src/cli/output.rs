@@ -6,7 +6,7 @@ use std::process::exit;
 
 use serde::Serialize;
 
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, system_hint};
 
 /// An error on its way to the user: any module's [`Failure`].
 #[derive(Debug)]
@@ -135,7 +135,9 @@ pub fn error(report: &Report) {
     // whichever step it was that met it, a full disk is mended in one way
     let full = (failure.kind() == Kind::NoSpace)
         .then(|| "free space there, or set MOORLINE_CACHE to a directory on a larger disk".into());
-    if let Some(hint) = failure.hint().or(full) {
+    // what the system said outdoes what the step guesses
+    let system = system_hint(&**failure).map(String::from);
+    if let Some(hint) = system.or_else(|| failure.hint()).or(full) {
         stderr_line(&format!("hint: {}", clean(&hint)));
     }
 }

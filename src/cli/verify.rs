@@ -7,6 +7,7 @@ use clap::Args as ClapArgs;
 use super::context::Context;
 use super::output::{self, CliError, Outcome, Report};
 use super::progress::progress;
+use crate::archive::Location;
 use crate::failure::Kind;
 use crate::oci::{Digest, Reference, Registry, Repository};
 use crate::stage::verify::{Claim, Verified};
@@ -25,7 +26,7 @@ pub struct Args {
     /// The SIF
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Fetch from here what the store lacks
+    /// Take from here what the store lacks: a repository; or an archive, oci:DIR and the like
     #[arg(long, value_name = "REGISTRY/REPOSITORY")]
     from: Option<String>,
 }
@@ -39,16 +40,22 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let digest = claim.digest;
     let manifest = claim.provenance.as_ref().ok().map(|(said, _)| said.manifest);
     let recipe = claim.provenance.as_ref().ok().map(|(said, _)| said.recipe.clone());
+    let location = args.from.as_deref().and_then(Location::parse);
     let place = match (&args.from, &manifest) {
+        (Some(_), _) if location.is_some() => None,
         (Some(text), _) => Some(repository(context, text)?),
         (None, Some(manifest)) => remembered(context, manifest),
         (None, None) => None,
     };
-    let client = context.client()?;
-    let from = place.as_ref().map(|(registry, repository)| (&client, registry, repository));
     let store = context.store()?;
     let mut show = progress(context.voice);
-    let verified = context.block_on(claim.verify(from, &store, context.limits(), &mut show))??;
+    let verified = if let Some(location) = &location {
+        claim.verify_archive(location, &store, context.limits(), &mut show)?
+    } else {
+        let client = context.client()?;
+        let from = place.as_ref().map(|(registry, repository)| (&client, registry, repository));
+        context.block_on(claim.verify(from, &store, context.limits(), &mut show))??
+    };
 
     let (word, why) = match &verified {
         Verified::MatchBytes => ("Match (bytes)", None),

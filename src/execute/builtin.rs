@@ -9,8 +9,9 @@ use super::container::{self, Ended};
 use super::inside::Inside;
 use super::measure::Measured;
 use super::rootfs::{self, Rootfs};
-use super::{ExecuteError, account, mounts, private_tempdir};
+use super::{ExecuteError, PrivateDir, account, mounts};
 use crate::job::{Access, JobSpec, WORK_DIR};
+use crate::listing;
 use crate::oci::ContainerConfig;
 use crate::runtime::builtin::{ImageTree, Node, Point, What, layout, resolve};
 use crate::runtime::{Bind, environment};
@@ -52,9 +53,7 @@ pub(super) fn run(request: &Request<'_>) -> Result<Ran, ExecuteError> {
     let config = container_config(&mut reader).map_err(sif_error)?;
 
     let base = std::env::temp_dir();
-    let scratch = private_tempdir("moorline-job-")
-        .tempdir_in(&base)
-        .map_err(ExecuteError::io(format!("making a directory in {}", base.display())))?;
+    let scratch = PrivateDir::new("moorline-job-", &base)?;
     // links resolved, because the container is put together from the other side
     let scratch_path =
         fs::canonicalize(scratch.path()).map_err(ExecuteError::io("the scratch directory"))?;
@@ -242,9 +241,10 @@ impl ImageTree for Tree {
     }
 
     fn names(&self, path: &str) -> io::Result<Vec<String>> {
-        let mut names = fs::read_dir(self.at(path))?
-            .map(|entry| {
-                entry?.file_name().into_string().map_err(|name| {
+        let mut names = listing::names(&self.at(path))?
+            .into_iter()
+            .map(|name| {
+                name.into_string().map_err(|name| {
                     io::Error::other(format!("the name {} is not UTF-8", name.display()))
                 })
             })

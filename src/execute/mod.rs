@@ -30,6 +30,8 @@ mod worker;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::listing;
+
 pub use early::early;
 pub use error::ExecuteError;
 pub use loader::run_through_own_loader;
@@ -49,9 +51,27 @@ fn is_executable(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }
 
-/// Names and makes temporary directories that only this user can enter, whatever the umask.
-fn private_tempdir(prefix: &str) -> tempfile::Builder<'_, 'static> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(prefix).permissions(std::fs::Permissions::from_mode(0o700));
-    builder
+/// A temporary directory that only this user can enter, whatever the umask. It goes when this does.
+#[derive(Debug)]
+struct PrivateDir(PathBuf);
+
+impl PrivateDir {
+    fn new(prefix: &str, base: &Path) -> Result<Self, ExecuteError> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(prefix).permissions(std::fs::Permissions::from_mode(0o700));
+        let made = builder.tempdir_in(base);
+        made.map(|dir| Self(dir.keep()))
+            .map_err(ExecuteError::io(format!("making a directory in {}", base.display())))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for PrivateDir {
+    fn drop(&mut self) {
+        // the standard library's way may panic (listing.rs); nothing is there under a new name
+        let _ = listing::remove_tree(&self.0);
+    }
 }

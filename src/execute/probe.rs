@@ -9,10 +9,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::PrivateDir;
 use super::container;
 use super::early::PROBE;
 use super::inside::Inside;
-use super::private_tempdir;
 use crate::job::Access;
 use crate::runtime::builtin::{Step, What};
 
@@ -69,9 +69,8 @@ pub(super) fn main(stdout: &mut dyn Write) -> i32 {
 }
 
 fn go() -> Result<(), String> {
-    let scratch = private_tempdir("moorline-probe-")
-        .tempdir()
-        .map_err(|e| format!("{}: {e}", std::env::temp_dir().display()))?;
+    let scratch =
+        PrivateDir::new("moorline-probe-", &std::env::temp_dir()).map_err(|e| e.to_string())?;
     let path = fs::canonicalize(scratch.path()).map_err(|e| e.to_string())?;
     for name in ["root", "bind"] {
         fs::create_dir(path.join(name)).map_err(|e| e.to_string())?;

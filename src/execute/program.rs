@@ -159,6 +159,6 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // what stays is inside the job's own directory
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = crate::listing::remove_tree(&self.0);
     }
 }

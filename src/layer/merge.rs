@@ -198,7 +198,7 @@ impl Merger {
             (EntryKind::File | EntryKind::HardLink(_), content) => {
                 Kind::File(content.unwrap_or(ContentId(0)))
             }
-            (EntryKind::Directory, _) => Kind::Directory(Names::new()),
+            (EntryKind::Directory, _) => Kind::Directory(Box::default()),
             (EntryKind::Symlink(target), _) => Kind::Symlink(symlink(&entry, target)?),
             (EntryKind::Character(major, minor), _) => Kind::Character(*major, *minor),
             (EntryKind::Block(major, minor), _) => Kind::Block(*major, *minor),
@@ -214,7 +214,7 @@ impl Merger {
         let meta = self.meta(entry);
         Ok(match old {
             Some(old)
-                if kind == Kind::Directory(Names::new()) && self.tree.names(old).is_some() =>
+                if kind == Kind::Directory(Box::default()) && self.tree.names(old).is_some() =>
             {
                 self.tree.get_mut(old).meta = meta;
                 self.tree.link(at, &name, old, layer);

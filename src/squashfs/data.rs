@@ -329,8 +329,12 @@ impl<W: Target> DataWriter<W> {
         self.groups.flush().into_iter().try_for_each(|group| self.submit_group(group))
     }
 
-    /// Writes what is still on its way, and ends the workers: the tables need their memory.
-    pub(super) fn end_data(&mut self) -> Result<(), SquashfsError> {
+    /// Writes what is still on its way, and ends the workers; what follows needs their memory.
+    /// Nothing may be added after that.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub fn end_data(&mut self) -> Result<(), SquashfsError> {
         self.write(true)?;
         self.pool.end();
         Ok(())

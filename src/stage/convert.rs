@@ -311,23 +311,26 @@ fn attempt(
     objects(&mut sif, source, recipe, &texts)?;
     let (inner, at) = sif.partition()?;
     let mut data = DataWriter::begin(inner, at, options, work.threads, memo)?;
-    let added = added_contents(&additions);
-    let mut first = First::begin(Merger::new(limits, time), work, &added, block_size, &mut data)?;
+    let mut merger = Merger::new(limits, time);
+    let (added, named) = added_contents(&additions, block_size, merger.contents());
+    let mut first = First::begin(merger, work, &added, &mut data)?;
     layers.first(&mut first, &mut data)?;
+    // the tree needs the memory that this takes
+    data.end_data()?;
+    first.merger.contents().seal();
 
     let First { mut merger, mut written, entries, files, forecast, .. } = first;
     drop(forecast);
     let inodes = layers.merge(&mut merger, entries, &files)?;
-    let (mut tree, mut contents, mut warnings, entries) = merger.finish();
+    let (mut tree, contents, mut warnings, entries) = merger.finish();
     warnings.extend(texts.warnings.iter().cloned());
     let top = u32::try_from(source.layers.len()).unwrap_or(u32::MAX);
-    let on_top = put_on_top(&additions, block_size, (top, time), &mut tree, &mut contents)?;
+    let on_top = put_on_top(&additions, &named, (top, time), &mut tree)?;
     let set = on_top.iter().copied().collect();
     let live = pass::live(&tree, &contents, &files, &inodes, &set);
     drop(inodes);
     let (mut passes, mut before) = (1, crate::squashfs::Counters::default());
     let finished = if live == written.live {
-        contents.seal();
         drop(files);
         data.finish(tree, &contents, &written.places)?
     } else {
@@ -340,11 +343,9 @@ fn attempt(
         objects(&mut sif, source, recipe, &texts)?;
         let (inner, at) = sif.partition()?;
         let mut data = DataWriter::begin(inner, at, options, work.threads, memo)?;
-        let ids: Vec<_> = added.iter().map(|a| a.intern(block_size, &mut contents)).collect();
-        written = pass::write_added(&added, &ids, &mut data)?;
+        written = pass::write_added(&added, &mut data)?;
         written.live = live;
         layers.second(&files, &contents, &mut written, &mut data)?;
-        contents.seal();
         data.finish(tree, &contents, &written.places)?
     };
     let Finished { size, inodes: in_tree, counters, copied, pack, memo } = finished;
@@ -450,12 +451,7 @@ fn objects<W: Write + Seek>(
 struct AddedContent {
     path: &'static str,
     bytes: Vec<u8>,
-}
-
-impl AddedContent {
-    fn intern(&self, block_size: usize, contents: &mut Contents) -> ContentId {
-        intern(&self.bytes, block_size, contents)
-    }
+    content: ContentId,
 }
 
 fn intern(bytes: &[u8], block_size: usize, contents: &mut Contents) -> ContentId {
@@ -466,30 +462,38 @@ fn intern(bytes: &[u8], block_size: usize, contents: &mut Contents) -> ContentId
     contents.intern(bytes.len() as u64, scan.class(), scan.pieces())
 }
 
-/// The contents that are added whatever the image holds. Files that yield are empty.
-fn added_contents(additions: &[Addition]) -> Vec<AddedContent> {
-    let mut contents = Vec::new();
+/// The contents that are added whatever the image holds (files that yield are empty), and for each
+/// addition its content, if it is a file.
+fn added_contents(
+    additions: &[Addition],
+    block_size: usize,
+    contents: &mut Contents,
+) -> (Vec<AddedContent>, Vec<Option<ContentId>>) {
+    let (mut added, mut named) = (Vec::new(), Vec::new());
     for Addition { path, kind, yields, .. } in additions {
-        if let Added::File(bytes) = kind
-            && !yields
-        {
-            contents.push(AddedContent { path, bytes: bytes.clone() });
+        let Added::File(bytes) = kind else {
+            named.push(None);
+            continue;
+        };
+        let content = intern(bytes, block_size, contents);
+        named.push(Some(content));
+        if !yields {
+            added.push(AddedContent { path, bytes: bytes.clone(), content });
         }
     }
-    contents
+    (added, named)
 }
 
 /// Puts the additions into the tree as a layer above the image's.
 fn put_on_top(
     additions: &[Addition],
-    block_size: usize,
+    named: &[Option<ContentId>],
     (layer, time): (u32, i64),
     tree: &mut Tree,
-    contents: &mut Contents,
 ) -> Result<Vec<ContentId>, ConvertError> {
     let implied = Meta::directory(time);
     let mut added = Vec::new();
-    for addition in additions {
+    for (addition, content) in additions.iter().zip(named) {
         let path = addition.path;
         let failed = |source| ConvertError::Addition { path, source };
         let parsed = TreePath::parse(path.as_bytes()).map_err(failed)?;
@@ -502,15 +506,14 @@ fn put_on_top(
         if old.is_some() && addition.yields {
             continue;
         }
-        let kind = match &addition.kind {
-            Added::Directory if old.is_some_and(|old| tree.names(old).is_some()) => continue,
-            Added::Directory => Kind::Directory(Names::new()),
-            Added::Symlink(target) => Kind::Symlink(target.as_bytes().into()),
-            Added::File(bytes) => {
-                let content = intern(bytes, block_size, contents);
-                added.push(content);
-                Kind::File(content)
+        let kind = match (&addition.kind, content) {
+            (Added::Symlink(target), _) => Kind::Symlink(target.as_bytes().into()),
+            (Added::File(_), Some(content)) => {
+                added.push(*content);
+                Kind::File(*content)
             }
+            _ if old.is_some_and(|old| tree.names(old).is_some()) => continue,
+            _ => Kind::Directory(Box::default()),
         };
         let meta = Meta { mode: addition.mode, ..implied.clone() };
         tree.insert(at, &name, Inode { meta, kind, layer });

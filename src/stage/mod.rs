@@ -381,8 +381,8 @@ fn write(
     convert::convert_with(&source, how.recipe, work, memory, &mut open, out)
 }
 
-/// An image of an archive: verified, its layers in the store, converted. Also the digest of its
-/// manifest.
+/// An image of an archive, converted. Its layers are read where they lie, and only those that are not
+/// known; each is compared with its digest while it is read. Also the digest of its manifest.
 ///
 /// # Errors
 /// When the archive has no such image, a blob is not what its digest says, or as [`convert`].
@@ -400,42 +400,28 @@ pub fn archive(
         Turn::Made(sif) => return Ok((manifest, there(None, Some(manifest), sif, how.recipe))),
         Turn::Mine(lease) => lease,
     };
-    let of = archive.manifest.layers.len();
-    for (i, layer) in archive.manifest.layers.iter().enumerate() {
-        if store.blob(&layer.digest).is_some() {
-            continue;
-        }
-        show(Progress::Layer { number: i + 1, of, layer });
-        let mut incoming = store.incoming()?;
-        let path = location.path.clone();
-        let mut bytes = archive.layer(layer)?;
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            // who failed is said: the archive, or the store
-            match bytes.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(n) => incoming.write(&buffer[..n])?,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(StageError::File { path, source }),
-            }
-        }
-        store.publish_blob(incoming, &layer.digest, layer.size).map_err(|source| match source {
-            StoreError::Mismatch { .. } => {
-                StageError::Layer { archive: location.to_string(), source }
-            }
-            other => other.into(),
-        })?;
-    }
+    let name = location.to_string();
+    let (documents, supply) = opened(archive, &name, store)?;
+    let staged = make((manifest, &name, None), documents, &supply, how, store, show)?;
+    Ok((manifest, staged))
+}
+
+/// The documents and layers of an archive.
+fn opened(
+    archive: Archive,
+    name: &str,
+    store: &Store,
+) -> Result<(ImageDocuments, Supply), StageError> {
+    let layers = &archive.manifest.layers;
+    let pieces: Result<Vec<_>, _> = layers.iter().map(|layer| archive.layer(layer)).collect();
+    let supply = Supply::pieces(layers, store, name, pieces?);
     let documents = ImageDocuments {
         manifest_bytes: archive.manifest_bytes,
         manifest: archive.manifest,
         config_bytes: archive.config_bytes,
         config: archive.config,
     };
-    let supply = Supply::stored(&documents.manifest.layers, store);
-    let name = location.to_string();
-    let staged = make((manifest, &name, None), documents, &supply, how, store, show)?;
-    Ok((manifest, staged))
+    Ok((documents, supply))
 }
 
 /// A SIF file that the user named: pinned by the digest of its bytes as they are now.

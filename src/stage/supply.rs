@@ -10,6 +10,9 @@
 //! while it is still without a name; it gets its name in the store only when it is synced. So a name
 //! never stands for bytes that were not verified, after a power cut neither. When one layer fails,
 //! those who read others are told at once.
+//!
+//! The layers of an archive are files already: they are read where they lie, and hashed on the way. What
+//! was made of them counts only when [`Supply::finish`] has found the digests right.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -22,10 +25,11 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::AbortHandle;
 
 use super::{Progress, StageError};
-use crate::oci::{Descriptor, Registry, Repository};
+use crate::archive::Piece;
+use crate::oci::{Descriptor, Digest, Hasher, Registry, Repository};
 use crate::pin::Pin;
 use crate::registry::Client;
-use crate::store::{Incoming, Store};
+use crate::store::{Incoming, Store, StoreError};
 
 /// Downloads at once. One connection seldom fills a line; many would take from other users.
 const AT_ONCE: usize = 3;
@@ -69,6 +73,9 @@ struct State {
     tasks: Vec<AbortHandle>,
     fetched: u64,
     failure: Option<StageError>,
+    /// The archive that the blobs lie in, and which of them were read and not found right yet.
+    archive: Option<String>,
+    unproved: Vec<usize>,
 }
 
 #[derive(Clone)]
@@ -76,8 +83,22 @@ enum Blob {
     /// Nobody wanted it yet.
     Unknown,
     Coming,
-    /// Its bytes were verified.
-    Here(Arc<File>),
+    /// Its bytes were verified, or are when they are read.
+    Here(Part),
+}
+
+/// Where a blob lies.
+#[derive(Clone)]
+struct Part {
+    file: Arc<File>,
+    at: u64,
+    end: u64,
+}
+
+impl Part {
+    fn whole(file: File) -> Self {
+        Self { file: Arc::new(file), at: 0, end: u64::MAX }
+    }
 }
 
 impl Supply {
@@ -85,6 +106,24 @@ impl Supply {
     #[must_use]
     pub fn stored(layers: &[Descriptor], store: &Store) -> Self {
         Self::new(layers, store, None)
+    }
+
+    /// Layers that are read where they lie, in an archive of this name. Each is hashed while it is
+    /// read; [`Supply::finish`] says whether all that were read were the right ones.
+    #[must_use]
+    pub fn pieces(layers: &[Descriptor], store: &Store, archive: &str, pieces: Vec<Piece>) -> Self {
+        let supply = Self::new(layers, store, None);
+        let mut state = supply.shared.lock();
+        state.archive = Some(archive.to_owned());
+        state.blobs = pieces
+            .into_iter()
+            .map(|Piece { file, at, size }| {
+                let end = at.saturating_add(size);
+                Blob::Here(Part { file: Arc::new(file), at, end })
+            })
+            .collect();
+        drop(state);
+        supply
     }
 
     /// Layers of a pin, downloaded where the store lacks them. It must be called on a runtime with
@@ -119,6 +158,8 @@ impl Supply {
             tasks: Vec::new(),
             fetched: 0,
             failure: None,
+            archive: None,
+            unproved: Vec::new(),
         };
         Self {
             shared: Arc::new(Shared {
@@ -156,9 +197,13 @@ impl Supply {
             if state.failure.is_some() || self.shared.failed.load(Ordering::Relaxed) {
                 return Err(gone());
             }
-            if let Blob::Here(file) = &state.blobs[at] {
-                let (file, shared) = (Arc::clone(file), Arc::clone(&self.shared));
-                return Ok(Box::new(Reader { file, at: 0, shared }));
+            if let Blob::Here(part) = &state.blobs[at] {
+                let (part, shared) = (part.clone(), Arc::clone(&self.shared));
+                let check = state.archive.is_some().then(|| (at, Hasher::default(), 0));
+                if check.is_some() && !state.unproved.contains(&at) {
+                    state.unproved.push(at);
+                }
+                return Ok(Box::new(Reader { part, shared, check }));
             }
             state = self.shared.wait(state);
         }
@@ -169,9 +214,24 @@ impl Supply {
         self.shared.lock().fetched
     }
 
-    /// The error that ended the supply, once.
+    /// The error that ended the supply, once. Of an archive also a layer that is not what its digest
+    /// says, where that was read in part.
     pub fn failure(&self) -> Option<StageError> {
-        self.shared.lock().failure.take()
+        let mut state = self.shared.lock();
+        let failure = state.failure.take();
+        let unproved = std::mem::take(&mut state.unproved);
+        drop(state);
+        failure.or_else(|| unproved.into_iter().find_map(|at| self.prove(at).err()))
+    }
+
+    /// Reads a layer of an archive to its end.
+    fn prove(&self, at: usize) -> Result<(), StageError> {
+        let read = self.open(at).and_then(|mut layer| io::copy(&mut layer, &mut io::sink()));
+        match (self.shared.lock().failure.take(), read) {
+            (Some(error), _) => Err(error),
+            // the file system's trouble is told by who met it
+            (None, _) => Ok(()),
+        }
     }
 
     /// Waits until everything that was wanted has its name in the store.
@@ -183,7 +243,13 @@ impl Supply {
         while state.failure.is_none() && (state.busy > 0 || !state.queue.is_empty()) {
             state = self.shared.wait(state);
         }
-        state.failure.take().map_or(Ok(()), Err)
+        if let Some(error) = state.failure.take() {
+            return Err(error);
+        }
+        let unproved = std::mem::take(&mut state.unproved);
+        drop(state);
+        // a conversion reads to the end, so there is seldom one
+        unproved.into_iter().try_for_each(|at| self.prove(at))
     }
 }
 
@@ -226,7 +292,7 @@ impl Shared {
         }
         if let Some(path) = self.store.blob(&self.layers[at].digest) {
             match File::open(&path) {
-                Ok(file) => state.blobs[at] = Blob::Here(Arc::new(file)),
+                Ok(file) => state.blobs[at] = Blob::Here(Part::whole(file)),
                 Err(source) => self.fail(&mut state, StageError::File { path, source }),
             }
         } else if self.remote.is_some() {
@@ -281,7 +347,7 @@ impl Shared {
         let path = incoming.path().to_owned();
         let file = File::open(&path).map_err(|source| StageError::File { path, source })?;
         let mut state = self.lock();
-        state.blobs[at] = Blob::Here(Arc::new(file));
+        state.blobs[at] = Blob::Here(Part::whole(file));
         state.fetched += 1;
         drop(state);
         self.changed.notify_all();
@@ -371,9 +437,11 @@ impl Write for Sink<'_> {
 
 /// A blob from its first byte; several may read one file.
 struct Reader {
-    file: Arc<File>,
-    at: u64,
+    /// What is left of it.
+    part: Part,
     shared: Arc<Shared>,
+    /// Which layer of an archive it is, and what was read of it.
+    check: Option<(usize, Hasher, u64)>,
 }
 
 impl Read for Reader {
@@ -382,10 +450,37 @@ impl Read for Reader {
         if self.shared.failed.load(Ordering::Relaxed) {
             return Err(gone());
         }
-        let count = self.file.read_at(buffer, self.at)?;
-        self.at += count as u64;
+        let Part { file, at, end } = &mut self.part;
+        let most = usize::try_from(end.saturating_sub(*at)).unwrap_or(usize::MAX);
+        let most = most.min(buffer.len());
+        let count = file.read_at(&mut buffer[..most], *at)?;
+        *at += count as u64;
         self.shared.tell(count as u64);
+        if count == 0 && !buffer.is_empty() {
+            if let Some((at, hasher, length)) = self.check.take() {
+                return self.shared.compare(at, hasher.finish(), length).map(|()| 0);
+            }
+        } else if let Some((_, hasher, length)) = &mut self.check {
+            hasher.update(&buffer[..count]);
+            *length += count as u64;
+        }
         Ok(count)
+    }
+}
+
+impl Shared {
+    /// A layer of an archive was read to its end.
+    fn compare(&self, at: usize, got: Digest, length: u64) -> io::Result<()> {
+        let Descriptor { digest: expected, size, .. } = self.layers[at];
+        let mut state = self.lock();
+        state.unproved.retain(|unproved| *unproved != at);
+        if got == expected && length == size {
+            return Ok(());
+        }
+        let source = StoreError::Mismatch { expected, size, got, length };
+        let archive = state.archive.clone().unwrap_or_default();
+        self.fail(&mut state, StageError::Layer { archive, source });
+        Err(gone())
     }
 }
 

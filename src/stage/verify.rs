@@ -1,7 +1,7 @@
 //! Does a SIF hold what it says? It is made again from the manifest that it names, and compared.
 //!
 //! ```text
-//! SIF --moorline.json--> manifest digest, recipe      source: store, else a registry
+//! SIF --moorline.json--> manifest digest, recipe      source: store, else a registry, or an archive
 //!     --manifest bytes, hashed--> configuration, layers --convert--> a SIF of our own
 //! same recipe:    the bytes are equal?   Match (bytes)    else Mismatch
 //! other recipe:   the trees are equal?   Match (content)  else Mismatch    compare.rs
@@ -19,10 +19,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{How, Progress, StageError, Supply, compare, convert, write};
+use crate::archive::{Archive, Location};
 use crate::failure::{Failure, Kind};
 use crate::layer::Limits;
 use crate::oci::{
-    ConfigDigest, Descriptor, Digest, Document, Hasher, ImageConfig, Manifest, Registry,
+    ConfigDigest, Descriptor, Digest, Document, Hasher, ImageConfig, Manifest, Platform, Registry,
     Repository, Sha256Digest, SifDigest,
 };
 use crate::pin::Recipe;
@@ -100,46 +101,108 @@ impl Claim {
         limits: Limits,
         show: &mut (dyn FnMut(Progress<'_>) + Send),
     ) -> Result<Verified, StageError> {
+        let (said, own, manifest, manifest_bytes) = match self.consistent() {
+            Ok(all) => all,
+            Err(verdict) => return Ok(verdict),
+        };
+        let documents = match gather(manifest, manifest_bytes, from, store, show).await {
+            Ok(documents) => documents,
+            Err(Lacking::Error(error)) => return Err(error),
+            Err(Lacking::Source(why)) => return Ok(Verified::Unproven(why)),
+        };
+        let supply = Supply::stored(&documents.manifest.layers, store);
+        self.again((said, own), documents, &supply, store, limits, show)
+    }
+
+    /// As [`Claim::verify`], from an archive.
+    ///
+    /// # Errors
+    /// As there, and when the archive cannot be read.
+    pub fn verify_archive(
+        self,
+        location: &Location,
+        store: &Store,
+        limits: Limits,
+        show: &mut (dyn FnMut(Progress<'_>) + Send),
+    ) -> Result<Verified, StageError> {
+        let (said, own, _, _) = match self.consistent() {
+            Ok(all) => all,
+            Err(verdict) => return Ok(verdict),
+        };
+        let handle = self
+            .file
+            .try_clone()
+            .map_err(|source| StageError::File { path: location.path.clone(), source })?;
+        let arch = SifReader::open(handle)
+            .ok()
+            .and_then(|sif| sif.partition().ok()?.arch.name().map(String::from));
+        let platform = match arch {
+            Some(architecture) => Platform { os: "linux".into(), architecture, variant: None },
+            None => Platform::host(),
+        };
+        let archive = Archive::open(location, &platform)?;
+        if archive.digest != said.manifest {
+            let holds = archive.digest;
+            return Ok(Verified::Unproven(format!("{location} is another image, {holds}")));
+        }
+        let (documents, supply) = super::opened(archive, &location.to_string(), store)?;
+        self.again((said, own), documents, &supply, store, limits, show)
+    }
+
+    /// What it says, our recipe for the same, and the manifest in it; the error is the verdict when
+    /// these do not fit together.
+    fn consistent(&self) -> Result<(Provenance, Recipe, Manifest, Vec<u8>), Verified> {
         let (said, manifest_bytes) = match &self.provenance {
             Ok(both) => both.clone(),
-            Err(why) => return Ok(Verified::Unproven(why.clone())),
+            Err(why) => return Err(Verified::Unproven(why.clone())),
         };
         let found = Digest::of(&manifest_bytes);
         if found != said.manifest {
             let named = said.manifest;
-            return Ok(Verified::Mismatch(format!("it names {named} and holds {found}")));
+            return Err(Verified::Mismatch(format!("it names {named} and holds {found}")));
         }
         let Ok(Document::Manifest(manifest)) = Document::parse(&manifest_bytes, None) else {
-            return Ok(Verified::Mismatch("the document that it holds is no manifest".into()));
+            return Err(Verified::Mismatch("the document that it holds is no manifest".into()));
         };
         if manifest.config.digest != Digest::from(said.config) {
-            return Ok(Verified::Mismatch(
+            return Err(Verified::Mismatch(
                 "it names another configuration than its manifest".into(),
             ));
         }
         let own = convert::recipe(said.recipe.codec, said.recipe.level, said.recipe.block_size);
         if own.template != said.recipe.template {
             let (its, ours) = (said.recipe.template, own.template);
-            return Ok(Verified::Unproven(format!(
+            return Err(Verified::Unproven(format!(
                 "it was made with version {its} of the added files, this moorline has {ours}"
             )));
         }
-        let documents = match gather(manifest, manifest_bytes, from, store, show).await {
-            Ok(documents) => documents,
-            Err(Lacking::Error(error)) => return Err(error),
-            Err(Lacking::Source(why)) => return Ok(Verified::Unproven(why)),
-        };
+        Ok((said, own, manifest, manifest_bytes))
+    }
+
+    /// Makes it again and compares.
+    fn again(
+        &self,
+        (said, own): (Provenance, Recipe),
+        documents: ImageDocuments,
+        supply: &Supply,
+        store: &Store,
+        limits: Limits,
+        show: &mut (dyn FnMut(Progress<'_>) + Send),
+    ) -> Result<Verified, StageError> {
         show(Progress::Converting {
             bytes: documents.manifest.layers.iter().map(|layer| layer.size).sum(),
         });
         let mut again = store.incoming()?;
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let how = How { recipe: &own, threads, limits };
-        let supply = Supply::stored(&documents.manifest.layers, store);
         // nothing that an earlier conversion left may take part in the proof
         let mut anew = convert::Forgetful;
-        let report = write(said.manifest, documents, &supply, how, &mut anew, again.file_mut())
-            .map_err(|source| StageError::Convert { image: said.manifest.to_string(), source })?;
+        let report = write(said.manifest, documents, supply, how, &mut anew, again.file_mut())
+            .map_err(|source| {
+                let own = || StageError::Convert { image: said.manifest.to_string(), source };
+                supply.failure().unwrap_or_else(own)
+            })?;
+        supply.finish()?;
         if own == said.recipe {
             return Ok(if report.sif == self.digest {
                 Verified::MatchBytes

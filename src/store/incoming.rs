@@ -7,6 +7,7 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
+use super::naming::{Identity, settled};
 use super::{StoreError, Writeback};
 use crate::oci::{Digest, Hasher};
 
@@ -65,7 +66,10 @@ impl Incoming {
         file.set_permissions(Permissions::from_mode(0o444))
             .and_then(|()| file.sync_all())
             .map_err(StoreError::io("cannot write", path))?;
-        self.file.persist(path).map_err(|e| StoreError::io("cannot name", path)(e.error))?;
+        let identity = file.metadata().ok().map(|meta| Identity::of(&meta));
+        // after a lost answer the error still holds the file, under a name that is gone
+        let answer = self.file.persist(path).map(drop).map_err(|e| e.error);
+        settled(answer, identity, path).map_err(StoreError::io("cannot name", path))?;
         let parent = path.parent().unwrap_or(path);
         File::open(parent)
             .and_then(|dir| dir.sync_all())

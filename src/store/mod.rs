@@ -28,10 +28,12 @@ mod incoming;
 mod inventory;
 mod lease;
 mod marks;
+mod naming;
 mod packs;
 mod pins;
 mod process;
 mod prune;
+mod room;
 mod safe;
 mod site;
 mod sweep;
@@ -53,8 +55,9 @@ pub use marks::Mark;
 pub use packs::StoredPack;
 pub use pins::StoredSif;
 pub use prune::{Limits, Pruned, Wanted};
+pub use room::{Of, Question, Room};
 pub use site::SiteStore;
-pub use sweep::temporary_beside;
+pub use sweep::{temporary_beside, temporary_directory};
 pub use turn::Turn;
 pub use verify::{Checked, Fault};
 pub use writeback::Writeback;
@@ -207,21 +210,6 @@ impl Store {
     /// The store's directory.
     pub fn root(&self) -> &Path {
         &self.root
-    }
-
-    /// Why its file system is no good place for a store, one that other machines read if `shared`;
-    /// `None` when nothing is known against it.
-    pub fn unsuitable(&self, shared: bool) -> Option<&'static str> {
-        // linux/magic.h; OpenAFS and the kernel's own AFS
-        const AFS: [u32; 2] = [0x5346_414f, 0x6b41_4653];
-        const MEMORY: [u32; 2] = [0x0102_1994, 0x8584_58f6];
-        let kind = rustix::fs::statfs(&self.root).ok()?.f_type;
-        let kind = u32::try_from(kind).ok()?;
-        if AFS.contains(&kind) {
-            return Some("lies on AFS, where jobs without a token cannot read it");
-        }
-        (shared && MEMORY.contains(&kind))
-            .then_some("lies in this machine's memory, which no worker sees")
     }
 
     /// Where this machine may unpack images.

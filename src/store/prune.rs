@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::inventory::{Inventory, Item, list};
+use super::naming::rename;
 use super::{Mark, Store, StoreError, What, clock};
+use crate::listing;
 use crate::oci::{Sha256Digest, SifDigest};
 
 /// While somebody converts, a SIF that was used within this time stays: it may just have been made for
@@ -132,11 +134,11 @@ impl Store {
         if !wanted.dry_run {
             // from now on its age is that of its stay in the trash
             clock::touch_path(&item.path).map_err(StoreError::io("cannot touch", &item.path))?;
-            fs::rename(&item.path, &trashed).map_err(StoreError::io("cannot move", &item.path))?;
+            rename(&item.path, &trashed).map_err(StoreError::io("cannot move", &item.path))?;
             let marks = self.marks()?;
             let mut its = marks.iter().filter(|mark| mark.sif == digest);
             if its.any(|mark| !mark.is_void(found.now) && needs(mark)) {
-                let back = fs::rename(&trashed, &item.path);
+                let back = rename(&trashed, &item.path);
                 back.map_err(StoreError::io("cannot move back", &item.path))?;
                 done.needed += 1;
                 return Ok(());
@@ -217,12 +219,7 @@ impl Store {
 
 /// Removes a file, or whatever it is; one that is gone already is no error.
 fn remove(path: &Path) -> Result<(), StoreError> {
-    let removed = match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(e) => Err(e),
-    };
-    match removed {
+    match listing::remove_tree(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => {
             Err(StoreError::io("cannot remove", path)(e))
         }

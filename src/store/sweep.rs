@@ -6,7 +6,8 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use tempfile::NamedTempFile;
@@ -42,16 +43,35 @@ pub(super) fn temporary_in(tmp: &Path) -> io::Result<NamedTempFile> {
     temporary(tmp, TEMPORARY)
 }
 
+/// A directory of this user, 0700, below one that nobody else can write. Those of this kind that dead
+/// processes left there go. Who made it removes it.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn temporary_directory(parent: &Path) -> io::Result<PathBuf> {
+    const PREFIX: &str = ".new-";
+    let prefix = make_way(parent, PREFIX);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).permissions(fs::Permissions::from_mode(0o700));
+    Ok(builder.tempdir_in(parent)?.keep())
+}
+
 fn temporary(dir: &Path, prefix: &str) -> io::Result<NamedTempFile> {
+    let prefix = make_way(dir, prefix);
+    tempfile::Builder::new().prefix(&prefix).tempfile_in(dir)
+}
+
+/// Removes what dead processes left under such names; what a new name begins with.
+fn make_way(dir: &Path, prefix: &str) -> String {
     let here = Process::current();
     for name in listing::names(dir).unwrap_or_default() {
         let process = name.to_str().filter(|name| name.starts_with(prefix)).and_then(process_of);
         if process.zip(here.as_ref()).is_some_and(|(it, here)| it.is_dead(here)) {
-            let _ = fs::remove_file(dir.join(&name));
+            let _ = listing::remove_tree(&dir.join(&name));
         }
     }
     let process = here.map_or_else(|| "unknown".into(), |process| process.to_string());
-    tempfile::Builder::new().prefix(&format!("{prefix}{process}-")).tempfile_in(dir)
+    format!("{prefix}{process}-")
 }
 
 /// The process that a name carries: `PREFIX-PROCESS-RANDOM`.
@@ -129,5 +149,20 @@ mod tests {
         ];
         expected.sort();
         assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn a_directory_of_a_dead_process_goes_and_one_of_the_living_stays() {
+        let parent = tempfile::tempdir().unwrap();
+        let living = temporary_directory(parent.path()).unwrap();
+        let here = Process::current().unwrap().to_string();
+        let (rest, start) = here.rsplit_once('.').unwrap();
+        let dead = format!(".new-{rest}.{}-x", start.parse::<u64>().unwrap() + 1);
+        let dead = parent.path().join(dead);
+        fs::create_dir_all(dead.join("root/bin")).unwrap();
+        fs::write(dead.join("root/bin/sh"), "x").unwrap();
+        let another = temporary_directory(parent.path()).unwrap();
+        assert!(living.is_dir() && another.is_dir() && !dead.exists());
+        assert_eq!(fs::metadata(&another).unwrap().permissions().mode() & 0o777, 0o700);
     }
 }

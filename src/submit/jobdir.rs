@@ -88,7 +88,7 @@ impl Drop for JobDir {
     fn drop(&mut self) {
         if !self.kept {
             // the directory holds nothing of the user's that is not elsewhere
-            let _ = fs::remove_dir_all(&self.path);
+            let _ = crate::listing::remove_tree(&self.path);
         }
     }
 }
@@ -135,7 +135,8 @@ pub fn install_binary(jobs_dir: &Path, program: &Path) -> Result<Digest, SubmitE
     let copy = || -> io::Result<()> {
         // what a killed submission left there goes
         let mut file = crate::store::temporary_beside(&dir)?;
-        io::copy(&mut fs::File::open(program)?, &mut file)?;
+        // from file to file the kernel copies
+        io::copy(&mut fs::File::open(program)?, file.as_file_mut())?;
         file.as_file().set_permissions(fs::Permissions::from_mode(0o500))?;
         file.as_file().sync_all()?;
         file.persist(&target)?;

@@ -57,8 +57,8 @@ impl Meta {
 /// A type of file and what only this type has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A directory.
-    Directory(Names),
+    /// A directory. Apart, because most inodes are none.
+    Directory(Box<Names>),
     /// A regular file.
     File(ContentId),
     /// A symbolic link and where it points.

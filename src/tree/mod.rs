@@ -38,7 +38,7 @@ impl Tree {
     /// A tree that is only a root directory; deeper than `depth` it refuses to grow.
     #[must_use]
     pub fn new(root: Meta, depth: usize) -> Self {
-        let inodes = vec![Inode { meta: root, kind: Kind::Directory(Names::new()), layer: 0 }];
+        let inodes = vec![Inode { meta: root, kind: Kind::Directory(Box::default()), layer: 0 }];
         Self { inodes, depth, cleared: (0, HashSet::new()) }
     }
 

@@ -89,7 +89,7 @@ impl Tree {
                         return Err(PathError::LongName(name.len()));
                     }
                     let meta = (*implied).clone();
-                    let kind = Kind::Directory(Names::new());
+                    let kind = Kind::Directory(Box::default());
                     self.insert(here, &name, Inode { meta, kind, layer: *layer })
                 }
             };

@@ -1,5 +1,5 @@
 #!/bin/bash
-# about: SIGKILL, EIO and ENOSPC injected into 500 writing system calls of convert, prune and the ledger
+# about: SIGKILL and four errors injected into 500 writing system calls of convert, prune, run, submit and recover
 # commands: strace
 # packages: strace
 # provides: strace

@@ -57,7 +57,7 @@ impl Made {
     }
 
     pub fn dir(mut self, path: &str) -> Self {
-        self.add(path.as_bytes(), Meta::directory(1), Kind::Directory(Names::new()));
+        self.add(path.as_bytes(), Meta::directory(1), Kind::Directory(Box::default()));
         self
     }
 

@@ -120,7 +120,7 @@ fn build(entries: Vec<(Vec<u8>, Meta, What)>) -> Made {
             continue;
         }
         let kind = match what {
-            What::Directory => Kind::Directory(BTreeMap::new()),
+            What::Directory => Kind::Directory(Box::default()),
             What::File(seed, size) => Kind::File(made.content(&data(seed, size))),
             What::Symlink(target) => Kind::Symlink(target.into()),
             What::Character(major, minor) => Kind::Character(major, minor),

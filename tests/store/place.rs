@@ -29,25 +29,42 @@ impl Random {
 
 /// Writes an OCI layout with one layer that holds `size` bytes which do not compress, and a few files.
 pub fn layout(dir: &Path, size: usize) {
+    layers(dir, &[lower(size)]);
+}
+
+/// A tar of that.
+pub fn lower(size: usize) -> Vec<u8> {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let noise: Vec<u8> = (0..size).map(|_| random.next().to_le_bytes()[0]).collect();
     let mut tar = tar::Builder::new(Vec::new());
-    let files: [(&str, &[u8]); 3] = [
-        ("etc/os-release", b"ID=tiny\n"),
-        ("usr/bin/tool", b"#!/bin/sh\nexit 0\n"),
-        ("noise", &noise),
-    ];
+    append(
+        &mut tar,
+        &[
+            ("etc/os-release", b"ID=tiny\n"),
+            ("usr/bin/tool", b"#!/bin/sh\nexit 0\n"),
+            ("noise", &noise),
+        ],
+    );
+    tar.into_inner().unwrap()
+}
+
+/// Executable files.
+pub fn append(tar: &mut tar::Builder<Vec<u8>>, files: &[(&str, &[u8])]) {
     for (name, data) in files {
         let mut header = tar::Header::new_gnu();
         header.set_size(data.len() as u64);
         header.set_mode(0o755);
-        tar.append_data(&mut header, name, data).unwrap();
+        tar.append_data(&mut header, name, *data).unwrap();
     }
-    let layer = tar.into_inner().unwrap();
+}
+
+/// Writes an OCI layout with these layers.
+pub fn layers(dir: &Path, layers: &[Vec<u8>]) {
+    let diff_ids: Vec<DiffId> = layers.iter().map(|layer| DiffId::of(layer)).collect();
     let config = serde_json::json!({
         "architecture": moorline::oci::Platform::host().architecture, "os": "linux",
         "config": { "Cmd": ["/usr/bin/tool"] },
-        "rootfs": { "type": "layers", "diff_ids": [DiffId::of(&layer)] },
+        "rootfs": { "type": "layers", "diff_ids": diff_ids },
     });
     let blobs = dir.join("blobs/sha256");
     fs::create_dir_all(&blobs).unwrap();
@@ -58,10 +75,11 @@ pub fn layout(dir: &Path, size: usize) {
             "digest": Digest::of(bytes), "size": bytes.len(),
         })
     };
+    let listed: Vec<_> = layers.iter().map(|layer| blob("layer.v1.tar", layer)).collect();
     let manifest = serde_json::json!({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": blob("config.v1+json", config.to_string().as_bytes()),
-        "layers": [blob("layer.v1.tar", &layer)],
+        "layers": listed,
     });
     let index = serde_json::json!({
         "schemaVersion": 2,

@@ -34,8 +34,8 @@ fn a_full_disk_ends_clearly_leaves_nothing_and_a_later_run_succeeds() {
     let disk = place.path("disk");
     let mounted = Tmpfs::mount(&disk, "4M");
     place.env.insert("MOORLINE_CACHE".into(), disk.join("cache").display().to_string());
-    // the layer fits, the SIF does not; then not even the layer
-    for filled in [0, 3 << 20] {
+    // a part of the SIF fits; then hardly anything
+    for filled in [2 << 20, 7 << 19] {
         place.run(&["cache", "prune", "--max-size", "0", "--empty-trash"]).exits(0);
         std::fs::write(disk.join("filler"), vec![0; filled]).unwrap();
         place.convert().fails(8, &["No space left on device", "hint: "]);
@@ -47,4 +47,25 @@ fn a_full_disk_ends_clearly_leaves_nothing_and_a_later_run_succeeds() {
     place.convert().ok();
     place.is_clean();
     drop(mounted);
+}
+
+#[test]
+fn a_file_system_that_is_nearly_full_is_warned_about() {
+    if !have("root", "a_file_system_that_is_nearly_full", am_root()) {
+        return;
+    }
+    let mut place = Place::new(3000);
+    let disk = place.path("disk");
+    let _mounted = Tmpfs::mount(&disk, "16M");
+    place.env.insert("MOORLINE_CACHE".into(), disk.join("cache").display().to_string());
+    let said = place.convert().exits(0).stderr;
+    assert!(!said.contains("% used"), "{said}");
+    std::fs::remove_dir_all(place.cache()).unwrap();
+    std::fs::write(disk.join("filler"), vec![0; 14 << 20]).unwrap();
+    let said = place.convert().exits(0).stderr;
+    let words = ["warning: the file system of the store", "% used", "moorline cache prune"];
+    assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    // what is known needs no room
+    let said = place.convert().exits(0).stderr;
+    assert!(!said.contains("% used"), "{said}");
 }

@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
+use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::{Child, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::place::Place;
 use crate::support::program;
@@ -14,20 +17,35 @@ const CALLS: &str = "?open,openat,?creat,write,writev,pwrite64,pwritev,copy_file
     fsync,fdatasync,sync_file_range,?rename,?renameat,renameat2,?link,linkat,?symlink,symlinkat,\
     ?unlink,unlinkat,?rmdir,?mkdir,mkdirat,ftruncate,fallocate,close,utimensat,?chmod,fchmod,fchmodat";
 
+/// Longer than any command takes, also one that waits for what does not come.
+const AT_MOST: Duration = Duration::from_secs(180);
+
 /// What happens at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     Kill,
-    Error(&'static str, bool),
+    Error(&'static str, Lasting),
 }
 
-const FAULTS: [Fault; 5] = [
-    Fault::Kill,
-    Fault::Error("EIO", false),
-    Fault::Error("ENOSPC", false),
-    Fault::Error("EIO", true),
-    Fault::Error("ENOSPC", true),
-];
+/// How often a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lasting {
+    Once,
+    /// This time and the next two: a server that is away for a moment.
+    Thrice,
+    /// From now on.
+    Persistent,
+}
+
+/// A broken disk, a full one, a quota that is used up, a file server that started anew.
+const ERRORS: [&str; 4] = ["EIO", "ENOSPC", "EDQUOT", "ESTALE"];
+const LASTING: [Lasting; 3] = [Lasting::Once, Lasting::Persistent, Lasting::Thrice];
+
+fn faults() -> impl Iterator<Item = Fault> {
+    let errors =
+        LASTING.into_iter().flat_map(|lasting| ERRORS.map(|error| Fault::Error(error, lasting)));
+    std::iter::once(Fault::Kill).chain(errors)
+}
 
 /// A fault at a place.
 #[derive(Clone, Debug)]
@@ -40,6 +58,10 @@ pub struct Point {
 }
 
 impl Point {
+    pub fn kill(call: &str, number: usize) -> Self {
+        Self { call: call.into(), number, fault: Fault::Kill, round: 0 }
+    }
+
     pub fn is_kill(&self) -> bool {
         self.fault == Fault::Kill
     }
@@ -50,10 +72,16 @@ impl Point {
         // strace counts in each thread: the fault that is meant for the lease's thread may also strike
         // the first thread's first word, its error
         let strikes_words = match self.fault {
-            Fault::Error(_, persistent) => persistent || self.number == 1,
+            Fault::Error(_, lasting) => lasting != Lasting::Once || self.number == 1,
             Fault::Kill => false,
         };
         !(strikes_words && self.call.starts_with("write"))
+    }
+
+    /// An error of `close`. Injected, it leaves the file open, as no kernel does: where processes wait
+    /// for the ends of each other's pipes they would wait for ever.
+    pub fn leaves_open(&self) -> bool {
+        self.call == "close" && !self.is_kill()
     }
 
     pub fn in_round(&self, round: usize) -> Self {
@@ -64,8 +92,14 @@ impl Point {
         let Self { call, number, .. } = self;
         match self.fault {
             Fault::Kill => format!("inject={call}:signal=SIGKILL:when={number}"),
-            Fault::Error(error, false) => format!("inject={call}:error={error}:when={number}"),
-            Fault::Error(error, true) => format!("inject={call}:error={error}:when={number}+"),
+            Fault::Error(error, lasting) => {
+                let until = match lasting {
+                    Lasting::Once => String::new(),
+                    Lasting::Thrice => format!("..{}", number + 2),
+                    Lasting::Persistent => "+".into(),
+                };
+                format!("inject={call}:error={error}:when={number}{until}")
+            }
         }
     }
 }
@@ -95,13 +129,15 @@ pub fn points(place: &Place, args: &[String]) -> Vec<Point> {
     let before =
         ["strace", "-f", "-y", "-qq", "-s", "0", "-o", log.to_str().unwrap(), "-e", &trace];
     let output = place.command_behind(&before, &words).output().unwrap();
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    // 6: it found what was damaged
+    let done = matches!(output.status.code(), Some(0 | 6));
+    assert!(done, "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     let text = fs::read_to_string(&log).unwrap();
     fs::remove_file(&log).unwrap();
     found(&text, place.dir.path())
         .into_iter()
         .flat_map(|(call, number)| {
-            FAULTS.map(|fault| Point { call: call.clone(), number, fault, round: 0 })
+            faults().map(move |fault| Point { call: call.clone(), number, fault, round: 0 })
         })
         .collect()
 }
@@ -129,8 +165,13 @@ fn found(trace: &str, dir: &Path) -> BTreeSet<(String, usize)> {
     places
 }
 
-/// Runs the command with the fault at the point.
-pub fn strike(place: &Place, args: &[String], point: &Point) -> Struck {
+/// Runs the command with the fault at the point, and `beside` while it runs.
+pub fn strike(
+    place: &Place,
+    args: &[String],
+    point: &Point,
+    beside: impl FnOnce(&mut Child) -> Result<(), String>,
+) -> Result<Struck, String> {
     let log = place.path("trace");
     let inject = point.injection();
     let trace = format!("trace={}", point.call);
@@ -148,7 +189,10 @@ pub fn strike(place: &Place, args: &[String], point: &Point) -> Struck {
         &inject,
     ];
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    let output = place.command_behind(&before, &words).output().unwrap();
+    let mut child = place.command_behind(&before, &words).stdin(Stdio::null()).spawn().unwrap();
+    let beside = beside(&mut child);
+    let output = ended(child, place.dir.path()).map_err(|why| format!("{why}: {args:?}"))?;
+    beside?;
     let trace = fs::read_to_string(&log).unwrap();
     fs::remove_file(&log).unwrap();
     let killed = output.status.signal() == Some(9);
@@ -161,7 +205,50 @@ pub fn strike(place: &Place, args: &[String], point: &Point) -> Struck {
         String::from_utf8_lossy(&output.stderr)
     );
     let has_voice = point.leaves_a_voice();
-    Struck { fired, killed, code: output.status.code(), text, has_voice }
+    Ok(Struck { fired, killed, code: output.status.code(), text, has_voice })
+}
+
+/// Kills the processes whose command names the place.
+fn kill_those_of(dir: &Path) {
+    let dir = dir.to_str().unwrap().as_bytes();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
+        let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if words.windows(dir.len()).any(|part| part == dir) {
+            let pid = rustix::process::Pid::from_raw(pid).unwrap();
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+/// What a command said that must end in time.
+fn ended(mut child: Child, dir: &Path) -> Result<Output, String> {
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let read = |pipe: Option<Box<dyn Read + Send>>| {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
+            bytes
+        })
+    };
+    let stdout = read(stdout.map(|pipe| Box::new(pipe) as _));
+    let stderr = read(stderr.map(|pipe| Box::new(pipe) as _));
+    let deadline = Instant::now() + AT_MOST;
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None if Instant::now() > deadline => {
+                let _ = child.kill();
+                let _ = child.wait();
+                // what it traced goes on without it
+                kill_those_of(dir);
+                return Err(format!("it does not end in {AT_MOST:?}"));
+            }
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
+    Ok(Output { status, stdout, stderr })
 }
 
 #[test]

@@ -1,17 +1,17 @@
 //! The commands that are swept, what is there before, and what must hold afterwards.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 
-use moorline::job::{EngineKey, IntentId, JobId, JobSpec, Nonce, Resources, RuntimeChoice};
-use moorline::ledger::{Intent, Ledger, RecordHash};
 use moorline::oci::{Sha256Digest, SifDigest};
-use moorline::pin::Image;
 
+use crate::images;
 use crate::place::Place;
 use crate::points::{Point, Struck, points, strike};
+use crate::prepared::{self, open_run, spoil_ledger, spoil_store};
+
+type Check = fn(&Story, &Place, &Struck) -> Result<(), String>;
 
 /// A command that is swept.
 pub struct Story {
@@ -20,52 +20,85 @@ pub struct Story {
     template: Place,
     /// The image's SIF.
     sif: SifDigest,
-    check: fn(&Story, &Place) -> Result<(), String>,
+    /// The codes with which it may end; `None` where a job's own code is handed on.
+    codes: Option<&'static [i32]>,
+    check: Check,
     damage: fn(&Place),
+    /// What another process does meanwhile.
+    beside: Option<fn(&Story, &Place, &mut Child) -> Result<(), String>>,
 }
 
-const CODES: [i32; 6] = [0, 5, 6, 7, 8, 12];
+const CODES: &[i32] = &[0, 5, 6, 7, 8, 12];
+/// What a job does, seen afterwards.
+const JOB: [&str; 4] = ["--", "/bin/sh", "-c", "echo ran >> ran"];
 
 impl Story {
     pub fn all() -> Vec<Self> {
-        let reference = Place::new(2000);
-        let sif = SifDigest::of(&fs::read(reference.convert().ok()).unwrap());
-        let make = |name, args: &[&'static str], prepare: fn(&Place), check, damage| {
-            let mut template = Place::new(2000);
-            let ledger = template.path("ledger").display().to_string();
-            template.env.insert("MOORLINE_LEDGER".into(), ledger);
-            prepare(&template);
-            Self { name, args: args.to_vec(), template, sif, check, damage }
+        let store = |name, args: &[&'static str], image, prepare: fn(&Place), check: Check| {
+            let template = Place::empty();
+            Self::of(name, args, template, (image, prepare), check)
         };
         let known = |place: &Place| {
             place.convert().ok();
         };
-        vec![
-            make("convert", &["convert", "IMAGE"], |_| {}, Self::converts, spoil_store),
-            make("convert again", &["convert", "IMAGE"], half_done, Self::converts, spoil_store),
-            make(
-                "convert -o",
-                &["convert", "IMAGE", "-o", "out.sif"],
-                known,
-                Self::writes,
-                spoil_store,
-            ),
-            make(
-                "cache prune",
-                &["cache", "prune", "--max-size", "0"],
-                known,
-                Self::prunes,
-                spoil_store,
-            ),
-            make(
-                "cache prune --empty-trash",
+        let tiny = images::tiny as fn(&Path);
+        let convert = ["convert", "IMAGE"];
+        let mut stories = vec![
+            store("convert", &convert, tiny, |_| {}, Self::converts),
+            store("convert again", &convert, tiny, prepared::half_done, Self::converts),
+            store("convert on top", &convert, images::topped, prepared::base, Self::converts),
+            store("convert, shared", &convert, tiny, |_| {}, Self::converts),
+            store("convert -o", &["convert", "IMAGE", "-o", "out.sif"], tiny, known, Self::writes),
+            store("prune", &["cache", "prune", "--max-size", "0"], tiny, known, Self::prunes),
+            store(
+                "prune --empty-trash",
                 &["cache", "prune", "--older-than", "0s", "--empty-trash"],
+                tiny,
                 known,
                 Self::prunes,
-                spoil_store,
             ),
-            make("ledger", &["recover"], open_run, Self::recovers, spoil_ledger),
-        ]
+            store("verify", &["cache", "verify"], tiny, prepared::damaged, Self::verifies),
+            store("recover", &["recover"], tiny, open_run, Self::recovers),
+        ];
+        stories[3].beside = Some(Self::waits);
+        // what was damaged in the store is what it puts away
+        stories[7].damage = prepared::litter;
+        stories[8].damage = spoil_ledger;
+        if images::can_run() {
+            let run = [&["run", "--runtime", "builtin", "IMAGE"][..], &JOB].concat();
+            let submit =
+                [&["submit", "--runtime", "builtin", "--backend", "local", "IMAGE"][..], &JOB];
+            let submit = submit.concat();
+            let job = |name, args: &[&'static str], check| {
+                let story = store(name, args, images::shell, known, check);
+                Self { codes: None, ..story }
+            };
+            stories.push(job("run", &run, Self::runs));
+            stories.push(job("submit", &submit, Self::submits));
+        }
+        stories
+    }
+
+    fn of(
+        name: &'static str,
+        args: &[&'static str],
+        mut template: Place,
+        (image, prepare): (fn(&Path), fn(&Place)),
+        check: Check,
+    ) -> Self {
+        let mut reference = Place::empty();
+        for place in [&mut template, &mut reference] {
+            image(&place.path("image"));
+            fs::create_dir(place.path("home")).unwrap();
+            let ledger = place.path("ledger").display().to_string();
+            place.env.insert("MOORLINE_LEDGER".into(), ledger);
+            // nobody waits long for one who died
+            place.env.insert("MOORLINE_TEST_LEASE_MS".into(), "5000".into());
+        }
+        let sif = SifDigest::of(&fs::read(reference.convert().ok()).unwrap());
+        prepare(&template);
+        let (args, codes, beside) = (args.to_vec(), Some(CODES), None);
+        Self { name, args, template, sif, codes, check, damage: spoil_store, beside }
     }
 
     fn args(&self, place: &Place, round: usize) -> Vec<String> {
@@ -79,7 +112,12 @@ impl Story {
 
     pub fn points(&self) -> Vec<Point> {
         let place = self.copy();
-        points(&place, &self.args(&place, 0))
+        let mut points = points(&place, &self.args(&place, 0));
+        // those that start processes
+        if self.codes.is_none() {
+            points.retain(|point| !point.leaves_open());
+        }
+        points
     }
 
     fn copy(&self) -> Place {
@@ -96,9 +134,10 @@ impl Story {
         place
     }
 
-    pub fn strike(&self, point: &Point) -> (Place, Struck) {
+    pub fn strike(&self, point: &Point) -> (Place, Result<Struck, String>) {
         let place = self.copy();
-        let struck = strike(&place, &self.args(&place, point.round), point);
+        let beside = |child: &mut Child| self.beside.map_or(Ok(()), |it| it(self, &place, child));
+        let struck = strike(&place, &self.args(&place, point.round), point, beside);
         (place, struck)
     }
 
@@ -106,14 +145,20 @@ impl Story {
     pub fn check(&self, place: &Place, struck: &Struck) -> Result<(), String> {
         // the fault came before the program did
         let unborn = struck.code == Some(127) && struck.text.contains("loading shared libraries");
-        let orderly =
-            struck.killed || unborn || struck.code.is_some_and(|code| CODES.contains(&code));
-        let silent = struck.killed || unborn || struck.code == Some(0) || !struck.has_voice;
-        let said = silent || struck.text.contains("error: ");
+        let fits = |code| match self.codes {
+            Some(codes) => codes.contains(&code),
+            None => code != 101 && !struck.text.contains("panicked"),
+        };
+        let orderly = struck.killed || unborn || struck.code.is_some_and(fits);
+        // 6 is also the answer of `verify`
+        let answered = struck.code == Some(0) || (struck.code == Some(6) && self.name == "verify");
+        let silent = struck.killed || unborn || answered || !struck.has_voice;
+        let said = silent || self.codes.is_none() || struck.text.contains("error: ");
         if !orderly || !said {
             return Err(format!("it ended badly: {}", struck.text));
         }
-        (self.check)(self, place).map_err(|why| format!("{why}\n-- struck:\n{}", struck.text))
+        (self.check)(self, place, struck)
+            .map_err(|why| format!("{why}\n-- struck:\n{}", struck.text))
     }
 
     pub fn damage(&self, place: &Place) {
@@ -121,7 +166,7 @@ impl Story {
     }
 
     /// The store is whole, the image converts to the right bytes, and nothing is left.
-    fn converts(&self, place: &Place) -> Result<(), String> {
+    fn converts(&self, place: &Place, _: &Struck) -> Result<(), String> {
         run(place, &["cache", "verify"])?;
         let path = run(place, &["convert", &place.image()])?;
         self.is_right(Path::new(path.trim()))?;
@@ -141,12 +186,12 @@ impl Story {
         if found == self.sif { Ok(()) } else { Err(format!("{found} instead of {}", self.sif)) }
     }
 
-    fn writes(&self, place: &Place) -> Result<(), String> {
+    fn writes(&self, place: &Place, struck: &Struck) -> Result<(), String> {
         let out = place.path("out.sif");
         if out.exists() {
             self.is_right(&out)?;
         }
-        self.converts(place)?;
+        self.converts(place, struck)?;
         run(place, &["convert", &place.image(), "-o", "out.sif", "--force"])?;
         self.is_right(&out)?;
         let entries = fs::read_dir(place.dir.path()).unwrap();
@@ -158,7 +203,7 @@ impl Story {
         }
     }
 
-    fn prunes(&self, place: &Place) -> Result<(), String> {
+    fn prunes(&self, place: &Place, struck: &Struck) -> Result<(), String> {
         run(place, &["cache", "verify"])?;
         run(place, &["cache", "prune", "--max-size", "0", "--empty-trash"])?;
         let left = run(place, &["cache", "ls", "--json"])?;
@@ -166,10 +211,10 @@ impl Story {
         if left["size"] != 0 || left["trash"]["files"] != 0 {
             return Err(format!("left after the next prune: {left}"));
         }
-        self.converts(place)
+        self.converts(place, struck)
     }
 
-    fn recovers(_: &Self, place: &Place) -> Result<(), String> {
+    fn recovers(_: &Self, place: &Place, _: &Struck) -> Result<(), String> {
         run(place, &["audit", "verify"])?;
         run(place, &["recover"])?;
         run(place, &["audit", "verify"])?;
@@ -180,76 +225,83 @@ impl Story {
         }
         Ok(())
     }
+
+    /// What was damaged before is found, then or now, and after that all is well.
+    fn verifies(&self, place: &Place, struck: &Struck) -> Result<(), String> {
+        let found = place.run(&["cache", "verify"]);
+        if !matches!(found.code, 0 | 6) {
+            return Err(found.to_string());
+        }
+        self.converts(place, struck)
+    }
+
+    /// Beside one that converts and is struck somebody else wants the image, and gets it.
+    fn waits(&self, place: &Place, struck: &mut Child) -> Result<(), String> {
+        let busy = || place.names("leases").iter().any(|name| name.starts_with("convert-"));
+        while !busy() && struck.try_wait().unwrap().is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let path =
+            run(place, &["convert", &place.image()]).map_err(|why| format!("who waited: {why}"))?;
+        self.is_right(Path::new(path.trim()))
+    }
+
+    /// The job ran at most once; store and ledger are whole, and the next one runs.
+    fn runs(&self, place: &Place, struck: &Struck) -> Result<(), String> {
+        let ran = lines(&place.path("ran"));
+        if ran > 1 || (struck.code == Some(0) && ran != 1) {
+            return Err(format!("it ran {ran} times"));
+        }
+        self.settles(place)?;
+        run(place, &self.again(place))?;
+        if lines(&place.path("ran")) != ran + 1 {
+            return Err("the next one did not run once".into());
+        }
+        run(place, &["audit", "verify"])?;
+        self.converts(place, struck)
+    }
+
+    /// As [`Story::runs`], in the job's own directory.
+    fn submits(&self, place: &Place, struck: &Struck) -> Result<(), String> {
+        let jobs = place.path("home/.local/state/moorline/jobs");
+        let ran = || -> usize {
+            let entries = fs::read_dir(&jobs).into_iter().flatten();
+            entries.map(|entry| lines(&entry.unwrap().path().join("work/ran"))).sum()
+        };
+        let before = ran();
+        if before > 1 {
+            return Err(format!("it ran {before} times"));
+        }
+        self.settles(place)?;
+        let mut again = self.again(place);
+        again.insert(1, "--wait");
+        run(place, &again)?;
+        if ran() != before + 1 {
+            return Err("the next one did not run once".into());
+        }
+        run(place, &["audit", "verify"])?;
+        self.converts(place, struck)
+    }
+
+    fn again(&self, place: &Place) -> Vec<&str> {
+        let image: &'static str = Box::leak(place.image().into_boxed_str());
+        self.args.iter().map(|word| if *word == "IMAGE" { image } else { word }).collect()
+    }
+
+    /// The ledger is whole, and everything in it can be settled.
+    fn settles(&self, place: &Place) -> Result<(), String> {
+        run(place, &["audit", "verify"])?;
+        run(place, &["recover"])?;
+        run(place, &["jobs", "--json"])?;
+        Ok(())
+    }
+}
+
+fn lines(path: &Path) -> usize {
+    fs::read_to_string(path).map_or(0, |text| text.lines().count())
 }
 
 fn run(place: &Place, args: &[&str]) -> Result<String, String> {
     let answer = place.run(args);
     if answer.code == 0 { Ok(answer.stdout) } else { Err(answer.to_string()) }
-}
-
-/// The layers are there, the image is not.
-fn half_done(place: &Place) {
-    place.convert().ok();
-    fs::remove_dir_all(place.cache().join("sifs")).unwrap();
-    fs::remove_dir_all(place.cache().join("pins")).unwrap();
-}
-
-/// A `run` that was killed: its end is not recorded.
-fn open_run(place: &Place) {
-    let ledger = Ledger::open(&place.path("ledger")).unwrap();
-    let job = JobId::from_parts(1_700_000_000_000, 1);
-    let digest = SifDigest::of(b"sif");
-    let spec = JobSpec {
-        id: job,
-        name: None,
-        image: Image::Sif {
-            pin: None,
-            manifest: None,
-            digest,
-            recipe: None,
-            place: "/a.sif".into(),
-        },
-        command: vec!["true".into()],
-        mounts: Vec::new(),
-        env: Vec::new(),
-        runtime: RuntimeChoice::Builtin,
-        options: Vec::new(),
-        resources: Resources::default(),
-        workdir: None,
-        rerun_of: None,
-    };
-    let entry = ledger
-        .intend(&Intent {
-            spec,
-            intent: IntentId::from_bytes([1; 16]),
-            nonce: Nonce::from_bytes([2; 16]),
-            backend: "run".into(),
-            plan: RecordHash::of(b"plan"),
-            user: "tester".into(),
-            host: "here".into(),
-        })
-        .unwrap();
-    let submitted_at = jiff::Timestamp::from_second(1_700_000_001).unwrap();
-    let (id, owner) = (job.to_string(), "tester".to_owned());
-    let key = EngineKey { kind: "run".into(), cluster: None, id, submitted_at, owner };
-    ledger.submitted(&entry, &key).unwrap();
-}
-
-/// A file in the store whose bytes are not those of its name.
-fn spoil_store(place: &Place) {
-    let blobs = place.cache().join("blobs/sha256");
-    fs::create_dir_all(&blobs).unwrap();
-    fs::write(blobs.join("0".repeat(64)), "not zeros").unwrap();
-}
-
-/// A changed byte in a record.
-fn spoil_ledger(place: &Place) {
-    let dir = place.path("ledger");
-    let mut entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    let file = entries.find(|path| path.extension().is_some_and(|e| e == "jsonl")).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    let mut bytes = fs::read(&file).unwrap();
-    let at = bytes.windows(6).position(|w| w == b"\"time\"").unwrap() + 9;
-    bytes[at] ^= 1;
-    fs::write(file, bytes).unwrap();
 }

@@ -87,8 +87,8 @@ fn parse(pid: i32, stat: &str) -> Option<Entry> {
 }
 
 fn table() -> Vec<Entry> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return vec![] };
-    entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).filter_map(entry).collect()
+    let names = crate::listing::names(std::path::Path::new("/proc")).unwrap_or_default();
+    names.iter().filter_map(|name| name.to_str()?.parse().ok()).filter_map(entry).collect()
 }
 
 /// Every living process that descends from one of `roots`.

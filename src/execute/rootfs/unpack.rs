@@ -24,10 +24,11 @@ use rustix::fs::Mode;
 
 use super::tree;
 use crate::execute::ExecuteError;
+use crate::execute::PrivateDir;
 use crate::execute::measure::Measured;
-use crate::execute::private_tempdir;
 use crate::oci::{Sha256Digest, SifDigest};
 use crate::sif::Partition;
+use crate::store::temporary_directory;
 
 /// The tree of a measured image, and whether it was unpacked just now.
 ///
@@ -43,8 +44,9 @@ pub(in crate::execute) fn unpack(
     if complete(&entry, measured.digest)? {
         return Ok((entry.join("root"), false));
     }
-    let new = private_tempdir(".new-")
-        .tempdir_in(&cache)
+    // what a killed worker left there goes
+    let new = temporary_directory(&cache)
+        .map(PrivateDir)
         .map_err(ExecuteError::io(format!("making a directory in {}", cache.display())))?;
     let root = new.path().join("root");
     fs::create_dir(&root).map_err(ExecuteError::io("making a directory"))?;
@@ -55,10 +57,7 @@ pub(in crate::execute) fn unpack(
     fs::write(new.path().join("complete"), marker(measured.digest))
         .map_err(ExecuteError::io("marking the unpacked image"))?;
     match fs::rename(new.path(), &entry) {
-        Ok(()) => {
-            let _ = new.keep();
-            Ok((entry.join("root"), true))
-        }
+        Ok(()) => Ok((entry.join("root"), true)),
         // somebody else was faster
         Err(_) if complete(&entry, measured.digest)? => Ok((entry.join("root"), false)),
         Err(source) => {

@@ -78,7 +78,6 @@ impl First {
         merger: Merger,
         work: Work,
         added: &[AddedContent],
-        block_size: usize,
         data: &mut DataWriter<W>,
     ) -> Result<Self, ConvertError> {
         let mut first = Self {
@@ -91,9 +90,7 @@ impl First {
             large: HashSet::new(),
             scan: Scan::default(),
         };
-        let contents: Vec<ContentId> =
-            added.iter().map(|a| a.intern(block_size, first.merger.contents())).collect();
-        first.written = write_added(added, &contents, data)?;
+        first.written = write_added(added, data)?;
         for added in added {
             first.forecast.hide_file(added.path);
         }
@@ -338,16 +335,15 @@ pub(super) fn live(
 /// Writes what is added on top.
 pub(super) fn write_added<W: Target>(
     added: &[AddedContent],
-    contents: &[ContentId],
     data: &mut DataWriter<W>,
 ) -> Result<Written, ConvertError> {
     let mut written = Written::default();
     data.begin_section()?;
-    for (added, content) in added.iter().zip(contents) {
-        if added.bytes.is_empty() || written.has(*content) {
+    for AddedContent { bytes, content, .. } in added {
+        if bytes.is_empty() || written.has(*content) {
             continue;
         }
-        let place = data.add(&added.bytes)?;
+        let place = data.add(bytes)?;
         written.put(*content, place);
     }
     data.end_section()?;

@@ -1,0 +1,63 @@
+//! What a rename came to. On a network file system it may be done and its answer lost: the client asks
+//! again, and the server says that there is nothing to rename. So the target is looked at.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// A file whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity(u64, u64);
+
+impl Identity {
+    pub(super) fn of(meta: &Metadata) -> Self {
+        Self(meta.dev(), meta.ino())
+    }
+
+    /// Whether the name is this file's.
+    fn has(self, name: &Path) -> bool {
+        fs::symlink_metadata(name).is_ok_and(|meta| Self::of(&meta) == self)
+    }
+}
+
+/// The answer to a rename of `file` to `target`: an error is none when `target` is that file.
+pub(super) fn settled(
+    answer: io::Result<()>,
+    file: Option<Identity>,
+    target: &Path,
+) -> io::Result<()> {
+    match answer {
+        Err(_) if file.is_some_and(|file| file.has(target)) => Ok(()),
+        answer => answer,
+    }
+}
+
+/// Renames, and looks at the target when that seems to fail.
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    let file = fs::symlink_metadata(from).ok().map(|meta| Identity::of(&meta));
+    settled(fs::rename(from, to), file, to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The server renames and its answer is lost (simulated: an error is put in its place).
+    #[test]
+    fn a_rename_whose_answer_was_lost_is_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::write(&from, "x").unwrap();
+        let file = Some(Identity::of(&fs::metadata(&from).unwrap()));
+        // the second try of the client finds nothing to rename
+        let lost = || Err(io::ErrorKind::NotFound.into());
+        assert!(settled(lost(), file, &to).is_err(), "it was not done");
+        fs::write(&to, "another file").unwrap();
+        assert!(settled(lost(), file, &to).is_err(), "what stands there is not it");
+        fs::rename(&from, &to).unwrap();
+        settled(lost(), file, &to).unwrap();
+        assert!(settled(lost(), None, &to).is_err(), "nothing is known of it");
+        assert!(rename(&from, &to).is_err());
+    }
+}
