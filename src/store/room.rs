@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Sources: `quota(1)` of the quota tools 4.06, `lfs-quota(1)` of Lustre 2.15, `linux/magic.h`,
-//! `proc_pid_mountinfo(5)`. Not asked: GPFS, CephFS and BeeGFS, where statvfs often tells the quota
+//! `proc_pid_mountinfo(5)`. Not asked: GPFS, `CephFS` and `BeeGFS`, where statvfs often tells the quota
 //! of the directory, and AFS.
 
 use std::os::unix::fs::MetadataExt;
