@@ -29,7 +29,7 @@ const EXT: u32 = 0xEF53;
 const XFS: u32 = 0x5846_5342;
 const NFS: u32 = 0x6969;
 const LUSTRE: u32 = 0x0BD0_0BD0;
-/// OpenAFS and the kernel's own.
+/// `OpenAFS` and the kernel's own.
 const AFS: [u32; 2] = [0x5346_414f, 0x6b41_4653];
 /// tmpfs and ramfs.
 const MEMORY: [u32; 2] = [0x0102_1994, 0x8584_58f6];
