@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Sources: `quota(1)` of the quota tools 4.06, `lfs-quota(1)` of Lustre 2.15, `linux/magic.h`,
-//! `proc_pid_mountinfo(5)`. Not asked: GPFS, CephFS and BeeGFS, where statvfs often tells the quota
+//! `proc_pid_mountinfo(5)`. Not asked: GPFS, `CephFS` and `BeeGFS`, where statvfs often tells the quota
 //! of the directory, and AFS.
 
 use std::os::unix::fs::MetadataExt;
@@ -29,7 +29,7 @@ const EXT: u32 = 0xEF53;
 const XFS: u32 = 0x5846_5342;
 const NFS: u32 = 0x6969;
 const LUSTRE: u32 = 0x0BD0_0BD0;
-/// OpenAFS and the kernel's own.
+/// `OpenAFS` and the kernel's own.
 const AFS: [u32; 2] = [0x5346_414f, 0x6b41_4653];
 /// tmpfs and ramfs.
 const MEMORY: [u32; 2] = [0x0102_1994, 0x8584_58f6];
