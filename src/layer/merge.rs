@@ -16,8 +16,7 @@ use super::limits::{Limits, check};
 use super::reader::{Entry, EntryKind, TarReader};
 use super::whiteout::{self, Whiteout};
 use crate::tree::{
-    ContentId, Contents, Inode, InodeId, Kind, Meta, Names, PathError, Scan, Tree, TreePath,
-    Xattrs, show,
+    ContentId, Contents, Inode, InodeId, Kind, Meta, PathError, Scan, Tree, TreePath, Xattrs, show,
 };
 
 /// What squashfs can hold of extended attributes.

@@ -1,5 +1,6 @@
 //! From a tree and the places of its contents to the tables behind the data.
 
+use std::collections::BTreeMap;
 use std::io::SeekFrom;
 
 use super::data::{DataWriter, Finished, Place};
@@ -158,7 +159,7 @@ impl Inodes<'_> {
         out: &mut DataWriter<W>,
     ) -> Result<Position, SquashfsError> {
         let tree = self.tree;
-        let mut names = Vec::with_capacity(tree.names(id).map_or(0, |names| names.len()));
+        let mut names = Vec::with_capacity(tree.names(id).map_or(0, BTreeMap::len));
         for (name, entry) in tree.names(id).into_iter().flatten() {
             let inode = tree.get(entry.inode);
             let place = match self.places[entry.inode.index()] {

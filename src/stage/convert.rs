@@ -38,7 +38,7 @@ use crate::squashfs::{
     DataWriter, Finished, LAYOUT, Memo, Options, Pack, PackBuilder, PackIndex, SquashfsError,
     Target, codec_version,
 };
-use crate::tree::{ContentId, Contents, Inode, Kind, Meta, Names, PathError, Scan, Tree, TreePath};
+use crate::tree::{ContentId, Contents, Inode, Kind, Meta, PathError, Scan, Tree, TreePath};
 
 /// The version of the recipe and provenance documents.
 const SCHEMA: u32 = 1;

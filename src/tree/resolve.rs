@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::path::{PathError, TreePath, show};
-use super::{Inode, InodeId, Kind, Meta, Names, Tree};
+use super::{Inode, InodeId, Kind, Meta, Tree};
 
 /// As many as Linux follows (`MAXSYMLINKS`).
 const MAX_LINKS: usize = 40;

@@ -224,7 +224,7 @@ pub fn ours(archive: &[u8]) -> Result<Tree, LayerError> {
         let inode = tree.get(id);
         let (kind, content) = match &inode.kind {
             Kind::Directory(names) => {
-                for (name, entry) in names {
+                for (name, entry) in names.iter() {
                     let slash: &[u8] = if path.is_empty() { b"" } else { b"/" };
                     todo.push(([&path, slash, name].concat(), entry.inode));
                 }

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use moorline::pin::Codec;
 use moorline::squashfs::{DataWriter, Memo, Options};
 use moorline::tree::{
-    Class, ContentId, Contents, Inode, InodeId, Kind, Meta, Names, PieceHash, Tree, TreePath,
+    Class, ContentId, Contents, Inode, InodeId, Kind, Meta, PieceHash, Tree, TreePath,
 };
 
 /// A tree with its files' bytes.
