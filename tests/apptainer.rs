@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use moorline::oci::{ConfigDigest, Digest, Sha256Digest};
@@ -181,53 +181,6 @@ fn apptainer_inspects_our_sifs() {
     }
 }
 
-/// Debian's docker-registry without tokens on loopback, with what lies in `storage`; it ends with this.
-struct Registry {
-    process: Child,
-    address: String,
-}
-
-impl Registry {
-    fn start(program: &Path, work: &Path) -> Self {
-        // free a moment ago
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        drop(listener);
-        let config = work.join("here.yml");
-        fs::write(&config, registry_config(&work.join("storage"), &address)).unwrap();
-        let process = Command::new(program)
-            .arg("serve")
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let running = Self { process, address };
-        let began = Instant::now();
-        while std::net::TcpStream::connect(&running.address).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(30), "docker-registry did not start");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        running
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn registry_config(storage: &Path, address: &str) -> String {
-    format!(
-        "version: 0.1\nlog: {{level: warn}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n\
-         http: {{addr: '{address}'}}\n",
-        storage.display()
-    )
-}
-
 /// `apptainer push oras://` into a docker-registry beside it, whose storage another one serves to us.
 #[test]
 fn what_apptainer_pushes_is_pinned_and_run() {
@@ -245,7 +198,7 @@ fn what_apptainer_pushes_is_pinned_and_run() {
     let program = program.unwrap();
     let (dir, sif) = work(&image());
     fs::copy(&program, dir.path().join("docker-registry")).unwrap();
-    let config = registry_config(Path::new("/work/storage"), "127.0.0.1:5000");
+    let config = registry_file(Path::new("/work/data"), "127.0.0.1:5000");
     fs::write(dir.path().join("there.yml"), config).unwrap();
     let push = "./docker-registry serve there.yml >there.log 2>&1 & \
                 place=oras://127.0.0.1:5000/group/project:v1; tries=0; \
@@ -253,7 +206,7 @@ fn what_apptainer_pushes_is_pinned_and_run() {
                 tries=$((tries + 1)); [ $tries -lt 30 ] || { cat there.log; exit 1; }; sleep 0.2; done";
     inside(dir.path(), 0, push).ok();
 
-    let registry = Registry::start(&program, dir.path());
+    let (_registry, address) = Registry::start(dir.path()).unwrap();
     let own = dir.path().join("own");
     fs::create_dir(&own).unwrap();
     let moorline = |args: &[&str]| {
@@ -272,7 +225,7 @@ fn what_apptainer_pushes_is_pinned_and_run() {
             stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
         }
     };
-    let what = format!("oras://{}/group/project:v1", registry.address);
+    let what = format!("oras://{address}/group/project:v1");
     let pinned = moorline(&["resolve", &what]).ok();
     let json = moorline(&["--json", "resolve", pinned.trim()]).ok();
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -371,7 +324,7 @@ impl Drop for Registry {
 impl Registry {
     /// On loopback, over the files in `work/data`; `None` when it is not installed.
     fn start(work: &Path) -> Option<(Self, String)> {
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             let file = work.join("host.yml");
@@ -386,8 +339,8 @@ impl Registry {
                 if std::net::TcpStream::connect(address).is_ok() {
                     return Some((registry, address.to_string()));
                 }
-                assert!(std::time::Instant::now() < deadline, "docker-registry does not answer");
-                std::thread::sleep(std::time::Duration::from_millis(20));
+                assert!(Instant::now() < deadline, "docker-registry does not answer");
+                std::thread::sleep(Duration::from_millis(20));
             }
         }
     }

@@ -25,8 +25,12 @@ pub struct Story {
     check: Check,
     damage: fn(&Place),
     /// What another process does meanwhile.
-    beside: Option<fn(&Story, &Place, &mut Child) -> Result<(), String>>,
+    beside: Option<Beside>,
 }
+
+type Beside = fn(&Story, &Place, &mut Child) -> Result<(), String>;
+/// Makes the image, and what is there before.
+type Prepared = (fn(&Path), fn(&Place));
 
 const CODES: &[i32] = &[0, 5, 6, 7, 8, 12];
 /// What a job does, seen afterwards.
@@ -83,7 +87,7 @@ impl Story {
         name: &'static str,
         args: &[&'static str],
         mut template: Place,
-        (image, prepare): (fn(&Path), fn(&Place)),
+        (image, prepare): Prepared,
         check: Check,
     ) -> Self {
         let mut reference = Place::empty();
@@ -252,7 +256,7 @@ impl Story {
         if ran > 1 || (struck.code == Some(0) && ran != 1) {
             return Err(format!("it ran {ran} times"));
         }
-        self.settles(place)?;
+        settles(place)?;
         run(place, &self.again(place))?;
         if lines(&place.path("ran")) != ran + 1 {
             return Err("the next one did not run once".into());
@@ -272,7 +276,7 @@ impl Story {
         if before > 1 {
             return Err(format!("it ran {before} times"));
         }
-        self.settles(place)?;
+        settles(place)?;
         let mut again = self.again(place);
         again.insert(1, "--wait");
         run(place, &again)?;
@@ -287,14 +291,14 @@ impl Story {
         let image: &'static str = Box::leak(place.image().into_boxed_str());
         self.args.iter().map(|word| if *word == "IMAGE" { image } else { word }).collect()
     }
+}
 
-    /// The ledger is whole, and everything in it can be settled.
-    fn settles(&self, place: &Place) -> Result<(), String> {
-        run(place, &["audit", "verify"])?;
-        run(place, &["recover"])?;
-        run(place, &["jobs", "--json"])?;
-        Ok(())
-    }
+/// The ledger is whole, and everything in it can be settled.
+fn settles(place: &Place) -> Result<(), String> {
+    run(place, &["audit", "verify"])?;
+    run(place, &["recover"])?;
+    run(place, &["jobs", "--json"])?;
+    Ok(())
 }
 
 fn lines(path: &Path) -> usize {
