@@ -76,7 +76,7 @@ async fn what_is_known_does_not_open_a_closed_door() {
     let by_digest = format!("group/project@{}", made.manifest);
     for rest in ["group/project:v1", &by_digest] {
         let started_here = vec![registry(server.address())];
-        let options = Options { started_here, kept: Some(documents()), ..offering(vec![]) };
+        let options = Options { started_here, kept: documents(), ..offering(vec![]) };
         let asked_for = reference(server.address(), rest);
         let error = resolve(&Client::new(options).unwrap(), &asked_for, &amd64()).await;
         assert_eq!(error.unwrap_err().kind(), Kind::NotFound, "{rest}");
