@@ -62,6 +62,11 @@ pub struct Merger {
 }
 
 impl Merger {
+    /// Gives back the room that the tree does not need.
+    pub fn compact(&mut self) {
+        self.tree.compact();
+    }
+
     /// Starts with an empty root directory; directories that no layer describes get `mtime`.
     #[must_use]
     pub fn new(limits: Limits, mtime: i64) -> Self {

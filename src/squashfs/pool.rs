@@ -20,10 +20,10 @@ use super::{Options, SquashfsError};
 use crate::tree::PieceHash;
 
 /// Bytes of blocks that may be on their way, unless each worker needs more to be busy.
-const MAX_BYTES: usize = 24 << 20;
-/// Bytes that all workers may take, and what one takes beside two blocks: 51 workers with blocks of
+const MAX_BYTES: usize = 16 << 20;
+/// Bytes that all workers may take, and what one takes beside two blocks: 25 workers with blocks of
 /// 128 KiB. One thread inflates a layer, which feeds 8 of them at best.
-const WORKERS: usize = 64 << 20;
+const WORKERS: usize = 32 << 20;
 const WORKER: usize = 1 << 20;
 
 /// A block that was given, and a buffer for what becomes of it.

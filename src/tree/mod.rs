@@ -24,6 +24,9 @@ pub use number::Numbering;
 pub use path::{MAX_NAME, PathError, TreePath, show};
 pub use resolve::Place;
 
+/// Names of a directory below which its map is small in any case.
+const ROOMY: usize = 16;
+
 /// The tree. Inode 0 is the root directory.
 #[derive(Clone, Debug)]
 pub struct Tree {
@@ -114,6 +117,17 @@ impl Tree {
         }
     }
 
+    /// Gives back room: names that came in order have left their map half empty.
+    pub fn compact(&mut self) {
+        for inode in &mut self.inodes {
+            if let Kind::Directory(names) = &mut inode.kind
+                && names.len() > ROOMY
+            {
+                **names = std::mem::take(&mut **names).into_iter().collect();
+            }
+        }
+    }
+
     /// Removes everything in a directory that layers below `layer` put there.
     pub fn clear(&mut self, directory: InodeId, layer: u32, implied: &Meta) {
         if self.cleared.0 != layer {
@@ -161,6 +175,17 @@ mod tests {
         let d = t.lookup(t.root(), b"d").unwrap().inode;
         let left: Vec<_> = t.names(d).unwrap().keys().map(|k| k.to_vec()).collect();
         assert_eq!(left, [b"new".to_vec()]);
+    }
+
+    #[test]
+    fn nothing_is_lost_when_room_is_given_back() {
+        let mut t = tree();
+        for n in 0..ROOMY * 3 {
+            t.insert(t.root(), format!("{n:03}").as_bytes(), file(0));
+        }
+        let before = t.names(t.root()).cloned();
+        t.compact();
+        assert_eq!(t.names(t.root()).cloned(), before);
     }
 
     #[test]

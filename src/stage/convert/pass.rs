@@ -23,6 +23,9 @@ use crate::tree::{ContentId, Contents, InodeId, PieceHash, Scan, Tree};
 /// Contents up to this size are held until their hash tells whether they were written before.
 pub(super) const HELD: u64 = 8 << 20;
 
+/// Files of a layer from which on the tree's memory is worth a look.
+const MANY: usize = 50_000;
+
 /// The layers of an image, opened as often as they are needed.
 pub(super) struct Layers<'a> {
     pub(super) source: &'a Source,
@@ -299,6 +302,9 @@ impl Layers<'_> {
                 if content.is_some() {
                     made.push(inode);
                 }
+            }
+            if made.len() > MANY {
+                merger.compact();
             }
             inodes.push(made);
         }
