@@ -189,7 +189,9 @@ fn candidates(image: &Image, dir: &Path, plan: &Plan) -> Vec<Candidate> {
         )
     };
     let empty = format!("rm -rf {at}/store");
-    let known = format!("{empty}; {}", pull("store", "base:latest", &format!("{at}/known")));
+    // a copy: the store uses no file that has another name beside its own
+    let first = pull("store", "base:latest", &format!("{at}/link"));
+    let known = format!("{empty}; {first} && cp {at}/link {at}/known && rm {at}/link");
     let mksquashfs = format!("-comp zstd -Xcompression-level {LEVEL} -b {BLOCK}");
     let tar2sqfs = format!("tar2sqfs -q -f -j 2 -c zstd -X level={LEVEL} -b {BLOCK}");
     let flat = format!("{at}/flat.tar");
