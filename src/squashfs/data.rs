@@ -9,7 +9,8 @@
 //! A block of zeros takes no bytes. Written strictly forward; only the superblock comes last.
 //!
 //! A block that a pack has (`memo.rs`) is copied from there instead of compressed: the same bytes at
-//! the same place. Blocks that lie behind each other in the pack are copied at once.
+//! the same place. Blocks that lie behind each other in the pack are copied at once, and beside what
+//! is written behind them (`copier.rs`).
 //!
 //! Blocks are compressed by a pool of workers (`pool.rs`). What a place depends on is done in the
 //! order of the queue `pending`, when the results before it are written: so it is the same for any
@@ -17,13 +18,14 @@
 
 use std::collections::VecDeque;
 use std::io::SeekFrom;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use super::compress::{self, Compressor};
+use super::copier::{self, Copier, Copying, Range};
 use super::fragment::{Fragment, UNCOMPRESSED};
 use super::groups::{Bytes, Group, Groups, Member};
 use super::location::{Blocks, Locations};
-use super::memo::{Copied, CopyError, Memo, Target};
+use super::memo::{Copied, Memo, Target};
 use super::pack::{PackBuilder, Stored, Tail};
 use super::pool::{Packed, Pool};
 use super::{BLOCK_SIZES, Options, SquashfsError, superblock};
@@ -34,9 +36,23 @@ const PENDING: usize = 4096;
 /// Sections start at multiples of it.
 const SECTION: usize = 4096;
 
-/// A content's number in the order in which contents were written.
+/// A content's number in the order in which contents were written; it takes no more room where there
+/// may be none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place(pub(super) u32);
+pub struct Place(NonZeroU32);
+
+impl Place {
+    /// From 0.
+    pub(super) fn new(number: usize) -> Self {
+        let from_one = u32::try_from(number + 1).unwrap_or(u32::MAX);
+        Self(NonZeroU32::new(from_one).unwrap_or(NonZeroU32::MAX))
+    }
+
+    /// From 0.
+    pub(super) fn number(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
 
 /// What was done instead of compressing, and how much was compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -78,6 +94,8 @@ pub struct Finished {
     pub counters: Counters,
     /// What was copied: to be compared with its hashes by whoever reads the file next.
     pub copied: Vec<Copied>,
+    /// What is not yet there: to be asked by whoever reads the file next.
+    pub copying: Copying,
     /// What becomes the index of the SIF.
     pub pack: PackBuilder,
     /// The packs.
@@ -104,13 +122,6 @@ enum Pending {
     Copy(usize, Stored, Use),
 }
 
-/// A range of a pack that is still to be copied.
-struct Run {
-    pack: usize,
-    at: u64,
-    length: u64,
-}
-
 /// Writes the data area.
 pub struct DataWriter<W> {
     pub(super) out: W,
@@ -129,7 +140,9 @@ pub struct DataWriter<W> {
     /// For each fragment its number in `pack`.
     pub(super) packed_as: Vec<u32>,
     /// Blocks of a pack that lie behind each other are copied at once; `at` is behind them.
-    run: Option<Run>,
+    run: Option<Range>,
+    /// Started with the first range, where `out` is a file.
+    copier: Option<Copier>,
     zero: PieceHash,
     groups: Groups,
     pool: Pool,
@@ -157,7 +170,7 @@ impl<W: Target> DataWriter<W> {
                 why: "a power of two from 4096 to 1048576 is needed",
             });
         }
-        let compressor = Compressor::new(options.codec, options.level)?;
+        let compressor = Compressor::new(options.codec, options.level, options.block_size)?;
         let stated = compress::options(options.codec, options.level);
         let mut front = vec![0; superblock::LEN];
         // metadata, stored uncompressed
@@ -180,6 +193,7 @@ impl<W: Target> DataWriter<W> {
             pack: PackBuilder::default(),
             packed_as: Vec::new(),
             run: None,
+            copier: None,
             zero: PieceHash::of(&vec![0; block_size]),
             groups: Groups::new(block_size),
             pool: Pool::new(&options, threads)?,
@@ -434,12 +448,13 @@ impl<W: Target> DataWriter<W> {
         self.copied.push(Copied { at, length, sum: stored.sum, pack });
         self.counters.bytes_copied += u64::from(length);
         match &mut self.run {
-            Some(run) if run.pack == pack && run.at + run.length == stored.offset => {
+            Some(run) if run.pack == pack && run.from + run.length == stored.offset => {
                 run.length += u64::from(length);
             }
             _ => {
                 self.end_run()?;
-                self.run = Some(Run { pack, at: stored.offset, length: length.into() });
+                let from = stored.offset;
+                self.run = Some(Range { pack, from, to: at, length: length.into() });
             }
         }
         self.at += u64::from(length);
@@ -447,12 +462,20 @@ impl<W: Target> DataWriter<W> {
     }
 
     fn end_run(&mut self) -> Result<(), SquashfsError> {
-        let Some(Run { pack, at, length }) = self.run.take() else { return Ok(()) };
-        match self.out.copy_from(self.memo.file(pack), at, length) {
-            Ok(()) => Ok(()),
-            Err(CopyError::Read(error)) => Err(self.memo.damaged(pack, error.to_string())),
-            Err(CopyError::Write(error)) => Err(SquashfsError::writing("data")(error)),
+        let Some(run) = self.run.take() else { return Ok(()) };
+        if self.copier.is_none() {
+            let files = self.out.file().zip(self.memo.files());
+            self.copier = files.map(|(out, packs)| Copier::start(out, packs));
         }
+        if let Some(copier) = &mut self.copier {
+            let behind = SeekFrom::Start(run.to + run.length);
+            self.out.seek(behind).map_err(SquashfsError::writing("data"))?;
+            let copied = copier.copy(run);
+            return copied.map_err(|(pack, error)| copier::failed(&self.memo, pack, error));
+        }
+        let (pack, out) = (self.memo.file(run.pack), &mut self.out);
+        copier::through_memory(pack, run.from, run.length, |bytes, _| out.write_all(bytes))
+            .map_err(|error| copier::failed(&self.memo, run.pack, error))
     }
 
     pub(super) fn put(&mut self, bytes: &[u8], what: &'static str) -> Result<(), SquashfsError> {
@@ -474,12 +497,14 @@ impl<W: Target> DataWriter<W> {
         self.end_data()?;
         let locations = std::mem::take(&mut self.locations);
         self.pack.tails = self.tails(contents, places, &locations);
-        Ok(self.finished(0, 0))
+        let mut all = self.finished(0, 0);
+        all.copying.ready(u64::MAX, &all.memo)?;
+        Ok(all)
     }
 
     pub(super) fn finished(self, size: u64, inodes: u32) -> Finished {
-        let Self { counters, copied, pack, memo, .. } = self;
-        Finished { size, inodes, counters, copied, pack, memo }
+        let Self { counters, copied, pack, memo, copier, .. } = self;
+        Finished { size, inodes, counters, copied, copying: Copying(copier), pack, memo }
     }
 
     /// Where the tail of each content that was written lies.

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     fn live(n: u32) -> (Place, PieceHash) {
-        (Place(n), PieceHash::of(&n.to_le_bytes()))
+        (Place::new(n as usize), PieceHash::of(&n.to_le_bytes()))
     }
 
     #[test]
@@ -138,7 +138,7 @@ mod tests {
             closed.extend(groups.flush());
             closed
                 .into_iter()
-                .map(|g| g.members.iter().map(|m| m.place.0).collect::<Vec<_>>())
+                .map(|g| g.members.iter().map(|m| m.place.number()).collect::<Vec<_>>())
                 .filter(|g| !g.is_empty())
                 .collect::<Vec<_>>()
         };
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(closed.bytes, [1; 60]);
         let [text, _, elf] = groups.flush();
         let places =
-            |g: &Group| g.members.iter().map(|m| (m.place.0, m.offset)).collect::<Vec<_>>();
+            |g: &Group| g.members.iter().map(|m| (m.place.number(), m.offset)).collect::<Vec<_>>();
         assert_eq!((places(&text), places(&elf)), (vec![(1, 0), (2, 10)], vec![(3, 0)]));
     }
 }

@@ -40,7 +40,7 @@ pub(super) struct Locations {
 impl Locations {
     /// The next place.
     pub(super) fn add(&mut self) -> Place {
-        let place = Place(u32::try_from(self.tails.len()).unwrap_or(u32::MAX));
+        let place = Place::new(self.tails.len());
         self.tails.push((NO_FRAGMENT, 0));
         place
     }
@@ -59,11 +59,11 @@ impl Locations {
     }
 
     pub(super) fn put_tail(&mut self, place: Place, fragment: u32, offset: u32) {
-        self.tails[place.0 as usize] = (fragment, offset);
+        self.tails[place.number()] = (fragment, offset);
     }
 
     pub(super) fn tail(&self, place: Place) -> Option<(u32, u32)> {
-        self.tails.get(place.0 as usize).copied().filter(|tail| tail.0 != NO_FRAGMENT)
+        self.tails.get(place.number()).copied().filter(|tail| tail.0 != NO_FRAGMENT)
     }
 
     pub(super) fn get(&self, place: Place) -> Location<'_> {
@@ -78,7 +78,7 @@ impl Locations {
     }
 
     fn search(&self, place: Place) -> Result<usize, usize> {
-        self.blocks.binary_search_by_key(&place.0, |(place, _)| place.0)
+        self.blocks.binary_search_by_key(&place.number(), |(place, _)| place.number())
     }
 }
 

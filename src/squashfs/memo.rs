@@ -35,69 +35,27 @@ pub struct Pack {
     pub index: PackIndex,
 }
 
-/// What is written to: it may have a faster way to take bytes of a file than through memory.
+/// What is written to.
 pub trait Target: Write + Seek {
-    /// Appends a range of a file at the current position.
-    ///
-    /// # Errors
-    /// Says whether reading or writing failed.
-    fn copy_from(&mut self, from: &File, at: u64, length: u64) -> Result<(), CopyError> {
-        copy_through_memory(self, from, at, length)
+    /// The file behind it, for a thread that writes ranges of it beside; `None` when there is none,
+    /// then ranges are copied in their turn.
+    fn file(&self) -> Option<File> {
+        None
     }
 }
 
-/// Which side of a copy failed.
-#[derive(Debug)]
-pub enum CopyError {
-    /// The file that is copied.
-    Read(io::Error),
-    /// The output.
-    Write(io::Error),
-}
-
 impl<T: Target + ?Sized> Target for &mut T {
-    fn copy_from(&mut self, from: &File, at: u64, length: u64) -> Result<(), CopyError> {
-        (**self).copy_from(from, at, length)
+    fn file(&self) -> Option<File> {
+        (**self).file()
     }
 }
 
 impl Target for io::Cursor<Vec<u8>> {}
 
 impl Target for File {
-    /// In the kernel; shares the blocks where the file system can.
-    fn copy_from(&mut self, from: &File, mut at: u64, mut length: u64) -> Result<(), CopyError> {
-        while length > 0 {
-            let want = usize::try_from(length).unwrap_or(usize::MAX).min(1 << 30);
-            match rustix::fs::copy_file_range(from, Some(&mut at), &mut *self, None, want) {
-                Ok(0) => return Err(CopyError::Read(io::ErrorKind::UnexpectedEof.into())),
-                Ok(count) => length -= count as u64,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(errno @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)) => {
-                    return Err(CopyError::Write(errno.into()));
-                }
-                // another file system, an old kernel, or something that is told better below
-                Err(_) => return copy_through_memory(self, from, at, length),
-            }
-        }
-        Ok(())
+    fn file(&self) -> Option<File> {
+        self.try_clone().ok()
     }
-}
-
-fn copy_through_memory<W: Write + ?Sized>(
-    out: &mut W,
-    from: &File,
-    mut at: u64,
-    mut length: u64,
-) -> Result<(), CopyError> {
-    let mut buffer = vec![0; 256 << 10];
-    while length > 0 {
-        let want = usize::try_from(length).unwrap_or(usize::MAX).min(buffer.len());
-        from.read_exact_at(&mut buffer[..want], at).map_err(CopyError::Read)?;
-        out.write_all(&buffer[..want]).map_err(CopyError::Write)?;
-        at += want as u64;
-        length -= want as u64;
-    }
-    Ok(())
 }
 
 /// A range of the finished file that was copied from a pack, and the hash that it must have.
@@ -140,6 +98,11 @@ impl Memo {
 
     pub(super) fn file(&self, pack: usize) -> &File {
         &self.packs[pack].file
+    }
+
+    /// The files of all packs once more; `None` when the process may not open so many.
+    pub(super) fn files(&self) -> Option<Vec<File>> {
+        self.packs.iter().map(|pack| pack.file.try_clone().ok()).collect()
     }
 
     /// The block or group with this key.

@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_reference_never_points_behind_a_full_block() {
-        let mut c = Compressor::new(Codec::Zstd, 3).unwrap();
+        let mut c = Compressor::new(Codec::Zstd, 3, 128 << 10).unwrap();
         let mut table = MetadataWriter::default();
         table.write(&[7; BLOCK - 1], &mut c).unwrap();
         assert_eq!(table.position(), Position { block: 0, offset: 8191 });

@@ -17,7 +17,8 @@
 //! where each content lies (`location.rs`); [`DataWriter::finish`] then writes the tables of a
 //! [`Tree`](crate::tree::Tree).
 //! The same calls give the same bytes: no clock, no thread order, no map order is in them. Blocks that
-//! an earlier conversion compressed are copied (`memo.rs`, `pack.rs`); they are the same bytes, too.
+//! an earlier conversion compressed are copied (`memo.rs`, `pack.rs`, `copier.rs`); they are the same
+//! bytes, too.
 //!
 //! `read/` reads what anybody may have written.
 //!
@@ -26,6 +27,7 @@
 //! where it matters.
 
 mod compress;
+mod copier;
 mod data;
 mod directory;
 mod error;
@@ -46,16 +48,18 @@ mod tables;
 mod xattr;
 
 pub use compress::{codec_version, levels};
+pub use copier::Copying;
 pub use data::{Counters, DataWriter, Finished, Place};
 pub use error::SquashfsError;
 pub use groups::Bytes;
-pub use memo::{Copied, CopyError, Memo, Pack, Target};
+pub use memo::{Copied, Memo, Pack, Target};
 pub use pack::{PackBuilder, PackIndex};
 
 use crate::pin::Codec;
 
-/// The version of the layout rule that this code follows; part of a recipe.
-pub const LAYOUT: u32 = 2;
+/// The version of the layout rule and of how compressors are set that this code follows; part of a
+/// recipe.
+pub const LAYOUT: u32 = 3;
 /// Smallest and largest block size in bytes.
 pub const BLOCK_SIZES: std::ops::RangeInclusive<u32> = (4 << 10)..=(1 << 20);
 

@@ -75,7 +75,7 @@ impl Pool {
         let room = WORKERS / (WORKER + 2 * options.block_size as usize);
         let threads = threads.min(NonZeroUsize::new(room).unwrap_or(NonZeroUsize::MIN));
         for _ in 0..threads.get() {
-            let compressor = Compressor::new(options.codec, options.level)?;
+            let compressor = Compressor::new(options.codec, options.level, options.block_size)?;
             let (queue, results) = (Arc::clone(&queue), results.clone());
             workers.push(std::thread::spawn(move || work(compressor, &queue, &results)));
         }

@@ -1,6 +1,5 @@
 //! From a tree and the places of its contents to the tables behind the data.
 
-use std::collections::BTreeMap;
 use std::io::SeekFrom;
 
 use super::data::{DataWriter, Finished, Place};
@@ -13,7 +12,7 @@ use super::metadata::{MetadataWriter, Position};
 use super::superblock::{self, Superblock};
 use super::xattr::XattrTable;
 use super::{SquashfsError, clamp_time, export, fragment, lookup, xattr};
-use crate::tree::{Contents, Inode, InodeId, Kind, Numbering, Tree};
+use crate::tree::{Contents, Inode, InodeId, Kind, Names, Numbering, Tree};
 
 /// No reference: those have 48 bits.
 const NOWHERE: u64 = u64::MAX;
@@ -21,20 +20,23 @@ const NOWHERE: u64 = u64::MAX;
 const PAGE: usize = 4096;
 
 impl<W: Target> DataWriter<W> {
-    /// Writes the tables and the superblock; `places` says by content where it is. It takes the tree
-    /// to give its memory back as soon as it is written.
+    /// Writes the tables and the superblock, while blocks of packs may still be copied; `places` says
+    /// by content where it is. It takes the tree to give its memory back while it is written.
     ///
     /// # Errors
     /// When a visible file's content was not added, the tree does not fit the format, or the output
     /// cannot be written.
     pub fn finish(
         mut self,
-        tree: Tree,
+        mut tree: Tree,
         contents: &Contents,
         places: &[Option<Place>],
     ) -> Result<Finished, SquashfsError> {
         self.end_data()?;
         let numbering = tree.number();
+        let directories = numbering.directories().iter();
+        let directories = directories.map(|(id, parent)| (*id, *parent, tree.take_names(*id)));
+        let directories: Vec<_> = directories.collect();
         let mut inodes = Inodes {
             tree: &tree,
             contents,
@@ -47,7 +49,7 @@ impl<W: Target> DataWriter<W> {
             directories: MetadataWriter::default(),
             places: vec![NOWHERE; tree.made()],
         };
-        let root = inodes.write(&mut self)?;
+        let root = inodes.write(directories, &mut self)?;
         let Inodes { locations, ids, xattrs, table, directories, places: inode_places, .. } =
             inodes;
         drop(tree);
@@ -135,19 +137,24 @@ struct Inodes<'a> {
 }
 
 impl Inodes<'_> {
-    /// Returns the root's place.
-    fn write<W>(&mut self, out: &mut DataWriter<W>) -> Result<Position, SquashfsError> {
+    /// Takes the directories in preorder, each with its parent's number and its names; returns the
+    /// root's place.
+    fn write<W>(
+        &mut self,
+        mut directories: Vec<(InodeId, u32, Names)>,
+        out: &mut DataWriter<W>,
+    ) -> Result<Position, SquashfsError> {
         // ids in the order of inode numbers
         for id in self.numbering.order() {
-            let meta = &self.tree.get(*id).meta;
+            let meta = &self.tree.get(id).meta;
             self.ids.index(meta.uid)?;
             self.ids.index(meta.gid)?;
         }
-        // read backwards, a preorder has every directory behind what is in it
-        let order: Vec<(InodeId, u32)> = self.numbering.directories().to_vec();
+        // read backwards, a preorder has every directory behind what is in it; names are given back
+        // while the tables grow
         let mut root = None;
-        for (directory, parent) in order.into_iter().rev() {
-            root = Some(self.directory(directory, parent, out)?);
+        while let Some((directory, parent, names)) = directories.pop() {
+            root = Some(self.directory(directory, parent, &names, out)?);
         }
         root.ok_or(SquashfsError::Missing)
     }
@@ -156,11 +163,12 @@ impl Inodes<'_> {
         &mut self,
         id: InodeId,
         parent: u32,
+        listed: &Names,
         out: &mut DataWriter<W>,
     ) -> Result<Position, SquashfsError> {
         let tree = self.tree;
-        let mut names = Vec::with_capacity(tree.names(id).map_or(0, BTreeMap::len));
-        for (name, entry) in tree.names(id).into_iter().flatten() {
+        let mut names = Vec::with_capacity(listed.len());
+        for (name, entry) in listed {
             let inode = tree.get(entry.inode);
             let place = match self.places[entry.inode.index()] {
                 NOWHERE => self.file(entry.inode, inode, out)?,

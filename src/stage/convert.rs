@@ -348,12 +348,12 @@ fn attempt(
         layers.second(&files, &contents, &mut written, &mut data)?;
         data.finish(tree, &contents, &written.places)?
     };
-    let Finished { size, inodes: in_tree, counters, copied, pack, memo } = finished;
+    let Finished { size, inodes: in_tree, counters, copied, mut copying, pack, memo } = finished;
     let size = sif.finish(size)?;
 
     let files = in_tree.into();
     drop((contents, written));
-    let sif = digest::digest(out, size, &copied, &memo)?;
+    let sif = digest::digest(out, size, &copied, &memo, &mut copying)?;
     warnings.append(&mut layers.warnings);
     let counters = Counters { layers_inflated: layers.inflated, passes, data: before + counters };
     Ok(Report { sif, size, entries, files, warnings, recipe: recipe.clone(), counters, pack })

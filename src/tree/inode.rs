@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::ContentId;
+use super::{ContentId, Name};
 
 /// An inode's place in its tree; stable, but not the number that is written to disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,7 +18,7 @@ impl InodeId {
 }
 
 /// A directory's names, sorted by unsigned bytes.
-pub type Names = BTreeMap<Box<[u8]>, Dirent>;
+pub type Names = BTreeMap<Name, Dirent>;
 /// Extended attributes by full name (`security.capability`).
 pub type Xattrs = Arc<BTreeMap<Vec<u8>, Vec<u8>>>;
 

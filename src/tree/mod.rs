@@ -12,6 +12,7 @@
 
 mod content;
 mod inode;
+mod name;
 mod number;
 mod path;
 mod resolve;
@@ -20,6 +21,7 @@ use std::collections::HashSet;
 
 pub use content::{Class, Content, ContentId, Contents, PieceHash, Scan};
 pub use inode::{Dirent, Inode, InodeId, Kind, Meta, Names, Xattrs};
+pub use name::Name;
 pub use number::Numbering;
 pub use path::{MAX_NAME, PathError, TreePath, show};
 pub use resolve::Place;
@@ -70,6 +72,14 @@ impl Tree {
         match &self.get(id).kind {
             Kind::Directory(names) => Some(names),
             _ => None,
+        }
+    }
+
+    /// Takes the names out of a directory; none when the inode is something else.
+    pub fn take_names(&mut self, id: InodeId) -> Names {
+        match &mut self.get_mut(id).kind {
+            Kind::Directory(names) => std::mem::take(names),
+            _ => Names::new(),
         }
     }
 
@@ -137,7 +147,7 @@ impl Tree {
             return;
         }
         let Some(names) = self.names(directory) else { return };
-        let names: Vec<Box<[u8]>> = names.keys().cloned().collect();
+        let names: Vec<Name> = names.keys().cloned().collect();
         for name in names {
             self.whiteout(directory, &name, layer, implied);
         }

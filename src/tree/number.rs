@@ -8,14 +8,17 @@
 //!    `- y      5        a file with several names is numbered by its first one
 //! ```
 
+use std::collections::HashMap;
+
 use super::{InodeId, Kind, Tree};
 
 /// The numbers of a tree's inodes, from 1 without gaps, and how many names lead to each.
 #[derive(Clone, Debug)]
 pub struct Numbering {
     numbers: Vec<u32>,
-    links: Vec<u32>,
-    order: Vec<InodeId>,
+    count: u32,
+    /// Link counts other than 1: few.
+    links: HashMap<InodeId, u32>,
     directories: Vec<(InodeId, u32)>,
 }
 
@@ -32,18 +35,24 @@ impl Numbering {
 
     /// An inode's link count: names that lead to it; for a directory its subdirectories and 2.
     pub fn links(&self, id: InodeId) -> u32 {
-        self.links[id.index()]
+        self.links.get(&id).copied().unwrap_or(1)
     }
 
     /// How many inodes are in the tree; never 0.
     #[expect(clippy::len_without_is_empty, reason = "a tree has at least its root")]
     pub fn len(&self) -> u32 {
-        u32::try_from(self.order.len()).unwrap_or(u32::MAX)
+        self.count
     }
 
-    /// The inodes by number.
-    pub fn order(&self) -> &[InodeId] {
-        &self.order
+    /// The inodes by number; made anew each time.
+    pub fn order(&self) -> Vec<InodeId> {
+        let mut order = vec![InodeId(0); self.count as usize];
+        for (id, number) in (0..).map(InodeId).zip(&self.numbers) {
+            if *number > 0 {
+                order[*number as usize - 1] = id;
+            }
+        }
+        order
     }
 
     /// The directories in preorder with their parent's number; the root's is behind the last.
@@ -53,8 +62,10 @@ impl Numbering {
 
     fn see(&mut self, id: InodeId) {
         if self.numbers[id.index()] == 0 {
-            self.order.push(id);
-            self.numbers[id.index()] = self.len();
+            self.count += 1;
+            self.numbers[id.index()] = self.count;
+        } else {
+            *self.links.entry(id).or_insert(1) += 1;
         }
     }
 }
@@ -63,11 +74,10 @@ impl Tree {
     /// Numbers the inodes that have a name.
     #[must_use]
     pub fn number(&self) -> Numbering {
-        let none = vec![0; self.made()];
         let mut all = Numbering {
-            numbers: none.clone(),
-            links: none,
-            order: Vec::new(),
+            numbers: vec![0; self.made()],
+            count: 0,
+            links: HashMap::new(),
             directories: Vec::new(),
         };
         all.see(self.root());
@@ -75,18 +85,15 @@ impl Tree {
         while let Some((directory, parent)) = to_enter.pop() {
             let Some(names) = self.names(directory) else { continue };
             all.directories.push((directory, parent));
-            all.links[directory.index()] += 2;
             let number = all.number(directory);
             let mut inner = Vec::new();
             for entry in names.values() {
                 all.see(entry.inode);
                 if matches!(self.get(entry.inode).kind, Kind::Directory(_)) {
-                    all.links[directory.index()] += 1;
                     inner.push((entry.inode, number));
-                } else {
-                    all.links[entry.inode.index()] += 1;
                 }
             }
+            all.links.insert(directory, u32::try_from(inner.len() + 2).unwrap_or(u32::MAX));
             to_enter.extend(inner.into_iter().rev());
         }
         all.directories[0].1 = all.len() + 1;

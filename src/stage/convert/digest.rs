@@ -1,4 +1,5 @@
-//! The finished file is read once: for its digest, and for what was copied into it.
+//! The finished file is read once: for its digest, and for what was copied into it. Its end may still
+//! be copied while its beginning is read.
 //!
 //! ```text
 //! read --chunks--+--> SHA-256 of all
@@ -12,7 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 
 use super::ConvertError;
 use crate::oci::{Hasher, SifDigest};
-use crate::squashfs::{Copied, Memo};
+use crate::squashfs::{Copied, Copying, Memo};
 use crate::tree::PieceHash;
 
 /// Bytes of a chunk, and how many wait.
@@ -26,6 +27,7 @@ pub(super) fn digest(
     size: u64,
     copied: &[Copied],
     memo: &Memo,
+    copying: &mut Copying,
 ) -> Result<SifDigest, ConvertError> {
     out.seek(SeekFrom::Start(0)).map_err(ConvertError::Digest)?;
     std::thread::scope(|threads| {
@@ -42,17 +44,19 @@ pub(super) fn digest(
         });
         let (to_compare, chunks) = sync_channel(AHEAD);
         let comparing = threads.spawn(move || compare(&chunks, &give_back, copied));
-        let mut left = size;
-        while left > 0 {
+        let mut at = 0;
+        while at < size {
             let mut chunk: Vec<u8> = spare.try_recv().unwrap_or_default();
-            chunk.resize(usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK), 0);
+            chunk.resize(usize::try_from(size - at).unwrap_or(usize::MAX).min(CHUNK), 0);
+            at += chunk.len() as u64;
+            copying.ready(at, memo)?;
             out.read_exact(&mut chunk).map_err(ConvertError::Digest)?;
-            left -= chunk.len() as u64;
             let chunk = Arc::new(chunk);
             // who compares ends early when a range differs, or the last was seen
             let _ = to_compare.send(Arc::clone(&chunk));
             let _ = to_hash.send(chunk);
         }
+        copying.ready(u64::MAX, memo)?;
         drop((to_hash, to_compare));
         let ended = |_| ConvertError::Digest(io::Error::other("a thread ended"));
         let different = comparing.join().map_err(ended)?;
@@ -131,14 +135,15 @@ mod tests {
         ];
         let size = file.len() as u64;
         let memo = Memo::default();
-        let whole = digest(&mut Cursor::new(&file), size, &copied, &memo).unwrap();
+        let none = &mut Copying::default();
+        let whole = digest(&mut Cursor::new(&file), size, &copied, &memo, none).unwrap();
         assert_eq!(whole, SifDigest::of(&file));
-        assert_eq!(digest(&mut Cursor::new(&file), size, &[], &memo).unwrap(), whole);
+        assert_eq!(digest(&mut Cursor::new(&file), size, &[], &memo, none).unwrap(), whole);
         for at in [0, 9, 500, CHUNK - 1, CHUNK, CHUNK * 2, CHUNK * 2 + 776] {
             file[at] ^= 1;
-            assert!(digest(&mut Cursor::new(&file), size, &copied, &memo).is_err(), "{at}");
+            assert!(digest(&mut Cursor::new(&file), size, &copied, &memo, none).is_err(), "{at}");
             file[at] ^= 1;
         }
-        assert!(digest(&mut Cursor::new(&file), size + 1, &copied, &memo).is_err());
+        assert!(digest(&mut Cursor::new(&file), size + 1, &copied, &memo, none).is_err());
     }
 }
