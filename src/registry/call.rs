@@ -10,7 +10,8 @@ use super::challenge::{Bearer, Challenge};
 use super::check::MOST_SCOPES;
 use super::endpoint::Endpoint;
 use super::names::Reach;
-use super::token::{Access, Desk, Pass, Session, below};
+use super::gates::Outcome;
+use super::token::{Access, Desk, Failed, Pass, Session, below};
 use super::transport::{Budget, Request, host_of};
 use super::{Client, Host, RegistryError};
 use crate::oci::{Registry, Repository};
@@ -229,19 +230,28 @@ impl Client {
         // each round learns the challenge, renews the token once, or drops a candidate
         for _ in 0..session.len() + 3 {
             let challenge = host.challenge.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let pass = match &challenge {
+            let mut pass = match &challenge {
                 None => None,
                 Some(challenge) => Some(
                     session.pass(&self.desk(&endpoint), challenge, Some(ask.repository)).await?,
                 ),
             };
-            let response = self.follow(&endpoint, &url, ask, pass.as_ref(), budget).await?;
+            let answer = self.follow(&endpoint, &url, ask, pass.as_ref(), budget).await;
+            let refused = answer.as_ref().is_ok_and(|answer| answer.status().as_u16() == 401);
+            if !refused && let Some(turn) = pass.as_mut().and_then(|pass| pass.turn.take()) {
+                turn.ends(match &answer {
+                    Ok(_) => Outcome::Taken,
+                    Err(error) => Outcome::Unclear(Failed::Stop(error.clone())),
+                })
+                .await;
+            }
+            let response = answer?;
             tracing::debug!(
                 registry = %ask.registry, repository = %ask.repository, what = ask.what,
                 status = response.status().as_u16(), "registry answered"
             );
             let hide = pass.as_ref().map(|pass| pass.hide.clone()).unwrap_or_default();
-            if response.status().as_u16() != 401 {
+            if !refused {
                 return Ok(Answered { response, hide });
             }
             let asked = Challenge::of(response.headers());
@@ -261,7 +271,7 @@ impl Client {
                 }
                 (Some(pass), _) if !pass.renewable => {
                     let said = self.said(response, &hide).await;
-                    return Err(session.refuse(&self.desk(&endpoint), &pass, said).await);
+                    return Err(session.refuse(pass, said).await);
                 }
                 _ => {
                     return Err(RegistryError::Answer {

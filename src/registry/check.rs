@@ -6,6 +6,7 @@ use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 
 use super::call::v2;
+use super::gates::Outcome;
 use super::names::Reach;
 use super::token::Session;
 use super::transport::{Request, host_of};
@@ -126,7 +127,10 @@ impl Client {
             let response = self.0.transport.send(&request, &mut self.0.transport.budget()).await?;
             if response.status().as_u16() != 200 {
                 let said = self.said(response, &pass.hide).await;
-                return Err(session.refuse(&desk, &pass, said).await);
+                return Err(session.refuse(pass, said).await);
+            }
+            if let Some(turn) = pass.turn {
+                turn.ends(Outcome::Taken).await;
             }
             return Ok(Grant::Accepted);
         }

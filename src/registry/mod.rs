@@ -1,10 +1,9 @@
 //! A client for container registries: challenge, token, manifest, blob.
 //!
 //! ```text
-//!  HEAD /v2/group/project/manifests/v1         -> 401 Bearer realm=..., service=...
+//!  GET /v2/group/project/manifests/v1          -> 401 Bearer realm=..., service=...
 //!  GET <realm>?service=...&scope=... + Basic   -> {"token": ...}      only to a confirmed realm
-//!  HEAD /v2/group/project/manifests/v1 + Bearer -> Docker-Content-Digest: what to ask for
-//!  GET /v2/group/project/manifests/sha256:...  -> bytes               hashed, never believed
+//!  GET /v2/group/project/manifests/v1 + Bearer -> bytes               hashed, never believed
 //!  GET /v2/group/project/blobs/sha256:...      -> bytes, or a redirect to storage (no Bearer)
 //! ```
 //!
@@ -24,6 +23,7 @@ mod check;
 mod claims;
 mod endpoint;
 mod error;
+mod gates;
 mod host_budget;
 mod hub;
 mod image;
@@ -46,8 +46,8 @@ pub use check::Grant;
 pub use error::{RegistryError, Said};
 pub use hub::HubFile;
 pub use image::ImageDocuments;
-pub use known::Kept;
-pub use manifest::{Fetched, Wanted};
+pub use known::{Kept, Look, Note, TagMemory};
+pub use manifest::{Fetched, Named, Wanted};
 pub use names::{Names, system_names};
 pub use options::{
     HostPort, Limits, Lookup, Notice, Options, PathPrefix, Patience, Sharing, anonymous,
@@ -56,8 +56,9 @@ pub use push::Content;
 
 use crate::oci::{Registry, Repository};
 use endpoint::Endpoint;
+use gates::Gates;
 use known::Known;
-use token::{Access, Gates, Session};
+use token::{Access, Session};
 use transport::Transport;
 
 /// The client. Cloning shares connections, tokens and verdicts on credentials; make one per run.
@@ -93,7 +94,7 @@ impl Client {
     pub fn new(options: Options) -> Result<Self, RegistryError> {
         let transport = Transport::new(&options)?;
         Ok(Self(Arc::new(Inner {
-            known: Known::new(options.kept.clone()),
+            known: Known::new(options.kept.clone(), options.tags.clone()),
             options,
             transport,
             hosts: Mutex::default(),
