@@ -7,17 +7,18 @@ use std::path::Path;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
+use super::audit_drift::not_compared;
 use super::context::Context;
 use super::from_gitlab::FromGitlab;
 use super::image;
 use super::output::{self, CliError, Outcome, Report};
 use crate::config::{Level, Origin, PROJECT_FILE};
-use crate::failure::Kind;
+use crate::failure::{Failure, Kind};
 use crate::lock::{self, FILE, Lock, Named, SIF_SCHEME};
 use crate::oci::{Platform, Reference, Sha256Digest, SifDigest};
 use crate::pin::{Pin, Resolved};
 use crate::resolve::artifact::artifact;
-use crate::resolve::drift::drift;
+use crate::resolve::drift::drift_many;
 use crate::resolve::resolve_many;
 
 /// Something that a check found.
@@ -237,13 +238,26 @@ fn check(context: &Context, named: &[(String, Named)], remote: bool) -> Outcome 
         lines.push(finding.to_string());
         values.push(json!(finding));
     }
+    let mut worst = 0;
     if remote {
         let client = context.client()?;
-        for entry in lock.entries() {
+        let pins: Vec<Pin> = lock.entries().iter().map(|entry| entry.pin.clone()).collect();
+        let answers = context.block_on(drift_many(&client, &pins))?;
+        for (entry, answer) in lock.entries().iter().zip(answers) {
             let pin = &entry.pin;
-            for finding in context.block_on(drift(&client, pin))?? {
-                lines.push(format!("{} ({}): {finding}", entry.name, pin.platform));
-                let mut value = json!(finding);
+            let found = answer.unwrap_or_else(|error| {
+                worst = worst.max(super::exit::code(error.kind()));
+                output::error(&not_compared(pin, &error));
+                Vec::new()
+            });
+            for drift in found {
+                let line = format!("{} ({}): {drift}", entry.name, pin.platform);
+                if !drift.is_finding() {
+                    context.voice.say(output::cell(&line));
+                    continue;
+                }
+                lines.push(line);
+                let mut value = json!(drift);
                 value["name"] = json!(entry.name);
                 value["platform"] = json!(pin.platform);
                 values.push(value);
@@ -257,11 +271,13 @@ fn check(context: &Context, named: &[(String, Named)], remote: bool) -> Outcome 
             output::line(output::cell(line));
         }
     }
-    if lines.is_empty() {
-        context.voice.say(format!("{FILE}: {} pins, nothing found", lock.entries().len()));
-        return Ok(0);
+    if !lines.is_empty() {
+        return Ok(worst.max(FOUND));
     }
-    Ok(FOUND)
+    if worst == 0 {
+        context.voice.say(format!("{FILE}: {} pins, nothing found", lock.entries().len()));
+    }
+    Ok(worst)
 }
 
 /// The pin of a name, or of a reference that is locked under one; no network.

@@ -1,5 +1,6 @@
 //! One authorised request: endpoint, token, request, and what to do on a 401 or a redirect.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
@@ -9,8 +10,8 @@ use reqwest::{Method, Response, Url};
 use super::challenge::{Bearer, Challenge};
 use super::check::MOST_SCOPES;
 use super::endpoint::Endpoint;
-use super::names::Reach;
 use super::gates::Outcome;
+use super::names::Reach;
 use super::token::{Access, Desk, Failed, Pass, Session, below};
 use super::transport::{Budget, Request, host_of};
 use super::{Client, Host, RegistryError};
@@ -165,20 +166,24 @@ impl Client {
     ///
     /// A registry does not say where a project's path ends, so repositories are grouped by their
     /// first two components and by the credentials that were found for them; the token itself then
-    /// says what it covers.
-    ///
-    /// # Errors
-    /// When a credential source is broken.
+    /// says what it covers. The answer holds the repositories whose credential source is broken.
     pub async fn announce(
         &self,
         registry: &Registry,
         repositories: &[Repository],
-    ) -> Result<(), RegistryError> {
+    ) -> BTreeMap<Repository, RegistryError> {
         type Group = (Vec<(String, String)>, Option<Repository>, String);
-        let mut groups: std::collections::BTreeMap<Group, (Candidates, Vec<Repository>)> =
-            std::collections::BTreeMap::new();
-        for repository in repositories {
-            let found = self.look_up(registry, repository).await?;
+        let mut groups: BTreeMap<Group, (Candidates, Vec<Repository>)> = BTreeMap::new();
+        let mut broken = BTreeMap::new();
+        let different: BTreeSet<&Repository> = repositories.iter().collect();
+        for repository in different {
+            let found = match self.look_up(registry, repository).await {
+                Ok(found) => found,
+                Err(error) => {
+                    broken.insert(repository.clone(), error);
+                    continue;
+                }
+            };
             let who = found
                 .offered
                 .iter()
@@ -188,9 +193,7 @@ impl Client {
             let there = below(prefix.as_ref(), repository);
             let project = there.splitn(3, '/').take(2).collect::<Vec<_>>().join("/");
             let (_, members) = groups.entry((who, prefix, project)).or_insert((found, Vec::new()));
-            if !members.contains(repository) {
-                members.push(repository.clone());
-            }
+            members.push(repository.clone());
         }
         let mut sessions = self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         for ((_, prefix, _), (found, members)) in groups {
@@ -207,7 +210,7 @@ impl Client {
                 }
             }
         }
-        Ok(())
+        broken
     }
 
     /// Sends a request with whatever authorisation it needs.

@@ -194,16 +194,15 @@ pub async fn resolve_many(
     for (reference, _) in &unique {
         repositories.entry(&reference.registry).or_default().push(reference.repository.clone());
     }
-    let mut broken: BTreeMap<&Registry, RegistryError> = BTreeMap::new();
+    let mut broken: BTreeMap<&Registry, BTreeMap<Repository, RegistryError>> = BTreeMap::new();
     for (registry, repositories) in repositories {
-        if let Err(error) = client.announce(registry, &repositories).await {
-            broken.insert(registry, error);
-        }
+        broken.insert(registry, client.announce(registry, &repositories).await);
     }
     let broken = &broken;
     let answers: Vec<Arc<Result<Resolved, ResolveError>>> = stream::iter(unique)
         .map(async |(reference, platform)| {
-            Arc::new(match broken.get(&reference.registry) {
+            let of_registry = broken.get(&reference.registry);
+            Arc::new(match of_registry.and_then(|all| all.get(&reference.repository)) {
                 Some(reason) => Err(ResolveError::Registry {
                     asked: reference.clone().into(),
                     reason: reason.clone(),
