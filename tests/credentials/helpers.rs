@@ -248,9 +248,15 @@ fn a_helper_sees_no_other_secret() {
     let mut variables =
         vec![("PATH", path.as_str()), ("HOME", "/nonexistent"), ("DOCKER_AUTH_CONFIG", &text)];
     variables.extend(sentinels.iter().map(|name| (*name, SECRET)));
+    let proxy = format!("http://ada:{SECRET}@proxy.example:3128");
+    variables.extend([("HTTPS_PROXY", proxy.as_str()), ("https_proxy", proxy.as_str())]);
     assert_eq!(find(&chain(&variables), "r.example", "g/p").unwrap(), ["at r.example:s"]);
     let seen = fs::read_to_string(seen).unwrap();
     assert!(seen.contains("HOME=/nonexistent"), "{seen}");
+    for name in ["HTTPS_PROXY", "https_proxy"] {
+        assert!(seen.contains(&format!("{name}=http://proxy.example:3128\n")), "{seen}");
+    }
+    assert!(!seen.contains("ada"), "{seen}");
     assert_clean(&seen, "the helper");
     assert!(!seen.contains("DOCKER_AUTH_CONFIG"), "{seen}");
 }
