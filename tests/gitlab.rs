@@ -13,6 +13,8 @@ mod common;
 mod drift;
 #[path = "gitlab/lock.rs"]
 mod lock;
+#[path = "gitlab/names.rs"]
+mod names;
 #[path = "gitlab/oras.rs"]
 mod oras;
 #[path = "gitlab/shub.rs"]
