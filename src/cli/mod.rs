@@ -15,6 +15,7 @@ mod context;
 mod convert;
 mod credential_args;
 mod demo;
+mod dumps;
 mod exit;
 mod from_gitlab;
 mod image;
@@ -126,6 +127,14 @@ enum Verb {
 }
 
 /// Reads the arguments, runs the verb, prints its error, and gives its exit code.
+impl Verb {
+    /// Whether a user's program is started by it, on this machine or through an engine that hands
+    /// this process's limits on.
+    fn starts_jobs(&self) -> bool {
+        matches!(self, Self::Run(_) | Self::Submit(_) | Self::Rerun(_) | Self::Demo(_))
+    }
+}
+
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -150,6 +159,8 @@ fn run(cli: Cli) -> Outcome {
         return worker::supervise(args);
     }
     let context = Context::read(&cli.global)?;
+    // from here on secrets are read
+    dumps::off(cli.verb.starts_jobs());
     match cli.verb {
         Verb::Login(args) => login::login(&context, &args),
         Verb::Logout(args) => login::logout(&context, &args),
