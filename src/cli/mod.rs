@@ -18,6 +18,7 @@ mod demo;
 mod dumps;
 mod exit;
 mod from_gitlab;
+mod gitlab_registry;
 mod image;
 mod jobfile;
 mod jobs;
@@ -126,7 +127,6 @@ enum Verb {
     Supervise(worker::Supervise),
 }
 
-/// Reads the arguments, runs the verb, prints its error, and gives its exit code.
 impl Verb {
     /// Whether a user's program is started by it, on this machine or through an engine that hands
     /// this process's limits on.
@@ -135,6 +135,7 @@ impl Verb {
     }
 }
 
+/// Reads the arguments, runs the verb, prints its error, and gives its exit code.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -158,9 +159,9 @@ fn run(cli: Cli) -> Outcome {
     if let Verb::Supervise(args) = &cli.verb {
         return worker::supervise(args);
     }
-    let context = Context::read(&cli.global)?;
     // from here on secrets are read
     dumps::off(cli.verb.starts_jobs());
+    let context = Context::read(&cli.global)?;
     match cli.verb {
         Verb::Login(args) => login::login(&context, &args),
         Verb::Logout(args) => login::logout(&context, &args),
