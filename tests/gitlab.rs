@@ -1,6 +1,8 @@
 //! From "what CI built" to a pin, and moorline.lock: the program against the stand-in for GitLab and
 //! its registry. No real GitLab is asked.
 
+#[path = "gitlab/annotations.rs"]
+mod annotations;
 #[path = "gitlab/api.rs"]
 mod api;
 #[path = "gitlab/ci.rs"]
