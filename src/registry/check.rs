@@ -1,7 +1,5 @@
 //! What `login` needs: which realm a registry names, and whether a credential is good.
 
-use std::sync::PoisonError;
-
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 
@@ -55,11 +53,13 @@ impl Client {
         let response = self.0.transport.send(&request, &mut self.0.transport.budget()).await?;
         match (response.status().as_u16(), Challenge::of(response.headers())) {
             (401, Some(challenge)) => {
-                *host.challenge.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some(challenge.clone());
+                self.learn(registry, &host, &endpoint, Some(&challenge));
                 Ok(Some(challenge))
             }
-            (200, _) => Ok(None),
+            (200, _) => {
+                self.learn(registry, &host, &endpoint, None);
+                Ok(None)
+            }
             _ => Err(RegistryError::Answer {
                 host: host_of(&request.url),
                 what: "/v2/ (is this a container registry?)".into(),

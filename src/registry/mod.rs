@@ -32,6 +32,7 @@ mod manifest;
 mod names;
 mod options;
 mod push;
+mod remembered;
 mod token;
 mod token_request;
 mod transport;
@@ -58,6 +59,7 @@ use crate::oci::{Registry, Repository};
 use endpoint::Endpoint;
 use gates::Gates;
 use known::Known;
+use remembered::Remembered;
 use token::{Access, Session};
 use transport::Transport;
 
@@ -72,6 +74,7 @@ struct Inner {
     hosts: Mutex<HashMap<Below, Arc<Host>>>,
     sessions: Mutex<HashMap<(Registry, Repository, Access), Arc<Session>>>,
     gates: Gates,
+    remembered: Remembered,
 }
 
 /// A registry, and the path of its host that it is below.
@@ -82,8 +85,17 @@ type Below = (Registry, Option<Repository>);
 struct Host {
     endpoint: tokio::sync::OnceCell<Endpoint>,
     challenge: Mutex<Option<Challenge>>,
+    /// Set when the registry said so itself; before that the challenge is last time's.
+    confirmed: tokio::sync::OnceCell<()>,
     /// It does not answer HEAD with a digest.
     no_head: AtomicBool,
+}
+
+impl Host {
+    /// What it asks for, as far as that is known.
+    fn asks(&self) -> Option<Challenge> {
+        self.challenge.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Client {
@@ -93,6 +105,7 @@ impl Client {
     /// When a CA file cannot be read or holds no certificate.
     pub fn new(options: Options) -> Result<Self, RegistryError> {
         let transport = Transport::new(&options)?;
+        let remembered = Remembered::new(transport.shared_dir());
         Ok(Self(Arc::new(Inner {
             known: Known::new(options.kept.clone(), options.tags.clone()),
             options,
@@ -100,6 +113,7 @@ impl Client {
             hosts: Mutex::default(),
             sessions: Mutex::default(),
             gates: Gates::default(),
+            remembered,
         })))
     }
 
