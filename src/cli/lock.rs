@@ -15,7 +15,7 @@ use super::output::{self, CliError, Outcome, Report};
 use crate::config::{Level, Origin, PROJECT_FILE};
 use crate::failure::{Failure, Kind};
 use crate::lock::{self, FILE, Lock, Named, SIF_SCHEME};
-use crate::oci::{Platform, Reference, Sha256Digest, SifDigest};
+use crate::oci::{HubName, Platform, Reference, Sha256Digest, SifDigest};
 use crate::pin::{Pin, Resolved};
 use crate::resolve::artifact::artifact;
 use crate::resolve::drift::drift_many;
@@ -66,9 +66,10 @@ fn named(context: &Context) -> Result<Vec<(String, Named)>, Report> {
     let mut named: Vec<(String, Named)> =
         built.map(|(name, built)| (name.clone(), Named::Built(built.value.clone()))).collect();
     for (name, _) in images {
-        let meant = match image::artifact(context, name)? {
-            Some(sif) => Named::Sif(sif),
-            None => Named::Reference(image::reference(context, name)?),
+        let meant = match (image::hub_name(context, name)?, image::artifact(context, name)?) {
+            (Some(hub), _) => Named::Hub(hub),
+            (None, Some(sif)) => Named::Sif(sif),
+            (None, None) => Named::Reference(image::reference(context, name)?),
         };
         named.push((name.clone(), meant));
     }
@@ -111,7 +112,12 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
     let mut lock = read()?.unwrap_or_default();
     let all = args.update.is_empty();
     let mut questions = Vec::new();
+    let mut hubs = Vec::new();
     for (name, meant) in named.iter().filter(|(name, _)| all || args.update.contains(name)) {
+        if let Named::Hub(hub) = meant {
+            hubs.push((name, hub));
+            continue;
+        }
         for platform in platforms(&lock, name, &args.platform) {
             questions.push(Question { name, meant, platform });
         }
@@ -122,10 +128,28 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
     let mut worst = 0;
     let mut moved = Vec::new();
     if all {
-        lock.keep(|entry| {
-            let mut of_name = questions.iter().filter(|q| *q.name == entry.name);
-            of_name.any(|q| q.platform.accepts(&entry.pin.platform))
-        });
+        lock.keep(
+            |entry| {
+                let mut of_name = questions.iter().filter(|q| *q.name == entry.name);
+                of_name.any(|q| q.platform.accepts(&entry.pin.platform))
+            },
+            |hub| hubs.iter().any(|(name, _)| *name == hub),
+        );
+    }
+    for (name, hub) in hubs {
+        match image::of_hub(context, hub, None) {
+            Ok((pinned, _)) => {
+                let sif =
+                    pinned.sif.ok_or_else(|| CliError::usage("a hub's file without digest"))?;
+                if lock.put_hub(name, hub.clone(), sif) {
+                    moved.push(format!("{name} {pinned}"));
+                }
+            }
+            Err(report) => {
+                worst = worst.max(super::exit::code(report.0.kind()));
+                output::error(&report);
+            }
+        }
     }
     for (Question { name, meant, .. }, answer) in questions.iter().zip(answers) {
         match answer {
@@ -134,7 +158,7 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
                 let line = format!("{name} {scheme}{}", pin.reference());
                 let from = match meant {
                     Named::Built(built) => Some(built.clone()),
-                    Named::Reference(_) | Named::Sif(_) => None,
+                    Named::Reference(_) | Named::Sif(_) | Named::Hub(_) => None,
                 };
                 let is_new = match sif {
                     Some(sif) => lock.put_sif(name, sif, pin),
@@ -158,11 +182,17 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
     for line in &moved {
         context.voice.say(format!("locked {line}"));
     }
-    context.voice.say(format!("{FILE}: {} pins, {} new", lock.entries().len(), moved.len()));
+    context.voice.say(format!("{FILE}: {} pins, {} new", count(&lock), moved.len()));
     if context.voice.json {
-        output::json(&lock.entries());
+        let pins = lock.entries().iter().map(|entry| json!(entry));
+        output::json(&pins.chain(lock.hubs().iter().map(|hub| json!(hub))).collect::<Vec<_>>());
     }
     Ok(0)
+}
+
+/// How many names and platforms are locked.
+fn count(lock: &Lock) -> usize {
+    lock.entries().len() + lock.hubs().len()
 }
 
 /// An image for one platform that is to be locked.
@@ -192,7 +222,7 @@ fn answers(
 ) -> Result<Vec<Result<Answer, Report>>, Report> {
     let reference = |question: &Question<'_>| match question.meant {
         Named::Reference(reference) => Some((reference.clone(), question.platform.clone())),
-        Named::Built(_) | Named::Sif(_) => None,
+        Named::Built(_) | Named::Sif(_) | Named::Hub(_) => None,
     };
     let references: Vec<_> = questions.iter().filter_map(reference).collect();
     let client = context.client()?;
@@ -211,6 +241,8 @@ fn answers(
                     sif: Some(SifDigest::from_bytes(*sif.digest.bytes())),
                 })
             }
+            // asked for apart: it has no pin of a registry
+            Named::Hub(_) => continue,
             Named::Reference(_) => match resolved.next() {
                 Some(answer) => answer.map(Answer::from).map_err(Report::from),
                 None => Err(CliError::usage("no answer came for this reference").into()),
@@ -271,11 +303,14 @@ fn check(context: &Context, named: &[(String, Named)], remote: bool) -> Outcome 
             output::line(output::cell(line));
         }
     }
+    if remote && !lock.hubs().is_empty() {
+        context.voice.say("a hub has no digests to compare with: its names were not asked for");
+    }
     if !lines.is_empty() {
         return Ok(worst.max(FOUND));
     }
     if worst == 0 {
-        context.voice.say(format!("{FILE}: {} pins, nothing found", lock.entries().len()));
+        context.voice.say(format!("{FILE}: {} pins, nothing found", count(&lock)));
     }
     Ok(worst)
 }
@@ -335,6 +370,24 @@ pub fn locked_sif(
     let found = lock.entries().iter().find(is);
     found.and_then(|entry| Some((entry.pin.clone(), entry.sif?))).ok_or_else(|| {
         let what = if named { format!("{what} ({meant})") } else { meant.to_string() };
+        refused(&what, platform)
+    })
+}
+
+/// As [`locked`], for a SIF of a hub: its name with the file's digest.
+///
+/// # Errors
+/// 11 when it is not in the lock, or the name stands for another one now.
+pub fn locked_hub(
+    context: &Context,
+    what: &str,
+    meant: &HubName,
+    platform: &Platform,
+) -> Result<HubName, Report> {
+    let name = context.settings().images.contains_key(what).then_some(what);
+    let found = existing()?.hub(name, meant).map(|sif| meant.pinned(sif));
+    found.ok_or_else(|| {
+        let what = name.map_or_else(|| meant.to_string(), |name| format!("{name} ({meant})"));
         refused(&what, platform)
     })
 }

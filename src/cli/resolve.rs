@@ -198,7 +198,7 @@ fn pinnable(context: &Context, what: &str) -> Result<Question, Report> {
         .with_hint("submit or run it as it is: it is pinned by its own digest")
         .into());
     }
-    if let Some(name) = image::hub_name(what)? {
+    if let Some(name) = image::hub_name(context, what)? {
         return Ok(Question::Hub(name));
     }
     if let Some(reference) = image::artifact(context, what)? {
