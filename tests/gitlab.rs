@@ -1,6 +1,8 @@
 //! From "what CI built" to a pin, and moorline.lock: the program against the stand-in for GitLab and
 //! its registry. No real GitLab is asked.
 
+#[path = "gitlab/annotations.rs"]
+mod annotations;
 #[path = "gitlab/api.rs"]
 mod api;
 #[path = "gitlab/ci.rs"]
@@ -13,6 +15,8 @@ mod common;
 mod drift;
 #[path = "gitlab/lock.rs"]
 mod lock;
+#[path = "gitlab/names.rs"]
+mod names;
 #[path = "gitlab/oras.rs"]
 mod oras;
 #[path = "gitlab/shub.rs"]

@@ -23,6 +23,8 @@ mod processes;
 mod proxy;
 #[path = "registry/push.rs"]
 mod push;
+#[path = "registry/remembered.rs"]
+mod remembered;
 #[path = "registry/server.rs"]
 mod server;
 #[path = "registry/stand_in.rs"]

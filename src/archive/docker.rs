@@ -78,6 +78,7 @@ pub(super) fn open(members: Members, location: &Location) -> Result<Archive, Arc
             annotations: BTreeMap::new(),
         },
         layers,
+        annotations: BTreeMap::new(),
     };
     let manifest_bytes =
         serde_json::to_vec(&manifest).map_err(|e| malformed(format!("its manifest: {e}")))?;

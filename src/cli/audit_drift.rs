@@ -61,22 +61,22 @@ pub fn run(context: &Context, args: &Drifted) -> Outcome {
     let mut worst = 0;
     for (pin, jobs, answer) in &rows {
         match answer {
-            Ok(findings) if findings.is_empty() => {}
-            Ok(findings) => {
+            Ok(drift) => {
+                for note in drift.iter().filter(|drift| !drift.is_finding()) {
+                    context.voice.say(output::clean(&format!("{}: {note}", pin.reference())));
+                }
+                let findings: Vec<&Drift> = drift.iter().filter(|d| d.is_finding()).collect();
+                if findings.is_empty() {
+                    continue;
+                }
                 worst = worst.max(super::exit::code(Kind::Integrity));
                 if !context.voice.json {
-                    output::line(output::clean(&text(pin, jobs, findings)));
+                    output::line(output::clean(&text(pin, jobs, &findings)));
                 }
             }
             Err(error) => {
                 worst = worst.max(super::exit::code(error.kind()));
-                let asked = format!("{} was not compared: {error}", pin.reference());
-                let failed = CliError::new(error.kind(), asked);
-                let hint = error.hint();
-                output::error(&Report::from(match hint {
-                    Some(hint) => failed.with_hint(hint),
-                    None => failed,
-                }));
+                output::error(&not_compared(pin, error));
             }
         }
     }
@@ -98,8 +98,18 @@ pub fn run(context: &Context, args: &Drifted) -> Outcome {
     Ok(worst)
 }
 
+/// A pin whose registry did not answer.
+pub(super) fn not_compared(pin: &Pin, error: &RegistryError) -> Report {
+    let asked = format!("{} was not compared: {error}", pin.reference());
+    let failed = CliError::new(error.kind(), asked);
+    Report::from(match error.hint() {
+        Some(hint) => failed.with_hint(hint),
+        None => failed,
+    })
+}
+
 /// An image, what is the matter with it, and whose it is.
-fn text(pin: &Pin, jobs: &[JobId], findings: &[Drift]) -> String {
+fn text(pin: &Pin, jobs: &[JobId], findings: &[&Drift]) -> String {
     let mut lines = vec![format!("{} ({})", pin.reference(), pin.platform)];
     lines.extend(findings.iter().map(|finding| format!("  {finding}")));
     lines.push(format!("  asked as {}", pin.asked));
@@ -115,7 +125,13 @@ fn value(pin: &Pin, jobs: &[JobId], answer: &Answer) -> serde_json::Value {
         "jobs": jobs,
     });
     match answer {
-        Ok(findings) => value["findings"] = json!(findings),
+        Ok(drift) => {
+            let (findings, notes): (Vec<_>, Vec<_>) = drift.iter().partition(|d| d.is_finding());
+            value["findings"] = json!(findings);
+            if !notes.is_empty() {
+                value["notes"] = json!(notes);
+            }
+        }
         Err(error) => value["error"] = output::clean(&error.to_string()).into(),
     }
     value

@@ -4,14 +4,11 @@
 //! the GitLab that the configuration, a realm or CI name, and no token goes anywhere because of it.
 
 use super::context::Context;
+use super::gitlab_registry;
 use super::output::{self, CliError, Report};
-use crate::config::ServerUrl;
 use crate::failure::Kind;
 use crate::gitlab::Remote;
 use crate::oci::Registry;
-
-/// The GitLab whose registry everybody knows.
-const KNOWN: (&str, &str) = ("gitlab.com", "registry.gitlab.com");
 
 /// The project of the clone, and the registry of its images.
 pub struct Assumed {
@@ -28,16 +25,8 @@ pub struct Assumed {
 /// # Errors
 /// When the clone cannot be read, or belongs to no GitLab that is known here.
 pub fn assume(context: &Context) -> Result<Option<Assumed>, Report> {
-    let broken = |e| {
-        CliError::new(Kind::Configuration, format!("cannot read this clone's remote: {e}"))
-            .with_hint("name the project with --project")
-    };
-    let here = std::env::current_dir().map_err(broken)?;
-    let uid = rustix::process::getuid().as_raw();
-    let Some(remote) = crate::gitlab::remote(&here, uid).map_err(broken)? else {
-        return Ok(None);
-    };
-    let Some(registry) = registry(context, &remote) else {
+    let Some(remote) = remote()? else { return Ok(None) };
+    let Some(registry) = gitlab_registry::find(context, None, Some(&remote))? else {
         let message = format!(
             "this clone is of {}, and which registry holds its images is not known",
             remote.host
@@ -57,22 +46,16 @@ pub fn assume(context: &Context) -> Result<Option<Assumed>, Report> {
     Ok(Some(Assumed { project: remote.project, registry, host }))
 }
 
-/// The registry of the remote's GitLab, as far as somebody who is trusted said it.
-fn registry(context: &Context, remote: &Remote) -> Option<Registry> {
-    let config = &context.config;
-    let own = config.gitlab.registry.as_ref().or(config.registry.as_ref()).map(|v| v.value.clone());
-    if let Some(server) = context.gitlab_server() {
-        return own.filter(|_| is_of(remote, &server));
-    }
-    let of_realm = config.realms.iter().find(|(_, realm)| is_of(remote, &realm.value));
-    if let Some((registry, _)) = of_realm {
-        return Some(registry.clone());
-    }
-    (remote.host.as_str() == KNOWN.0).then(|| KNOWN.1.parse().ok())?
-}
-
-/// Whether a remote is a server's. A remote of ssh has no port of the web's.
-fn is_of(remote: &Remote, server: &ServerUrl) -> bool {
-    let (remote, server) = (remote.host.as_str(), server.host().as_str());
-    remote == server || server.rsplit_once(':').is_some_and(|(name, _)| name == remote)
+/// The remote of the clone around the working directory.
+///
+/// # Errors
+/// When there is a clone and it cannot be read.
+pub fn remote() -> Result<Option<Remote>, Report> {
+    let broken = |e| {
+        CliError::new(Kind::Configuration, format!("cannot read this clone's remote: {e}"))
+            .with_hint("name the project with --project")
+    };
+    let here = std::env::current_dir().map_err(broken)?;
+    let uid = rustix::process::getuid().as_raw();
+    Ok(crate::gitlab::remote(&here, uid).map_err(broken)?)
 }

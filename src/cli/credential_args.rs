@@ -11,7 +11,6 @@ use super::context::Context;
 use super::image;
 use super::output::{CliError, Report};
 use crate::credential::{Explicit, Scope};
-use crate::oci::Registry;
 use crate::secret::Secret;
 
 /// The longest secret that is read from stdin, in bytes.
@@ -45,11 +44,17 @@ impl CredentialArgs {
         if self.username.is_none() && self.credential_file.is_none() {
             return Ok(());
         }
-        let registries: BTreeSet<Registry> = images
-            .into_iter()
-            .filter(|what| !image::is_sif(what))
-            .map(|what| image::reference(context, what).map(|found| found.registry))
-            .collect::<Result<_, _>>()?;
+        // what is no reference gets its own error from the verb, and does not end the others
+        let (mut registries, mut unread) = (BTreeSet::new(), false);
+        for what in images.into_iter().filter(|what| !image::is_sif(what)) {
+            match image::reference(context, what) {
+                Ok(found) => _ = registries.insert(found.registry),
+                Err(_) => unread = true,
+            }
+        }
+        if registries.is_empty() && unread {
+            return Ok(());
+        }
         let mut registries = registries.into_iter();
         let (Some(registry), None) = (registries.next(), registries.next()) else {
             return Err(CliError::usage(

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::clone;
 use super::context::Context;
+use super::gitlab_registry;
 use super::output::{self, CliError, Report};
 use crate::failure::Kind;
 use crate::gitlab::{CiJob, Handed};
@@ -173,14 +174,15 @@ impl FromGitlab {
     }
 }
 
-/// The registry of GitLab's images: configured, or CI's own.
+/// The registry of GitLab's images.
 fn registry(context: &Context, ci: Option<&CiJob>) -> Result<Registry, Report> {
-    let config = &context.config;
-    let configured = config.gitlab.registry.as_ref().or(config.registry.as_ref());
-    let found = match (ci, configured) {
-        (Some(job), _) => Some(job.registry().clone()),
-        (None, Some(value)) => Some(value.value.clone()),
-        (None, None) => None,
+    let found = match gitlab_registry::find(context, ci, None)? {
+        Some(registry) => Some(registry),
+        // a clone that cannot be read says nothing of a project that was named
+        None => match clone::remote().ok().flatten() {
+            Some(remote) => gitlab_registry::find(context, None, Some(&remote))?,
+            None => None,
+        },
     };
     found.ok_or_else(|| {
         CliError::new(Kind::Configuration, "it is not known which registry holds GitLab's images")

@@ -96,15 +96,16 @@ fn stored(context: &Context, reference: &Reference, platform: &Platform) -> Resu
     Ok(context.block_on(fetched)??)
 }
 
-/// The name of a SIF at a hub, when WHAT is one.
+/// The name of a SIF at a hub, when WHAT is one, or a name of moorline.toml for one.
 ///
 /// # Errors
 /// When what is behind the scheme is no such name.
-pub fn hub_name(what: &str) -> Result<Option<HubName>, Report> {
-    if !HubName::is_meant(what) {
+pub fn hub_name(context: &Context, what: &str) -> Result<Option<HubName>, Report> {
+    let text = context.settings().images.get(what).map_or(what, String::as_str);
+    if !HubName::is_meant(text) {
         return Ok(None);
     }
-    let name = what.parse::<HubName>();
+    let name = text.parse::<HubName>();
     name.map(Some).map_err(|error| CliError::usage(output::clean(&error.to_string())).into())
 }
 
@@ -236,13 +237,14 @@ pub fn stage(
         }
         return Ok(stage::file(Path::new(file))?);
     }
-    if let Some(name) = wanted.what.map(hub_name).transpose()?.flatten() {
+    if let Some(name) = wanted.what.map(|what| hub_name(context, what)).transpose()?.flatten() {
         if wanted.from.is_named() {
             return Err(CliError::usage("an image was named twice: IMAGE and --project").into());
         }
-        if wanted.locked {
-            return Err(unlocked("a SIF of a hub"));
-        }
+        let name = match wanted.what.filter(|_| wanted.locked) {
+            Some(what) => lock::locked_hub(context, what, &name, platform)?,
+            None => name,
+        };
         let (pinned, staged) = of_hub(context, &name, Some(platform))?;
         context.voice.say(format!("pinned {pinned}"));
         return Ok(staged.image);

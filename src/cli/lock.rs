@@ -7,17 +7,18 @@ use std::path::Path;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
+use super::audit_drift::not_compared;
 use super::context::Context;
 use super::from_gitlab::FromGitlab;
 use super::image;
 use super::output::{self, CliError, Outcome, Report};
 use crate::config::{Level, Origin, PROJECT_FILE};
-use crate::failure::Kind;
+use crate::failure::{Failure, Kind};
 use crate::lock::{self, FILE, Lock, Named, SIF_SCHEME};
-use crate::oci::{Platform, Reference, Sha256Digest, SifDigest};
+use crate::oci::{HubName, Platform, Reference, Sha256Digest, SifDigest};
 use crate::pin::{Pin, Resolved};
 use crate::resolve::artifact::artifact;
-use crate::resolve::drift::drift;
+use crate::resolve::drift::drift_many;
 use crate::resolve::resolve_many;
 
 /// Something that a check found.
@@ -65,9 +66,10 @@ fn named(context: &Context) -> Result<Vec<(String, Named)>, Report> {
     let mut named: Vec<(String, Named)> =
         built.map(|(name, built)| (name.clone(), Named::Built(built.value.clone()))).collect();
     for (name, _) in images {
-        let meant = match image::artifact(context, name)? {
-            Some(sif) => Named::Sif(sif),
-            None => Named::Reference(image::reference(context, name)?),
+        let meant = match (image::hub_name(context, name)?, image::artifact(context, name)?) {
+            (Some(hub), _) => Named::Hub(hub),
+            (None, Some(sif)) => Named::Sif(sif),
+            (None, None) => Named::Reference(image::reference(context, name)?),
         };
         named.push((name.clone(), meant));
     }
@@ -110,7 +112,12 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
     let mut lock = read()?.unwrap_or_default();
     let all = args.update.is_empty();
     let mut questions = Vec::new();
+    let mut hubs = Vec::new();
     for (name, meant) in named.iter().filter(|(name, _)| all || args.update.contains(name)) {
+        if let Named::Hub(hub) = meant {
+            hubs.push((name, hub));
+            continue;
+        }
         for platform in platforms(&lock, name, &args.platform) {
             questions.push(Question { name, meant, platform });
         }
@@ -121,10 +128,28 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
     let mut worst = 0;
     let mut moved = Vec::new();
     if all {
-        lock.keep(|entry| {
-            let mut of_name = questions.iter().filter(|q| *q.name == entry.name);
-            of_name.any(|q| q.platform.accepts(&entry.pin.platform))
-        });
+        lock.keep(
+            |entry| {
+                let mut of_name = questions.iter().filter(|q| *q.name == entry.name);
+                of_name.any(|q| q.platform.accepts(&entry.pin.platform))
+            },
+            |hub| hubs.iter().any(|(name, _)| *name == hub),
+        );
+    }
+    for (name, hub) in hubs {
+        match image::of_hub(context, hub, None) {
+            Ok((pinned, _)) => {
+                let sif =
+                    pinned.sif.ok_or_else(|| CliError::usage("a hub's file without digest"))?;
+                if lock.put_hub(name, hub.clone(), sif) {
+                    moved.push(format!("{name} {pinned}"));
+                }
+            }
+            Err(report) => {
+                worst = worst.max(super::exit::code(report.0.kind()));
+                output::error(&report);
+            }
+        }
     }
     for (Question { name, meant, .. }, answer) in questions.iter().zip(answers) {
         match answer {
@@ -133,7 +158,7 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
                 let line = format!("{name} {scheme}{}", pin.reference());
                 let from = match meant {
                     Named::Built(built) => Some(built.clone()),
-                    Named::Reference(_) | Named::Sif(_) => None,
+                    Named::Reference(_) | Named::Sif(_) | Named::Hub(_) => None,
                 };
                 let is_new = match sif {
                     Some(sif) => lock.put_sif(name, sif, pin),
@@ -157,11 +182,17 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
     for line in &moved {
         context.voice.say(format!("locked {line}"));
     }
-    context.voice.say(format!("{FILE}: {} pins, {} new", lock.entries().len(), moved.len()));
+    context.voice.say(format!("{FILE}: {} pins, {} new", count(&lock), moved.len()));
     if context.voice.json {
-        output::json(&lock.entries());
+        let pins = lock.entries().iter().map(|entry| json!(entry));
+        output::json(&pins.chain(lock.hubs().iter().map(|hub| json!(hub))).collect::<Vec<_>>());
     }
     Ok(0)
+}
+
+/// How many names and platforms are locked.
+fn count(lock: &Lock) -> usize {
+    lock.entries().len() + lock.hubs().len()
 }
 
 /// An image for one platform that is to be locked.
@@ -191,7 +222,7 @@ fn answers(
 ) -> Result<Vec<Result<Answer, Report>>, Report> {
     let reference = |question: &Question<'_>| match question.meant {
         Named::Reference(reference) => Some((reference.clone(), question.platform.clone())),
-        Named::Built(_) | Named::Sif(_) => None,
+        Named::Built(_) | Named::Sif(_) | Named::Hub(_) => None,
     };
     let references: Vec<_> = questions.iter().filter_map(reference).collect();
     let client = context.client()?;
@@ -210,6 +241,8 @@ fn answers(
                     sif: Some(SifDigest::from_bytes(*sif.digest.bytes())),
                 })
             }
+            // asked for apart: it has no pin of a registry
+            Named::Hub(_) => continue,
             Named::Reference(_) => match resolved.next() {
                 Some(answer) => answer.map(Answer::from).map_err(Report::from),
                 None => Err(CliError::usage("no answer came for this reference").into()),
@@ -237,13 +270,26 @@ fn check(context: &Context, named: &[(String, Named)], remote: bool) -> Outcome 
         lines.push(finding.to_string());
         values.push(json!(finding));
     }
+    let mut worst = 0;
     if remote {
         let client = context.client()?;
-        for entry in lock.entries() {
+        let pins: Vec<Pin> = lock.entries().iter().map(|entry| entry.pin.clone()).collect();
+        let answers = context.block_on(drift_many(&client, &pins))?;
+        for (entry, answer) in lock.entries().iter().zip(answers) {
             let pin = &entry.pin;
-            for finding in context.block_on(drift(&client, pin))?? {
-                lines.push(format!("{} ({}): {finding}", entry.name, pin.platform));
-                let mut value = json!(finding);
+            let found = answer.unwrap_or_else(|error| {
+                worst = worst.max(super::exit::code(error.kind()));
+                output::error(&not_compared(pin, &error));
+                Vec::new()
+            });
+            for drift in found {
+                let line = format!("{} ({}): {drift}", entry.name, pin.platform);
+                if !drift.is_finding() {
+                    context.voice.say(output::cell(&line));
+                    continue;
+                }
+                lines.push(line);
+                let mut value = json!(drift);
                 value["name"] = json!(entry.name);
                 value["platform"] = json!(pin.platform);
                 values.push(value);
@@ -257,11 +303,16 @@ fn check(context: &Context, named: &[(String, Named)], remote: bool) -> Outcome 
             output::line(output::cell(line));
         }
     }
-    if lines.is_empty() {
-        context.voice.say(format!("{FILE}: {} pins, nothing found", lock.entries().len()));
-        return Ok(0);
+    if remote && !lock.hubs().is_empty() {
+        context.voice.say("a hub has no digests to compare with: its names were not asked for");
     }
-    Ok(FOUND)
+    if !lines.is_empty() {
+        return Ok(worst.max(FOUND));
+    }
+    if worst == 0 {
+        context.voice.say(format!("{FILE}: {} pins, nothing found", count(&lock)));
+    }
+    Ok(worst)
 }
 
 /// The pin of a name, or of a reference that is locked under one; no network.
@@ -319,6 +370,24 @@ pub fn locked_sif(
     let found = lock.entries().iter().find(is);
     found.and_then(|entry| Some((entry.pin.clone(), entry.sif?))).ok_or_else(|| {
         let what = if named { format!("{what} ({meant})") } else { meant.to_string() };
+        refused(&what, platform)
+    })
+}
+
+/// As [`locked`], for a SIF of a hub: its name with the file's digest.
+///
+/// # Errors
+/// 11 when it is not in the lock, or the name stands for another one now.
+pub fn locked_hub(
+    context: &Context,
+    what: &str,
+    meant: &HubName,
+    platform: &Platform,
+) -> Result<HubName, Report> {
+    let name = context.settings().images.contains_key(what).then_some(what);
+    let found = existing()?.hub(name, meant).map(|sif| meant.pinned(sif));
+    found.ok_or_else(|| {
+        let what = name.map_or_else(|| meant.to_string(), |name| format!("{name} ({meant})"));
         refused(&what, platform)
     })
 }

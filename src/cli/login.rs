@@ -231,14 +231,22 @@ fn duration(seconds: u64) -> String {
 /// # Errors
 /// When nothing is stored under this scope, or it cannot be removed.
 pub fn logout(context: &Context, args: &Logout) -> Outcome {
-    let (what, place) = match (&args.scope, &args.api) {
+    let (what, erased) = match (&args.scope, &args.api) {
         (Some(scope), _) => (scope.to_string(), context.credentials().erase(scope)?),
         (None, Some(server)) => {
             (format!("the API token of {server}"), context.credentials().erase_api(server)?)
         }
         (None, None) => return Err(CliError::usage("logout needs a registry or --api").into()),
     };
-    context.voice.say(format!("removed {what} from {}", place.described()));
+    let place = erased.place.described();
+    if erased.remains {
+        output::warn(format!(
+            "{what} is forgotten here, but its secret is still in {place}, which does not answer in \
+             this session: remove the entry \"moorline\" there, or revoke the token"
+        ));
+    } else {
+        context.voice.say(format!("removed {what} from {place}"));
+    }
     Ok(0)
 }
 
@@ -273,8 +281,8 @@ fn list(context: &Context) -> Outcome {
     Ok(0)
 }
 
-/// The realm that the secret may be sent to: named by the user, known already, the registry's own
-/// host, or confirmed on a terminal now.
+/// The realm that the secret may be sent to: named by the user, configured, confirmed at an earlier
+/// login to this registry, the registry's own host, or confirmed on a terminal now.
 fn confirmed(
     context: &Context,
     args: &Login,
@@ -301,7 +309,11 @@ fn confirmed(
         .any(|own| own.parse().is_ok_and(|own: Realm| own == named))
         && (named.is_https() || context.is_insecure(registry));
     let hub = registry.as_str() == DOCKER_HUB && named.to_string() == "https://auth.docker.io";
-    if is_own || hub || context.known_realms(registry).contains(&named) {
+    let logins = context.credentials().list()?;
+    let mut remembered = logins.iter().filter(|row| row.scope.is_of(registry));
+    let confirmed = context.known_realms(registry).contains(&named)
+        || remembered.any(|row| row.realm.as_ref() == Some(&named));
+    if is_own || hub || confirmed {
         return Ok(Some(named));
     }
     if !io::stdin().is_terminal() || args.password_stdin {

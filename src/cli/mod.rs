@@ -15,8 +15,10 @@ mod context;
 mod convert;
 mod credential_args;
 mod demo;
+mod dumps;
 mod exit;
 mod from_gitlab;
+mod gitlab_registry;
 mod image;
 mod jobfile;
 mod jobs;
@@ -125,6 +127,14 @@ enum Verb {
     Supervise(worker::Supervise),
 }
 
+impl Verb {
+    /// Whether a user's program is started by it, on this machine or through an engine that hands
+    /// this process's limits on.
+    fn starts_jobs(&self) -> bool {
+        matches!(self, Self::Run(_) | Self::Submit(_) | Self::Rerun(_) | Self::Demo(_))
+    }
+}
+
 /// Reads the arguments, runs the verb, prints its error, and gives its exit code.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -149,6 +159,8 @@ fn run(cli: Cli) -> Outcome {
     if let Verb::Supervise(args) = &cli.verb {
         return worker::supervise(args);
     }
+    // from here on secrets are read
+    dumps::off(cli.verb.starts_jobs());
     let context = Context::read(&cli.global)?;
     match cli.verb {
         Verb::Login(args) => login::login(&context, &args),

@@ -124,13 +124,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
                 if let Some(file) = &args.dotenv {
                     lock::replace(file, &answer.dotenv())?;
                 }
-                if let Answer::Image { resolved, .. } = answer
-                    && resolved.tag_points_here == Some(false)
-                {
-                    output::warn(format!(
-                        "{}: the tag points to another image now",
-                        resolved.pin.asked
-                    ));
+                if let Answer::Image { resolved, .. } = answer {
+                    warn_of(resolved);
                 }
                 if !context.voice.json {
                     output::line(answer.reference());
@@ -145,6 +140,19 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         }
     }
     Ok(worst)
+}
+
+/// What a user should know of an image although it was found.
+fn warn_of(resolved: &Resolved) {
+    if resolved.tag_points_here == Some(false) {
+        output::warn(format!("{}: the tag points to another image now", resolved.pin.asked));
+    }
+    // what CI built has these among its own warnings
+    if resolved.pin.origin.as_ref().is_none_or(|origin| !origin.evidence.contains_key("image")) {
+        for contradiction in resolve::labels::contradictions(resolved) {
+            output::warn(output::cell(&contradiction));
+        }
+    }
 }
 
 /// The image that CI built.
@@ -190,7 +198,7 @@ fn pinnable(context: &Context, what: &str) -> Result<Question, Report> {
         .with_hint("submit or run it as it is: it is pinned by its own digest")
         .into());
     }
-    if let Some(name) = image::hub_name(what)? {
+    if let Some(name) = image::hub_name(context, what)? {
         return Ok(Question::Hub(name));
     }
     if let Some(reference) = image::artifact(context, what)? {
@@ -205,8 +213,8 @@ fn stored(context: &Context, asked: &Reference, platform: &Platform) -> Result<A
     let resolved = resolve::artifact::artifact(&client, asked, platform);
     let (pin, sif) = context.block_on(resolved)??;
     let tag_points_here = asked.digest.is_none().then_some(true);
-    let (size, labels) = (sif.size, BTreeMap::new());
-    let resolved = Resolved { pin, size, created: None, labels, tag_points_here };
+    let (size, labels, annotations) = (sif.size, BTreeMap::new(), BTreeMap::new());
+    let resolved = Resolved { pin, size, created: None, labels, annotations, tag_points_here };
     let sif = Some(SifDigest::from_bytes(*sif.digest.bytes()));
     Ok(Answer::Image { resolved: Box::new(resolved), sif })
 }

@@ -10,7 +10,7 @@ pub(super) enum Who {
 }
 
 /// Every key; `*` stands for a name that the author chooses. A key that is not here is unknown.
-pub(super) const CONFIG: [(&str, Who); 41] = [
+pub(super) const CONFIG: [(&str, Who); 47] = [
     ("registry", Who::Trusted),
     ("insecure_registries", Who::Trusted),
     ("ca_files", Who::Trusted),
@@ -51,6 +51,12 @@ pub(super) const CONFIG: [(&str, Who); 41] = [
     ("limits.header_bytes", Who::Anyone),
     ("limits.xattr_bytes", Who::Anyone),
     ("limits.sparse_pieces", Who::Anyone),
+    ("limits.manifest_bytes", Who::Anyone),
+    ("limits.config_bytes", Who::Anyone),
+    ("limits.token_bytes", Who::Anyone),
+    ("limits.index_entries", Who::Anyone),
+    ("limits.layers", Who::Anyone),
+    ("limits.tags", Who::Anyone),
     ("policy.*", Who::Anyone),
 ];
 

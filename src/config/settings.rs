@@ -11,7 +11,7 @@ use super::keys::{self, Found, Who};
 use super::read::{Item, Source};
 use super::{ConfigError, Level, Origin, Problem, ServerUrl, Value};
 use crate::job::{Mount, RuntimeChoice};
-use crate::oci::{DOCKER_HUB, Platform, Reference, Registry, Repository};
+use crate::oci::{DOCKER_HUB, HubName, Platform, Reference, Registry, Repository};
 use crate::pin::Built;
 use crate::sign::PublicKey;
 
@@ -497,6 +497,10 @@ fn built(name: &str, item: &Item<'_>) -> Result<Built, ConfigError> {
 fn image(name: &str, item: &Item<'_>) -> Result<String, ConfigError> {
     named(name, item)?;
     let text = item.line_of_text()?;
+    if HubName::is_meant(&text) {
+        let read = text.parse::<HubName>().map(drop);
+        return read.map(|()| text).map_err(|e| item.bad_value(e));
+    }
     // a SIF of a registry has the same form behind its scheme
     let reference = text.strip_prefix("oras://").unwrap_or(&text);
     Reference::parse(reference, DOCKER_HUB).map_err(|e| item.bad_value(e))?;

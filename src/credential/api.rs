@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use super::file::{self, ApiRow, Table, Written};
-use super::{Chain, CredentialError, Place, Stored, keyring};
+use super::{Chain, CredentialError, Erased, Place, Stored, keyring};
 use crate::config::ServerUrl;
 use crate::secret::Secret;
 
@@ -87,14 +87,14 @@ impl Chain {
     ///
     /// # Errors
     /// [`CredentialError::NotStored`] when there is none.
-    pub fn erase_api(&self, server: &ServerUrl) -> Result<Place, CredentialError> {
+    pub fn erase_api(&self, server: &ServerUrl) -> Result<Erased, CredentialError> {
         let server = server.to_string();
         file::change(&self.settings.file, |table: &mut Table| {
             let at = table.api.iter().position(|row| row.server == server);
             let row = at.map(|at| table.api.remove(at));
             let row = row.ok_or_else(|| CredentialError::NotStored(name(&server)))?;
-            keyring::remove(self, row.store, &name(&server))?;
-            Ok(row.store)
+            let removed = keyring::remove(self, row.store, &name(&server))?;
+            Ok(Erased { place: row.store, remains: !removed })
         })
     }
 

@@ -106,15 +106,17 @@ impl Row {
     }
 }
 
-pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<(), CredentialError> {
-    for row in question.rows.iter().filter(|row| row.store == Place::File) {
-        let path = &question.chain.settings.file;
-        let Some(Written(secret)) = &row.password else {
-            return Err(CredentialError::Malformed { path: path.clone(), line: 1, column: 1 });
-        };
-        let source = format!("{} (login {})", path.display(), row.scope);
-        found.offered.push(question.candidate(&row.username, secret.clone(), source));
-    }
+pub(super) fn find(
+    question: &Question<'_>,
+    row: &Row,
+    found: &mut Candidates,
+) -> Result<(), CredentialError> {
+    let path = &question.chain.settings.file;
+    let Some(Written(secret)) = &row.password else {
+        return Err(CredentialError::Malformed { path: path.clone(), line: 1, column: 1 });
+    };
+    let source = format!("{} (login {})", path.display(), row.scope);
+    found.offered.push(question.candidate(&row.username, secret.clone(), source));
     Ok(())
 }
 

@@ -65,7 +65,9 @@ const VARIABLES: &[&str] = &[
     "CLOUDSDK_CONFIG",
     "GOOGLE_APPLICATION_CREDENTIALS",
     "HTTPS_PROXY",
+    "https_proxy",
     "NO_PROXY",
+    "no_proxy",
 ];
 
 /// What a helper answered, kept for the run: the error is its reason.
@@ -126,6 +128,26 @@ fn get(chain: &Chain, name: &str, server: &str) -> Answered {
     Ok(Some(found))
 }
 
+/// What of the environment a helper sees; a proxy's user and password are not its business.
+fn seen(environment: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, String)> {
+    let listed = environment.iter().filter(|(name, _)| VARIABLES.contains(&name.as_str()));
+    listed.map(|(name, value)| {
+        let is_proxy = name.eq_ignore_ascii_case("HTTPS_PROXY");
+        (name.as_str(), if is_proxy { without_user(value) } else { value.clone() })
+    })
+}
+
+/// `http://user:password@proxy:3128` without what is before the `@`.
+fn without_user(proxy: &str) -> String {
+    let (scheme, rest) = match proxy.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), proxy),
+    };
+    // a password that was not encoded may hold a slash, so the last @ counts
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    format!("{scheme}{rest}")
+}
+
 fn which(environment: &BTreeMap<String, String>, program: &str) -> Option<PathBuf> {
     let is_program = |file: &PathBuf| {
         file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
@@ -149,7 +171,7 @@ fn run(
         .arg("get")
         .current_dir("/")
         .env_clear()
-        .envs(environment.iter().filter(|(name, _)| VARIABLES.contains(&name.as_str())))
+        .envs(seen(environment))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

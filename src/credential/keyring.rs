@@ -9,6 +9,7 @@
 use std::sync::{PoisonError, mpsc};
 use std::time::Duration;
 
+use super::file::Row;
 use super::{Chain, CredentialError, Place, Question};
 use crate::secret::{Candidates, Secret};
 
@@ -84,7 +85,11 @@ fn with_entry<T: Send + 'static>(
     let name = name.to_owned();
     let job = move || {
         let done = match ::keyring::Entry::store_status() {
-            Err(error) => Err(VaultError::Absent(error.to_string())),
+            Err(error) => {
+                // the library's words name sockets and interfaces, and tell a user nothing
+                tracing::debug!(%error, "no Secret Service");
+                Err(VaultError::Absent("no desktop keyring answers over D-Bus".into()))
+            }
             Ok(()) => match ::keyring::Entry::new(SERVICE, &name).and_then(|e| work(&e)) {
                 Ok(value) => Ok(Some(value)),
                 Err(::keyring::Error::NoEntry) => Ok(None),
@@ -103,43 +108,27 @@ fn with_entry<T: Send + 'static>(
     })
 }
 
-pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<(), CredentialError> {
-    find_in(Place::Keyring, question, found)
-}
-
-pub(super) fn find_kernel(
+pub(super) fn find(
     question: &Question<'_>,
+    row: &Row,
     found: &mut Candidates,
 ) -> Result<(), CredentialError> {
-    find_in(Place::Kernel, question, found)
-}
-
-fn find_in(
-    place: Place,
-    question: &Question<'_>,
-    found: &mut Candidates,
-) -> Result<(), CredentialError> {
-    for row in question.rows.iter().filter(|row| row.store == place) {
-        let name = row.scope.to_string();
-        let unlocked = &question.chain.unlocked;
-        let known = unlocked.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
-        let secret = match known {
-            Some(secret) => secret,
-            None => match ask(question.chain, place, &name)? {
-                Ok(secret) => secret,
-                Err(why) => {
-                    found.skipped.push(format!("{place} (login {name}): {why}"));
-                    continue;
-                }
-            },
-        };
-        unlocked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name.clone(), secret.clone());
-        let source = format!("{} (login {name})", place.described());
-        found.offered.push(question.candidate(&row.username, secret, source));
-    }
+    let (place, name) = (row.store, row.scope.to_string());
+    let unlocked = &question.chain.unlocked;
+    let known = unlocked.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+    let secret = match known {
+        Some(secret) => secret,
+        None => match ask(question.chain, place, &name)? {
+            Ok(secret) => secret,
+            Err(why) => {
+                found.skipped.push(format!("{place} (login {name}): {why}"));
+                return Ok(());
+            }
+        },
+    };
+    unlocked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), secret.clone());
+    let source = format!("{} (login {name})", place.described());
+    found.offered.push(question.candidate(&row.username, secret, source));
     Ok(())
 }
 
@@ -180,18 +169,16 @@ pub(super) fn put(
     vault.put(name, secret).map_err(|error| told(name, error))
 }
 
-/// Removes a secret; what a place cannot hold any more is removed.
-pub(super) fn remove(chain: &Chain, place: Place, name: &str) -> Result<(), CredentialError> {
+/// Removes a secret, and says whether it is gone: a desktop's keyring that does not answer here
+/// keeps it. What a place cannot hold any more is gone.
+pub(super) fn remove(chain: &Chain, place: Place, name: &str) -> Result<bool, CredentialError> {
     let Some(vault) = chain.vault(place) else {
-        return if place == Place::File {
-            Ok(()) // it goes with its row
-        } else {
-            Err(CredentialError::NoKeyring("it is not used".into()))
-        };
+        return Ok(place == Place::File); // it goes with its row
     };
     match vault.remove(name) {
-        Err(VaultError::Absent(_)) if place == Place::Kernel => Ok(()),
-        other => other.map_err(|error| told(name, error)),
+        Ok(()) => Ok(true),
+        Err(VaultError::Absent(_)) => Ok(place == Place::Kernel),
+        Err(error) => Err(told(name, error)),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Credentials: where they come from, and where `login` keeps them.
 //!
 //! ```text
-//!  flag > environment > CI > keyring > kernel keyring > file > DOCKER_AUTH_CONFIG > docker's files > nobody
+//!  flag > environment > CI > login > DOCKER_AUTH_CONFIG > docker's files > nobody
+//!                             \ keyring, kernel keyring or file: wherever `login` put it
 //! ```
 //!
 //! Floor 4. One file per source; the order of [`SOURCES`] is the precedence. Within a source the
@@ -54,16 +55,22 @@ use crate::secret::{Candidate, Candidates, Credential, Realm, Secret};
 type Source = fn(&Question<'_>, &mut Candidates) -> Result<(), CredentialError>;
 
 /// All sources by name, the first one wins.
-const SOURCES: [(&str, Source); 8] = [
+const SOURCES: [(&str, Source); 6] = [
     ("command line", flag::find),
     ("environment", environment::find),
     ("GitLab CI", ci::find),
-    ("keyring", keyring::find),
-    ("kernel keyring", keyring::find_kernel),
-    ("file", file::find),
+    ("login", find_logins),
     ("DOCKER_AUTH_CONFIG", docker::find_variable),
     ("docker, podman, apptainer", docker::find),
 ];
+
+/// What `login` keeps: the longest prefix first, in whichever place its secret lies.
+fn find_logins(question: &Question<'_>, found: &mut Candidates) -> Result<(), CredentialError> {
+    question.rows.iter().try_for_each(|row| match row.store {
+        Place::File => file::find(question, row, found),
+        Place::Keyring | Place::Kernel => keyring::find(question, row, found),
+    })
+}
 
 /// Where Docker Hub's tokens come from; every other registry's realm has to be confirmed.
 const HUB_REALM: &str = "https://auth.docker.io";
@@ -151,6 +158,15 @@ pub struct Stored {
     pub lasts: Option<Duration>,
     /// Sentences for the user: why that is not where it was expected to be, what could not be done.
     pub notes: Vec<String>,
+}
+
+/// What `logout` did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Erased {
+    /// Where the secret was.
+    pub place: Place,
+    /// Whether it is still there: the place does not answer here, and nobody looks there any more.
+    pub remains: bool,
 }
 
 /// A stored credential without its secret.
@@ -353,9 +369,15 @@ impl Chain {
     /// What `login` says; an older secret is not left where nobody would look for it.
     fn stored(&self, name: &str, place: Place, mut notes: Vec<String>, older: &[Place]) -> Stored {
         for old in older.iter().filter(|old| **old != place) {
-            if let Err(error) = keyring::remove(self, *old, name) {
-                let place = old.described();
-                notes.push(format!("the older secret is still in {place}: {error}"));
+            let place = old.described();
+            match keyring::remove(self, *old, name) {
+                Ok(true) => {}
+                Ok(false) => {
+                    notes.push(format!(
+                        "the older secret is still in {place}, which is absent here"
+                    ));
+                }
+                Err(error) => notes.push(format!("the older secret is still in {place}: {error}")),
             }
         }
         Stored { place, lasts: self.vault(place).and_then(Vault::lasts), notes }
@@ -404,13 +426,13 @@ impl Chain {
     ///
     /// # Errors
     /// [`CredentialError::NotStored`] when there is none.
-    pub fn erase(&self, scope: &Scope) -> Result<Place, CredentialError> {
+    pub fn erase(&self, scope: &Scope) -> Result<Erased, CredentialError> {
         file::change(&self.settings.file, |table: &mut Table| {
             let at = table.entries.iter().position(|row| row.scope == *scope);
             let row = at.map(|at| table.entries.remove(at));
             let row = row.ok_or_else(|| CredentialError::NotStored(scope.to_string()))?;
-            keyring::remove(self, row.store, &scope.to_string())?;
-            Ok(row.store)
+            let removed = keyring::remove(self, row.store, &scope.to_string())?;
+            Ok(Erased { place: row.store, remains: !removed })
         })
     }
 

@@ -70,6 +70,10 @@ fn found(chain: &Chain, registry: &str, repository: &str) -> Vec<String> {
     found.offered.iter().map(shown).collect()
 }
 
+fn gone(place: Place) -> Erased {
+    Erased { place, remains: false }
+}
+
 fn error(chain: &Chain) -> CredentialError {
     chain.find(&"r.example".parse().unwrap(), &"g/p".parse().unwrap()).unwrap_err()
 }
@@ -117,7 +121,8 @@ fn sources_in_their_order() {
     chain.store(&scope("r.example"), &credential("keyring", "5"), Some(&realm), None).unwrap();
     assert_eq!(
         found(&chain, "r.example", "g/p"),
-        ["environment:2", "deploy:3", "gitlab-ci-token:4", "keyring:5", "file:6", "variable:7"]
+        ["environment:2", "deploy:3", "gitlab-ci-token:4", "file:6", "keyring:5", "variable:7"],
+        "the longest prefix comes first, wherever its secret lies"
     );
     assert_eq!(
         found(&chain, "r.example", "h/p"),
@@ -291,7 +296,7 @@ fn the_kernel_keeps_what_no_keyring_takes_and_may_forget_it() {
     let answer = answer.unwrap();
     assert!(answer.offered.is_empty());
     assert!(answer.skipped[0].contains("moorline login r.example/g/p"), "{:?}", answer.skipped);
-    assert_eq!(with(absent()).erase(&at).unwrap(), Place::Kernel);
+    assert_eq!(with(absent()).erase(&at).unwrap(), gone(Place::Kernel));
 }
 
 #[test]
@@ -319,6 +324,25 @@ fn an_absent_keyring_is_skipped_a_locked_one_stops() {
     memory.remove("r.example").unwrap();
     let chain = Chain::new(Settings { keyring: Some(Box::new(memory)), ..settings(&folder) });
     assert!(error(&chain).to_string().contains("gone"));
+}
+
+/// In a session without D-Bus, as on a login node: the row goes, and it is said that the secret stays.
+#[test]
+fn logout_without_the_keyring_forgets_and_says_what_remains() {
+    let folder = folder();
+    let memory = Memory::default();
+    let with = |keyring| Chain::new(Settings { keyring: Some(keyring), ..settings(&folder) });
+    let at = scope("r.example/g");
+    with(Box::new(memory.clone())).store(&at, &credential("u", "s"), None, None).unwrap();
+    let erased = with(absent()).erase(&at).unwrap();
+    assert_eq!(erased, Erased { place: Place::Keyring, remains: true });
+    assert!(with(absent()).list().unwrap().is_empty());
+    assert!(memory.get("r.example/g").unwrap().is_some());
+    // one that is there and refuses keeps the row
+    let locked = || Box::new(Failing(|| VaultError::Broken("locked".into())));
+    with(Box::new(memory)).store(&at, &credential("u", "s"), None, None).unwrap();
+    assert!(with(locked()).erase(&at).is_err());
+    assert_eq!(with(absent()).list().unwrap().len(), 1);
 }
 
 #[test]
@@ -385,10 +409,10 @@ fn logout_forgets_exactly_one() {
         Chain::new(Settings { keyring: Some(Box::new(memory.clone())), ..settings(&folder) });
     chain.store(&scope("r.example/g"), &credential("a", "1"), None, None).unwrap();
     chain.store(&scope("r.example"), &credential("b", "2"), None, Some(Place::File)).unwrap();
-    assert_eq!(chain.erase(&scope("r.example/g")).unwrap(), Place::Keyring);
+    assert_eq!(chain.erase(&scope("r.example/g")).unwrap(), gone(Place::Keyring));
     assert!(memory.get("r.example/g").unwrap().is_none());
     assert!(matches!(chain.erase(&scope("r.example/g")), Err(CredentialError::NotStored(_))));
     assert_eq!(found(&chain, "r.example", "g/p"), ["b:2"]);
-    assert_eq!(chain.erase(&scope("r.example")).unwrap(), Place::File);
+    assert_eq!(chain.erase(&scope("r.example")).unwrap(), gone(Place::File));
     assert!(chain.list().unwrap().is_empty());
 }

@@ -123,6 +123,7 @@ impl LowerLayers {
                 annotations: BTreeMap::new(),
             },
             layers: layers.iter().map(|blob| blob.descriptor.clone()).collect(),
+            annotations: BTreeMap::new(),
         })?;
         Ok(OciImage {
             manifest_digest: Digest::of(&manifest),

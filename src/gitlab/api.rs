@@ -137,7 +137,7 @@ impl Client {
         endpoint: impl Endpoint + Sync,
         what: String,
     ) -> Result<T, GitlabError> {
-        endpoint.query_async(&self.0).await.map_err(|error| self.explain(error, what))
+        endpoint.query_async(&*self.0).await.map_err(|error| self.explain(error, what))
     }
 
     async fn rows<T: DeserializeOwned + Send + 'static>(
@@ -147,7 +147,7 @@ impl Client {
         most: usize,
     ) -> Result<Vec<T>, GitlabError> {
         let paged = api::paged(endpoint, Pagination::Limit(most));
-        paged.query_async(&self.0).await.map_err(|error| self.explain(error, what))
+        paged.query_async(&*self.0).await.map_err(|error| self.explain(error, what))
     }
 
     /// Our own errors get their subject; what is left of the crate's are answers in an unknown form.

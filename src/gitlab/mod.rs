@@ -28,6 +28,7 @@ mod transport;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use answers::{AccessToken, Commit, Job, MergeRequest, Pipeline, Project, Release, Repository};
@@ -78,8 +79,10 @@ pub struct Options {
     pub patience: Duration,
 }
 
-/// The client. It asks and never changes anything.
-pub struct Client(Transport);
+/// The client. It asks and never changes anything. Cloning shares connections, and the verdict on
+/// the token: one that was refused is not sent again.
+#[derive(Clone)]
+pub struct Client(Arc<Transport>);
 
 impl Client {
     /// A client; nothing is sent yet.
@@ -88,7 +91,13 @@ impl Client {
     /// When a CA file cannot be used, the token cannot be a header's value, or the server speaks
     /// plain http and was not allowed to.
     pub fn new(options: Options) -> Result<Self, GitlabError> {
-        Transport::new(options).map(Self)
+        Transport::new(options).map(|transport| Self(Arc::new(transport)))
+    }
+
+    /// Whether it asks this server with this token.
+    #[must_use]
+    pub fn is_for(&self, server: &ServerUrl, token: &Token) -> bool {
+        self.0.is_for(server, token)
     }
 
     /// The kind of its token.

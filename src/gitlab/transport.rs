@@ -9,6 +9,8 @@
 //!  429, 502, 503, 504, no connection    -> again, at most twice (Retry-After up to 20 s)
 //! ```
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,6 +20,7 @@ use reqwest::header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Certificate, Response, Url};
 
 use super::{GitlabError, Options, Token, TokenKind};
+use crate::config::ServerUrl;
 use crate::failure::chain;
 use crate::secret::Realm;
 
@@ -35,7 +38,11 @@ pub(super) struct Transport {
     host: String,
     http: reqwest::Client,
     token: Token,
+    server: ServerUrl,
     header: (HeaderName, HeaderValue),
+    /// The first 401. An access token that is wrong is wrong for every question; a job token gets a
+    /// 401 for what it does not open, so for it the question counts.
+    refused: Mutex<HashMap<Option<Url>, GitlabError>>,
 }
 
 impl Transport {
@@ -97,7 +104,8 @@ impl Transport {
                 chain(&e)
             ))
         })?;
-        Ok(Self { base, host, http, token, header: (name, value) })
+        let (header, refused) = ((name, value), Mutex::default());
+        Ok(Self { base, host, http, token, server, header, refused })
     }
 
     pub(super) fn host(&self) -> &str {
@@ -106,6 +114,36 @@ impl Transport {
 
     pub(super) fn kind(&self) -> TokenKind {
         self.token.kind
+    }
+
+    pub(super) fn is_for(&self, server: &ServerUrl, token: &Token) -> bool {
+        self.server == *server
+            && self.token.kind == token.kind
+            && self.token.secret.expose() == token.secret.expose()
+    }
+
+    /// What a refusal of this question holds for.
+    fn asked(&self, url: &Url) -> Option<Url> {
+        (self.token.kind == TokenKind::Job).then(|| url.clone())
+    }
+
+    fn refusal(&self, url: &Url) -> Option<GitlabError> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.get(&self.asked(url)).cloned()
+    }
+
+    /// Asks, unless it was refused before: some GitLab instances ban an address after 30 refusals.
+    async fn ask(&self, url: &Url) -> Result<(Response, Bytes), GitlabError> {
+        if let Some(error) = self.refusal(url) {
+            return Err(error);
+        }
+        let (answer, body) = self.get(url).await?;
+        let verdict = self.judge(&answer, &body);
+        if let Err(error @ GitlabError::Answer { status: 401, .. }) = &verdict {
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            refused.insert(self.asked(url), error.clone());
+        }
+        verdict.map(|()| (answer, body))
     }
 
     /// The answer, of any status that is no redirect, and its body.
@@ -211,8 +249,7 @@ impl AsyncClient for Transport {
         // every endpoint that is used here is a GET without a body
         let url = request.uri_ref().map(ToString::to_string).unwrap_or_default();
         let url = Url::parse(&url)?;
-        let (answer, body) = self.get(&url).await.map_err(ApiError::client)?;
-        self.judge(&answer, &body).map_err(ApiError::client)?;
+        let (answer, body) = self.ask(&url).await.map_err(ApiError::client)?;
         let mut plain = http::Response::new(body);
         *plain.status_mut() = answer.status();
         *plain.headers_mut() = answer.headers().clone();

@@ -14,6 +14,8 @@
 //! resolved_at = "2026-01-02T03:04:05Z"
 //! ```
 //!
+//! Names of a hub's SIFs stand in `[[hub]]` (`hub`).
+//!
 //! Floor 3, pure: text in, text out. One block for each name and platform, sorted by both; a block
 //! whose digests did not change is kept as it stands, `resolved_at` included, so that a diff shows
 //! the images that moved and nothing else.
@@ -22,20 +24,24 @@
 //! neither whom to trust nor what to start. Everything in it is checked again when it is used: the
 //! digest is the bytes' own.
 
+mod hub;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Kind};
-use crate::oci::{ConfigDigest, Digest, Platform, Reference, SifDigest};
+use crate::oci::{ConfigDigest, Digest, HubName, Platform, Reference, SifDigest};
 use crate::pin::{Built, Origin, Pin};
+
+pub use hub::HubEntry;
 
 /// The file's name, beside `moorline.toml`.
 pub const FILE: &str = "moorline.lock";
 
-/// What this version writes at most. Schema 2 has `from`, schema 3 `sif`; a file without any is of
-/// schema 1, so that programs of before still write it.
-const SCHEMA: u32 = 3;
+/// What this version writes at most. Schema 2 has `from`, schema 3 `sif`, schema 4 `[[hub]]`; a file
+/// without any is of schema 1, so that programs of before still write it.
+const SCHEMA: u32 = 4;
 
 /// Larger files are refused before they are parsed.
 const MOST_BYTES: usize = 4 << 20;
@@ -106,6 +112,8 @@ pub enum Named {
     /// A SIF that lies in a registry.
     #[serde(serialize_with = "with_scheme")]
     Sif(Reference),
+    /// A SIF of a hub.
+    Hub(HubName),
     /// What CI built.
     Built(Built),
 }
@@ -122,6 +130,7 @@ impl std::fmt::Display for Named {
         match self {
             Self::Reference(reference) => reference.fmt(f),
             Self::Sif(reference) => write!(f, "{SIF_SCHEME}{reference}"),
+            Self::Hub(name) => name.fmt(f),
             Self::Built(built) => built.fmt(f),
         }
     }
@@ -146,6 +155,7 @@ impl Entry {
                 self.from.is_none() && self.sif.is_none() && self.pin.asked == complete(reference)
             }
             Named::Sif(reference) => self.sif.is_some() && self.pin.asked == complete(reference),
+            Named::Hub(_) => false,
             Named::Built(built) => self.from.as_ref() == Some(built),
         }
     }
@@ -156,6 +166,7 @@ impl Entry {
 pub struct Lock {
     schema: u32,
     entries: Vec<Entry>,
+    hubs: Vec<HubEntry>,
 }
 
 /// A difference between the lock and the project file.
@@ -202,6 +213,8 @@ struct Document {
     schema: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     image: Vec<Block>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    hub: Vec<HubEntry>,
 }
 
 /// An entry as it stands in the file. What `asked` says is not said again: a block whose text names
@@ -268,7 +281,7 @@ impl Lock {
         if text.len() > MOST_BYTES {
             return Err(malformed(format!("it has {} bytes", text.len())));
         }
-        let Document { schema, image } =
+        let Document { schema, image, hub } =
             toml::from_str(text).map_err(|e| malformed(e.message().to_owned()))?;
         if schema == 0 {
             return Err(malformed("its schema is 0".into()));
@@ -277,8 +290,15 @@ impl Lock {
         for block in image {
             entries.push(block.entry().map_err(malformed)?);
         }
-        let mut lock = Self { schema, entries };
+        let mut lock = Self { schema, entries, hubs: hub };
         lock.sort();
+        lock.hubs.sort_by(|one, other| one.name.cmp(&other.name));
+        let named = |name: &str| lock.entries.iter().any(|entry| entry.name == name);
+        let again = |two: &[HubEntry]| two[0].name == two[1].name;
+        let twice = lock.hubs.windows(2).find(|two| again(two)).map(|two| &two[0]);
+        if let Some(entry) = twice.or_else(|| lock.hubs.iter().find(|entry| named(&entry.name))) {
+            return Err(malformed(format!("{:?} stands twice", entry.name)));
+        }
         let twice = lock.entries.windows(2).find(|two| key(&two[0]) == key(&two[1]));
         if let Some(two) = twice {
             let platform = &two[0].pin.platform;
@@ -297,11 +317,13 @@ impl Lock {
         }
         let any = |has: fn(&Entry) -> bool| self.entries.iter().any(has);
         let schema = match () {
+            () if !self.hubs.is_empty() => 4,
             () if any(|entry| entry.sif.is_some()) => 3,
             () if any(|entry| entry.from.is_some()) => 2,
             () => 1,
         };
-        let document = Document { schema, image: self.entries.iter().map(Block::of).collect() };
+        let image = self.entries.iter().map(Block::of).collect();
+        let document = Document { schema, image, hub: self.hubs.clone() };
         let text = toml::to_string(&document)
             .map_err(|e| LockError::Malformed { file: file.to_owned(), reason: e.to_string() })?;
         Ok(format!("{HEAD}{text}"))
@@ -334,6 +356,7 @@ impl Lock {
 
     fn put_entry(&mut self, entry: Entry) -> bool {
         let Entry { name, from, sif, mut pin } = entry;
+        self.hubs.retain(|hub| hub.name != name);
         let at = self.entries.iter().position(|e| e.name == name && e.pin.platform == pin.platform);
         if let Some(at) = at {
             let same_words = from.is_some() && self.entries[at].from == from;
@@ -360,8 +383,9 @@ impl Lock {
     }
 
     /// Drops the entries of names that are not kept.
-    pub fn keep(&mut self, keep: impl Fn(&Entry) -> bool) {
+    pub fn keep(&mut self, keep: impl Fn(&Entry) -> bool, hub: impl Fn(&str) -> bool) {
         self.entries.retain(keep);
+        self.hubs.retain(|entry| hub(&entry.name));
     }
 
     /// Compares with what the project file names.
@@ -370,7 +394,8 @@ impl Lock {
         let mut findings = Vec::new();
         for (name, meant) in named {
             let mut locked = self.entries.iter().filter(|e| e.name == *name).peekable();
-            if locked.peek().is_none() {
+            let of_hub = self.hubs.iter().any(|hub| hub.name == *name);
+            if locked.peek().is_none() && !of_hub {
                 findings.push(Finding::NotLocked { name: name.clone() });
             }
             let changed = locked.find(|e| !e.is(meant));
@@ -380,7 +405,7 @@ impl Lock {
                 named: Box::new(match meant {
                     Named::Reference(reference) => Named::Reference(complete(reference)),
                     Named::Sif(reference) => Named::Sif(complete(reference)),
-                    Named::Built(_) => meant.clone(),
+                    Named::Built(_) | Named::Hub(_) => meant.clone(),
                 }),
             }));
         }
@@ -391,6 +416,7 @@ impl Lock {
                 findings.push(finding);
             }
         }
+        findings.extend(self.hub_differences(named));
         findings
     }
 

@@ -155,10 +155,10 @@ fn broken_files_are_named() {
 
 #[test]
 fn a_newer_file_is_read_and_not_written() {
-    let newer = two().write(file()).unwrap().replace("schema = 1", "schema = 4\nmore = true");
+    let newer = two().write(file()).unwrap().replace("schema = 1", "schema = 5\nmore = true");
     let lock = parse(&newer).unwrap();
     assert_eq!(lock.entries().len(), 3);
-    assert!(matches!(lock.write(file()), Err(LockError::Newer { found: 4, .. })));
+    assert!(matches!(lock.write(file()), Err(LockError::Newer { found: 5, .. })));
 }
 
 proptest! {
@@ -174,4 +174,26 @@ proptest! {
         let read = parse(&lock.write(file()).unwrap()).unwrap();
         prop_assert_eq!(&read.entries()[0].name, &name);
     }
+}
+
+#[test]
+fn names_of_hubs_are_read_written_and_stand_once() {
+    let file = std::path::Path::new("moorline.lock");
+    let mut lock = Lock::default();
+    let asked: HubName = "shub://b/tool:v1".parse().unwrap();
+    let (one, two) = (SifDigest::from_bytes([1; 32]), SifDigest::from_bytes([2; 32]));
+    assert!(lock.put_hub("tool", asked.clone(), one));
+    assert!(!lock.put_hub("tool", asked.clone(), one));
+    assert!(lock.put_hub("tool", asked.clone(), two));
+    assert!(lock.put_hub("a", asked.clone(), one));
+    let text = lock.write(file).unwrap();
+    assert!(text.contains("schema = 4"), "{text}");
+    let read = Lock::parse(&text, file).unwrap();
+    assert_eq!(read.hubs(), lock.hubs());
+    assert_eq!(read.hub(Some("tool"), &asked), Some(two));
+    assert_eq!(read.hub(None, &asked.pinned(two)), Some(two));
+    assert_eq!(read.hub(Some("other"), &asked), None);
+    assert_eq!(read.hub(Some("tool"), &"shub://b/tool:v2".parse().unwrap()), None);
+    let twice = text.replace("name = \"a\"", "name = \"tool\"");
+    assert!(Lock::parse(&twice, file).unwrap_err().to_string().contains("stands twice"));
 }

@@ -2,6 +2,8 @@
 //!
 //! Source: OCI image specification 1.1, `image-index.md`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Descriptor, Platform};
@@ -17,6 +19,13 @@ pub struct Index {
     pub media_type: Option<String>,
     /// What it points to.
     pub manifests: Vec<IndexEntry>,
+    /// Annotations; free text of the image's author.
+    #[serde(
+        default,
+        deserialize_with = "super::manifest::texts",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A manifest in an index and the platform that it is for.

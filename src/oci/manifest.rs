@@ -4,7 +4,9 @@
 //! type and the document's own `mediaType`, which must agree, and refuses a document that has
 //! both `layers` and `manifests` (CVE-2021-41190).
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Descriptor, Index, media_type};
 
@@ -21,6 +23,22 @@ pub struct Manifest {
     pub config: Descriptor,
     /// The layers, bottom first.
     pub layers: Vec<Descriptor>,
+    /// Annotations; free text of the image's author. What is no text is passed by.
+    #[serde(default, deserialize_with = "texts", skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Annotations as they are found: nothing that counts depends on them, so none of them makes a
+/// document unreadable.
+pub(super) fn texts<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let serde_json::Value::Object(found) = serde_json::Value::deserialize(d)? else {
+        return Ok(BTreeMap::new());
+    };
+    let text = |(name, value)| match value {
+        serde_json::Value::String(text) => Some((name, text)),
+        _ => None,
+    };
+    Ok(found.into_iter().filter_map(text).collect())
 }
 
 /// What stands under a tag or digest.
@@ -109,6 +127,22 @@ mod tests {
     fn a_document_that_is_both_is_refused() {
         let both = br#"{"schemaVersion":2,"config":{},"layers":[],"manifests":[]}"#;
         assert!(matches!(Document::parse(both, None), Err(DocumentError::Ambiguous)));
+    }
+
+    #[test]
+    fn annotations_are_texts_and_break_nothing() {
+        let of = |annotations: &str| {
+            let text =
+                format!(r#"{{"schemaVersion":2,"manifests":[],"annotations":{annotations}}}"#);
+            match Document::parse(text.as_bytes(), None).unwrap() {
+                Document::Index(index) => index.annotations,
+                Document::Manifest(_) => panic!("an index"),
+            }
+        };
+        assert_eq!(of(r#"{"a":"b","c":1,"d":null}"#), [("a".into(), "b".into())].into());
+        for odd in ["null", "[]", "1", "{}"] {
+            assert!(of(odd).is_empty(), "{odd}");
+        }
     }
 
     #[test]

@@ -31,6 +31,13 @@ pub const SIF_LAYER: &str = "application/vnd.sylabs.sif.layer.v1.sif";
 /// What a client accepts when it asks for a manifest, most specific first.
 pub const MANIFESTS: [&str; 4] = [OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST];
 
+/// Whether a content type, parameters included, is an index's.
+#[must_use]
+pub fn is_index(content_type: &str) -> bool {
+    let name = content_type.split(';').next().unwrap_or_default().trim();
+    [OCI_INDEX, DOCKER_INDEX].iter().any(|index| index.eq_ignore_ascii_case(name))
+}
+
 /// How a layer's tar is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {

@@ -173,15 +173,16 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Reads a reference; names without a registry get `default_registry`.
+    /// Reads a reference; names without a registry get `default_registry`, except behind `docker://`,
+    /// where they are Docker Hub's as everywhere else.
     ///
     /// # Errors
     /// Says which part breaks which rule.
     pub fn parse(text: &str, default_registry: &str) -> Result<Self, ParseReferenceError> {
-        let text = match text.split_once("://") {
-            Some(("docker", rest)) => rest,
+        let (text, default_registry) = match text.split_once("://") {
+            Some(("docker", rest)) => (rest, DOCKER_HUB),
             Some((scheme, _)) => return Err(ParseReferenceError::Scheme(format!("{scheme}://"))),
-            None => text,
+            None => (text, default_registry),
         };
         if text.is_empty() {
             return Err(ParseReferenceError::Empty);
@@ -287,6 +288,16 @@ mod tests {
             Reference::parse("grp/proj:tag", "gitlab-registry.cern.ch").unwrap().to_string(),
             "gitlab-registry.cern.ch/grp/proj:tag"
         );
+        // with the scheme it is Docker Hub's, whatever the default is
+        for (typed, meant) in [
+            ("docker://fedora", "docker.io/library/fedora"),
+            ("docker://grp/proj:tag", "docker.io/grp/proj:tag"),
+            ("docker://r.example/a/b:v1", "r.example/a/b:v1"),
+            ("fedora", "gitlab-registry.cern.ch/fedora"),
+        ] {
+            let read = Reference::parse(typed, "gitlab-registry.cern.ch").unwrap();
+            assert_eq!(read.to_string(), meant, "{typed}");
+        }
     }
 
     #[test]

@@ -77,7 +77,7 @@ pub struct Origin {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
     /// How each of these was established, and `image` itself: `api`, `convention`, `label`,
-    /// `ci-environment`, `digest-file`; several that agree are separated by commas.
+    /// `annotation`, `ci-environment`, `digest-file`; several that agree are separated by commas.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub evidence: BTreeMap<String, String>,
 }
@@ -96,6 +96,9 @@ pub struct Resolved {
     /// Its labels; foreign text.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// What its manifest, else the index above it, says of commit and project; foreign text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
     /// Whether the typed tag points to this image now; `None` when no tag was typed.
     pub tag_points_here: Option<bool>,
 }

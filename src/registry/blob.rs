@@ -116,7 +116,7 @@ impl Client {
         Ok(())
     }
 
-    /// A small blob as bytes.
+    /// A small blob as bytes, of at most as many as a key of the configuration says.
     ///
     /// # Errors
     /// [`RegistryError::TooLarge`] when the descriptor states more than `limit` bytes, else as
@@ -126,13 +126,14 @@ impl Client {
         registry: &Registry,
         repository: &Repository,
         blob: &Descriptor,
-        limit: u64,
+        (limit, key): (u64, &'static str),
     ) -> Result<Vec<u8>, RegistryError> {
         if blob.size > limit {
             return Err(RegistryError::TooLarge {
                 what: format!("blob {}", blob.digest),
                 host: registry.to_string(),
                 limit,
+                key,
             });
         }
         let mut bytes = Vec::new();

@@ -1,5 +1,6 @@
 //! One authorised request: endpoint, token, request, and what to do on a 401 or a redirect.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
@@ -9,8 +10,9 @@ use reqwest::{Method, Response, Url};
 use super::challenge::{Bearer, Challenge};
 use super::check::MOST_SCOPES;
 use super::endpoint::Endpoint;
+use super::gates::Outcome;
 use super::names::Reach;
-use super::token::{Access, Desk, Pass, Session, below};
+use super::token::{Access, Desk, Failed, Pass, Session, below};
 use super::transport::{Budget, Request, host_of};
 use super::{Client, Host, RegistryError};
 use crate::oci::{Registry, Repository};
@@ -82,7 +84,12 @@ impl Client {
     ) -> Result<(Arc<Host>, Endpoint), RegistryError> {
         let prefix = self.prefix(registry, repository);
         let host = self.host(registry, prefix.as_ref());
-        let find = || self.find_endpoint(registry, prefix.as_ref());
+        let find = async || {
+            let endpoint = self.find_endpoint(registry, prefix.as_ref()).await?;
+            *host.challenge.lock().unwrap_or_else(PoisonError::into_inner) =
+                self.0.remembered.look(&endpoint);
+            Ok(endpoint)
+        };
         let endpoint = host.endpoint.get_or_try_init(find).await?.clone();
         Ok((host, endpoint))
     }
@@ -164,20 +171,24 @@ impl Client {
     ///
     /// A registry does not say where a project's path ends, so repositories are grouped by their
     /// first two components and by the credentials that were found for them; the token itself then
-    /// says what it covers.
-    ///
-    /// # Errors
-    /// When a credential source is broken.
+    /// says what it covers. The answer holds the repositories whose credential source is broken.
     pub async fn announce(
         &self,
         registry: &Registry,
         repositories: &[Repository],
-    ) -> Result<(), RegistryError> {
+    ) -> BTreeMap<Repository, RegistryError> {
         type Group = (Vec<(String, String)>, Option<Repository>, String);
-        let mut groups: std::collections::BTreeMap<Group, (Candidates, Vec<Repository>)> =
-            std::collections::BTreeMap::new();
-        for repository in repositories {
-            let found = self.look_up(registry, repository).await?;
+        let mut groups: BTreeMap<Group, (Candidates, Vec<Repository>)> = BTreeMap::new();
+        let mut broken = BTreeMap::new();
+        let different: BTreeSet<&Repository> = repositories.iter().collect();
+        for repository in different {
+            let found = match self.look_up(registry, repository).await {
+                Ok(found) => found,
+                Err(error) => {
+                    broken.insert(repository.clone(), error);
+                    continue;
+                }
+            };
             let who = found
                 .offered
                 .iter()
@@ -187,9 +198,7 @@ impl Client {
             let there = below(prefix.as_ref(), repository);
             let project = there.splitn(3, '/').take(2).collect::<Vec<_>>().join("/");
             let (_, members) = groups.entry((who, prefix, project)).or_insert((found, Vec::new()));
-            if !members.contains(repository) {
-                members.push(repository.clone());
-            }
+            members.push(repository.clone());
         }
         let mut sessions = self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         for ((_, prefix, _), (found, members)) in groups {
@@ -206,7 +215,49 @@ impl Client {
                 }
             }
         }
-        Ok(())
+        broken
+    }
+
+    /// What the registry itself asked for just now.
+    pub(super) fn learn(
+        &self,
+        registry: &Registry,
+        host: &Host,
+        endpoint: &Endpoint,
+        now: Option<&Challenge>,
+    ) {
+        let before = {
+            let mut asks = host.challenge.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *asks, now.cloned())
+        };
+        // another request may have learned it at the same time
+        let _ = host.confirmed.set(());
+        self.0.remembered.note(endpoint, now);
+        if before.is_some_and(|before| !now.is_some_and(|now| now.is_as(&before))) {
+            // what another realm said of tokens and credentials says nothing here
+            let mut sessions = self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+            sessions.retain(|(of, ..), _| of != registry);
+        }
+    }
+
+    /// What to send for a challenge; `None` when it was last time's, and the registry, which was
+    /// asked because of it, says something else now.
+    async fn pass(
+        &self,
+        host: &Host,
+        endpoint: &Endpoint,
+        ask: &Ask<'_>,
+        session: &Session,
+        (known, guessed): (&Challenge, bool),
+    ) -> Result<Option<Pass>, RegistryError> {
+        let passed = session.pass(&self.desk(endpoint), known, Some(ask.repository)).await;
+        if !guessed || passed.is_ok() {
+            return passed.map(Some);
+        }
+        let now = async || self.challenge(ask.registry, Some(ask.repository)).await.map(drop);
+        let asked = host.confirmed.get_or_try_init(now).await.is_ok();
+        let holds = host.asks().is_some_and(|now| now.is_as(known));
+        if asked && !holds { Ok(None) } else { passed.map(Some) }
     }
 
     /// Sends a request with whatever authorisation it needs.
@@ -217,7 +268,7 @@ impl Client {
     ) -> Result<Answered, RegistryError> {
         let (host, endpoint) = self.endpoint(ask.registry, Some(ask.repository)).await?;
         let access = if ask.only_reads() { Access::Pull } else { Access::Push };
-        let session = self.session(ask.registry, ask.repository, access).await?;
+        let mut session = self.session(ask.registry, ask.repository, access).await?;
         let url = match ask.to {
             To::Address(url) => url.clone(),
             To::Path(path) => endpoint
@@ -227,29 +278,49 @@ impl Client {
         };
         let mut renewed = false;
         // each round learns the challenge, renews the token once, or drops a candidate
-        for _ in 0..session.len() + 3 {
-            let challenge = host.challenge.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let pass = match &challenge {
-                None => None,
-                Some(challenge) => Some(
-                    session.pass(&self.desk(&endpoint), challenge, Some(ask.repository)).await?,
-                ),
-            };
-            let response = self.follow(&endpoint, &url, ask, pass.as_ref(), budget).await?;
+        for _ in 0..session.len() + 4 {
+            // in this order: what is read afterwards is at least as new
+            let guessed = !host.confirmed.initialized();
+            let challenge = host.asks();
+            let mut pass = None;
+            if let Some(known) = &challenge {
+                let known = (known, guessed);
+                pass = self.pass(&host, &endpoint, ask, &session, known).await?;
+                if pass.is_none() {
+                    session = self.session(ask.registry, ask.repository, access).await?;
+                    continue;
+                }
+            }
+            let answer = self.follow(&endpoint, &url, ask, pass.as_ref(), budget).await;
+            // what a storage asks for, to which it was redirected, is not the registry's word
+            let refused = answer.as_ref().is_ok_and(|answer| {
+                let own = Realm::of(answer.url()).as_ref() == Some(&endpoint.origin);
+                own && answer.status().as_u16() == 401
+            });
+            if !refused && let Some(turn) = pass.as_mut().and_then(|pass| pass.turn.take()) {
+                let unclear = |error: &RegistryError| Outcome::Unclear(Failed::Stop(error.clone()));
+                turn.ends(answer.as_ref().map_or_else(unclear, |_| Outcome::Taken)).await;
+            }
+            let response = answer?;
             tracing::debug!(
                 registry = %ask.registry, repository = %ask.repository, what = ask.what,
                 status = response.status().as_u16(), "registry answered"
             );
             let hide = pass.as_ref().map(|pass| pass.hide.clone()).unwrap_or_default();
-            if response.status().as_u16() != 401 {
+            if !refused {
+                // whoever takes the token asks for it
+                let _ = host.confirmed.set(());
                 return Ok(Answered { response, hide });
             }
             let asked = Challenge::of(response.headers());
-            match (pass, asked) {
-                (None, Some(challenge)) => {
-                    *host.challenge.lock().unwrap_or_else(PoisonError::into_inner) =
-                        Some(challenge);
+            if let (Some(now), true) = (&asked, guessed || pass.is_none()) {
+                self.learn(ask.registry, &host, &endpoint, Some(now));
+                if challenge.is_none_or(|known| !now.is_as(&known)) {
+                    session = self.session(ask.registry, ask.repository, access).await?;
+                    continue;
                 }
+            }
+            match (pass, asked) {
                 (Some(pass), Some(Challenge::Bearer(Bearer { error: Some(error), .. })))
                     if error == "insufficient_scope" =>
                 {
@@ -261,7 +332,7 @@ impl Client {
                 }
                 (Some(pass), _) if !pass.renewable => {
                     let said = self.said(response, &hide).await;
-                    return Err(session.refuse(&self.desk(&endpoint), &pass, said).await);
+                    return Err(session.refuse(pass, said).await);
                 }
                 _ => {
                     return Err(RegistryError::Answer {

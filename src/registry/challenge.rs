@@ -31,6 +31,17 @@ pub struct Bearer {
 }
 
 impl Challenge {
+    /// Whether both lead to the same tokens.
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Basic, Self::Basic) => true,
+            (Self::Bearer(one), Self::Bearer(other)) => {
+                (&one.realm, &one.service) == (&other.realm, &other.service)
+            }
+            _ => false,
+        }
+    }
+
     /// The first bearer challenge, else a basic one; `None` when there is neither.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Option<Self> {

@@ -1,11 +1,10 @@
 //! What `login` needs: which realm a registry names, and whether a credential is good.
 
-use std::sync::PoisonError;
-
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 
 use super::call::v2;
+use super::gates::Outcome;
 use super::names::Reach;
 use super::token::Session;
 use super::transport::{Request, host_of};
@@ -54,11 +53,13 @@ impl Client {
         let response = self.0.transport.send(&request, &mut self.0.transport.budget()).await?;
         match (response.status().as_u16(), Challenge::of(response.headers())) {
             (401, Some(challenge)) => {
-                *host.challenge.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some(challenge.clone());
+                self.learn(registry, &host, &endpoint, Some(&challenge));
                 Ok(Some(challenge))
             }
-            (200, _) => Ok(None),
+            (200, _) => {
+                self.learn(registry, &host, &endpoint, None);
+                Ok(None)
+            }
             _ => Err(RegistryError::Answer {
                 host: host_of(&request.url),
                 what: "/v2/ (is this a container registry?)".into(),
@@ -126,7 +127,10 @@ impl Client {
             let response = self.0.transport.send(&request, &mut self.0.transport.budget()).await?;
             if response.status().as_u16() != 200 {
                 let said = self.said(response, &pass.hide).await;
-                return Err(session.refuse(&desk, &pass, said).await);
+                return Err(session.refuse(pass, said).await);
+            }
+            if let Some(turn) = pass.turn {
+                turn.ends(Outcome::Taken).await;
             }
             return Ok(Grant::Accepted);
         }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::failure::{Failure, Kind, io_kind};
-use crate::oci::{Digest, DocumentError, Registry, Repository};
+use crate::oci::{DOCKER_HUB, Digest, DocumentError, Registry, Repository};
 use crate::secret::Realm;
 
 /// What a server said besides its status: the first error of its JSON body, made printable.
@@ -227,7 +227,7 @@ pub enum RegistryError {
         reason: String,
     },
     /// More bytes than this program takes.
-    #[error("{what} from {host} is larger than the limit of {limit} bytes")]
+    #[error("{what} from {host} is larger than the limit of {limit} bytes{}", named(.key))]
     TooLarge {
         /// What.
         what: String,
@@ -235,6 +235,22 @@ pub enum RegistryError {
         host: String,
         /// In bytes.
         limit: u64,
+        /// The key of the configuration that sets it; empty when none does.
+        key: &'static str,
+    },
+    /// More of something than this program takes.
+    #[error("{what} from {host} has more than {limit} {of}{}", named(.key))]
+    TooMany {
+        /// `tag v1`, `the tag list`.
+        what: String,
+        /// `layers`, `entries`, `tags`.
+        of: &'static str,
+        /// Who.
+        host: String,
+        /// How many are taken.
+        limit: u64,
+        /// The key of the configuration that sets it.
+        key: &'static str,
     },
     /// The bytes have the right digest but are no document that is read.
     #[error("{what} of {registry}/{repository}: {reason}")]
@@ -289,6 +305,11 @@ pub enum RegistryError {
     },
 }
 
+/// The key of a limit, in brackets.
+fn named(key: &str) -> String {
+    if key.is_empty() { String::new() } else { format!(" ({key})") }
+}
+
 impl Failure for RegistryError {
     fn kind(&self) -> Kind {
         match self {
@@ -315,7 +336,9 @@ impl Failure for RegistryError {
             Self::NotGranted { .. } | Self::Missing { .. } | Self::NotAtHub { .. } => {
                 Kind::NotFound
             }
-            Self::Integrity { .. } | Self::TooLarge { .. } => Kind::Integrity,
+            Self::Integrity { .. } | Self::TooLarge { .. } | Self::TooMany { .. } => {
+                Kind::Integrity
+            }
             Self::Document { reason, .. } => match **reason {
                 DocumentError::MediaType(_) | DocumentError::Schema(_) => Kind::Conversion,
                 _ => Kind::Integrity,
@@ -367,10 +390,7 @@ impl Failure for RegistryError {
             Self::NoRegistryScope { .. } | Self::PushOnly { .. } => {
                 "make a deploy token with the scope read_registry".into()
             }
-            Self::NotGranted { registry, repository, .. } => format!(
-                "check the spelling; a private project needs a deploy token with read_registry of \
-                 this project or a group above it: moorline login {registry}/{repository}"
-            ),
+            Self::NotGranted { registry, repository, .. } => not_granted(registry, repository),
             Self::NoPush { registry, repository, .. } => format!(
                 "a deploy token needs read_registry and write_registry: moorline login \
                  {registry}/{repository}; in GitLab CI the job's own token pushes to its project"
@@ -411,6 +431,9 @@ impl Failure for RegistryError {
             Self::Protocol { host, .. } => format!(
                 "check that {host} is a registry and that no proxy stands in between; try again"
             ),
+            Self::TooLarge { key, .. } | Self::TooMany { key, .. } if !key.is_empty() => {
+                format!("if that is what it should be, set {key} in your configuration")
+            }
             Self::Integrity { .. } => {
                 "nothing of it is kept; try again, and tell the registry's administrator if it \
                  stays"
@@ -419,4 +442,24 @@ impl Failure for RegistryError {
             _ => return None,
         })
     }
+}
+
+/// Where else a project that is not there can be.
+fn not_granted(registry: &Registry, repository: &Repository) -> String {
+    let (hub, name) = (registry.as_str() == DOCKER_HUB, repository.as_str());
+    if hub && name.starts_with("library/") {
+        return "this is an image of Docker Hub; a GitLab project's is REGISTRY/GROUP/PROJECT:TAG, or \
+                GROUP/PROJECT:TAG with [gitlab] registry in the configuration"
+            .into();
+    }
+    if !hub && !name.contains('/') {
+        return format!(
+            "a name without a group is looked for in {registry}: a GitLab project is GROUP/PROJECT, \
+             and an image of Docker Hub is docker://{name}"
+        );
+    }
+    format!(
+        "check the spelling; a private project needs a deploy token with read_registry of this project \
+         or a group above it: moorline login {registry}/{repository}"
+    )
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/registry.example_443.0 ... .31   a slot each: whoever locks it has a request on its way
 //! DIR/registry.example_443.wait        "1764000000000": nobody asks before this (Unix ms)
+//! DIR/HEX.realm                        `remembered`'s
 //! ```
 //!
 //! A slot is an advisory lock of the kernel, so that a killed process gives it back. It is held from
@@ -70,6 +71,11 @@ impl HostBudget {
             own: Mutex::default(),
             told: Mutex::default(),
         }
+    }
+
+    /// Where the processes of this user meet; made, and this user's own.
+    pub(super) fn dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
     }
 
     fn host(&self, host: &str) -> Host {

@@ -72,7 +72,7 @@ impl Client {
                 Ok(bytes) => break bytes,
                 Err(Cut::TooLarge) => {
                     let (host, limit) = (host_of(&url), MOST_OF_ANSWER);
-                    return Err(RegistryError::TooLarge { what, host, limit });
+                    return Err(RegistryError::TooLarge { what, host, limit, key: "" });
                 }
                 Err(Cut::Broken(reason)) => {
                     if !budget.spend(None).await {
@@ -107,7 +107,8 @@ impl Client {
         let what = "the image";
         let mut response = self.plain(&file.from, &file.image, what).await?;
         let host = host_of(response.url());
-        let large = || RegistryError::TooLarge { what: what.into(), host: host.clone(), limit };
+        let large =
+            || RegistryError::TooLarge { what: what.into(), host: host.clone(), limit, key: "" };
         if response.content_length().is_some_and(|length| length > limit) {
             return Err(large());
         }

@@ -54,7 +54,7 @@ impl Client {
         repository: &Repository,
         descriptor: &Descriptor,
     ) -> Result<(Vec<u8>, ImageConfig), RegistryError> {
-        let limit = self.0.options.limits.config;
+        let limit = (self.0.options.limits.config, "limits.config_bytes");
         // the manifest that names it was granted just now, and its bytes are no other's
         let known = self.0.known.find(&descriptor.digest);
         let bytes = match known.filter(|bytes| bytes.len() as u64 == descriptor.size) {

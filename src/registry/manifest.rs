@@ -1,15 +1,17 @@
 //! Manifests, indexes and tag lists.
 //!
 //! ```text
-//!  tag ------HEAD--> a digest --known here--> those bytes, hashed again
-//!    |                  \-------not known----> GET by that digest, bytes hashed
-//!     \---no digest, HEAD refused------------> GET by the tag, bytes hashed, the header compared
+//!  tag ---never seen------------------> GET, bytes hashed, the header compared
+//!     \---its manifest is known--HEAD--> a digest that is known --> those bytes, hashed again
+//!                        |   \---------> another digest ---------> GET by it, bytes hashed
+//!                         \--no digest, HEAD refused-------------> GET by the tag
 //!  digest ---known here--HEAD: is it still there?--> those bytes
 //!     \------not known------------------------> GET
 //! ```
 //!
 //! The digest in a HEAD's header is a claim: it only says what to ask for. A registry that limits
-//! requests counts GETs (Docker Hub), so what is known is not fetched again.
+//! requests counts GETs (Docker Hub), so what is known is not fetched again; what is not known is
+//! fetched at once, without a HEAD before it.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -42,6 +44,11 @@ impl fmt::Display for Wanted {
 }
 
 impl Wanted {
+    /// Whether it can stand for this digest.
+    fn may_be(&self, digest: &Digest) -> bool {
+        matches!(self, Self::Tag(_)) || matches!(self, Self::Digest(asked) if asked == digest)
+    }
+
     fn named(&self) -> String {
         match self {
             Self::Tag(tag) => format!("tag {tag}"),
@@ -77,10 +84,13 @@ impl Client {
     ) -> Result<Fetched, RegistryError> {
         let known = match wanted {
             Wanted::Digest(digest) => self.0.known.find(digest),
-            Wanted::Tag(_) => None,
+            Wanted::Tag(tag) => {
+                let named = self.0.known.tagged(&name(registry, repository, tag));
+                named.and_then(|digest| self.0.known.find(&digest))
+            }
         };
-        // a HEAD for a digest that is fetched anyway would only be one more request
-        if known.is_none() && matches!(wanted, Wanted::Digest(_)) {
+        // a HEAD for what is fetched anyway would only be one more request
+        if known.is_none() {
             return self.get(registry, repository, wanted, self.0.transport.budget()).await;
         }
         let budget = self.0.transport.budget();
@@ -101,13 +111,25 @@ impl Client {
             let (registry, repository) = (registry.clone(), repository.clone());
             return Err(RegistryError::Integrity { what, registry, repository, reason });
         }
-        if let Some(bytes) = known.or_else(|| self.0.known.find(&head.digest)) {
+        let known = match wanted {
+            Wanted::Digest(_) => known,
+            // what the tag named last is not what it names now
+            Wanted::Tag(_) => self.0.known.find(&head.digest),
+        };
+        if let Some(bytes) = known {
+            if let Wanted::Tag(tag) = wanted {
+                self.0.known.note_tag(&name(registry, repository, tag), &head.digest);
+            }
             tracing::debug!(%registry, %repository, %wanted, digest = %head.digest, "known here");
             let what = wanted.named();
-            return Self::read(registry, repository, &what, bytes, head.content_type.as_deref());
+            return self.read(registry, repository, &what, bytes, head.content_type.as_deref());
         }
-        let wanted = Wanted::Digest(head.digest);
-        self.get(registry, repository, &wanted, self.0.transport.budget()).await
+        let moved = Wanted::Digest(head.digest);
+        let fetched = self.get(registry, repository, &moved, self.0.transport.budget()).await?;
+        if let Wanted::Tag(tag) = wanted {
+            self.0.known.note_tag(&name(registry, repository, tag), &fetched.digest);
+        }
+        Ok(fetched)
     }
 
     /// The manifest of a tag that need not be there, asked for with one HEAD, and without patience:
@@ -134,6 +156,40 @@ impl Client {
         match found.await {
             Err(RegistryError::Missing { .. } | RegistryError::NotGranted { .. }) => Ok(None),
             other => other,
+        }
+    }
+
+    /// What a tag or digest stands for now, without its bytes where the registry answers HEAD; `None`
+    /// when it is not there.
+    ///
+    /// # Errors
+    /// As [`Client::manifest`]; [`RegistryError::Document`] only where HEAD is not answered.
+    pub async fn names(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        wanted: &Wanted,
+    ) -> Result<Option<Named>, RegistryError> {
+        let budget = self.0.transport.budget();
+        let budget = match self.head(registry, repository, wanted, budget).await? {
+            Head::Named(named) if wanted.may_be(&named.digest) => return Ok(Some(named)),
+            Head::Failed => self.0.transport.once(),
+            _ => self.0.transport.budget(),
+        };
+        // a GET says it, in the registry's words
+        match self.get(registry, repository, wanted, budget).await {
+            Ok(fetched) => {
+                let content_type = match fetched.document {
+                    Document::Index(_) => media_type::OCI_INDEX,
+                    Document::Manifest(_) => media_type::OCI_MANIFEST,
+                };
+                Ok(Some(Named {
+                    digest: fetched.digest,
+                    content_type: Some(content_type.to_owned()),
+                }))
+            }
+            Err(RegistryError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -201,7 +257,8 @@ impl Client {
         let (what, accept) = (wanted.named(), media_type::MANIFESTS.join(", "));
         let path = format!("manifests/{wanted}");
         let ask = Ask::get(registry, repository, &path, &what).with(ACCEPT, &accept);
-        let whole = self.whole(&ask, self.0.options.limits.manifest, budget).await?;
+        let limit = (self.0.options.limits.manifest, "limits.manifest_bytes");
+        let whole = self.whole(&ask, limit, budget).await?;
         let corrupt = |reason: String| RegistryError::Integrity {
             what: what.clone(),
             registry: registry.clone(),
@@ -222,12 +279,16 @@ impl Client {
             )));
         }
         let content_type = whole.content_type.as_deref();
-        let fetched = Self::read(registry, repository, &what, whole.bytes, content_type)?;
+        let fetched = self.read(registry, repository, &what, whole.bytes, content_type)?;
         self.0.known.keep(fetched.digest, &fetched.bytes);
+        if let Wanted::Tag(tag) = wanted {
+            self.0.known.note_tag(&name(registry, repository, tag), &fetched.digest);
+        }
         Ok(fetched)
     }
 
     fn read(
+        &self,
         registry: &Registry,
         repository: &Repository,
         what: &str,
@@ -241,6 +302,19 @@ impl Client {
                 repository: repository.clone(),
                 reason: reason.into(),
             })?;
+        let limits = self.0.options.limits;
+        let (count, limit, of, key) = match &document {
+            Document::Index(index) => {
+                (index.manifests.len(), limits.index_entries, "entries", "limits.index_entries")
+            }
+            Document::Manifest(manifest) => {
+                (manifest.layers.len(), limits.layers, "layers", "limits.layers")
+            }
+        };
+        if count as u64 > limit {
+            let (what, host) = (what.to_owned(), registry.to_string());
+            return Err(RegistryError::TooMany { what, of, host, limit, key });
+        }
         Ok(Fetched { digest: Digest::of(&bytes), bytes, document })
     }
 
@@ -263,16 +337,18 @@ impl Client {
         loop {
             let what = "its tag list";
             let ask = Ask::get(registry, repository, &path, what);
-            let whole = self.whole(&ask, limits.tag_page, self.0.transport.budget()).await?;
+            let whole = self.whole(&ask, (limits.tag_page, ""), self.0.transport.budget()).await?;
             let page: Page = serde_json::from_slice(&whole.bytes)
                 .map_err(|e| protocol(&whole.url, what, &format!("no tag list: {e}")))?;
             // names that are no tags cannot be asked for, so they are of no use to anybody
             tags.extend(page.tags.unwrap_or_default().iter().filter_map(|t| t.parse().ok()));
-            if tags.len() > limits.tags {
-                return Err(RegistryError::TooLarge {
+            if tags.len() as u64 > limits.tags {
+                return Err(RegistryError::TooMany {
                     what: "the tag list".into(),
+                    of: "tags",
                     host: host_of(&whole.url),
-                    limit: limits.tags as u64,
+                    limit: limits.tags,
+                    key: "limits.tags",
                 });
             }
             match whole.next {
@@ -284,11 +360,12 @@ impl Client {
         }
     }
 
-    /// A whole small body; a connection that breaks in the middle starts it again.
+    /// A whole small body of at most so many bytes, which a key of the configuration sets; a
+    /// connection that breaks in the middle starts it again.
     async fn whole(
         &self,
         ask: &Ask<'_>,
-        limit: u64,
+        (limit, key): (u64, &'static str),
         mut budget: Budget,
     ) -> Result<Whole, RegistryError> {
         loop {
@@ -310,6 +387,7 @@ impl Client {
                         what: ask.what.to_owned(),
                         host: host_of(&url),
                         limit,
+                        key,
                     });
                 }
                 Err(Cut::Broken(reason)) => {
@@ -354,6 +432,11 @@ impl Client {
     }
 }
 
+/// A tag, as `Known` remembers it.
+fn name(registry: &Registry, repository: &Repository, tag: &Tag) -> String {
+    format!("{registry}/{repository}:{tag}")
+}
+
 /// What a HEAD gave.
 enum Head {
     Named(Named),
@@ -365,9 +448,21 @@ enum Head {
     Failed,
 }
 
-struct Named {
-    digest: Digest,
-    content_type: Option<String>,
+/// What the registry says that a name stands for; nothing of it was hashed.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// The digest.
+    pub digest: Digest,
+    /// Its media type.
+    pub content_type: Option<String>,
+}
+
+impl Named {
+    /// Whether it says that it is an index, or does not say what it is.
+    #[must_use]
+    pub fn may_be_index(&self) -> bool {
+        self.content_type.as_deref().is_none_or(media_type::is_index)
+    }
 }
 
 /// A small body and the headers that matter.

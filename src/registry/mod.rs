@@ -1,10 +1,9 @@
 //! A client for container registries: challenge, token, manifest, blob.
 //!
 //! ```text
-//!  HEAD /v2/group/project/manifests/v1         -> 401 Bearer realm=..., service=...
+//!  GET /v2/group/project/manifests/v1          -> 401 Bearer realm=..., service=...
 //!  GET <realm>?service=...&scope=... + Basic   -> {"token": ...}      only to a confirmed realm
-//!  HEAD /v2/group/project/manifests/v1 + Bearer -> Docker-Content-Digest: what to ask for
-//!  GET /v2/group/project/manifests/sha256:...  -> bytes               hashed, never believed
+//!  GET /v2/group/project/manifests/v1 + Bearer -> bytes               hashed, never believed
 //!  GET /v2/group/project/blobs/sha256:...      -> bytes, or a redirect to storage (no Bearer)
 //! ```
 //!
@@ -24,6 +23,7 @@ mod check;
 mod claims;
 mod endpoint;
 mod error;
+mod gates;
 mod host_budget;
 mod hub;
 mod image;
@@ -32,6 +32,7 @@ mod manifest;
 mod names;
 mod options;
 mod push;
+mod remembered;
 mod token;
 mod token_request;
 mod transport;
@@ -46,8 +47,8 @@ pub use check::Grant;
 pub use error::{RegistryError, Said};
 pub use hub::HubFile;
 pub use image::ImageDocuments;
-pub use known::Kept;
-pub use manifest::{Fetched, Wanted};
+pub use known::{Kept, Look, Note, TagMemory};
+pub use manifest::{Fetched, Named, Wanted};
 pub use names::{Names, system_names};
 pub use options::{
     HostPort, Limits, Lookup, Notice, Options, PathPrefix, Patience, Sharing, anonymous,
@@ -56,8 +57,10 @@ pub use push::Content;
 
 use crate::oci::{Registry, Repository};
 use endpoint::Endpoint;
+use gates::Gates;
 use known::Known;
-use token::{Access, Gates, Session};
+use remembered::Remembered;
+use token::{Access, Session};
 use transport::Transport;
 
 /// The client. Cloning shares connections, tokens and verdicts on credentials; make one per run.
@@ -71,6 +74,7 @@ struct Inner {
     hosts: Mutex<HashMap<Below, Arc<Host>>>,
     sessions: Mutex<HashMap<(Registry, Repository, Access), Arc<Session>>>,
     gates: Gates,
+    remembered: Remembered,
 }
 
 /// A registry, and the path of its host that it is below.
@@ -81,8 +85,17 @@ type Below = (Registry, Option<Repository>);
 struct Host {
     endpoint: tokio::sync::OnceCell<Endpoint>,
     challenge: Mutex<Option<Challenge>>,
+    /// Set when the registry said so itself; before that the challenge is last time's.
+    confirmed: tokio::sync::OnceCell<()>,
     /// It does not answer HEAD with a digest.
     no_head: AtomicBool,
+}
+
+impl Host {
+    /// What it asks for, as far as that is known.
+    fn asks(&self) -> Option<Challenge> {
+        self.challenge.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Client {
@@ -92,13 +105,15 @@ impl Client {
     /// When a CA file cannot be read or holds no certificate.
     pub fn new(options: Options) -> Result<Self, RegistryError> {
         let transport = Transport::new(&options)?;
+        let remembered = Remembered::new(transport.shared_dir());
         Ok(Self(Arc::new(Inner {
-            known: Known::new(options.kept.clone()),
+            known: Known::new(options.kept.clone(), options.tags.clone()),
             options,
             transport,
             hosts: Mutex::default(),
             sessions: Mutex::default(),
             gates: Gates::default(),
+            remembered,
         })))
     }
 

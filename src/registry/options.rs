@@ -11,7 +11,7 @@ use crate::oci::{Registry, Repository};
 use crate::proxy::Proxies;
 use crate::secret::Candidates;
 
-use super::known::Kept;
+use super::known::{Kept, TagMemory};
 use super::names::{Names, system_names};
 
 /// Finds the credentials for a repository; `credential::Chain::find` behind a closure. It may
@@ -39,6 +39,8 @@ pub struct Options {
     pub path_prefixes: Vec<PathPrefix>,
     /// Documents that are at hand already.
     pub kept: Option<Kept>,
+    /// What tags named when their manifests were at hand.
+    pub tags: Option<TagMemory>,
     /// The name service.
     pub names: Names,
     /// The budget of requests.
@@ -61,6 +63,7 @@ impl Default for Options {
             proxies: Proxies::default(),
             path_prefixes: Vec::new(),
             kept: None,
+            tags: None,
             names: system_names(),
             sharing: Sharing::default(),
             notice: None,
@@ -118,7 +121,8 @@ impl fmt::Display for PathPrefix {
     }
 }
 
-/// Upper bounds in bytes, except where it says otherwise.
+/// Upper bounds in bytes, except where it says otherwise. Those that [`Limits::set`] knows are the
+/// configuration's, which every error names.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// A manifest or index.
@@ -132,7 +136,39 @@ pub struct Limits {
     /// One page of a tag list.
     pub tag_page: u64,
     /// Number of tags.
-    pub tags: usize,
+    pub tags: u64,
+    /// Number of manifests that an index names.
+    pub index_entries: u64,
+    /// Number of layers of an image.
+    pub layers: u64,
+}
+
+impl Limits {
+    /// Sets one by its name in `[limits]`; `false` when it is none of these.
+    #[must_use]
+    pub fn set(&mut self, name: &str, value: u64) -> bool {
+        let field = self.field(name);
+        field.map(|field| *field = value).is_some()
+    }
+
+    /// As [`Limits::set`], but never to more than it was.
+    #[must_use]
+    pub fn lower(&mut self, name: &str, value: u64) -> bool {
+        let field = self.field(name);
+        field.map(|field| *field = value.min(*field)).is_some()
+    }
+
+    fn field(&mut self, name: &str) -> Option<&mut u64> {
+        Some(match name {
+            "manifest_bytes" => &mut self.manifest,
+            "config_bytes" => &mut self.config,
+            "token_bytes" => &mut self.token,
+            "index_entries" => &mut self.index_entries,
+            "layers" => &mut self.layers,
+            "tags" => &mut self.tags,
+            _ => return None,
+        })
+    }
 }
 
 impl Default for Limits {
@@ -144,6 +180,8 @@ impl Default for Limits {
             error: 64 << 10,
             tag_page: 4 << 20,
             tags: 100_000,
+            index_entries: 1000,
+            layers: 1000,
         }
     }
 }

@@ -9,26 +9,26 @@
 //!            --403----> no registry scope: the next candidate
 //! ```
 //!
-//! Several layers that need a token at the same time wait for one request (single flight), and a
-//! credential that was never accepted before is tried by one request at a time, because some
-//! GitLab instances ban an address after 30 refusals. Sources: docker distribution's "Token
+//! Several layers that need a token at the same time wait for one request (single flight); how often
+//! a credential may be sent at all is `gates`' question. Sources: docker distribution's "Token
 //! Authentication Specification"; GitLab's answers as `docs/registry.md` lists them.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use reqwest::header::HeaderValue;
 
-use super::challenge::Challenge;
+use super::challenge::{Bearer, Challenge};
 use super::endpoint::Endpoint;
+use super::gates::{Gates, Outcome, Turn};
 use super::options::Options;
 use super::token_request::basic;
 use super::transport::Transport;
 use super::{RegistryError, Said};
-use crate::oci::{Digest, Registry, Repository, Sha256Digest};
-use crate::secret::{Candidate, Candidates, Realm, Secret};
+use crate::oci::{Registry, Repository};
+use crate::secret::{Candidate, Candidates, Secret};
 
 /// What `Authorization` one request carries.
 pub(super) struct Pass {
@@ -42,6 +42,8 @@ pub(super) struct Pass {
     pub(super) renewable: bool,
     /// Texts that must not come back in a message.
     pub(super) hide: Vec<Secret>,
+    /// Of a credential that is itself in the header: its turn, until the registry has answered.
+    pub(super) turn: Option<Turn>,
 }
 
 /// What a token realm, or the way there, is asked with.
@@ -50,27 +52,6 @@ pub(super) struct Desk<'a> {
     pub(super) options: &'a Options,
     pub(super) endpoint: &'a Endpoint,
     pub(super) gates: &'a Gates,
-}
-
-/// The verdict on each credential that was ever sent, kept for the whole run.
-#[derive(Default)]
-pub(super) struct Gates(Mutex<HashMap<(String, Digest, Realm), Gate>>);
-
-type Gate = Arc<tokio::sync::Mutex<Option<Verdict>>>;
-
-#[derive(Clone)]
-enum Verdict {
-    Accepted,
-    Rejected(Failed),
-}
-
-impl Gates {
-    fn of(&self, candidate: &Candidate, realm: &Realm) -> Gate {
-        let password = Digest::of(candidate.credential.password.expose().as_bytes());
-        let key = (candidate.credential.username.clone(), password, realm.clone());
-        let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(gates.entry(key).or_default())
-    }
 }
 
 /// What is to be done in a repository.
@@ -232,6 +213,18 @@ impl Session {
                 tried.push(format!("{}: not granted", slot.name()));
                 continue;
             }
+            let Challenge::Bearer(bearer) = challenge else {
+                match self.basic(desk, number, slot.candidate.as_ref()).await {
+                    Ok(pass) => return Ok(pass),
+                    Err(Failed::Stop(error)) => return Err(error),
+                    Err(Failed::Next(error)) => {
+                        tried.push(error.to_string());
+                        failures.push(error);
+                    }
+                    Err(Failed::Nobody(why)) => tried.push(why),
+                }
+                continue;
+            };
             // held while asking, so that everybody else waits for this one answer
             let mut state = slot.state.lock().await;
             let worn = match &*state {
@@ -240,7 +233,7 @@ impl Session {
                 State::Failed(_) => false,
             };
             if worn {
-                *state = match self.obtain(desk, challenge, slot.candidate.as_ref()).await {
+                *state = match self.obtain(desk, bearer, slot.candidate.as_ref()).await {
                     Ok(token) => State::Token(token),
                     Err(failed) => State::Failed(failed),
                 };
@@ -251,8 +244,9 @@ impl Session {
                         header: token.header.clone(),
                         slot: number,
                         number: token.number,
-                        renewable: matches!(challenge, Challenge::Bearer(_)),
+                        renewable: true,
                         hide: token.hide.clone(),
+                        turn: None,
                     });
                 }
                 State::Token(_) => tried.push(format!("{}: not granted", slot.name())),
@@ -310,27 +304,18 @@ impl Session {
     }
 
     /// A credential that the registry itself refused (Basic): never again in this run.
-    pub(super) async fn refuse(
-        &self,
-        desk: &Desk<'_>,
-        pass: &Pass,
-        said: Box<Said>,
-    ) -> RegistryError {
-        let slot = &self.slots[pass.slot];
-        let error = match &slot.candidate {
-            Some(candidate) => {
-                let error = self.refused(candidate, said);
-                let gate = desk.gates.of(candidate, &desk.endpoint.origin);
-                *gate.lock().await = Some(Verdict::Rejected(Failed::Stop(error.clone())));
-                error
-            }
+    pub(super) async fn refuse(&self, pass: Pass, said: Box<Said>) -> RegistryError {
+        let error = match &self.slots[pass.slot].candidate {
+            Some(candidate) => self.refused(candidate, said),
             None => RegistryError::Answer {
                 host: self.registry.to_string(),
                 what: "anonymous access".into(),
                 said,
             },
         };
-        *slot.state.lock().await = State::Failed(Failed::Stop(error.clone()));
+        if let Some(turn) = pass.turn {
+            turn.ends(Outcome::Refused(Failed::Stop(error.clone()))).await;
+        }
         error
     }
 
@@ -343,60 +328,71 @@ impl Session {
         }
     }
 
+    /// The credential itself, for one request; nobody else sends it before its verdict is there.
+    async fn basic(
+        &self,
+        desk: &Desk<'_>,
+        slot: usize,
+        candidate: Option<&Candidate>,
+    ) -> Result<Pass, Failed> {
+        let Some(candidate) = candidate else {
+            return Err(Failed::Nobody("anonymous: not allowed".into()));
+        };
+        self.may_travel(desk, candidate)?;
+        let turn = desk.gates.of(candidate, &desk.endpoint.origin).enter().await?;
+        let (header, hide) = basic(candidate).map_err(Failed::Stop)?;
+        let number = self.next();
+        Ok(Pass { header, slot, number, renewable: false, hide, turn: Some(turn) })
+    }
+
     async fn obtain(
         &self,
         desk: &Desk<'_>,
-        challenge: &Challenge,
+        bearer: &Bearer,
         candidate: Option<&Candidate>,
     ) -> Result<Token, Failed> {
-        if let Some(candidate) = candidate
-            && !desk.endpoint.takes_secrets()
-        {
-            return Err(Failed::Stop(RegistryError::PlainHttp {
-                registry: self.registry.clone(),
-                source_name: candidate.source.clone(),
-                proxy: desk.endpoint.proxy.clone(),
-            }));
+        if let Some(candidate) = candidate {
+            self.may_travel(desk, candidate)?;
         }
-        match (challenge, candidate) {
-            (Challenge::Basic, None) => Err(Failed::Nobody("anonymous: not allowed".into())),
-            (Challenge::Basic, Some(candidate)) => {
-                let gate = desk.gates.of(candidate, &desk.endpoint.origin);
-                if let Some(Verdict::Rejected(failed)) = gate.lock().await.as_ref() {
-                    return Err(failed.clone());
-                }
-                let (header, hide) = basic(candidate).map_err(Failed::Stop)?;
-                let only_pushes = BTreeSet::new();
-                let number = self.next();
-                Ok(Token { header, number, renew_at: None, covers: None, only_pushes, hide })
-            }
-            (Challenge::Bearer(bearer), candidate) => {
-                let to = self.address(desk, bearer, candidate).await.map_err(Failed::Stop)?;
-                let Some(candidate) = candidate else {
-                    return self.ask(desk, &to, None).await;
-                };
-                let gate = desk.gates.of(candidate, &to.realm);
-                let mut verdict = gate.lock().await;
-                match verdict.as_ref() {
-                    Some(Verdict::Rejected(failed)) => return Err(failed.clone()),
-                    Some(Verdict::Accepted) => {
-                        drop(verdict);
-                        return self.ask(desk, &to, Some(candidate)).await;
-                    }
-                    None => {}
-                }
-                let answer = self.ask(desk, &to, Some(candidate)).await;
-                *verdict = match &answer {
-                    Ok(_) => Some(Verdict::Accepted),
-                    Err(failed) => Some(Verdict::Rejected(failed.clone())),
-                };
-                answer
-            }
+        let to = self.address(desk, bearer, candidate).await.map_err(Failed::Stop)?;
+        let Some(candidate) = candidate else { return self.ask(desk, &to, None).await };
+        let turn = desk.gates.of(candidate, &to.realm).enter().await?;
+        let answer = self.ask(desk, &to, Some(candidate)).await;
+        turn.ends(match &answer {
+            Ok(_) => Outcome::Taken,
+            Err(failed) if failed.is_verdict() => Outcome::Refused(failed.clone()),
+            Err(failed) => Outcome::Unclear(failed.clone()),
+        })
+        .await;
+        answer
+    }
+
+    fn may_travel(&self, desk: &Desk<'_>, candidate: &Candidate) -> Result<(), Failed> {
+        if desk.endpoint.takes_secrets() {
+            return Ok(());
         }
+        Err(Failed::Stop(RegistryError::PlainHttp {
+            registry: self.registry.clone(),
+            source_name: candidate.source.clone(),
+            proxy: desk.endpoint.proxy.clone(),
+        }))
     }
 
     pub(super) fn next(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl Failed {
+    /// Whether it says something of the credential, and not of the weather: refused, of the wrong
+    /// kind, or a ban of this address (a 403 without words).
+    fn is_verdict(&self) -> bool {
+        let (Self::Stop(error) | Self::Next(error)) = self else { return false };
+        match error {
+            RegistryError::Refused { .. } | RegistryError::NoRegistryScope { .. } => true,
+            RegistryError::Answer { said, .. } => said.status == 403,
+            _ => false,
+        }
     }
 }
 

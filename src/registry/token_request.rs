@@ -120,7 +120,8 @@ impl Session {
                 Ok(body) => break body,
                 Err(Cut::TooLarge) => {
                     let (what, host) = ("token answer".into(), host_of(url));
-                    return Err(stop(RegistryError::TooLarge { what, host, limit }));
+                    let key = "limits.token_bytes";
+                    return Err(stop(RegistryError::TooLarge { what, host, limit, key }));
                 }
                 // the credential was not refused: asking again is no second try of it
                 Err(Cut::Broken(reason)) => {

@@ -123,6 +123,11 @@ impl Transport {
         })
     }
 
+    /// Where the processes of this user meet.
+    pub(super) fn shared_dir(&self) -> Option<&std::path::Path> {
+        self.hosts.dir()
+    }
+
     /// The proxy that a URL goes through.
     pub(super) fn proxy(&self, url: &Url) -> Option<&Proxy> {
         self.proxies.of(url)

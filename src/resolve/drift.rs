@@ -7,23 +7,26 @@
 //!  pin.manifest ----> still there?            gone
 //!  all tags --------> one that leads to it?   none: a cleanup will delete it
 //! ```
+//!
+//! Tags are asked for with HEAD, one after the other until one leads to the image; the bytes are
+//! fetched only of indexes. What cannot be read there (a manifest of schema 1) holds no image of ours.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
-use crate::oci::{Digest, Document, Registry, Repository};
+use crate::oci::{Digest, Document, Registry, Repository, Tag};
 use crate::pin::Pin;
-use crate::registry::{Client, RegistryError, Wanted};
+use crate::registry::{Client, Named, RegistryError, Wanted};
 
-/// Tags of a repository that are looked at in search of one that holds an image.
-const MOST_TAGS: usize = 500;
-
-/// Pins, and tags of one repository, that are asked for at the same time.
+/// Pins that are compared at the same time.
 const AT_ONCE: usize = 8;
+
+/// Tags of one repository that are asked for at the same time.
+const TAGS_AT_ONCE: usize = 32;
 
 /// A difference between a pin and the registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -63,11 +66,19 @@ pub enum Drift {
         /// The manifest.
         digest: Digest,
     },
-    /// Whether a tag leads to it was not found out: the repository has too many.
+    /// Whether another tag leads to it was not found out: the repository has too many. No finding.
     TooManyTags {
-        /// How many tags there are.
-        tags: usize,
+        /// How many are looked at.
+        limit: u64,
     },
+}
+
+impl Drift {
+    /// Whether something is the matter; else it says what was not found out.
+    #[must_use]
+    pub fn is_finding(&self) -> bool {
+        !matches!(self, Self::TooManyTags { .. })
+    }
 }
 
 impl fmt::Display for Drift {
@@ -83,8 +94,8 @@ impl fmt::Display for Drift {
             Self::Untagged { digest } => {
                 write!(f, "no tag holds {digest} any more: a cleanup will delete it")
             }
-            Self::TooManyTags { tags } => {
-                write!(f, "not looked for another tag that holds it: there are {tags}")
+            Self::TooManyTags { limit } => {
+                write!(f, "not looked for another tag that holds it: there are more than {limit}")
             }
         }
     }
@@ -95,26 +106,24 @@ impl fmt::Display for Drift {
 /// # Errors
 /// As the registry says; a repository that is not ours to see is an error and no finding.
 pub async fn drift(client: &Client, pin: &Pin) -> Result<Vec<Drift>, RegistryError> {
-    compare(client, pin, &OnceCell::new()).await
+    compare(client, pin, &Walk::default()).await
 }
 
 /// Compares many pins, a bounded number at a time: the answers stand in the order of the pins, one
-/// error does not lose the others, and each repository's tags are looked at once.
+/// error does not lose the others, and each repository's tags are listed and asked for once.
 pub async fn drift_many(client: &Client, pins: &[Pin]) -> Vec<Result<Vec<Drift>, RegistryError>> {
-    let mut repositories: BTreeMap<&Registry, BTreeMap<&Repository, Held>> = BTreeMap::new();
+    let mut repositories: BTreeMap<&Registry, BTreeMap<&Repository, Walk>> = BTreeMap::new();
     for pin in pins {
         repositories.entry(&pin.registry).or_default().entry(&pin.repository).or_default();
     }
-    let mut broken: BTreeMap<&Registry, RegistryError> = BTreeMap::new();
+    let mut broken: BTreeMap<&Registry, BTreeMap<Repository, RegistryError>> = BTreeMap::new();
     for (registry, known) in &repositories {
         let names: Vec<Repository> = known.keys().map(|name| (*name).clone()).collect();
-        if let Err(error) = client.announce(registry, &names).await {
-            broken.insert(registry, error);
-        }
+        broken.insert(registry, client.announce(registry, &names).await);
     }
     let (broken, repositories) = (&broken, &repositories);
     stream::iter(pins)
-        .map(async |pin| match broken.get(&pin.registry) {
+        .map(async |pin| match broken[&pin.registry].get(&pin.repository) {
             Some(error) => Err(error.clone()),
             None => compare(client, pin, &repositories[&pin.registry][&pin.repository]).await,
         })
@@ -123,29 +132,25 @@ pub async fn drift_many(client: &Client, pins: &[Pin]) -> Vec<Result<Vec<Drift>,
         .await
 }
 
-/// Every digest that a tag of a repository leads to, once somebody asked; else how many tags are
-/// too many.
-type Held = OnceCell<Result<HashSet<Digest>, usize>>;
-
-async fn compare(client: &Client, pin: &Pin, tags: &Held) -> Result<Vec<Drift>, RegistryError> {
+async fn compare(client: &Client, pin: &Pin, walk: &Walk) -> Result<Vec<Drift>, RegistryError> {
     let mut findings = Vec::new();
-    let ask = async |wanted| ask(client, pin, wanted).await;
+    let named = async |wanted| client.names(&pin.registry, &pin.repository, &wanted).await;
     let mut held = false;
     if let (Some(tag), None) = (&pin.asked.tag, &pin.asked.digest) {
         let name = tag.to_string();
-        match ask(Wanted::Tag(tag.clone())).await? {
+        match named(Wanted::Tag(tag.clone())).await? {
             None => findings.push(Drift::TagGone { tag: name }),
-            Some((now, _)) if now == pin.index.unwrap_or(pin.manifest) => held = true,
-            Some((now, document)) => {
-                held = leads_to(now, &document, pin);
-                findings.push(Drift::TagMoved { tag: name, now });
+            Some(now) if now.digest == pin.index.unwrap_or(pin.manifest) => held = true,
+            Some(now) => {
+                held = leads_to(client, pin, &now).await?.contains(&pin.manifest);
+                findings.push(Drift::TagMoved { tag: name, now: now.digest });
             }
         }
     }
-    let there = ask(Wanted::Digest(pin.manifest)).await?.is_some();
+    let there = named(Wanted::Digest(pin.manifest)).await?.is_some();
     let index = match pin.index {
         None => None,
-        Some(digest) => Some((digest, ask(Wanted::Digest(digest)).await?.is_some())),
+        Some(digest) => Some((digest, named(Wanted::Digest(digest)).await?.is_some())),
     };
     let digest = pin.manifest;
     match index {
@@ -157,57 +162,95 @@ async fn compare(client: &Client, pin: &Pin, tags: &Held) -> Result<Vec<Drift>, 
     if held || !there {
         return Ok(findings);
     }
-    match tags.get_or_try_init(|| tagged(client, pin)).await? {
-        Ok(held) if held.contains(&digest) => {}
-        Ok(_) => findings.push(Drift::Untagged { digest }),
-        Err(tags) => findings.push(Drift::TooManyTags { tags: *tags }),
+    match walk.holds(client, pin).await {
+        Ok(true) => {}
+        Ok(false) => findings.push(Drift::Untagged { digest }),
+        Err(RegistryError::TooMany { limit, of: "tags", .. }) => {
+            findings.push(Drift::TooManyTags { limit });
+        }
+        Err(error) => return Err(error),
     }
     Ok(findings)
 }
 
-async fn ask(
-    client: &Client,
-    pin: &Pin,
-    wanted: Wanted,
-) -> Result<Option<(Digest, Document)>, RegistryError> {
-    match client.manifest(&pin.registry, &pin.repository, &wanted).await {
-        Ok(fetched) => Ok(Some((fetched.digest, fetched.document))),
-        Err(RegistryError::Missing { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
+/// The tags of a repository, as far as somebody had to look at them.
+#[derive(Default)]
+struct Walk(Mutex<Walked>);
+
+#[derive(Default)]
+struct Walked {
+    /// Those that nobody looked at; `None` before they were listed.
+    left: Option<Vec<Tag>>,
+    /// What the others lead to.
+    held: HashSet<Digest>,
 }
 
-/// What the tags of a pin's repository lead to.
-async fn tagged(
-    client: &Client,
-    pin: &Pin,
-) -> Result<Result<HashSet<Digest>, usize>, RegistryError> {
-    let tags = match client.tags(&pin.registry, &pin.repository).await {
-        Ok(tags) => tags,
-        Err(RegistryError::Missing { .. }) => Vec::new(),
-        Err(error) => return Err(error),
-    };
-    if tags.len() > MOST_TAGS {
-        return Ok(Err(tags.len()));
-    }
-    let named = stream::iter(tags)
-        .map(|tag| ask(client, pin, Wanted::Tag(tag)))
-        .buffer_unordered(AT_ONCE)
-        .try_collect::<Vec<_>>()
-        .await?;
-    let mut held = HashSet::new();
-    for (now, document) in named.into_iter().flatten() {
-        held.insert(now);
-        if let Document::Index(index) = document {
-            held.extend(index.manifests.iter().map(|entry| entry.descriptor.digest));
+impl Walk {
+    /// Whether a tag leads to the pin's manifest; the tags are walked until one does.
+    async fn holds(&self, client: &Client, pin: &Pin) -> Result<bool, RegistryError> {
+        // held while walking: whoever comes later begins where this one stops
+        let mut walked = self.0.lock().await;
+        let Walked { left, held } = &mut *walked;
+        let left = match left {
+            Some(left) => left,
+            None => left.insert(match client.tags(&pin.registry, &pin.repository).await {
+                Ok(tags) => tags,
+                Err(RegistryError::Missing { .. }) => Vec::new(),
+                Err(error) => return Err(error),
+            }),
+        };
+        while !held.contains(&pin.manifest) && !left.is_empty() {
+            let next = &left[..left.len().min(TAGS_AT_ONCE)];
+            let named: Vec<Option<Named>> = stream::iter(next)
+                .map(async |tag| {
+                    let wanted = Wanted::Tag(tag.clone());
+                    match client.names(&pin.registry, &pin.repository, &wanted).await {
+                        Err(error) if is_unreadable(&error) => Ok(None),
+                        other => other,
+                    }
+                })
+                .buffered(TAGS_AT_ONCE)
+                .try_collect()
+                .await?;
+            let count = next.len();
+            for now in named.into_iter().flatten() {
+                if !held.contains(&now.digest) {
+                    held.extend(leads_to(client, pin, &now).await?);
+                }
+            }
+            left.drain(..count);
         }
+        Ok(held.contains(&pin.manifest))
     }
-    Ok(Ok(held))
 }
 
-/// Whether what a tag names is the pin's manifest, or an index that holds it.
-fn leads_to(now: Digest, document: &Document, pin: &Pin) -> bool {
-    now == pin.manifest
-        || matches!(document, Document::Index(index)
-            if index.manifests.iter().any(|entry| entry.descriptor.digest == pin.manifest))
+/// Every digest that a name leads to: its own, and those below an index that can be read.
+async fn leads_to(client: &Client, pin: &Pin, now: &Named) -> Result<Vec<Digest>, RegistryError> {
+    let mut held = vec![now.digest];
+    if !now.may_be_index() {
+        return Ok(held);
+    }
+    let wanted = Wanted::Digest(now.digest);
+    match client.manifest(&pin.registry, &pin.repository, &wanted).await {
+        Ok(fetched) => {
+            if let Document::Index(index) = fetched.document {
+                held.extend(index.manifests.iter().map(|entry| entry.descriptor.digest));
+            }
+        }
+        Err(error) if is_unreadable(&error) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(held)
+}
+
+/// What is damaged, foreign or gone by now leads nowhere.
+fn is_unreadable(error: &RegistryError) -> bool {
+    matches!(
+        error,
+        RegistryError::Document { .. }
+            | RegistryError::Missing { .. }
+            | RegistryError::Integrity { .. }
+            | RegistryError::TooLarge { .. }
+            | RegistryError::TooMany { .. }
+    )
 }

@@ -5,43 +5,89 @@
 //!  org.opencontainers.image.source   = https://gitlab.example/group/project   project
 //! ```
 //!
-//! Source: OCI image specification, "Pre-Defined Annotation Keys". Not promised: that it is true;
+//! A label of the configuration counts before an annotation of the manifest or index, which builders
+//! write beside it or in its place. Source: OCI image specification, "Pre-Defined Annotation Keys". Not promised: that it is true;
 //! it is the image's own word, and many an image has inherited it from its base. So what names
 //! another project than the one where the image lies is not taken.
 
 use std::collections::BTreeMap;
 
 use crate::oci::Repository;
-use crate::pin::Origin;
+use crate::pin::{Origin, Resolved};
 
 /// The commit.
 pub(super) const REVISION: &str = "org.opencontainers.image.revision";
 /// The project's address.
 pub(super) const SOURCE: &str = "org.opencontainers.image.source";
 
-/// A label without the space around it; none when it is empty.
-pub(super) fn label<'a>(labels: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
-    labels.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
+/// Both places where an image says it.
+#[derive(Clone, Copy)]
+pub(super) struct Words<'a> {
+    pub(super) labels: &'a BTreeMap<String, String>,
+    pub(super) annotations: &'a BTreeMap<String, String>,
 }
 
-/// The origin of an image of which nothing else is known, by its labels alone.
+impl<'a> Words<'a> {
+    pub(super) fn of(resolved: &'a Resolved) -> Self {
+        Self { labels: &resolved.labels, annotations: &resolved.annotations }
+    }
+
+    /// What is said under a name, and where.
+    pub(super) fn said(self, name: &str) -> Option<(&'a str, &'static str)> {
+        let label = text(self.labels, name).map(|text| (text, "label"));
+        label.or_else(|| text(self.annotations, name).map(|text| (text, "annotation")))
+    }
+}
+
+/// The text of a name without the space around it; none when it is empty.
+fn text<'a>(texts: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
+    texts.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
+}
+
+/// Those of many annotations that say where an image comes from.
+pub(super) fn telling(
+    annotations: &BTreeMap<String, String>,
+) -> impl Iterator<Item = (String, String)> {
+    let of = |name: &str| Some((name.to_owned(), text(annotations, name)?.to_owned()));
+    [of(REVISION), of(SOURCE)].into_iter().flatten()
+}
+
+/// Where an image's labels and its annotations say different things; the labels count.
 #[must_use]
-pub fn origin(labels: &BTreeMap<String, String>, repository: &Repository) -> Option<Origin> {
+pub fn contradictions(resolved: &Resolved) -> Vec<String> {
+    let differ = |name: &'static str, same: fn(&str, &str) -> bool| {
+        let label = text(&resolved.labels, name)?;
+        let annotation = text(&resolved.annotations, name).filter(|other| !same(label, other))?;
+        Some(format!(
+            "{}: the image's label {name} says {label:.200}, its annotation {annotation:.200}",
+            resolved.pin.asked
+        ))
+    };
+    let commits = |one: &str, other: &str| {
+        one.eq_ignore_ascii_case(other) || same_commit(&one.to_lowercase(), &other.to_lowercase())
+    };
+    let sources = |one: &str, other: &str| one == other || source_of(one) == source_of(other);
+    [differ(REVISION, commits), differ(SOURCE, sources)].into_iter().flatten().collect()
+}
+
+/// The origin of an image of which nothing else is known, by its own words alone.
+#[must_use]
+pub(super) fn origin(words: Words<'_>, repository: &Repository) -> Option<Origin> {
     let mut origin = Origin::default();
-    let mut know = |field: &str| origin.evidence.insert(field.into(), "label".into());
-    if let Some(source) = label(labels, SOURCE) {
+    if let Some((source, place)) = words.said(SOURCE) {
         let (_, path) = source_of(source)?;
         let project = path.parse::<Repository>().ok()?;
         if !is_below(repository.as_str(), project.as_str()) {
             return None;
         }
-        know("project");
+        origin.evidence.insert("project".into(), place.into());
         origin.project = Some(project.to_string());
     }
-    let revision = label(labels, REVISION).map(str::to_lowercase).filter(|text| is_commit(text));
-    if revision.is_some() {
-        know("commit");
-        origin.commit = revision;
+    if let Some((revision, place)) = words.said(REVISION)
+        && is_commit(revision)
+    {
+        origin.evidence.insert("commit".into(), place.into());
+        origin.commit = Some(revision.to_lowercase());
     }
     (!origin.evidence.is_empty()).then_some(origin)
 }
@@ -92,8 +138,16 @@ mod tests {
         let of = |revision: &str, source: &str| {
             let labels = [(REVISION, revision), (SOURCE, source)];
             let labels = labels.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
-            let found = origin(&labels, &"group/project/tool".parse().unwrap());
-            found.map(|found| (found.project, found.commit))
+            let place = "group/project/tool".parse().unwrap();
+            let none = BTreeMap::new();
+            let of_labels = origin(Words { labels: &labels, annotations: &none }, &place);
+            // the same as annotations, with their own word
+            let found = origin(Words { labels: &none, annotations: &labels }, &place);
+            let evidence = found.iter().flat_map(|found| found.evidence.values());
+            assert!(evidence.clone().all(|word| word == "annotation"));
+            let facts = |found: Option<Origin>| found.map(|found| (found.project, found.commit));
+            assert_eq!(facts(found.clone()), facts(of_labels.clone()));
+            facts(of_labels)
         };
         let (project, commit) = (Some("group/project".to_owned()), Some("1a2b3c4d".to_owned()));
         let own = "https://gitlab.example/Group/project.git";

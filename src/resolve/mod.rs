@@ -24,8 +24,8 @@ use futures_util::{StreamExt, stream};
 
 use crate::failure::{Failure, Kind};
 use crate::oci::{
-    ConfigDigest, Document, ImageConfig, Manifest, Platform, Reference, Registry, Repository,
-    Sha256Digest, media_type,
+    ConfigDigest, Digest, Document, ImageConfig, Manifest, Platform, Reference, Registry,
+    Repository, Sha256Digest, media_type,
 };
 use crate::pin::{Pin, Resolved};
 use crate::registry::{Client, Fetched, RegistryError, Wanted};
@@ -131,7 +131,8 @@ pub async fn resolve(
     let fetched =
         client.manifest(&asked.registry, &asked.repository, &wanted).await.map_err(fail)?;
     let top = fetched.digest;
-    let (index, digest, manifest, entry) = descend(client, &asked, platform, fetched).await?;
+    let Descended { index, digest, manifest, entry, annotations } =
+        descend(client, &asked, platform, fetched).await?;
     if ![media_type::OCI_CONFIG, DOCKER_CONFIG].contains(&manifest.config.media_type.as_str()) {
         let reason = format!("its configuration is of the type {:?}", manifest.config.media_type);
         return Err(not_an_image(&asked, reason));
@@ -156,7 +157,8 @@ pub async fn resolve(
         .iter()
         .fold(manifest.config.size, |size, layer| size.saturating_add(layer.size));
     let labels = config.container().labels;
-    let origin = labels::origin(&labels, &asked.repository);
+    let words = labels::Words { labels: &labels, annotations: &annotations };
+    let origin = labels::origin(words, &asked.repository);
     Ok(Resolved {
         pin: Pin {
             registry: asked.registry.clone(),
@@ -172,6 +174,7 @@ pub async fn resolve(
         size,
         created: config.created,
         labels,
+        annotations,
         tag_points_here,
     })
 }
@@ -194,16 +197,15 @@ pub async fn resolve_many(
     for (reference, _) in &unique {
         repositories.entry(&reference.registry).or_default().push(reference.repository.clone());
     }
-    let mut broken: BTreeMap<&Registry, RegistryError> = BTreeMap::new();
+    let mut broken: BTreeMap<&Registry, BTreeMap<Repository, RegistryError>> = BTreeMap::new();
     for (registry, repositories) in repositories {
-        if let Err(error) = client.announce(registry, &repositories).await {
-            broken.insert(registry, error);
-        }
+        broken.insert(registry, client.announce(registry, &repositories).await);
     }
     let broken = &broken;
     let answers: Vec<Arc<Result<Resolved, ResolveError>>> = stream::iter(unique)
         .map(async |(reference, platform)| {
-            Arc::new(match broken.get(&reference.registry) {
+            let of_registry = broken.get(&reference.registry);
+            Arc::new(match of_registry.and_then(|all| all.get(&reference.repository)) {
                 Some(reason) => Err(ResolveError::Registry {
                     asked: reference.clone().into(),
                     reason: reason.clone(),
@@ -217,18 +219,29 @@ pub async fn resolve_many(
     wanted.iter().map(|question| (*answers[place[question]]).clone()).collect()
 }
 
+/// A platform's manifest, and what led to it.
+struct Descended {
+    index: Option<Digest>,
+    digest: Digest,
+    manifest: Manifest,
+    entry: Option<Platform>,
+    /// The manifest's annotations over those of the index, as far as they count.
+    annotations: BTreeMap<String, String>,
+}
+
 /// From what was fetched to the platform's manifest, through the index if there is one.
 async fn descend(
     client: &Client,
     asked: &Reference,
     platform: &Platform,
     fetched: Fetched,
-) -> Result<
-    (Option<crate::oci::Digest>, crate::oci::Digest, Manifest, Option<Platform>),
-    ResolveError,
-> {
+) -> Result<Descended, ResolveError> {
     let index = match fetched.document {
-        Document::Manifest(manifest) => return Ok((None, fetched.digest, manifest, None)),
+        Document::Manifest(manifest) => {
+            let annotations = labels::telling(&manifest.annotations).collect();
+            let (index, digest, entry) = (None, fetched.digest, None);
+            return Ok(Descended { index, digest, manifest, entry, annotations });
+        }
         Document::Index(index) => index,
     };
     let Some(entry) = index.select(platform) else {
@@ -256,7 +269,11 @@ async fn descend(
     }
     match child.document {
         Document::Manifest(manifest) => {
-            Ok((Some(fetched.digest), child.digest, manifest, entry.platform.clone()))
+            let above = labels::telling(&index.annotations);
+            let annotations = above.chain(labels::telling(&manifest.annotations)).collect();
+            let (above, digest, entry) =
+                (Some(fetched.digest), child.digest, entry.platform.clone());
+            Ok(Descended { index: above, digest, manifest, entry, annotations })
         }
         Document::Index(_) => Err(not_an_image(asked, "an index that points to an index".into())),
     }
@@ -294,12 +311,7 @@ fn agreed(
 
 /// Whether what a tag names now is the image that a digest named: itself, the index above it, or
 /// the index that was asked for.
-fn leads_to(
-    now: &Fetched,
-    top: crate::oci::Digest,
-    manifest: crate::oci::Digest,
-    platform: &Platform,
-) -> bool {
+fn leads_to(now: &Fetched, top: Digest, manifest: Digest, platform: &Platform) -> bool {
     now.digest == top
         || match &now.document {
             Document::Manifest(_) => now.digest == manifest,

@@ -20,7 +20,9 @@ use crate::registry::{Client, RegistryError};
 
 pub use super::facts::{Asked, FactsError, Which};
 use super::facts::{Facts, learn, of_job};
-use super::labels::{REVISION, SOURCE, is_below, is_commit, label, same_commit, source_of};
+use super::labels::{
+    REVISION, SOURCE, Words, contradictions, is_below, is_commit, same_commit, source_of,
+};
 use super::{ResolveError, resolve, resolve_many};
 
 /// Repositories that are looked at without `--repository`.
@@ -295,42 +297,42 @@ impl Search<'_> {
         how: &str,
         notes: Vec<String>,
     ) -> Found {
-        let mut warnings = Vec::new();
-        let label = |name: &str| label(&resolved.labels, name);
-        let also = |field: &str, evidence: &mut BTreeMap<String, String>| {
+        let mut warnings = contradictions(&resolved);
+        let words = Words::of(&resolved);
+        let also = |field: &str, place: &str, evidence: &mut BTreeMap<String, String>| {
             let known = evidence.entry(field.into()).or_default();
-            *known = if known.is_empty() { "label".into() } else { format!("{known}, label") };
+            *known = if known.is_empty() { place.into() } else { format!("{known}, {place}") };
         };
         origin.evidence.insert("image".into(), how.into());
-        if let Some(revision) = label(REVISION) {
+        if let Some((revision, place)) = words.said(REVISION) {
             let revision = revision.to_lowercase();
             match &origin.commit {
                 Some(commit) if same_commit(commit, &revision) => {
                     if commit.len() < revision.len() {
                         origin.commit = Some(revision);
                     }
-                    also("commit", &mut origin.evidence);
+                    also("commit", place, &mut origin.evidence);
                 }
                 Some(commit) => warnings.push(format!(
-                    "{}: asked for commit {commit}, and the image's label {REVISION} says {revision:.80}",
+                    "{}: asked for commit {commit}, and the image's {place} {REVISION} says {revision:.80}",
                     resolved.pin.asked
                 )),
                 None if is_commit(&revision) => {
                     origin.commit = Some(revision);
-                    also("commit", &mut origin.evidence);
+                    also("commit", place, &mut origin.evidence);
                 }
                 None => {}
             }
         }
-        if let (Some(source), Some(project)) = (label(SOURCE), &origin.project) {
+        if let (Some((source, place)), Some(project)) = (words.said(SOURCE), &origin.project) {
             match source_of(source) {
                 Some((host, path))
                     if path == *project && self.gitlab_host.is_none_or(|own| own == host) =>
                 {
-                    also("project", &mut origin.evidence);
+                    also("project", place, &mut origin.evidence);
                 }
                 _ => warnings.push(format!(
-                    "{}: asked for project {project}, and the image's label {SOURCE} says {source:.200}",
+                    "{}: asked for project {project}, and the image's {place} {SOURCE} says {source:.200}",
                     resolved.pin.asked
                 )),
             }
@@ -382,9 +384,9 @@ fn closing(error: ResolveError) -> Option<ResolveError> {
     not_granted.then_some(error)
 }
 
-/// Whether the image's label says that it was built from the origin's commit.
+/// Whether the image itself says that it was built from the origin's commit.
 fn is_from(resolved: &Resolved, origin: &Origin) -> bool {
-    let revision = resolved.labels.get(REVISION).map(|text| text.trim().to_lowercase());
+    let revision = Words::of(resolved).said(REVISION).map(|(text, _)| text.to_lowercase());
     let commit = origin.commit.as_deref();
     revision.zip(commit).is_some_and(|(revision, commit)| same_commit(commit, &revision))
 }

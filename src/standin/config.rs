@@ -10,7 +10,9 @@
 //!                       "scopes": ["read_registry"], "project": "group/project"},
 //!                      {"username": "site", "secret": "gldt-...",
 //!                       "scopes": ["read_registry", "write_registry"], "group": "group"} ],
-//!   "job_tokens": [ {"secret": "glcbt-...", "project": "group/project"} ]
+//!   "job_tokens": [ {"secret": "glcbt-...", "project": "group/project"} ],
+//!   "oauth_tokens": [ {"secret": "...", "projects": ["group/project"]} ],
+//!   "accounts": [ {"username": "ada", "secret": "...", "projects": ["group/project"], "two_factor": false} ]
 //! }
 //! ```
 //!
@@ -46,6 +48,10 @@ pub struct Config {
     pub deploy_tokens: Vec<DeployToken>,
     /// The CI job tokens that are valid now.
     pub job_tokens: Vec<JobToken>,
+    /// The OAuth tokens that are valid now.
+    pub oauth_tokens: Vec<OauthToken>,
+    /// Users who may give their password.
+    pub accounts: Vec<Account>,
     /// What its REST API knows.
     pub gitlab: super::gitlab_api::GitlabFacts,
 }
@@ -61,6 +67,8 @@ impl Default for Config {
             projects: Vec::new(),
             deploy_tokens: Vec::new(),
             job_tokens: Vec::new(),
+            oauth_tokens: Vec::new(),
+            accounts: Vec::new(),
             gitlab: super::gitlab_api::GitlabFacts::default(),
         }
     }
@@ -130,6 +138,33 @@ pub struct JobToken {
     pub secret: Secret,
     /// The job's project.
     pub project: String,
+}
+
+/// An OAuth token of a user: pulls and pushes where the user may; the user name is ignored.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OauthToken {
+    /// The secret.
+    #[serde(deserialize_with = "secret")]
+    pub secret: Secret,
+    /// The user's projects.
+    pub projects: Vec<String>,
+}
+
+/// A user with a password: pulls and pushes in the projects, unless a second factor is asked for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    /// The user name.
+    pub username: String,
+    /// The password.
+    #[serde(deserialize_with = "secret")]
+    pub secret: Secret,
+    /// The user's projects.
+    pub projects: Vec<String>,
+    /// Whether the password alone opens nothing.
+    #[serde(default)]
+    pub two_factor: bool,
 }
 
 pub(super) fn secret<'de, D: Deserializer<'de>>(d: D) -> Result<Secret, D::Error> {

@@ -38,7 +38,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-pub use config::{Config, DeployToken, JobToken, Project, Scope, Visibility};
+pub use config::{Account, Config, DeployToken, JobToken, OauthToken, Project, Scope, Visibility};
 pub use gitlab_api::{ApiToken, CiMergeRequest, CiPipeline, CiRelease, GitlabFacts};
 pub use images::{Images, LayoutError};
 use key::SigningKey;

@@ -17,6 +17,11 @@ async fn start(token_seconds: u64) -> Running {
             {"username": "coder", "secret": "c", "scopes": ["read_repository"], "project": "group/project"},
         ],
         "job_tokens": [{"secret": "j", "project": "group/project"}],
+        "oauth_tokens": [{"secret": "o", "projects": ["group/project"]}],
+        "accounts": [
+            {"username": "ada", "secret": "word", "projects": ["group/project"]},
+            {"username": "bob", "secret": "word", "projects": ["group/project"], "two_factor": true},
+        ],
         "gitlab": {"api_tokens": [
             {"secret": "p", "projects": ["group/project"], "scopes": ["read_registry"]},
             {"secret": "a", "projects": ["group/project"]},
@@ -96,6 +101,11 @@ async fn answers_of_jwt_auth() {
         (Some(("anybody", "a")), of("group/project:pull,push"), 200, "group/project:pull"),
         (Some(("anybody", "p")), of("group/sub/deep:pull"), 200, ""),
         (Some(("anybody", "u")), of("group/project:pull"), 403, "DENIED"),
+        (Some(("anybody", "o")), of("group/project:pull,push"), 200, "group/project:pull,push"),
+        (Some(("anybody", "o")), of("group/sub/deep:pull"), 200, ""),
+        (Some(("ada", "word")), of("group/project:pull,push"), 200, "group/project:pull,push"),
+        (Some(("anybody", "word")), of("group/project:pull"), 401, "UNAUTHORIZED"),
+        (Some(("bob", "word")), of("group/project:pull"), 401, "UNAUTHORIZED"),
         (
             reader,
             format!("{}&account=x&client_id=y&offline_token=true", of("group/project:pull")),
@@ -119,6 +129,8 @@ async fn claims_are_gitlabs() {
         ("reader", "r", "deploy_token", None),
         ("gitlab-ci-token", "j", "build", Some("gitlab-ci-token")),
         ("anybody", "p", "personal_access_token", Some("owner-of-the-token")),
+        ("anybody", "o", "oauth", Some("owner-of-the-token")),
+        ("ada", "word", "gitlab_or_ldap", Some("ada")),
     ] {
         let scope = "service=container_registry&scope=repository:group/project/sub:pull";
         assert_eq!(ask(&running, Some((who, secret)), scope).await.0, 200);

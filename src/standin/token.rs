@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::config::{Config, Scope, Visibility, is_below};
-use super::{ApiToken, DeployToken, JobToken, Shared};
+use super::{Account, ApiToken, DeployToken, JobToken, OauthToken, Shared};
 
 /// One entry of a token's `access`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,9 @@ enum Caller<'a> {
     Job(&'a JobToken),
     /// A personal, project or group access token.
     Access(&'a ApiToken),
+    Oauth(&'a OauthToken),
+    /// With the password.
+    User(&'a Account),
 }
 
 pub(super) async fn handle(
@@ -123,8 +126,10 @@ fn sign(shared: &Shared, caller: &Caller<'_>, access: &[Access]) -> Result<Strin
         Caller::Deploy(token) => ("deploy_token", Some(token.username.as_str())),
         Caller::Job(_) => ("build", Some("gitlab-ci-token")),
         Caller::Access(_) => ("personal_access_token", Some("owner-of-the-token")),
+        Caller::Oauth(_) => ("oauth", Some("owner-of-the-token")),
+        Caller::User(account) => ("gitlab_or_ldap", Some(account.username.as_str())),
     };
-    let is_user = matches!(caller, Caller::Job(_) | Caller::Access(_));
+    let is_user = !matches!(caller, Caller::Anonymous | Caller::Deploy(_));
     let user = shared.key.sign(&json!({
         "user_info": { "token_type": auth_type, "username": user_name },
     }))?;
@@ -171,6 +176,10 @@ fn grant(config: &Config, caller: &Caller<'_>, scope: &str) -> Option<Access> {
             (open || own && token.may_pull(), own && token.may_push())
         }
         Caller::Job(job) => (open || job.project == project.path, job.project == project.path),
+        Caller::Oauth(OauthToken { projects, .. }) | Caller::User(Account { projects, .. }) => {
+            let own = projects.contains(&project.path);
+            (open || own, own)
+        }
     };
     let actions: Vec<String> = actions
         .split(',')
@@ -209,15 +218,24 @@ fn who<'a>(config: &'a Config, user: &str, password: &str) -> Option<Caller<'a>>
         return Some(Caller::Job(job));
     }
     // the user name is ignored for these
+    let mut oauth = config.oauth_tokens.iter();
+    if let Some(token) = oauth.find(|token| token.secret.expose() == password) {
+        return Some(Caller::Oauth(token));
+    }
     let mut access = config.gitlab.api_tokens.iter();
     if let Some(token) = access.find(|token| token.secret.expose() == password) {
         return Some(Caller::Access(token));
     }
-    config
-        .deploy_tokens
-        .iter()
-        .find(|token| token.username == user && token.secret.expose() == password)
-        .map(Caller::Deploy)
+    let mut deploy = config.deploy_tokens.iter();
+    let is_deploy =
+        |token: &&DeployToken| token.username == user && token.secret.expose() == password;
+    if let Some(token) = deploy.find(is_deploy) {
+        return Some(Caller::Deploy(token));
+    }
+    let is_user = |account: &&Account| {
+        account.username == user && account.secret.expose() == password && !account.two_factor
+    };
+    config.accounts.iter().find(is_user).map(Caller::User)
 }
 
 /// `name=value` pairs of a query; percent and plus decoded. Broken escapes stay as they are.

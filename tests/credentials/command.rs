@@ -183,6 +183,14 @@ async fn a_credential_for_one_command() {
     let said = house.run(&[], &format!("{SECRET}\n"), &flags);
     assert_eq!(said.code, 0, "{}", said.err);
     assert!(said.out.contains("@sha256:"));
+    // what is no reference is that argument's error, and the others are answered
+    let more = [&flags[..], &["BAD//name", &image]].concat();
+    let said = house.run(&[], SECRET, &more);
+    assert_eq!(said.code, 2, "{}", said.err);
+    let lines: Vec<&str> = said.out.split('\n').collect();
+    assert!(lines[0].contains("@sha256:") && lines[1].is_empty(), "{}", said.out);
+    assert_eq!((lines[2], lines.len()), (lines[0], 4), "{}", said.out);
+    assert!(said.err.contains("BAD//name"), "{}", said.err);
     // it is an order: a broken source after it does not matter
     let said = house.run(&[("DOCKER_AUTH_CONFIG", "{")], SECRET, &flags);
     assert_eq!(said.code, 0, "{}", said.err);
@@ -301,6 +309,11 @@ async fn a_realm_is_confirmed_at_login_and_remembered() {
     let image = format!("{scope}:v1");
     let said = house.run(&[], "", &[&flags[..], &["resolve", &image]].concat());
     assert_eq!((said.code, with_secret()), (3, 2), "{}", said.err);
+    // another project of the same host needs no flag again
+    let second = format!("{host}/group/second");
+    let login = ["login", &second, "--username", USER, "--password-stdin", "--store", "file"];
+    let said = house.run(&[], SECRET, &[&flags[..], &login].concat());
+    assert_eq!((said.code, with_secret()), (0, 3), "{}", said.err);
     // the registry got the token that it asked for, and nothing else
     assert!(registry.heard().iter().all(|head| forms()[..7].iter().all(|f| !head.contains(f))));
 }
@@ -411,4 +424,40 @@ async fn a_realm_of_the_configuration_is_confirmed() {
     for head in registry.heard() {
         assert!(!head.contains(SECRET) && !head.to_lowercase().contains("basic"), "{head}");
     }
+}
+
+/// While a secret is typed no core of the process can be written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_leaves_no_core() {
+    let registry = Recorder::start(|_, _| {
+        answer("401 Unauthorized", "WWW-Authenticate: Basic realm=\"x\"\r\n", b"")
+    });
+    let host = registry.address.to_string();
+    let home = tempfile::tempdir().unwrap();
+    let script = "ulimit -S -c unlimited 2>/dev/null; exec \"$0\" \"$@\"";
+    let mut child = std::process::Command::new("/bin/sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_moorline"), "--insecure-registry", &host])
+        .args(["login", &host, "--username", USER, "--password-stdin", "--store", "file"])
+        .env_clear()
+        .env("HOME", home.path())
+        .stdin(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // the registry is asked before the secret is read, and the secret does not come
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while registry.heard().is_empty() {
+        assert!(std::time::Instant::now() < deadline, "the registry was not asked");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let process = format!("/proc/{}", child.id());
+    let limits = fs::read_to_string(format!("{process}/limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    // what may not be dumped is root's to the eyes of others
+    let owner =
+        std::os::unix::fs::MetadataExt::uid(&fs::metadata(format!("{process}/environ")).unwrap());
+    assert_eq!(owner, 0);
+    drop(child.stdin.take());
+    assert!(!child.wait().unwrap().success());
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use moorline::credential::CredentialError;
 use moorline::failure::Failure;
+use moorline::registry::{Client, Options, Wanted};
 use serde_json::{Value, json};
 
 use crate::common::*;
@@ -248,9 +249,89 @@ fn a_helper_sees_no_other_secret() {
     let mut variables =
         vec![("PATH", path.as_str()), ("HOME", "/nonexistent"), ("DOCKER_AUTH_CONFIG", &text)];
     variables.extend(sentinels.iter().map(|name| (*name, SECRET)));
+    let proxy = format!("http://ada:{SECRET}@proxy.example:3128");
+    variables.extend([("HTTPS_PROXY", proxy.as_str()), ("https_proxy", proxy.as_str())]);
     assert_eq!(find(&chain(&variables), "r.example", "g/p").unwrap(), ["at r.example:s"]);
     let seen = fs::read_to_string(seen).unwrap();
     assert!(seen.contains("HOME=/nonexistent"), "{seen}");
+    for name in ["HTTPS_PROXY", "https_proxy"] {
+        assert!(seen.contains(&format!("{name}=http://proxy.example:3128\n")), "{seen}");
+    }
+    assert!(!seen.contains("ada"), "{seen}");
     assert_clean(&seen, "the helper");
     assert!(!seen.contains("DOCKER_AUTH_CONFIG"), "{seen}");
+}
+
+/// What a helper hands over goes where any credential goes, however the registry leads elsewhere.
+#[test]
+fn a_helpers_secret_goes_to_nobody_else() {
+    let answer_of = json!({ "ServerURL": "x", "Username": USER, "Secret": SECRET }).to_string();
+    let place = Place::new(&format!("cat > /dev/null; cat <<'END'\n{answer_of}\nEND"));
+    let path = place.path();
+    let mut cases = 0;
+    for form in ["helper", "helper with https", "store", "store with http and v1"] {
+        for trick in ["realm", "realm by name", "redirect", "token redirect", "basic elsewhere"] {
+            cases += 1;
+            let case = format!("{form}, {trick}");
+            let evil = Recorder::start(|head, _| {
+                if head.contains("/token") {
+                    token_answer()
+                } else {
+                    challenge(&["Basic realm=\"x\"".to_owned()])
+                }
+            });
+            let (to, port) = (evil.address.to_string(), evil.address.port());
+            let registry = Recorder::start(move |head, _| {
+                let own = head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or("");
+                let away = |to: &str| format!("Location: http://{to}/v2/g/p/manifests/v1\r\n");
+                match trick {
+                    "realm" => challenge(&[bearer(&format!("http://{to}/token"))]),
+                    "realm by name" => {
+                        challenge(&[bearer(&format!("http://localhost:{port}/token"))])
+                    }
+                    "token redirect" if head.contains("/token") => answer(
+                        "307 Temporary Redirect",
+                        &format!("Location: http://{to}/token\r\n"),
+                        b"",
+                    ),
+                    "token redirect" => challenge(&[bearer(&format!("http://{own}/token"))]),
+                    _ if is_authorized(head) || trick == "redirect" => {
+                        answer("307 Temporary Redirect", &away(&to), b"")
+                    }
+                    _ => challenge(&["Basic realm=\"x\"".to_owned()]),
+                }
+            });
+            let host = registry.address.to_string();
+            let document = match form {
+                "helper" => json!({ "credHelpers": { &host: "x" } }),
+                "helper with https" => {
+                    json!({ "credHelpers": { format!("https://{host}/v2/"): "x" } })
+                }
+                "store" => json!({ "auths": { &host: {} }, "credsStore": "x" }),
+                _ => json!({ "auths": { format!("http://{host}/v1/"): {} }, "credsStore": "x" }),
+            };
+            let text = document.to_string();
+            let options = Options {
+                started_here: vec![host.parse().unwrap()],
+                credentials: chain(&[("PATH", &path), ("DOCKER_AUTH_CONFIG", &text)]).into_lookup(),
+                ..Options::default()
+            };
+            let runs = place.runs();
+            let client = Client::new(options).unwrap();
+            let (at, repository) = (host.parse().unwrap(), "g/p".parse().unwrap());
+            let wanted = Wanted::Tag("v1".parse().unwrap());
+            let error = block_on(client.manifest(&at, &repository, &wanted)).unwrap_err();
+            assert_eq!(place.runs(), runs + 1, "{case}: the helper was asked");
+            assert_clean(&format!("{error} {:?}", error.hint()), &case);
+            for head in evil.heard() {
+                assert!(!is_authorized(&head), "{case}: {head}");
+                assert_clean(&head, &case);
+            }
+            let heard = registry.heard();
+            let sent = heard.iter().any(|head| is_authorized(head));
+            // so the test would hear it where it may go
+            assert_eq!(sent, ["token redirect", "basic elsewhere"].contains(&trick), "{case}");
+        }
+    }
+    assert_eq!(cases, 20);
 }

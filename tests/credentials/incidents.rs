@@ -1,8 +1,11 @@
 //! Published incidents of other clients, replayed against this one.
 
+use std::sync::Arc;
+
 use moorline::oci::{Digest, Sha256Digest, media_type};
-use moorline::registry::{RegistryError, Wanted};
+use moorline::registry::{Options, RegistryError, Wanted};
 use moorline::resolve::resolve;
+use moorline::secret::Candidates;
 use serde_json::json;
 
 use crate::common::*;
@@ -178,6 +181,56 @@ fn cve_2022_23538_a_redirect_to_another_host_sees_no_authorization() {
     }
 }
 
+/// To another name of the same machine, and to another scheme of the same host and port: both are
+/// somebody else.
+#[test]
+fn cve_2022_23538_another_name_and_another_scheme_see_no_authorization() {
+    let storage = Recorder::start(|_, _| answer("200 OK", "", b"x"));
+    let good = Recorder::start(|_, _| token_answer());
+    for (case, scheme, own) in [
+        ("another name", "http://localhost", false),
+        ("another scheme", "https://127.0.0.1", false),
+        ("another scheme of the registry itself", "https://127.0.0.1", true),
+        ("another name of the registry itself", "http://localhost", true),
+    ] {
+        let realm = vec![bearer(&format!("http://{}/token", good.address))];
+        let elsewhere = storage.address.port();
+        let registry = Recorder::start(move |head, _| {
+            if head.contains("/bucket/") {
+                return answer("200 OK", "", b"x");
+            }
+            if !is_authorized(head) {
+                return challenge(&realm);
+            }
+            let host = head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+            let own_port = host.rsplit(':').next().unwrap().to_owned();
+            let port = if own { own_port } else { elsewhere.to_string() };
+            answer(
+                "307 Temporary Redirect",
+                &format!("Location: {scheme}:{port}/bucket/x\r\n"),
+                b"",
+            )
+        });
+        let client = client(&registry, candidate(&[&good]));
+        let descriptor = serde_json::from_value(json!({ "mediaType": media_type::OCI_LAYER,
+            "digest": Digest::of(b"x").to_string(), "size": 1 }))
+        .unwrap();
+        let (name, repository) =
+            (registry.address.to_string().parse().unwrap(), PROJECT.parse().unwrap());
+        let mut out = Vec::new();
+        let came = block_on(client.blob(&name, &repository, &descriptor, &mut out));
+        assert_eq!(came.is_ok(), scheme.starts_with("http:"), "{case}: {came:?}");
+        let heard = registry.heard();
+        assert!(heard.iter().any(|head| is_authorized(head)), "{case}: the token was sent at all");
+        let moved = heard.iter().filter(|head| !head.contains("/v2/"));
+        for head in moved.chain(&storage.heard()) {
+            assert!(!is_authorized(head), "{case}: {head}");
+            assert_clean(head, case);
+        }
+    }
+    assert!(storage.heard().len() >= 2, "both were asked");
+}
+
 /// With a credential nothing is asked of such a realm; without one neither, unless the registry
 /// itself is on loopback.
 #[test]
@@ -222,6 +275,56 @@ fn cve_2026_48978_a_realm_inside_the_network() {
     let error = block_on(client.manifest(&name, &repository, &tag())).unwrap_err();
     assert!(matches!(error, RegistryError::UnknownRealm { .. }), "{error}");
     assert_eq!(good.heard(), [""; 0]);
+}
+
+/// A registry that is elsewhere names a realm on this machine: nobody is knocked at there, with a
+/// credential or without one.
+#[test]
+fn cve_2026_48978_a_realm_on_this_machine_of_a_registry_elsewhere() {
+    let inside = Recorder::start(|_, _| token_answer());
+    let port = inside.address.port();
+    for realm in [
+        format!("http://127.0.0.1:{port}/token"),
+        format!("https://127.0.0.1:{port}/token"),
+        format!("https://localhost:{port}/token"),
+        format!("https://[::ffff:127.0.0.1]:{port}/token"),
+        format!("https://[::1]:{port}/token"),
+        format!("https://inside.example:{port}/token"),
+    ] {
+        let hostile = vec![bearer(&realm)];
+        let registry = Recorder::start(move |_, _| challenge(&hostile));
+        // by its name and the name service it is at a public address; the test's way there
+        // leads to the recorder all the same, because its own name is listed
+        let name = format!("registry.example:{}", registry.address.port());
+        let names: moorline::registry::Names =
+            Arc::new(|_| Ok(vec![std::net::Ipv4Addr::LOCALHOST.into()]));
+        for held in [Some(candidate(&[])), None] {
+            let offered: Vec<_> = held.clone().into_iter().collect();
+            let options = Options {
+                insecure: vec![name.parse().unwrap()],
+                names: Arc::clone(&names),
+                credentials: Arc::new(move |_, _| {
+                    Ok(Candidates { offered: offered.clone(), skipped: Vec::new() })
+                }),
+                ..Options::default()
+            };
+            let client = moorline::registry::Client::new(options).unwrap();
+            let (at, repository) = (name.parse().unwrap(), PROJECT.parse().unwrap());
+            let error = block_on(client.manifest(&at, &repository, &tag())).unwrap_err();
+            let right = match held {
+                Some(_) => matches!(error, RegistryError::UnknownRealm { .. }),
+                None => !matches!(error, RegistryError::Answer { .. }),
+            };
+            assert!(right, "{realm}: {error}");
+        }
+        assert!(!registry.heard().is_empty(), "{realm}");
+        for head in registry.heard() {
+            assert!(!is_authorized(&head), "{realm}: {head}");
+        }
+        if !realm.contains("inside.example") {
+            assert_eq!(inside.heard(), [""; 0], "{realm}");
+        }
+    }
 }
 
 /// Bodies without an end are cut off at the limit (64 KiB in these tests).

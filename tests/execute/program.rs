@@ -198,3 +198,35 @@ fn orphans_do_not_outlive_the_program() {
     assert_eq!(done.code, 5);
     until(|| !alive_in(&job.path("work")));
 }
+
+/// The program itself leaves no core behind; what it runs keeps the limit of who started it.
+#[test]
+fn a_job_keeps_the_limit_for_core_files() {
+    if !squashfs_tools("program::a_job_keeps_the_limit_for_core_files") {
+        return;
+    }
+    for user in users() {
+        let job = Job::new(user, &[]);
+        let (moorline, image) = (world().program(), image().0.clone());
+        // in blocks of 512 bytes; a hard limit of 0 is nothing that this user could raise
+        let line = format!(
+            "ulimit -c 77 2>/dev/null || ulimit -c; cd {} && exec {} -q run --runtime builtin {} -- sh -c 'ulimit -c'",
+            job.path("work").display(),
+            moorline.display(),
+            image.display(),
+        );
+        let home = job.path("tmp");
+        let output = job
+            .as_user("/bin/sh".as_ref())
+            .args(["-c", &line])
+            .env("HOME", &home)
+            .output()
+            .unwrap();
+        let done = job.done(&output);
+        if done.stdout == "0\n0\n" {
+            skipped("program::a_job_keeps_the_limit_for_core_files", "the hard limit is 0");
+            continue;
+        }
+        assert_eq!((done.code, done.stdout.as_str()), (0, "77\n"), "{}", done.stderr);
+    }
+}

@@ -172,3 +172,40 @@ fn a_registry_that_does_not_answer_is_no_finding() {
     world.push("", "moved", &["v1"]);
     drift(&world, &[]).fails(6, &["was not compared"]);
 }
+
+/// Many tags, one of which nobody can read: the image is held as long as one tag leads to it.
+#[test]
+fn a_repository_with_many_tags() {
+    const TAGS: usize = 600;
+    const SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+    let world = World::new();
+    world.push("", OLD, &["v1"]);
+    let old = pin(&world, "", "v1");
+    job(&world, 1, Image::Oci { pin: old.clone() });
+    let other = world.push("", NEW, &["v1"]);
+    for number in 0..TAGS {
+        world.images().tag(PROJECT, &format!("t{number:03}"), other);
+    }
+    let unread = world.images().put_manifest(PROJECT, SCHEMA_1, b"{\"schemaVersion\":1}".to_vec());
+    world.images().tag(PROJECT, "schema1", unread);
+    let before = world.seen().len();
+    let answer = drift(&world, &[]);
+    assert_eq!(answer.code, 6, "{}", answer.err);
+    assert!(answer.out.contains("no tag holds"), "{}", answer.out);
+    let seen = world.seen();
+    let bodies = |at: usize| {
+        let seen = &seen[at..];
+        seen.iter().filter(|s| s.method == "GET" && s.target.contains("/manifests/")).count()
+    };
+    assert_eq!(bodies(before), 0, "HEAD says what a tag names");
+    // the first tag of all: found without a look at the others
+    world.images().tag(PROJECT, "a-first", old.manifest);
+    let before = world.seen().len();
+    let answer = drift(&world, &[]);
+    assert!(!answer.out.contains("no tag holds"), "{}", answer.out);
+    assert!(world.seen().len() - before < 60, "{}", world.seen().len() - before);
+    // and the last one
+    world.untag("", "a-first");
+    world.images().tag(PROJECT, "z-last", old.manifest);
+    assert!(!drift(&world, &[]).out.contains("no tag holds"));
+}

@@ -185,6 +185,40 @@ fn a_remote_check_finds_what_happens_to_images() {
     assert_eq!(answer.code, 6);
 }
 
+/// A repository that is closed by now loses neither the other pins nor the offline differences.
+#[test]
+fn a_remote_check_goes_on_after_an_error() {
+    let world = world();
+    world.moorline(&["lock"], &[]);
+    world.push("tool", "moved", &["v2"]);
+    let closed = world.read("project/moorline.lock").replacen(
+        &format!("{PROJECT}:v1"),
+        "secret/place:v1",
+        1,
+    );
+    world.write("project/moorline.lock", &closed);
+    let names = world.read("project/moorline.toml") + "new = \"group/project:v1\"\n";
+    world.write("project/moorline.toml", &names);
+    let check = ["lock", "--check", "--remote"];
+    let answer = world.moorline(&check, &[]);
+    answer.fails(6, &["secret/place", "was not compared"]);
+    for words in ["new: not locked", "main: locked as", "tool (linux/amd64): tag v2 moved"] {
+        assert!(answer.out.contains(words), "{}", answer.out);
+    }
+    // an error alone has its own code, and is no finding
+    let world = World::new();
+    world.push("", OLD, &["v1"]);
+    world.write("project/moorline.toml", "[images]\nmain = \"group/project:v1\"\n");
+    world.moorline(&["lock"], &[]);
+    let text = world.read("project/moorline.lock").replace(PROJECT, "secret/place");
+    world.write("project/moorline.lock", &text);
+    world.write("project/moorline.toml", "[images]\nmain = \"secret/place:v1\"\n");
+    let answer = world.moorline(&check, &[]);
+    assert_eq!(answer.out, "");
+    answer.fails(3, &["secret/place", "was not compared"]);
+    assert!(!answer.err.contains("nothing found"), "{}", answer.err);
+}
+
 #[test]
 fn a_failure_leaves_the_old_file() {
     let world = world();

@@ -120,7 +120,7 @@ fn a_stored_sif_can_be_named_and_locked() {
     // another kind of file from a project's configuration is not taken
     for (bad, code, words) in [
         ("oci:dir", 2, "in no registry"),
-        ("shub://a/b", 12, "images.tool"),
+        ("shub://a b", 12, "images.tool"),
         ("./x.sif", 12, "images.tool"),
     ] {
         world.write("project/moorline.toml", &format!("[images]\ntool = \"{bad}\"\n"));

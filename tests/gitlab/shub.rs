@@ -205,3 +205,59 @@ fn a_hub_that_is_switched_off_is_explained() {
     let answer = world.moorline(&["run", "shub://a/b", "--", "true"], &[]);
     answer.fails(5, &["read-only archive since 2021", "[shub] endpoint", "oras://"]);
 }
+
+#[test]
+fn a_sif_of_a_hub_can_be_named_and_locked() {
+    let hub = Hub::start();
+    let (world, sif) = world(&hub);
+    hub.has("User/image:v1", "one", &sif);
+    let digest = Digest::of(&sif).to_string();
+    let toml = |name: &str| format!("[images]\nmain = \"{PROJECT}:v1\"\ntool = \"{name}\"\n");
+    world.write("project/moorline.toml", &toml("shub://User/image:v1"));
+    let pinned = format!("shub://User/image:v1@{digest}");
+    let resolved = world.moorline(&["resolve", "tool"], &[]);
+    assert_eq!((resolved.code, resolved.out.trim_end()), (0, pinned.as_str()), "{}", resolved.err);
+    let locked = world.moorline(&["lock"], &[]);
+    assert_eq!(locked.code, 0, "{}", locked.err);
+    locked.says(&[&format!("locked tool {pinned}"), "2 pins, 2 new"]);
+    let text = world.read("project/moorline.lock");
+    for line in ["schema = 4", "[[hub]]", &format!("sif = \"{digest}\"")] {
+        assert!(text.lines().any(|l| l == line), "{line} is not in {text}");
+    }
+    world.moorline(&["lock"], &[]).says(&["2 pins, 0 new"]);
+    assert_eq!(world.read("project/moorline.lock"), text);
+    let check = world.moorline(&["lock", "--check", "--remote"], &[]);
+    assert_eq!((check.code, check.out.as_str()), (0, ""), "{}", check.err);
+    check.says(&["a hub has no digests"]);
+    // the tag moves: the lock decides, from the store
+    hub.has("User/image:v1", "two", b"another file");
+    let asked = hub.asked();
+    let dry =
+        |what: &str| world.moorline(&["submit", "--dry-run", "--locked", what, "--", "true"], &[]);
+    for what in ["tool", "shub://User/image:v1", &pinned] {
+        let answer = dry(what);
+        assert_eq!(answer.code, 0, "{what}: {}", answer.err);
+        answer.says(&[&digest]);
+    }
+    assert_eq!(hub.asked(), asked);
+    dry("shub://User/image:v2").fails(11, &["has no pin of shub://"]);
+    dry(&format!("shub://User/image:v1@sha256:{}", "1".repeat(64))).fails(11, &["has no pin of"]);
+    // the name stands for something else, of the same kind and of another one
+    for (name, words) in [
+        ("shub://User/image:v2", "tool: locked as shub://User/image:v1, and moorline.toml says"),
+        ("group/project:v1", "tool: locked as shub://User/image:v1, and moorline.toml says"),
+    ] {
+        world.write("project/moorline.toml", &toml(name));
+        let check = world.moorline(&["lock", "--check"], &[]);
+        assert_eq!(check.code, 6, "{}", check.err);
+        assert!(check.out.contains(words), "{}", check.out);
+        dry("tool").fails(11, &["tool", "has no pin of"]);
+    }
+    // written anew it is of the other kind, and older programs can write it again
+    assert_eq!(world.moorline(&["lock"], &[]).code, 0);
+    let text = world.read("project/moorline.lock");
+    assert!(text.contains("schema = 1") && !text.contains("hub"), "{text}");
+    world.write("project/moorline.toml", &toml("shub://User/gone:v1"));
+    assert_ne!(world.moorline(&["lock"], &[]).code, 0);
+    assert_eq!(world.read("project/moorline.lock"), text, "a failure leaves the old file");
+}

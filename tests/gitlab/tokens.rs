@@ -43,6 +43,22 @@ fn a_refused_token_is_tried_once() {
     assert_eq!(world.seen().iter().filter(|s| s.api_token).count(), 1);
 }
 
+/// Also when several names ask for what CI built: one client for the command.
+#[test]
+fn a_refused_token_is_tried_once_for_all_names() {
+    let world = World::built();
+    let built = format!("{{ project = \"{PROJECT}\", pipeline = \"latest\" }}");
+    let project = format!("[images]\none = {built}\ntwo = {built}\n");
+    world.write("project/moorline.toml", &project);
+    let wrong = [("MOORLINE_GITLAB_TOKEN", "glpat-wrong")];
+    for verb in [&["lock"][..], &["resolve", "one", "two"]] {
+        let before = world.seen().len();
+        world.moorline(verb, &wrong).fails(4, &["answered 401", "MOORLINE_GITLAB_TOKEN"]);
+        let asked = world.seen()[before..].iter().filter(|s| s.api_token).count();
+        assert_eq!(asked, 1, "{verb:?}");
+    }
+}
+
 #[test]
 fn a_project_that_the_token_may_not_read() {
     let world = World::new();

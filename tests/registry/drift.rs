@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use moorline::oci::Sha256Digest;
 use moorline::pin::Pin;
+use moorline::registry::{Client, Limits, Options};
 use moorline::resolve::drift::{Drift, drift, drift_many};
 use moorline::resolve::resolve;
 
@@ -49,4 +50,25 @@ async fn cleanup_and_garbage_collection_are_seen() {
     let (index, digest) = (multi.index.unwrap(), multi.manifest);
     fs::remove_dir_all(manifests(&server, &sub).join(revision(&digest.hex()))).unwrap();
     assert_eq!(drift(&client, &multi).await.unwrap(), [Drift::IndexChildMissing { index, digest }]);
+}
+
+/// More tags than are looked at: a note, and no finding.
+#[tokio::test]
+async fn what_was_not_found_out_is_no_finding() {
+    let server = stand_in().await;
+    let made = put(server.images(), PROJECT, "one", "linux/amd64");
+    let other = put(server.images(), PROJECT, "two", "linux/amd64");
+    server.images().tag(PROJECT, "v1", made.manifest);
+    let limits = Limits { tags: 3, ..Limits::default() };
+    let started_here = vec![registry(server.address())];
+    let client = Client::new(Options { started_here, limits, ..offering(good()) }).unwrap();
+    let v1 = reference(server.address(), "group/project:v1");
+    let pin = resolve(&client, &v1, &amd64()).await.unwrap().pin;
+    for tag in ["v1", "v2", "v3", "v4"] {
+        server.images().tag(PROJECT, tag, other.manifest);
+    }
+    let moved = Drift::TagMoved { tag: "v1".into(), now: other.manifest };
+    let note = Drift::TooManyTags { limit: 3 };
+    assert!(moved.is_finding() && !note.is_finding());
+    assert_eq!(drift(&client, &pin).await.unwrap(), [moved, note]);
 }

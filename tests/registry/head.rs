@@ -1,11 +1,11 @@
 //! HEAD first: what it saves, when it is not sent, and that its digest is only a question.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use moorline::failure::Kind;
 use moorline::oci::{Digest, Sha256Digest, media_type};
-use moorline::registry::{Client, Kept, Options, RegistryError, Wanted};
+use moorline::registry::{Client, Kept, Options, RegistryError, TagMemory, Wanted};
 use moorline::resolve::resolve;
 use moorline::standin::Running;
 
@@ -31,6 +31,16 @@ fn kept(documents: impl IntoIterator<Item = Vec<u8>>) -> Kept {
     Arc::new(move |digest| documents.get(digest).cloned())
 }
 
+fn memory(noted: &Arc<Mutex<BTreeMap<String, Digest>>>) -> TagMemory {
+    let (read, written) = (Arc::clone(noted), Arc::clone(noted));
+    TagMemory {
+        look: Arc::new(move |name| read.lock().unwrap().get(name).copied()),
+        note: Arc::new(move |name, digest| {
+            written.lock().unwrap().insert(name.to_owned(), *digest);
+        }),
+    }
+}
+
 #[tokio::test]
 async fn what_is_known_is_not_fetched_again() {
     let server = stand_in().await;
@@ -43,28 +53,59 @@ async fn what_is_known_is_not_fetched_again() {
     let by_digest = reference(server.address(), &format!("group/project@{}", made.manifest));
     let first = client(&server, good());
     let pin = resolve(&first, &v1, &amd64()).await.unwrap().pin;
-    let fresh = ["HEAD manifests", "GET manifests", "GET blobs"];
-    assert_eq!(asked(&server), fresh);
-    // the second tag, and the digest, in the same run: one HEAD each says that it is there
-    for again in [&v2, &by_digest] {
+    // never seen: no HEAD for what is fetched anyway
+    assert_eq!(asked(&server), ["GET manifests", "GET blobs"]);
+    // the same tag, and the digest, in the same run: one HEAD each says that it is there
+    for again in [&v1, &by_digest] {
         let before = asked(&server).len();
         assert_eq!(resolve(&first, again, &amd64()).await.unwrap().pin.manifest, pin.manifest);
         assert_eq!(asked(&server)[before..], ["HEAD manifests"]);
     }
-    // another run that has the documents in its store
+    // another tag of it is as new as any; its configuration is known
+    let before = asked(&server).len();
+    assert_eq!(resolve(&first, &v2, &amd64()).await.unwrap().pin.manifest, pin.manifest);
+    assert_eq!(asked(&server)[before..], ["GET manifests"]);
+    // other runs that have the documents in their store: the first one has not seen the tag
     let (_, config, _) = image("one", "linux/amd64");
+    let noted: Arc<Mutex<BTreeMap<String, Digest>>> = Arc::default();
+    for method in ["GET", "HEAD"] {
+        let options = Options {
+            started_here: vec![registry(server.address())],
+            kept: Some(kept([made.manifest_bytes.clone(), config.clone()])),
+            tags: Some(memory(&noted)),
+            ..offering(good())
+        };
+        let before = server.seen().len();
+        let resolved = resolve(&Client::new(options).unwrap(), &v1, &amd64()).await.unwrap();
+        assert_eq!((resolved.pin.manifest, resolved.pin.config), (pin.manifest, pin.config));
+        let seen = server.seen();
+        // challenge, token, answer: as few as a tool that asks for the digest alone
+        let methods: Vec<_> = seen[before..].iter().map(|seen| seen.method.as_str()).collect();
+        assert_eq!(methods, [method, "GET", method], "{seen:?}");
+    }
+    assert_eq!(noted.lock().unwrap()[&v1.to_string()], made.manifest);
+}
+
+/// A tag that was seen names another image by now: the HEAD says so, and that one is fetched.
+#[tokio::test]
+async fn a_tag_that_moved_is_fetched_by_its_new_digest() {
+    let server = stand_in().await;
+    let old = put(server.images(), PROJECT, "old", "linux/amd64");
+    let new = put(server.images(), PROJECT, "new", "linux/amd64");
+    server.images().tag(PROJECT, "v1", new.manifest);
+    let v1 = reference(server.address(), "group/project:v1");
+    let noted = Arc::new(Mutex::new(BTreeMap::from([(v1.to_string(), old.manifest)])));
     let options = Options {
         started_here: vec![registry(server.address())],
-        kept: Some(kept([made.manifest_bytes.clone(), config])),
+        kept: Some(kept([old.manifest_bytes])),
+        tags: Some(memory(&noted)),
         ..offering(good())
     };
-    let before = server.seen().len();
     let resolved = resolve(&Client::new(options).unwrap(), &v1, &amd64()).await.unwrap();
-    assert_eq!((resolved.pin.manifest, resolved.pin.config), (pin.manifest, pin.config));
-    let seen = server.seen();
-    // challenge, token, answer: as few as a tool that asks for the digest alone
-    let methods: Vec<_> = seen[before..].iter().map(|seen| seen.method.as_str()).collect();
-    assert_eq!(methods, ["HEAD", "GET", "HEAD"], "{seen:?}");
+    assert_eq!(resolved.pin.manifest, new.manifest);
+    assert_eq!(asked(&server), ["HEAD manifests", "GET manifests", "GET blobs"]);
+    // only what the caller keeps is worth a note
+    assert_eq!(noted.lock().unwrap()[&v1.to_string()], old.manifest);
 }
 
 #[tokio::test]
@@ -105,13 +146,22 @@ async fn what_is_kept_is_hashed_before_it_counts() {
     let v1 = reference(server.address(), "group/project:v1");
     let resolved = resolve(&Client::new(options).unwrap(), &v1, &amd64()).await.unwrap();
     assert_eq!(resolved.pin.manifest, made.manifest);
-    assert_eq!(asked(&server), ["HEAD manifests", "GET manifests", "GET blobs"]);
+    assert_eq!(asked(&server), ["GET manifests", "GET blobs"]);
 }
 
 async fn fetch(client: &Client, liar: &Liar) -> Result<Digest, RegistryError> {
     let tag = Wanted::Tag("v1".parse().unwrap());
     let (at, name) = (registry(liar.address), repository("a/b"));
     client.manifest(&at, &name, &tag).await.map(|fetched| fetched.digest)
+}
+
+/// A client that knows what the tag named, so that it asks with HEAD first.
+fn knowing(liar: &Liar, bytes: Vec<u8>) -> Client {
+    let name = format!("{}/a/b:v1", liar.address);
+    let noted = Arc::new(Mutex::new(BTreeMap::from([(name, Digest::of(&bytes))])));
+    let (tags, kept) = (Some(memory(&noted)), Some(kept([bytes])));
+    let started_here = vec![registry(liar.address)];
+    Client::new(Options { started_here, kept, tags, ..offering(vec![]) }).unwrap()
 }
 
 fn methods(liar: &Liar) -> Vec<String> {
@@ -138,7 +188,7 @@ async fn a_registry_that_refuses_head_is_asked_with_get() {
             _ => ok(&get, &answer),
         })
         .await;
-        let client = liar.client(vec![]);
+        let client = knowing(&liar, bytes.clone());
         for _ in 0..2 {
             assert_eq!(fetch(&client, &liar).await.unwrap(), digest, "{refusal}");
         }
@@ -158,10 +208,15 @@ async fn an_error_is_told_in_the_registrys_own_words() {
         with("429 Too Many Requests", &length, body)
     })
     .await;
-    let error = fetch(&liar.client(vec![]), &liar).await.unwrap_err();
+    let known = image("x", "linux/amd64").0;
+    let error = fetch(&knowing(&liar, known), &liar).await.unwrap_err();
     assert!(error.to_string().contains("TOOMANYREQUESTS: slow down"), "{error}");
     // three tries, and one request more for the words
     assert_eq!(methods(&liar), ["HEAD", "HEAD", "HEAD", "GET"]);
+    // never seen: the words come at once
+    let error = fetch(&liar.client(vec![]), &liar).await.unwrap_err();
+    assert!(error.to_string().contains("TOOMANYREQUESTS: slow down"), "{error}");
+    assert_eq!(methods(&liar)[4..], ["GET", "GET", "GET"]);
 }
 
 #[tokio::test]
@@ -175,7 +230,8 @@ async fn the_digest_of_a_head_is_checked_against_the_bytes() {
         _ => ok(&manifest_type(media_type::OCI_MANIFEST), &bytes),
     })
     .await;
-    let error = fetch(&liar.client(vec![]), &liar).await.unwrap_err();
+    let known = image("z", "linux/amd64").0;
+    let error = fetch(&knowing(&liar, known), &liar).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Integrity, "{error}");
     assert_eq!(liar.heard()[1].target, format!("/v2/a/b/manifests/{other}"));
 }

@@ -98,6 +98,31 @@ async fn a_thousand_references_in_one_call() {
     assert!(gone <= 4, "a repeated question is asked once");
 }
 
+/// A broken credential source of one project is that project's error.
+#[tokio::test]
+async fn a_broken_source_loses_no_other_repository() {
+    let server = stand_in().await;
+    let made = put(server.images(), PROJECT, "one", "linux/amd64");
+    server.images().tag(PROJECT, "v1", made.manifest);
+    let started_here = vec![registry(server.address())];
+    let credentials: moorline::registry::Lookup = Arc::new(|_, repository| {
+        if repository.as_str().starts_with("broken/") {
+            let why = moorline::credential::CredentialError::NoKeyring("test".into());
+            return Err(Arc::new(why));
+        }
+        Ok(moorline::secret::Candidates { offered: good(), skipped: Vec::new() })
+    });
+    let options = Options { started_here, credentials, ..offering(vec![]) };
+    let asked = |rest: &str| (reference(server.address(), rest), amd64());
+    let wanted = [asked("broken/one:v1"), asked("group/project:v1"), asked("broken/two:v1")];
+    let answers = resolve_many(&Client::new(options).unwrap(), &wanted).await;
+    assert_eq!(answers[1].as_ref().unwrap().pin.manifest, made.manifest);
+    for at in [0, 2] {
+        let error = answers[at].as_ref().unwrap_err().to_string();
+        assert!(error.contains("there is no keyring: test"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn one_after_the_other_on_one_connection() {
     let server = stand_in().await;

@@ -26,7 +26,8 @@ impl Context {
         configured.or_else(|| self.ci_server())
     }
 
-    fn ci_server(&self) -> Option<ServerUrl> {
+    /// CI's own server.
+    pub fn ci_server(&self) -> Option<ServerUrl> {
         self.env("CI_SERVER_URL")?.parse().ok()
     }
 
@@ -79,21 +80,28 @@ impl Context {
         Ok(None)
     }
 
-    /// A client for the API of this server, with this token.
+    /// A client for the API of this server, with this token: one for the whole command, so that a
+    /// refused token is sent once.
     ///
     /// # Errors
     /// When the token may not be sent there, or a CA file is broken.
     pub fn gitlab_at(&self, server: ServerUrl, token: Token) -> Result<gitlab::Client, Report> {
+        let mut made = self.api_clients.borrow_mut();
+        if let Some(client) = made.iter().find(|client| client.is_for(&server, &token)) {
+            return Ok(client.clone());
+        }
         let url = server.to_string().parse::<Realm>().ok();
         let insecure = url
             .is_some_and(|u| self.insecure.iter().any(|listed| listed.names(u.host(), u.port())));
-        Ok(gitlab::Client::new(gitlab::Options {
+        let client = gitlab::Client::new(gitlab::Options {
             server,
             token,
             ca_files: self.ca_files.clone(),
             insecure,
             proxies: self.proxies()?,
             patience: std::time::Duration::from_secs(30),
-        })?)
+        })?;
+        made.push(client.clone());
+        Ok(client)
     }
 }

@@ -19,7 +19,7 @@ mod registry;
 mod settings;
 mod stores;
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -74,6 +74,7 @@ pub struct Context {
     places: Places,
     runtime: OnceCell<Runtime>,
     client: OnceCell<Client>,
+    api_clients: RefCell<Vec<crate::gitlab::Client>>,
     explicit: OnceCell<Explicit>,
 }
 
@@ -113,6 +114,7 @@ impl Context {
             places,
             runtime: OnceCell::new(),
             client: OnceCell::new(),
+            api_clients: RefCell::default(),
             explicit: OnceCell::new(),
         })
     }

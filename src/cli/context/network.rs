@@ -1,14 +1,18 @@
 //! What the registry client is told of this place: prefixes, documents at hand, where processes meet.
+//!
+//! `tags/HEX` in the own store: the digest that the tag with this hash named when its manifest lay in
+//! the store. An index that may be removed at any time; it decides only whether HEAD or GET is sent.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::cli::output::{CliError, Report};
 use crate::config::Config;
-use crate::oci::Sha256Digest;
-use crate::registry::{Kept, PathPrefix, Sharing};
+use crate::oci::{Digest, Sha256Digest};
+use crate::registry::{Kept, PathPrefix, Sharing, TagMemory};
 
 /// The registries that are below a path of their host.
 ///
@@ -35,6 +39,39 @@ pub(super) fn kept_documents(cache: &Path) -> Kept {
         file.take(MOST).read_to_end(&mut bytes).ok()?;
         Some(bytes)
     })
+}
+
+/// What tags named; noted only where there is a store already.
+pub(super) fn remembered_tags(cache: &Path) -> TagMemory {
+    // a digest and no more
+    const MOST: u64 = 128;
+    let dir = cache.join("tags");
+    let path = |dir: &Path, name: &str| dir.join(Digest::of(name.as_bytes()).hex());
+    let look = {
+        let dir = dir.clone();
+        move |name: &str| {
+            let mut text = String::new();
+            let file = File::open(path(&dir, name)).ok()?;
+            file.take(MOST).read_to_string(&mut text).ok()?;
+            text.trim().parse().ok()
+        }
+    };
+    let note = move |name: &str, digest: &Digest| {
+        let work = || -> std::io::Result<()> {
+            match std::fs::DirBuilder::new().mode(0o700).create(&dir) {
+                Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(e),
+                _ => {}
+            }
+            let mut file = tempfile::Builder::new().prefix(".tag-").tempfile_in(&dir)?;
+            writeln!(file, "{digest}")?;
+            file.persist(path(&dir, name)).map(drop).map_err(|e| e.error)
+        };
+        // without it the tag is asked for with GET next time
+        if let Err(error) = work() {
+            tracing::debug!(%error, "what the tag names was not noted");
+        }
+    };
+    TagMemory { look: Arc::new(look), note: Arc::new(note) }
 }
 
 /// Where the processes of this user count their requests together: a directory that is this

@@ -74,8 +74,10 @@ impl Context {
             ca_files: self.ca_files.clone(),
             credentials: self.credentials().into_lookup(),
             proxies: self.proxies()?,
+            limits: self.registry_limits(),
             path_prefixes: network::path_prefixes(&self.config)?,
             kept: Some(network::kept_documents(&self.places.cache)),
+            tags: Some(network::remembered_tags(&self.places.cache)),
             sharing: network::sharing(
                 &self.places.cache,
                 self.env("XDG_RUNTIME_DIR"),

@@ -10,6 +10,7 @@ use crate::job::{EnvVar, Mount, Resources, RuntimeChoice};
 use crate::layer::Limits;
 use crate::oci::{DOCKER_HUB, Platform};
 use crate::pin::Built;
+use crate::registry;
 use crate::submit::Site;
 
 /// Singularity Hub, a read-only archive since 2021.
@@ -81,16 +82,25 @@ impl Context {
     /// What foreign layers may ask for at most: the configuration's, a project's only where it is
     /// lower.
     pub fn limits(&self) -> Limits {
-        let mut limits = Limits::default();
+        self.all_limits().0
+    }
+
+    /// What a registry may answer at most, likewise.
+    pub fn registry_limits(&self) -> registry::Limits {
+        self.all_limits().1
+    }
+
+    fn all_limits(&self) -> (Limits, registry::Limits) {
+        let (mut layers, mut documents) = (Limits::default(), registry::Limits::default());
         for (name, limit) in &self.config.limits {
             let known = if limit.origin.is_project() {
-                limits.lower(name, limit.value)
+                layers.lower(name, limit.value) || documents.lower(name, limit.value)
             } else {
-                limits.set(name, limit.value)
+                layers.set(name, limit.value) || documents.set(name, limit.value)
             };
-            debug_assert!(known, "the configuration read a limit that layers do not have: {name}");
+            debug_assert!(known, "the configuration read a limit that nothing has: {name}");
         }
-        limits
+        (layers, documents)
     }
 
     /// What a submission needs to know of this place.

@@ -6,7 +6,7 @@ use super::*;
 use crate::failure::{Failure, Kind};
 
 /// For each key: a line that sets it, and what `config show` says then.
-const EXAMPLES: [(&str, &str, &str); 40] = [
+const EXAMPLES: [(&str, &str, &str); 46] = [
     ("registry", "registry = 'registry.example'", "registry.example"),
     ("insecure_registries", "insecure_registries = ['old.example:5000']", "old.example:5000"),
     ("ca_files", "ca_files = ['/etc/ca.pem']", "/etc/ca.pem"),
@@ -55,6 +55,12 @@ const EXAMPLES: [(&str, &str, &str); 40] = [
     ("limits.header_bytes", "limits.header_bytes = 65_536", "65536"),
     ("limits.xattr_bytes", "limits.xattr_bytes = 65536", "65536"),
     ("limits.sparse_pieces", "limits.sparse_pieces = 10", "10"),
+    ("limits.manifest_bytes", "limits.manifest_bytes = 4096", "4096"),
+    ("limits.config_bytes", "limits.config_bytes = 4096", "4096"),
+    ("limits.token_bytes", "limits.token_bytes = 4096", "4096"),
+    ("limits.index_entries", "limits.index_entries = 10", "10"),
+    ("limits.layers", "limits.layers = 10", "10"),
+    ("limits.tags", "limits.tags = 10", "10"),
 ];
 
 fn parse(text: &str, level: Level) -> Result<Config, ConfigError> {

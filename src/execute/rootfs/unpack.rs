@@ -17,7 +17,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
@@ -93,7 +93,21 @@ fn complete(entry: &Path, digest: SifDigest) -> Result<bool, ExecuteError> {
 fn private_directory(base: &Path) -> Result<PathBuf, ExecuteError> {
     let uid = rustix::process::geteuid().as_raw();
     let path = base.join(format!("moorline-{uid}"));
-    match rustix::fs::mkdir(&path, Mode::RWXU) {
+    let make = || rustix::fs::mkdir(&path, Mode::RWXU);
+    let made = match make() {
+        // by default it is below the store, which somebody who never converted does not have
+        Err(rustix::io::Errno::NOENT) => {
+            let mut missing = fs::DirBuilder::new();
+            missing
+                .recursive(true)
+                .mode(0o700)
+                .create(base)
+                .map_err(ExecuteError::io(format!("making {}", base.display())))?;
+            make()
+        }
+        other => other,
+    };
+    match made {
         Ok(()) | Err(rustix::io::Errno::EXIST) => {}
         Err(e) => return Err(ExecuteError::io(format!("making {}", path.display()))(e.into())),
     }

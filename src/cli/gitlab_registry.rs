@@ -1,0 +1,85 @@
+//! Which registry holds the images of the GitLab that is meant: one answer for the flags, for names of
+//! the project file and for clones.
+//!
+//! ```text
+//!  CI's own server              CI_REGISTRY
+//!  [gitlab] url, registry       as configured
+//!  [realms] and logins          the registry whose tokens come from that server; without a server the
+//!                               only one that there is
+//!  gitlab.com                   registry.gitlab.com
+//! ```
+//!
+//! A clone's remote says which GitLab is meant, and nothing more: it is compared with what the
+//! configuration, a login or CI names, and nothing is sent to a host because a remote names it.
+
+use std::collections::BTreeMap;
+
+use super::context::Context;
+use super::output::Report;
+use crate::config::ServerUrl;
+use crate::gitlab::{CiJob, Remote};
+use crate::oci::{DOCKER_HUB, Registry};
+
+/// The GitLab whose registry everybody knows.
+const KNOWN: (&str, &str) = ("gitlab.com", "registry.gitlab.com");
+
+/// The registry, as far as somebody who is trusted said it.
+///
+/// # Errors
+/// When the file that remembers logins is broken.
+pub(super) fn find(
+    context: &Context,
+    ci: Option<&CiJob>,
+    remote: Option<&Remote>,
+) -> Result<Option<Registry>, Report> {
+    let config = &context.config;
+    let server = context.gitlab_server();
+    let is_meant = |server: &ServerUrl| remote.is_none_or(|remote| is_of(remote, server));
+    // CI's registry belongs to CI's server, which a configuration may replace
+    let of_ci = config.gitlab.url.is_none() || server == context.ci_server();
+    if let Some(job) = ci.filter(|_| of_ci && remote.is_none()) {
+        return Ok(Some(job.registry().clone()));
+    }
+    let own = config.gitlab.registry.as_ref().or(config.registry.as_ref());
+    if let Some(own) = own
+        && server.as_ref().map_or(remote.is_none(), is_meant)
+    {
+        return Ok(Some(own.value.clone()));
+    }
+    let mut known = known(context)?;
+    known.retain(|_, realms| match (&server, remote) {
+        (_, Some(remote)) => realms.iter().any(|realm| is_of(remote, realm)),
+        (Some(server), None) => realms.contains(server),
+        (None, None) => true,
+    });
+    let mut registries = known.into_keys();
+    if let (Some(only), None) = (registries.next(), registries.next()) {
+        return Ok(Some(only));
+    }
+    let meant = remote.map(|remote| remote.host.as_str().to_owned());
+    let meant = meant.or_else(|| server.map(|server| server.host().to_string()));
+    Ok(meant.filter(|host| host == KNOWN.0).and_then(|_| KNOWN.1.parse().ok()))
+}
+
+/// The servers that hand out each registry's tokens: configured, or confirmed at a login.
+fn known(context: &Context) -> Result<BTreeMap<Registry, Vec<ServerUrl>>, Report> {
+    let mut known: BTreeMap<Registry, Vec<ServerUrl>> = BTreeMap::new();
+    for (registry, realm) in &context.config.realms {
+        known.entry(registry.clone()).or_default().push(realm.value.clone());
+    }
+    for login in context.credentials().list()? {
+        if login.scope.registry.as_str() == DOCKER_HUB {
+            continue;
+        }
+        let realm = login.realm.and_then(|realm| realm.to_string().parse().ok());
+        known.entry(login.scope.registry).or_default().extend(realm);
+    }
+    known.retain(|_, realms| !realms.is_empty());
+    Ok(known)
+}
+
+/// Whether a remote is a server's. A remote of ssh has no port of the web's.
+fn is_of(remote: &Remote, server: &ServerUrl) -> bool {
+    let (remote, server) = (remote.host.as_str(), server.host().as_str());
+    remote == server || server.rsplit_once(':').is_some_and(|(name, _)| name == remote)
+}
