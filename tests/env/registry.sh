@@ -86,14 +86,19 @@ PY
     }
 
     registry=127.0.0.1:$(free_port)
+    # for a bench: no log of each request, and the cache that Debian's own configuration has; the tests
+    # are without it because they collect garbage behind the registry's back
+    quiet=
+    [ "${MOORLINE_TEST_REGISTRY_QUIET:-false}" != true ] || quiet=true
     cat >"$DIR/registry.yml" <<X
 version: 0.1
 log:
-  accesslog: {disabled: ${MOORLINE_TEST_REGISTRY_QUIET:-false}}
-  level: $([ "${MOORLINE_TEST_REGISTRY_QUIET:-false}" = true ] && echo warn || echo info)
+  accesslog: {disabled: ${quiet:-false}}
+  level: $([ "$quiet" ] && echo warn || echo info)
 storage:
   filesystem: {rootdirectory: $DIR/storage}
   delete: {enabled: true}
+${quiet:+  cache: {blobdescriptor: inmemory\}}
 http:
   addr: $registry
 auth:
