@@ -402,7 +402,7 @@ pub fn sif(
         MyTurn::Yes(lease) => lease,
     };
     let client = context.client()?;
-    let unused = match published::take(context, pin, recipe, &client, &store, &show)? {
+    let unused = match published::take(context, pin, recipe, &client, &store)? {
         Taken::Yes(staged) => {
             drop(lease);
             super::cache::keep_to_limit(context, &staged.image);
