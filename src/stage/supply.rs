@@ -350,7 +350,8 @@ impl Shared {
         sink.tell();
         let incoming = sink.incoming;
         let path = incoming.path().to_owned();
-        let file = File::open(&path).map_err(|source| StageError::File { path, source })?;
+        let doing = "cannot read";
+        let file = File::open(&path).map_err(|source| StoreError::Io { doing, path, source })?;
         let mut state = self.lock();
         state.blobs[at] = Blob::Here(Part::whole(file));
         state.fetched += 1;

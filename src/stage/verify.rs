@@ -30,7 +30,7 @@ use crate::pin::Recipe;
 use crate::registry::{Client, ImageDocuments};
 use crate::sif::{self, SifReader};
 use crate::squashfs::{BLOCK_SIZES, levels};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// A configuration in the store that is read at most, in bytes.
 const MAX_CONFIG: u64 = 8 << 20;
@@ -239,7 +239,10 @@ impl Claim {
                 Verified::Mismatch(format!("made again it is {}", report.sif))
             });
         }
-        let unreadable = |source| StageError::File { path: again.path().to_owned(), source };
+        let unreadable = |source| {
+            let (doing, path) = ("cannot read", again.path().to_owned());
+            StoreError::Io { doing, path, source }
+        };
         let ours = File::open(again.path()).map_err(unreadable)?;
         let difference = compare::sifs(&self.file, &ours, &said.recipe, limits);
         Ok(match difference.map_err(unreadable)? {
