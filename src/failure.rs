@@ -43,12 +43,16 @@ pub trait Failure: Error + Send + Sync + 'static {
     }
 }
 
-/// The kind of an I/O error: a full disk or quota is told apart, everything else is `otherwise`.
+/// The kind of an I/O error: a full disk or quota is told apart, and a disk or file server that fails is
+/// nobody's wrong usage; everything else is `otherwise`.
 #[must_use]
 pub fn io_kind(error: &std::io::Error, otherwise: Kind) -> Kind {
     use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    // errno(3) on Linux: EIO, ESTALE
+    let fails = matches!(error.raw_os_error(), Some(5 | 116));
     match error.kind() {
         StorageFull | QuotaExceeded => Kind::NoSpace,
+        _ if fails && otherwise == Kind::Usage => Kind::Configuration,
         _ => otherwise,
     }
 }
@@ -109,6 +113,9 @@ mod tests {
         assert!(of(122).unwrap().contains("quota"));
         assert!(of(116).unwrap().contains("again"));
         assert_eq!(of(28), None);
-        assert_eq!(io_kind(&std::io::Error::from_raw_os_error(122), Kind::Usage), Kind::NoSpace);
+        let kind = |errno| io_kind(&std::io::Error::from_raw_os_error(errno), Kind::Usage);
+        assert_eq!(kind(122), Kind::NoSpace);
+        // a disk, a file server; and a name that is none
+        assert_eq!([5, 116, 2].map(kind), [Kind::Configuration, Kind::Configuration, Kind::Usage]);
     }
 }

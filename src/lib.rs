@@ -11,6 +11,7 @@
 // floor 0: names and documents
 pub mod failure;
 pub mod listing;
+pub mod naming;
 pub mod oci;
 pub mod secret;
 

@@ -5,11 +5,12 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::path::Path;
 
 use moorline::demo::image::OciImage;
 use moorline::oci::{DiffId, Digest, Sha256Digest};
+use moorline::sif::SifReader;
 use support::{Home, PROJECT, Server, images};
 
 /// The files of an OCI layout of one image, called v1.
@@ -247,4 +248,115 @@ fn a_sif_is_made_again_and_compared() {
     fs::write(&sif, &good).unwrap();
     patch(&sif, b"moorline.json\0", b"somebody.json\0");
     assert!(say(&[], 0).starts_with("Unproven: it does not say what it was made from"));
+}
+
+/// A verifier that passes unsigned objects, or leaves header and descriptors out, proves nothing of what
+/// runtimes and people read there. The SIF states another compressor, so its bytes decide nothing.
+#[test]
+fn incident_12_cve_2020_13846_13847_changed_objects_beside_the_tree_are_a_mismatch() {
+    let server = Server::with_image();
+    let home = Home::logged_in(&server);
+    let made = home.run(&["--json", "convert", &server.name(":v1"), "-o", "x.sif"]).exits(0).json();
+    let sif = home.path("here/x.sif");
+    let version = made["recipe"]["codec_version"].as_str().unwrap();
+    let other = version.replace(|c: char| c.is_ascii_digit(), "0");
+    let field = |version: &str| format!("\"codec_version\":\"{version}\"").into_bytes();
+    patch(&sif, &field(version), &field(&other));
+    let good = fs::read(&sif).unwrap();
+    let say = |bytes: &[u8]| {
+        fs::remove_file(&sif).unwrap();
+        fs::write(&sif, bytes).unwrap();
+        let answer = home.run(&["verify", "x.sif"]);
+        (answer.code, answer.stdout.trim().to_owned())
+    };
+    let (code, answer) = say(&good);
+    assert!(code == 0 && answer.starts_with("Match (content): "), "{answer}");
+    let mismatch = |bytes: &[u8], what: &str| {
+        let (code, answer) = say(bytes);
+        assert!(code == 6 && answer.starts_with("Mismatch: "), "{what}: {code} {answer}");
+        answer
+    };
+    let with = |at: usize, change: u8| {
+        let mut bytes = good.clone();
+        bytes[at] ^= change;
+        bytes
+    };
+    let flipped = |at| with(at, 1);
+    // a number that no other object has
+    let changed = |at| with(at, 0x40);
+
+    // a byte in the middle of each object
+    let all = SifReader::open(Cursor::new(&good)).unwrap().descriptors().to_vec();
+    assert_eq!(all.len(), 6);
+    for object in all.iter().filter(|object| object.primary.is_none()) {
+        // of what says the recipe a byte that does not
+        let range = usize::try_from(object.offset).unwrap()..;
+        let size = usize::try_from(object.size).unwrap();
+        let at = match object.name.as_str() {
+            "moorline.json" => {
+                let text = &good[range.clone()][..size];
+                text.windows(11).position(|w| w == b"\"reference\"").unwrap() + 15
+            }
+            _ => size / 2,
+        };
+        let answer = mismatch(&flipped(range.start + at), &object.name);
+        let words = match object.name.as_str() {
+            "" => "its definition file is another".to_owned(),
+            "oci-manifest.json" => "it names sha256:".to_owned(),
+            name => format!("its object {name} is another"),
+        };
+        assert!(answer.contains(&words), "{answer}");
+    }
+    // what people and runtimes read of it, by name
+    for (old, new) in [(&b"\"Cmd\":"[..], &b"\"cmd\":"[..]), (b"\"Env\":", b"\"env\":")] {
+        fs::write(&sif, &good).unwrap();
+        patch(&sif, old, new);
+        let bytes = fs::read(&sif).unwrap();
+        mismatch(&bytes, "the configuration");
+    }
+
+    // header: the first line, which the kernel starts; arch, times, counts
+    for at in [2, 45, 64, 72, 80, 104, 112, 120] {
+        mismatch(&flipped(at), &format!("byte {at} of the header"));
+    }
+    mismatch(&flipped(200), "between header and descriptors");
+    // descriptors: type, id, group, link, times, owner, name, and the partition's arch
+    let table = 4096;
+    for (number, object) in all.iter().enumerate() {
+        for at in [5, 9, 13, 41, 49, 57, 65, 190] {
+            let what = format!("byte {at} of the descriptor of {}", object.name);
+            mismatch(&changed(table + number * 585 + at), &what);
+        }
+    }
+    for at in [4, 33] {
+        mismatch(&changed(table + 5 * 585 + at), &format!("{at} of the partition"));
+    }
+    mismatch(&flipped(table + 2 * 585 + 73), "a name");
+    // one more object, which shares no byte with another; and one in a place that nobody reads
+    let length = good.len();
+    let mut more = [&good[..], b"{\"more\":1}"].concat();
+    mismatch(&more, "bytes behind the file system");
+    more.copy_within(table..table + 585, table + 6 * 585);
+    let descriptor = &mut more[table + 6 * 585..table + 7 * 585];
+    descriptor[5] = 7;
+    descriptor[17..25].copy_from_slice(&(length as u64).to_le_bytes());
+    descriptor[25..33].copy_from_slice(&10_u64.to_le_bytes());
+    let answer = mismatch(&more, "one more object");
+    assert!(answer.contains("7 objects where 6 belong"), "{answer}");
+    mismatch(&flipped(table + 40 * 585 + 100), "an unused descriptor");
+    let (code, answer) = say(&good);
+    assert!(code == 0 && answer.starts_with("Match (content): "), "{answer}");
+
+    // a recipe that nobody can have used proves nothing, and is no wrong use of this command
+    for (old, new) in
+        [("\"block_size\":131072", "\"block_size\":000000"), ("\"level\":3", "\"level\":0")]
+    {
+        let new = new.replace("000000", "     0");
+        fs::write(&sif, &good).unwrap();
+        patch(&sif, old.as_bytes(), new.as_bytes());
+        let bytes = fs::read(&sif).unwrap();
+        let (code, answer) = say(&bytes);
+        let words = "Unproven: it states a recipe that cannot be";
+        assert!(code == 0 && answer.starts_with(words), "{new}: {code} {answer}");
+    }
 }

@@ -1,4 +1,4 @@
-//! The command line as scripts see it: help texts, bad input, `--quiet`, `--json`, `resolve`.
+//! The command line as scripts see it: help texts, bad input, progress, `--quiet`, `--json`, `resolve`.
 //!
 //! Every bad input ends with its documented exit code and one error that says what, where and what
 //! to try, and leaves no file behind.
@@ -9,6 +9,12 @@ mod bad_input;
 mod help;
 #[path = "cli/liar.rs"]
 mod liar;
+#[path = "cli/manners.rs"]
+mod manners;
+#[path = "store/place.rs"]
+mod place;
+#[path = "cli/progress.rs"]
+mod progress;
 #[path = "cli/push.rs"]
 mod push;
 #[path = "cli/resolve.rs"]

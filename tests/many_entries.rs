@@ -112,6 +112,85 @@ fn a_million_entries_in_one_directory() {
     assert!(numbers[1] < 286, "{} MiB", numbers[1]);
 }
 
+/// A tar of empty files, each with an attribute of 60 KB, made while it is read.
+struct Attributes {
+    left: u32,
+    /// Whether each value is another.
+    distinct: bool,
+    entry: io::Cursor<Vec<u8>>,
+}
+
+impl Attributes {
+    fn new(left: u32, distinct: bool) -> Self {
+        Self { left, distinct, entry: io::Cursor::default() }
+    }
+
+    fn next(&self) -> Vec<u8> {
+        let mut value = vec![b'v'; 60_000];
+        if self.distinct {
+            value[..10].copy_from_slice(format!("{:010}", self.left).as_bytes());
+        }
+        let layer = Layer::new().pax(&[("SCHILY.xattr.user.a", &value)]);
+        let mut bytes = layer.file(&format!("f{}", self.left), b"").bytes();
+        // the builder ends an archive that is not at its end
+        bytes.truncate(bytes.len() - 1024);
+        bytes
+    }
+}
+
+impl Read for Attributes {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.entry.read(buffer)?;
+        if count > 0 || self.left == 0 {
+            return Ok(count);
+        }
+        self.entry = io::Cursor::new(self.next());
+        self.left -= 1;
+        self.entry.read(buffer)
+    }
+}
+
+/// Attributes compress so well that 400 KB of gzip once took 600 MB of memory. Of many files with the
+/// same ones they are held once; different ones are bounded by a limit that is named.
+#[test]
+#[expect(clippy::print_stdout, reason = "the child's answer")]
+fn attributes_take_bounded_memory() {
+    const CHILD: &str = "MOORLINE_TEST_ATTRIBUTES";
+    if let Some(which) = std::env::var_os(CHILD) {
+        let tar = || {
+            if which == "same" { Attributes::new(1200, false) } else { Attributes::new(9000, true) }
+        };
+        let mut hasher = Hasher::default();
+        let length = io::copy(&mut tar(), &mut HashWriter(&mut hasher)).unwrap();
+        let mut image = Image::plain(vec![Layer::new()], &serde_json::json!({}));
+        image.source.config.rootfs.diff_ids[0] = hasher.finish();
+        image.source.layers[0].size = length;
+        let mut open = |_: usize| -> io::Result<Box<dyn Read + Send>> { Ok(Box::new(tar())) };
+        let mut out = tempfile::tempfile().unwrap();
+        let work = Work::new(NonZeroUsize::new(2).unwrap());
+        let done = convert(&image.source, &standard(), work, &mut open, &mut out);
+        let said =
+            done.map_or_else(|e| e.to_string(), |report| format!("entries {}", report.entries));
+        println!("\npeak {} of {said}", peak());
+        return;
+    }
+    for (which, most, words) in
+        [("same", 200, "of entries 1200"), ("distinct", 400, "limit metadata bytes of 268435456")]
+    {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "attributes_take_bounded_memory", "--nocapture"])
+            .env(CHILD, which)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout).into_owned();
+        assert!(child.status.success(), "{said}{}", String::from_utf8_lossy(&child.stderr));
+        let line = said.lines().find(|line| line.starts_with("peak ")).unwrap();
+        assert!(line.contains(words), "{line}");
+        let peak: u64 = line.split(' ').nth(1).unwrap().parse().unwrap();
+        assert!(peak < most, "{peak} MiB: {line}");
+    }
+}
+
 struct HashWriter<'a>(&'a mut Hasher);
 
 impl io::Write for HashWriter<'_> {

@@ -21,6 +21,8 @@ mod place;
 mod points;
 #[path = "sweep/prepared.rs"]
 mod prepared;
+#[path = "sweep/registry.rs"]
+mod registry;
 #[path = "sweep/stories.rs"]
 mod stories;
 mod support;

@@ -18,8 +18,11 @@ use crate::lock::SIF_SCHEME;
 use crate::oci::{Digest, HubName, Platform, Reference, SifDigest};
 use crate::pin::{Codec, Image, Pin, Recipe, Resolved};
 use crate::resolve;
-use crate::stage::{self, How, MyTurn, StageError, Staged};
+use crate::stage::{self, Archived, How, MyTurn, StageError, Staged};
 use crate::store::Store;
+
+/// Warnings of a conversion that are told one by one.
+const MAX_WARNINGS: usize = 200;
 
 /// The recipe of images that nobody asked to be special.
 pub fn default_recipe() -> Recipe {
@@ -299,20 +302,7 @@ pub fn staged(
         if wanted.locked {
             return Err(unlocked("an archive"));
         }
-        let mut show = progress(context.voice);
-        let store = context.store()?;
-        room::suits(context, &store, false);
-        let how = How { recipe, threads: manners.threads, limits: context.limits() };
-        let (manifest, staged) =
-            manners.with(|| stage::archive(&location, platform, how, &store, &mut show))?;
-        if !staged.known {
-            // only the archive itself tells whether it is known
-            room::has_room(context, &store);
-            super::cache::keep_to_limit(context, &staged.image);
-        }
-        context.voice.say(format!("pinned {manifest}"));
-        warn(&staged);
-        return Ok(From { staged, manifest, pin: None });
+        return archived(context, &location, platform, recipe, manners);
     }
     if let Some(what) = wanted.what.filter(|_| !wanted.locked && !wanted.from.is_named()) {
         let asked = reference(context, what)?;
@@ -333,9 +323,42 @@ pub fn staged(
     })
 }
 
+/// The image of an archive: known, or converted now.
+fn archived(
+    context: &Context,
+    location: &Location,
+    platform: &Platform,
+    recipe: &Recipe,
+    manners: Manners,
+) -> Result<From, Report> {
+    let store = context.store()?;
+    room::suits(context, &store, false);
+    let show: stage::Show = Arc::new(progress(context.voice));
+    let (manifest, archived) = stage::archived(location, platform, recipe, &store, &show)?;
+    let staged = match archived {
+        Archived::Known(staged) => *staged,
+        Archived::New(image) => {
+            room::has_room(context, &store);
+            let how = How { recipe, threads: manners.threads, limits: context.limits() };
+            manners.with(|| image.convert(how, &store, &show))?
+        }
+    };
+    // the bars go before anything is said
+    drop(show);
+    context.voice.say(format!("pinned {manifest}"));
+    if !staged.known {
+        super::cache::keep_to_limit(context, &staged.image);
+    }
+    warn(&staged);
+    Ok(From { staged, manifest, pin: None })
+}
+
 fn warn(staged: &Staged) {
-    for warning in &staged.warnings {
+    for warning in staged.warnings.iter().take(MAX_WARNINGS) {
         output::warn(output::clean(warning));
+    }
+    if let Some(more) = staged.warnings.len().checked_sub(MAX_WARNINGS).filter(|more| *more > 0) {
+        output::warn(format!("{more} more warnings; --json lists them all"));
     }
 }
 
@@ -381,7 +404,7 @@ pub fn sif(
         MyTurn::Yes(lease) => lease,
     };
     let client = context.client()?;
-    let unused = match published::take(context, pin, recipe, &client, &store, &show)? {
+    let unused = match published::take(context, pin, recipe, &client, &store)? {
         Taken::Yes(staged) => {
             drop(lease);
             super::cache::keep_to_limit(context, &staged.image);
@@ -392,9 +415,9 @@ pub fn sif(
     let fetch = stage::fetch(pin, &client, &store, Arc::clone(&show));
     let (documents, supply) = context.block_on(fetch)??;
     let how = How { recipe, threads: manners.threads, limits: context.limits() };
-    let staged =
-        manners.with(|| stage::convert(pin, documents, &supply, how, &store, &mut |p| show(p)))?;
-    drop(lease);
+    let staged = manners.with(|| stage::convert(pin, documents, &supply, how, &store, &show))?;
+    // the bars go before anything is said
+    drop((lease, supply, show));
     super::cache::keep_to_limit(context, &staged.image);
     warn(&staged);
     if let (Some(unused), Image::Sif { digest, .. }) = (unused, &staged.image) {

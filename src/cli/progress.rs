@@ -42,7 +42,7 @@ fn line(voice: Voice, progress: &Progress<'_>) {
         Progress::Layer { number, of, layer } => {
             voice.say(format!("downloading layer {number} of {of} ({})", output::size(layer.size)));
         }
-        Progress::Received { .. } | Progress::Converted { .. } => {}
+        Progress::Reading { .. } | Progress::Received { .. } | Progress::Converted { .. } => {}
         Progress::Waiting(Some(holder)) => {
             voice.say(format!(
                 "waiting for process {} on {}, which converts this image since {}",
@@ -54,6 +54,7 @@ fn line(voice: Voice, progress: &Progress<'_>) {
         Progress::Waiting(None) => {
             voice.say("waiting for another process that converts this image");
         }
+        Progress::Converting { bytes: 0 } => voice.say("converting layers that are known"),
         Progress::Converting { bytes } => {
             voice.say(format!("converting {} of layers", output::size(*bytes)));
         }
@@ -93,6 +94,15 @@ impl Bars {
                     .get_or_insert_with(|| self.all.insert(layers.len(), bar_of_all("all layers")));
                 total.inc_length(layer.size);
             }
+            Progress::Reading { number, of, layer } => {
+                let bar = bar(layer.size, format!("layer {number} of {of}"));
+                let bar = self.all.insert(layers.len(), bar);
+                bar.tick();
+                // a second pass reads it again
+                if let Some((before, _)) = layers.insert(*number, (bar, 0)) {
+                    before.finish_and_clear();
+                }
+            }
             Progress::Received { number, bytes } => {
                 let Some((bar, before)) = layers.get_mut(number) else { return };
                 bar.set_position(*bytes);
@@ -117,7 +127,12 @@ impl Bars {
             }
             Progress::Converted { bytes } => {
                 if let Some(bar) = converting {
-                    bar.inc(*bytes);
+                    let done = bar.position() + bytes;
+                    // a second pass, or a known layer that had to be read after all
+                    if bar.length().is_some_and(|length| length < done) {
+                        bar.set_length(done);
+                    }
+                    bar.set_position(done);
                 }
             }
             Progress::Waiting(_) => self.all.suspend(|| line(voice, progress)),

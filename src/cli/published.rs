@@ -1,11 +1,14 @@
 //! SIFs that lie beside their images: whether one is looked for, and what is said of one that is not used.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::context::Context;
 use super::image::default_recipe;
 use super::output::{self, Report};
+use super::progress::progress;
 use crate::failure::{Failure, Kind};
 use crate::oci::SifDigest;
 use crate::pin::{Image, Pin, Recipe};
@@ -49,7 +52,6 @@ pub fn take(
     recipe: &Recipe,
     client: &Client,
     store: &Store,
-    show: &Show,
 ) -> Result<Taken, Report> {
     let Some(keys) = keys(context) else { return Ok(Taken::No(None)) };
     let place = (&pin.registry, &pin.repository);
@@ -67,7 +69,11 @@ pub fn take(
         }
     };
     context.voice.say(format!("taking the SIF beside the image, signed by {signed_by}"));
-    match context.block_on(published::take(&found, pin, recipe, client, store, show))? {
+    let show: Show = Arc::new(progress(context.voice));
+    let taken = context.block_on(published::take(&found, pin, recipe, client, store, &show))?;
+    // the bar of a download that broke off goes before anything is said
+    drop(show);
+    match taken {
         Ok(staged) => Ok(Taken::Yes(Box::new(staged))),
         Err(error) => refused(error),
     }

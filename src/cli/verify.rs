@@ -1,16 +1,19 @@
 //! `moorline verify`: whether a SIF is what it says that it was made from.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args as ClapArgs;
 
 use super::context::Context;
+use super::machine::Manners;
 use super::output::{self, CliError, Outcome, Report};
 use super::progress::progress;
 use crate::archive::Location;
 use crate::failure::Kind;
 use crate::oci::{Digest, Reference, Registry, Repository};
-use crate::stage::verify::{Claim, Verified};
+use crate::stage::Show;
+use crate::stage::verify::{Claim, Prepared, Verified};
 
 /// Check that a SIF is what it says that it was made from.
 ///
@@ -48,14 +51,24 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         (None, None) => None,
     };
     let store = context.store()?;
-    let mut show = progress(context.voice);
-    let verified = if let Some(location) = &location {
-        claim.verify_archive(location, &store, context.limits(), &mut show)?
+    let show: Show = Arc::new(progress(context.voice));
+    let prepared = if let Some(location) = &location {
+        claim.parts_of(location, &store, &show)?
     } else {
         let client = context.client()?;
         let from = place.as_ref().map(|(registry, repository)| (&client, registry, repository));
-        context.block_on(claim.verify(from, &store, context.limits(), &mut show))??
+        context.block_on(claim.parts(from, &store, &show))??
     };
+    let manners = Manners::of(context, None);
+    let verified = match prepared {
+        Prepared::Verdict(verdict) => verdict,
+        Prepared::Parts(parts) => {
+            let how = (manners.threads, context.limits());
+            manners.with(|| claim.again(*parts, &store, how, &show))?
+        }
+    };
+    // the bars go before anything is said
+    drop(show);
 
     let (word, why) = match &verified {
         Verified::MatchBytes => ("Match (bytes)", None),

@@ -10,7 +10,7 @@ pub(super) enum Who {
 }
 
 /// Every key; `*` stands for a name that the author chooses. A key that is not here is unknown.
-pub(super) const CONFIG: [(&str, Who); 47] = [
+pub(super) const CONFIG: [(&str, Who); 49] = [
     ("registry", Who::Trusted),
     ("insecure_registries", Who::Trusted),
     ("ca_files", Who::Trusted),
@@ -44,10 +44,12 @@ pub(super) const CONFIG: [(&str, Who); 47] = [
     ("shub.endpoint", Who::Trusted),
     ("limits.entries", Who::Anyone),
     ("limits.layer_bytes", Who::Anyone),
+    ("limits.metadata_bytes", Who::Anyone),
     ("limits.content_bytes", Who::Anyone),
     ("limits.expansion_ratio", Who::Anyone),
     ("limits.path_depth", Who::Anyone),
     ("limits.path_bytes", Who::Anyone),
+    ("limits.link_steps", Who::Anyone),
     ("limits.header_bytes", Who::Anyone),
     ("limits.xattr_bytes", Who::Anyone),
     ("limits.sparse_pieces", Who::Anyone),

@@ -62,8 +62,9 @@ impl Entries {
 
     /// Appends an entry. Its size is kept only if it is a file.
     pub fn push(&mut self, entry: &Entry) {
-        if self.chunks.last().is_none_or(|chunk| chunk.len() + 256 > CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK));
+        let size = size(entry);
+        if self.chunks.last().is_none_or(|chunk| chunk.len() + size > CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK.max(size)));
         }
         let Some(out) = self.chunks.last_mut() else { return };
         let before = &mut self.before;
@@ -141,6 +142,16 @@ impl Entries {
     pub(super) fn from_encoded(bytes: Vec<u8>, count: u64) -> Self {
         Self { chunks: vec![bytes], count, before: Before::default() }
     }
+}
+
+/// What an entry takes at most, for names and targets of usual length.
+fn size(entry: &Entry) -> usize {
+    let target = match &entry.kind {
+        EntryKind::Symlink(target) | EntryKind::HardLink(target) => target.len(),
+        _ => 0,
+    };
+    let xattrs = entry.xattrs.iter().map(|(name, value)| name.len() + value.len() + 20);
+    256 + entry.path.len() + target + xattrs.sum::<usize>()
 }
 
 impl<'a> IntoIterator for &'a Entries {

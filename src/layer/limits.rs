@@ -6,10 +6,13 @@ use std::io;
 /// configuration, by its own name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Entries in all layers together.
+    /// Entries in all layers together, and files of any type that are made of them.
     pub entries: u64,
     /// Bytes of one layer's tar.
     pub layer_bytes: u64,
+    /// Bytes of names, targets of links and extended attributes in all layers together. What a name
+    /// begins with as the one before did is not counted.
+    pub metadata_bytes: u64,
     /// Bytes of file content in all layers together, holes included.
     pub content_bytes: u64,
     /// How many bytes one compressed byte may become, beyond the first GiB of a layer.
@@ -18,6 +21,9 @@ pub struct Limits {
     pub path_depth: u64,
     /// Bytes of a path.
     pub path_bytes: u64,
+    /// Names that symbolic links lead the paths of entries through, for each entry, beyond the first
+    /// million.
+    pub link_steps: u64,
     /// Bytes of one entry's extended header (long names, extended attributes).
     pub header_bytes: u64,
     /// Bytes of one entry's extended attributes, names and values.
@@ -32,12 +38,15 @@ impl Default for Limits {
         Self {
             entries: 10_000_000,
             layer_bytes: 1 << 38,
+            metadata_bytes: 256 << 20,
             content_bytes: 1 << 38,
             expansion_ratio: 1000,
             path_depth: 512,
             path_bytes: 32 << 10,
+            link_steps: 64,
             header_bytes: 4 << 20,
-            xattr_bytes: 256 << 10,
+            // as Linux has it (XATTR_SIZE_MAX)
+            xattr_bytes: 64 << 10,
             sparse_pieces: 1 << 20,
         }
     }
@@ -65,10 +74,12 @@ impl Limits {
         Some(match name {
             "entries" => &mut self.entries,
             "layer_bytes" => &mut self.layer_bytes,
+            "metadata_bytes" => &mut self.metadata_bytes,
             "content_bytes" => &mut self.content_bytes,
             "expansion_ratio" => &mut self.expansion_ratio,
             "path_depth" => &mut self.path_depth,
             "path_bytes" => &mut self.path_bytes,
+            "link_steps" => &mut self.link_steps,
             "header_bytes" => &mut self.header_bytes,
             "xattr_bytes" => &mut self.xattr_bytes,
             "sparse_pieces" => &mut self.sparse_pieces,

@@ -7,7 +7,7 @@
 //! replaced, a directory over a directory only changes its attributes, a hard link takes no
 //! attributes of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::sync::Arc;
 
@@ -21,8 +21,11 @@ use crate::tree::{
 
 /// What squashfs can hold of extended attributes.
 const NAMESPACES: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
-/// Warnings that are kept one by one; more are counted.
-const MAX_WARNINGS: usize = 200;
+/// Bytes of warnings that are kept one by one; more are counted.
+const MAX_WARNINGS: usize = 64 << 20;
+
+/// Names that links may lead through before [`Limits::link_steps`] counts.
+const FREE_STEPS: u64 = 1_000_000;
 
 /// A regular file of a layer, in the order of its tar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +58,16 @@ pub struct Merger {
     limits: Limits,
     implied: Meta,
     no_xattrs: Xattrs,
+    /// Equal attributes of many files are held once.
+    xattrs: HashSet<Xattrs>,
     entries: u64,
     bytes: u64,
+    metadata: u64,
+    /// The path of the entry before.
+    before: Vec<u8>,
     warnings: Vec<String>,
+    /// Their bytes.
+    warned: usize,
     more_warnings: u64,
 }
 
@@ -80,9 +90,13 @@ impl Merger {
             no_xattrs: implied.xattrs.clone(),
             implied,
             limits,
+            xattrs: HashSet::new(),
             entries: 0,
             bytes: 0,
+            metadata: 0,
+            before: Vec::new(),
             warnings: Vec::new(),
+            warned: 0,
             more_warnings: 0,
         }
     }
@@ -120,6 +134,17 @@ impl Merger {
     pub fn admit(&mut self, entry: &Entry) -> Result<(), LayerError> {
         self.entries += 1;
         limit(entry, "entries", self.entries, self.limits.entries)?;
+        let shared = self.before.iter().zip(&entry.path).take_while(|(a, b)| a == b).count();
+        let target = match &entry.kind {
+            EntryKind::Symlink(target) | EntryKind::HardLink(target) => target.len(),
+            _ => 0,
+        };
+        let xattrs: usize = entry.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let more = (entry.path.len() - shared + target + xattrs) as u64;
+        self.before.truncate(shared);
+        self.before.extend(&entry.path[shared..]);
+        self.metadata = self.metadata.saturating_add(more);
+        limit(entry, "metadata bytes", self.metadata, self.limits.metadata_bytes)?;
         if entry.kind == EntryKind::File {
             self.bytes = self.bytes.saturating_add(entry.size);
             limit(entry, "content bytes", self.bytes, self.limits.content_bytes)?;
@@ -171,6 +196,11 @@ impl Merger {
         entry: Entry,
         content: Option<ContentId>,
     ) -> Result<Option<InodeId>, LayerError> {
+        // what the entries before this one made: directories that none describes, and ways through links
+        let made = (self.tree.made() as u64).saturating_sub(1);
+        limit(&entry, "entries", made, self.limits.entries)?;
+        let steps = self.tree.steps().saturating_sub(FREE_STEPS) / self.entries.max(1);
+        limit(&entry, "link steps", steps, self.limits.link_steps)?;
         let bad_path = |source| LayerError::Path { entry: show(&entry.path), source };
         let path = TreePath::parse(&entry.path).map_err(bad_path)?;
         if path.names().iter().rev().skip(1).any(|name| whiteout::read(name).is_some()) {
@@ -287,7 +317,15 @@ impl Merger {
                 ));
             }
         }
-        let xattrs = if xattrs.is_empty() { self.no_xattrs.clone() } else { Arc::new(xattrs) };
+        let xattrs = match self.xattrs.get(&xattrs) {
+            _ if xattrs.is_empty() => self.no_xattrs.clone(),
+            Some(known) => known.clone(),
+            None => {
+                let new = Arc::new(xattrs);
+                self.xattrs.insert(new.clone());
+                new
+            }
+        };
         Meta { mode: entry.mode, uid: entry.uid, gid: entry.gid, mtime: entry.mtime, xattrs }
     }
 
@@ -295,7 +333,8 @@ impl Merger {
         if self.warnings.last() == Some(&warning) {
             return;
         }
-        if self.warnings.len() < MAX_WARNINGS {
+        self.warned += warning.len();
+        if self.warned < MAX_WARNINGS {
             self.warnings.push(warning);
         } else {
             self.more_warnings += 1;

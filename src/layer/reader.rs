@@ -214,10 +214,11 @@ impl<R: Read> TarReader<R> {
 
         let bytes: usize = pax.xattrs.iter().map(|(k, v)| k.len() + v.len()).sum();
         self.limit("xattr bytes", bytes as u64, self.limits.xattr_bytes)?;
-        let id = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok());
+        // chown(2) takes the last number for "as it is"
+        let id = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok()).filter(|n| *n < u32::MAX);
         let (Some(uid), Some(gid)) = (id(pax.uid.or(header.uid())), id(pax.gid.or(header.gid())))
         else {
-            return Err(self.malformed("its owner is no number from 0 to 4294967295"));
+            return Err(self.malformed("its owner is no number from 0 to 4294967294"));
         };
         let Some(mtime) = pax.mtime.or(header.mtime()) else {
             return Err(self.malformed("its time is no number"));

@@ -20,6 +20,7 @@ use super::dir::{private_dir, sync_dir};
 use super::error::LedgerError;
 use super::hash::RecordHash;
 use crate::job::{EnvVar, IntentId, Mount};
+use crate::naming;
 use crate::worker::MountNote;
 
 /// The version of the payload files.
@@ -126,8 +127,9 @@ pub(super) fn store(
     private_dir(&folder)?;
     let target = path(dir, intent, hash);
     let temporary = target.with_extension("tmp");
-    let written = write_new(&temporary, &bytes)
-        .and_then(|()| fs::rename(&temporary, &target).map_err(LedgerError::io("write", &target)));
+    let written = write_new(&temporary, &bytes).and_then(|()| {
+        naming::rename(&temporary, &target).map_err(LedgerError::io("write", &target))
+    });
     if let Err(error) = written {
         // the error that matters is the first; a leftover is named by `verify`
         let _ = fs::remove_file(&temporary);

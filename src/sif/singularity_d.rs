@@ -180,7 +180,9 @@ impl Texts {
     }
 }
 
-fn pretty(value: &serde_json::Value) -> Vec<u8> {
+/// JSON as labels and the object that `apptainer inspect` shows are written.
+#[must_use]
+pub fn pretty(value: &serde_json::Value) -> Vec<u8> {
     let mut text = format!("{value:#}").into_bytes();
     text.push(b'\n');
     text

@@ -1,34 +1,56 @@
-//! Two SIFs' file systems, entry by entry: for SIFs of one image that two recipes made.
+//! Two SIFs of one image that two recipes made: what stands in front of the file systems (front.rs),
+//! then these, entry by entry.
 //!
 //! Compared are path, type, mode, owner, time, length and content, link target, device number,
 //! extended attributes, link count and which names are one file. `labels.json` says the recipe
-//! itself, so that one label is left out. Both are walked in one order, so nothing is held in
+//! itself: there the given SIF's own is expected. Both are walked in one order, so nothing is held in
 //! memory but the numbers of inodes. The SIF that was given may be hostile: no more of it is read than
-//! [`Limits`] allow, and no more of a file than ours has.
+//! the [`Limits`] of its conversion allow, and no more of a file than ours has.
+
+mod front;
 
 use std::fs::File;
 use std::io::{self, Read};
 
+use crate::layer::Limits;
+use crate::pin::Recipe;
 use crate::sif::SifReader;
-use crate::squashfs::read::{self, Decoder, Entry, Image, Kind, Limits};
+use crate::squashfs::read::{self, Decoder, Entry, Image, Kind};
 
-/// The file that says the recipe, and the label with which it does.
+/// The file that says the recipe.
 const LABELS: &[u8] = b".singularity.d/labels.json";
-const RECIPE: &str = "io.moorline.recipe";
-/// Bytes of labels that are read as such.
-const MAX_LABELS: u64 = 1 << 20;
+/// Bytes of a recipe's name; one that is longer is none that was made.
+const MAX_KEY: u64 = 1000;
+/// What the names, directories and bytes that a conversion adds may come to.
+const ADDED: u64 = 1000;
+const ADDED_DEPTH: u64 = 8;
+const ADDED_BYTES: u64 = 64 << 20;
 
-/// The first difference between a SIF that was given and one of our own; `None` when there is none.
+/// The first difference between a SIF that was given and one of our own, had `recipe` made it;
+/// `None` when there is none. `limits` are those of the conversion.
 ///
 /// # Errors
 /// When our own cannot be read.
-pub(super) fn trees(given: &File, own: &File) -> io::Result<Option<String>> {
-    let own = open(own).map_err(io::Error::other)?;
-    let given = match open(given) {
+pub(super) fn sifs(
+    given: &File,
+    own: &File,
+    recipe: &Recipe,
+    limits: Limits,
+) -> io::Result<Option<String>> {
+    match front::difference(given, own, recipe)? {
+        None => trees(given, own, recipe, limits),
+        difference => Ok(difference),
+    }
+}
+
+fn trees(given: &File, own: &File, recipe: &Recipe, limits: Limits) -> io::Result<Option<String>> {
+    let own = open(own, unlimited()).map_err(io::Error::other)?;
+    let given = match open(given, readable(limits)) {
         Ok(given) => given,
         Err(why) => return Ok(Some(format!("its file system cannot be read: {why}"))),
     };
     let mut contents = Contents {
+        recipe,
         given: (&given, Decoder::new(&given).map_err(io::Error::other)?),
         own: (&own, Decoder::new(&own).map_err(io::Error::other)?),
     };
@@ -64,14 +86,41 @@ fn unexpected(entry: &Entry) -> String {
     format!("/{} should not be there", crate::tree::show(&entry.path))
 }
 
-fn open(sif: &File) -> Result<Image<&File>, String> {
+fn open(sif: &File, limits: read::Limits) -> Result<Image<&File>, String> {
     let partition =
         SifReader::open(sif).and_then(|sif| sif.partition()).map_err(|e| e.to_string())?;
-    Image::open(sif, partition.offset, partition.size, Limits::default()).map_err(|e| e.to_string())
+    Image::open(sif, partition.offset, partition.size, limits).map_err(|e| e.to_string())
+}
+
+/// What was made here a moment ago need not be bounded again.
+fn unlimited() -> read::Limits {
+    read::Limits {
+        entries: u64::MAX,
+        path_depth: usize::MAX,
+        path_bytes: u64::MAX,
+        content_bytes: u64::MAX,
+        xattr_bytes: u64::MAX,
+    }
+}
+
+/// What a conversion within `limits` can make.
+fn readable(limits: Limits) -> read::Limits {
+    let depth = limits.path_depth.saturating_add(ADDED_DEPTH);
+    read::Limits {
+        // hard links are entries, and the directories that no layer describes are as many at most
+        entries: limits.entries.saturating_mul(2).saturating_add(ADDED),
+        path_depth: usize::try_from(depth).unwrap_or(usize::MAX),
+        // a link can lead a path deeper than it is spelled
+        path_bytes: depth.saturating_mul(crate::tree::MAX_NAME as u64 + 1),
+        content_bytes: limits.content_bytes.saturating_add(ADDED_BYTES),
+        xattr_bytes: limits.xattr_bytes,
+    }
 }
 
 /// Both images, to look into their files.
 struct Contents<'a> {
+    /// What the given one says of its making.
+    recipe: &'a Recipe,
     given: (&'a Image<&'a File>, Decoder<'a, &'a File>),
     own: (&'a Image<&'a File>, Decoder<'a, &'a File>),
 }
@@ -99,10 +148,16 @@ impl Contents<'_> {
             return Ok(None);
         };
         let theirs = self.given.0.content(file, &mut self.given.1);
-        let ours = self.own.0.content(expected, &mut self.own.1);
-        let same = if labels && file.size.max(expected.size) <= MAX_LABELS {
-            let ours = without_recipe(ours)?;
-            without_recipe(theirs).map(|theirs| theirs == ours)
+        let mut ours = self.own.0.content(expected, &mut self.own.1);
+        let same = if labels {
+            let (mut own, mut found) = (Vec::new(), Vec::new());
+            ours.read_to_end(&mut own)?;
+            // another recipe has a name of another length
+            let most = own.len() as u64 + MAX_KEY;
+            match theirs.take(most).read_to_end(&mut found) {
+                Ok(_) => Ok(front::are_labels(&found, &own, self.recipe)?),
+                Err(why) => Err(why),
+            }
         } else {
             same(theirs, ours)?
         };
@@ -148,17 +203,6 @@ fn same(mut theirs: impl Read, mut ours: impl Read) -> io::Result<io::Result<boo
     }
 }
 
-/// Labels but for the one that says the recipe; what is no JSON object stays as it is.
-fn without_recipe(mut file: impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    if let Ok(serde_json::Value::Object(mut labels)) = serde_json::from_slice(&bytes) {
-        labels.shift_remove(RECIPE);
-        bytes = serde_json::to_vec(&labels)?;
-    }
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Seek, SeekFrom};
@@ -201,6 +245,10 @@ mod tests {
         }
     }
 
+    fn recipe(codec: Codec) -> Recipe {
+        crate::stage::convert::recipe(codec, 3, 131_072)
+    }
+
     /// A SIF of a tree with one more change.
     fn sif(codec: Codec, change: impl FnOnce(&mut Made)) -> File {
         let mut made = Made(Tree::new(Meta::directory(1), 9), Contents::default(), Vec::new());
@@ -209,10 +257,8 @@ mod tests {
         let b = made.file("b", b"same");
         made.xattr(b, b"old");
         made.link(b"c", a);
-        made.file(
-            ".singularity.d/labels.json",
-            format!("{{\"io.moorline.recipe\":\"{codec}\"}}").as_bytes(),
-        );
+        let labels = serde_json::json!({ "io.moorline.recipe": recipe(codec).key() });
+        made.file(".singularity.d/labels.json", &crate::sif::pretty(&labels));
         made.add("link", TreeKind::Symlink([b't'; 4000].into()));
         change(&mut made);
 
@@ -234,7 +280,8 @@ mod tests {
     }
 
     fn difference(change: impl FnOnce(&mut Made)) -> Option<String> {
-        trees(&sif(Codec::Gzip, change), &sif(Codec::Zstd, |_| {})).unwrap()
+        let (given, own) = (sif(Codec::Gzip, change), sif(Codec::Zstd, |_| {}));
+        trees(&given, &own, &recipe(Codec::Gzip), Limits::default()).unwrap()
     }
 
     #[test]
@@ -269,8 +316,15 @@ mod tests {
         assert_eq!(named(target), "/link has another type, mode, owner, time, length or target");
         let found = difference(|m| m.0.get_mut(find(m, b"a")).meta.uid = 1).unwrap();
         assert_eq!(found, "/a has another type, mode, owner, time, length or target");
-        let labels = br#"{"io.moorline.recipe":"","org.label":"x"}"#;
-        let found = difference(|m| _ = m.file(".singularity.d/labels.json", labels)).unwrap();
-        assert_eq!(found, "/.singularity.d/labels.json has other content");
+        // one more label, and one that another reader would take for the only one
+        let key = recipe(Codec::Gzip).key();
+        for labels in [
+            format!("{{\n  \"io.moorline.recipe\": \"{key}\",\n  \"org.label\": \"x\"\n}}\n"),
+            format!("{{\"io.moorline.recipe\":\"\",\"io.moorline.recipe\":\"{key}\"}}"),
+        ] {
+            let path = ".singularity.d/labels.json";
+            let found = difference(|m| _ = m.file(path, labels.as_bytes())).unwrap();
+            assert_eq!(found, "/.singularity.d/labels.json has other content");
+        }
     }
 }

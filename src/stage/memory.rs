@@ -1,14 +1,12 @@
 //! The store as a conversion's memory: its SIFs are the packs.
 //!
-//! Indexes of a user's own store only: they are believed as far as their checksums go, and what is
-//! copied is hashed again.
+//! Indexes of a user's own store only, and only files that nobody else can have put there: they are
+//! believed as far as their checksums go, and what is copied is hashed again.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
-
-use rustix::fs::{Mode, OFlags};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::PathBuf;
 
 use super::convert::Memory;
 use crate::layer::LayerIndex;
@@ -58,24 +56,20 @@ impl<'a> Remembered<'a> {
     }
 
     fn pack(&mut self, stored: &StoredPack) -> Option<Pack> {
-        let file = open(&stored.sif).ok()?;
+        let file = self.store.open_own(&stored.sif)?;
         let size = file.metadata().ok()?.len();
-        let index = PackIndex::read(read(&stored.index).ok()?, &stored.digest, size)?;
+        let index = whole(self.store.open_own(&stored.index)?)?;
+        let index = PackIndex::read(index, &stored.digest, size)?;
         let name = stored.sif.display().to_string();
         self.indexes.insert(name.clone(), stored.index.clone());
         Some(Pack { name, file, index })
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+fn whole(mut file: File) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    io::Read::read_to_end(&mut open(path)?, &mut bytes)?;
-    Ok(bytes)
+    file.read_to_end(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 impl Memory for Remembered<'_> {
@@ -97,8 +91,8 @@ impl Memory for Remembered<'_> {
     }
 
     fn layer(&mut self, diff_id: &DiffId) -> Option<LayerIndex> {
-        let path = self.store.layer_index(self.recipe, diff_id)?;
-        LayerIndex::read(read(&path).ok()?, diff_id, self.recipe.block_size)
+        let index = whole(self.store.layer_index(self.recipe, diff_id)?)?;
+        LayerIndex::read(index, diff_id, self.recipe.block_size)
     }
 
     fn damaged(&mut self, pack: &str) {

@@ -15,6 +15,7 @@
 //! A digest that was converted before under the same recipe needs no network. Not promised: that
 //! the registry still has it.
 
+mod archived;
 pub mod artifact;
 mod compare;
 pub mod convert;
@@ -29,16 +30,17 @@ use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use crate::archive::{Archive, ArchiveError, Location};
+use crate::archive::ArchiveError;
 use crate::failure::{Failure, Kind, io_kind};
 use crate::layer::Limits;
-use crate::oci::{Descriptor, Digest, Hasher, Manifest, Platform, SifDigest};
+use crate::oci::{Descriptor, Digest, Hasher, Manifest, SifDigest};
 use crate::pin::{Image, Pin, Recipe};
 use crate::registry::{Client, ImageDocuments, RegistryError};
 use crate::sign::PublicKey;
 use crate::stage::convert::{ConvertError, Source, Work};
 use crate::store::{Holder, Lease, SiteStore, Store, StoreError, StoredSif, Turn};
 
+pub use archived::{Archived, Unconverted, archived};
 pub use known::known_digest;
 pub use memory::Remembered;
 pub use supply::{Show, Supply};
@@ -160,12 +162,21 @@ pub enum Progress<'a> {
     },
     /// Somebody else makes the image; `None` when it cannot be read who.
     Waiting(Option<&'a Holder>),
+    /// A layer of an archive is read: which of how many. [`Progress::Received`] says how much.
+    Reading {
+        /// From 1.
+        number: usize,
+        /// How many there are.
+        of: usize,
+        /// What.
+        layer: &'a Descriptor,
+    },
     /// The layers become a SIF, maybe while some are still downloaded.
     Converting {
-        /// Compressed bytes of all layers.
+        /// Compressed bytes of the layers that are not known.
         bytes: u64,
     },
-    /// So many more compressed bytes were read for it. Not told for images in files.
+    /// So many more compressed bytes were read for it.
     Converted {
         /// Since the last time.
         bytes: u64,
@@ -296,7 +307,7 @@ pub fn convert(
     supply: &Supply,
     how: How<'_>,
     store: &Store,
-    show: &mut dyn FnMut(Progress<'_>),
+    show: &Show,
 ) -> Result<Staged, StageError> {
     let name = pin.reference().to_string();
     make((pin.manifest, &name, Some(pin)), documents, supply, how, store, show)
@@ -308,21 +319,23 @@ fn make(
     supply: &Supply,
     how: How<'_>,
     store: &Store,
-    show: &mut dyn FnMut(Progress<'_>),
+    show: &Show,
 ) -> Result<Staged, StageError> {
     let Manifest { config, layers, .. } = &documents.manifest;
-    show(Progress::Converting { bytes: layers.iter().map(|layer| layer.size).sum() });
+    let mut memory = Remembered::new(store, how.recipe);
+    // from the top down, as they are read; one that has an index is opened only if that does not do
+    let diff_ids = documents.config.rootfs.diff_ids.iter().enumerate().rev();
+    let unknown: Vec<usize> =
+        diff_ids.filter(|(_, diff_id)| !memory.knows(diff_id)).map(|(at, _)| at).collect();
+    let sizes = unknown.iter().filter_map(|at| Some(layers.get(*at)?.size));
+    show(Progress::Converting { bytes: sizes.sum() });
     // with it the SIF can be made again, and verified, from the store alone
     let mut kept = store.incoming()?;
     kept.write(&documents.config_bytes)?;
     store.publish_blob(kept, &config.digest, config.size)?;
     let mut incoming = store.incoming()?;
-    let mut memory = Remembered::new(store, how.recipe);
-    // from the top down, as they are read; one that has an index is opened only if that does not do
-    for (at, diff_id) in documents.config.rootfs.diff_ids.iter().enumerate().rev() {
-        if !memory.knows(diff_id) {
-            supply.want(at);
-        }
+    for at in unknown {
+        supply.want(at);
     }
     let writing = incoming.write_back()?;
     let out = incoming.file_mut();
@@ -379,49 +392,6 @@ fn write(
     let work = Work { limits: how.limits, ..Work::new(how.threads) };
     let mut open = |at| supply.open(at);
     convert::convert_with(&source, how.recipe, work, memory, &mut open, out)
-}
-
-/// An image of an archive, converted. Its layers are read where they lie, and only those that are not
-/// known; each is compared with its digest while it is read. Also the digest of its manifest.
-///
-/// # Errors
-/// When the archive has no such image, a blob is not what its digest says, or as [`convert`].
-pub fn archive(
-    location: &Location,
-    platform: &Platform,
-    how: How<'_>,
-    store: &Store,
-    show: &mut dyn FnMut(Progress<'_>),
-) -> Result<(Digest, Staged), StageError> {
-    let archive = Archive::open(location, platform)?;
-    let manifest = archive.digest;
-    let wait = &mut |holder: Option<&Holder>| show(Progress::Waiting(holder));
-    let _lease = match store.turn(&manifest, how.recipe, wait)? {
-        Turn::Made(sif) => return Ok((manifest, there(None, Some(manifest), sif, how.recipe))),
-        Turn::Mine(lease) => lease,
-    };
-    let name = location.to_string();
-    let (documents, supply) = opened(archive, &name, store)?;
-    let staged = make((manifest, &name, None), documents, &supply, how, store, show)?;
-    Ok((manifest, staged))
-}
-
-/// The documents and layers of an archive.
-fn opened(
-    archive: Archive,
-    name: &str,
-    store: &Store,
-) -> Result<(ImageDocuments, Supply), StageError> {
-    let layers = &archive.manifest.layers;
-    let pieces: Result<Vec<_>, _> = layers.iter().map(|layer| archive.layer(layer)).collect();
-    let supply = Supply::pieces(layers, store, name, pieces?);
-    let documents = ImageDocuments {
-        manifest_bytes: archive.manifest_bytes,
-        manifest: archive.manifest,
-        config_bytes: archive.config_bytes,
-        config: archive.config,
-    };
-    Ok((documents, supply))
 }
 
 /// A SIF file that the user named: pinned by the digest of its bytes as they are now.

@@ -48,6 +48,7 @@ struct Shared {
     layers: Vec<Descriptor>,
     store: Store,
     remote: Option<Arc<Remote>>,
+    show: Show,
     state: Mutex<State>,
     changed: Condvar,
     failed: AtomicBool,
@@ -61,7 +62,6 @@ struct Remote {
     registry: Registry,
     repository: Repository,
     runtime: Handle,
-    show: Show,
 }
 
 struct State {
@@ -104,15 +104,21 @@ impl Part {
 impl Supply {
     /// Layers that are all in the store.
     #[must_use]
-    pub fn stored(layers: &[Descriptor], store: &Store) -> Self {
-        Self::new(layers, store, None)
+    pub fn stored(layers: &[Descriptor], store: &Store, show: Show) -> Self {
+        Self::new(layers, store, None, show)
     }
 
     /// Layers that are read where they lie, in an archive of this name. Each is hashed while it is
     /// read; [`Supply::finish`] says whether all that were read were the right ones.
     #[must_use]
-    pub fn pieces(layers: &[Descriptor], store: &Store, archive: &str, pieces: Vec<Piece>) -> Self {
-        let supply = Self::new(layers, store, None);
+    pub fn pieces(
+        layers: &[Descriptor],
+        store: &Store,
+        archive: &str,
+        pieces: Vec<Piece>,
+        show: Show,
+    ) -> Self {
+        let supply = Self::new(layers, store, None, show);
         let mut state = supply.shared.lock();
         state.archive = Some(archive.to_owned());
         state.blobs = pieces
@@ -145,11 +151,11 @@ impl Supply {
             "layers are downloaded beside the thread that waits for them"
         );
         let (registry, repository) = (pin.registry.clone(), pin.repository.clone());
-        let remote = Remote { client: client.clone(), registry, repository, runtime, show };
-        Self::new(layers, store, Some(Arc::new(remote)))
+        let remote = Remote { client: client.clone(), registry, repository, runtime };
+        Self::new(layers, store, Some(Arc::new(remote)), show)
     }
 
-    fn new(layers: &[Descriptor], store: &Store, remote: Option<Arc<Remote>>) -> Self {
+    fn new(layers: &[Descriptor], store: &Store, remote: Option<Arc<Remote>>, show: Show) -> Self {
         let state = State {
             blobs: vec![Blob::Unknown; layers.len()],
             queue: VecDeque::new(),
@@ -166,6 +172,7 @@ impl Supply {
                 layers: layers.to_vec(),
                 store: store.clone(),
                 remote,
+                show,
                 state: Mutex::new(state),
                 changed: Condvar::new(),
                 failed: AtomicBool::new(false),
@@ -199,9 +206,14 @@ impl Supply {
             }
             if let Blob::Here(part) = &state.blobs[at] {
                 let (part, shared) = (part.clone(), Arc::clone(&self.shared));
-                let check = state.archive.is_some().then(|| (at, Hasher::default(), 0));
+                let check = state.archive.is_some().then(|| Check::of(at));
                 if check.is_some() && !state.unproved.contains(&at) {
                     state.unproved.push(at);
+                }
+                drop(state);
+                if check.is_some() {
+                    let (number, of) = (at + 1, shared.layers.len());
+                    (shared.show)(Progress::Reading { number, of, layer: &shared.layers[at] });
                 }
                 return Ok(Box::new(Reader { part, shared, check }));
             }
@@ -239,6 +251,7 @@ impl Supply {
     /// # Errors
     /// What ended the supply.
     pub fn finish(&self) -> Result<(), StageError> {
+        self.shared.tell(0, 0);
         let mut state = self.shared.lock();
         while state.failure.is_none() && (state.busy > 0 || !state.queue.is_empty()) {
             state = self.shared.wait(state);
@@ -290,11 +303,8 @@ impl Shared {
         if !matches!(state.blobs[at], Blob::Unknown) || state.failure.is_some() {
             return;
         }
-        if let Some(path) = self.store.blob(&self.layers[at].digest) {
-            match File::open(&path) {
-                Ok(file) => state.blobs[at] = Blob::Here(Part::whole(file)),
-                Err(source) => self.fail(&mut state, StageError::File { path, source }),
-            }
+        if let Some(file) = self.store.open_blob(&self.layers[at].digest) {
+            state.blobs[at] = Blob::Here(Part::whole(file));
         } else if self.remote.is_some() {
             state.blobs[at] = Blob::Coming;
             state.queue.push_back(at);
@@ -331,21 +341,17 @@ impl Shared {
     async fn download(&self, at: usize, remote: &Remote) -> Result<Incoming, StageError> {
         let layer = &self.layers[at];
         let (number, of) = (at + 1, self.layers.len());
-        (remote.show)(Progress::Layer { number, of, layer });
-        let mut sink = Sink {
-            incoming: self.store.incoming()?,
-            bytes: 0,
-            told: 0,
-            number,
-            show: &remote.show,
-        };
+        (self.show)(Progress::Layer { number, of, layer });
+        let mut sink =
+            Sink { incoming: self.store.incoming()?, bytes: 0, told: 0, number, show: &self.show };
         let (registry, repository) = (&remote.registry, &remote.repository);
         let digest = |sink: &Sink<'_>| sink.incoming.measured().0;
         remote.client.blob_hashed(registry, repository, layer, &mut sink, digest).await?;
         sink.tell();
         let incoming = sink.incoming;
         let path = incoming.path().to_owned();
-        let file = File::open(&path).map_err(|source| StageError::File { path, source })?;
+        let doing = "cannot read";
+        let file = File::open(&path).map_err(|source| StoreError::Io { doing, path, source })?;
         let mut state = self.lock();
         state.blobs[at] = Blob::Here(Part::whole(file));
         state.fetched += 1;
@@ -440,8 +446,33 @@ struct Reader {
     /// What is left of it.
     part: Part,
     shared: Arc<Shared>,
-    /// Which layer of an archive it is, and what was read of it.
-    check: Option<(usize, Hasher, u64)>,
+    /// Of an archive's layer.
+    check: Option<Check>,
+}
+
+/// What was read of a layer of an archive.
+struct Check {
+    /// Which, from 0.
+    at: usize,
+    hasher: Hasher,
+    length: u64,
+    /// Of the length.
+    told: u64,
+}
+
+impl Check {
+    fn of(at: usize) -> Self {
+        Self { at, hasher: Hasher::default(), length: 0, told: 0 }
+    }
+
+    fn take(&mut self, bytes: &[u8], show: &Show) {
+        self.hasher.update(bytes);
+        self.length += bytes.len() as u64;
+        if bytes.is_empty() || self.length - self.told >= REPORT {
+            self.told = self.length;
+            show(Progress::Received { number: self.at + 1, bytes: self.length });
+        }
+    }
 }
 
 impl Read for Reader {
@@ -455,16 +486,17 @@ impl Read for Reader {
         let most = most.min(buffer.len());
         let count = file.read_at(&mut buffer[..most], *at)?;
         *at += count as u64;
-        self.shared.tell(count as u64);
-        if count == 0 && !buffer.is_empty() {
-            if let Some((at, hasher, length)) = self.check.take() {
-                return self.shared.compare(at, hasher.finish(), length).map(|()| 0);
-            }
-        } else if let Some((_, hasher, length)) = &mut self.check {
-            hasher.update(&buffer[..count]);
-            *length += count as u64;
+        self.shared.tell(count as u64, REPORT);
+        let ended = count == 0 && !buffer.is_empty();
+        if let Some(check) = self.check.as_mut().filter(|_| count > 0 || ended) {
+            check.take(&buffer[..count], &self.shared.show);
         }
-        Ok(count)
+        match self.check.take_if(|_| ended) {
+            Some(Check { at, hasher, length, .. }) => {
+                self.shared.compare(at, hasher.finish(), length).map(|()| 0)
+            }
+            None => Ok(count),
+        }
     }
 }
 
@@ -485,12 +517,11 @@ impl Shared {
 }
 
 impl Shared {
-    /// Tells whoever watches how much was read for the conversion, now and then.
-    fn tell(&self, count: u64) {
-        let Some(remote) = &self.remote else { return };
-        if self.untold.fetch_add(count, Ordering::Relaxed) + count >= REPORT {
+    /// Tells whoever watches how much was read for the conversion, when it is `least` or more.
+    fn tell(&self, count: u64, least: u64) {
+        if self.untold.fetch_add(count, Ordering::Relaxed) + count >= least {
             let bytes = self.untold.swap(0, Ordering::Relaxed);
-            (remote.show)(Progress::Converted { bytes });
+            (self.show)(Progress::Converted { bytes });
         }
     }
 }

@@ -4,8 +4,8 @@
 //! SIF --moorline.json--> manifest digest, recipe      source: store, else a registry, or an archive
 //!     --manifest bytes, hashed--> configuration, layers --convert--> a SIF of our own
 //! same recipe:    the bytes are equal?   Match (bytes)    else Mismatch
-//! other recipe:   the trees are equal?   Match (content)  else Mismatch    compare.rs
-//! no source, no provenance, other template:                    Unproven
+//! other recipe:   objects and trees are? Match (content)  else Mismatch    compare.rs
+//! no source, no provenance, other template, impossible recipe: Unproven
 //! ```
 //!
 //! A SIF's bytes follow from manifest digest and recipe alone, so anybody can do this. Not promised:
@@ -18,7 +18,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{How, Progress, StageError, Supply, compare, convert, write};
+use super::{How, Progress, Show, StageError, Supply, compare, convert, write};
 use crate::archive::{Archive, Location};
 use crate::failure::{Failure, Kind};
 use crate::layer::Limits;
@@ -29,7 +29,8 @@ use crate::oci::{
 use crate::pin::Recipe;
 use crate::registry::{Client, ImageDocuments};
 use crate::sif::{self, SifReader};
-use crate::store::Store;
+use crate::squashfs::{BLOCK_SIZES, levels};
+use crate::store::{Store, StoreError};
 
 /// A configuration in the store that is read at most, in bytes.
 const MAX_CONFIG: u64 = 8 << 20;
@@ -51,12 +52,29 @@ pub struct Provenance {
 pub enum Verified {
     /// Made again, it has the same bytes.
     MatchBytes,
-    /// It was made by another recipe, which is told; the file systems' trees are the same.
+    /// It was made by another recipe, which is told; its objects and the file systems' trees are the same.
     MatchContent(String),
     /// It is not what it says; where the difference is.
     Mismatch(String),
     /// It cannot be made again here; why.
     Unproven(String),
+}
+
+/// What a SIF is made again from.
+pub struct Parts {
+    said: Provenance,
+    /// Our recipe for the same.
+    own: Recipe,
+    documents: ImageDocuments,
+    supply: Supply,
+}
+
+/// What was found before a SIF is made again.
+pub enum Prepared {
+    /// It need not be.
+    Verdict(Verified),
+    /// From these.
+    Parts(Box<Parts>),
 }
 
 /// A SIF that was opened and measured.
@@ -90,44 +108,42 @@ impl Claim {
         Ok(Self { file, digest, provenance })
     }
 
-    /// Makes the SIF again from the store and, where that lacks something, a repository; compares.
+    /// What it is made again from: out of the store and, where that lacks something, a repository.
     ///
     /// # Errors
-    /// When a blob is corrupt, the image cannot be converted, or the store cannot be written.
-    pub async fn verify(
-        self,
+    /// When a blob is corrupt, or the store cannot be written.
+    pub async fn parts(
+        &self,
         from: Option<(&Client, &Registry, &Repository)>,
         store: &Store,
-        limits: Limits,
-        show: &mut (dyn FnMut(Progress<'_>) + Send),
-    ) -> Result<Verified, StageError> {
+        show: &Show,
+    ) -> Result<Prepared, StageError> {
         let (said, own, manifest, manifest_bytes) = match self.consistent() {
             Ok(all) => all,
-            Err(verdict) => return Ok(verdict),
+            Err(verdict) => return Ok(Prepared::Verdict(verdict)),
         };
         let documents = match gather(manifest, manifest_bytes, from, store, show).await {
             Ok(documents) => documents,
             Err(Lacking::Error(error)) => return Err(error),
-            Err(Lacking::Source(why)) => return Ok(Verified::Unproven(why)),
+            Err(Lacking::Source(why)) => return Ok(Prepared::Verdict(Verified::Unproven(why))),
         };
-        let supply = Supply::stored(&documents.manifest.layers, store);
-        self.again((said, own), documents, &supply, store, limits, show)
+        let supply = Supply::stored(&documents.manifest.layers, store, Show::clone(show));
+        Ok(Prepared::Parts(Box::new(Parts { said, own, documents, supply })))
     }
 
-    /// As [`Claim::verify`], from an archive.
+    /// As [`Claim::parts`], from an archive.
     ///
     /// # Errors
-    /// As there, and when the archive cannot be read.
-    pub fn verify_archive(
-        self,
+    /// When the archive cannot be read.
+    pub fn parts_of(
+        &self,
         location: &Location,
         store: &Store,
-        limits: Limits,
-        show: &mut (dyn FnMut(Progress<'_>) + Send),
-    ) -> Result<Verified, StageError> {
+        show: &Show,
+    ) -> Result<Prepared, StageError> {
         let (said, own, _, _) = match self.consistent() {
             Ok(all) => all,
-            Err(verdict) => return Ok(verdict),
+            Err(verdict) => return Ok(Prepared::Verdict(verdict)),
         };
         let handle = self
             .file
@@ -143,10 +159,12 @@ impl Claim {
         let archive = Archive::open(location, &platform)?;
         if archive.digest != said.manifest {
             let holds = archive.digest;
-            return Ok(Verified::Unproven(format!("{location} is another image, {holds}")));
+            let why = format!("{location} is another image, {holds}");
+            return Ok(Prepared::Verdict(Verified::Unproven(why)));
         }
-        let (documents, supply) = super::opened(archive, &location.to_string(), store)?;
-        self.again((said, own), documents, &supply, store, limits, show)
+        let name = location.to_string();
+        let (documents, supply) = super::archived::opened(archive, &name, store, show)?;
+        Ok(Prepared::Parts(Box::new(Parts { said, own, documents, supply })))
     }
 
     /// What it says, our recipe for the same, and the manifest in it; the error is the verdict when
@@ -169,7 +187,17 @@ impl Claim {
                 "it names another configuration than its manifest".into(),
             ));
         }
-        let own = convert::recipe(said.recipe.codec, said.recipe.level, said.recipe.block_size);
+        let Recipe { codec, level, block_size, .. } = said.recipe;
+        if !block_size.is_power_of_two()
+            || !BLOCK_SIZES.contains(&block_size)
+            || !levels(codec).contains(&level)
+        {
+            return Err(Verified::Unproven(format!(
+                "it states a recipe that cannot be: {codec} at level {level} with blocks of \
+                 {block_size} bytes"
+            )));
+        }
+        let own = convert::recipe(codec, level, block_size);
         if own.template != said.recipe.template {
             let (its, ours) = (said.recipe.template, own.template);
             return Err(Verified::Unproven(format!(
@@ -180,24 +208,25 @@ impl Claim {
     }
 
     /// Makes it again and compares.
-    fn again(
+    ///
+    /// # Errors
+    /// When a blob is corrupt, the image cannot be converted, or the store cannot be written.
+    pub fn again(
         &self,
-        (said, own): (Provenance, Recipe),
-        documents: ImageDocuments,
-        supply: &Supply,
+        parts: Parts,
         store: &Store,
-        limits: Limits,
-        show: &mut (dyn FnMut(Progress<'_>) + Send),
+        (threads, limits): (NonZeroUsize, Limits),
+        show: &Show,
     ) -> Result<Verified, StageError> {
+        let Parts { said, own, documents, supply } = parts;
         show(Progress::Converting {
             bytes: documents.manifest.layers.iter().map(|layer| layer.size).sum(),
         });
         let mut again = store.incoming()?;
-        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let how = How { recipe: &own, threads, limits };
         // nothing that an earlier conversion left may take part in the proof
         let mut anew = convert::Forgetful;
-        let report = write(said.manifest, documents, supply, how, &mut anew, again.file_mut())
+        let report = write(said.manifest, documents, &supply, how, &mut anew, again.file_mut())
             .map_err(|source| {
                 let own = || StageError::Convert { image: said.manifest.to_string(), source };
                 supply.failure().unwrap_or_else(own)
@@ -210,9 +239,13 @@ impl Claim {
                 Verified::Mismatch(format!("made again it is {}", report.sif))
             });
         }
-        let unreadable = |source| StageError::File { path: again.path().to_owned(), source };
+        let unreadable = |source| {
+            let (doing, path) = ("cannot read", again.path().to_owned());
+            StoreError::Io { doing, path, source }
+        };
         let ours = File::open(again.path()).map_err(unreadable)?;
-        Ok(match compare::trees(&self.file, &ours).map_err(unreadable)? {
+        let difference = compare::sifs(&self.file, &ours, &said.recipe, limits);
+        Ok(match difference.map_err(unreadable)? {
             None => Verified::MatchContent(format!(
                 "it was made as {}, this moorline makes {}",
                 said.recipe.key(),
@@ -267,7 +300,7 @@ async fn gather(
     manifest_bytes: Vec<u8>,
     from: Option<(&Client, &Registry, &Repository)>,
     store: &Store,
-    show: &mut (dyn FnMut(Progress<'_>) + Send),
+    show: &Show,
 ) -> Result<ImageDocuments, Lacking> {
     let nowhere = |blob: &Descriptor| {
         Lacking::Source(format!(
@@ -297,9 +330,9 @@ async fn gather(
 
 /// The configuration from the store, when it is there and right.
 pub(super) fn stored_config(manifest: &Manifest, store: &Store) -> Option<(Vec<u8>, ImageConfig)> {
-    let path = store.blob(&manifest.config.digest)?;
+    let file = store.open_blob(&manifest.config.digest)?;
     let mut bytes = Vec::new();
-    File::open(path).ok()?.take(MAX_CONFIG).read_to_end(&mut bytes).ok()?;
+    file.take(MAX_CONFIG).read_to_end(&mut bytes).ok()?;
     let right = Digest::of(&bytes) == manifest.config.digest;
     let config = serde_json::from_slice(&bytes).ok()?;
     right.then_some((bytes, config))

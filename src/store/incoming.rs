@@ -7,8 +7,8 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-use super::naming::{Identity, settled};
 use super::{StoreError, Writeback};
+use crate::naming;
 use crate::oci::{Digest, Hasher};
 
 /// A file in `tmp/`; dropping it removes it.
@@ -66,10 +66,7 @@ impl Incoming {
         file.set_permissions(Permissions::from_mode(0o444))
             .and_then(|()| file.sync_all())
             .map_err(StoreError::io("cannot write", path))?;
-        let identity = file.metadata().ok().map(|meta| Identity::of(&meta));
-        // after a lost answer the error still holds the file, under a name that is gone
-        let answer = self.file.persist(path).map(drop).map_err(|e| e.error);
-        settled(answer, identity, path).map_err(StoreError::io("cannot name", path))?;
+        naming::persist(self.file, path).map_err(StoreError::io("cannot name", path))?;
         let parent = path.parent().unwrap_or(path);
         File::open(parent)
             .and_then(|dir| dir.sync_all())

@@ -28,7 +28,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::process::Process;
-use super::{StoreError, clock};
+use super::{StoreError, clock, safe};
 use crate::listing;
 
 const SCHEMA: u32 = 1;
@@ -146,6 +146,7 @@ impl<'a> Candidate<'a> {
                     Round::Again => continue,
                     Round::Mine => return self.hold(target).map(Attempt::Held),
                     Round::Busy(holder) => return Ok(Attempt::Busy(holder)),
+                    Round::Alone => return Ok(Attempt::Held(Lease { held: None })),
                 }
             }
             self.stamp()?;
@@ -176,7 +177,7 @@ impl<'a> Candidate<'a> {
             heirs.push(heir.clone());
             match self.link(&heir)? {
                 Link::Made => break,
-                Link::Unsupported => return Ok(Round::Again),
+                Link::Unsupported => return Ok(Round::Alone),
                 Link::Exists => match look(&heir)? {
                     Some(next) => seen = next,
                     None => return Ok(Round::Again),
@@ -292,6 +293,8 @@ enum Round {
     Mine,
     Busy(Option<Holder>),
     Again,
+    /// There are no hard links here.
+    Alone,
 }
 
 enum Link {
@@ -313,14 +316,14 @@ impl Seen {
     }
 }
 
-/// Opening makes an NFS client ask the server for the attributes.
+/// A lease, if it is there. One that another machine removes meanwhile is not.
 fn look(path: &Path) -> io::Result<Option<Seen>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) if Errno::from_io_error(&e) == Some(Errno::STALE) => return Ok(None),
-        Err(e) => return Err(e),
-    };
+    safe::there(seen(path))
+}
+
+/// Opening makes an NFS client ask the server for the attributes.
+fn seen(path: &Path) -> io::Result<Seen> {
+    let file = File::open(path)?;
     let meta = file.metadata()?;
     let mut bytes = Vec::new();
     file.take(MOST_BYTES).read_to_end(&mut bytes)?;
@@ -328,7 +331,7 @@ fn look(path: &Path) -> io::Result<Option<Seen>> {
     let holder: Option<Holder> = serde_json::from_slice(&bytes).ok();
     let holder = holder.filter(|h| !h.id.is_empty() && h.id.bytes().all(|b| b.is_ascii_hexdigit()));
     let id = holder.as_ref().map_or_else(|| format!("inode-{}", meta.ino()), |h| h.id.clone());
-    Ok(Some(Seen { id, holder, modified: meta.modified()? }))
+    Ok(Seen { id, holder, modified: meta.modified()? })
 }
 
 /// Who holds a lease that is alive as far as `now` tells; `Err` when it is held by somebody unknown.

@@ -28,7 +28,6 @@ mod incoming;
 mod inventory;
 mod lease;
 mod marks;
-mod naming;
 mod packs;
 mod pins;
 mod process;
@@ -41,7 +40,7 @@ mod turn;
 mod verify;
 mod writeback;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -241,6 +240,19 @@ impl Store {
         // only the order of pruning follows from it
         let _ = clock::touch_path(&path);
         Some(path)
+    }
+
+    /// As [`Store::blob`], opened. What was opened is what was looked at.
+    pub fn open_blob(&self, digest: &Digest) -> Option<File> {
+        let path = self.blob_path(digest);
+        let file = self.open_own(&path)?;
+        let _ = clock::touch_path(&path);
+        Some(file)
+    }
+
+    /// Opens a file of the store for reading, when it is there and this user's own.
+    pub fn open_own(&self, path: &Path) -> Option<File> {
+        safe::open(path, &[safe::me()]).ok().flatten()
     }
 
     /// Names a file as the blob that it must be.

@@ -6,14 +6,14 @@
 //! ```
 //!
 //! They save work and prove nothing: each has a checksum and a version and says whose it is; one that
-//! is damaged or from another version counts as none. Any of them may be removed at any time.
+//! is damaged, from another version, or not this user's own counts as none. Any of them may be removed
+//! at any time.
 
-use std::fs;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{Incoming, Store, StoreError};
+use super::{Incoming, Store, StoreError, safe};
 use crate::listing;
 use crate::oci::{DiffId, Sha256Digest, SifDigest};
 use crate::pin::Recipe;
@@ -66,11 +66,10 @@ impl Store {
         publish(incoming, &self.index_path("packs", recipe, &sif.hex()))
     }
 
-    /// Where the index of a layer lies, if there is one.
+    /// The index of a layer, opened, if there is one that this user's Moorline put there.
     #[must_use]
-    pub fn layer_index(&self, recipe: &Recipe, diff_id: &DiffId) -> Option<PathBuf> {
-        let path = self.index_path("layers", recipe, &diff_id.hex());
-        path.is_file().then_some(path)
+    pub fn layer_index(&self, recipe: &Recipe, diff_id: &DiffId) -> Option<File> {
+        self.open_own(&self.index_path("layers", recipe, &diff_id.hex()))
     }
 
     /// Keeps the index of a layer.
@@ -89,10 +88,7 @@ impl Store {
 
 fn publish(incoming: Incoming, path: &Path) -> Result<(), StoreError> {
     let dir = path.parent().unwrap_or(path);
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(StoreError::io("cannot make", dir))?;
+    safe::private_child(dir.parent().unwrap_or(dir))?;
+    safe::private_child(dir)?;
     incoming.publish(path)
 }

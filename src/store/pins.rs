@@ -4,8 +4,7 @@
 //! `"signed_by":"ed25519:.."` when it was not made here but taken on somebody's word.
 //! A mapping saves work and proves nothing: the SIF itself is measured when it runs.
 
-use std::fs;
-use std::io;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -44,14 +43,12 @@ pub(super) struct Mapping {
 impl Mapping {
     /// Reads a mapping that this user's Moorline wrote; `None` when there is none.
     pub(super) fn read(path: &Path) -> Result<Option<Self>, StoreError> {
-        if safe::file(path)?.is_none() {
+        let Some(mut file) = safe::open(path, &[safe::me()])? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        let read = safe::there(file.read_to_end(&mut bytes));
+        if read.map_err(StoreError::io("cannot read", path))?.is_none() {
             return Ok(None);
         }
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(StoreError::io("cannot read", path)(e)),
-        };
         serde_json::from_slice(&bytes)
             .map(Some)
             .map_err(|source| StoreError::Mapping { path: path.to_owned(), source })
@@ -154,6 +151,8 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::pin::Codec;
 

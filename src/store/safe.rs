@@ -5,7 +5,7 @@
 //! else can rename on that way, what is later opened by path is what was checked.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
@@ -22,7 +22,8 @@ const MOST_LINKS: usize = 40;
 
 const HANDLE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-fn me() -> u32 {
+/// This user.
+pub(super) fn me() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
@@ -71,15 +72,46 @@ pub(super) fn file(path: &Path) -> Result<Option<Metadata>, StoreError> {
 
 /// A file of the store, when it is there and belongs to one of `owners`.
 pub(super) fn file_of(path: &Path, owners: &[u32]) -> Result<Option<Metadata>, StoreError> {
-    let meta = match fs::symlink_metadata(path) {
-        Ok(meta) => meta,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(StoreError::io("cannot look at", path)(e)),
+    let found = there(fs::symlink_metadata(path));
+    let Some(meta) = found.map_err(StoreError::io("cannot look at", path))? else {
+        return Ok(None);
     };
     match unsound(&meta, owners) {
         None => Ok(Some(meta)),
         Some(why) => Err(StoreError::Foreign { path: path.to_owned(), why }),
     }
+}
+
+/// Opens a file for reading when it is there and belongs to one of `owners`. What is looked at is the
+/// handle, so nobody can put another file in its place between the look and the reading.
+pub(super) fn open(path: &Path, owners: &[u32]) -> Result<Option<File>, StoreError> {
+    // a pipe that was planted would be waited for
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let foreign = |why| Err(StoreError::Foreign { path: path.to_owned(), why });
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT | Errno::STALE) => return Ok(None),
+        Err(Errno::LOOP) => return foreign("it is a symbolic link".into()),
+        Err(e) => return Err(StoreError::io("cannot open", path)(e.into())),
+    };
+    match there(file.metadata()).map_err(StoreError::io("cannot look at", path))? {
+        Some(meta) => unsound(&meta, owners).map_or(Ok(Some(file)), foreign),
+        None => Ok(None),
+    }
+}
+
+/// What was read, if the file was there to the end: what a file server calls stale was removed by another
+/// machine.
+pub(super) fn there<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound || is_stale(&e) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn is_stale(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::STALE)
 }
 
 /// What is wrong with a file.
@@ -204,6 +236,8 @@ fn replaceable(stat: &Stat, trusted: &[u32]) -> Option<String> {
 mod tests {
     use std::os::unix::fs::symlink;
 
+    use rustix::fs::CWD;
+
     use super::*;
 
     #[test]
@@ -239,6 +273,32 @@ mod tests {
         assert!(dir.path().join("real/store").is_dir());
         let error = private_dir(&dir.path().join("round/store")).unwrap_err().to_string();
         assert!(error.contains("too many"), "{error}");
+    }
+
+    /// The answers are put in the place of a server's.
+    #[test]
+    fn what_a_server_has_removed_meanwhile_is_not_there() {
+        let lost = |error: Errno| there::<()>(Err(error.into()));
+        assert_eq!((lost(Errno::STALE).unwrap(), lost(Errno::NOENT).unwrap()), (None, None));
+        assert!(lost(Errno::IO).is_err());
+        assert_eq!(there(Ok(1)).unwrap(), Some(1));
+    }
+
+    #[test]
+    fn what_is_opened_is_this_users_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("file"), "x").unwrap();
+        fs::set_permissions(at("file"), fs::Permissions::from_mode(0o444)).unwrap();
+        assert!(open(&at("file"), &[me()]).unwrap().is_some());
+        assert!(open(&at("none"), &[me()]).unwrap().is_none());
+        assert!(open(&at("file"), &[me() + 1]).unwrap_err().to_string().contains("belongs to uid"));
+        symlink("file", at("link")).unwrap();
+        rustix::fs::mkfifoat(CWD, at("pipe"), Mode::RWXU).unwrap();
+        for (name, why) in [("link", "symbolic link"), ("pipe", "no regular file")] {
+            let error = open(&at(name), &[me()]).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(why), "{error}");
+        }
     }
 
     #[test]

@@ -12,11 +12,12 @@
 //! publisher and to nobody else. The bytes are measured by the worker, as always.
 
 use std::fs::{self, DirBuilder, File, Permissions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{StoreError, StoredSif, safe};
+use crate::naming;
 use crate::oci::{Digest, Sha256Digest};
 use crate::pin::Recipe;
 use crate::sign::{PublicKey, Signed, SigningKey, Statement};
@@ -56,8 +57,9 @@ impl SiteStore {
         {
             return Ok(None);
         }
-        self.sound(&path)?;
-        let bytes = fs::read(&path).map_err(StoreError::io("cannot read", &path))?;
+        let mut bytes = Vec::new();
+        let mut file = self.sound(&path)?;
+        file.read_to_end(&mut bytes).map_err(StoreError::io("cannot read", &path))?;
         let signed: Signed = serde_json::from_slice(&bytes)
             .map_err(|source| StoreError::Mapping { path: path.clone(), source })?;
         let foreign = |why: String| StoreError::Foreign { path: path.clone(), why };
@@ -66,7 +68,8 @@ impl SiteStore {
             return Err(foreign("it speaks of another manifest or recipe".into()));
         }
         let sif = self.sif_path(&said.sif.hex());
-        let length = self.sound(&sif)?;
+        let file = self.sound(&sif)?;
+        let length = file.metadata().map_err(StoreError::io("cannot look at", &sif))?.len();
         if length != said.size {
             let why = format!("it has {length} bytes, its signature says {}", said.size);
             return Err(StoreError::Foreign { path: sif, why });
@@ -75,12 +78,11 @@ impl SiteStore {
         Ok(Some(StoredSif { digest: said.sif, size: said.size, path: sif, signed_by }))
     }
 
-    /// Checks a file and the way to it; its length.
-    fn sound(&self, path: &Path) -> Result<u64, StoreError> {
+    /// Opens a file and checks it and the way to it.
+    fn sound(&self, path: &Path) -> Result<File, StoreError> {
         safe::walk(path.parent().unwrap_or(&self.root), &self.owners, false)?;
-        let meta = safe::file_of(path, &self.owners)?;
         let missing = || StoreError::io("cannot find", path)(io::ErrorKind::NotFound.into());
-        Ok(meta.ok_or_else(missing)?.len())
+        safe::open(path, &self.owners)?.ok_or_else(missing)
     }
 
     /// Publishes a SIF of the publisher's own store.
@@ -108,8 +110,9 @@ impl SiteStore {
         let tmp = self.root.join("tmp");
         safe::private_child(&tmp)?;
         if safe::file_of(&target, &self.owners)?.is_none() {
-            let mut from =
-                File::open(&sif.path).map_err(StoreError::io("cannot read", &sif.path))?;
+            let missing =
+                || StoreError::io("cannot find", &sif.path)(io::ErrorKind::NotFound.into());
+            let mut from = safe::open(&sif.path, &[me])?.ok_or_else(missing)?;
             place(&tmp, &target, &mut |file| io::copy(&mut from, file).map(drop))?;
         }
         let signed = key.sign(Statement {
@@ -153,7 +156,7 @@ fn place(
         write(file.as_file_mut())?;
         file.as_file().set_permissions(Permissions::from_mode(0o444))?;
         file.as_file().sync_all()?;
-        file.persist(target)?;
+        naming::persist(file, target)?;
         File::open(target.parent().unwrap_or(target))?.sync_all()
     };
     work().map_err(StoreError::io("cannot write", target))

@@ -145,6 +145,9 @@ impl Contents {
 #[derive(Clone, Debug, Default)]
 pub struct Scan {
     pieces: Vec<PieceHash>,
+    /// How long the last piece of nothing but zeros was, and its hash: a hole is one such piece after the
+    /// other, and may be as large as a disk.
+    zeros: Option<(usize, PieceHash)>,
     elf: Option<bool>,
     nul: bool,
 }
@@ -158,13 +161,26 @@ impl Scan {
 
     /// The next full block, or the tail; its hash. No bytes are no piece.
     pub fn piece(&mut self, bytes: &[u8]) -> PieceHash {
-        let hash = PieceHash::of(bytes);
+        let hash = self.hash(bytes);
         if !bytes.is_empty() {
             self.pieces.push(hash);
             self.elf.get_or_insert(bytes.starts_with(b"\x7fELF"));
             self.nul = self.nul || bytes.contains(&0);
         }
         hash
+    }
+
+    fn hash(&mut self, bytes: &[u8]) -> PieceHash {
+        // all are as the first, which is zero
+        let zeros = bytes.first() == Some(&0) && bytes[1..] == bytes[..bytes.len() - 1];
+        match self.zeros {
+            Some((length, hash)) if zeros && length == bytes.len() => hash,
+            _ => {
+                let hash = PieceHash::of(bytes);
+                self.zeros = if zeros { Some((bytes.len(), hash)) } else { self.zeros };
+                hash
+            }
+        }
     }
 
     /// What the bytes look like.
@@ -187,6 +203,26 @@ impl Scan {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hole_is_hashed_once() {
+        let mut scan = Scan::default();
+        let hole = PieceHash::of(&[0; 4096]);
+        assert_eq!(scan.piece(&[0; 4096]), hole);
+        assert_eq!(scan.zeros, Some((4096, hole)));
+        // what is known is taken, as a mark in its place shows
+        let mark = PieceHash::of(b"mark");
+        scan.zeros = Some((4096, mark));
+        assert_eq!(scan.piece(&[0; 4096]), mark);
+        for other in [&[0; 100][..], &[0; 1], &[], &[1; 4096], b"\0\0x"] {
+            scan.zeros = Some((4096, mark));
+            assert_eq!(scan.piece(other), PieceHash::of(other));
+        }
+        let mut last = [0; 4096];
+        last[4095] = 1;
+        scan.zeros = Some((4096, mark));
+        assert_eq!(scan.piece(&last), PieceHash::of(&last));
+    }
 
     #[test]
     fn equal_pieces_of_equal_length_are_one_content() {

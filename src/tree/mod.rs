@@ -34,6 +34,8 @@ const ROOMY: usize = 16;
 pub struct Tree {
     inodes: Vec<Inode>,
     depth: usize,
+    /// See [`Tree::steps`].
+    steps: u64,
     /// The directories that were cleared for a layer: a million opaque whiteouts of one directory
     /// must not cost a million walks.
     cleared: (u32, HashSet<InodeId>),
@@ -44,7 +46,7 @@ impl Tree {
     #[must_use]
     pub fn new(root: Meta, depth: usize) -> Self {
         let inodes = vec![Inode { meta: root, kind: Kind::Directory(Box::default()), layer: 0 }];
-        Self { inodes, depth, cleared: (0, HashSet::new()) }
+        Self { inodes, depth, steps: 0, cleared: (0, HashSet::new()) }
     }
 
     /// The root directory.
@@ -65,6 +67,12 @@ impl Tree {
     /// How many inodes were ever made, unreachable ones included.
     pub fn made(&self) -> usize {
         self.inodes.len()
+    }
+
+    /// How much work there was that no path's own length bounds: names that symbolic links led
+    /// through, and names that were looked at for a whiteout.
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// The names in a directory; `None` when the inode is something else.
@@ -148,6 +156,7 @@ impl Tree {
         }
         let Some(names) = self.names(directory) else { return };
         let names: Vec<Name> = names.keys().cloned().collect();
+        self.steps += names.len() as u64;
         for name in names {
             self.whiteout(directory, &name, layer, implied);
         }

@@ -24,6 +24,9 @@ pub enum PathError {
     /// Symbolic links in its parents lead in a circle.
     #[error("the symbolic links above it lead in a circle")]
     Loop,
+    /// Symbolic links that lead on and on.
+    #[error("the symbolic links above it lead through more than {0} names")]
+    LongWay(u64),
     /// Too many directories.
     #[error("it is deeper than the limit path depth of {0} directories")]
     TooDeep(usize),

@@ -1,13 +1,16 @@
 //! Finding a path in the tree as a kernel would find it under a `chroot`.
 
-use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::ops::Range;
 
 use super::path::{PathError, TreePath, show};
 use super::{Inode, InodeId, Kind, Meta, Tree};
 
 /// As many as Linux follows (`MAXSYMLINKS`).
 const MAX_LINKS: usize = 40;
+/// Names that links lead through on the way to one entry; a target of Linux' length has 2,048 at most.
+const MAX_STEPS: u64 = 4096;
+/// Bytes of a target that cost as much as a name.
+const SKIPPED: u64 = 64;
 
 /// A directory and a name in it, which may or may not be taken.
 pub type Place = (InodeId, Box<[u8]>);
@@ -64,21 +67,36 @@ impl Tree {
         missing: &Missing<'_>,
     ) -> Result<Option<InodeId>, PathError> {
         let mut above = vec![self.root()];
-        let mut links = 0;
-        let mut todo: VecDeque<Cow<'_, [u8]>> =
-            path.names().iter().map(|name| Cow::Borrowed(&**name)).collect();
-        while let Some(name) = todo.pop_front() {
-            let here = *above.last().unwrap_or(&InodeId(0));
-            let next = match &*name {
-                b"" | b"." => continue,
-                b".." => {
-                    // the root's .. is the root
-                    above.truncate((above.len() - 1).max(1));
-                    continue;
+        let mut names = path.names().iter();
+        // targets on whose names the way goes on, the innermost last
+        let mut targets: Vec<Target> = Vec::new();
+        let (mut links, mut steps) = (0, 0);
+        loop {
+            let name: &[u8] = match targets.last_mut() {
+                Some(target) => {
+                    let Some(range) = target.next() else {
+                        targets.pop();
+                        continue;
+                    };
+                    steps += 1;
+                    self.steps += 1;
+                    if steps > MAX_STEPS {
+                        return Err(PathError::LongWay(MAX_STEPS));
+                    }
+                    &target.bytes[range]
                 }
-                name => self.lookup(here, name).map(|entry| entry.inode),
+                None => match names.next() {
+                    Some(name) => name,
+                    None => break,
+                },
             };
-            let next = match (next, missing) {
+            let here = *above.last().unwrap_or(&InodeId(0));
+            if name == b".." {
+                // the root's .. is the root
+                above.truncate((above.len() - 1).max(1));
+                continue;
+            }
+            let next = match (self.lookup(here, name).map(|entry| entry.inode), missing) {
                 (Some(next), _) => next,
                 (None, Missing::Stop) => return Ok(None),
                 (None, Missing::Make(layer, implied)) => {
@@ -90,7 +108,7 @@ impl Tree {
                     }
                     let meta = (*implied).clone();
                     let kind = Kind::Directory(Box::default());
-                    self.insert(here, &name, Inode { meta, kind, layer: *layer })
+                    self.insert(here, name, Inode { meta, kind, layer: *layer })
                 }
             };
             match &self.get(next).kind {
@@ -109,13 +127,36 @@ impl Tree {
                     if target.starts_with(b"/") {
                         above.truncate(1);
                     }
-                    for part in target.split(|b| *b == b'/').rev() {
-                        todo.push_front(Cow::Owned(part.to_vec()));
-                    }
+                    let bytes = target.clone();
+                    // what is only skipped costs, too
+                    self.steps += bytes.len() as u64 / SKIPPED;
+                    targets.push(Target { bytes, at: 0 });
                 }
-                _ => return Err(PathError::NotADirectory(show(&name))),
+                _ => return Err(PathError::NotADirectory(show(name))),
             }
         }
         Ok(above.last().copied())
+    }
+}
+
+/// A link's target on the way.
+struct Target {
+    bytes: Box<[u8]>,
+    at: usize,
+}
+
+impl Target {
+    /// Where the next name stands that leads anywhere.
+    fn next(&mut self) -> Option<Range<usize>> {
+        while self.at < self.bytes.len() {
+            let start = self.at;
+            let rest = &self.bytes[start..];
+            let end = start + rest.iter().position(|b| *b == b'/').unwrap_or(rest.len());
+            self.at = end + 1;
+            if !matches!(&self.bytes[start..end], b"" | b".") {
+                return Some(start..end);
+            }
+        }
+        None
     }
 }

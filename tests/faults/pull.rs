@@ -144,13 +144,14 @@ pub async fn pull(proxy: &Proxy, store: &Store) -> Result<Right, Failed> {
         Client::new(Options { patience, started_here, ..offering(offered) }).expect("a client");
     let asked = reference(proxy.address, &format!("{PROJECT}:v1"));
     let pin: Pin = resolve(&client, &asked, &amd64()).await?.pin;
-    let (documents, supply) = fetch(&pin, &client, store, Arc::new(|_| {})).await?;
+    let show: moorline::stage::Show = Arc::new(|_| {});
+    let (documents, supply) = fetch(&pin, &client, store, Arc::clone(&show)).await?;
     let recipe = recipe(Codec::Zstd, 1, 131_072);
     let how =
         How { recipe: &recipe, threads: std::num::NonZeroUsize::MIN, limits: Limits::default() };
     // it waits for layers that this runtime's other threads download
     let staged = tokio::task::block_in_place(|| {
-        let made = convert(&pin, documents, &supply, how, store, &mut |_| {});
+        let made = convert(&pin, documents, &supply, how, store, &show);
         drop(supply);
         made
     })?;

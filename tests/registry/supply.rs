@@ -35,7 +35,10 @@ fn watch() -> (Show, Told) {
     let show = move |progress: Progress<'_>| match progress {
         Progress::Layer { number, .. } => seen.lock().unwrap().0.push(number),
         Progress::Received { number, bytes } => seen.lock().unwrap().1[number] = bytes,
-        Progress::Converting { .. } | Progress::Converted { .. } | Progress::Waiting(_) => {}
+        Progress::Reading { .. }
+        | Progress::Converting { .. }
+        | Progress::Converted { .. }
+        | Progress::Waiting(_) => {}
     };
     (Arc::new(show), told)
 }
@@ -101,7 +104,7 @@ async fn layers_come_once_whole_and_only_when_wanted() {
         assert_eq!(&fs::read(store.blob(&layer.digest).unwrap()).unwrap(), bytes);
     }
     // and then without any registry
-    let supply = Supply::stored(&layers, &store);
+    let supply = Supply::stored(&layers, &store, watch().0);
     assert_eq!(all(&supply, 0), contents[0]);
     assert_eq!(asked(0), 1);
 }
@@ -128,7 +131,7 @@ async fn one_bad_layer_ends_all_readers_with_its_error() {
         assert_eq!(store.blob(&bad.digest), None);
         assert_eq!(leftovers(&store), 0);
     }
-    let supply = Supply::stored(&[layer(b"not there")], &store);
+    let supply = Supply::stored(&[layer(b"not there")], &store, watch().0);
     assert!(supply.open(0).is_err());
     assert_eq!(supply.finish().unwrap_err().kind(), Kind::NotFound);
 }

@@ -65,6 +65,9 @@ fn a_file_system_that_is_nearly_full_is_warned_about() {
     let said = place.convert().exits(0).stderr;
     let words = ["warning: the file system of the store", "% used", "moorline cache prune"];
     assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    // before anything is written there
+    let at = |word| said.find(word).unwrap();
+    assert!(at("warning: ") < at("converting "), "{said}");
     // what is known needs no room
     let said = place.convert().exits(0).stderr;
     assert!(!said.contains("% used"), "{said}");

@@ -4,7 +4,8 @@ use std::fs;
 use std::process::Command;
 
 use crate::place::Place;
-use crate::support::{finish, have};
+use crate::support::{am_root, finish, have};
+use crate::users::{BERT, place_of};
 
 fn can_trace(test: &str) -> bool {
     let traces = Command::new("strace").args(["-o", "/dev/null", "true"]).status();
@@ -42,6 +43,72 @@ fn a_used_up_quota_and_a_stale_handle_say_what_to_do() {
             place.is_clean();
         }
     }
+}
+
+/// The holder of a lease died where no hard links are: nobody waits for it for ever.
+#[test]
+fn a_dead_holder_where_links_fail_is_not_waited_for() {
+    if !can_trace("a_dead_holder_where_links_fail_is_not_waited_for") {
+        return;
+    }
+    let place = Place::new(3000);
+    let image = place.image();
+    let manifest = place.run(&["--json", "convert", &image]).exits(0).json();
+    let hex = manifest["manifest"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
+    fs::remove_dir_all(place.cache().join("pins")).unwrap();
+    // the lease's name as a conversion that is stopped leaves it
+    let log = place.path("trace");
+    let before = ["strace", "-f", "-qq", "-o", log.to_str().unwrap(), "-e", "trace=linkat"];
+    let args = ["convert", image.as_str()];
+    finish(place.command_behind(&before, &args), &args, "").exits(0);
+    let traced = fs::read_to_string(&log).unwrap();
+    let lease = traced.split('"').find(|word| word.contains(&hex[..16])).unwrap().to_owned();
+    fs::remove_dir_all(place.cache().join("pins")).unwrap();
+    fs::write(&lease, b"{}").unwrap();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    fs::File::options().write(true).open(&lease).unwrap().set_modified(old).unwrap();
+    let inject = "inject=linkat:error=EOPNOTSUPP";
+    let before =
+        ["strace", "-f", "-qq", "-o", log.to_str().unwrap(), "-e", "trace=linkat", "-e", inject];
+    let before = [&["timeout", "60"][..], &before].concat();
+    finish(place.command_behind(&before, &args), &args, "").exits(0);
+    let asked = fs::read_to_string(&log).unwrap().matches("linkat(").count();
+    assert!(asked < 5, "{asked} links were tried");
+}
+
+/// A tree that was unpacked is on the disk before it is called complete.
+#[test]
+fn an_unpacked_tree_is_synced_before_its_mark() {
+    let test = "an_unpacked_tree_is_synced_before_its_mark";
+    if !can_trace(test) || !have("root", test, am_root()) {
+        return;
+    }
+    // an ordinary user, for whom no kernel mounts it; squashfuse is hidden by PATH
+    let mut place = place_of(BERT);
+    let (image, log) = (place.image(), place.path("home/trace"));
+    let path = place.env.insert("PATH".into(), "/nowhere".into()).unwrap();
+    let found = |name| std::env::split_paths(&path).map(|dir| dir.join(name)).find(|p| p.exists());
+    let [setpriv, strace] = ["setpriv", "strace"].map(|name| found(name).unwrap());
+    let (uid, trace) = (BERT.to_string(), "trace=openat,syncfs,fsync,?rename,?renameat,?renameat2");
+    let before =
+        [setpriv.to_str().unwrap(), "--reuid", &uid, "--regid", &uid, "--clear-groups", "--"];
+    let tracing =
+        [strace.to_str().unwrap(), "-f", "-qq", "-y", "-o", log.to_str().unwrap(), "-e", trace];
+    let before = [&before[..], &tracing].concat();
+    // the image has no interpreter: that it cannot run is found when it is unpacked
+    let args = ["run", "--runtime", "builtin", &image, "--", "/usr/bin/tool"];
+    let answer = finish(place.command_behind(&before, &args), &args, "");
+    let text = fs::read_to_string(&log).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let first = |words: [&str; 2]| {
+        let found = lines.iter().position(|line| words.iter().all(|word| line.contains(word)));
+        found.unwrap_or_else(|| panic!("no {words:?}: {answer}\n{text}"))
+    };
+    let unpacked = lines.iter().rposition(|line| line.contains("\"noise\"")).unwrap();
+    let (synced, marked) = (first(["syncfs(", ".new-"]), first(["openat(", "/complete\""]));
+    let durable = first(["fsync(", "/complete>"]);
+    let named = first(["rename", ".new-"]);
+    assert!(unpacked < synced && synced < marked && marked < durable && durable < named, "{text}");
 }
 
 /// A file that another machine shortens would end a program that has mapped it (SIGBUS).

@@ -9,9 +9,9 @@ use crate::place::Place;
 use crate::support::{am_root, finish, have, until, walk};
 
 const ANNA: u32 = 64_201;
-const BERT: u32 = 64_202;
+pub const BERT: u32 = 64_202;
 
-fn place_of(uid: u32) -> Place {
+pub fn place_of(uid: u32) -> Place {
     let mut place = Place::new(3 << 20);
     let store = place.path("of-user");
     fs::create_dir(&store).unwrap();
@@ -74,6 +74,43 @@ fn what_another_user_planted_is_refused_by_name() {
         plant(&planted, how);
         let name = planted.file_name().unwrap().to_str().unwrap();
         place.run_as(BERT, &["convert", &image]).fails(6, &[name]);
+    }
+    // an index, by which blocks and layers would be taken as known: it counts as none
+    for (indexes, how) in ["packs", "layers"]
+        .into_iter()
+        .flat_map(|dir| ["file", "symlink", "hard link"].map(|how| (dir, how)))
+    {
+        let place = place_of(BERT);
+        let image = place.image();
+        let convert = || {
+            let made = place.run_as(BERT, &["--json", "convert", &image]).exits(0).json();
+            let bytes = fs::read(made["path"].as_str().unwrap()).unwrap();
+            (made["counters"].clone(), bytes)
+        };
+        let (cold, bytes) = convert();
+        assert!(cold["layers_inflated"].as_u64().unwrap() > 0, "{cold}");
+        fs::remove_dir_all(place.cache().join("pins")).unwrap();
+        let (warm, again) = convert();
+        assert_eq!((warm["layers_inflated"].as_u64(), again == bytes), (Some(0), true), "{warm}");
+        assert!(warm["bytes_copied"].as_u64().unwrap() > 0, "{warm}");
+        let mut all = Vec::new();
+        walk(&place.cache().join(indexes), &mut |path, meta| {
+            all.extend(meta.is_file().then(|| path.to_owned()));
+        });
+        assert!(!all.is_empty());
+        for index in &all {
+            plant(index, how);
+        }
+        fs::remove_dir_all(place.cache().join("pins")).unwrap();
+        let (planted, again) = convert();
+        assert_eq!(
+            planted["layers_inflated"], cold["layers_inflated"],
+            "{indexes} {how}: {planted}"
+        );
+        if indexes == "packs" {
+            assert_eq!(planted["bytes_copied"].as_u64(), Some(0), "{how}: {planted}");
+        }
+        assert!(again == bytes, "{indexes} {how}");
     }
     // a layer's block
     for how in ["file", "symlink", "hard link"] {

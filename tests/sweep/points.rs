@@ -178,6 +178,7 @@ pub fn strike(
     let before = [
         "strace",
         "-f",
+        "-y",
         "-qq",
         "-s",
         "0",
@@ -191,12 +192,20 @@ pub fn strike(
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let mut child = place.command_behind(&before, &words).stdin(Stdio::null()).spawn().unwrap();
     let beside = beside(&mut child);
-    let output = ended(child, place.dir.path()).map_err(|why| format!("{why}: {args:?}"))?;
-    beside?;
+    let mut wakes = false;
+    let output = ended(child, place.dir.path(), || {
+        wakes = wakes || fs::read_to_string(&log).is_ok_and(|trace| strikes_a_wake(&trace));
+        wakes
+    });
     let trace = fs::read_to_string(&log).unwrap();
+    let struck = || injected(&trace).collect::<Vec<_>>().join("\n");
+    let output = output.map_err(|why| format!("{why}: {args:?}\n{}", struck()))?;
+    beside?;
     fs::remove_file(&log).unwrap();
-    let killed = output.status.signal() == Some(9);
-    let fired = killed || trace.contains("(INJECTED)");
+    // a thread's panic may end it sooner than anybody looks
+    wakes = wakes || strikes_a_wake(&trace);
+    let killed = wakes || output.status.signal() == Some(9);
+    let fired = !wakes && (killed || trace.contains("(INJECTED)"));
     let text = format!(
         "{} {args:?}\n{}\n{}{}",
         program().display(),
@@ -204,16 +213,40 @@ pub fn strike(
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    let has_voice = point.leaves_a_voice();
+    let has_voice = point.leaves_a_voice() && !strikes_words(&trace);
     Ok(Struck { fired, killed, code: output.status.code(), text, has_voice })
 }
 
-/// Kills the processes whose command names the place.
+/// The calls that were given an error, with what they were given for.
+fn injected(trace: &str) -> impl Iterator<Item = &str> {
+    trace.lines().enumerate().filter(|(_, line)| line.contains("(INJECTED)")).map(|(at, line)| {
+        let thread = line.split(' ').next();
+        let begun = |line: &&str| line.split(' ').next() == thread && line.contains("<unfinished");
+        let resumed = line.contains(" resumed>");
+        // what it was for stands where it began
+        let began = || trace.lines().take(at).filter(begun).last();
+        Some(line).filter(|_| !resumed).or_else(began).unwrap_or(line)
+    })
+}
+
+/// Whether the error went to a thread that was to be woken: strace counts all calls of a thread, those too
+/// that are no file's. No kernel answers so, and who waits for that thread would wait for ever.
+fn strikes_a_wake(trace: &str) -> bool {
+    injected(trace).any(|line| line.contains("anon_inode:[eventfd]"))
+}
+
+/// Whether the error went to what the command said.
+fn strikes_words(trace: &str) -> bool {
+    injected(trace).any(|line| line.contains("write(2<"))
+}
+
+/// Kills the processes whose command or environment names the place.
 fn kill_those_of(dir: &Path) {
     let dir = dir.to_str().unwrap().as_bytes();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
-        let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let read = |name| fs::read(entry.path().join(name)).unwrap_or_default();
+        let words = [read("cmdline"), read("environ")].concat();
         if words.windows(dir.len()).any(|part| part == dir) {
             let pid = rustix::process::Pid::from_raw(pid).unwrap();
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
@@ -221,8 +254,8 @@ fn kill_those_of(dir: &Path) {
     }
 }
 
-/// What a command said that must end in time.
-fn ended(mut child: Child, dir: &Path) -> Result<Output, String> {
+/// What a command said that must end in time. When `stop` says so it is killed.
+fn ended(mut child: Child, dir: &Path, mut stop: impl FnMut() -> bool) -> Result<Output, String> {
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let read = |pipe: Option<Box<dyn Read + Send>>| {
         std::thread::spawn(move || {
@@ -233,7 +266,7 @@ fn ended(mut child: Child, dir: &Path) -> Result<Output, String> {
     };
     let stdout = read(stdout.map(|pipe| Box::new(pipe) as _));
     let stderr = read(stderr.map(|pipe| Box::new(pipe) as _));
-    let deadline = Instant::now() + AT_MOST;
+    let (deadline, mut looks) = (Instant::now() + AT_MOST, 1_u32);
     let status = loop {
         match child.try_wait().unwrap() {
             Some(status) => break status,
@@ -244,11 +277,35 @@ fn ended(mut child: Child, dir: &Path) -> Result<Output, String> {
                 kill_those_of(dir);
                 return Err(format!("it does not end in {AT_MOST:?}"));
             }
+            None if looks.is_multiple_of(20) && stop() => {
+                kill_those_of(dir);
+                break child.wait().unwrap();
+            }
             None => std::thread::sleep(Duration::from_millis(5)),
         }
+        looks += 1;
     };
     let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
     Ok(Output { status, stdout, stderr })
+}
+
+#[test]
+fn an_error_for_who_is_woken_is_told_from_a_files() {
+    let line = |file: &str, answer: &str| format!("7 write(4<{file}>, \"\"..., 8) = {answer}\n");
+    let lost = "-1 EIO (Input/output error) (INJECTED)";
+    assert!(strikes_a_wake(&line("anon_inode:[eventfd]", lost)));
+    assert!(!strikes_a_wake(&line("/d/tmp/a", lost)));
+    assert!(!strikes_a_wake(&line("anon_inode:[eventfd]", "8")));
+    let said = "7 write(2<pipe:[1]>, \"\"..., 8) = ";
+    assert!(strikes_words(&format!("{said}{lost}")) && !strikes_words(&format!("{said}8")));
+    assert!(!strikes_words(&line("/d/tmp/a", lost)));
+    // two threads at once
+    let trace = format!(
+        "7 write(4<anon_inode:[eventfd]>, \"\"..., 8 <unfinished ...>\n\
+         8 write(2<pipe:[1]>, \"\"..., 8 <unfinished ...>\n\
+         7 <... write resumed>)              = {lost}\n"
+    );
+    assert!(strikes_a_wake(&trace) && !strikes_words(&trace));
 }
 
 #[test]

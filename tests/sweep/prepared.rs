@@ -8,8 +8,8 @@ use moorline::ledger::{Intent, Ledger, RecordHash};
 use moorline::oci::{Sha256Digest, SifDigest};
 use moorline::pin::Image;
 
-use crate::images;
 use crate::place::Place;
+use crate::{images, registry};
 
 /// The image without its top was converted before.
 pub fn base(place: &Place) {
@@ -18,13 +18,28 @@ pub fn base(place: &Place) {
     place.run(&["convert", &base]).ok();
 }
 
+/// The registry may be asked without a certificate.
+pub fn reachable(place: &Place) {
+    let dir = place.path("home/.config/moorline");
+    fs::create_dir_all(&dir).unwrap();
+    let host = registry::place().split('/').next().unwrap();
+    let text = format!("insecure_registries = [\"{host}\"]\n");
+    fs::write(dir.join("config.toml"), text).unwrap();
+}
+
+/// The image without its top was fetched and converted before.
+pub fn fetched_base(place: &Place) {
+    reachable(place);
+    place.run(&["convert", &format!("{}:tiny", registry::place())]).ok();
+}
+
 /// A converted image, and a blob whose bytes are wrong.
 pub fn damaged(place: &Place) {
     place.convert().ok();
     spoil_store(place);
 }
 
-/// The layers are there, the image is not.
+/// What is known of the layers is there, the image is not.
 pub fn half_done(place: &Place) {
     place.convert().ok();
     fs::remove_dir_all(place.cache().join("sifs")).unwrap();

@@ -6,10 +6,10 @@ use std::process::{Child, Command};
 
 use moorline::oci::{Sha256Digest, SifDigest};
 
-use crate::images;
 use crate::place::Place;
 use crate::points::{Point, Struck, points, strike};
-use crate::prepared::{self, open_run, spoil_ledger, spoil_store};
+use crate::prepared::{self, fetched_base, open_run, reachable, spoil_ledger, spoil_store};
+use crate::{images, registry};
 
 type Check = fn(&Story, &Place, &Struck) -> Result<(), String>;
 
@@ -45,12 +45,13 @@ impl Story {
         let known = |place: &Place| {
             place.convert().ok();
         };
-        let tiny = images::tiny as fn(&Path);
+        let (tiny, topped) = (images::tiny as fn(&Path), images::topped as fn(&Path));
         let convert = ["convert", "IMAGE"];
+        let fetch = ["convert", "REGISTRY:topped"];
         let mut stories = vec![
             store("convert", &convert, tiny, |_| {}, Self::converts),
             store("convert again", &convert, tiny, prepared::half_done, Self::converts),
-            store("convert on top", &convert, images::topped, prepared::base, Self::converts),
+            store("convert on top", &convert, topped, prepared::base, Self::converts),
             store("convert, shared", &convert, tiny, |_| {}, Self::converts),
             store("convert -o", &["convert", "IMAGE", "-o", "out.sif"], tiny, known, Self::writes),
             store("prune", &["cache", "prune", "--max-size", "0"], tiny, known, Self::prunes),
@@ -63,6 +64,8 @@ impl Story {
             ),
             store("verify", &["cache", "verify"], tiny, prepared::damaged, Self::verifies),
             store("recover", &["recover"], tiny, open_run, Self::recovers),
+            store("convert of a registry", &fetch, topped, reachable, Self::fetches),
+            store("registry, top layer changed", &fetch, topped, fetched_base, Self::fetches),
         ];
         stories[3].beside = Some(Self::waits);
         // what was damaged in the store is what it puts away
@@ -106,8 +109,7 @@ impl Story {
     }
 
     fn args(&self, place: &Place, round: usize) -> Vec<String> {
-        let mut args: Vec<String> =
-            self.args.iter().map(|word| word.replace("IMAGE", &place.image())).collect();
+        let mut args: Vec<String> = self.args.iter().map(|word| named(word, place)).collect();
         if self.args[0] == "convert" {
             args.extend(["--threads".into(), (round % 3 + 1).to_string()]);
         }
@@ -117,11 +119,15 @@ impl Story {
     pub fn points(&self) -> Vec<Point> {
         let place = self.copy();
         let mut points = points(&place, &self.args(&place, 0));
-        // those that start processes
-        if self.codes.is_none() {
+        // those that start processes, or hold a registry's locks
+        if self.codes.is_none() || self.fetches_layers() {
             points.retain(|point| !point.leaves_open());
         }
         points
+    }
+
+    fn fetches_layers(&self) -> bool {
+        self.args.iter().any(|word| word.starts_with("REGISTRY"))
     }
 
     fn copy(&self) -> Place {
@@ -182,6 +188,14 @@ impl Story {
             }
         }
         Ok(())
+    }
+
+    /// As [`Story::converts`], of the registry.
+    fn fetches(&self, place: &Place, struck: &Struck) -> Result<(), String> {
+        run(place, &["cache", "verify"])?;
+        let path = run(place, &["convert", &named("REGISTRY:topped", place)])?;
+        self.is_right(Path::new(path.trim()))?;
+        self.converts(place, struck)
     }
 
     fn is_right(&self, path: &Path) -> Result<(), String> {
@@ -299,6 +313,14 @@ fn settles(place: &Place) -> Result<(), String> {
     run(place, &["recover"])?;
     run(place, &["jobs", "--json"])?;
     Ok(())
+}
+
+/// A word of a command with the image's name in this place.
+fn named(word: &str, place: &Place) -> String {
+    match word.strip_prefix("REGISTRY") {
+        Some(tag) => format!("{}{tag}", registry::place()),
+        None => word.replace("IMAGE", &place.image()),
+    }
 }
 
 fn lines(path: &Path) -> usize {

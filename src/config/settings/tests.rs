@@ -6,7 +6,7 @@ use super::*;
 use crate::failure::{Failure, Kind};
 
 /// For each key: a line that sets it, and what `config show` says then.
-const EXAMPLES: [(&str, &str, &str); 46] = [
+const EXAMPLES: [(&str, &str, &str); 48] = [
     ("registry", "registry = 'registry.example'", "registry.example"),
     ("insecure_registries", "insecure_registries = ['old.example:5000']", "old.example:5000"),
     ("ca_files", "ca_files = ['/etc/ca.pem']", "/etc/ca.pem"),
@@ -48,10 +48,12 @@ const EXAMPLES: [(&str, &str, &str); 46] = [
     ("shub.endpoint", "shub.endpoint = 'https://hub.example/x'", "https://hub.example/x"),
     ("limits.entries", "limits.entries = 1000", "1000"),
     ("limits.layer_bytes", "limits.layer_bytes = 0x1000", "4096"),
+    ("limits.metadata_bytes", "limits.metadata_bytes = 0x100000", "1048576"),
     ("limits.content_bytes", "limits.content_bytes = 1", "1"),
     ("limits.expansion_ratio", "limits.expansion_ratio = 100", "100"),
     ("limits.path_depth", "limits.path_depth = 64", "64"),
     ("limits.path_bytes", "limits.path_bytes = 4096", "4096"),
+    ("limits.link_steps", "limits.link_steps = 8", "8"),
     ("limits.header_bytes", "limits.header_bytes = 65_536", "65536"),
     ("limits.xattr_bytes", "limits.xattr_bytes = 65536", "65536"),
     ("limits.sparse_pieces", "limits.sparse_pieces = 10", "10"),

@@ -5,7 +5,7 @@
 //!   .new-XXXXXX/             being unpacked; renamed when complete
 //!   HEX/                     HEX is the SIF's digest
 //!     root/                  the tree
-//!     complete               "1 sha256:HEX\n"
+//!     complete               "1 sha256:HEX\n", written when all else is on the disk
 //! ```
 //!
 //! The image may be hostile: what it says is checked by [`crate::squashfs::read`], every path is
@@ -15,8 +15,8 @@
 //! unpack the same image at once: each has its own directory, the first rename wins, the others take
 //! what is there. How the tree is written stands in `tree.rs`.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -54,16 +54,30 @@ pub(in crate::execute) fn unpack(
     if !measured.unchanged() {
         return Err(ExecuteError::ChangedWhileRead(measured.path.clone()));
     }
-    fs::write(new.path().join("complete"), marker(measured.digest))
-        .map_err(ExecuteError::io("marking the unpacked image"))?;
+    mark(new.path(), measured.digest).map_err(ExecuteError::io("marking the unpacked image"))?;
     match fs::rename(new.path(), &entry) {
-        Ok(()) => Ok((entry.join("root"), true)),
+        Ok(()) => {
+            // when the name is lost the image is unpacked again
+            let _ = File::open(&cache).and_then(|dir| dir.sync_all());
+            Ok((entry.join("root"), true))
+        }
         // somebody else was faster
         Err(_) if complete(&entry, measured.digest)? => Ok((entry.join("root"), false)),
         Err(source) => {
             Err(ExecuteError::Io { what: format!("renaming to {}", entry.display()), source })
         }
     }
+}
+
+/// Says that a tree is whole, when it is on the disk: after a power cut the mark must not stand beside
+/// files that are empty. One call for the file system, because a tree has too many files for one each.
+fn mark(new: &Path, digest: SifDigest) -> io::Result<()> {
+    let dir = File::open(new)?;
+    rustix::fs::syncfs(&dir)?;
+    let mut file = File::create_new(new.join("complete"))?;
+    file.write_all(marker(digest).as_bytes())?;
+    file.sync_all()?;
+    dir.sync_all()
 }
 
 fn marker(digest: SifDigest) -> String {

@@ -1,17 +1,23 @@
 //! What a rename came to. On a network file system it may be done and its answer lost: the client asks
 //! again, and the server says that there is nothing to rename. So the target is looked at.
+//!
+//! Floor 0: used by whoever gives a file its name.
 
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use tempfile::NamedTempFile;
+
 /// A file whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity(u64, u64);
+pub struct Identity(u64, u64);
 
 impl Identity {
-    pub(super) fn of(meta: &Metadata) -> Self {
+    /// Of an open file, or of a name that was looked at.
+    #[must_use]
+    pub fn of(meta: &Metadata) -> Self {
         Self(meta.dev(), meta.ino())
     }
 
@@ -22,19 +28,31 @@ impl Identity {
 }
 
 /// The answer to a rename of `file` to `target`: an error is none when `target` is that file.
-pub(super) fn settled(
-    answer: io::Result<()>,
-    file: Option<Identity>,
-    target: &Path,
-) -> io::Result<()> {
+///
+/// # Errors
+/// The answer's, when it is not.
+pub fn settled(answer: io::Result<()>, file: Option<Identity>, target: &Path) -> io::Result<()> {
     match answer {
         Err(_) if file.is_some_and(|file| file.has(target)) => Ok(()),
         answer => answer,
     }
 }
 
+/// Gives a temporary file its name, and looks there when that seems to fail.
+///
+/// # Errors
+/// When it does not have the name.
+pub fn persist(file: NamedTempFile, target: &Path) -> io::Result<()> {
+    let identity = file.as_file().metadata().ok().map(|meta| Identity::of(&meta));
+    // after a lost answer the error still holds the file, under a name that is gone
+    settled(file.persist(target).map(drop).map_err(|e| e.error), identity, target)
+}
+
 /// Renames, and looks at the target when that seems to fail.
-pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// When the file does not have the name.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     let file = fs::symlink_metadata(from).ok().map(|meta| Identity::of(&meta));
     settled(fs::rename(from, to), file, to)
 }
