@@ -134,10 +134,14 @@ fn secrets_of_the_submitter_reach_neither_job_nor_slurm() {
         let shown = ask("scontrol", &["show", "job", "-dd", &key.id]);
         std::fs::write(order.dir.join("go"), "").unwrap();
         assert_eq!(end(&slurm, &key).state, JobState::Completed);
-        let line = ask("sacct", &["-n", "-P", "-j", &key.id, "-o", "ALL"]);
+        // the accounting hears of a job's comment some time after its end
+        let comment = format!("moorline:{}:", order.intent);
+        let line = until("accounted for", || {
+            let line = ask("sacct", &["-n", "-P", "-j", &key.id, "-o", "ALL"]);
+            line.contains(&comment).then_some(line)
+        });
         let stdout = std::fs::read_to_string(order.dir.join("stdout")).unwrap();
         assert!(stdout.contains("SLURM_JOB_ID="), "{stdout}");
-        assert!(line.contains(&format!("moorline:{}:", order.intent)), "{line}");
         for text in [&shown, &line, &stdout] {
             assert!(!text.contains(SENTINEL), "{text}");
         }
