@@ -15,8 +15,12 @@ mod faults_of_docker_registry;
 mod head;
 #[path = "registry/liar.rs"]
 mod liar;
+#[path = "registry/limits.rs"]
+mod limits;
 #[path = "registry/many.rs"]
 mod many;
+#[path = "registry/one_try.rs"]
+mod one_try;
 #[path = "registry/processes.rs"]
 mod processes;
 #[path = "registry/proxy.rs"]

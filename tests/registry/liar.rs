@@ -169,13 +169,13 @@ pub fn descriptor(bytes: &[u8]) -> Descriptor {
     }
 }
 
-async fn manifest(liar: &Liar, wanted: Wanted) -> Result<Digest, RegistryError> {
+pub async fn manifest(liar: &Liar, wanted: Wanted) -> Result<Digest, RegistryError> {
     let client = liar.client(vec![]);
     let fetched = client.manifest(&registry(liar.address), &repository("a/b"), &wanted).await?;
     Ok(fetched.digest)
 }
 
-fn tag() -> Wanted {
+pub fn tag() -> Wanted {
     Wanted::Tag("v1".parse().unwrap())
 }
 
@@ -232,52 +232,6 @@ async fn manifests_that_no_follow_up_request_may_trust() {
         assert_eq!(error.kind(), Kind::Integrity, "{name}: {error}");
         assert_eq!(liar.heard().len(), 1, "{name}");
     }
-}
-
-#[tokio::test]
-async fn bodies_without_end_are_cut_off() {
-    const OK: &str = "HTTP/1.1 200 OK\r\n";
-    let liar = Liar::start(|_, _| Answer::Endless(OK)).await;
-    let error = manifest(&liar, tag()).await.unwrap_err();
-    assert!(matches!(error, RegistryError::TooLarge { limit: 4_194_304, .. }), "{error}");
-    assert!(error.to_string().contains("limits.manifest_bytes"), "{error}");
-    let stated = "HTTP/1.1 200 OK\r\nContent-Length: 4194305\r\n\r\n";
-    let liar = Liar::start(move |_, _| Answer::Raw(stated.into())).await;
-    assert!(matches!(manifest(&liar, tag()).await, Err(RegistryError::TooLarge { .. })));
-    let liar = Liar::start(|_, _| Answer::Endless("HTTP/1.1 418 Teapot\r\n")).await;
-    let error = manifest(&liar, tag()).await.unwrap_err();
-    assert!(error.to_string().contains("status 418"), "{error}");
-    let liar = Liar::start(|heard, _| match heard.target.as_str() {
-        "/v2/a/b/manifests/v1" => challenge("/token"),
-        _ => Answer::Endless(OK),
-    })
-    .await;
-    assert!(matches!(manifest(&liar, tag()).await, Err(RegistryError::ForbiddenRealm { .. })));
-    let (token, address) = token_server(|| Answer::Endless(OK)).await;
-    let error = manifest(&token, tag()).await.unwrap_err();
-    assert!(
-        matches!(&error, RegistryError::TooLarge { what, .. } if what.contains("token")),
-        "{error}"
-    );
-    assert!(address.port() > 0);
-}
-
-/// A registry whose token realm, at its own address, answers as told.
-async fn token_server(answer: fn() -> Answer) -> (Liar, SocketAddr) {
-    let own: Arc<Mutex<Option<SocketAddr>>> = Arc::default();
-    let address = Arc::clone(&own);
-    let liar = Liar::start(move |heard, _| {
-        let own = address.lock().unwrap().unwrap();
-        if heard.target.starts_with("/v2/") {
-            challenge(&format!("http://{own}/token"))
-        } else {
-            answer()
-        }
-    })
-    .await;
-    *own.lock().unwrap() = Some(liar.address);
-    let address = liar.address;
-    (liar, address)
 }
 
 #[tokio::test]
@@ -601,163 +555,4 @@ async fn a_server_that_sends_the_secret_back_does_not_get_it_printed() {
     let shown = format!("{error} {error:?}");
     assert!(shown.contains("you sent Bearer ***"), "{shown}");
     assert!(!shown.contains("opaque-bearer-token"), "{shown}");
-}
-
-#[tokio::test]
-async fn a_basic_challenge_is_tried_once() {
-    let refuse = "WWW-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n";
-    let liar = Liar::start(move |_, _| with("401 Unauthorized", refuse, b"")).await;
-    let client = liar.client(vec![candidate(USER, SECRET, &[])]);
-    let at = registry(liar.address);
-    for other in ["a/b", "a/b", "c/d"] {
-        let error = client.manifest(&at, &repository(other), &tag()).await.unwrap_err();
-        assert!(matches!(error, RegistryError::Refused { .. }), "{error}");
-    }
-    let sent = liar.heard().iter().filter(|heard| heard.authorization.is_some()).count();
-    assert_eq!(sent, 1);
-}
-
-/// Many at the same time: the first one's verdict is waited for.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_basic_credential_is_sent_once_by_forty_at_the_same_time() {
-    let refuse = "WWW-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n";
-    let liar = Liar::start(move |_, _| with("401 Unauthorized", refuse, b"")).await;
-    let client = liar.client(vec![candidate(USER, SECRET, &[])]);
-    let wanted: Vec<_> = (0..40)
-        .map(|i| (reference(liar.address, &format!("team{i}/project{i}:v1")), amd64()))
-        .collect();
-    for answer in moorline::resolve::resolve_many(&client, &wanted).await {
-        assert_eq!(answer.unwrap_err().kind(), Kind::Denied);
-    }
-    let sent = liar.heard().iter().filter(|heard| heard.authorization.is_some()).count();
-    assert_eq!(sent, 1);
-}
-
-/// A registry whose token realm answers by the number of the token request and its scope.
-async fn realm(answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Liar {
-    let asked = std::sync::atomic::AtomicUsize::new(0);
-    Liar::start(move |heard, _| {
-        if heard.target.starts_with("/token") {
-            let number = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-            return answer(&heard.target, number);
-        }
-        match &heard.authorization {
-            None => challenge(&format!("http://{}/token", heard.host.as_deref().unwrap())),
-            Some(_) => with("404 Not Found", "Content-Length: 0\r\n", b""),
-        }
-    })
-    .await
-}
-
-fn tokens(liar: &Liar) -> usize {
-    liar.heard().iter().filter(|heard| heard.target.starts_with("/token")).count()
-}
-
-fn projects(liar: &Liar, count: usize) -> Vec<(moorline::oci::Reference, moorline::oci::Platform)> {
-    let name = |i| format!("team{i}/project{i}:v1");
-    (0..count).map(|i| (reference(liar.address, &name(i)), amd64())).collect()
-}
-
-/// A token that is revoked in the middle of a run: its first refusal ends it for the projects that
-/// come later, and those that are on their way at that moment are few.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_credential_that_is_refused_later_is_not_sent_again() {
-    let revoked = |_: &str, number| match number {
-        0 => ok("", br#"{"token":"t"}"#),
-        _ => with("401 Unauthorized", "Content-Length: 0\r\n", b""),
-    };
-    let liar = realm(revoked).await;
-    let client = liar.client(vec![candidate(USER, SECRET, &[])]);
-    for (at, (asked, platform)) in projects(&liar, 10).iter().enumerate() {
-        let error = moorline::resolve::resolve(&client, asked, platform).await.unwrap_err();
-        assert_eq!(error.kind(), if at == 0 { Kind::NotFound } else { Kind::Denied }, "{error}");
-    }
-    assert_eq!(tokens(&liar), 2, "one that was granted, one refusal");
-    let liar = realm(revoked).await;
-    let client = liar.client(vec![candidate(USER, SECRET, &[])]);
-    let answers = moorline::resolve::resolve_many(&client, &projects(&liar, 60)).await;
-    assert!(answers.iter().all(Result::is_err));
-    let refused = tokens(&liar) - 1;
-    assert!((1..=8).contains(&refused), "{refused} refusals; some GitLabs ban after 30");
-}
-
-/// What passes says nothing of the credential: the other projects of the run get their tokens.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_realm_that_fails_for_one_project_does_not_fail_for_the_others() {
-    let liar = realm(|target, _| {
-        if target.contains("project0%3A") {
-            with("503 Service Unavailable", "Content-Length: 0\r\n", b"")
-        } else {
-            ok("", br#"{"token":"t"}"#)
-        }
-    })
-    .await;
-    let client = liar.client(vec![candidate(USER, SECRET, &[])]);
-    let answers = moorline::resolve::resolve_many(&client, &projects(&liar, 10)).await;
-    let kinds: Vec<Kind> = answers.into_iter().map(|a| a.unwrap_err().kind()).collect();
-    assert_eq!(kinds[0], Kind::Network);
-    assert!(kinds[1..].iter().all(|kind| *kind == Kind::NotFound), "{kinds:?}");
-    // one that is out of order for all is left alone after three
-    let liar = realm(|_, _| with("503 Service Unavailable", "Content-Length: 0\r\n", b"")).await;
-    let client = liar.client(vec![candidate(USER, SECRET, &[])]);
-    for answer in moorline::resolve::resolve_many(&client, &projects(&liar, 40)).await {
-        assert_eq!(answer.unwrap_err().kind(), Kind::Network);
-    }
-    assert_eq!(tokens(&liar), 3 * patience().attempts as usize);
-}
-
-/// Documents of a right size that name more than anybody needs.
-#[tokio::test]
-async fn too_many_layers_and_entries() {
-    let layers: Vec<_> = (0..2000_u32).map(|i| descriptor(&i.to_be_bytes())).collect();
-    let config = descriptor(b"config");
-    let made = serde_json::json!({
-        "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "config": config, "layers": layers,
-    });
-    let index = serde_json::json!({
-        "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": layers,
-    });
-    for (media_type, document, key) in [
-        (media_type::OCI_MANIFEST, made, "limits.layers"),
-        (media_type::OCI_INDEX, index, "limits.index_entries"),
-    ] {
-        let body = serde_json::to_vec(&document).unwrap();
-        let liar = Liar::start(move |_, _| ok(&manifest_type(media_type), &body)).await;
-        let error = manifest(&liar, tag()).await.unwrap_err();
-        assert!(matches!(&error, RegistryError::TooMany { limit: 1000, .. }), "{error}");
-        assert!(error.to_string().contains(key), "{error}");
-        assert_eq!(error.kind(), Kind::Integrity);
-        // whoever has such an image says so
-        let mut limits = moorline::registry::Limits::default();
-        assert!(limits.set(key.strip_prefix("limits.").unwrap(), 2000));
-        let started_here = vec![registry(liar.address)];
-        let options = Options { started_here, limits, ..offering(vec![]) };
-        let (at, name) = (registry(liar.address), repository("a/b"));
-        assert!(Client::new(options).unwrap().manifest(&at, &name, &tag()).await.is_ok(), "{key}");
-    }
-}
-
-/// Every limit of the configuration is named in the error of what is larger.
-#[tokio::test]
-async fn a_lowered_limit_names_its_key() {
-    let (bytes, config, _) = image("x", "linux/amd64");
-    let liar = Liar::start(move |heard, _| match &heard.target {
-        target if target.starts_with("/token") => ok("", br#"{"token":"right"}"#),
-        _ if heard.authorization.is_none() => {
-            challenge(&format!("http://{}/token", heard.host.as_deref().unwrap()))
-        }
-        target if target.contains("/blobs/") => ok("", &config),
-        _ => ok(&manifest_type(media_type::OCI_MANIFEST), &bytes),
-    })
-    .await;
-    for name in ["manifest_bytes", "config_bytes", "token_bytes"] {
-        let mut limits = moorline::registry::Limits::default();
-        assert!(limits.lower(name, 10) && limits.lower(name, 1 << 40) && !limits.set("x", 1));
-        let started_here = vec![registry(liar.address)];
-        let client = Client::new(Options { started_here, limits, ..offering(vec![]) }).unwrap();
-        let asked = reference(liar.address, "a/b:v1");
-        let error = moorline::resolve::resolve(&client, &asked, &amd64()).await.unwrap_err();
-        let said = error.to_string();
-        assert!(said.contains(&format!("limit of 10 bytes (limits.{name})")), "{name}: {said}");
-    }
 }
