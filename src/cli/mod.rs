@@ -48,7 +48,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use context::{Context, Global};
+use context::{Context, Global, Threads};
 use output::Outcome;
 
 const EXAMPLES: &str = "\
@@ -133,6 +133,15 @@ impl Verb {
     fn starts_jobs(&self) -> bool {
         matches!(self, Self::Run(_) | Self::Submit(_) | Self::Rerun(_) | Self::Demo(_))
     }
+
+    /// What its network runtime is made for.
+    fn threads(&self) -> Threads {
+        match self {
+            Self::Convert(_) | Self::Verify(_) => Threads::Several,
+            verb if verb.starts_jobs() => Threads::Several,
+            _ => Threads::One,
+        }
+    }
 }
 
 /// Reads the arguments, runs the verb, prints its error, and gives its exit code.
@@ -161,7 +170,7 @@ fn run(cli: Cli) -> Outcome {
     }
     // from here on secrets are read
     dumps::off(cli.verb.starts_jobs());
-    let context = Context::read(&cli.global)?;
+    let context = Context::read(&cli.global, cli.verb.threads())?;
     match cli.verb {
         Verb::Login(args) => login::login(&context, &args),
         Verb::Logout(args) => login::logout(&context, &args),

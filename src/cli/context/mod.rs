@@ -57,6 +57,16 @@ pub struct Global {
     pub ca_file: Vec<PathBuf>,
 }
 
+/// What the network runtime is made for.
+#[derive(Clone, Copy, Debug)]
+pub enum Threads {
+    /// Questions and their answers. Threads that wake each other for every packet are a tenth of the
+    /// time that a single question takes.
+    One,
+    /// Layers are downloaded while the calling thread converts.
+    Several,
+}
+
 /// Everything a verb may ask of its surroundings.
 pub struct Context {
     /// How much is said.
@@ -72,6 +82,7 @@ pub struct Context {
     ca_files: Vec<PathBuf>,
     settings: Settings,
     places: Places,
+    threads: Threads,
     runtime: OnceCell<Runtime>,
     client: OnceCell<Client>,
     api_clients: RefCell<Vec<crate::gitlab::Client>>,
@@ -84,7 +95,7 @@ impl Context {
     /// # Errors
     /// When there is no home directory and nothing else names the places, or a configuration file
     /// is broken.
-    pub fn read(global: &Global) -> Result<Self, Report> {
+    pub fn read(global: &Global, threads: Threads) -> Result<Self, Report> {
         let voice = Voice { quiet: global.quiet, json: global.json };
         super::trace::start(global.verbose);
         // names and values that are no UTF-8 are nothing that Moorline reads
@@ -112,6 +123,7 @@ impl Context {
             config,
             environment,
             places,
+            threads,
             runtime: OnceCell::new(),
             client: OnceCell::new(),
             api_clients: RefCell::default(),
@@ -136,9 +148,11 @@ impl Context {
     /// When the system refuses what the runtime needs.
     pub fn block_on<F: Future>(&self, work: F) -> Result<F::Output, Report> {
         if self.runtime.get().is_none() {
-            // several threads: layers are downloaded while this one converts
-            let made =
-                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+            let mut made = match self.threads {
+                Threads::One => tokio::runtime::Builder::new_current_thread(),
+                Threads::Several => tokio::runtime::Builder::new_multi_thread(),
+            };
+            let made = made.worker_threads(2).enable_all().build();
             let made = made.map_err(|e| {
                 CliError::new(Kind::Configuration, format!("cannot start the network runtime: {e}"))
             })?;
