@@ -10,8 +10,10 @@
 //! uses it compares with the merged tree, which knows, and starts again where they differ. Paths are
 //! held as 64-bit hashes for the same reason.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+use foldhash::{HashMap, HashSet};
 
 use super::reader::{Entry, EntryKind};
 use super::whiteout::{self, Whiteout};
@@ -28,6 +30,8 @@ pub struct Forecast {
     own: HashMap<u64, u8>,
     /// Hidden or not, a hard link of an upper layer leads to it.
     linked: HashSet<u64>,
+    /// Nobody can know which paths have the same hash.
+    keys: RandomState,
 }
 
 impl Forecast {
@@ -37,24 +41,24 @@ impl Forecast {
         let Ok(path) = TreePath::parse(&entry.path) else { return true };
         let Some((last, parents)) = path.names().split_last() else { return true };
         if let Some(whiteout) = whiteout::read(last) {
-            let parent = hashes(parents).last().copied().unwrap_or(0);
+            let parent = self.hash(parents);
             match whiteout {
-                Whiteout::Name(name) => self.hide(child(parent, name), ITSELF | BELOW),
+                Whiteout::Name(name) => self.hide(self.child(parent, name), ITSELF | BELOW),
                 Whiteout::Opaque => self.hide(parent, BELOW),
                 Whiteout::Ignored | Whiteout::Invalid => {}
             }
             return false;
         }
-        let hashes = hashes(path.names());
-        let visible = self.visible(&hashes);
-        let own = hashes.last().copied().unwrap_or(0);
+        let (own, visible) = self.visible(path.names());
         if let EntryKind::HardLink(target) = &entry.kind
             && visible
             && let Ok(target) = TreePath::parse(target)
-            && let Some(target) = self::hashes(target.names()).last()
-            && !self.own.contains_key(target)
+            && !target.names().is_empty()
         {
-            self.linked.insert(*target);
+            let target = self.hash(target.names());
+            if !self.own.contains_key(&target) {
+                self.linked.insert(target);
+            }
         }
         let below = if entry.kind == EntryKind::Directory { 0 } else { BELOW };
         self.hide(own, ITSELF | below);
@@ -64,7 +68,7 @@ impl Forecast {
     /// Takes a file that is added to the image.
     pub fn hide_file(&mut self, path: &str) {
         if let Ok(path) = TreePath::parse(path.as_bytes()) {
-            let own = hashes(path.names()).last().copied().unwrap_or(0);
+            let own = self.hash(path.names());
             self.hide(own, ITSELF | BELOW);
         }
     }
@@ -80,30 +84,24 @@ impl Forecast {
         *self.own.entry(path).or_default() |= hides;
     }
 
-    fn visible(&mut self, hashes: &[u64]) -> bool {
-        let Some((own, parents)) = hashes.split_last() else { return true };
-        if self.linked.remove(own) {
-            return true;
+    /// The hash of a path that is not the root, and whether nothing above hides it.
+    fn visible(&mut self, names: &[&[u8]]) -> (u64, bool) {
+        let is = |path: u64, what| self.above.get(&path).is_some_and(|hides| hides & what != 0);
+        let (mut own, mut hidden) = (0, false);
+        for name in names {
+            hidden = hidden || is(own, BELOW);
+            own = self.child(own, name);
         }
-        let is = |path: &u64, what| self.above.get(path).is_some_and(|hides| hides & what != 0);
-        !is(own, ITSELF) && !is(&0, BELOW) && !parents.iter().any(|parent| is(parent, BELOW))
+        let hidden = hidden || is(own, ITSELF);
+        (own, self.linked.remove(&own) || !hidden)
     }
-}
 
-/// The hash of each path from the root's child to the whole; the root's is 0.
-fn hashes(names: &[Box<[u8]>]) -> Vec<u64> {
-    let mut at = 0;
-    names
-        .iter()
-        .map(|name| {
-            at = child(at, name);
-            at
-        })
-        .collect()
-}
+    /// The hash of a path; the root's is 0.
+    fn hash(&self, names: &[&[u8]]) -> u64 {
+        names.iter().fold(0, |at, name| self.child(at, name))
+    }
 
-fn child(parent: u64, name: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (parent, name).hash(&mut hasher);
-    hasher.finish()
+    fn child(&self, parent: u64, name: &[u8]) -> u64 {
+        self.keys.hash_one((parent, name))
+    }
 }

@@ -17,7 +17,7 @@
 //! layer was read and its digest was right: whoever changes what that reader takes or how it
 //! understands it must raise the version. It is made and believed by one user's own store only.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::io::{self, Write};
 
 use super::entries::Entries;
@@ -143,7 +143,7 @@ impl LayerIndex {
         for chunk in entries.encoded() {
             emit(chunk)?;
         }
-        let mut numbers = HashMap::new();
+        let mut numbers = HashMap::default();
         let mut buffer = Vec::new();
         for file in files {
             buffer.clear();

@@ -271,7 +271,7 @@ impl Merger {
         &mut self,
         layer: u32,
         entry: &Entry,
-        path: &TreePath,
+        path: &TreePath<'_>,
         target: &[u8],
     ) -> Result<(), LayerError> {
         let refused =

@@ -4,7 +4,7 @@
 //! u32 id 0, u32 id 1, ...      in the order in which inodes first use them
 //! ```
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::SquashfsError;
 

@@ -53,7 +53,7 @@ pub use data::{Counters, DataWriter, Finished, Place};
 pub use error::SquashfsError;
 pub use groups::Bytes;
 pub use memo::{Copied, Memo, Pack, Target};
-pub use pack::{PackBuilder, PackIndex};
+pub use pack::{PackBuilder, PackIndex, SortedPack};
 
 use crate::pin::Codec;
 

@@ -35,7 +35,7 @@ use crate::sif::{
     self, Added, Addition, Arch, DataType, Identity, SifError, SifWriter, TEMPLATE, Texts,
 };
 use crate::squashfs::{
-    DataWriter, Finished, LAYOUT, Memo, Options, Pack, PackBuilder, PackIndex, SquashfsError,
+    DataWriter, Finished, LAYOUT, Memo, Options, Pack, PackIndex, SortedPack, SquashfsError,
     Target, codec_version,
 };
 use crate::tree::{ContentId, Contents, Inode, Kind, Meta, PathError, Scan, Tree, TreePath};
@@ -121,7 +121,7 @@ pub struct Report {
     /// What was done for it.
     pub counters: Counters,
     /// What the index of the SIF is made of, by which later conversions use it.
-    pub pack: PackBuilder,
+    pub pack: SortedPack,
 }
 
 /// What a conversion did.
@@ -353,7 +353,12 @@ fn attempt(
 
     let files = in_tree.into();
     drop((contents, written));
-    let sif = digest::digest(out, size, &copied, &memo, &mut copying)?;
+    let (sif, pack) = std::thread::scope(|threads| {
+        let sorting = threads.spawn(|| pack.sort());
+        let sif = digest::digest(out, size, &copied, &memo, &mut copying)?;
+        let ended = |_| ConvertError::Digest(io::Error::other("a thread ended"));
+        Ok::<_, ConvertError>((sif, sorting.join().map_err(ended)?))
+    })?;
     warnings.append(&mut layers.warnings);
     let counters = Counters { layers_inflated: layers.inflated, passes, data: before + counters };
     Ok(Report { sif, size, entries, files, warnings, recipe: recipe.clone(), counters, pack })
@@ -369,7 +374,7 @@ fn set_aside(
     out.rewind().and_then(|()| io::copy(out, &mut file)).map_err(ConvertError::Again)?;
     // it has no name and ends with this conversion, so any digest will do
     let (digest, mut index) = (SifDigest::of(b""), Vec::new());
-    pack.write(&digest, 0, &mut index).map_err(ConvertError::Again)?;
+    pack.sort().write(&digest, 0, &mut index).map_err(ConvertError::Again)?;
     if let Some(index) = PackIndex::read(index, &digest, 0) {
         memo.add(Pack { name: "the first pass".into(), file, index });
     }

@@ -12,7 +12,7 @@ use super::convert::Memory;
 use crate::layer::LayerIndex;
 use crate::oci::DiffId;
 use crate::pin::Recipe;
-use crate::squashfs::{Pack, PackBuilder, PackIndex};
+use crate::squashfs::{Pack, PackIndex, SortedPack};
 use crate::store::{Store, StoreError, StoredPack, StoredSif};
 
 /// SIFs that are asked at most, and bytes of their indexes, which are held in memory.
@@ -45,12 +45,10 @@ impl<'a> Remembered<'a> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn keep_pack(&self, pack: PackBuilder, sif: &StoredSif) -> Result<(), StoreError> {
+    pub fn keep_pack(&self, pack: &SortedPack, sif: &StoredSif) -> Result<(), StoreError> {
         let mut incoming = self.store.incoming()?;
         let path = incoming.path().to_owned();
-        let mut out = BufWriter::new(incoming.file_mut());
-        let written = pack.write(&sif.digest, sif.size, &mut out).and_then(|()| out.flush());
-        drop(out);
+        let written = pack.write(&sif.digest, sif.size, incoming.file_mut());
         written.map_err(|source| StoreError::Io { doing: "cannot write", path, source })?;
         self.store.publish_pack(incoming, self.recipe, &sif.digest)
     }

@@ -347,7 +347,7 @@ fn make(
     supply.finish()?;
     let sif = store.publish_sif(incoming, &manifest, how.recipe, report.sif, report.size)?;
     let mut warnings = report.warnings;
-    if let Err(error) = memory.keep_pack(report.pack, &sif) {
+    if let Err(error) = memory.keep_pack(&report.pack, &sif) {
         warnings.push(format!("later conversions cannot use this one: {error}"));
     }
     Ok(Staged {

@@ -10,7 +10,7 @@
 //! made from the pieces' hashes, so that every byte is hashed once and each piece can be found again
 //! where it was stored before. None of these hashes is in a SIF.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 /// BLAKE3 of a piece of a file, of stored bytes, or of a list of such hashes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,7 +112,7 @@ impl Contents {
     /// Forgets what only [`Contents::intern`] needs, which must not be called any more: a known
     /// content would get another number.
     pub fn seal(&mut self) {
-        self.ids = HashMap::new();
+        self.ids = HashMap::default();
     }
 
     /// A content.

@@ -175,7 +175,7 @@ mod tests {
         Tree::new(Meta::directory(0), 64)
     }
 
-    fn parse(path: &str) -> TreePath {
+    fn parse(path: &str) -> TreePath<'_> {
         TreePath::parse(path.as_bytes()).unwrap()
     }
 

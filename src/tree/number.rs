@@ -8,7 +8,7 @@
 //!    `- y      5        a file with several names is numbered by its first one
 //! ```
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::{InodeId, Kind, Tree};
 
@@ -77,7 +77,7 @@ impl Tree {
         let mut all = Numbering {
             numbers: vec![0; self.made()],
             count: 0,
-            links: HashMap::new(),
+            links: HashMap::default(),
             directories: Vec::new(),
         };
         all.see(self.root());

@@ -35,16 +35,17 @@ pub enum PathError {
     Root,
 }
 
-/// A normalised path: names from the root, none of them empty, `.` or `..`.
+/// A normalised path: names from the root, none of them empty, `.` or `..`. It borrows them from what
+/// was parsed: there is one for every entry of an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TreePath(Vec<Box<[u8]>>);
+pub struct TreePath<'a>(Vec<&'a [u8]>);
 
-impl TreePath {
+impl<'a> TreePath<'a> {
     /// Reads a path; a leading slash means the same as none.
     ///
     /// # Errors
     /// Says which rule it breaks.
-    pub fn parse(path: &[u8]) -> Result<Self, PathError> {
+    pub fn parse(path: &'a [u8]) -> Result<Self, PathError> {
         let mut names = Vec::new();
         for name in path.split(|b| *b == b'/') {
             match name {
@@ -52,7 +53,7 @@ impl TreePath {
                 b".." => return Err(PathError::Climbs),
                 name if name.contains(&0) => return Err(PathError::Nul),
                 name if name.len() > MAX_NAME => return Err(PathError::LongName(name.len())),
-                name => names.push(name.into()),
+                name => names.push(name),
             }
         }
         Ok(Self(names))
@@ -60,15 +61,8 @@ impl TreePath {
 
     /// The names.
     #[must_use]
-    pub fn names(&self) -> &[Box<[u8]>] {
+    pub fn names(&self) -> &[&'a [u8]] {
         &self.0
-    }
-
-    /// The last name and the path of its directory; `None` for the root.
-    #[must_use]
-    pub fn split(mut self) -> Option<(Self, Box<[u8]>)> {
-        let last = self.0.pop()?;
-        Some((self, last))
     }
 }
 

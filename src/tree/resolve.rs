@@ -30,30 +30,30 @@ impl Tree {
     /// deep, or it is the root.
     pub fn parent_of(
         &mut self,
-        path: &TreePath,
+        path: &TreePath<'_>,
         layer: u32,
         implied: &Meta,
     ) -> Result<Place, PathError> {
-        let (parents, name) = path.clone().split().ok_or(PathError::Root)?;
-        let walked = self.walk(&parents, &Missing::Make(layer, implied))?;
+        let (name, parents) = path.names().split_last().ok_or(PathError::Root)?;
+        let walked = self.walk(parents, &Missing::Make(layer, implied))?;
         // with Make nothing stays missing
-        Ok((walked.unwrap_or_else(|| self.root()), name))
+        Ok((walked.unwrap_or_else(|| self.root()), (*name).into()))
     }
 
     /// The directory in which the path's last name belongs, if it is there, and that name.
     ///
     /// # Errors
     /// As [`Tree::parent_of`].
-    pub fn find_parent(&mut self, path: &TreePath) -> Result<Option<Place>, PathError> {
-        let (parents, name) = path.clone().split().ok_or(PathError::Root)?;
-        Ok(self.walk(&parents, &Missing::Stop)?.map(|at| (at, name)))
+    pub fn find_parent(&mut self, path: &TreePath<'_>) -> Result<Option<Place>, PathError> {
+        let (name, parents) = path.names().split_last().ok_or(PathError::Root)?;
+        Ok(self.walk(parents, &Missing::Stop)?.map(|at| (at, (*name).into())))
     }
 
     /// The inode of a path; its last name is not followed if it is a link.
     ///
     /// # Errors
     /// As [`Tree::parent_of`]; a path that is not there is no error.
-    pub fn find(&mut self, path: &TreePath) -> Result<Option<InodeId>, PathError> {
+    pub fn find(&mut self, path: &TreePath<'_>) -> Result<Option<InodeId>, PathError> {
         if path.names().is_empty() {
             return Ok(Some(self.root()));
         }
@@ -63,11 +63,11 @@ impl Tree {
 
     fn walk(
         &mut self,
-        path: &TreePath,
+        path: &[&[u8]],
         missing: &Missing<'_>,
     ) -> Result<Option<InodeId>, PathError> {
         let mut above = vec![self.root()];
-        let mut names = path.names().iter();
+        let mut names = path.iter();
         // targets on whose names the way goes on, the innermost last
         let mut targets: Vec<Target> = Vec::new();
         let (mut links, mut steps) = (0, 0);

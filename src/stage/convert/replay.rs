@@ -7,7 +7,7 @@
 //!                 not compressed
 //! ```
 
-use std::collections::HashSet;
+use foldhash::HashSet;
 
 use super::ConvertError;
 use super::pass::{First, HELD, Layers, Written};
@@ -30,7 +30,7 @@ impl Layers<'_> {
         let (mut files, mut live) = (Vec::new(), Vec::new());
         let mut directory = FileEntry::numbering();
         let mut contents = index.files();
-        let mut planned = HashSet::new();
+        let mut planned = HashSet::default();
         for entry in index.entries() {
             let entry = entry.ok_or_else(|| self.misread(at))?;
             first.merger.admit(&entry).map_err(|e| self.failed(at, e))?;
