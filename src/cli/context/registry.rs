@@ -1,11 +1,13 @@
 //! The registry client of a command, and the credentials that it finds.
 
+use std::sync::Arc;
+
 use super::{Context, network};
 use crate::cli::output::{self, CliError, Report};
 use crate::credential::{self, Chain, Explicit, KernelKeyring, SystemKeyring};
 use crate::oci::Registry;
 use crate::proxy::Proxies;
-use crate::registry::{self, Client};
+use crate::registry::{self, Client, HostBudget, Notice};
 use crate::secret::Realm;
 
 impl Context {
@@ -78,12 +80,7 @@ impl Context {
             path_prefixes: network::path_prefixes(&self.config)?,
             kept: Some(network::kept_documents(&self.places.cache)),
             tags: Some(network::remembered_tags(&self.places.cache)),
-            sharing: network::sharing(
-                &self.places.cache,
-                self.env("XDG_RUNTIME_DIR"),
-                self.config.requests_at_once.as_ref().map(|value| value.value),
-            ),
-            notice: Some(std::sync::Arc::new(|sentence| output::warn(output::clean(sentence)))),
+            hosts: self.hosts(),
             ..registry::Options::default()
         })?;
         Ok(self.client.get_or_init(|| client).clone())
@@ -91,6 +88,20 @@ impl Context {
 
     /// The proxies that the environment names.
     ///
+    /// The budget of requests: one for the whole command, whoever asks.
+    pub(super) fn hosts(&self) -> Arc<HostBudget> {
+        let make = || {
+            let sharing = network::sharing(
+                &self.places.cache,
+                self.env("XDG_RUNTIME_DIR"),
+                self.config.requests_at_once.as_ref().map(|value| value.value),
+            );
+            let notice: Notice = Arc::new(|sentence| output::warn(output::clean(sentence)));
+            Arc::new(HostBudget::new(&sharing, Some(notice)))
+        };
+        Arc::clone(self.hosts.get_or_init(make))
+    }
+
     /// # Errors
     /// Names the variable that holds no URL.
     pub fn proxies(&self) -> Result<Proxies, Report> {
