@@ -142,7 +142,9 @@ async fn an_unknown_realm_is_asked_about() {
     let insecure = ["--insecure-registry", &host];
 
     // "\x04" is the end of the terminal's input
-    for (keys, echo) in [("n\n", "n\r\n"), ("\n", "\r\n"), ("yes, but\n", "yes, but\r\n"), ("\x04", "")] {
+    for (keys, echo) in
+        [("n\n", "n\r\n"), ("\n", "\r\n"), ("yes, but\n", "yes, but\r\n"), ("\x04", "")]
+    {
         let mut session = Session::start(&house, &login(&first, &insecure), "");
         session.expect(QUESTION);
         session.type_in(keys);
