@@ -102,7 +102,8 @@ impl Endpoint {
             return Some("it leads from https to http");
         }
         let here = is_loopback(self.origin.host());
-        if !to.is_https() && !(here && is_loopback(to.host())) {
+        let both_here = here && is_loopback(to.host());
+        if !to.is_https() && !both_here {
             return Some("it leads to plain http");
         }
         // a storage is no service of this machine or its link (cloud metadata)

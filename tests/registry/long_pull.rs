@@ -111,6 +111,7 @@ fn is_late(head: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::print_stdout, reason = "a soak's count is for docs/soak.md")]
 async fn a_pull_outlives_its_tokens_by_the_clock() {
     let soak = std::env::var_os("MOORLINE_SOAK").is_some();
     let (parts, seconds) = if soak { (12, 5) } else { (3, 1) };
