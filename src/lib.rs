@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 // floor 0: names and documents
+pub mod backoff;
 pub mod failure;
 pub mod listing;
 pub mod naming;

@@ -1,5 +1,5 @@
 //! Where credentials come from and where they never go: docker's files and helpers, the keyring,
-//! `auth-explain`, the published incidents, and a canary table of hostile answers.
+//! `auth-explain`, `login` on a terminal, the published incidents, and a canary table of hostile answers.
 
 #[path = "credentials/api.rs"]
 mod api;
@@ -19,3 +19,5 @@ mod incidents;
 mod keyring;
 #[path = "credentials/proxies.rs"]
 mod proxies;
+#[path = "credentials/terminal.rs"]
+mod terminal;

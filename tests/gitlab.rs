@@ -5,6 +5,8 @@
 mod annotations;
 #[path = "gitlab/api.rs"]
 mod api;
+#[path = "gitlab/budget.rs"]
+mod budget;
 #[path = "gitlab/ci.rs"]
 mod ci;
 #[path = "gitlab/clone.rs"]

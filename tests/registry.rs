@@ -17,6 +17,8 @@ mod head;
 mod liar;
 #[path = "registry/limits.rs"]
 mod limits;
+#[path = "registry/long_pull.rs"]
+mod long_pull;
 #[path = "registry/many.rs"]
 mod many;
 #[path = "registry/one_try.rs"]

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::context::Context;
+use super::credential_args::CredentialArgs;
 use super::jobs;
 use super::output::{self, CliError, Outcome, Report};
 use crate::audit::pinned;
@@ -31,6 +32,8 @@ pub struct Drifted {
     /// Only jobs that were submitted since: a duration (30d, 12h), a date or a time
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<Timestamp>,
+    #[command(flatten)]
+    credential: CredentialArgs,
 }
 
 /// What the registry said of an image.
@@ -50,6 +53,10 @@ pub fn run(context: &Context, args: &Drifted) -> Outcome {
     };
     let found = pinned(chosen.iter().copied());
     let pins: Vec<Pin> = found.images.iter().map(|(pin, _)| pin.clone()).collect();
+    if !pins.is_empty() {
+        let places: Vec<String> = pins.iter().map(|pin| pin.reference().to_string()).collect();
+        args.credential.apply(context, places.iter().map(String::as_str))?;
+    }
     let client = context.client()?;
     let answers = context.block_on(drift_many(&client, &pins))?;
     let rows: Vec<(&Pin, &[JobId], Answer)> = found

@@ -28,6 +28,22 @@ pub struct Args {
     credential: CredentialArgs,
 }
 
+/// The answer where a broken source ended it before the registry was asked.
+const NOT_ASKED: &str = "not asked";
+
+/// All that is told of one image.
+struct Story {
+    reference: Reference,
+    /// On the way to the registry.
+    proxy: Option<String>,
+    /// That the registry named.
+    realm: Option<Realm>,
+    explained: Explanation,
+    tried: Vec<Tried>,
+    /// What the registry answers in the end.
+    answer: Result<String, Report>,
+}
+
 /// What became of one credential.
 struct Tried {
     source: &'static str,
@@ -51,7 +67,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let mut proxy = None;
     let mut tried = Vec::new();
     let answer = if broken {
-        Ok("not asked".to_owned())
+        Ok(NOT_ASKED.to_owned())
     } else {
         let client = context.client()?;
         // an unreachable registry is told by the next question, in the same words
@@ -65,31 +81,18 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
             Err(error) => Err(error.into()),
         }
     };
+    let story = Story { reference, proxy, realm, explained, tried, answer };
     if context.voice.json {
-        output::json(&document(
-            &reference,
-            proxy.as_deref(),
-            realm.as_ref(),
-            &explained,
-            &tried,
-            &answer,
-        ));
+        output::json(&story.document());
     } else {
-        output::line(text(
-            &reference,
-            proxy.as_deref(),
-            realm.as_ref(),
-            &explained,
-            &tried,
-            &answer,
-        ));
+        output::line(story.text());
     }
-    for source in explained.sources {
+    for source in story.explained.sources {
         if let Some(error) = source.broken {
             return Err(error.into());
         }
     }
-    answer.map(|_| 0)
+    story.answer.map(|_| 0)
 }
 
 /// Tries the credentials in their order as a pull does: up to the first that is granted, and not
@@ -149,45 +152,58 @@ fn ask(context: &Context, reference: &Reference) -> Result<String, Report> {
     Ok(resolved.pin.reference().to_string())
 }
 
-fn text(
-    reference: &Reference,
-    proxy: Option<&str>,
-    realm: Option<&Realm>,
-    explained: &Explanation,
-    tried: &[Tried],
-    answer: &Result<String, Report>,
-) -> String {
-    let mut lines = vec![
-        format!("image:        {reference}"),
-        format!("proxy:        {}", proxy.unwrap_or("none")),
-        format!("token realm:  {}", realm.map_or_else(|| "none".into(), ToString::to_string)),
-        format!("known realms: {}", realms(explained)),
-        "sources, in the order in which they are asked:".to_owned(),
-    ];
-    for source in &explained.sources {
-        let mut said = Vec::new();
-        for one in tried.iter().filter(|one| one.source == source.name) {
-            said.push(format!("user {} from {}: {}", one.username, one.from, one.result));
+impl Story {
+    fn text(&self) -> String {
+        let Self { reference, explained, tried, answer, .. } = self;
+        let proxy = self.proxy.as_deref().unwrap_or("none");
+        let realm = self.realm.as_ref().map_or_else(|| "none".into(), ToString::to_string);
+        let mut lines = vec![
+            format!("image:        {reference}"),
+            format!("proxy:        {proxy}"),
+            format!("token realm:  {realm}"),
+            format!("known realms: {}", realms(explained)),
+            "sources, in the order in which they are asked:".to_owned(),
+        ];
+        for source in &explained.sources {
+            lines.push(format!("  {}", source.name));
+            let said = said(source, tried);
+            lines.extend(said.iter().map(|line| format!("    {}", output::cell(line))));
         }
-        if tried.is_empty() {
-            said.extend(source.found.offered.iter().map(|candidate| {
-                format!("user {} from {}", candidate.credential.username, candidate.source)
-            }));
-        }
-        said.extend(source.found.skipped.iter().map(|why| format!("skipped: {why}")));
-        said.extend(source.broken.iter().map(|error| format!("broken: {error}")));
-        if said.is_empty() {
-            said.push("nothing for this repository".into());
-        }
-        lines.push(format!("  {}", source.name));
-        lines.extend(said.iter().map(|line| format!("    {}", output::cell(line))));
+        lines.push(format!("taken:        {}", self.taken()));
+        lines.push(match answer {
+            Ok(found) => format!("answer:       {found}"),
+            Err(report) => format!("answer:       {}", output::cell(&report.0.to_string())),
+        });
+        lines.join("\n")
     }
-    lines.push(format!("taken:        {}", taken(tried, answer)));
-    lines.push(match answer {
-        Ok(found) => format!("answer:       {found}"),
-        Err(report) => format!("answer:       {}", output::cell(&report.0.to_string())),
-    });
-    lines.join("\n")
+
+    fn taken(&self) -> String {
+        match (self.tried.iter().find(|one| one.taken), &self.answer) {
+            (Some(one), _) => output::cell(&format!("user {} from {}", one.username, one.from)),
+            (None, Ok(found)) if found != NOT_ASKED => {
+                "no credential was needed (anonymous)".into()
+            }
+            (None, _) => "none".into(),
+        }
+    }
+
+    fn document(&self) -> Value {
+        let sources: Vec<Value> =
+            self.explained.sources.iter().map(|source| value(source, &self.tried)).collect();
+        let one = self.tried.iter().find(|one| one.taken);
+        json!({
+            "reference": self.reference.to_string(),
+            "registry": self.reference.registry,
+            "repository": self.reference.repository,
+            "proxy": self.proxy,
+            "realm": self.realm,
+            "known_realms": self.explained.realms,
+            "sources": sources,
+            "taken": one.map(|one| json!({ "username": one.username, "from": one.from })),
+            "answer": self.answer.as_ref().ok(),
+            "error": self.answer.as_ref().err().map(|report| report.0.to_string()),
+        })
+    }
 }
 
 fn realms(explained: &Explanation) -> String {
@@ -195,54 +211,40 @@ fn realms(explained: &Explanation) -> String {
     if names.is_empty() { "the registry's own host only".into() } else { names.join(", ") }
 }
 
-fn taken(tried: &[Tried], answer: &Result<String, Report>) -> String {
-    match (tried.iter().find(|one| one.taken), answer) {
-        (Some(one), _) => output::cell(&format!("user {} from {}", one.username, one.from)),
-        (None, Ok(found)) if found != "not asked" => "no credential was needed (anonymous)".into(),
-        (None, _) => "none".into(),
+/// What is told of a source: a line for each credential, and why it has none.
+fn said(source: &SourceReport, tried: &[Tried]) -> Vec<String> {
+    let mut said = Vec::new();
+    for one in tried.iter().filter(|one| one.source == source.name) {
+        said.push(format!("user {} from {}: {}", one.username, one.from, one.result));
     }
+    if tried.is_empty() {
+        said.extend(source.found.offered.iter().map(|candidate| {
+            format!("user {} from {}", candidate.credential.username, candidate.source)
+        }));
+    }
+    said.extend(source.found.skipped.iter().map(|why| format!("skipped: {why}")));
+    said.extend(source.broken.iter().map(|error| format!("broken: {error}")));
+    if said.is_empty() {
+        said.push("nothing for this repository".into());
+    }
+    said
 }
 
-fn document(
-    reference: &Reference,
-    proxy: Option<&str>,
-    realm: Option<&Realm>,
-    explained: &Explanation,
-    tried: &[Tried],
-    answer: &Result<String, Report>,
-) -> Value {
-    let source = |source: &SourceReport| {
-        let offered: Vec<Value> = source
-            .found
-            .offered
-            .iter()
-            .map(|candidate| {
-                let (name, from) = (&candidate.credential.username, &candidate.source);
-                let result = tried
-                    .iter()
-                    .find(|t| t.username == *name && t.from == *from)
-                    .map(|t| &t.result);
-                json!({ "username": name, "from": from, "result": result })
-            })
-            .collect();
-        json!({
-            "source": source.name,
-            "offered": offered,
-            "skipped": source.found.skipped,
-            "broken": source.broken.as_ref().map(ToString::to_string),
+fn value(source: &SourceReport, tried: &[Tried]) -> Value {
+    let offered: Vec<Value> = source
+        .found
+        .offered
+        .iter()
+        .map(|candidate| {
+            let (name, from) = (&candidate.credential.username, &candidate.source);
+            let one = tried.iter().find(|one| one.username == *name && one.from == *from);
+            json!({ "username": name, "from": from, "result": one.map(|one| &one.result) })
         })
-    };
-    let one = tried.iter().find(|one| one.taken);
+        .collect();
     json!({
-        "reference": reference.to_string(),
-        "registry": reference.registry,
-        "repository": reference.repository,
-        "proxy": proxy,
-        "realm": realm,
-        "known_realms": explained.realms,
-        "sources": explained.sources.iter().map(source).collect::<Vec<_>>(),
-        "taken": one.map(|one| json!({ "username": one.username, "from": one.from })),
-        "answer": answer.as_ref().ok(),
-        "error": answer.as_ref().err().map(|report| report.0.to_string()),
+        "source": source.name,
+        "offered": offered,
+        "skipped": source.found.skipped,
+        "broken": source.broken.as_ref().map(ToString::to_string),
     })
 }

@@ -31,6 +31,11 @@ pub struct CredentialArgs {
 }
 
 impl CredentialArgs {
+    /// Whether there is one.
+    pub fn is_given(&self) -> bool {
+        self.username.is_some() || self.credential_file.is_some()
+    }
+
     /// Hands the credential to the context before anything is asked of a registry. It is for the
     /// one registry of `images`.
     ///
@@ -41,7 +46,7 @@ impl CredentialArgs {
         context: &Context,
         images: impl IntoIterator<Item = &'a str>,
     ) -> Result<(), Report> {
-        if self.username.is_none() && self.credential_file.is_none() {
+        if !self.is_given() {
             return Ok(());
         }
         // what is no reference gets its own error from the verb, and does not end the others

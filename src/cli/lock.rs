@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::audit_drift::not_compared;
 use super::context::Context;
+use super::credential_args::CredentialArgs;
 use super::from_gitlab::FromGitlab;
 use super::image;
 use super::output::{self, CliError, Outcome, Report};
@@ -47,6 +48,8 @@ pub struct Args {
     /// Platform to lock, repeatable; default: the platforms locked so far, else this machine's
     #[arg(long, value_name = "OS/ARCH", conflicts_with = "check")]
     platform: Vec<Platform>,
+    #[command(flatten)]
+    credential: CredentialArgs,
 }
 
 /// The verb.
@@ -55,6 +58,16 @@ pub struct Args {
 /// When a file is broken or a name cannot be resolved; then nothing is written.
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let named = named(context)?;
+    if args.check && !args.remote && args.credential.is_given() {
+        return Err(
+            CliError::usage("--check asks no registry: a credential is for --remote").into()
+        );
+    }
+    if !args.check || args.remote {
+        let asked = named.iter().filter(|(name, _)| is_asked(args, name));
+        let places: Vec<String> = asked.filter_map(|(_, meant)| place(context, meant)).collect();
+        args.credential.apply(context, places.iter().map(String::as_str))?;
+    }
     if args.check { check(context, &named, args.remote) } else { write(context, &named, args) }
 }
 
@@ -75,6 +88,20 @@ fn named(context: &Context) -> Result<Vec<(String, Named)>, Report> {
     }
     named.sort_by(|one, other| one.0.cmp(&other.0));
     Ok(named)
+}
+
+/// Whether a registry is asked for this name: all of them, or those of `--update`.
+fn is_asked(args: &Args, name: &String) -> bool {
+    args.update.is_empty() || args.update.contains(name)
+}
+
+/// Where it lies in a registry; `None` where it is in none, or that is not known yet.
+fn place(context: &Context, meant: &Named) -> Option<String> {
+    match meant {
+        Named::Reference(reference) | Named::Sif(reference) => Some(reference.to_string()),
+        Named::Built(built) => FromGitlab::from(built.clone()).place(context),
+        Named::Hub(_) => None,
+    }
 }
 
 /// The lock of the current directory; `None` when there is none.
@@ -113,7 +140,7 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
     let all = args.update.is_empty();
     let mut questions = Vec::new();
     let mut hubs = Vec::new();
-    for (name, meant) in named.iter().filter(|(name, _)| all || args.update.contains(name)) {
+    for (name, meant) in named.iter().filter(|(name, _)| is_asked(args, name)) {
         if let Named::Hub(hub) = meant {
             hubs.push((name, hub));
             continue;

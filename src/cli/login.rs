@@ -1,6 +1,6 @@
 //! `moorline login` and `logout`: a registry's credential, checked before it is kept.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use clap::Args;
 
@@ -8,6 +8,7 @@ use super::context::Context;
 use super::credential_args::from_stdin;
 use super::image;
 use super::output::{self, CliError, Outcome, Report};
+use super::terminal::Terminal;
 use crate::config::ServerUrl;
 use crate::credential::{Place, Scope, Stored};
 use crate::failure::Kind;
@@ -322,11 +323,10 @@ fn confirmed(
         ))
         .into());
     }
-    eprint_prompt(&format!(
-        "{registry} gets its tokens from {named}. Send your secret there? [y/N] "
-    ));
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(|e| cannot_read(&e))?;
+    let question =
+        format!("{registry} gets its tokens from {named}. Send your secret there? [y/N] ");
+    let answer = Terminal::open().and_then(|mut terminal| terminal.line(&question));
+    let answer = answer.map_err(|e| cannot_ask(&e))?;
     if matches!(answer.trim(), "y" | "Y" | "yes") {
         return Ok(Some(named));
     }
@@ -335,28 +335,21 @@ fn confirmed(
 
 /// From stdin, or typed without echo.
 fn secret(args: &Login, question: &str) -> Result<Secret, Report> {
-    let text = if args.password_stdin {
+    if args.password_stdin {
         return from_stdin();
-    } else if io::stdin().is_terminal() {
-        rpassword::prompt_password(format!("{question}: ")).map_err(|e| cannot_read(&e))?
-    } else {
+    }
+    if !io::stdin().is_terminal() {
         return Err(CliError::usage("no terminal to ask for the secret")
             .with_hint("pipe it in and add --password-stdin")
             .into());
-    };
-    let secret = Secret::new(text.trim_end_matches(['\n', '\r']).to_owned());
-    if secret.is_empty() {
-        return Err(CliError::usage("the secret is empty").into());
     }
-    Ok(secret)
+    let typed = Terminal::open().and_then(|mut terminal| terminal.secret(&format!("{question}: ")));
+    let secret = typed.map_err(|e| cannot_ask(&e))?;
+    if secret.is_empty() { Err(CliError::usage("the secret is empty").into()) } else { Ok(secret) }
 }
 
-fn cannot_read(error: &io::Error) -> Report {
-    CliError::usage(format!("cannot read from standard input: {error}")).into()
-}
-
-fn eprint_prompt(text: &str) {
-    let mut err = io::stderr().lock();
-    // a prompt that nobody sees gets no answer, and then nothing is sent
-    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+fn cannot_ask(error: &io::Error) -> Report {
+    CliError::usage(format!("cannot ask on the terminal: {error}"))
+        .with_hint("pipe the secret in and add --password-stdin")
+        .into()
 }

@@ -39,6 +39,7 @@ mod run;
 mod spec;
 mod status;
 mod submit;
+mod terminal;
 mod trace;
 mod verify;
 mod wait;

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{CredentialError, Question, scope};
+use super::{CredentialError, Question};
 use crate::oci::Registry;
 use crate::secret::{Candidates, Realm, Secret};
 
@@ -79,5 +79,5 @@ fn is_ours(
     let own: Registry = own.parse().map_err(|error: crate::oci::ParseReferenceError| {
         CredentialError::Variable { name: "CI_REGISTRY", reason: error.to_string() }
     })?;
-    Ok(scope::same(&own, registry))
+    Ok(own.is_same(registry))
 }

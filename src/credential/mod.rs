@@ -307,7 +307,7 @@ impl Chain {
 
     /// Every realm that is configured, was confirmed, or that CI names for its own registry.
     fn realms(&self, table: &Table, registry: &Registry) -> Result<Vec<Realm>, CredentialError> {
-        let configured = self.settings.realms.iter().filter(|(r, _)| scope::same(r, registry));
+        let configured = self.settings.realms.iter().filter(|(r, _)| r.is_same(registry));
         let remembered = table.entries.iter().filter(|row| row.scope.is_of(registry));
         let mut realms: Vec<Realm> = configured.map(|(_, realm)| realm.clone()).collect();
         realms.extend(remembered.filter_map(|row| row.realm.clone()));

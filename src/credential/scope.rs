@@ -21,7 +21,7 @@ impl Scope {
     /// Whether this is about the registry at all.
     #[must_use]
     pub fn is_of(&self, registry: &Registry) -> bool {
-        same(&self.registry, registry)
+        self.registry.is_same(registry)
     }
 
     /// Whether a repository lies in the scope; `group/pro` does not cover `group/project`.
@@ -39,15 +39,6 @@ impl Scope {
     pub(super) fn prefix_len(&self) -> usize {
         self.prefix.as_ref().map_or(0, |prefix| prefix.as_str().len())
     }
-}
-
-/// Two spellings of one registry: host names have no case, and 443 is the port of https.
-pub(super) fn same(a: &Registry, b: &Registry) -> bool {
-    let plain = |r: &Registry| {
-        let text = r.as_str().to_ascii_lowercase();
-        text.strip_suffix(":443").map(str::to_owned).unwrap_or(text)
-    };
-    plain(a) == plain(b)
 }
 
 impl fmt::Display for Scope {

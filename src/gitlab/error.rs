@@ -25,6 +25,14 @@ pub enum GitlabError {
         /// The system's words.
         reason: String,
     },
+    /// It asked, this process or another one, to be left alone for longer than a question may take.
+    #[error("GitLab at {host} asks to be left alone for {seconds} s: it was not asked")]
+    HeldOff {
+        /// The server.
+        host: String,
+        /// For how long still.
+        seconds: u64,
+    },
     /// The server sends us elsewhere; a token does not go along.
     #[error("GitLab at {host} redirects {what} to {to:?}, which is not followed with a token")]
     Redirected {
@@ -88,7 +96,10 @@ impl Failure for GitlabError {
             | Self::Redirected { .. }
             | Self::Answer { status: 401 | 403, .. } => Kind::Denied,
             Self::Answer { status: 404, .. } => Kind::NotFound,
-            Self::Unreachable { .. } | Self::Answer { .. } | Self::Protocol { .. } => Kind::Network,
+            Self::Unreachable { .. }
+            | Self::HeldOff { .. }
+            | Self::Answer { .. }
+            | Self::Protocol { .. } => Kind::Network,
         }
     }
 
@@ -116,6 +127,7 @@ impl Failure for GitlabError {
                 "it does not exist, or the token in {token} may not see it (GitLab does not tell \
                  which); it must be {NEEDS}"
             )),
+            Self::HeldOff { seconds, .. } => Some(format!("try again in {seconds} s")),
             Self::Answer { status: 429, .. } => Some("wait a minute and try again".into()),
             _ => None,
         }

@@ -25,6 +25,7 @@ mod error;
 mod handed;
 mod remote;
 mod transport;
+mod turns;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -38,6 +39,7 @@ pub use error::GitlabError;
 pub use handed::{Handed, HandedError};
 pub use remote::{Remote, remote};
 use transport::Transport;
+pub use turns::Turns;
 
 use crate::config::ServerUrl;
 use crate::secret::Secret;
@@ -63,7 +65,7 @@ pub struct Token {
 }
 
 /// Everything that [`Client::new`] wants to know.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// The server, from the configuration or from CI; never from a registry or a project file.
     pub server: ServerUrl,
@@ -75,6 +77,8 @@ pub struct Options {
     pub insecure: bool,
     /// What the environment says of proxies; the token goes through one only inside TLS.
     pub proxies: crate::proxy::Proxies,
+    /// The budget of requests; `None` counts nothing.
+    pub turns: Option<Arc<dyn Turns>>,
     /// For one answer, with all its retries' pauses apart.
     pub patience: Duration,
 }

@@ -11,6 +11,7 @@ fn options(server: &str, secret: &str, insecure: bool) -> Options {
         ca_files: Vec::new(),
         insecure,
         proxies: crate::proxy::Proxies::default(),
+        turns: None,
         patience: Duration::from_secs(5),
     }
 }

@@ -7,10 +7,12 @@
 //!  another server or path than the base -> refused before anything is sent
 //!  3xx                                  -> an error that names the target
 //!  429, 502, 503, 504, no connection    -> again, at most twice (Retry-After up to 20 s)
+//!  before each sending                  -> its turn among the requests to this host (`Turns`)
 //! ```
 
+use std::any::Any;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,7 +21,8 @@ use gitlab::api::{ApiError, AsyncClient, RestClient};
 use reqwest::header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Certificate, Response, Url};
 
-use super::{GitlabError, Options, Token, TokenKind};
+use super::{GitlabError, Options, Token, TokenKind, Turns};
+use crate::backoff::Backoff;
 use crate::config::ServerUrl;
 use crate::failure::chain;
 use crate::secret::Realm;
@@ -30,6 +33,9 @@ const MOST_BYTES: usize = 16 << 20;
 /// The longest pause that a server can ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
+/// The first pause that nobody asked for.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
 /// How often one question is sent.
 const TRIES: u32 = 3;
 
@@ -39,6 +45,7 @@ pub(super) struct Transport {
     http: reqwest::Client,
     token: Token,
     server: ServerUrl,
+    turns: Option<Arc<dyn Turns>>,
     header: (HeaderName, HeaderValue),
     /// The first 401. An access token that is wrong is wrong for every question; a job token gets a
     /// 401 for what it does not open, so for it the question counts.
@@ -47,7 +54,7 @@ pub(super) struct Transport {
 
 impl Transport {
     pub(super) fn new(options: Options) -> Result<Self, GitlabError> {
-        let Options { server, token, ca_files, insecure, proxies, patience } = options;
+        let Options { server, token, ca_files, insecure, proxies, turns, patience } = options;
         let host = server.host().to_string();
         let configuration = GitlabError::Configuration;
         let base = Url::parse(&format!("{server}/api/v4/"))
@@ -105,7 +112,7 @@ impl Transport {
             ))
         })?;
         let (header, refused) = ((name, value), Mutex::default());
-        Ok(Self { base, host, http, token, server, header, refused })
+        Ok(Self { base, host, http, token, server, turns, header, refused })
     }
 
     pub(super) fn host(&self) -> &str {
@@ -155,16 +162,22 @@ impl Transport {
                 to: place(url),
             });
         }
-        let mut pause = Duration::from_millis(500);
+        let mut backoff = Backoff::new(FIRST_PAUSE);
         for tried in 1.. {
+            let turn = self.turn(url).await?;
             let sent =
                 self.http.get(url.clone()).header(&self.header.0, &self.header.1).send().await;
+            drop(turn);
+            let mut pause = backoff.pause();
             match sent {
-                Ok(answer)
-                    if tried < TRIES && matches!(answer.status().as_u16(), 429 | 502..=504) =>
-                {
-                    pause = wanted(&answer).unwrap_or(pause);
-                    if pause > LONGEST_PAUSE {
+                Ok(answer) if matches!(answer.status().as_u16(), 429 | 502..=504) => {
+                    if let Some(wait) = wanted(&answer) {
+                        pause = wait;
+                        if let Some(turns) = self.turns.as_ref().filter(|_| !wait.is_zero()) {
+                            turns.hold_off(url, wait);
+                        }
+                    }
+                    if tried >= TRIES || pause > LONGEST_PAUSE {
                         return self.read(answer).await;
                     }
                 }
@@ -181,9 +194,24 @@ impl Transport {
                 }
             }
             tokio::time::sleep(pause).await;
-            pause = pause.saturating_mul(2);
         }
         Err(self.unreachable("no answer".into()))
+    }
+
+    /// A place among the requests to this host, as soon as it may be asked at all.
+    async fn turn(&self, url: &Url) -> Result<Option<Box<dyn Any + Send>>, GitlabError> {
+        let Some(turns) = &self.turns else { return Ok(None) };
+        let mut left = LONGEST_PAUSE;
+        loop {
+            let turn = turns.enter(url).await;
+            let Some(wait) = turns.held_off(url) else { return Ok(Some(turn)) };
+            drop(turn);
+            left = left.checked_sub(wait).ok_or_else(|| GitlabError::HeldOff {
+                host: self.host.clone(),
+                seconds: wait.as_secs() + 1,
+            })?;
+            tokio::time::sleep(wait).await;
+        }
     }
 
     async fn read(&self, mut answer: Response) -> Result<(Response, Bytes), GitlabError> {

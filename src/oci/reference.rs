@@ -94,6 +94,19 @@ text_type!(
     is_registry,
     ParseReferenceError::Registry
 );
+impl Registry {
+    /// Whether both are spellings of one registry: host names have no case, and 443 is the port of
+    /// https.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let plain = |registry: &Self| {
+            let text = registry.as_str().to_ascii_lowercase();
+            text.strip_suffix(":443").map(str::to_owned).unwrap_or(text)
+        };
+        plain(self) == plain(other)
+    }
+}
+
 text_type!(
     /// A repository's path inside its registry.
     Repository,
@@ -263,6 +276,32 @@ mod tests {
 
     fn shown(text: &str) -> String {
         text.parse::<Reference>().map_or_else(|e| format!("error: {e}"), |r| r.to_string())
+    }
+
+    #[test]
+    fn spellings_of_one_registry() {
+        let same = |a: &str, b: &str| {
+            let [a, b]: [Registry; 2] = [a, b].map(|text| text.parse().unwrap());
+            assert_eq!(a.is_same(&b), b.is_same(&a));
+            a.is_same(&b)
+        };
+        for (a, b) in [
+            ("r.example", "R.Example"),
+            ("r.example", "r.example:443"),
+            ("R.example:5050", "r.EXAMPLE:5050"),
+            ("[FE80::1]:443", "[fe80::1]"),
+        ] {
+            assert!(same(a, b), "{a} {b}");
+        }
+        for (a, b) in [
+            ("r.example", "r.example:5050"),
+            ("r.example", "r.example:80"),
+            ("r.example:4430", "r.example"),
+            ("r.example", "xr.example"),
+            ("r.example", "r.example.org"),
+        ] {
+            assert!(!same(a, b), "{a} {b}");
+        }
     }
 
     #[test]

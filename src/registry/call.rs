@@ -11,7 +11,7 @@ use super::challenge::{Bearer, Challenge};
 use super::check::MOST_SCOPES;
 use super::endpoint::Endpoint;
 use super::gates::Outcome;
-use super::names::Reach;
+use super::names::{Reach, look_up};
 use super::token::{Access, Desk, Failed, Pass, Session, below};
 use super::transport::{Budget, Request, host_of};
 use super::{Client, Host, RegistryError};
@@ -109,7 +109,7 @@ impl Client {
             return Ok(secure);
         }
         // TLS first: a listed registry that has it should not get its secrets in the clear
-        let request = Request {
+        let mut request = Request {
             method: Method::GET,
             url: v2(&secure)?,
             headers: HeaderMap::new(),
@@ -117,7 +117,13 @@ impl Client {
             reach: Reach::Anywhere,
             body: None,
         };
-        match self.0.transport.send(&request, &mut self.0.transport.once()).await {
+        let mut answer = self.0.transport.send(&request, &mut self.0.transport.once()).await;
+        if matches!(answer, Err(RegistryError::Configuration(_))) {
+            // without root certificates it is still known who speaks TLS, and that nobody else is asked
+            request.unverified = true;
+            answer = self.0.transport.send(&request, &mut self.0.transport.once()).await;
+        }
+        match answer {
             Ok(_) => Ok(secure),
             Err(RegistryError::Unreachable { reason, .. }) if reason.contains("certificate") => {
                 Ok(secure)
@@ -382,6 +388,7 @@ impl Client {
     ) -> Result<Response, RegistryError> {
         let insecure = &self.0.options.insecure;
         let mut url = first.clone();
+        let mut reach = Reach::Anywhere;
         for _ in 0..=MOST_REDIRECTS {
             let origin = Realm::of(&url);
             let mut headers = ask.headers.clone();
@@ -392,7 +399,7 @@ impl Client {
             }
             let unverified =
                 origin.as_ref().is_some_and(|o| super::endpoint::is_listed(insecure, o));
-            let (method, reach, body) = (ask.method.clone(), Reach::Anywhere, ask.body.clone());
+            let (method, body) = (ask.method.clone(), ask.body.clone());
             let request = Request { method, url: url.clone(), headers, unverified, reach, body };
             let response = self.0.transport.send(&request, budget).await?;
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
@@ -417,9 +424,21 @@ impl Client {
                 return Err(protocol(&url, ask.what, &reason));
             }
             tracing::debug!(to = host_of(&target), what = ask.what, "redirected");
+            reach = self.reach_of_redirect(endpoint, &target).await;
             url = target;
         }
         Err(protocol(first, ask.what, "too many redirects"))
+    }
+
+    /// How far the name of a redirect's target may lead. Behind a proxy it is the proxy that connects.
+    async fn reach_of_redirect(&self, endpoint: &Endpoint, to: &Url) -> Reach {
+        let (own, insecure) = (endpoint.origin.host(), &self.0.options.insecure);
+        let listed = Realm::of(to).is_some_and(|to| super::endpoint::is_listed(insecure, &to));
+        if listed || to.host_str() == Some(own) || self.0.transport.proxy(to).is_some() {
+            return Reach::Anywhere;
+        }
+        let found = look_up(&self.0.options.names, own).await;
+        Reach::of(&found.unwrap_or_default()).max(Reach::Site)
     }
 }
 

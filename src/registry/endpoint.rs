@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 
-use super::names::{is_internal, literal};
+use super::names::{Reach, is_internal, literal};
 use super::{HostPort, Options, RegistryError};
 use crate::oci::{DOCKER_HUB, Registry};
 use crate::secret::Realm;
@@ -95,13 +95,22 @@ impl Endpoint {
         insecure: &[HostPort],
     ) -> Option<&'static str> {
         let Some(to) = Realm::of(target) else { return Some("it leads to no http address") };
-        if !to.is_https() && self.origin.is_https() && !is_listed(insecure, &to) {
+        if to == self.origin || is_listed(insecure, &to) {
+            return None;
+        }
+        if !to.is_https() && self.origin.is_https() {
             return Some("it leads from https to http");
         }
-        if !to.is_https() && !is_listed(insecure, &to) && !is_loopback(to.host()) {
+        let here = is_loopback(self.origin.host());
+        let both_here = here && is_loopback(to.host());
+        if !to.is_https() && !both_here {
             return Some("it leads to plain http");
         }
-        None
+        // a storage is no service of this machine or its link (cloud metadata)
+        let machine = to.host() == "localhost"
+            || literal(to.host()).is_some_and(|ip| !Reach::Site.allows(ip));
+        let own = to.host() == self.origin.host();
+        (machine && !here && !own).then_some("its address is of this machine or its link")
     }
 }
 
@@ -177,5 +186,34 @@ mod tests {
         let plain = endpoint("127.0.0.1:5000", false, &[], false);
         assert_eq!(plain.forbids_redirect(&to("http://127.0.0.1:6000/x"), &[]), None);
         assert!(plain.forbids_redirect(&to("http://storage.example/x"), &[]).is_some());
+    }
+
+    #[test]
+    fn redirects_are_not_led_into_this_machine() {
+        let to = |url: &str| Url::parse(url).unwrap();
+        let listed = ["r.example:5000".parse().unwrap(), "127.0.0.1:9000".parse().unwrap()];
+        let outside = endpoint("r.example", true, &[], false);
+        let plain = endpoint("r.example:5000", false, &listed, false);
+        for machine in [
+            "https://127.0.0.1/x",
+            "https://localhost:8443/x",
+            "https://169.254.169.254/latest",
+            "https://[::1]/x",
+            "https://[fe80::1]/x",
+            "https://[::ffff:127.0.0.1]/x",
+            "https://0.0.0.0/x",
+            "http://127.0.0.1:8080/x",
+        ] {
+            assert!(outside.forbids_redirect(&to(machine), &[]).is_some(), "{machine}");
+            assert!(plain.forbids_redirect(&to(machine), &listed).is_some(), "{machine}");
+        }
+        // the storage of a site, one that the user listed, and the registry itself
+        assert_eq!(outside.forbids_redirect(&to("https://10.0.0.1/x"), &[]), None);
+        assert_eq!(plain.forbids_redirect(&to("http://127.0.0.1:9000/x"), &listed), None);
+        assert_eq!(plain.forbids_redirect(&to("http://r.example:5000/x"), &listed), None);
+        let link = endpoint("169.254.1.1:5000", true, &[], false);
+        assert_eq!(link.forbids_redirect(&to("https://169.254.1.1:9000/x"), &[]), None);
+        let here = endpoint("127.0.0.1:5000", true, &[], false);
+        assert_eq!(here.forbids_redirect(&to("https://127.0.0.1:9000/x"), &[]), None);
     }
 }

@@ -1,4 +1,5 @@
-//! One budget of requests for a host, shared by all processes of a user on this machine.
+//! One budget of requests for a host, shared by all processes of a user on this machine, and in a
+//! process by all who ask that host: the client of GitLab's API is handed the same one.
 //!
 //! ```text
 //! DIR/registry.example_443.0 ... .31   a slot each: whoever locks it has a request on its way
@@ -15,6 +16,7 @@
 //! system than a local one, no space), each process has a budget of its own.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use reqwest::Url;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::options::{Notice, Sharing};
@@ -34,7 +37,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 const FURTHEST: Duration = Duration::from_secs(3600);
 
 /// The budget of all hosts.
-pub(super) struct HostBudget {
+pub struct HostBudget {
     at_once: usize,
     dir: Option<PathBuf>,
     notice: Option<Notice>,
@@ -49,14 +52,22 @@ struct Host {
 }
 
 /// A request on its way; dropping it lets the next one go.
-pub(super) struct Permit {
+pub struct Permit {
     _own: Option<OwnedSemaphorePermit>,
     /// Its lock ends when it is closed.
     _slot: Option<File>,
 }
 
+impl fmt::Debug for HostBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostBudget").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
 impl HostBudget {
-    pub(super) fn new(sharing: &Sharing, notice: Option<Notice>) -> Self {
+    /// A budget; `notice` is told, once for a host, why nothing happens.
+    #[must_use]
+    pub fn new(sharing: &Sharing, notice: Option<Notice>) -> Self {
         let dir = sharing.dir.as_ref().and_then(|dir| match prepare(dir) {
             Ok(()) => Some(dir.clone()),
             Err(error) => {
@@ -78,15 +89,22 @@ impl HostBudget {
         self.dir.as_deref()
     }
 
-    fn host(&self, host: &str) -> Host {
+    /// `name:port` of a URL, the scheme's own port too: what the budget counts for.
+    #[must_use]
+    pub fn host(url: &Url) -> String {
+        let port = url.port_or_known_default().unwrap_or_default();
+        format!("{}:{port}", url.host_str().unwrap_or_default())
+    }
+
+    fn own(&self, host: &str) -> Host {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         let make = || Host { requests: Arc::new(Semaphore::new(self.at_once)), not_before: None };
         own.entry(host.to_owned()).or_insert_with(make).clone()
     }
 
     /// Waits for a place among the requests to `host` (`name:port`).
-    pub(super) async fn enter(&self, host: &str) -> Permit {
-        let own = Arc::clone(&self.host(host).requests).acquire_owned().await.ok();
+    pub async fn enter(&self, host: &str) -> Permit {
+        let own = Arc::clone(&self.own(host).requests).acquire_owned().await.ok();
         let Some(dir) = &self.dir else { return Permit { _own: own, _slot: None } };
         let began = Instant::now();
         let base = file_name(host);
@@ -121,25 +139,25 @@ impl HostBudget {
     }
 
     /// How long the host wants to be left alone, as it told this or another process.
-    pub(super) fn held_off(&self, host: &str) -> Option<Duration> {
-        let own = self.host(host).not_before;
+    pub fn held_off(&self, host: &str) -> Option<Duration> {
+        let own = self.own(host).not_before;
         let own = own.and_then(|at| at.checked_duration_since(Instant::now()));
         let noted = self.dir.as_ref().and_then(|dir| noted(&wait_file(dir, host)));
         own.max(noted).filter(|wait| !wait.is_zero())
     }
 
     /// Says once in a process why nothing happens.
-    pub(super) fn say_held_off(&self, host: &str, wait: Duration) {
+    pub fn say_held_off(&self, host: &str, wait: Duration) {
         if wait > WORTH_SAYING {
             self.say(host, || format!("{host} asks to be left alone for {} s", wait.as_secs() + 1));
         }
     }
 
     /// The host said `Retry-After`.
-    pub(super) fn hold_off(&self, host: &str, wait: Duration) {
+    pub fn hold_off(&self, host: &str, wait: Duration) {
         let wait = wait.min(FURTHEST);
         let until = Instant::now() + wait;
-        self.host(host);
+        self.own(host);
         if let Some(own) = self.own.lock().unwrap_or_else(PoisonError::into_inner).get_mut(host) {
             own.not_before = own.not_before.max(Some(until));
         }

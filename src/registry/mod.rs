@@ -45,6 +45,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use challenge::{Bearer, Challenge};
 pub use check::Grant;
 pub use error::{RegistryError, Said};
+pub use host_budget::{HostBudget, Permit};
 pub use hub::HubFile;
 pub use image::ImageDocuments;
 pub use known::{Kept, Look, Note, TagMemory};

@@ -7,6 +7,9 @@
 //!  loopback, link-local     any
 //! ```
 //!
+//! A redirect (a storage) may lead to private addresses also from a public registry, because the storage
+//! of a site often is at one; to loopback and link-local ones only from a registry that is at one.
+//!
 //! Addresses written as numbers are `endpoint`'s matter; these here come from the name service, and
 //! the connection is made only to those that are allowed, so that a second answer of the name
 //! service (DNS rebinding) changes nothing. Behind a proxy names are the proxy's business.
@@ -73,7 +76,7 @@ pub(super) fn literal(host: &str) -> Option<IpAddr> {
 }
 
 /// How far into the internal networks a connection may lead.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Reach {
     /// To public addresses.
     Public,

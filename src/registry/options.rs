@@ -11,6 +11,7 @@ use crate::oci::{Registry, Repository};
 use crate::proxy::Proxies;
 use crate::secret::Candidates;
 
+use super::host_budget::HostBudget;
 use super::known::{Kept, TagMemory};
 use super::names::{Names, system_names};
 
@@ -44,9 +45,7 @@ pub struct Options {
     /// The name service.
     pub names: Names,
     /// The budget of requests.
-    pub sharing: Sharing,
-    /// Told why nothing happens.
-    pub notice: Option<Notice>,
+    pub hosts: Arc<HostBudget>,
     /// Upper bounds on what is taken from a registry.
     pub limits: Limits,
     /// How long and how often to try.
@@ -65,8 +64,7 @@ impl Default for Options {
             kept: None,
             tags: None,
             names: system_names(),
-            sharing: Sharing::default(),
-            notice: None,
+            hosts: Arc::new(HostBudget::new(&Sharing::default(), None)),
             limits: Limits::default(),
             patience: Patience::default(),
         }
@@ -197,7 +195,8 @@ pub struct Patience {
     pub document: Duration,
     /// How often one request is sent at most.
     pub attempts: u32,
-    /// The first pause; each further one is twice as long, with jitter.
+    /// The first pause; each further one is twice as long, times a factor from 0.5
+    /// to 1.5 ([`crate::backoff`]).
     pub first_pause: Duration,
     /// The sum of all pauses; a `Retry-After` beyond it ends the request.
     pub pauses: Duration,

@@ -11,7 +11,7 @@
 //! marked sensitive, so that no trace of the HTTP libraries shows it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use super::host_budget::{HostBudget, Permit};
 use super::names::{Names, Reach, Resolver};
 use super::options::{Options, Patience};
 use super::{RegistryError, Said};
+use crate::backoff::Backoff;
 use crate::failure::chain;
 use crate::proxy::{Proxies, Proxy};
 use crate::secret::Secret;
@@ -45,7 +46,7 @@ pub(super) struct Transport {
     patience: Patience,
     proxies: Proxies,
     names: Names,
-    hosts: HostBudget,
+    hosts: Arc<HostBudget>,
     pools: Mutex<HashMap<Way, Client>>,
 }
 
@@ -62,17 +63,16 @@ struct Way {
 /// What is left of one request's budget.
 pub(super) struct Budget {
     attempts: u32,
-    pause: Duration,
+    backoff: Backoff,
     pauses: Duration,
 }
 
 impl Budget {
     /// Pauses and says `true`, or says `false` when nothing is left.
     pub(super) async fn spend(&mut self, wanted: Option<Duration>) -> bool {
-        let pause = wanted.unwrap_or_else(|| self.pause.mul_f64(jitter()));
+        let own = self.backoff.pause();
         self.attempts = self.attempts.saturating_sub(1);
-        self.pause = self.pause.saturating_mul(2);
-        self.attempts > 0 && self.rest(pause).await
+        self.attempts > 0 && self.rest(wanted.unwrap_or(own)).await
     }
 
     /// Pauses for as long as a host asked for, unless that is more than is left.
@@ -82,12 +82,6 @@ impl Budget {
         tokio::time::sleep(pause).await;
         true
     }
-}
-
-/// A factor from 0.5 to 1.5, so that the jobs of one node do not come back together.
-fn jitter() -> f64 {
-    // without randomness there is only no jitter
-    0.5 + f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX)
 }
 
 /// Why a body was not read to its end.
@@ -118,7 +112,7 @@ impl Transport {
             patience: options.patience,
             proxies: options.proxies.clone(),
             names: options.names.clone(),
-            hosts: HostBudget::new(&options.sharing, options.notice.clone()),
+            hosts: Arc::clone(&options.hosts),
             pools: Mutex::default(),
         })
     }
@@ -136,7 +130,7 @@ impl Transport {
     pub(super) fn budget(&self) -> Budget {
         Budget {
             attempts: self.patience.attempts,
-            pause: self.patience.first_pause,
+            backoff: Backoff::new(self.patience.first_pause),
             pauses: self.patience.pauses,
         }
     }
@@ -192,7 +186,7 @@ impl Transport {
         let unverified = request.unverified || plain;
         let client =
             self.client(Way { unverified, proxy: proxy.map(Proxy::variable), reach }, proxy)?;
-        let host = with_port(&request.url);
+        let host = HostBudget::host(&request.url);
         loop {
             let permit = self.enter(&host, budget).await?;
             let mut built = client
@@ -370,12 +364,6 @@ pub(super) fn host_of(url: &Url) -> String {
     }
 }
 
-/// `host:port` of a URL, the scheme's own port too: what a budget is counted for.
-fn with_port(url: &Url) -> String {
-    let port = url.port_or_known_default().unwrap_or_default();
-    format!("{}:{port}", url.host_str().unwrap_or_default())
-}
-
 fn unreachable(url: &Url, reason: String) -> RegistryError {
     RegistryError::Unreachable { doing: "connect to", host: host_of(url), reason }
 }
@@ -441,7 +429,7 @@ mod tests {
     async fn a_budget_ends() {
         let mut budget = Budget {
             attempts: 3,
-            pause: Duration::from_millis(1),
+            backoff: Backoff::new(Duration::from_millis(1)),
             pauses: Duration::from_secs(60),
         };
         assert!(!budget.spend(Some(Duration::from_secs(61))).await);

@@ -318,6 +318,46 @@ async fn a_realm_is_confirmed_at_login_and_remembered() {
     assert!(registry.heard().iter().all(|head| forms()[..7].iter().all(|f| !head.contains(f))));
 }
 
+/// CI's registry is one registry in every spelling; the realm that CI names for it stays exact.
+#[tokio::test(flavor = "multi_thread")]
+async fn cis_registry_is_known_in_any_spelling_and_its_realm_exactly() {
+    let house = house().await;
+    let named = vec![bearer(&house.running.realm())];
+    let registry = Recorder::start(move |head, _| {
+        if is_authorized(head) { answer("404 Not Found", "", b"{}") } else { challenge(&named) }
+    });
+    let port = registry.address.port();
+    let (host, spelled) = (format!("localhost:{port}"), format!("LocalHost:{port}"));
+    let server = format!("http://{}", house.running.address());
+    let scope = format!("{host}/{PROJECT}");
+    let login = |own: &str, url: &str| {
+        let variables = [("CI_REGISTRY", own), ("CI_SERVER_URL", url)];
+        let flags = ["login", &scope, "--username", USER, "--password-stdin", "--store", "file"];
+        let insecure = ["--insecure-registry", &host];
+        house.run(&variables, SECRET, &[&insecure[..], &flags].concat())
+    };
+    let secrets = || {
+        let seen = house.running.seen();
+        seen.iter().filter(|one| one.target.starts_with("/jwt/auth") && one.authorized).count()
+    };
+    let other_name = server.replace("127.0.0.1", "localhost");
+    for (own, url) in [
+        (format!("localhost:{}", port ^ 1), server.as_str()),
+        (format!("xlocalhost:{port}"), &server),
+        ("localhost".into(), &server),
+        (spelled.clone(), &server.replace("http:", "https:")),
+        (spelled.clone(), "http://127.0.0.1:1"),
+        (spelled.clone(), &other_name),
+    ] {
+        let said = login(&own, url);
+        assert_eq!(said.code, 4, "{own} {url}: {}", said.err);
+        assert!(said.err.contains("not confirmed"), "{own} {url}: {}", said.err);
+    }
+    assert_eq!(secrets(), 0);
+    let said = login(&spelled, &server);
+    assert_eq!((said.code, secrets()), (0, 1), "{}", said.err);
+}
+
 /// What a login says of the projects that the token opens, as far as a registry tells.
 #[tokio::test(flavor = "multi_thread")]
 async fn login_says_what_it_opens_and_what_not() {

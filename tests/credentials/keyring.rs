@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use crate::command::house;
@@ -19,12 +20,16 @@ fn available(test: &str, programs: &[&str]) -> bool {
     if missing.is_empty() {
         return true;
     }
+    skipped(test, &format!("{} not installed", missing.join(", ")), "keyring");
+    false
+}
+
+fn skipped(test: &str, why: &str, of: &str) {
     let required = std::env::var("MOORLINE_TESTS_REQUIRE").unwrap_or_default();
-    let line = format!("SKIPPED: {test}: {} not installed\n", missing.join(", "));
-    assert!(!required.split(',').any(|part| part == "keyring"), "{line}");
+    let line = format!("SKIPPED: {test}: {why}\n");
+    assert!(!required.split(',').any(|part| part == of), "{line}");
     // not through the test harness, which would hide it
     std::io::stderr().write_all(line.as_bytes()).unwrap();
-    false
 }
 
 /// Everything happens in one session: its keyring ends with it.
@@ -114,9 +119,9 @@ async fn the_kernels_keyring_keeps_the_secret_where_there_is_no_other() {
     let probe =
         Command::new("keyctl").args(["session", "-", "keyctl", "get_persistent", "@s"]).output();
     if !probe.as_ref().is_ok_and(|done| done.status.success()) {
-        // containers often forbid it: no program that could be installed changes that
-        let line = format!("SKIPPED: {test}: the kernel gives no persistent keyring\n");
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        // containers often forbid it, and no program that could be installed changes that: a name
+        // of its own, which the part requires where everything is
+        skipped(test, "the kernel gives no persistent keyring", "kernel-keyring");
         return;
     }
     let house = house().await;
@@ -152,5 +157,77 @@ async fn the_kernels_keyring_keeps_the_secret_where_there_is_no_other() {
     for name in ["login.err", "list", "stored.json", "explained", "forgotten", "again.err"] {
         assert!(!read(name).is_empty(), "{name}");
         assert_clean(&read(name), name);
+    }
+}
+
+/// A machine with neither keyring: no D-Bus in this session, and a kernel that refuses each of its
+/// keyring's calls, as one without it (`ENOSYS`) or a container's filter (`EPERM`) does.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_any_keyring_the_file_is_taken_and_named() {
+    if !available("keyring::without_any_keyring_the_file_is_taken_and_named", &["strace"]) {
+        return;
+    }
+    for refusal in ["ENOSYS", "EPERM"] {
+        let house = house().await;
+        let home = house.home.path();
+        let trace = home.join("trace");
+        let scope = house.image(PROJECT);
+        let login = ["login", &scope, "--username", USER, "--password-stdin"];
+        let run = |arguments: &[&str], stdin: &str| {
+            let calls = "keyctl,add_key,request_key";
+            let mut command = assert_cmd::Command::new("strace");
+            let done = command
+                .args(["-f", "-qq", "-e", &format!("trace={calls}")])
+                .args(["-e", &format!("inject={calls}:error={refusal}"), "-o"])
+                .arg(&trace)
+                .arg(assert_cmd::cargo::cargo_bin!("moorline"))
+                .args(["--insecure-registry", &house.running.address().to_string()])
+                .args(arguments)
+                .env_clear()
+                .env("HOME", home)
+                .current_dir(home)
+                .write_stdin(stdin.to_owned())
+                .output()
+                .unwrap();
+            let said = String::from_utf8(done.stderr).unwrap();
+            let out = String::from_utf8(done.stdout).unwrap();
+            assert_clean(&said, refusal);
+            assert_clean(&out, refusal);
+            (done.status.code().unwrap(), out, said)
+        };
+        let file = home.join(".config/moorline/credentials.json");
+
+        // who asks for a keyring gets none, and no file in its place
+        let (code, _, said) = run(&[&login[..], &["--store", "keyring"]].concat(), SECRET);
+        assert_eq!(code, 12, "{said}");
+        assert!(said.contains("there is no keyring"), "{said}");
+        assert!(!file.exists());
+
+        let (code, _, said) = run(&login, SECRET);
+        assert_eq!(code, 0, "{said}");
+        let named = format!("kept in {}, mode 0600", file.display());
+        for words in [
+            "no keyring answers here (keyring: ",
+            "kernel keyring: the kernel keeps none",
+            &named,
+            "kept in a file that only you can read, until moorline logout",
+        ] {
+            assert!(said.contains(words), "{refusal}: no {words:?} in {said}");
+        }
+        // the kernel was asked, and it refused
+        let traced = fs::read_to_string(&trace).unwrap();
+        assert!(traced.contains(&format!("-1 {refusal}")), "{traced}");
+        let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&file) & 0o7777, 0o600);
+        assert_eq!(mode(file.parent().unwrap()) & 0o077, 0);
+        assert!(fs::read_to_string(&file).unwrap().contains(SECRET), "it is kept nowhere else");
+
+        let (code, out, said) = run(&["login", "--list"], "");
+        assert!(code == 0 && out.contains("file"), "{out}{said}");
+        let (code, out, said) = run(&["resolve", &house.image("group/project:v1")], "");
+        assert!(code == 0 && out.contains("@sha256:"), "{out}{said}");
+        let (code, _, said) = run(&["logout", &scope], "");
+        assert_eq!(code, 0, "{said}");
+        assert!(!fs::read_to_string(&file).unwrap_or_default().contains(SECRET));
     }
 }

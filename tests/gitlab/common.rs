@@ -6,8 +6,8 @@ use std::process::{Command, Output};
 use moorline::oci::{Digest, Platform, Sha256Digest, media_type};
 use moorline::secret::Secret;
 use moorline::standin::{
-    ApiToken, CiMergeRequest, CiPipeline, CiRelease, Config, GitlabFacts, JobToken, Project,
-    Running, StandIn, Visibility,
+    ApiToken, CiMergeRequest, CiPipeline, CiRelease, Config, DeployToken, GitlabFacts, JobToken,
+    Project, Running, Scope, StandIn, Visibility,
 };
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -203,8 +203,14 @@ impl World {
         digest
     }
 
-    /// The program in the project's directory, with nothing of this process's environment.
+    /// What the program answers.
     pub fn moorline(&self, args: &[&str], env: &[(&str, &str)]) -> Answer {
+        let output = self.command(args, env).output().unwrap();
+        Answer::of(output, &self.host(), self.dir.path())
+    }
+
+    /// The program in the project's directory, with nothing of this process's environment.
+    pub fn command(&self, args: &[&str], env: &[(&str, &str)]) -> Command {
         // the images are for one platform, whatever this machine is
         let platform = ["resolve", "lock", "run", "submit", "convert"];
         let wants = args.iter().any(|arg| platform.contains(arg))
@@ -222,8 +228,7 @@ impl World {
         }
         command.args(&args[end..]);
         command.envs(env.iter().copied());
-        let output = command.output().unwrap();
-        Answer::of(output, &self.host(), self.dir.path())
+        command
     }
 
     /// A job with this SIF is submitted, and keeps it from being pruned while it may need it. There is
@@ -273,6 +278,25 @@ impl World {
         let env = [Self::ci(&host, &image, &url), more.to_vec()].concat();
         self.moorline(args, &env)
     }
+}
+
+/// A world whose project is private, and the file with a deploy token's name and secret.
+pub fn private() -> (World, String) {
+    let (user, secret) = ("gitlab+deploy-token-9", "gldt-canary-9");
+    let project = Project { path: PROJECT.into(), visibility: Visibility::Private };
+    let token = DeployToken {
+        username: user.into(),
+        secret: Secret::new(secret.into()),
+        scopes: vec![Scope::ReadRegistry],
+        project: Some(PROJECT.into()),
+        group: None,
+    };
+    let world =
+        World::with(Config { projects: vec![project], deploy_tokens: vec![token], ..config() });
+    world.write("deploy-token", &format!("{user}\n{secret}\n"));
+    let file = world.path("deploy-token");
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    (world, file.display().to_string())
 }
 
 fn repository(below: &str) -> String {

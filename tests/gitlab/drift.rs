@@ -8,13 +8,17 @@ use moorline::oci::{Digest, Sha256Digest, SifDigest, media_type};
 use moorline::pin::{Image, Pin, Resolved};
 use serde_json::{Value, json};
 
-use crate::common::{Answer, NEW, OLD, PROJECT, World, masked};
+use crate::common::{Answer, NEW, OLD, PROJECT, World, masked, private};
 
 /// The pin of what a tag names now.
 fn pin(world: &World, below: &str, tag: &str) -> Pin {
+    pin_with(world, below, tag, &[])
+}
+
+fn pin_with(world: &World, below: &str, tag: &str, flags: &[&str]) -> Pin {
     let path = if below.is_empty() { PROJECT.into() } else { format!("{PROJECT}/{below}") };
     let what = format!("{}/{path}:{tag}", world.host());
-    let answer = world.moorline(&["--json", "resolve", &what], &[]);
+    let answer = world.moorline(&[&["--json", "resolve", &what], flags].concat(), &[]);
     assert_eq!(answer.code, 0, "{}", answer.err);
     let out = answer.out.replace("gitlab.example", &world.host());
     serde_json::from_str::<Resolved>(&out).unwrap().pin
@@ -208,4 +212,28 @@ fn a_repository_with_many_tags() {
     world.untag("", "a-first");
     world.images().tag(PROJECT, "z-last", old.manifest);
     assert!(!drift(&world, &[]).out.contains("no tag holds"));
+}
+
+/// A private project, opened by a credential for one command.
+#[test]
+fn a_credential_of_the_command_line_opens_what_jobs_ran() {
+    let (world, file) = private();
+    let flags = ["--credential-file", file.as_str()];
+    // no image, nobody to ask
+    drift(&world, &flags).fails(0, &["0 images of 0 jobs"]);
+    world.push("", OLD, &["v1"]);
+    let mut pin = pin_with(&world, "", "v1", &flags);
+    let first = job(&world, 1, Image::Oci { pin: pin.clone() }).to_string();
+    drift(&world, &[]).fails(3, &["was not compared"]);
+    drift(&world, &flags).fails(0, &["1 image of 1 job: nothing found"]);
+    world.push("", "moved", &["v1"]);
+    drift(&world, &flags).fails(6, &[]);
+    // it is for one registry, and which one of two is not guessed
+    pin.registry = "other.example".parse().unwrap();
+    pin.asked.registry = pin.registry.clone();
+    job(&world, 2, Image::Oci { pin });
+    let seen = world.seen().len();
+    drift(&world, &flags).fails(2, &["images of one registry"]);
+    assert_eq!(world.seen().len(), seen, "no request");
+    drift(&world, &[&flags[..], &[&first]].concat()).fails(6, &[]);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::common::{NEW, OLD, PROJECT, World, masked};
+use crate::common::{NEW, OLD, PROJECT, World, masked, private};
 
 fn world() -> World {
     let world = World::new();
@@ -265,4 +265,29 @@ fn locked_refuses_what_is_not_locked() {
     world.push("", "unlocked", &["bbbbbbbb"]);
     ci = world.in_ci(&["submit", "--dry-run", "--locked", "--", "true"], &[]);
     ci.fails(11, &["has no pin of"]);
+}
+
+/// A private project, opened by a credential for one command.
+#[test]
+fn a_credential_of_the_command_line_opens_what_is_locked() {
+    let (world, file) = private();
+    world.push("", OLD, &["v1"]);
+    world.write("project/moorline.toml", &format!("[images]\nmain = \"{PROJECT}:v1\"\n"));
+    let flags = ["--credential-file", file.as_str()];
+    let with = |args: &[&str]| world.moorline(&[args, &flags].concat(), &[]);
+    world.moorline(&["lock"], &[]).fails(3, &["was not changed"]);
+    with(&["lock"]).fails(0, &["1 pins, 1 new"]);
+    with(&["lock", "--update", "main"]).fails(0, &["1 pins, 0 new"]);
+    let remote = ["lock", "--check", "--remote"];
+    world.moorline(&remote, &[]).fails(3, &["was not compared"]);
+    with(&remote).fails(0, &["nothing found"]);
+    // where no registry is asked the credential would be read for nothing
+    let seen = world.seen().len();
+    with(&["lock", "--check"]).fails(2, &["--remote"]);
+    // it is for one registry, and which one of two is not guessed
+    let other = "other = \"other.example/a/b:v1\"\n";
+    world.write("project/moorline.toml", &format!("[images]\nmain = \"{PROJECT}:v1\"\n{other}"));
+    with(&["lock"]).fails(2, &["images of one registry"]);
+    assert_eq!(world.seen().len(), seen, "no request");
+    with(&["lock", "--update", "main"]).fails(0, &["1 pins, 0 new"]);
 }

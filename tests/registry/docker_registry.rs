@@ -1,6 +1,8 @@
 //! Against Debian's docker-registry 2.8.
 
 use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
 
 use moorline::failure::{Failure, Kind};
 use moorline::oci::{Digest, Sha256Digest};
@@ -8,7 +10,7 @@ use moorline::registry::{Client, HostPort, Options, RegistryError};
 use moorline::resolve::{ResolveError, resolve, resolve_many};
 
 use crate::common::*;
-use crate::server::{available, restart, start};
+use crate::server::{Server, available, restart, skipped, start};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pushed_by_skopeo_resolved_and_pulled() {
@@ -130,30 +132,103 @@ async fn tls_with_a_ca_file_with_the_flag_and_with_neither() {
     assert!(error.to_string().contains("certificate"), "{error}");
     assert!(error.hint().unwrap().contains("--ca-file"));
     // the program: the flag, and the realm of the user's configuration
-    let home = server.folder.path().join("home");
-    fs::create_dir_all(home.join(".config/moorline")).unwrap();
-    let (host, realm_host) = (server.address.to_string(), server.stand_in.address().to_string());
-    let realms = format!("[realms]\n\"{host}\" = \"http://{realm_host}\"\n");
-    fs::write(home.join(".config/moorline/config.toml"), realms).unwrap();
-    let program = |flags: &[&str]| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_moorline"));
-        command
-            .args(flags)
-            .args(["--insecure-registry", &realm_host, "resolve", "--platform", "linux/amd64"])
-            .arg(format!("{host}/{PROJECT}:v1"))
-            .current_dir(&home)
-            .env_clear()
-            .env("HOME", &home)
-            .env("MOORLINE_REGISTRY", &host)
-            .env("MOORLINE_USERNAME", USER)
-            .env("MOORLINE_PASSWORD", SECRET);
-        // the stand-in answers on another thread of this runtime
-        tokio::task::block_in_place(|| command.output()).unwrap()
-    };
+    let program = Program::new(&server);
     let ca = server.folder.path().join("ca.pem").display().to_string();
-    let done = program(&["--ca-file", &ca]);
+    let done = program.run(&[], &["--ca-file", &ca], &[]);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let expected = format!("{}\n", pin.reference());
     assert_eq!(String::from_utf8_lossy(&done.stdout), expected);
-    assert_eq!(program(&[]).status.code(), Some(5));
+    assert_eq!(program.run(&[], &[], &[]).status.code(), Some(5));
+}
+
+/// The program, in a home whose configuration confirms the stand-in as realm.
+struct Program<'a> {
+    server: &'a Server,
+    home: std::path::PathBuf,
+}
+
+impl<'a> Program<'a> {
+    fn new(server: &'a Server) -> Self {
+        let home = server.folder.path().join("home");
+        fs::create_dir_all(home.join(".config/moorline")).unwrap();
+        let realm = server.stand_in.address();
+        let realms = format!("[realms]\n\"{}\" = \"http://{realm}\"\n", server.address);
+        fs::write(home.join(".config/moorline/config.toml"), realms).unwrap();
+        Self { server, home }
+    }
+
+    /// `BEFORE moorline FLAGS resolve IMAGE`; the registry itself is not listed as insecure.
+    fn run(&self, before: &[&str], flags: &[&str], variables: &[(&str, &str)]) -> Output {
+        let host = self.server.address.to_string();
+        let words: Vec<&str> =
+            before.iter().copied().chain([env!("CARGO_BIN_EXE_moorline")]).collect();
+        let mut command = Command::new(words[0]);
+        command
+            .args(&words[1..])
+            .args(flags)
+            .args(["--insecure-registry", &self.server.stand_in.address().to_string()])
+            .args(["resolve", "--platform", "linux/amd64", &format!("{host}/{PROJECT}:v1")])
+            .current_dir(&self.home)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", &self.home)
+            .env("MOORLINE_REGISTRY", &host)
+            .env("MOORLINE_USERNAME", USER)
+            .env("MOORLINE_PASSWORD", SECRET)
+            .envs(variables.iter().copied());
+        // the stand-in answers on another thread of this runtime
+        tokio::task::block_in_place(|| command.output()).unwrap()
+    }
+}
+
+/// An authority that only the system trusts: the variables that OpenSSL reads too, and the place where
+/// Debian keeps its roots, seen by this process alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_with_the_systems_roots() {
+    const TEST: &str = "docker_registry::tls_with_the_systems_roots";
+    if !available(TEST) {
+        return;
+    }
+    let server = start(300, true).await;
+    let _layout = server.filled().await;
+    let roots = server.folder.path().join("roots");
+    fs::create_dir(&roots).unwrap();
+    let ca = server.folder.path().join("ca.pem");
+    fs::copy(&ca, roots.join("ca-certificates.crt")).unwrap();
+    let (ca, roots) = (ca.display().to_string(), roots.display().to_string());
+    let program = Program::new(&server);
+    let trusts = |case: &str, done: &Output| {
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{case}: {said}");
+        assert!(String::from_utf8_lossy(&done.stdout).contains("@sha256:"), "{case}: {said}");
+    };
+    // 12: there are no roots at all
+    let refuses = |case: &str, done: &Output, code: i32| {
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(code), "{case}: {said}");
+        assert!(said.contains("certificate") && said.contains("--ca-file"), "{case}: {said}");
+    };
+    let asked = server.stand_in.seen().len();
+    refuses("without", &program.run(&[], &[], &[]), 5);
+    let empty = tempfile::tempdir().unwrap();
+    let none = empty.path().display().to_string();
+    refuses("an empty SSL_CERT_DIR", &program.run(&[], &[], &[("SSL_CERT_DIR", &none)]), 12);
+    assert_eq!(server.stand_in.seen().len(), asked, "a token was asked for");
+    trusts("SSL_CERT_FILE", &program.run(&[], &[], &[("SSL_CERT_FILE", &ca)]));
+    trusts("SSL_CERT_DIR", &program.run(&[], &[], &[("SSL_CERT_DIR", &roots)]));
+    // what --ca-file names is trusted as well, and not instead
+    trusts("both", &program.run(&[], &["--ca-file", &ca], &[("SSL_CERT_DIR", &none)]));
+
+    let own = ["unshare", "--map-root-user", "--mount"];
+    let there = Command::new(own[0]).args(&own[1..]).arg("true").output();
+    if !there.is_ok_and(|done| done.status.success()) || !Path::new("/etc/ssl/certs").is_dir() {
+        skipped(TEST, "no mount namespace, or no /etc/ssl/certs", "docker-registry");
+        return;
+    }
+    let mounted = |over: &str| format!("mount --bind '{over}' /etc/ssl/certs && exec \"$@\"");
+    for (over, trusted) in [(&roots, true), (&none, false)] {
+        let script = mounted(over);
+        let done = program.run(&[&own[..], &["/bin/sh", "-c", &script, "sh"]].concat(), &[], &[]);
+        if trusted { trusts(over, &done) } else { refuses(over, &done, 12) }
+    }
 }

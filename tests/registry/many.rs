@@ -98,6 +98,37 @@ async fn a_thousand_references_in_one_call() {
     assert!(gone <= 4, "a repeated question is asked once");
 }
 
+/// One token request names forty repositories: a project with more of them needs more, and every
+/// reference is asked for with the token that opens it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_of_many_repositories_needs_a_token_for_each_forty() {
+    for (repositories, expected) in [(40, 1), (41, 2), (95, 3)] {
+        let server = stand_in().await;
+        let (mut wanted, mut manifests) = (Vec::new(), Vec::new());
+        for number in 0..repositories {
+            let name = format!("{PROJECT}/image{number}");
+            for tag in ["v1", "v2"] {
+                let made = put(server.images(), &name, &format!("{name} {tag}"), "linux/amd64");
+                server.images().tag(&name, tag, made.manifest);
+                wanted.push((reference(server.address(), &format!("{name}:{tag}")), amd64()));
+                manifests.push(made.manifest);
+            }
+        }
+        let answers = resolve_many(&client(&server, good()), &wanted).await;
+        for ((answer, manifest), (asked, _)) in answers.iter().zip(&manifests).zip(&wanted) {
+            assert_eq!(answer.as_ref().unwrap().pin.manifest, *manifest, "{asked}");
+        }
+        let seen = server.seen();
+        let tokens = seen.iter().filter(|s| s.target.starts_with("/jwt/auth"));
+        let scopes: Vec<usize> = tokens.map(|s| s.target.matches("scope=").count()).collect();
+        assert_eq!(scopes.len(), expected, "{repositories} repositories: {scopes:?}");
+        assert_eq!(scopes.iter().sum::<usize>(), repositories, "{scopes:?}");
+        // a token that opens something else would have been turned away first
+        let refused = seen.iter().filter(|s| s.authorized && s.status == 401).count();
+        assert_eq!(refused, 0, "{repositories} repositories");
+    }
+}
+
 /// A broken credential source of one project is that project's error.
 #[tokio::test]
 async fn a_broken_source_loses_no_other_repository() {

@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::common::*;
-use crate::liar::{Liar, challenge, manifest_type, ok};
+use crate::liar::{Liar, challenge, descriptor, manifest_type, ok, with};
 use crate::server::{Server, available, start};
 
 /// A proxy that leads every name to one server, and hears what passes.
@@ -354,5 +354,36 @@ async fn a_realm_whose_name_leads_inside_is_not_asked() {
         let words = if rebinds { "no address that may be asked" } else { "an internal network" };
         assert!(error.to_string().contains(words), "{error}");
         assert_eq!(thief.heard().len(), 0);
+    }
+}
+
+/// A storage that a registry on the network names by a name that leads to this machine or its link.
+#[tokio::test]
+async fn a_redirect_whose_name_leads_to_this_machine_is_not_followed() {
+    let thief = Liar::start(|_, _| ok("", b"blob")).await;
+    let port = thief.address.port();
+    let away = format!("Location: https://storage.test:{port}/x\r\nContent-Length: 0\r\n");
+    let registry = Liar::start(move |_, _| with("307 Temporary Redirect", &away, b"")).await;
+    let proxy = Proxy::start(registry.address, false, None).await;
+    let blob = descriptor(b"blob");
+    for own in ["93.184.216.34", "10.0.0.1"] {
+        let own: IpAddr = own.parse().unwrap();
+        for inside in ["127.0.0.1", "169.254.169.254", "::1"] {
+            let inside: IpAddr = inside.parse().unwrap();
+            let names: Names =
+                Arc::new(move |host| Ok(vec![if host == "storage.test" { inside } else { own }]));
+            let client = Client::new(Options {
+                names,
+                proxies: proxy.proxies("", "storage.test"),
+                insecure: vec!["registry.test:80".parse().unwrap()],
+                ..offering(vec![])
+            })
+            .unwrap();
+            let at = "registry.test:80".parse().unwrap();
+            let error = client.blob(&at, &repository("a/b"), &blob, &mut Vec::new()).await;
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains("no address that may be asked"), "{own} {inside}: {error}");
+            assert_eq!(thief.heard().len(), 0);
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use moorline::failure::{Failure, Kind};
 use moorline::oci::{Digest, Sha256Digest, media_type};
-use moorline::registry::{Client, Options, Sharing};
+use moorline::registry::{Client, HostBudget, Options, Sharing};
 use moorline::resolve::resolve;
 use moorline::secret::Candidate;
 
@@ -17,7 +17,8 @@ use crate::liar::{Answer, Liar, manifest_type, ok, with};
 fn another(at: impl std::fmt::Display, meet: &Path, offered: Vec<Candidate>) -> Client {
     let sharing = Sharing { dir: Some(meet.to_owned()), ..Sharing::default() };
     let started_here = vec![registry(at)];
-    Client::new(Options { started_here, sharing, ..offering(offered) }).unwrap()
+    let hosts = Arc::new(HostBudget::new(&sharing, None));
+    Client::new(Options { started_here, hosts, ..offering(offered) }).unwrap()
 }
 
 #[tokio::test]

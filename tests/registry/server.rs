@@ -30,12 +30,17 @@ pub fn available(test: &str) -> bool {
     if missing.is_empty() {
         return true;
     }
+    skipped(test, &format!("{} not installed", missing.join(", ")), "docker-registry");
+    false
+}
+
+/// Says that a test, or the rest of one, cannot be run here; an error when its part is required.
+pub fn skipped(test: &str, why: &str, of: &str) {
     let required = std::env::var("MOORLINE_TESTS_REQUIRE").unwrap_or_default();
-    let line = format!("SKIPPED: {test}: {} not installed\n", missing.join(", "));
-    assert!(!required.split(',').any(|part| part == "docker-registry"), "{line}");
+    let line = format!("SKIPPED: {test}: {why}\n");
+    assert!(!required.split(',').any(|part| part == of), "{line}");
     // not through the test harness, which would hide it
     std::io::stderr().write_all(line.as_bytes()).unwrap();
-    false
 }
 
 pub struct Server {

@@ -1,6 +1,9 @@
 //! GitLab's server and its API: configured, CI's own, or that of the clone around this directory.
 
+use std::sync::Arc;
+
 use super::Context;
+use super::network::ApiTurns;
 use crate::cli::output::{self, CliError, Report};
 use crate::config::ServerUrl;
 use crate::failure::Kind;
@@ -99,6 +102,7 @@ impl Context {
             ca_files: self.ca_files.clone(),
             insecure,
             proxies: self.proxies()?,
+            turns: Some(Arc::new(ApiTurns(self.hosts()))),
             patience: std::time::Duration::from_secs(30),
         })?;
         made.push(client.clone());

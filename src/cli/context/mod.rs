@@ -21,6 +21,7 @@ mod stores;
 
 use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use tokio::runtime::Runtime;
@@ -32,7 +33,7 @@ use crate::backend::Environment;
 use crate::config::{self, Config, Level};
 use crate::credential::Explicit;
 use crate::failure::Kind;
-use crate::registry::{Client, HostPort};
+use crate::registry::{Client, HostBudget, HostPort};
 
 /// Flags that stand before or after any verb.
 #[derive(Debug, Args)]
@@ -84,6 +85,7 @@ pub struct Context {
     places: Places,
     threads: Threads,
     runtime: OnceCell<Runtime>,
+    hosts: OnceCell<Arc<HostBudget>>,
     client: OnceCell<Client>,
     api_clients: RefCell<Vec<crate::gitlab::Client>>,
     explicit: OnceCell<Explicit>,
@@ -125,6 +127,7 @@ impl Context {
             places,
             threads,
             runtime: OnceCell::new(),
+            hosts: OnceCell::new(),
             client: OnceCell::new(),
             api_clients: RefCell::default(),
             explicit: OnceCell::new(),

@@ -1,11 +1,13 @@
 //! The registry client of a command, and the credentials that it finds.
 
+use std::sync::Arc;
+
 use super::{Context, network};
 use crate::cli::output::{self, CliError, Report};
 use crate::credential::{self, Chain, Explicit, KernelKeyring, SystemKeyring};
 use crate::oci::Registry;
 use crate::proxy::Proxies;
-use crate::registry::{self, Client};
+use crate::registry::{self, Client, HostBudget, Notice};
 use crate::secret::Realm;
 
 impl Context {
@@ -50,15 +52,17 @@ impl Context {
         self.insecure.iter().any(|listed| listed.names(realm.host(), realm.port()))
     }
 
-    /// The realms that the configuration or CI names for a registry.
+    /// The realms that the configuration or CI names for a registry, whatever its spelling: the
+    /// realms themselves stay exact.
     pub fn known_realms(&self, registry: &Registry) -> Vec<Realm> {
-        let configured = self.config.realms.get(registry).map(|url| url.value.to_string());
-        let gitlab = self.config.gitlab.registry.as_ref().filter(|r| r.value == *registry);
+        let configured = self.config.realms.iter().filter(|(of, _)| of.is_same(registry));
+        let configured = configured.map(|(_, url)| url.value.to_string());
+        let gitlab = self.config.gitlab.registry.as_ref().filter(|r| r.value.is_same(registry));
         let gitlab = gitlab.and(self.config.gitlab.url.as_ref()).map(|url| url.value.to_string());
-        let ci = (self.env("CI_REGISTRY") == Some(registry.as_str()))
-            .then(|| self.env("CI_SERVER_URL").map(str::to_owned))
-            .flatten();
-        [configured, gitlab, ci].into_iter().flatten().filter_map(|url| url.parse().ok()).collect()
+        let own = self.env("CI_REGISTRY").and_then(|text| text.parse::<Registry>().ok());
+        let ci = own.filter(|own| own.is_same(registry)).and_then(|_| self.env("CI_SERVER_URL"));
+        let urls = configured.chain(gitlab).chain(ci.map(str::to_owned));
+        urls.filter_map(|url| url.parse().ok()).collect()
     }
 
     /// The registry client: one for the whole command, so that tokens and connections are shared.
@@ -78,15 +82,24 @@ impl Context {
             path_prefixes: network::path_prefixes(&self.config)?,
             kept: Some(network::kept_documents(&self.places.cache)),
             tags: Some(network::remembered_tags(&self.places.cache)),
-            sharing: network::sharing(
-                &self.places.cache,
-                self.env("XDG_RUNTIME_DIR"),
-                self.config.requests_at_once.as_ref().map(|value| value.value),
-            ),
-            notice: Some(std::sync::Arc::new(|sentence| output::warn(output::clean(sentence)))),
+            hosts: self.hosts(),
             ..registry::Options::default()
         })?;
         Ok(self.client.get_or_init(|| client).clone())
+    }
+
+    /// The budget of requests: one for the whole command, whoever asks.
+    pub(super) fn hosts(&self) -> Arc<HostBudget> {
+        let make = || {
+            let sharing = network::sharing(
+                &self.places.cache,
+                self.env("XDG_RUNTIME_DIR"),
+                self.config.requests_at_once.as_ref().map(|value| value.value),
+            );
+            let notice: Notice = Arc::new(|sentence| output::warn(output::clean(sentence)));
+            Arc::new(HostBudget::new(&sharing, Some(notice)))
+        };
+        Arc::clone(self.hosts.get_or_init(make))
     }
 
     /// The proxies that the environment names.
