@@ -53,7 +53,7 @@ impl Pool {
         let (manifest, size) = (image.source.manifest, report.size);
         let sif = self.store.publish_sif(incoming, &manifest, &self.recipe, report.sif, size);
         let sif = sif.unwrap();
-        memory.keep_pack(report.pack, &sif).unwrap();
+        memory.keep_pack(&report.pack, &sif).unwrap();
         let (counters, warnings) = (report.counters, report.warnings);
         let bytes = fs::read(&sif.path).unwrap();
         Made { bytes, counters, warnings, opened: opened.into_inner(), sif }
