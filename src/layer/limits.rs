@@ -15,7 +15,8 @@ pub struct Limits {
     pub metadata_bytes: u64,
     /// Bytes of file content in all layers together, holes included.
     pub content_bytes: u64,
-    /// How many bytes one compressed byte may become, beyond the first GiB of a layer.
+    /// How many bytes one compressed byte may become, beyond the first GiB of a layer; holes of sparse
+    /// files are counted apart, against the same number.
     pub expansion_ratio: u64,
     /// Directories above each other.
     pub path_depth: u64,
@@ -52,7 +53,15 @@ impl Default for Limits {
     }
 }
 
+/// Below this size a layer may expand as it likes.
+const FREE: u64 = 1 << 30;
+
 impl Limits {
+    /// How many bytes a blob of `packed` bytes may become.
+    pub(super) fn expanded(&self, packed: u64) -> u64 {
+        packed.saturating_mul(self.expansion_ratio).max(FREE)
+    }
+
     /// Sets a limit by its name in the configuration; false when there is none of that name.
     #[must_use]
     pub fn set(&mut self, name: &str, value: u64) -> bool {

@@ -16,8 +16,6 @@ use super::limits::{Limits, check};
 use crate::oci::media_type::{Compression, layer_compression};
 use crate::oci::{DiffId, Hasher};
 
-/// Below this size a layer may expand as it likes.
-const FREE: u64 = 1 << 30;
 /// Bytes of a chunk.
 const CHUNK: usize = 256 << 10;
 /// Chunks that wait for the reader, and for the digest.
@@ -69,7 +67,7 @@ impl LayerStream {
                 Box::new(zstd::stream::read::Decoder::with_buffer(blob).map_err(LayerError::Io)?)
             }
         };
-        let by_ratio = size.saturating_mul(limits.expansion_ratio).max(FREE);
+        let by_ratio = limits.expanded(size);
         let (reader, chunks) = sync_channel(AHEAD);
         let (digest, hashed) = sync_channel::<Chunk>(AHEAD);
         let (give_back, spare) = channel();
