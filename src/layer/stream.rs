@@ -21,7 +21,7 @@ const CHUNK: usize = 256 << 10;
 /// Chunks that wait for the reader, and for the digest.
 const AHEAD: usize = 8;
 
-/// Uncompressed bytes that reader and digest share.
+/// Bytes that several threads read, as reader and digest do here.
 type Chunk = Arc<Vec<u8>>;
 
 /// Reads the uncompressed bytes; [`LayerStream::finish`] says whether they were the right ones.
@@ -127,10 +127,10 @@ impl Read for LayerStream {
     }
 }
 
-/// Gives a chunk's memory back if nobody else reads it.
-fn recycle(chunk: Chunk, spare: &Sender<Vec<u8>>) {
+/// Gives a chunk's memory back to whoever fills chunks, if nobody else reads it.
+pub(crate) fn recycle(chunk: Chunk, spare: &Sender<Vec<u8>>) {
     if let Some(bytes) = Arc::into_inner(chunk) {
-        // who inflates may have ended
+        // who fills them may have ended
         let _ = spare.send(bytes);
     }
 }
