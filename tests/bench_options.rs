@@ -8,7 +8,7 @@
     reason = "of the benches"
 )]
 
-#[path = "../benches/options.rs"]
+#[path = "../benches/shared/options.rs"]
 mod options;
 
 use options::{Asked, parse};

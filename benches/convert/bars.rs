@@ -11,7 +11,7 @@ use crate::image::TOP_BYTES;
 use crate::report::Results;
 use crate::{BLOCK, mb};
 
-const TMPFS_MAGIC: i64 = 0x0102_1994;
+const TMPFS_MAGIC: u32 = 0x0102_1994;
 /// What Moorline adds to every image (`.singularity.d`) and how tails of the top layer are padded
 /// into groups: small beside what is compressed again when something known is not found.
 const ADDED: u64 = 64_000;
@@ -38,7 +38,7 @@ fn line(name: &str, unit: &str, value: Option<f64>, bar: Option<Bar>) -> String 
 
 /// Whether files of `dir` lie in memory.
 fn in_memory(dir: &Path) -> bool {
-    rustix::fs::statfs(dir).is_ok_and(|s| i64::try_from(s.f_type).is_ok_and(|t| t == TMPFS_MAGIC))
+    rustix::fs::statfs(dir).is_ok_and(|s| i128::from(s.f_type) == i128::from(TMPFS_MAGIC))
 }
 
 /// Those of the analysis image.

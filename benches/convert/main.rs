@@ -21,7 +21,7 @@ mod bars;
 mod candidates;
 mod image;
 mod measure;
-#[path = "../options.rs"]
+#[path = "../shared/options.rs"]
 mod options;
 mod registry;
 mod report;

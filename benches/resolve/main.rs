@@ -24,7 +24,7 @@
     reason = "a program that prints measurements"
 )]
 
-#[path = "../options.rs"]
+#[path = "../shared/options.rs"]
 mod options;
 
 use std::path::Path;

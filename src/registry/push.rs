@@ -293,9 +293,10 @@ impl Upload<'_> {
         let Some(done) = range.and_then(taken_bytes).filter(|done| *done <= self.blob.size) else {
             return Ok(None);
         };
-        let to = match response.headers().contains_key(LOCATION) {
-            true => self.next(&response).await?,
-            false => upload.to.clone(),
+        let to = if response.headers().contains_key(LOCATION) {
+            self.next(&response).await?
+        } else {
+            upload.to.clone()
         };
         tracing::debug!(%what, done, "the upload goes on");
         Ok(Some(Begun { to, done, broken: false }))

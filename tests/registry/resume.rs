@@ -107,7 +107,7 @@ async fn an_upload_to_the_stand_in_goes_on_too() {
 const SENT: &[u8] = b"0123456789";
 
 /// Sends ten bytes to a registry that breaks the first PATCH off and is asked how far it came; says
-/// the bodies of the PATCHes, how many uploads began, and how it ended.
+/// the bodies of the `PATCH`es, how many uploads began, and how it ended.
 async fn asked(
     status: impl Fn(usize) -> Answer + Send + Sync + 'static,
 ) -> (Vec<Vec<u8>>, usize, Result<bool, RegistryError>) {
