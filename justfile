@@ -23,7 +23,7 @@ golden:
 bench *ARGS:
     cargo bench --locked {{ ARGS }}
 
-# conversion beside other programs that do it, those that are installed
+# four made-up images converted, beside other programs that do it, those that are installed; --help tells more
 bench-convert *ARGS:
     cargo bench --locked --bench convert -- {{ ARGS }}
 

@@ -9,6 +9,8 @@ mod bad_input;
 mod help;
 #[path = "cli/liar.rs"]
 mod liar;
+#[path = "cli/limits.rs"]
+mod limits;
 #[path = "cli/manners.rs"]
 mod manners;
 #[path = "store/place.rs"]

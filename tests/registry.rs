@@ -31,6 +31,8 @@ mod proxy;
 mod push;
 #[path = "registry/remembered.rs"]
 mod remembered;
+#[path = "registry/resume.rs"]
+mod resume;
 #[path = "registry/server.rs"]
 mod server;
 #[path = "registry/stand_in.rs"]

@@ -2,8 +2,8 @@
 //! replace, delete and repeat files of lower ones. The same size and count give the same bytes.
 //!
 //! ```text
-//! DIR/oci/     OCI layout: index.json, oci-layout, blobs/sha256/...
-//! DIR/docker   the same image as `docker save` writes it, for programs that read only that
+//! DIR/oci/       OCI layout: index.json, oci-layout, blobs/sha256/...
+//! DIR/unpacked   bytes of all layers' tars
 //! ```
 
 use std::fs::{self, File};
@@ -19,6 +19,9 @@ use tar::{Builder, EntryType, Header};
 
 /// Below the top one.
 const LAYERS: u64 = 6;
+/// Files of the top layer, and their bytes.
+const TOP_FILES: u64 = 40;
+pub const TOP_BYTES: u64 = 10_000_000;
 /// Bytes of the huge file.
 const HUGE: u64 = 10_000_000_000;
 
@@ -130,20 +133,7 @@ fn make(dir: &Path, shape: Shape) -> io::Result<()> {
     fs::write(dir.join("oci/index.json"), index.to_string())?;
     fs::write(dir.join("oci/oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)?;
     fs::write(dir.join("unpacked"), made.iter().map(|m| m.2).sum::<u64>().to_string())?;
-
-    let mut docker = Builder::new(BufWriter::new(File::create(dir.join("docker"))?));
-    let name = |digest: &Digest| format!("{}.tar.gz", digest.hex());
-    let names: Vec<String> = layers.iter().map(|l| name(&l.digest)).collect();
-    let list = json!([{ "Config": "config.json", "RepoTags": ["bench:latest"], "Layers": names }]);
-    let list = list.to_string();
-    for (path, bytes) in [("manifest.json", list.as_bytes()), ("config.json", &config)] {
-        docker.append_data(&mut header(bytes.len() as u64, 0), path, bytes)?;
-    }
-    for layer in &layers {
-        let blob = File::open(blobs.join(layer.digest.hex()))?;
-        docker.append_data(&mut header(layer.size, 0), name(&layer.digest), blob)?;
-    }
-    docker.into_inner()?.flush()
+    Ok(())
 }
 
 fn read(dir: PathBuf) -> io::Result<Image> {
@@ -234,10 +224,11 @@ fn layer(blobs: &Path, number: u64, shape: Shape) -> io::Result<(Descriptor, Dif
 
 /// The top layer: 10 MB in 40 files.
 fn top<W: Write>(tar: &mut Builder<W>, variant: Variant) -> io::Result<()> {
-    for n in 0..40 {
+    let size = TOP_BYTES / TOP_FILES;
+    for n in 0..TOP_FILES {
         let seed = if variant == Variant::Top { 1 << 40 } else { 2 << 40 } + n;
         let content = Content::new(Random::new(seed), n % 6);
-        tar.append_data(&mut header(250_000, 0), format!("opt/own/{n}"), content.take(250_000))?;
+        tar.append_data(&mut header(size, 0), format!("opt/own/{n}"), content.take(size))?;
     }
     Ok(())
 }

@@ -18,12 +18,15 @@
 
 #![allow(
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::cast_precision_loss,
     missing_docs,
     reason = "a program that prints measurements"
 )]
 
-use std::collections::BTreeMap;
+#[path = "../shared/options.rs"]
+mod options;
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -39,19 +42,18 @@ use tokio::net::{TcpListener, TcpStream};
 
 const REPOSITORIES: usize = 20;
 
+const USAGE: &str = "\
+just bench-resolve [OPTIONS]: resolving many references, and one, beside other programs
+
+  --images N   how many different images [1000]
+  --rounds N   how often all of them are resolved: the median is printed [3]
+  --single N   how often one of them is [101]
+  --delay MS   a registry that is so far away in each direction, simulated
+  --help       this text";
+
 fn main() {
-    let mut options = BTreeMap::new();
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        // cargo adds it
-        if arg != "--bench" {
-            let value = args.next().unwrap_or_default();
-            options.insert(arg.trim_start_matches('-').to_owned(), value);
-        }
-    }
-    let number = |name: &str, default: usize| -> usize {
-        options.get(name).map_or(default, |v| v.parse().expect("a number"))
-    };
+    let options = options::read(USAGE, &["images", "rounds", "single", "delay"]);
+    let number = |name: &str, default: usize| options.number(name).unwrap_or(default);
     let mut place = Place::read();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let images = number("images", 1000);
@@ -59,8 +61,8 @@ fn main() {
     let known = folder.path().join("known");
     let mut pushed =
         runtime.block_on(place.push(images, &known.join(".cache/moorline/blobs/sha256")));
-    if let Some(delay) = options.get("delay") {
-        let delay = Duration::from_millis(delay.parse().expect("milliseconds"));
+    if let Some(delay) = options.number("delay") {
+        let delay = Duration::from_millis(delay);
         let far = runtime.block_on(relay(place.registry.clone(), delay));
         for (reference, _) in &mut pushed {
             *reference = reference.replacen(&place.registry, &far, 1);

@@ -75,6 +75,7 @@ fn run(dir: &Path, spec: &JobSpec, start: &Start<'_>) -> Result<JobId, DemoError
         program: std::env::current_exe().map_err(super::io("cannot find", dir))?,
         node_cache: None,
         site_store: None,
+        limits: std::collections::BTreeMap::new(),
         user: "demo".into(),
         host: "this machine".into(),
         inputs: Vec::new(),

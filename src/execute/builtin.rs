@@ -59,7 +59,13 @@ pub(super) fn run(request: &Request<'_>) -> Result<Ran, ExecuteError> {
         fs::canonicalize(scratch.path()).map_err(ExecuteError::io("the scratch directory"))?;
     let cache = request.plan.node_cache.clone().unwrap_or(base);
     let site_store = request.plan.site_store.as_deref();
-    let rootfs = rootfs::provide(request.measured, partition, site_store, &cache, &scratch_path)?;
+    let rootfs = rootfs::provide(
+        request.measured,
+        partition,
+        site_store,
+        (&cache, &request.plan.limits),
+        &scratch_path,
+    )?;
     let tree = Tree(fs::canonicalize(&rootfs.path).map_err(ExecuteError::io("the image's tree"))?);
 
     let hidden = [request.control.to_owned(), cache_directory(&cache), scratch_path.clone()];

@@ -6,6 +6,7 @@
 //! its verdict is never *Match*. No verb that runs users' jobs calls this: `submit` and `run`
 //! exit with 9 instead.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ pub fn run_through_own_loader(
     let handle = measured.file.try_clone().map_err(ExecuteError::io("duplicating a handle"))?;
     let sif_error = |source| ExecuteError::Sif { path: sif.to_owned(), source };
     let partition = SifReader::open(handle).and_then(|r| r.partition()).map_err(sif_error)?;
-    let (root, _) = rootfs::unpack(&measured, partition, cache)?;
+    let (root, _) = rootfs::unpack(&measured, partition, (cache, &BTreeMap::new()))?;
     let (program, arguments) = command.split_first().ok_or(ExecuteError::NothingToRun)?;
     let program = in_image(&root, program)?;
     let mut started = match shell_of(&program)? {

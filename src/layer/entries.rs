@@ -45,6 +45,18 @@ pub struct Entries {
     before: Before,
 }
 
+/// Read bytes that are given back at once, in [`IntoIter`].
+const READ: usize = 16 << 20;
+
+/// Reads entries for the last time: the memory of those that were read is given back.
+#[derive(Debug)]
+pub struct IntoIter {
+    chunks: std::vec::IntoIter<Vec<u8>>,
+    current: Vec<u8>,
+    at: usize,
+    before: Before,
+}
+
 /// Reads entries again.
 #[derive(Clone, Debug)]
 pub struct Iter<'a> {
@@ -163,6 +175,39 @@ impl<'a> IntoIterator for &'a Entries {
     }
 }
 
+impl IntoIterator for Entries {
+    type Item = Option<Entry>;
+    type IntoIter = IntoIter;
+
+    fn into_iter(self) -> IntoIter {
+        let (chunks, before) = (self.chunks.into_iter(), Before::default());
+        IntoIter { chunks, current: Vec::new(), at: 0, before }
+    }
+}
+
+impl Iterator for IntoIter {
+    type Item = Option<Entry>;
+
+    fn next(&mut self) -> Option<Option<Entry>> {
+        while self.at == self.current.len() {
+            (self.current, self.at) = (self.chunks.next()?, 0);
+        }
+        let mut from = Reader(&self.current[self.at..]);
+        let entry = self.before.entry(&mut from);
+        self.at = self.current.len() - from.0.len();
+        if entry.is_none() {
+            (self.current, self.at, self.chunks) = (Vec::new(), 0, Vec::new().into_iter());
+        }
+        // a layer's index is one chunk, of up to hundreds of MiB
+        if self.at >= READ {
+            self.current.drain(..self.at);
+            self.current.shrink_to_fit();
+            self.at = 0;
+        }
+        Some(entry)
+    }
+}
+
 impl Iterator for Iter<'_> {
     type Item = Option<Entry>;
 
@@ -170,7 +215,7 @@ impl Iterator for Iter<'_> {
         while self.current.0.is_empty() {
             self.current = Reader(self.chunks.next()?);
         }
-        let entry = self.entry();
+        let entry = self.before.entry(&mut self.current);
         if entry.is_none() {
             (self.current, self.chunks) = (Reader(&[]), [].iter());
         }
@@ -178,9 +223,10 @@ impl Iterator for Iter<'_> {
     }
 }
 
-impl Iter<'_> {
-    fn entry(&mut self) -> Option<Entry> {
-        let (from, before) = (&mut self.current, &mut self.before);
+impl Before {
+    /// The next entry.
+    fn entry(&mut self, from: &mut Reader<'_>) -> Option<Entry> {
+        let before = self;
         let flags = from.byte()?;
         let shared: usize = from.small()?;
         if shared > before.path.len() {
@@ -263,13 +309,17 @@ pub(super) mod tests {
             prop_assert_eq!(&again, &all);
             let encoded: Vec<u8> = entries.encoded().flatten().copied().collect();
             let decoded = Entries::from_encoded(encoded, 0);
-            prop_assert!(decoded.iter().map(Option::unwrap).eq(all));
+            prop_assert!(decoded.iter().map(Option::unwrap).eq(all.iter().cloned()));
+            prop_assert!(decoded.into_iter().map(Option::unwrap).eq(all.iter().cloned()));
+            prop_assert!(entries.into_iter().map(Option::unwrap).eq(all));
         }
 
         #[test]
         fn any_bytes_end(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let entries = Entries::from_encoded(bytes, 0);
             prop_assert!(entries.iter().count() <= 300);
+            let again: Vec<_> = entries.iter().collect();
+            prop_assert_eq!(entries.into_iter().collect::<Vec<_>>(), again);
         }
     }
 
@@ -291,5 +341,31 @@ pub(super) mod tests {
         }
         assert!(entries.encoded_len() < 50_000 * 20, "{}", entries.encoded_len());
         assert_eq!(entries.iter().flatten().count(), 50_000);
+    }
+
+    /// What was read is given back, also of one large chunk.
+    #[test]
+    fn what_was_read_goes() {
+        let entry = |n: u32| Entry {
+            path: n.to_string().into(),
+            kind: EntryKind::Fifo,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            mtime: 0,
+            size: 0,
+            xattrs: BTreeMap::from([(b"user.a".to_vec(), vec![n.to_le_bytes()[0]; 1 << 20])]),
+            acl: false,
+        };
+        let mut entries = Entries::default();
+        (0..40).for_each(|n| entries.push(&entry(n)));
+        let bytes = entries.encoded().collect::<Vec<_>>().concat();
+        let mut all = Entries::from_encoded(bytes, 40).into_iter();
+        for n in 0..40 {
+            assert_eq!(all.next(), Some(Some(entry(n))));
+            let left = (40 - n as usize) << 20;
+            assert!(all.current.capacity() < left + READ + (2 << 20), "{n}");
+        }
+        assert_eq!(all.next(), None);
     }
 }

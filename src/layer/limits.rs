@@ -1,5 +1,6 @@
 //! What a layer may ask for at most. Every limit is named in its error.
 
+use std::collections::BTreeMap;
 use std::io;
 
 /// Bounds on what foreign archives can make this program do. Each is a key of `[limits]` in the
@@ -15,7 +16,8 @@ pub struct Limits {
     pub metadata_bytes: u64,
     /// Bytes of file content in all layers together, holes included.
     pub content_bytes: u64,
-    /// How many bytes one compressed byte may become, beyond the first GiB of a layer.
+    /// How many bytes one compressed byte may become, beyond the first GiB of a layer; holes of sparse
+    /// files are counted apart, against the same number.
     pub expansion_ratio: u64,
     /// Directories above each other.
     pub path_depth: u64,
@@ -52,7 +54,30 @@ impl Default for Limits {
     }
 }
 
+/// Below this size a layer may expand as it likes.
+const FREE: u64 = 1 << 30;
+
+/// The names that [`Limits::set`] knows.
+const NAMES: [&str; 11] = [
+    "entries",
+    "layer_bytes",
+    "metadata_bytes",
+    "content_bytes",
+    "expansion_ratio",
+    "path_depth",
+    "path_bytes",
+    "link_steps",
+    "header_bytes",
+    "xattr_bytes",
+    "sparse_pieces",
+];
+
 impl Limits {
+    /// How many bytes a blob of `packed` bytes may become.
+    pub(super) fn expanded(&self, packed: u64) -> u64 {
+        packed.saturating_mul(self.expansion_ratio).max(FREE)
+    }
+
     /// Sets a limit by its name in the configuration; false when there is none of that name.
     #[must_use]
     pub fn set(&mut self, name: &str, value: u64) -> bool {
@@ -68,6 +93,22 @@ impl Limits {
     pub fn lower(&mut self, name: &str, value: u64) -> bool {
         let now = self.field(name).map(|field| *field);
         now.is_some_and(|now| self.set(name, value.min(now)))
+    }
+
+    /// Every limit with its name in the configuration.
+    #[must_use]
+    pub fn all(mut self) -> Vec<(&'static str, u64)> {
+        let value = |name| self.field(name).map(|field| (name, *field));
+        NAMES.into_iter().filter_map(value).collect()
+    }
+
+    /// Those that are not the default.
+    #[must_use]
+    pub fn changed(self) -> BTreeMap<String, u64> {
+        let all = self.all().into_iter().zip(Self::default().all());
+        all.filter(|(now, before)| now != before)
+            .map(|((name, value), _)| (name.to_owned(), value))
+            .collect()
     }
 
     fn field(&mut self, name: &str) -> Option<&mut u64> {
@@ -111,4 +152,23 @@ impl From<Passed> for io::Error {
 /// `Err` when `value` is above `limit`.
 pub(super) fn check(name: &'static str, value: u64, limit: u64) -> Result<(), Passed> {
     if value > limit { Err(Passed { name, limit }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_has_its_name() {
+        let mut limits = Limits::default();
+        assert!(limits.changed().is_empty());
+        assert_eq!(limits.all().len(), NAMES.len());
+        for (at, name) in (1..).zip(NAMES) {
+            assert!(limits.set(name, at), "{name}");
+        }
+        assert_eq!(limits.changed(), NAMES.map(str::to_owned).into_iter().zip(1..).collect());
+        // each field: none was forgotten in the list
+        let shown = format!("{limits:?}");
+        assert_eq!(shown.matches(": ").count(), NAMES.len(), "{shown}");
+    }
 }

@@ -40,3 +40,4 @@ pub use limits::Limits;
 pub use merge::{FileEntry, Merger};
 pub use reader::{Data, Entry, EntryKind, TarReader};
 pub use stream::LayerStream;
+pub(crate) use stream::recycle;

@@ -70,6 +70,8 @@ pub struct TarReader<R> {
     next_piece: usize,
     position: u64,
     size: u64,
+    /// Bytes of holes that may still come.
+    holes: u64,
     ended: bool,
 }
 
@@ -98,8 +100,18 @@ impl<R: Read> TarReader<R> {
             next_piece: 0,
             position: 0,
             size: 0,
+            holes: u64::MAX,
             ended: false,
         }
+    }
+
+    /// Bounds the holes of sparse files by what a blob of so many bytes may become. They are no bytes
+    /// of the tar, so the ratio that its stream watches does not see them: 158 bytes of gzip can
+    /// say that they are hundreds of GB, each block of which is looked at and listed.
+    #[must_use]
+    pub fn of_blob(mut self, packed: u64) -> Self {
+        self.holes = self.limits.expanded(packed);
+        self
     }
 
     /// The next entry; skips what was not read of the one before. `None` at the archive's end.
@@ -282,6 +294,10 @@ impl<R: Read> TarReader<R> {
         };
         self.bound_pieces(self.pieces.len())?;
         sparse::check(&self.pieces, real, self.stored).map_err(|why| self.malformed(why))?;
+        match self.holes.checked_sub(real - self.stored) {
+            Some(left) => self.holes = left,
+            None => self.limit("expansion ratio", u64::MAX, self.limits.expansion_ratio)?,
+        }
         Ok(real)
     }
 

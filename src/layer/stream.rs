@@ -16,14 +16,12 @@ use super::limits::{Limits, check};
 use crate::oci::media_type::{Compression, layer_compression};
 use crate::oci::{DiffId, Hasher};
 
-/// Below this size a layer may expand as it likes.
-const FREE: u64 = 1 << 30;
 /// Bytes of a chunk.
 const CHUNK: usize = 256 << 10;
 /// Chunks that wait for the reader, and for the digest.
 const AHEAD: usize = 8;
 
-/// Uncompressed bytes that reader and digest share.
+/// Bytes that several threads read, as reader and digest do here.
 type Chunk = Arc<Vec<u8>>;
 
 /// Reads the uncompressed bytes; [`LayerStream::finish`] says whether they were the right ones.
@@ -69,7 +67,7 @@ impl LayerStream {
                 Box::new(zstd::stream::read::Decoder::with_buffer(blob).map_err(LayerError::Io)?)
             }
         };
-        let by_ratio = size.saturating_mul(limits.expansion_ratio).max(FREE);
+        let by_ratio = limits.expanded(size);
         let (reader, chunks) = sync_channel(AHEAD);
         let (digest, hashed) = sync_channel::<Chunk>(AHEAD);
         let (give_back, spare) = channel();
@@ -129,10 +127,10 @@ impl Read for LayerStream {
     }
 }
 
-/// Gives a chunk's memory back if nobody else reads it.
-fn recycle(chunk: Chunk, spare: &Sender<Vec<u8>>) {
+/// Gives a chunk's memory back to whoever fills chunks, if nobody else reads it.
+pub(crate) fn recycle(chunk: Chunk, spare: &Sender<Vec<u8>>) {
     if let Some(bytes) = Arc::into_inner(chunk) {
-        // who inflates may have ended
+        // who fills them may have ended
         let _ = spare.send(bytes);
     }
 }

@@ -54,8 +54,18 @@ struct Host {
 /// A request on its way; dropping it lets the next one go.
 pub struct Permit {
     _own: Option<OwnedSemaphorePermit>,
-    /// Its lock ends when it is closed.
-    _slot: Option<File>,
+    slot: Option<File>,
+}
+
+impl Drop for Permit {
+    /// By name: closed, a lock lasts as long as a child of this process has the same file, and no
+    /// answer of `close` says so.
+    fn drop(&mut self) {
+        if let Some(slot) = &self.slot {
+            // then it ends when it is closed
+            let _ = slot.unlock();
+        }
+    }
 }
 
 impl fmt::Debug for HostBudget {
@@ -105,7 +115,7 @@ impl HostBudget {
     /// Waits for a place among the requests to `host` (`name:port`).
     pub async fn enter(&self, host: &str) -> Permit {
         let own = Arc::clone(&self.own(host).requests).acquire_owned().await.ok();
-        let Some(dir) = &self.dir else { return Permit { _own: own, _slot: None } };
+        let Some(dir) = &self.dir else { return Permit { _own: own, slot: None } };
         let began = Instant::now();
         let base = file_name(host);
         let first = getrandom::u32().unwrap_or(0) as usize;
@@ -113,10 +123,10 @@ impl HostBudget {
             match (0..self.at_once)
                 .find_map(|i| slot(dir, &base, (first.wrapping_add(i)) % self.at_once).transpose())
             {
-                Some(Ok(file)) => return Permit { _own: own, _slot: Some(file) },
+                Some(Ok(file)) => return Permit { _own: own, slot: Some(file) },
                 Some(Err(error)) => {
                     tracing::debug!(host, %error, "no slot can be locked: going without");
-                    return Permit { _own: own, _slot: None };
+                    return Permit { _own: own, slot: None };
                 }
                 None => {}
             }
@@ -131,7 +141,7 @@ impl HostBudget {
             }
             if began.elapsed() > LONGEST {
                 tracing::debug!(host, "no slot became free in a minute: going without");
-                return Permit { _own: own, _slot: None };
+                return Permit { _own: own, slot: None };
             }
             let pause = 5 + u64::from(getrandom::u32().unwrap_or(0) % 20);
             tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -273,6 +283,19 @@ mod tests {
         let _elsewhere = other.enter("b:443").await;
         drop(first);
         let _third = other.enter("[::1]:443").await;
+    }
+
+    /// As a child has it between `fork` and `exec`, or after a `close` that failed.
+    #[tokio::test]
+    async fn a_slot_is_free_although_its_file_is_still_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("hosts");
+        let (one, other) = (budget(&dir, 1), budget(&dir, 1));
+        let permit = one.enter("a:443").await;
+        let _open = permit.slot.as_ref().unwrap().try_clone().unwrap();
+        drop(permit);
+        let next = tokio::time::timeout(Duration::from_secs(30), other.enter("a:443")).await;
+        assert!(next.unwrap().slot.is_some());
     }
 
     #[test]

@@ -7,11 +7,16 @@
 //!  ...
 //!  PUT   Location?digest=sha256:...                201
 //!  PUT   manifests/TAG                             201, Docker-Content-Digest: compared
+//!
+//!  GET   Location                                  204, Range: 0-N: an upload that broke off goes on
+//!                                                  there; anything else: it begins again
 //! ```
 //!
 //! Source: OCI distribution specification 1.1, "Push". The registry checks the digest at the end, so
-//! a piece that was cut or sent twice cannot become a blob; whatever passes (429, 5xx, a reset, an
-//! upload that was forgotten) begins the upload again, within the budget.
+//! a piece that was cut or sent twice cannot become a blob; after whatever passes (429, 5xx, a reset, an
+//! upload that was forgotten) the upload goes on within the budget, which is a new one whenever more was
+//! taken than ever before. docker-registry 2.8 knows how much it has only while no byte of an
+//! unanswered piece reached its disk; else it forgets the upload.
 //!
 //! An upload's address is the registry's to choose, but only on its own scheme, host and port: it
 //! gets the token and the bytes. Redirects of an upload are not followed.
@@ -21,8 +26,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION};
-use reqwest::{Method, Response, Url};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE};
+use reqwest::{Method, Response, StatusCode, Url};
 
 use super::call::{Answered, Ask, To, protocol};
 use super::transport::{Budget, host_of, retry_after};
@@ -37,6 +42,16 @@ const PIECE: usize = 16 << 20;
 pub trait Content: Read + Seek + Send {}
 
 impl<T: Read + Seek + Send> Content for T {}
+
+/// An upload that has an address.
+struct Begun {
+    /// Where the next bytes go.
+    to: Url,
+    /// How many bytes the registry has, as it said itself.
+    done: u64,
+    /// Whether something went wrong since it said so.
+    broken: bool,
+}
 
 /// Why an upload did not end well.
 enum Cut {
@@ -75,15 +90,25 @@ impl Client {
         if upload.is_there(&mut budget).await? {
             return Ok(false);
         }
+        let (mut begun, mut most) = (None, 0);
         loop {
-            let (error, wanted) = match upload.whole(content, sent, &mut budget).await {
+            let (error, wanted) = match upload.go_on(&mut begun, content, sent, &mut budget).await {
                 Ok(()) => return Ok(true),
                 Err(Cut::Stop(error)) => return Err(error),
                 Err(Cut::Again(error, wanted)) => (error, wanted),
             };
-            tracing::debug!(%registry, %repository, blob = %blob.digest, %error, "an upload broke off");
+            let done = begun.as_ref().map_or(0, |begun| begun.done);
+            tracing::debug!(%registry, %repository, blob = %blob.digest, done, %error, "an upload broke off");
+            if done > most {
+                most = done;
+                budget = self.0.transport.budget(); // it moves: patience starts again
+            }
             if !budget.spend(wanted).await {
                 return Err(error);
+            }
+            // the last answer may be all that was lost
+            if done == blob.size && upload.is_there(&mut budget).await.is_ok_and(|there| there) {
+                return Ok(true);
             }
         }
     }
@@ -166,9 +191,10 @@ impl Upload<'_> {
         format!("blob {}", self.blob.digest)
     }
 
-    /// One upload from its beginning to its end.
-    async fn whole(
+    /// One upload from where it is to its end.
+    async fn go_on(
         &self,
+        begun: &mut Option<Begun>,
         content: &mut dyn Content,
         sent: &(dyn Fn(u64) + Sync),
         budget: &mut Budget,
@@ -177,32 +203,42 @@ impl Upload<'_> {
         let read = |reason: io::Error| {
             Cut::Stop(RegistryError::Read { what: what.clone(), reason: Arc::new(reason) })
         };
-        content.seek(SeekFrom::Start(0)).map_err(read)?;
-        let begin = Ask::get(self.registry, self.repository, "blobs/uploads/", &what)
-            .with(CONTENT_LENGTH, "0");
-        let begin = Ask { method: Method::POST, body: Some(Bytes::new()), ..begin };
-        let answered = self.client.call(&begin, budget).await?;
-        // what passes was sent again already
-        let response = self.client.taken(&begin, answered, 202).await.map_err(Cut::Stop)?;
-        let mut to = self.next(&response).await?;
-        let mut done = 0;
-        while done < self.blob.size {
-            let most = usize::try_from(self.blob.size - done).map_or(PIECE, |left| left.min(PIECE));
+        *begun = match begun.take() {
+            Some(broken) if broken.broken => match self.status(&broken).await {
+                Ok(known) => known,
+                Err(cut) => {
+                    // nobody said that it is gone
+                    *begun = Some(broken);
+                    return Err(cut);
+                }
+            },
+            other => other,
+        };
+        let upload = match begun {
+            Some(upload) => upload,
+            None => begun.insert(self.begin(budget).await?),
+        };
+        content.seek(SeekFrom::Start(upload.done)).map_err(read)?;
+        upload.broken = true;
+        while upload.done < self.blob.size {
+            let left = self.blob.size - upload.done;
+            let most = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
             let mut piece = Vec::with_capacity(most);
             (&mut *content).take(most as u64).read_to_end(&mut piece).map_err(read)?;
             if piece.len() < most {
                 let short = format!("it has fewer than {} bytes", self.blob.size);
                 return Err(read(io::Error::new(io::ErrorKind::UnexpectedEof, short)));
             }
-            let end = done + piece.len() as u64;
-            let range = format!("{done}-{}", end - 1);
+            let end = upload.done + piece.len() as u64;
+            let range = format!("{}-{}", upload.done, end - 1);
             let headers = [(CONTENT_TYPE, "application/octet-stream"), (CONTENT_RANGE, &range)];
-            let response = self.send(Method::PATCH, &to, piece.into(), &headers, 202).await?;
-            to = self.next(&response).await?;
-            done = end;
-            sent(done);
+            let response =
+                self.send(Method::PATCH, &upload.to, piece.into(), &headers, 202).await?;
+            upload.to = self.next(&response).await?;
+            upload.done = end;
+            sent(end);
         }
-        let mut url = to;
+        let mut url = upload.to.clone();
         url.query_pairs_mut().append_pair("digest", &self.blob.digest.to_string());
         let headers = [(CONTENT_LENGTH, "0")];
         let response = self.send(Method::PUT, &url, Bytes::new(), &headers, 201).await?;
@@ -216,6 +252,54 @@ impl Upload<'_> {
             }));
         }
         Ok(())
+    }
+
+    async fn begin(&self, budget: &mut Budget) -> Result<Begun, Cut> {
+        let what = self.what();
+        let begin = Ask::get(self.registry, self.repository, "blobs/uploads/", &what)
+            .with(CONTENT_LENGTH, "0");
+        let begin = Ask { method: Method::POST, body: Some(Bytes::new()), ..begin };
+        let answered = self.client.call(&begin, budget).await?;
+        // what passes was sent again already
+        let response = self.client.taken(&begin, answered, 202).await.map_err(Cut::Stop)?;
+        Ok(Begun { to: self.next(&response).await?, done: 0, broken: false })
+    }
+
+    /// How much of an upload that broke off the registry has; `None` when it does not tell, and
+    /// when it has nothing.
+    async fn status(&self, upload: &Begun) -> Result<Option<Begun>, Cut> {
+        let what = self.what();
+        let to = To::Address(&upload.to);
+        let ask = Ask { to, ..Ask::get(self.registry, self.repository, "", &what) };
+        let asked = self.client.call(&ask, &mut self.client.0.transport.once()).await;
+        let Answered { response, hide } = match asked {
+            Ok(answered) => answered,
+            Err(error @ RegistryError::Unreachable { .. }) => return Err(error.into()),
+            Err(error) => {
+                tracing::debug!(%what, %error, "the registry does not tell how far the upload is");
+                return Ok(None);
+            }
+        };
+        if passes(response.status().as_u16()) {
+            let wanted = retry_after(response.headers());
+            let answered = Answered { response, hide };
+            let Err(error) = self.client.taken(&ask, answered, 204).await else { return Ok(None) };
+            return Err(Cut::Again(error, wanted));
+        }
+        if response.status() != StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        let range = response.headers().get(RANGE).and_then(|value| value.to_str().ok());
+        let Some(done) = range.and_then(taken_bytes).filter(|done| *done <= self.blob.size) else {
+            return Ok(None);
+        };
+        let to = if response.headers().contains_key(LOCATION) {
+            self.next(&response).await?
+        } else {
+            upload.to.clone()
+        };
+        tracing::debug!(%what, done, "the upload goes on");
+        Ok(Some(Begun { to, done, broken: false }))
     }
 
     /// A piece, once: the same bytes a second time would stand behind the first.
@@ -242,7 +326,8 @@ impl Upload<'_> {
         let wanted = retry_after(answered.response.headers());
         self.client.taken(&ask, answered, success).await.map_err(|error| match status {
             // 404: the upload is unknown by now; 416: it has another length than we think
-            404 | 416 | 429 | 500 | 502..=504 => Cut::Again(error, wanted),
+            404 | 416 => Cut::Again(error, wanted),
+            status if passes(status) => Cut::Again(error, wanted),
             _ => Cut::Stop(error),
         })
     }
@@ -264,5 +349,31 @@ impl Upload<'_> {
             return Err(bad(&reason));
         }
         Ok(to)
+    }
+}
+
+/// Whether the same may be answered otherwise a little later.
+fn passes(status: u16) -> bool {
+    matches!(status, 429 | 500 | 502..=504)
+}
+
+/// How many bytes `0-N` are; none where that may also mean no byte at all.
+fn taken_bytes(range: &str) -> Option<u64> {
+    let last: u64 = range.trim().trim_start_matches("bytes=").strip_prefix("0-")?.parse().ok()?;
+    last.checked_add(1).filter(|_| last > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::taken_bytes;
+
+    #[test]
+    fn a_range_says_how_much_is_there() {
+        assert_eq!(taken_bytes("0-999"), Some(1000));
+        assert_eq!(taken_bytes("bytes=0-1"), Some(2));
+        // what docker-registry says of an empty upload, and of one byte
+        for nothing in ["0-0", "", "0-", "5-9", "0--1", "0-x", "0-18446744073709551615"] {
+            assert_eq!(taken_bytes(nothing), None, "{nothing}");
+        }
     }
 }

@@ -21,10 +21,6 @@ use crate::squashfs::read::{self, Decoder, Entry, Image, Kind};
 const LABELS: &[u8] = b".singularity.d/labels.json";
 /// Bytes of a recipe's name; one that is longer is none that was made.
 const MAX_KEY: u64 = 1000;
-/// What the names, directories and bytes that a conversion adds may come to.
-const ADDED: u64 = 1000;
-const ADDED_DEPTH: u64 = 8;
-const ADDED_BYTES: u64 = 64 << 20;
 
 /// The first difference between a SIF that was given and one of our own, had `recipe` made it;
 /// `None` when there is none. `limits` are those of the conversion.
@@ -105,16 +101,11 @@ fn unlimited() -> read::Limits {
 
 /// What a conversion within `limits` can make.
 fn readable(limits: Limits) -> read::Limits {
-    let depth = limits.path_depth.saturating_add(ADDED_DEPTH);
-    read::Limits {
-        // hard links are entries, and the directories that no layer describes are as many at most
-        entries: limits.entries.saturating_mul(2).saturating_add(ADDED),
-        path_depth: usize::try_from(depth).unwrap_or(usize::MAX),
-        // a link can lead a path deeper than it is spelled
-        path_bytes: depth.saturating_mul(crate::tree::MAX_NAME as u64 + 1),
-        content_bytes: limits.content_bytes.saturating_add(ADDED_BYTES),
-        xattr_bytes: limits.xattr_bytes,
+    let mut readable = read::Limits::default();
+    for (name, value) in limits.all() {
+        readable.set(name, value);
     }
+    readable
 }
 
 /// Both images, to look into their files.

@@ -146,7 +146,7 @@ impl StandIn {
         router = router.route("/api/v4/{*path}", get(gitlab_api::handle));
         if shared.config.registry {
             router = router.route("/v2/", get(registry::handle));
-            let both = get(registry::handle)
+            let both = get(registry::read)
                 .post(uploads::handle)
                 .patch(uploads::handle)
                 .put(uploads::handle);

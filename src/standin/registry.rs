@@ -9,10 +9,10 @@ use std::sync::{Arc, PoisonError};
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header};
 
-use super::Shared;
 use super::token::{Claims, error};
+use super::{Shared, uploads};
 use crate::oci::{Digest, Sha256Digest};
 
 /// A path below `/v2/`.
@@ -47,6 +47,19 @@ impl<'a> Target<'a> {
             | Self::Tags { repository } => Some(repository),
         }
     }
+}
+
+/// What is there; of an upload, how far it is.
+pub(super) async fn read(
+    shared: State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response<Body> {
+    if method == Method::GET && uri.path().contains("/blobs/uploads/") {
+        return uploads::handle(shared, method, uri, headers, Body::empty()).await;
+    }
+    handle(shared, uri, headers).await
 }
 
 pub(super) async fn handle(

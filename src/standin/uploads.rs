@@ -3,6 +3,7 @@
 //! ```text
 //!  POST  blobs/uploads/           202, Location below the host's root
 //!  PATCH blobs/uploads/N          202; with a Content-Range that does not follow: 416
+//!  GET   blobs/uploads/N          204, Range: what is there of it
 //!  PUT   blobs/uploads/N?digest=  201, or 400 DIGEST_INVALID
 //!  PUT   manifests/TAG            201, or 400 MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN
 //! ```
@@ -47,8 +48,11 @@ pub(super) async fn handle(
     let Some((repository, rest)) = upload.or_else(|| path.rsplit_once("/manifests/")) else {
         return unknown();
     };
-    if let Err(why) = authorize(&shared, &headers, Some(repository), &["pull", "push"]) {
-        return challenge(&shared, Some(repository), "pull,push", why);
+    // as docker-registry: who asks how far an upload is need not be allowed to push
+    let (actions, scope): (&[&str], _) =
+        if method == Method::GET { (&["pull"], "pull") } else { (&["pull", "push"], "pull,push") };
+    if let Err(why) = authorize(&shared, &headers, Some(repository), actions) {
+        return challenge(&shared, Some(repository), scope, why);
     }
     let Ok(bytes) = axum::body::to_bytes(body, usize::MAX).await else {
         return error(StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID", "the body broke off");
@@ -59,7 +63,14 @@ pub(super) async fn handle(
             uploads.0 += 1;
             let number = uploads.0;
             uploads.1.insert(number, Vec::new());
-            accepted(repository, number, 0)
+            so_far(StatusCode::ACCEPTED, repository, number, 0)
+        }
+        (Method::GET, true) => {
+            let number = rest.parse().unwrap_or(0);
+            let have = shared.uploads.lock().1.get(&number).map(Vec::len);
+            have.map_or_else(unknown_upload, |have| {
+                so_far(StatusCode::NO_CONTENT, repository, number, have)
+            })
         }
         (Method::PATCH, true) => append(&shared, repository, rest, &headers, &bytes),
         (Method::PUT, true) => finish(&shared, rest, uri.query().unwrap_or_default(), &bytes),
@@ -95,7 +106,7 @@ fn append(
         return error(StatusCode::RANGE_NOT_SATISFIABLE, code, message);
     }
     have.extend_from_slice(bytes);
-    accepted(repository, number, have.len())
+    so_far(StatusCode::ACCEPTED, repository, number, have.len())
 }
 
 fn finish(shared: &Shared, number: &str, query: &str, bytes: &[u8]) -> Response<Body> {
@@ -147,9 +158,10 @@ fn manifest(
     created(&digest)
 }
 
-fn accepted(repository: &str, number: u64, have: usize) -> Response<Body> {
+/// Where an upload goes on.
+fn so_far(status: StatusCode, repository: &str, number: u64, have: usize) -> Response<Body> {
     let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::ACCEPTED;
+    *response.status_mut() = status;
     set(&mut response, header::LOCATION, &format!("/v2/{repository}/blobs/uploads/{number}"));
     set(&mut response, header::RANGE, &format!("0-{}", have.saturating_sub(1)));
     response

@@ -12,7 +12,10 @@
 //!   marks/HEX-JOB.json       jobs that need the SIF of this digest (marks.rs)
 //!   trash/                   pruned SIFs until no job can be using them any more (prune.rs)
 //!   node/                    0700, images that this machine unpacked (written by `execute`)
-//!   hosts/                   locks of requests that are on their way (written by `registry`)
+//!   hosts/                   locks of requests that are on their way, and HEX.realm: which token realm
+//!                            a registry named last (written by `registry`, where there is no
+//!                            runtime directory)
+//!   tags/HEX                 which digest a tag named last (written by `cli`)
 //!   tmp/                     files being written; those of dead processes are removed (sweep.rs)
 //! ```
 //!

@@ -10,6 +10,7 @@
 
 mod jobdir;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -88,6 +89,8 @@ pub struct Site {
     pub node_cache: Option<PathBuf>,
     /// A store that the kernel may mount from.
     pub site_store: Option<PathBuf>,
+    /// `[limits]` that were set, for images that are unpacked.
+    pub limits: BTreeMap<String, u64>,
     /// The account that submits.
     pub user: String,
     /// The machine that submits.
@@ -176,6 +179,7 @@ fn texts(
         workdir: job.workdir.clone().unwrap_or_else(|| dir.join("work")),
         node_cache: site.node_cache.clone(),
         site_store: site.site_store.clone(),
+        limits: site.limits.clone(),
     };
     let bytes = plan.to_bytes()?;
     let hash = Digest::of(&bytes);

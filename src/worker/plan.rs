@@ -3,6 +3,7 @@
 //! It holds the user's text (arguments, variables, mounts), so that the script and the engine's
 //! files need hold none. The script carries its SHA-256.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,10 @@ pub struct Plan {
     /// A store whose images may be mounted by the kernel (site configuration).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site_store: Option<PathBuf>,
+    /// `[limits]` of the configuration that are not the program's own: they hold for an image that
+    /// is unpacked. A name that is unknown here bounds nothing here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, u64>,
 }
 
 /// A plan that cannot be read.

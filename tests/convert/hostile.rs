@@ -182,6 +182,37 @@ fn bomb(tar_bytes: u64, compress: impl FnOnce(&mut dyn Read) -> Vec<u8>) -> Vec<
     compress(&mut head.chain(io::repeat(0).take(tar_bytes)))
 }
 
+/// Files that are one hole each: no byte of them is in the tar.
+fn holes(sizes: &[u64]) -> Image {
+    let layer = sizes.iter().enumerate().fold(Layer::new(), |layer, (n, size)| {
+        let size = size.to_string();
+        layer
+            .pax(&[("GNU.sparse.size", size.as_bytes()), ("GNU.sparse.map", b"0,0")])
+            .file(&format!("hole{n}"), b"")
+    });
+    Image::of(vec![layer])
+}
+
+/// Holes count as what a few bytes became; below the free GiB and within the ratio they are fine,
+/// and all holes of a layer are added up.
+#[test]
+fn holes_are_bounded_by_the_ratio() {
+    const GIB: u64 = 1 << 30;
+    let some = Limits::default();
+    for sizes in [&[200 * GIB][..], &[GIB + 1], &[GIB / 2 + 1, GIB / 2], &[1 << 50]] {
+        let error = refused(&holes(sizes), some);
+        assert_eq!(error.kind(), Kind::Conversion);
+        assert!(error.to_string().contains("limit expansion ratio of 1000"), "{error}");
+        assert!(error.hint().unwrap().contains("raise expansion_ratio under [limits]"));
+    }
+    let raised = Limits { expansion_ratio: u64::MAX, ..some };
+    for (sizes, limits) in [(&[GIB][..], some), (&[GIB / 2, GIB / 2], some), (&[GIB + 1], raised)] {
+        let work = Work { limits, ..Work::new(NonZeroUsize::MIN) };
+        let mut out = Cursor::new(Vec::new());
+        holes(sizes).convert_by(work, &standard(), &mut out).unwrap();
+    }
+}
+
 /// Few bytes that become many end with the limit's name, and with the key that raises it.
 #[test]
 fn bombs_are_stopped_by_name() {

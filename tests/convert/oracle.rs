@@ -67,8 +67,8 @@ pub fn walk(root: &Path, attributes: bool) -> Tree {
             _ => ('-', hash(&fs::read(&full).unwrap())),
         };
         let mut xattrs = BTreeMap::new();
-        if attributes && kind != 'l' {
-            // the kernel's squashfs says so of an inode without any
+        if attributes {
+            // of a link itself, which has none of the user's own. The kernel's squashfs says so of an inode without any
             let names = match xattr::list(&full) {
                 Err(e) if e.kind() == std::io::ErrorKind::Unsupported => Vec::new(),
                 names => names.unwrap().collect(),
@@ -178,12 +178,7 @@ pub fn own(squashfs: &[u8]) -> Tree {
             Kind::Fifo => ('p', String::new()),
             Kind::Socket => ('s', String::new()),
         };
-        // the kernel shows none of a link, and so do the other readers here
-        let xattrs = if kind == 'l' {
-            moorline::tree::Xattrs::default()
-        } else {
-            image.xattrs(inode).unwrap()
-        };
+        let xattrs = image.xattrs(inode).unwrap();
         tree.insert(
             entry.path,
             Entry {

@@ -121,6 +121,9 @@ fn every_type_and_attribute() {
     let long_name = "n".repeat(255);
     let deep = format!("{}/{}/{}/end", "a".repeat(200), "b".repeat(200), "c".repeat(100));
     let odd = Meta { mode: 0o6755, uid: 100_000, gid: 4_000_000_000, mtime: 0 };
+    // what Linux lets anything have that is neither file nor directory: nothing of `user.`
+    let special: &[(&str, &[u8])] =
+        &[("SCHILY.xattr.trusted.t", b"\0t"), ("SCHILY.xattr.security.note", b"n")];
     let layer = Layer::new()
         .add(b"setuid", EntryType::Regular, odd, b"x")
         .dir("d/")
@@ -138,11 +141,20 @@ fn every_type_and_attribute() {
         .add(b"cap", EntryType::Regular, META, b"c")
         .pax(&[("SCHILY.xattr.user.a", b"1\n2=3"), ("SCHILY.xattr.trusted.t", b"t")])
         .add(b"xdir", EntryType::Directory, Meta { mode: 0o1777, ..META }, b"")
+        .pax(special)
+        .symlink("xlink", "../anywhere")
+        .pax(special)
+        .device("xnull", EntryType::Char, 1, 3)
+        .pax(special)
+        .device("xdisk", EntryType::Block, 8, 1)
+        .pax(special)
+        .add(b"xpipe", EntryType::Fifo, META, b"")
         .pax(&[("mtime", b"-5.5"), ("uid", b"4294967294"), ("gid", b"70000")])
         .add(b"old", EntryType::Regular, META, b"o");
     let xattrs = |list: &[(&str, &[u8])]| -> BTreeMap<String, Vec<u8>> {
         list.iter().map(|(k, v)| ((*k).to_owned(), v.to_vec())).collect()
     };
+    let marked = || xattrs(&[("trusted.t", b"\0t"), ("security.note", b"n")]);
     let (a, b) = deep.split_at(200);
     let (b, c) = b.split_at(201);
     let c = &c[..101];
@@ -180,6 +192,10 @@ fn every_type_and_attribute() {
                 ..dir(2)
             },
         ),
+        (b"xlink", Entry { xattrs: marked(), ..symlink("../anywhere") }),
+        (b"xnull", Entry { kind: 'c', content: "1,3".into(), xattrs: marked(), ..file(b"") }),
+        (b"xdisk", Entry { kind: 'b', content: "8,1".into(), xattrs: marked(), ..file(b"") }),
+        (b"xpipe", Entry { kind: 'p', content: String::new(), xattrs: marked(), ..file(b"") }),
         (b"old", Entry { mtime: 0, uid: u32::MAX - 1, gid: 70_000, ..file(b"o") }),
     ];
     check("every_type_and_attribute", &Image::of(vec![layer]), &expected);

@@ -68,6 +68,7 @@ const ODDITIES: &[fn(&mut Generator)] = &[
     Generator::sparse_pax,
     Generator::sparse_broken,
     Generator::xattrs,
+    Generator::xattrs_special,
     Generator::xattrs_libarchive,
     Generator::devices,
     Generator::modes,

@@ -163,12 +163,11 @@ fn walk(root: &Path) -> Tree {
             _ => ('-', content(&fs::read(&full).unwrap())),
         };
         let mut xattrs = BTreeMap::new();
-        if kind != 'l' {
-            for name in xattr::list(&full).unwrap() {
-                let value = xattr::get(&full, &name).unwrap().unwrap();
-                if name != "security.selinux" {
-                    xattrs.insert(name.into_vec(), value);
-                }
+        // of a link itself
+        for name in xattr::list(&full).unwrap() {
+            let value = xattr::get(&full, &name).unwrap().unwrap();
+            if name != "security.selinux" {
+                xattrs.insert(name.into_vec(), value);
             }
         }
         if kind == 'd' {

@@ -212,6 +212,35 @@ fn hostile_names_are_refused_and_nothing_escapes() {
     }
 }
 
+/// `[limits]` that were set when the job was submitted hold where its image is unpacked.
+#[test]
+fn limits_of_the_configuration_hold_for_an_image_that_is_unpacked() {
+    use crate::made::Made;
+
+    // eight directories are what conversion adds at most
+    let deep = "d/".repeat(12) + "file";
+    let bytes = Made::new().file(&deep, b"x").flat().bytes;
+    let run = |limits: &[(&str, u64)]| {
+        let mut job = Job::sh(User::Me, "true");
+        let path = job.path("x.sif");
+        let digest = sif_of(&bytes, None, &path);
+        job.plan.job.image =
+            Image::Sif { pin: None, manifest: None, digest, recipe: None, place: path };
+        job.plan.limits = limits.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+        job.env.push(("PATH".into(), "/nowhere".into()));
+        job.run()
+    };
+    for (limits, expected) in [
+        (&[][..], "\"sh\" was not found"),
+        (&[("path_depth", 12)], "\"sh\" was not found"),
+        (&[("a limit of a newer program", 0)], "\"sh\" was not found"),
+        (&[("path_depth", 2)], "more than the limit path depth of 10"),
+    ] {
+        let done = run(limits);
+        assert!(done.stderr.contains(expected), "{limits:?}: {}", done.stderr);
+    }
+}
+
 /// A symlink and a file, or a directory, of one name: what is written "through" the link would be
 /// outside (tar: CVE-2021-29136, CVE-2026-33056).
 #[test]

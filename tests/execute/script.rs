@@ -49,6 +49,7 @@ fn golden_plan() -> Plan {
         workdir: "/jobs/x/work".into(),
         node_cache: None,
         site_store: None,
+        limits: std::collections::BTreeMap::new(),
     };
     plan.job.mounts[2].target = "/req uired".into();
     plan

@@ -217,6 +217,7 @@ impl Job {
             workdir: dir.path().join("work"),
             node_cache: Some(dir.path().join("tmp")),
             site_store: None,
+            limits: std::collections::BTreeMap::new(),
         };
         let job = Self { dir, plan, user, env: vec![] };
         job.give_away();

@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -29,6 +29,15 @@ pub struct Done {
     pub fault: Fault,
 }
 
+/// A piece of an upload as the client announced it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Its `Content-Range`.
+    pub range: String,
+    /// The path of its upload.
+    pub upload: String,
+}
+
 /// It stops when it is dropped.
 pub struct Proxy {
     pub address: SocketAddr,
@@ -43,6 +52,7 @@ struct Shared {
     schedule: Mutex<Schedule>,
     counts: Mutex<HashMap<String, u32>>,
     done: Mutex<Vec<Done>>,
+    sent: Mutex<Vec<Sent>>,
     /// The body of an earlier answer.
     earlier: Mutex<Vec<u8>>,
     over: AtomicBool,
@@ -59,6 +69,7 @@ impl Proxy {
             schedule: Mutex::new(schedule),
             counts: Mutex::default(),
             done: Mutex::default(),
+            sent: Mutex::default(),
             earlier: Mutex::default(),
             over: AtomicBool::new(false),
         });
@@ -91,6 +102,13 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    /// The pieces that the client began to send.
+    pub fn sent(&self) -> Vec<Sent> {
+        self.shared.sent.lock().unwrap().clone()
+    }
+}
+
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.over.store(true, Ordering::SeqCst);
@@ -114,13 +132,29 @@ impl Shared {
     fn serve(&self, mut client: TcpStream) -> std::io::Result<()> {
         client.set_read_timeout(Some(PATIENCE))?;
         client.set_nodelay(true)?;
-        while let Some(head) = read_head(&mut client)? {
+        while let Some((head, mut body)) = read_head(&mut client)? {
             let mut words = head.split_ascii_whitespace();
             let method = words.next().unwrap_or_default().to_owned();
             let target = words.next().unwrap_or_default().to_owned();
             let path = target.split('?').next().unwrap_or_default();
+            if let Some(range) = header(&head, "content-range") {
+                let sent = Sent { range: range.to_owned(), upload: path.to_owned() };
+                self.sent.lock().unwrap().push(sent);
+            }
+            let length = header(&head, "content-length").and_then(|n| n.parse().ok()).unwrap_or(0);
             let fault = self.fault(&method, path);
-            if !self.answer(&mut client, &head, &method, path, fault)? {
+            if let Fault::CutRequest { part, passed_on } = fault {
+                read_body(&mut client, &mut body, length * usize::from(part) / 256)?;
+                if passed_on {
+                    // when it has answered, the registry has done what it does with a part
+                    let mut upstream = self.pass_on(&head, path, &body)?;
+                    upstream.shutdown(Shutdown::Write)?;
+                    upstream.read_to_end(&mut Vec::new())?;
+                }
+                return Ok(());
+            }
+            read_body(&mut client, &mut body, length)?;
+            if !self.answer(&mut client, (&head, &body), &method, path, fault)? {
                 return Ok(());
             }
         }
@@ -135,11 +169,13 @@ impl Shared {
             *count += 1;
             *count - 1
         };
-        let fault = self.schedule.lock().unwrap().fault(method, path, nth);
-        if fault != Fault::None {
-            let class = Class::of(path);
-            self.done.lock().unwrap().push(Done { request, class, fault });
+        let schedule = *self.schedule.lock().unwrap();
+        let fault = schedule.fault(method, path, nth);
+        let mut done = self.done.lock().unwrap();
+        if fault == Fault::None || (schedule.is_one_fault() && !done.is_empty()) {
+            return Fault::None;
         }
+        done.push(Done { request, class: Class::of(path), fault });
         fault
     }
 
@@ -147,7 +183,7 @@ impl Shared {
     fn answer(
         &self,
         client: &mut TcpStream,
-        head: &str,
+        (head, body): (&str, &[u8]),
         method: &str,
         path: &str,
         fault: Fault,
@@ -180,7 +216,7 @@ impl Shared {
             }
             _ => {}
         }
-        let Answer { head, mut body } = self.ask(head, path)?;
+        let Answer { head, mut body } = self.ask(head, path, body)?;
         if method == "HEAD" {
             client.write_all(format!("{head}\r\n").as_bytes())?;
             return Ok(true);
@@ -235,12 +271,8 @@ impl Shared {
 
     /// Asks whoever really answers. HTTP/1.0: no chunks, and the end of the answer is the end of
     /// the connection.
-    fn ask(&self, head: &str, path: &str) -> std::io::Result<Answer> {
-        let server = if path.starts_with("/jwt/auth") { self.realm } else { self.registry };
-        let mut upstream = TcpStream::connect(server)?;
-        upstream.set_read_timeout(Some(PATIENCE))?;
-        let request = head.replacen("HTTP/1.1\r\n", "HTTP/1.0\r\n", 1);
-        upstream.write_all(request.as_bytes())?;
+    fn ask(&self, head: &str, path: &str, body: &[u8]) -> std::io::Result<Answer> {
+        let mut upstream = self.pass_on(head, path, body)?;
         let mut bytes = Vec::new();
         upstream.read_to_end(&mut bytes)?;
         let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").ok_or(ErrorKind::InvalidData)?;
@@ -266,19 +298,46 @@ impl Shared {
         }
         Ok(Answer { head: kept, body })
     }
+
+    /// Sends a request to whoever really answers.
+    fn pass_on(&self, head: &str, path: &str, body: &[u8]) -> std::io::Result<TcpStream> {
+        let server = if path.starts_with("/jwt/auth") { self.realm } else { self.registry };
+        let mut upstream = TcpStream::connect(server)?;
+        upstream.set_read_timeout(Some(PATIENCE))?;
+        let request = head.replacen("HTTP/1.1\r\n", "HTTP/1.0\r\n", 1);
+        upstream.write_all(request.as_bytes())?;
+        upstream.write_all(body)?;
+        Ok(upstream)
+    }
 }
 
-/// A request's head; `None` when no further one comes.
-fn read_head(client: &mut TcpStream) -> std::io::Result<Option<String>> {
+/// A request's head and what came behind it; `None` when no further one comes.
+fn read_head(client: &mut TcpStream) -> std::io::Result<Option<(String, Vec<u8>)>> {
     let mut head = Vec::new();
     let mut buffer = [0; 4096];
-    while !head.ends_with(b"\r\n\r\n") {
+    loop {
+        if let Some(end) = head.windows(4).position(|w| w == b"\r\n\r\n") {
+            let body = head.split_off(end + 4);
+            return Ok(Some((String::from_utf8_lossy(&head).into_owned(), body)));
+        }
         match client.read(&mut buffer)? {
             0 => return Ok(None),
             n => head.extend_from_slice(&buffer[..n]),
         }
     }
-    Ok(Some(String::from_utf8_lossy(&head).into_owned()))
+}
+
+/// A header's value.
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+    lines.find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// Reads a body until it has so many bytes.
+fn read_body(client: &mut TcpStream, body: &mut Vec<u8>, length: usize) -> std::io::Result<()> {
+    let have = body.len().min(length);
+    body.resize(length, 0);
+    client.read_exact(&mut body[have..])
 }
 
 fn simple(

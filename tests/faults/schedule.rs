@@ -40,6 +40,9 @@ pub enum Fault {
     Long,
     /// Another answer's body.
     Foreign,
+    /// The connection is closed when this much of the request's body came; the registry gets it, or
+    /// no byte of it. In no seed.
+    CutRequest { part: u8, passed_on: bool },
 }
 
 /// Where a request goes.
@@ -48,6 +51,7 @@ pub enum Class {
     Token,
     Manifest,
     Blob,
+    Upload,
     Other,
 }
 
@@ -57,6 +61,8 @@ impl Class {
             Self::Token
         } else if path.contains("/manifests/") {
             Self::Manifest
+        } else if path.contains("/blobs/uploads/") {
+            Self::Upload
         } else if path.contains("/blobs/") {
             Self::Blob
         } else {
@@ -75,6 +81,7 @@ impl Fault {
             | Self::CutBody(_)
             | Self::StallHead
             | Self::StallBody(_)
+            | Self::CutRequest { .. }
             | Self::Passing(..) => kind == Kind::Network,
             Self::Unauthorized(Some("insufficient_scope")) => {
                 matches!(kind, Kind::Denied | Kind::NotFound)
@@ -110,6 +117,8 @@ enum Plan {
     /// Nothing goes wrong.
     Clear,
     Mild,
+    /// One request of a class by its method, the nth of one path.
+    Once(&'static str, Class, u32, Fault),
     /// The chance of a fault in 256ths, and one that never ends.
     Wild {
         chance: u8,
@@ -139,6 +148,16 @@ impl Schedule {
         Self { seed: 0, plan: Plan::Wild { chance: 0, always: Some((class, fault)) } }
     }
 
+    /// Only the `nth` time, from 0, that something of a class is asked for with this method.
+    pub fn once(method: &'static str, class: Class, nth: u32, fault: Fault) -> Self {
+        Self { seed: 0, plan: Plan::Once(method, class, nth, fault) }
+    }
+
+    /// Whether a second fault, at the same place of another path, is not meant.
+    pub fn is_one_fault(&self) -> bool {
+        matches!(self.plan, Plan::Once(..))
+    }
+
     /// Whether a client with patience must get through.
     pub fn must_pass(&self) -> bool {
         matches!(self.plan, Plan::Mild | Plan::Clear)
@@ -155,6 +174,10 @@ impl Schedule {
                 } else {
                     passing(&mut dice)
                 }
+            }
+            Plan::Once(by, class, at, fault) => {
+                let struck = (by, class, at) == (method, Class::of(path), nth);
+                if struck { fault } else { Fault::None }
             }
             Plan::Wild { always: Some((class, fault)), .. } if class == Class::of(path) => fault,
             Plan::Wild { chance, .. } if dice.byte() < chance => wild(&mut dice),

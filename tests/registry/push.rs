@@ -21,7 +21,7 @@ use crate::server::{PUSH_SECRET, PUSHER, available, start};
 /// More than one piece.
 const LARGE: usize = (16 << 20) + 12_345;
 
-fn descriptor(media_type: &str, bytes: &[u8]) -> Descriptor {
+pub fn descriptor(media_type: &str, bytes: &[u8]) -> Descriptor {
     let (digest, size) = (Digest::of(bytes), bytes.len() as u64);
     Descriptor { media_type: media_type.into(), digest, size, annotations: BTreeMap::new() }
 }
@@ -30,7 +30,7 @@ fn large() -> Vec<u8> {
     (0..LARGE).map(|at| u8::try_from(at % 251).unwrap()).collect()
 }
 
-async fn send(
+pub async fn send(
     client: &Client,
     address: impl std::fmt::Display,
     bytes: &[u8],
@@ -142,12 +142,14 @@ async fn a_token_that_ends_in_the_middle_is_renewed() {
 
 // ---- a registry that lies
 
-fn trusted() -> Vec<Candidate> {
+pub fn trusted() -> Vec<Candidate> {
     vec![candidate(USER, SECRET, &[])]
 }
 
 /// A registry that takes everything; `script` may answer otherwise.
-async fn taker(script: impl Fn(&Heard, usize) -> Option<Answer> + Send + Sync + 'static) -> Liar {
+pub async fn taker(
+    script: impl Fn(&Heard, usize) -> Option<Answer> + Send + Sync + 'static,
+) -> Liar {
     Liar::start(move |heard, number| {
         if let Some(answer) = script(heard, number) {
             return answer;

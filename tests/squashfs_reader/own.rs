@@ -32,7 +32,6 @@ pub fn expected(made: &Made) -> Tree {
             .meta
             .xattrs
             .iter()
-            .filter(|_| kind != 'l')
             .map(|(k, v)| (String::from_utf8_lossy(k).into_owned(), v.clone()))
             .collect();
         let entry = Entry {

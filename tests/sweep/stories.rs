@@ -119,15 +119,11 @@ impl Story {
     pub fn points(&self) -> Vec<Point> {
         let place = self.copy();
         let mut points = points(&place, &self.args(&place, 0));
-        // those that start processes, or hold a registry's locks
-        if self.codes.is_none() || self.fetches_layers() {
+        // those that start processes
+        if self.codes.is_none() {
             points.retain(|point| !point.leaves_open());
         }
         points
-    }
-
-    fn fetches_layers(&self) -> bool {
-        self.args.iter().any(|word| word.starts_with("REGISTRY"))
     }
 
     fn copy(&self) -> Place {

@@ -112,6 +112,7 @@ impl Context {
             program: self.program.clone(),
             node_cache: set.or(local),
             site_store: self.config.store.site.as_ref().map(|value| value.value.clone()),
+            limits: self.limits().changed(),
             user: self.user.clone(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             inputs,

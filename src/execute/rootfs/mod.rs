@@ -14,6 +14,7 @@ mod kernel;
 mod tree;
 mod unpack;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::ExecuteError;
@@ -21,6 +22,9 @@ use super::measure::Measured;
 use crate::sif::Partition;
 
 pub(super) use unpack::unpack;
+
+/// `[limits]` that were set, by name.
+type Configured = BTreeMap<String, u64>;
 
 /// A tree that can be bound into a container while this lives.
 #[derive(Debug)]
@@ -52,7 +56,7 @@ pub(super) fn provide(
     measured: &Measured,
     partition: Partition,
     site_store: Option<&Path>,
-    cache: &Path,
+    (cache, limits): (&Path, &Configured),
     scratch: &Path,
 ) -> Result<Rootfs, ExecuteError> {
     let mut notes = Vec::new();
@@ -78,7 +82,7 @@ pub(super) fn provide(
         }
         Err(why) => notes.push(format!("no squashfuse: {why}")),
     }
-    let (path, fresh) = unpack(measured, partition, cache)?;
+    let (path, fresh) = unpack(measured, partition, (cache, limits))?;
     Ok(Rootfs { path, how: "unpacked", fresh, notes, _guard: Guard::None })
 }
 

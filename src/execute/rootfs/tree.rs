@@ -24,6 +24,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 
+use super::Configured;
 use crate::execute::ExecuteError;
 use crate::sif::Partition;
 use crate::squashfs::read::{self, Decoder, Entry, Image, Kind, Limits, Piece, ReadError};
@@ -49,8 +50,17 @@ struct Run {
 }
 
 /// Writes the tree of an image's partition below `root`, an empty directory.
-pub(super) fn write(image: &File, partition: Partition, root: &Path) -> Result<(), ExecuteError> {
-    let image = Image::open(image, partition.offset, partition.size, Limits::default())
+pub(super) fn write(
+    image: &File,
+    partition: Partition,
+    configured: &Configured,
+    root: &Path,
+) -> Result<(), ExecuteError> {
+    let mut limits = Limits::default();
+    for (name, value) in configured {
+        limits.set(name, *value);
+    }
+    let image = Image::open(image, partition.offset, partition.size, limits)
         .map_err(|e| bad("its squashfs", &e))?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
     let (runs, queue) = sync_channel(2 * threads);

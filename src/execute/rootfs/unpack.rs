@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
 
-use super::tree;
+use super::{Configured, tree};
 use crate::execute::ExecuteError;
 use crate::execute::PrivateDir;
 use crate::execute::measure::Measured;
@@ -37,7 +37,7 @@ use crate::store::temporary_directory;
 pub(in crate::execute) fn unpack(
     measured: &Measured,
     partition: Partition,
-    cache: &Path,
+    (cache, limits): (&Path, &Configured),
 ) -> Result<(PathBuf, bool), ExecuteError> {
     let cache = private_directory(cache)?;
     let entry = cache.join(measured.digest.hex());
@@ -50,7 +50,7 @@ pub(in crate::execute) fn unpack(
         .map_err(ExecuteError::io(format!("making a directory in {}", cache.display())))?;
     let root = new.path().join("root");
     fs::create_dir(&root).map_err(ExecuteError::io("making a directory"))?;
-    tree::write(&measured.file, partition, &root)?;
+    tree::write(&measured.file, partition, limits, &root)?;
     if !measured.unchanged() {
         return Err(ExecuteError::ChangedWhileRead(measured.path.clone()));
     }

@@ -85,6 +85,31 @@ impl Default for Limits {
     }
 }
 
+/// Added to every image that is converted: names, directories above each other, bytes; rounded up.
+const ADDED: u64 = 1000;
+const ADDED_DEPTH: u64 = 8;
+const ADDED_BYTES: u64 = 64 << 20;
+
+impl Limits {
+    /// Takes a limit of the conversion of layers by its name in the configuration: what a conversion
+    /// within it can make can be read. A limit that says nothing of an image changes nothing.
+    pub fn set(&mut self, name: &str, value: u64) {
+        match name {
+            // hard links are entries, and the directories that no layer describes are as many at most
+            "entries" => self.entries = value.saturating_mul(2).saturating_add(ADDED),
+            "path_depth" => {
+                let depth = value.saturating_add(ADDED_DEPTH);
+                self.path_depth = usize::try_from(depth).unwrap_or(usize::MAX);
+                // a link can lead a path deeper than it is spelled
+                self.path_bytes = depth.saturating_mul(crate::tree::MAX_NAME as u64 + 1);
+            }
+            "content_bytes" => self.content_bytes = value.saturating_add(ADDED_BYTES),
+            "xattr_bytes" => self.xattr_bytes = value,
+            _ => {}
+        }
+    }
+}
+
 /// An opened squashfs.
 pub struct Image<S> {
     source: S,

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 
 use super::ConvertError;
+use crate::layer::recycle;
 use crate::oci::{Hasher, SifDigest};
 use crate::squashfs::{Copied, Copying, Memo};
 use crate::tree::PieceHash;
@@ -66,14 +67,6 @@ pub(super) fn digest(
             None => Ok(digest),
         }
     })
-}
-
-/// Gives a chunk's memory back if nobody else reads it.
-fn recycle(chunk: Arc<Vec<u8>>, spare: &Sender<Vec<u8>>) {
-    if let Some(bytes) = Arc::into_inner(chunk) {
-        // who reads may have ended
-        let _ = spare.send(bytes);
-    }
 }
 
 /// The pack of the first range that is not as it was.

@@ -180,7 +180,7 @@ impl Layers<'_> {
             (self.open)(at).map_err(|source| ConvertError::Open { number, digest, source })?;
         let stream = LayerStream::open(&layer.media_type, blob, layer.size, &self.limits);
         let stream = stream.map_err(|e| self.failed(at, e))?;
-        Ok(TarReader::new(stream, self.limits))
+        Ok(TarReader::new(stream, self.limits).of_blob(layer.size))
     }
 
     pub(super) fn failed(&self, at: usize, source: LayerError) -> ConvertError {
@@ -295,7 +295,8 @@ impl Layers<'_> {
             let number = u32::try_from(at).unwrap_or(u32::MAX);
             let mut contents = files.iter().map(|file| file.content);
             let mut made = Vec::with_capacity(files.len());
-            for entry in &entries {
+            // by value: attributes are not held here and in the tree
+            for entry in entries {
                 let entry = entry.ok_or_else(|| self.misread(at))?;
                 let content = if entry.kind == EntryKind::File { contents.next() } else { None };
                 let inode = merger.apply(number, entry, content).map_err(|e| self.failed(at, e))?;

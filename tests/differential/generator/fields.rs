@@ -361,6 +361,20 @@ impl Generator {
         self.put_as(&spec, Dialect::Ustar, records.1, |_, _| {});
     }
 
+    /// On what is neither file nor directory Linux takes no `user.` attributes, but these.
+    pub(super) fn xattrs_special(&mut self) {
+        let flag = *self.dice.pick(b"2346");
+        let mut spec = self.spec(flag);
+        if flag == b'2' {
+            spec.link = b"anywhere".to_vec();
+        }
+        self.note(if flag == b'2' { "xattr-symlink" } else { "xattr-special" });
+        let records: [(&[u8], &[u8]); 2] =
+            [(b"SCHILY.xattr.trusted.t", b"\0t"), (b"SCHILY.xattr.security.note", b"n")];
+        let count = 1 + self.dice.index(2);
+        self.put_as(&spec, Dialect::Ustar, &records[..count], |_, _| {});
+    }
+
     pub(super) fn xattrs_libarchive(&mut self) {
         self.note("xattr-libarchive");
         let spec = self.spec(b'0');
