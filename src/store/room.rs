@@ -24,6 +24,8 @@ use super::Store;
 
 /// A warning is worth it above this.
 const TIGHT_PERCENT: u64 = 80;
+/// Bytes that nobody needs to hear of, on a file system whose other users are not this one's business.
+const ROOMY: u64 = 10_000_000_000;
 
 const EXT: u32 = 0xEF53;
 const XFS: u32 = 0x5846_5342;
@@ -71,7 +73,8 @@ impl Room {
     /// Whether somebody should know.
     #[must_use]
     pub fn is_tight(&self) -> bool {
-        self.percent() >= TIGHT_PERCENT
+        let roomy = self.of == Of::FileSystem && self.left() >= ROOMY;
+        self.percent() >= TIGHT_PERCENT && !roomy
     }
 
     /// What may still be used.
@@ -252,6 +255,8 @@ mod tests {
         assert!(room(1500, 1000).is_tight() && room(1500, 1000).left() == 0);
         assert!(!room(5, 0).is_tight(), "no limit");
         assert_eq!(room(u64::MAX, u64::MAX).percent(), 100);
+        let disk = |left| Room { of: Of::FileSystem, used: 1 << 40, limit: (1 << 40) + left };
+        assert!(disk(ROOMY - 1).is_tight() && !disk(ROOMY).is_tight());
     }
 
     #[test]
