@@ -59,6 +59,14 @@ pub enum Problem {
         /// The key; its value is not repeated.
         key: String,
     },
+    /// An address with a password in it.
+    #[error("the key {key:?} is an address with a password in it; configuration files hold none")]
+    Password {
+        /// The key; its value is not repeated.
+        key: String,
+        /// Whether it is a database's.
+        postgres: bool,
+    },
     /// A value of the wrong type.
     #[error("{key:?} must be {expected}, not {found}")]
     Type {
@@ -100,6 +108,12 @@ impl Failure for ConfigError {
             Problem::Secret { .. } => {
                 Some("moorline login REGISTRY --username NAME keeps it in a safe place".into())
             }
+            Problem::Password { postgres: true, .. } => Some(
+                "leave the password out: PGPASSFILE or a service file (PGSERVICEFILE) holds it, and \
+                 sslmode=verify-full belongs into the address"
+                    .into(),
+            ),
+            Problem::Password { .. } => Some("leave user and password out of the address".into()),
             Problem::Policy { .. } => Some("use a moorline that knows this policy".into()),
             _ => None,
         }

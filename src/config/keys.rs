@@ -154,6 +154,15 @@ pub(super) fn is_secret(name: &str) -> bool {
     ["password", "passwd", "secret", "token", "credential"].iter().any(|word| name.contains(word))
 }
 
+/// The scheme of an address that has a password in it: `SCHEME://USER:PASSWORD@HOST...`.
+pub(super) fn password_in(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    // a password may hold a slash that nobody encoded
+    let (user, _) = authority.rsplit_once('@').or_else(|| rest.rsplit_once('@'))?;
+    user.contains(':').then_some(scheme)
+}
+
 /// Levenshtein's distance in characters. Long texts are not compared: they are no typing error.
 fn distance(a: &str, b: &str) -> usize {
     const LONGEST: usize = 64;

@@ -161,6 +161,10 @@ impl Config {
             let joined = path.join(".");
             let item = Item { source, key: &joined, value };
             let refuse = |problem| Err(source.error(key.span().start, problem));
+            if let Some(scheme) = value.get_ref().as_str().and_then(keys::password_in) {
+                let postgres = scheme.starts_with("postgres");
+                return refuse(Problem::Password { key: joined, postgres });
+            }
             match keys::find(&path) {
                 Found::Key("policy.*", _) => return refuse(Problem::Policy { key: joined }),
                 Found::Key(_, Who::Trusted) if level == Level::Project => {

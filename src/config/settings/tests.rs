@@ -168,6 +168,25 @@ fn a_secret_is_refused_and_not_repeated() {
 }
 
 #[test]
+fn an_address_with_a_password_is_refused_and_not_repeated() {
+    for (address, hint) in [
+        ("postgres://me:hunter2@db.example/ledger", "PGPASSFILE"),
+        ("postgresql://me:hunter2@db.example", "PGPASSFILE"),
+        ("postgres://me:hunt/er2@db.example/ledger", "PGPASSFILE"),
+        ("https://me:hunter2@db.example", "leave user and password out"),
+    ] {
+        let error = parse(&format!("ledger = '{address}'"), Level::Site).unwrap_err();
+        assert!(matches!(error.problem, Problem::Password { .. }), "{error}");
+        let said = format!("{error} {error:?} {:?}", error.hint());
+        assert!(said.contains(hint) && !said.contains("er2"), "{said}");
+    }
+    for address in ["postgres://me@db.example/ledger?sslmode=verify-full", "a:b@c", "x://y/z:1"] {
+        let error = parse(&format!("site_ledger = '{address}'"), Level::Site).unwrap_err();
+        assert!(matches!(error.problem, Problem::Unknown { .. }), "{address}: {error}");
+    }
+}
+
+#[test]
 fn a_policy_that_cannot_be_kept_stops() {
     for level in [Level::Site, Level::User, Level::Project] {
         let error = parse("[policy]\nregistries = ['a.example']", level).unwrap_err();
