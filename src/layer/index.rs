@@ -17,8 +17,9 @@
 //! layer was read and its digest was right: whoever changes what that reader takes or how it
 //! understands it must raise the version. It is made and believed by one user's own store only.
 
-use foldhash::HashMap;
 use std::io::{self, Write};
+
+use foldhash::HashMap;
 
 use super::entries::Entries;
 use super::merge::FileEntry;
