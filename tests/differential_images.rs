@@ -111,8 +111,6 @@ fn everything() -> Vec<Layer> {
         bottom = directory(bottom, path);
     }
     let odd = Meta { mode: 0o6755, uid: 100_000, gid: 4_000_000_000, mtime: 1 };
-    let special: &[(&str, &[u8])] =
-        &[("SCHILY.xattr.trusted.t", b"\0t"), ("SCHILY.xattr.security.note", b"n")];
     let bottom = bottom
         .file("keep/a", b"a")
         .file("keep/gone", b"gone")
@@ -133,14 +131,7 @@ fn everything() -> Vec<Layer> {
         .file("capable", b"c")
         .pax(&[("SCHILY.xattr.user.note", b"line\n=\0\xff"), ("SCHILY.xattr.trusted.t", b"t")])
         .file("noted", b"n")
-        .pax(special)
-        .symlink("xlink", "target")
-        .pax(special)
-        .device("xnull", EntryType::Char, 1, 3)
-        .pax(special)
-        .device("xdisk", EntryType::Block, 8, 1)
-        .pax(special)
-        .add(b"xpipe", EntryType::Fifo, META, b"")
+        .specials_with_attributes("target")
         .add(b"\xff\xfe", EntryType::Regular, META, b"no utf-8")
         .add(long.as_bytes(), EntryType::Regular, META, b"gnu")
         .add(&deep.as_bytes()[..155], EntryType::Directory, META, b"")

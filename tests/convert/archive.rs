@@ -104,6 +104,20 @@ impl Layer {
         self
     }
 
+    /// What is neither file nor directory, with the attributes that Linux lets it have: none of `user.`
+    pub fn specials_with_attributes(self, target: &str) -> Self {
+        let attributes: &[(&str, &[u8])] =
+            &[("SCHILY.xattr.trusted.t", b"\0t"), ("SCHILY.xattr.security.note", b"n")];
+        self.pax(attributes)
+            .symlink("xlink", target)
+            .pax(attributes)
+            .device("xnull", EntryType::Char, 1, 3)
+            .pax(attributes)
+            .device("xdisk", EntryType::Block, 8, 1)
+            .pax(attributes)
+            .add(b"xpipe", EntryType::Fifo, META, b"")
+    }
+
     /// Extended header records for the entry that follows.
     pub fn pax(mut self, records: &[(&str, &[u8])]) -> Self {
         self.0.append_pax_extensions(records.iter().copied()).unwrap();

@@ -121,9 +121,6 @@ fn every_type_and_attribute() {
     let long_name = "n".repeat(255);
     let deep = format!("{}/{}/{}/end", "a".repeat(200), "b".repeat(200), "c".repeat(100));
     let odd = Meta { mode: 0o6755, uid: 100_000, gid: 4_000_000_000, mtime: 0 };
-    // what Linux lets anything have that is neither file nor directory: nothing of `user.`
-    let special: &[(&str, &[u8])] =
-        &[("SCHILY.xattr.trusted.t", b"\0t"), ("SCHILY.xattr.security.note", b"n")];
     let layer = Layer::new()
         .add(b"setuid", EntryType::Regular, odd, b"x")
         .dir("d/")
@@ -141,14 +138,7 @@ fn every_type_and_attribute() {
         .add(b"cap", EntryType::Regular, META, b"c")
         .pax(&[("SCHILY.xattr.user.a", b"1\n2=3"), ("SCHILY.xattr.trusted.t", b"t")])
         .add(b"xdir", EntryType::Directory, Meta { mode: 0o1777, ..META }, b"")
-        .pax(special)
-        .symlink("xlink", "../anywhere")
-        .pax(special)
-        .device("xnull", EntryType::Char, 1, 3)
-        .pax(special)
-        .device("xdisk", EntryType::Block, 8, 1)
-        .pax(special)
-        .add(b"xpipe", EntryType::Fifo, META, b"")
+        .specials_with_attributes("../anywhere")
         .pax(&[("mtime", b"-5.5"), ("uid", b"4294967294"), ("gid", b"70000")])
         .add(b"old", EntryType::Regular, META, b"o");
     let xattrs = |list: &[(&str, &[u8])]| -> BTreeMap<String, Vec<u8>> {
