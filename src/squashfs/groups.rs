@@ -4,9 +4,13 @@
 //! ```text
 //! layer (tar order):  a.py  libx.so  b.py  c.dat  d.py  ...        every file, live or not
 //! text group          [a.py | b.py | d.py ...]                     closes when the next tail does not
-//! binary group        [c.dat | ...]                                fit, or, once half full, when the
-//! ELF group           [libx.so | ...]                              directory changes
+//! binary group        [c.dat | ...]                                fit in half a block, or, once that
+//! ELF group           [libx.so | ...]                              is half full, when the directory
+//!                                                                 changes
 //! ```
+//!
+//! Half a block, because a group is compressed anew when one of its tails is another: an image whose
+//! base was rebuilt is mostly such groups. A tail of more than that has a group of its own.
 //!
 //! Assignment counts dead tails (shadowed by an upper layer, supplied by one, or by an earlier file
 //! of this layer) as if they were there, so it follows from the layer alone; written are the live
@@ -73,13 +77,14 @@ impl Bytes<'_> {
 
 /// The open group of each class.
 pub(super) struct Groups {
-    block_size: usize,
+    /// What a group holds at most, unless it is one tail.
+    limit: usize,
     open: [Group; 3],
 }
 
 impl Groups {
     pub(super) fn new(block_size: usize) -> Self {
-        Self { block_size, open: Default::default() }
+        Self { limit: block_size / 2, open: Default::default() }
     }
 
     /// Adds a tail; `live` says whose it is and its hash if it is live. Returns the group that had
@@ -93,8 +98,8 @@ impl Groups {
     ) -> Option<Group> {
         let length = tail.len();
         let group = &mut self.open[class as usize];
-        let full = group.nominal + length > self.block_size;
-        let moved = group.directory != directory && group.nominal >= self.block_size / 2;
+        let full = group.nominal + length > self.limit;
+        let moved = group.directory != directory && group.nominal >= self.limit / 2;
         let closed = (full || moved).then(|| std::mem::take(group));
         group.nominal += length;
         group.directory = directory;
@@ -104,7 +109,7 @@ impl Groups {
             group.members.push(Member { place, offset: group.live(), length, hash });
             if let Bytes::Here(bytes) = tail {
                 // one piece of memory instead of several that grow
-                group.bytes.reserve(self.block_size - group.bytes.len());
+                group.bytes.reserve(self.limit.saturating_sub(group.bytes.len()));
                 group.bytes.extend(bytes);
             }
         }
@@ -129,7 +134,7 @@ mod tests {
     fn dead_tails_take_their_place_but_no_bytes() {
         // number 3 is dead in some; bytes may be here or in a pack
         let layout = |all_live: bool, tail: Bytes<'_>| {
-            let mut groups = Groups::new(100);
+            let mut groups = Groups::new(200);
             let mut closed = Vec::new();
             for n in 0..10 {
                 let live = (n != 3 || all_live).then(|| live(n));
@@ -150,7 +155,7 @@ mod tests {
 
     #[test]
     fn directories_cut_half_full_groups_of_their_class() {
-        let mut groups = Groups::new(100);
+        let mut groups = Groups::new(200);
         assert_eq!(groups.add(Class::Elf, 0, Bytes::Here(&[1; 60]), Some(live(0))), None);
         assert_eq!(groups.add(Class::Text, 1, Bytes::Here(&[2; 10]), Some(live(1))), None);
         assert_eq!(groups.add(Class::Text, 2, Bytes::Here(&[3; 10]), Some(live(2))), None);

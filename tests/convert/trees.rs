@@ -512,18 +512,18 @@ fn a_recipe_means_these_bytes() {
     for (recipe, key, sif) in [
         (
             standard(),
-            "l3-t3-zstd1.5.7-3-128k",
-            "089148b8778146ab31c7a38f4a31d15d81c3850058f4a27c79bd42ed6ce97534",
+            "l4-t3-zstd1.5.7-3-128k",
+            "58317f96940880952b945f4e8b37dbbb0b26ad74c330fd8b6b976f7d28f41a28",
         ),
         (
             recipe(Codec::Gzip, 6, 128 << 10),
-            "l3-t3-gziplibdeflate-sys-1.26.1-6-128k",
-            "8dab8f2bbe94e4dfd8a8cfef1124d235d1bfdce21ba84f58ca08fcb636db3024",
+            "l4-t3-gziplibdeflate-sys-1.26.1-6-128k",
+            "3639b55865648457737f2fa376badc01393fbcf07d35de0e02c97a09a907c786",
         ),
         (
             recipe(Codec::Lz4, 1, 128 << 10),
-            "l3-t3-lz4lz4_flex-0.14.0-1-128k",
-            "e14a836477fdcfe1f81af302fd9c1861272a0395f8a1833ff82612ba785f22c8",
+            "l4-t3-lz4lz4_flex-0.14.0-1-128k",
+            "dca019b101df963dbcee887a4fd71598f4ba378ae5f5d86b186a0d4475f0e32e",
         ),
     ] {
         let (_, report) = image.convert_with(&recipe).unwrap();
