@@ -14,6 +14,7 @@ pub mod failure;
 pub mod listing;
 pub mod naming;
 pub mod oci;
+pub mod sealed;
 pub mod secret;
 
 // floor 1: what cannot move

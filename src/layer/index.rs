@@ -10,7 +10,7 @@
 //!            varint n > 0    the same content as the layer's n-th distinct one
 //!            varint 0        a new one: u8 class, then 32 bytes for the hash of each full block
 //!                            and of the tail, if there is one
-//! end  32  BLAKE3 of all before
+//! end  32  its seal (sealed.rs)
 //! ```
 //!
 //! Fixed numbers are little endian. An index says what [`TarReader`](super::TarReader) said when the
@@ -26,11 +26,11 @@ use super::merge::FileEntry;
 use super::reader::EntryKind;
 use super::varint::{Reader, put};
 use crate::oci::{DiffId, Sha256Digest};
+use crate::sealed::{self, Sealing};
 use crate::tree::{Class, ContentId, Contents, PieceHash};
 
 const MAGIC: &[u8; 8] = b"moorlyr\x01";
 const HEADER: usize = 60;
-const SUM: usize = 32;
 
 /// A layer's index that was read and is whole.
 #[derive(Clone, Debug)]
@@ -63,22 +63,18 @@ impl LayerIndex {
     /// Reads an index; `None` when it is damaged, of another version, or not that of this layer and
     /// block size.
     #[must_use]
-    pub fn read(mut bytes: Vec<u8>, diff_id: &DiffId, block_size: u32) -> Option<Self> {
-        let end = bytes.len().checked_sub(SUM).filter(|end| *end >= HEADER)?;
-        if bytes[end..] != PieceHash::of(&bytes[..end]).0 {
-            return None;
-        }
-        let mut header = Reader(&bytes[..HEADER]);
+    pub fn read(bytes: Vec<u8>, diff_id: &DiffId, block_size: u32) -> Option<Self> {
+        let mut bytes = sealed::open(bytes)?;
+        let mut header = Reader(bytes.get(..HEADER)?);
         let fits = header.take(8)? == MAGIC
             && header.take(32)? == diff_id.bytes()
             && header.take(4)? == block_size.to_le_bytes();
         let count = u64::from_le_bytes(header.take(8)?.try_into().ok()?);
         let length = u64::from_le_bytes(header.take(8)?.try_into().ok()?);
         let files_at = HEADER.checked_add(usize::try_from(length).ok()?)?;
-        if !fits || files_at > end {
+        if !fits || files_at > bytes.len() {
             return None;
         }
-        bytes.truncate(end);
         let files = bytes.split_off(files_at);
         bytes.drain(..HEADER);
         bytes.shrink_to_fit();
@@ -131,18 +127,14 @@ impl LayerIndex {
         contents: &Contents,
         out: &mut dyn Write,
     ) -> io::Result<()> {
-        let mut hasher = blake3::Hasher::new();
-        let mut emit = |bytes: &[u8]| {
-            hasher.update(bytes);
-            out.write_all(bytes)
-        };
-        emit(MAGIC)?;
-        emit(diff_id.bytes())?;
-        emit(&block_size.to_le_bytes())?;
-        emit(&entries.count().to_le_bytes())?;
-        emit(&entries.encoded_len().to_le_bytes())?;
+        let mut out = Sealing::new(out);
+        out.write_all(MAGIC)?;
+        out.write_all(diff_id.bytes())?;
+        out.write_all(&block_size.to_le_bytes())?;
+        out.write_all(&entries.count().to_le_bytes())?;
+        out.write_all(&entries.encoded_len().to_le_bytes())?;
         for chunk in entries.encoded() {
-            emit(chunk)?;
+            out.write_all(chunk)?;
         }
         let mut numbers = HashMap::default();
         let mut buffer = Vec::new();
@@ -159,10 +151,9 @@ impl LayerIndex {
             } else {
                 put(&mut buffer, number);
             }
-            emit(&buffer)?;
+            out.write_all(&buffer)?;
         }
-        let sum = hasher.finalize();
-        out.write_all(sum.as_bytes())
+        out.finish()
     }
 }
 
@@ -264,9 +255,7 @@ mod tests {
             prop_assume!(bytes[at] != byte);
             bytes[at] = byte;
             prop_assert!(LayerIndex::read(bytes.clone(), &DiffId::of(b"layer"), BLOCK).is_none());
-            let end = bytes.len() - SUM;
-            let sum = PieceHash::of(&bytes[..end]).0;
-            bytes[end..].copy_from_slice(&sum);
+            sealed::seal_again(&mut bytes);
             let _ = LayerIndex::read(bytes, &DiffId::of(b"layer"), BLOCK);
         }
 
@@ -285,9 +274,7 @@ mod tests {
         assert!(LayerIndex::read(bytes.clone(), &right, 8192).is_none());
         let mut newer = bytes;
         newer[7] = 2;
-        let end = newer.len() - SUM;
-        let sum = PieceHash::of(&newer[..end]).0;
-        newer[end..].copy_from_slice(&sum);
+        sealed::seal_again(&mut newer);
         assert!(LayerIndex::read(newer, &right, BLOCK).is_none());
     }
 }

@@ -10,7 +10,7 @@
 //!                                  writes it | 32 BLAKE3 of the stored bytes
 //!      44  tails, sorted by hash:  32 hash | u32 number of its group's block | u32 offset in the
 //!                                  group | u32 length
-//! end  32  BLAKE3 of all before
+//! end  32  its seal (sealed.rs)
 //! ```
 //!
 //! A full block's key is the hash of its bytes; a group's is the hash of the list of its live tails
@@ -23,15 +23,13 @@
 use std::io::{self, Write};
 
 use crate::oci::{Sha256Digest, SifDigest};
+use crate::sealed::{self, Sealing};
 use crate::tree::PieceHash;
 
 const MAGIC: &[u8; 8] = b"moorpck\x01";
 const HEADER: usize = 56;
 const BLOCK: usize = 76;
 const TAIL: usize = 44;
-const SUM: usize = 32;
-/// Bytes of an index that are written at once.
-const WRITTEN: usize = 64 << 10;
 
 /// The meaning of a group's list of tails.
 const GROUP: &str = "moorline 1: tails of a group";
@@ -84,15 +82,18 @@ impl PackIndex {
     /// Takes an index; `None` when it is damaged, of another version, or not that of this SIF.
     #[must_use]
     pub fn read(bytes: Vec<u8>, sif: &SifDigest, size: u64) -> Option<Self> {
-        let end = bytes.len().checked_sub(SUM).filter(|end| *end >= HEADER)?;
+        let bytes = sealed::open(bytes).filter(|bytes| bytes.len() >= HEADER)?;
         let fits = bytes[..8] == *MAGIC
             && bytes[8..40] == *sif.bytes()
-            && bytes[40..48] == size.to_le_bytes()
-            && bytes[end..] == PieceHash::of(&bytes[..end]).0;
+            && bytes[40..48] == size.to_le_bytes();
         let blocks = usize::try_from(word(&bytes, 48)).ok()?;
         let tails = usize::try_from(word(&bytes, 52)).ok()?;
         let length = blocks.checked_mul(BLOCK)?.checked_add(tails.checked_mul(TAIL)?)?;
-        (fits && HEADER.checked_add(length)? == end).then_some(Self { bytes, blocks, tails })
+        (fits && HEADER.checked_add(length)? == bytes.len()).then_some(Self {
+            bytes,
+            blocks,
+            tails,
+        })
     }
 
     /// Bytes that it takes.
@@ -203,40 +204,25 @@ impl SortedPack {
         let count = |n: usize| {
             u32::try_from(n).map_err(|_| io::Error::other("more than 2^32 blocks or tails"))
         };
-        let mut hasher = blake3::Hasher::new();
-        let mut buffer = Vec::with_capacity(WRITTEN + HEADER + BLOCK);
-        // many records are hashed at once, several times as fast as one after the other
-        let mut flush = |buffer: &mut Vec<u8>, least: usize| {
-            if buffer.len() < least {
-                return Ok(());
-            }
-            hasher.update(buffer);
-            let written = out.write_all(buffer);
-            buffer.clear();
-            written
-        };
-        buffer.extend(MAGIC);
-        buffer.extend(sif.bytes());
-        buffer.extend(size.to_le_bytes());
-        buffer.extend(count(blocks.len())?.to_le_bytes());
-        buffer.extend(count(tails.len())?.to_le_bytes());
+        let mut out = Sealing::new(out);
+        out.write_all(MAGIC)?;
+        out.write_all(sif.bytes())?;
+        out.write_all(&size.to_le_bytes())?;
+        out.write_all(&count(blocks.len())?.to_le_bytes())?;
+        out.write_all(&count(tails.len())?.to_le_bytes())?;
         for block in blocks {
-            buffer.extend(block.key.0);
-            buffer.extend(block.offset.to_le_bytes());
-            buffer.extend(block.size.to_le_bytes());
-            buffer.extend(block.sum.0);
-            flush(&mut buffer, WRITTEN)?;
+            out.write_all(&block.key.0)?;
+            out.write_all(&block.offset.to_le_bytes())?;
+            out.write_all(&block.size.to_le_bytes())?;
+            out.write_all(&block.sum.0)?;
         }
         for tail in tails {
-            buffer.extend(tail.hash.0);
-            buffer.extend(tail.group.to_le_bytes());
-            buffer.extend(tail.offset.to_le_bytes());
-            buffer.extend(tail.length.to_le_bytes());
-            flush(&mut buffer, WRITTEN)?;
+            out.write_all(&tail.hash.0)?;
+            out.write_all(&tail.group.to_le_bytes())?;
+            out.write_all(&tail.offset.to_le_bytes())?;
+            out.write_all(&tail.length.to_le_bytes())?;
         }
-        flush(&mut buffer, 0)?;
-        let sum = hasher.finalize();
-        out.write_all(sum.as_bytes())
+        out.finish()
     }
 }
 
@@ -287,9 +273,7 @@ mod tests {
             bytes[at] = byte;
             let sif = SifDigest::of(b"sif");
             prop_assert!(PackIndex::read(bytes.clone(), &sif, 3).is_none());
-            let end = bytes.len() - SUM;
-            let sum = PieceHash::of(&bytes[..end]).0;
-            bytes[end..].copy_from_slice(&sum);
+            sealed::seal_again(&mut bytes);
             if let Some(index) = PackIndex::read(bytes, &sif, 3) {
                 for (stored, tail) in packed.blocks.iter().zip(&packed.tails) {
                     let _ = (index.block(&stored.key), index.tail(&tail.hash));
@@ -312,9 +296,7 @@ mod tests {
         assert!(PackIndex::read(bytes.clone(), &sif, 4).is_none());
         let mut newer = bytes;
         newer[7] = 2;
-        let end = newer.len() - SUM;
-        let sum = PieceHash::of(&newer[..end]).0;
-        newer[end..].copy_from_slice(&sum);
+        sealed::seal_again(&mut newer);
         assert!(PackIndex::read(newer, &sif, 3).is_none());
     }
 }

@@ -1,0 +1,113 @@
+//! Files that end with the hash of all before: how the store's indexes tell that they are whole.
+//!
+//! ```text
+//! content ...
+//! end  32  BLAKE3 of the content
+//! ```
+//!
+//! Floor 0. It tells damage and not forgery: whoever can write the file can seal it.
+
+use std::io::{self, Write};
+
+/// Bytes of the hash.
+const SUM: usize = 32;
+/// Many records are hashed at once, several times as fast as one after the other.
+const AT_ONCE: usize = 64 << 10;
+
+/// Writes such a file. Nothing is whole before [`Sealing::finish`].
+pub struct Sealing<'a> {
+    out: &'a mut dyn Write,
+    hasher: blake3::Hasher,
+    waiting: Vec<u8>,
+}
+
+impl<'a> Sealing<'a> {
+    /// Starts one.
+    pub fn new(out: &'a mut dyn Write) -> Self {
+        Self { out, hasher: blake3::Hasher::new(), waiting: Vec::with_capacity(2 * AT_ONCE) }
+    }
+
+    fn pass_on(&mut self) -> io::Result<()> {
+        self.hasher.update(&self.waiting);
+        self.out.write_all(&self.waiting)?;
+        self.waiting.clear();
+        Ok(())
+    }
+
+    /// Writes the hash.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.pass_on()?;
+        self.out.write_all(self.hasher.finalize().as_bytes())
+    }
+}
+
+impl Write for Sealing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.waiting.extend_from_slice(bytes);
+        if self.waiting.len() >= AT_ONCE {
+            self.pass_on()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.pass_on()?;
+        self.out.flush()
+    }
+}
+
+/// The content of such a file; `None` when it is not whole.
+#[must_use]
+pub fn open(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    let end = bytes.len().checked_sub(SUM)?;
+    if bytes[end..] != *blake3::hash(&bytes[..end]).as_bytes() {
+        return None;
+    }
+    bytes.truncate(end);
+    Some(bytes)
+}
+
+/// Gives changed bytes a right seal.
+#[cfg(test)]
+pub(crate) fn seal_again(bytes: &mut [u8]) {
+    let (content, sum) = bytes.split_at_mut(bytes.len() - SUM);
+    sum.copy_from_slice(blake3::hash(content).as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealed(records: usize) -> (Vec<u8>, Vec<u8>) {
+        let (mut file, mut content) = (Vec::new(), Vec::new());
+        let mut sealing = Sealing::new(&mut file);
+        for n in 0..records {
+            sealing.write_all(&n.to_le_bytes()).unwrap();
+            content.extend(n.to_le_bytes());
+        }
+        sealing.finish().unwrap();
+        (file, content)
+    }
+
+    #[test]
+    fn what_was_sealed_opens() {
+        for records in [0, 1, AT_ONCE / 8 - 1, AT_ONCE / 8, AT_ONCE / 8 + 1, AT_ONCE / 2] {
+            let (file, content) = sealed(records);
+            assert_eq!(open(file), Some(content), "{records}");
+        }
+    }
+
+    #[test]
+    fn a_changed_or_missing_byte_is_noticed() {
+        let (file, _) = sealed(5);
+        for at in 0..file.len() {
+            let mut changed = file.clone();
+            changed[at] ^= 1;
+            assert_eq!(open(changed), None, "byte {at}");
+            assert_eq!(open(file[..at].to_vec()), None, "cut at {at}");
+        }
+    }
+}
