@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::credential_args::CredentialArgs;
 use super::image;
+use super::name;
 use super::output::{self, Outcome, Report};
 use crate::credential::{Explanation, SourceReport};
 use crate::oci::{Platform, Reference, Repository};
@@ -59,7 +60,7 @@ struct Tried {
 /// When a source is broken, after saying what is known so far; and as the registry says.
 pub fn run(context: &Context, args: &Args) -> Outcome {
     args.credential.apply(context, [args.what.as_str()])?;
-    let reference = image::reference(context, &args.what)?;
+    let reference = name::reference(context, &args.what)?;
     let (registry, repository) = (&reference.registry, &reference.repository);
     let explained = context.credentials().explain(registry, repository)?;
     let broken = explained.sources.iter().any(|source| source.broken.is_some());

@@ -8,13 +8,10 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use super::context::Context;
-use super::image;
+use super::name;
 use super::output::{CliError, Report};
 use crate::credential::{Explicit, Scope};
-use crate::secret::Secret;
-
-/// The longest secret that is read from stdin, in bytes.
-const SECRET_LIMIT: u64 = 64 * 1024;
+use crate::secret::{LONGEST, Secret};
 
 /// The flags; all or none.
 #[derive(Args, Clone, Debug, Default)]
@@ -51,8 +48,8 @@ impl CredentialArgs {
         }
         // what is no reference gets its own error from the verb, and does not end the others
         let (mut registries, mut unread) = (BTreeSet::new(), false);
-        for what in images.into_iter().filter(|what| !image::is_sif(what)) {
-            match image::reference(context, what) {
+        for what in images.into_iter().filter(|what| !name::is_sif(what)) {
+            match name::reference(context, what) {
                 Ok(found) => _ = registries.insert(found.registry),
                 Err(_) => unread = true,
             }
@@ -84,7 +81,7 @@ impl CredentialArgs {
 /// When stdin cannot be read or holds none.
 pub fn from_stdin() -> Result<Secret, Report> {
     let mut text = Zeroizing::new(String::new());
-    io::stdin().lock().take(SECRET_LIMIT).read_to_string(&mut text).map_err(|error| {
+    io::stdin().lock().take(LONGEST as u64).read_to_string(&mut text).map_err(|error| {
         CliError::usage(format!("cannot read the secret from standard input: {error}"))
     })?;
     let secret = Secret::new(text.trim_end_matches(['\n', '\r']).to_owned());

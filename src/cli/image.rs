@@ -5,88 +5,24 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::from_gitlab::FromGitlab;
-use super::lock;
+use super::locked;
 use super::machine::Manners;
+use super::name;
 use super::output::{self, CliError, Report};
 use super::progress::progress;
+use super::prune;
 use super::published::{self, Taken};
 use super::room;
 use crate::archive::Location;
 use crate::failure::{Failure, Kind};
-use crate::job::{JobId, JobSpec};
 use crate::lock::SIF_SCHEME;
 use crate::oci::{Digest, HubName, Platform, Reference, SifDigest};
-use crate::pin::{Codec, Image, Pin, Recipe, Resolved};
+use crate::pin::{Image, Pin, Recipe, Resolved};
 use crate::resolve;
 use crate::stage::{self, Archived, How, MyTurn, StageError, Staged};
-use crate::store::Store;
 
 /// Warnings of a conversion that are told one by one.
 const MAX_WARNINGS: usize = 200;
-
-/// The recipe of images that nobody asked to be special.
-pub fn default_recipe() -> Recipe {
-    stage::convert::recipe(Codec::Zstd, 3, 128 * 1024)
-}
-
-/// The reference that WHAT means: a name of moorline.toml, else an image reference.
-///
-/// # Errors
-/// When it is no reference, or a form that is not built yet.
-pub fn reference(context: &Context, what: &str) -> Result<Reference, Report> {
-    let text = context.settings().images.get(what).map_or(what, String::as_str);
-    if let Some(words) = context.settings().built.get(what) {
-        let message = format!("{}: it is what CI built ({words})", output::cell(what));
-        return Err(CliError::usage(message)
-            .with_hint("resolve, lock, convert, run and submit take it; write a reference here")
-            .into());
-    }
-    // a path is not taken from moorline.toml: that is somebody else's input
-    if ["oci:", "oci-archive:", "docker-archive:"].iter().any(|scheme| text.starts_with(scheme)) {
-        let message = format!("{}: this image is in no registry", output::cell(text));
-        return Err(CliError::usage(message)
-            .with_hint("convert, run and submit take it on their command line, with a path")
-            .into());
-    }
-    if text.starts_with(SIF_SCHEME) || HubName::is_meant(text) {
-        let message = format!("{}: this is a SIF, and not an image", output::cell(text));
-        return Err(CliError::usage(message)
-            .with_hint("resolve, run and submit take it on their command line")
-            .into());
-    }
-    for (scheme, what) in [("library://", "the Sylabs library"), ("lfn:", "grid storage")] {
-        if text.starts_with(scheme) {
-            return Err(CliError::usage(format!(
-                "{}: {what} cannot be read yet",
-                output::cell(text)
-            ))
-            .with_hint("push the image to a registry and name it there")
-            .into());
-        }
-    }
-    Reference::parse(text, context.default_registry()).map_err(|error| {
-        CliError::usage(format!("{}: {error}", output::cell(text)))
-            .with_hint("write registry/group/project:tag, or group/project:tag with registry = \"...\" in the configuration")
-            .into()
-    })
-}
-
-/// The place of a SIF in a registry, when WHAT is one, or a name of moorline.toml for one.
-///
-/// # Errors
-/// When what is behind the scheme is no reference.
-pub fn artifact(context: &Context, what: &str) -> Result<Option<Reference>, Report> {
-    let text = context.settings().images.get(what).map_or(what, String::as_str);
-    let Some(text) = text.strip_prefix(SIF_SCHEME) else { return Ok(None) };
-    reference(context, text).map(Some)
-}
-
-/// WHAT as a reference without the scheme of a SIF, for those who ask only where it is.
-pub fn without_scheme(context: &Context, what: &str) -> String {
-    let named = context.settings().images.get(what).filter(|text| text.starts_with(SIF_SCHEME));
-    let text = named.map_or(what, String::as_str);
-    text.strip_prefix(SIF_SCHEME).unwrap_or(text).to_owned()
-}
 
 /// Fetches a SIF that lies in a registry.
 fn stored(context: &Context, reference: &Reference, platform: &Platform) -> Result<Staged, Report> {
@@ -97,19 +33,6 @@ fn stored(context: &Context, reference: &Reference, platform: &Platform) -> Resu
     let (store, mut show) = (context.store()?, progress(context.voice));
     let fetched = stage::artifact::artifact(&pin, &sif, &client, &store, &mut show);
     Ok(context.block_on(fetched)??)
-}
-
-/// The name of a SIF at a hub, when WHAT is one, or a name of moorline.toml for one.
-///
-/// # Errors
-/// When what is behind the scheme is no such name.
-pub fn hub_name(context: &Context, what: &str) -> Result<Option<HubName>, Report> {
-    let text = context.settings().images.get(what).map_or(what, String::as_str);
-    if !HubName::is_meant(text) {
-        return Ok(None);
-    }
-    let name = text.parse::<HubName>();
-    name.map(Some).map_err(|error| CliError::usage(output::clean(&error.to_string())).into())
 }
 
 /// The SIF of a hub: from the store when its digest was typed and it is there, else fetched. Without
@@ -148,11 +71,6 @@ pub fn of_hub(
     }
 }
 
-/// What CI built, when WHAT is a name that stands for that.
-pub fn built(context: &Context, what: &str) -> Option<FromGitlab> {
-    context.settings().built.get(what).cloned().map(FromGitlab::from)
-}
-
 /// Resolves one reference now.
 ///
 /// # Errors
@@ -180,15 +98,16 @@ pub struct Wanted<'a> {
 impl Wanted<'_> {
     /// The image, or its project's place in the registry, as far as it is known without asking.
     pub fn place(&self, context: &Context) -> Option<String> {
-        let nowhere =
-            |what: &str| is_sif(what) || HubName::is_meant(what) || Location::parse(what).is_some();
+        let nowhere = |what: &str| {
+            name::is_sif(what) || HubName::is_meant(what) || Location::parse(what).is_some()
+        };
         if self.what.is_some_and(nowhere) {
             return None;
         }
-        if let Some(built) = self.what.and_then(|what| built(context, what)) {
+        if let Some(built) = self.what.and_then(|what| name::built(context, what)) {
             return built.place(context);
         }
-        let what = self.what.map(|what| without_scheme(context, what));
+        let what = self.what.map(|what| name::without_scheme(context, what));
         what.or_else(|| self.from.place(context))
     }
 }
@@ -202,15 +121,15 @@ pub fn pin(context: &Context, wanted: Wanted<'_>, platform: &Platform) -> Result
         Some(_) if wanted.from.is_named() => {
             return Err(CliError::usage("an image was named twice: IMAGE and --project").into());
         }
-        Some(what) if wanted.locked => lock::locked(context, what, platform)?,
-        Some(what) => match built(context, what) {
+        Some(what) if wanted.locked => locked::pin(context, what, platform)?,
+        Some(what) => match name::built(context, what) {
             Some(built) => built.find(context, platform)?.resolved.pin,
-            None => resolve(context, &reference(context, what)?, platform)?.pin,
+            None => resolve(context, &name::reference(context, what)?, platform)?.pin,
         },
         None if wanted.from.is_named() || context.ci_job()?.is_some() => {
             let pin = wanted.from.find(context, platform)?.resolved.pin;
             if wanted.locked {
-                lock::require(&pin)?;
+                locked::require(&pin)?;
             }
             pin
         }
@@ -234,25 +153,27 @@ pub fn stage(
     platform: &Platform,
     recipe: &Recipe,
 ) -> Result<Image, Report> {
-    if let Some(file) = wanted.what.filter(|what| is_sif(what)) {
+    if let Some(file) = wanted.what.filter(|what| name::is_sif(what)) {
         if wanted.locked {
             return Err(unlocked("a SIF file"));
         }
         return Ok(stage::file(Path::new(file))?);
     }
-    if let Some(name) = wanted.what.map(|what| hub_name(context, what)).transpose()?.flatten() {
+    if let Some(name) = wanted.what.map(|what| name::hub_name(context, what)).transpose()?.flatten()
+    {
         if wanted.from.is_named() {
             return Err(CliError::usage("an image was named twice: IMAGE and --project").into());
         }
         let name = match wanted.what.filter(|_| wanted.locked) {
-            Some(what) => lock::locked_hub(context, what, &name, platform)?,
+            Some(what) => locked::hub(context, what, &name, platform)?,
             None => name,
         };
         let (pinned, staged) = of_hub(context, &name, Some(platform))?;
         context.voice.say(format!("pinned {pinned}"));
         return Ok(staged.image);
     }
-    if let Some(reference) = wanted.what.map(|what| artifact(context, what)).transpose()?.flatten()
+    if let Some(reference) =
+        wanted.what.map(|what| name::artifact(context, what)).transpose()?.flatten()
     {
         if wanted.from.is_named() {
             return Err(CliError::usage("an image was named twice: IMAGE and --project").into());
@@ -261,7 +182,7 @@ pub fn stage(
             return Ok(stored(context, &reference, platform)?.image);
         }
         let what = wanted.what.unwrap_or_default();
-        let (pin, sif) = lock::locked_sif(context, what, &reference, platform)?;
+        let (pin, sif) = locked::sif(context, what, &reference, platform)?;
         let by_digest = Reference { digest: Some(pin.manifest), ..pin.asked.clone() };
         return same(&pin, &sif, stored(context, &by_digest, platform)?.image);
     }
@@ -305,7 +226,7 @@ pub fn staged(
         return archived(context, &location, platform, recipe, manners);
     }
     if let Some(what) = wanted.what.filter(|_| !wanted.locked && !wanted.from.is_named()) {
-        let asked = reference(context, what)?;
+        let asked = name::reference(context, what)?;
         if asked.digest.is_some()
             && let Some((pin, staged)) =
                 stage::known_digest(&asked, platform, recipe, &context.store()?)?
@@ -347,7 +268,7 @@ fn archived(
     drop(show);
     context.voice.say(format!("pinned {manifest}"));
     if !staged.known {
-        super::cache::keep_to_limit(context, &staged.image);
+        prune::keep_to_limit(context, &staged.image);
     }
     warn(&staged);
     Ok(From { staged, manifest, pin: None })
@@ -360,13 +281,6 @@ fn warn(staged: &Staged) {
     if let Some(more) = staged.warnings.len().checked_sub(MAX_WARNINGS).filter(|more| *more > 0) {
         output::warn(format!("{more} more warnings; --json lists them all"));
     }
-}
-
-/// Whether WHAT names a SIF file.
-pub fn is_sif(what: &str) -> bool {
-    Path::new(what).extension().is_some_and(|e| e.eq_ignore_ascii_case("sif"))
-        && (what.contains('/') || Path::new(what).exists())
-        && !what.contains("://")
 }
 
 /// The SIF of a pin: from the store, the site's, beside the image in its registry, or made now.
@@ -407,7 +321,7 @@ pub fn sif(
     let unused = match published::take(context, pin, recipe, &client, &store)? {
         Taken::Yes(staged) => {
             drop(lease);
-            super::cache::keep_to_limit(context, &staged.image);
+            prune::keep_to_limit(context, &staged.image);
             return Ok(*staged);
         }
         Taken::No(unused) => unused,
@@ -418,7 +332,7 @@ pub fn sif(
     let staged = manners.with(|| stage::convert(pin, documents, &supply, how, &store, &show))?;
     // the bars go before anything is said
     drop((lease, supply, show));
-    super::cache::keep_to_limit(context, &staged.image);
+    prune::keep_to_limit(context, &staged.image);
     warn(&staged);
     if let (Some(unused), Image::Sif { digest, .. }) = (unused, &staged.image) {
         unused.compare(digest);
@@ -461,51 +375,4 @@ fn same(pin: &Pin, digest: &SifDigest, image: Image) -> Result<Image, Report> {
         .into()),
         _ => Ok(image),
     }
-}
-
-/// Marks the SIF of a job, so that it is not pruned; before an engine is asked. `shared`: other
-/// machines read it.
-///
-/// # Errors
-/// When the mark cannot be written, or the SIF was pruned a moment ago.
-pub fn mark(context: &Context, job: &JobSpec, shared: bool) -> Result<(), Report> {
-    let Some((store, digest)) = in_store(context, &job.image)? else { return Ok(()) };
-    if shared {
-        room::suits(context, &store, true);
-    }
-    let dir = context.jobs_dir().join(job.id.to_string());
-    if !store.mark(&digest, &job.id, &dir)? {
-        return Err(CliError::new(
-            Kind::NotFound,
-            format!("the image {digest} was pruned just now"),
-        )
-        .with_hint("the same command makes it again")
-        .into());
-    }
-    Ok(())
-}
-
-/// The job has ended: its image may be pruned. When this fails, `prune` finds it out by itself.
-pub fn unmark(context: &Context, image: &Image, job: &JobId) {
-    if let Ok(Some((store, digest))) = in_store(context, image) {
-        let _ = store.unmark(&digest, job);
-    }
-}
-
-/// As [`unmark`], for a job that no engine has: nothing of its directory is there then.
-pub fn unmark_refused(context: &Context, job: &JobSpec) {
-    let dir = context.jobs_dir().join(job.id.to_string());
-    if std::fs::symlink_metadata(dir).is_err() {
-        unmark(context, &job.image, &job.id);
-    }
-}
-
-/// The own store and the digest of an image that lies in it.
-fn in_store(context: &Context, image: &Image) -> Result<Option<(Store, SifDigest)>, Report> {
-    let Image::Sif { digest, place, .. } = image else { return Ok(None) };
-    let root = std::path::absolute(context.cache_dir()).unwrap_or_default();
-    if !place.starts_with(&root) {
-        return Ok(None);
-    }
-    Ok(Some((context.store()?, *digest)))
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::adapters;
 use super::context::Context;
-use super::image;
+use super::mark;
 use super::output::{self, Outcome, Report};
 use crate::follow;
 use crate::job::{JobId, JobState, Observation};
@@ -102,7 +102,7 @@ pub fn refresh<'v>(context: &Context, jobs: &[&'v JobRecord]) -> Result<Vec<Know
         let those: Vec<&JobRecord> = indices.iter().map(|i| jobs[*i]).collect();
         for (i, state) in indices.iter().zip(follow::ask(&ledger, backend.as_ref(), &those)?) {
             if state.state.is_final() && !seen[*i].state.is_final() {
-                image::unmark(context, &jobs[*i].last().image, &jobs[*i].id);
+                mark::unmark(context, &jobs[*i].last().image, &jobs[*i].id);
             }
             seen[*i] = state;
         }

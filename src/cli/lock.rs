@@ -1,6 +1,6 @@
 //! `moorline lock`: the pins of `[images]`, written to and compared with `moorline.lock`.
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -12,11 +12,13 @@ use super::context::Context;
 use super::credential_args::CredentialArgs;
 use super::from_gitlab::FromGitlab;
 use super::image;
+use super::locked;
+use super::name;
 use super::output::{self, CliError, Outcome, Report};
 use crate::config::{Level, Origin, PROJECT_FILE};
 use crate::failure::{Failure, Kind};
-use crate::lock::{self, FILE, Lock, Named, SIF_SCHEME};
-use crate::oci::{HubName, Platform, Reference, Sha256Digest, SifDigest};
+use crate::lock::{FILE, Lock, Named, SIF_SCHEME};
+use crate::oci::{Platform, Sha256Digest, SifDigest};
 use crate::pin::{Pin, Resolved};
 use crate::resolve::artifact::artifact;
 use crate::resolve::drift::drift_many;
@@ -79,10 +81,10 @@ fn named(context: &Context) -> Result<Vec<(String, Named)>, Report> {
     let mut named: Vec<(String, Named)> =
         built.map(|(name, built)| (name.clone(), Named::Built(built.value.clone()))).collect();
     for (name, _) in images {
-        let meant = match (image::hub_name(context, name)?, image::artifact(context, name)?) {
+        let meant = match (name::hub_name(context, name)?, name::artifact(context, name)?) {
             (Some(hub), _) => Named::Hub(hub),
             (None, Some(sif)) => Named::Sif(sif),
-            (None, None) => Named::Reference(image::reference(context, name)?),
+            (None, None) => Named::Reference(name::reference(context, name)?),
         };
         named.push((name.clone(), meant));
     }
@@ -104,25 +106,6 @@ fn place(context: &Context, meant: &Named) -> Option<String> {
     }
 }
 
-/// The lock of the current directory; `None` when there is none.
-fn read() -> Result<Option<Lock>, Report> {
-    match std::fs::read_to_string(FILE) {
-        Ok(text) => Ok(Some(Lock::parse(&text, Path::new(FILE))?)),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) => {
-            Err(CliError::new(Kind::Configuration, format!("cannot read {FILE}: {e}")).into())
-        }
-    }
-}
-
-fn existing() -> Result<Lock, Report> {
-    read()?.ok_or_else(|| {
-        CliError::new(Kind::NotFound, format!("there is no {FILE} in this directory"))
-            .with_hint("moorline lock writes it")
-            .into()
-    })
-}
-
 fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
     if named.is_empty() {
         return Err(CliError::usage(format!("{PROJECT_FILE} here names no images"))
@@ -136,7 +119,7 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
         ))
         .into());
     }
-    let mut lock = read()?.unwrap_or_default();
+    let mut lock = locked::read()?.unwrap_or_default();
     let all = args.update.is_empty();
     let mut questions = Vec::new();
     let mut hubs = Vec::new();
@@ -290,7 +273,7 @@ fn platforms(lock: &Lock, name: &str, flags: &[Platform]) -> Vec<Platform> {
 }
 
 fn check(context: &Context, named: &[(String, Named)], remote: bool) -> Outcome {
-    let lock = existing()?;
+    let lock = locked::existing()?;
     let mut lines = Vec::new();
     let mut values = Vec::new();
     for finding in lock.differences(named) {
@@ -340,105 +323,6 @@ fn check(context: &Context, named: &[(String, Named)], remote: bool) -> Outcome 
         context.voice.say(format!("{FILE}: {} pins, nothing found", count(&lock)));
     }
     Ok(worst)
-}
-
-/// The pin of a name, or of a reference that is locked under one; no network.
-///
-/// # Errors
-/// 11 when it is not in the lock, or the name stands for another reference now.
-pub fn locked(context: &Context, what: &str, platform: &Platform) -> Result<Pin, Report> {
-    let lock = existing()?;
-    if let Some(built) = context.settings().built.get(what) {
-        let found = lock.find(what, platform).filter(|e| e.is(&Named::Built(built.clone())));
-        return found
-            .map(|entry| entry.pin.clone())
-            .ok_or_else(|| refused(&format!("{what} ({built})"), platform));
-    }
-    let reference = lock::complete(&image::reference(context, what)?);
-    let named = context.settings().images.contains_key(what);
-    let is_image = |entry: &&lock::Entry| entry.sif.is_none();
-    let of_place = |pin: &Pin| {
-        let digest = reference.digest.is_some_and(|d| d == pin.manifest || Some(d) == pin.index);
-        let same = (&pin.registry, &pin.repository) == (&reference.registry, &reference.repository);
-        pin.asked == reference || digest && same
-    };
-    let found = if named {
-        lock.find(what, platform).filter(|e| e.is(&Named::Reference(reference.clone())))
-    } else {
-        let mut entries = lock.entries().iter().filter(is_image);
-        entries.find(|e| platform.accepts(&e.pin.platform) && of_place(&e.pin))
-    };
-    found.map(|entry| entry.pin.clone()).ok_or_else(|| {
-        let what = if named { format!("{what} ({reference})") } else { reference.to_string() };
-        refused(&what, platform)
-    })
-}
-
-/// As [`locked`], for a SIF that lies in a registry.
-///
-/// # Errors
-/// 11 when it is not in the lock, or the name stands for another one now.
-pub fn locked_sif(
-    context: &Context,
-    what: &str,
-    reference: &Reference,
-    platform: &Platform,
-) -> Result<(Pin, SifDigest), Report> {
-    let lock = existing()?;
-    let meant = Named::Sif(reference.clone());
-    let named = context.settings().images.contains_key(what);
-    let is = |entry: &&lock::Entry| {
-        let by_digest = reference.digest == Some(entry.pin.manifest)
-            && (&entry.pin.registry, &entry.pin.repository)
-                == (&reference.registry, &reference.repository);
-        platform.accepts(&entry.pin.platform)
-            && (entry.is(&meant) && (!named || entry.name == what) || !named && by_digest)
-    };
-    let found = lock.entries().iter().find(is);
-    found.and_then(|entry| Some((entry.pin.clone(), entry.sif?))).ok_or_else(|| {
-        let what = if named { format!("{what} ({meant})") } else { meant.to_string() };
-        refused(&what, platform)
-    })
-}
-
-/// As [`locked`], for a SIF of a hub: its name with the file's digest.
-///
-/// # Errors
-/// 11 when it is not in the lock, or the name stands for another one now.
-pub fn locked_hub(
-    context: &Context,
-    what: &str,
-    meant: &HubName,
-    platform: &Platform,
-) -> Result<HubName, Report> {
-    let name = context.settings().images.contains_key(what).then_some(what);
-    let found = existing()?.hub(name, meant).map(|sif| meant.pinned(sif));
-    found.ok_or_else(|| {
-        let what = name.map_or_else(|| meant.to_string(), |name| format!("{name} ({meant})"));
-        refused(&what, platform)
-    })
-}
-
-/// Whether an image that was found otherwise is locked.
-///
-/// # Errors
-/// 11 when it is not.
-pub fn require(pin: &Pin) -> Result<(), Report> {
-    let same = |other: &Pin| {
-        (&other.registry, &other.repository, other.manifest)
-            == (&pin.registry, &pin.repository, pin.manifest)
-    };
-    if existing()?.entries().iter().any(|entry| same(&entry.pin)) {
-        return Ok(());
-    }
-    Err(refused(&pin.reference().to_string(), &pin.platform))
-}
-
-fn refused(what: &str, platform: &Platform) -> Report {
-    let what = output::cell(what);
-    CliError::new(Kind::Policy, format!("--locked: {FILE} has no pin of {what} for {platform}"))
-        .with_hint(format!("moorline lock --check says what differs; after a look, moorline lock --platform {platform}"))
-        .into()
 }
 
 /// Writes by temporary file, sync and rename: a reader sees the old text or the new one.

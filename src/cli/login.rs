@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::context::Context;
 use super::credential_args::from_stdin;
-use super::image;
+use super::name;
 use super::output::{self, CliError, Outcome, Report};
 use super::terminal::Terminal;
 use crate::config::ServerUrl;
@@ -119,8 +119,8 @@ fn asked(context: &Context, scope: &Scope) -> Vec<Repository> {
     let mut asked: Vec<Repository> = scope.prefix.iter().cloned().collect();
     for what in context.settings().images.values() {
         // an image of another kind is of no registry, and its own verb says what is wrong with it
-        let sif = image::artifact(context, what).ok().flatten();
-        if let Some(found) = sif.or_else(|| image::reference(context, what).ok())
+        let sif = name::artifact(context, what).ok().flatten();
+        if let Some(found) = sif.or_else(|| name::reference(context, what).ok())
             && scope.covers(&found.registry, &found.repository)
             && !asked.contains(&found.repository)
         {

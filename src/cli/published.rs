@@ -6,7 +6,6 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::context::Context;
-use super::image::default_recipe;
 use super::output::{self, Report};
 use super::progress::progress;
 use crate::failure::{Failure, Kind};
@@ -14,6 +13,7 @@ use crate::oci::SifDigest;
 use crate::pin::{Image, Pin, Recipe};
 use crate::registry::Client;
 use crate::sign::PublicKey;
+use crate::stage::convert::default_recipe;
 use crate::stage::published::{self, Published};
 use crate::stage::{Show, StageError, Staged};
 use crate::store::Store;

@@ -5,7 +5,7 @@ use clap::Args as ClapArgs;
 use super::adapters;
 use super::context::Context;
 use super::output::{self, Outcome};
-use super::run as verb_run;
+use super::running;
 use crate::follow::{self, Settled};
 use crate::job::JobState;
 use crate::ledger::{JobRecord, Outcome as Submitted};
@@ -25,7 +25,7 @@ pub fn run(context: &Context, _: &Args) -> Outcome {
         .filter(|job| match job.last().outcome {
             Submitted::Open | Submitted::Uncertain(_) => true,
             // nobody but the `run` itself records its end
-            Submitted::Submitted(_) => job.last().backend == verb_run::KIND,
+            Submitted::Submitted(_) => job.last().backend == running::KIND,
             Submitted::Refused(_) => false,
         })
         .filter(|job| !job.state().is_final())
@@ -39,7 +39,7 @@ pub fn run(context: &Context, _: &Args) -> Outcome {
         let submission = job.last();
         let Some(backend) = adapters::backend(context, &submission.backend) else {
             let control = context.jobs_dir().join(job.id.to_string()).join("control");
-            if verb_run::lives(&control) {
+            if running::lives(&control) {
                 context.voice.say(format!("{}: runs", job.id));
                 continue;
             }

@@ -5,6 +5,7 @@ use clap::Args as ClapArgs;
 use super::context::Context;
 use super::image;
 use super::output::{self, CliError, Outcome};
+use super::running;
 use super::submit;
 use crate::failure::Kind;
 use crate::submit::new_job_id;
@@ -43,7 +44,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         .map_err(|e| CliError::new(Kind::Configuration, format!("no random numbers: {e}")))?;
     let kind = args.backend.as_deref().unwrap_or(&submission.backend);
     // a job of `run` is repeated by the local engine
-    let kind = if kind == super::run::KIND { "local" } else { kind };
+    let kind = if kind == running::KIND { "local" } else { kind };
     if kind == "local" {
         context.require_runtime(Some(spec.runtime))?;
     }

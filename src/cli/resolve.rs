@@ -10,6 +10,7 @@ use super::credential_args::CredentialArgs;
 use super::from_gitlab::FromGitlab;
 use super::image;
 use super::lock;
+use super::name;
 use super::output::{self, CliError, Outcome, Report};
 use super::published;
 use crate::lock::SIF_SCHEME;
@@ -55,10 +56,10 @@ pub struct Args {
 /// When the client cannot be made at all.
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let place = if args.images.is_empty() { args.from.place(context) } else { None };
-    let places = |what: &String| match image::built(context, what) {
+    let places = |what: &String| match name::built(context, what) {
         Some(built) => built.place(context),
         None if HubName::is_meant(what) => None,
-        None => Some(image::without_scheme(context, what)),
+        None => Some(name::without_scheme(context, what)),
     };
     let places: Vec<String> = args.images.iter().filter_map(places).chain(place).collect();
     args.credential.apply(context, places.iter().map(String::as_str))?;
@@ -190,7 +191,7 @@ fn pinnable(context: &Context, what: &str) -> Result<Question, Report> {
     if let Some(built) = context.settings().built.get(what) {
         return Ok(Question::Built(built.clone()));
     }
-    if image::is_sif(what) {
+    if name::is_sif(what) {
         return Err(CliError::usage(format!(
             "{}: a SIF file needs no resolving",
             output::cell(what)
@@ -198,13 +199,13 @@ fn pinnable(context: &Context, what: &str) -> Result<Question, Report> {
         .with_hint("submit or run it as it is: it is pinned by its own digest")
         .into());
     }
-    if let Some(name) = image::hub_name(context, what)? {
+    if let Some(name) = name::hub_name(context, what)? {
         return Ok(Question::Hub(name));
     }
-    if let Some(reference) = image::artifact(context, what)? {
+    if let Some(reference) = name::artifact(context, what)? {
         return Ok(Question::Sif(reference));
     }
-    image::reference(context, what).map(Question::Reference)
+    name::reference(context, what).map(Question::Reference)
 }
 
 /// A SIF that lies in a registry.

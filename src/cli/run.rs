@@ -1,15 +1,12 @@
 //! `moorline run`: the job's whole way here and now, without an engine, in the current directory.
 
-use std::fs::File;
-use std::io;
-use std::path::Path;
-
 use clap::Args as ClapArgs;
-use rustix::fs::{FlockOperation, flock};
 
 use super::context::Context;
 use super::image;
+use super::mark;
 use super::output::{self, CliError, Outcome};
+use super::running::{self, KIND};
 use super::spec::{Parts, SpecArgs, WhatArgs};
 use super::submit;
 use crate::execute;
@@ -17,9 +14,7 @@ use crate::failure::Kind;
 use crate::follow;
 use crate::job::{EngineKey, JobState, Observation, Resources};
 use crate::oci::{Platform, Sha256Digest};
-
-/// The engine's kind in the ledger: none, a process of this command.
-pub const KIND: &str = "run";
+use crate::stage::convert::default_recipe;
 
 /// Run a command in an image, here and now, in the current directory.
 ///
@@ -49,22 +44,22 @@ pub fn run(context: &Context, args: Args) -> Outcome {
     let platform = args.flags.platform.clone().unwrap_or_else(Platform::host);
     let wanted = args.flags.wanted(&args.what);
     args.flags.credential.apply(context, wanted.place(context).as_deref())?;
-    let image = image::stage(context, wanted, &platform, &image::default_recipe())?;
+    let image = image::stage(context, wanted, &platform, &default_recipe())?;
     let resources = Resources::default();
     let parts =
         Parts { command: args.what.command, flags: args.flags, resources, workdir: Some(here) };
     let job = parts.job(context, submit::fresh_id()?, image)?;
 
-    image::mark(context, &job, false)?;
+    mark::mark(context, &job, false)?;
     let site = context.site("local", Vec::new());
     let prepared = context
         .ledger()
         .and_then(|ledger| Ok((crate::submit::prepare(&job, &site, KIND, &ledger)?, ledger)));
-    let (prepared, ledger) = prepared.inspect_err(|_| image::unmark_refused(context, &job))?;
+    let (prepared, ledger) = prepared.inspect_err(|_| mark::unmark_refused(context, &job))?;
     let (entry, plan) = (prepared.entry, prepared.plan);
     let order = prepared.keep();
     let control = order.dir.join("control");
-    let _alive = hold(&control).map_err(|e| {
+    let _alive = running::hold(&control).map_err(|e| {
         CliError::new(Kind::Configuration, format!("cannot lock {}: {e}", control.display()))
     })?;
     ledger.submitted(
@@ -80,7 +75,7 @@ pub fn run(context: &Context, args: Args) -> Outcome {
     let code = execute::run_here(&control, Some(&plan.hex()))?;
     let state = if code == 0 { JobState::Completed } else { JobState::Failed };
     ledger.observed(&entry, &Observation { exit_code: Some(code), ..Observation::of(state) })?;
-    image::unmark(context, &job.image, &job.id);
+    mark::unmark(context, &job.image, &job.id);
     let view = context.view()?;
     if let Some(record) = view.job(job.id) {
         for problem in follow::collect(&ledger, record.last(), context.jobs_dir())? {
@@ -89,21 +84,4 @@ pub fn run(context: &Context, args: Args) -> Outcome {
     }
     context.voice.say(format!("recorded as {}", job.id));
     Ok(u8::try_from(code).unwrap_or(255))
-}
-
-/// Locked for as long as a `run` lives.
-const LOCK: &str = "running";
-
-fn hold(control: &Path) -> io::Result<File> {
-    let file = File::create_new(control.join(LOCK))?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-    Ok(file)
-}
-
-/// Whether the `run` with this control directory lives; what cannot be found out counts as living.
-pub fn lives(control: &Path) -> bool {
-    match File::open(control.join(LOCK)) {
-        Ok(file) => flock(&file, FlockOperation::NonBlockingLockShared).is_err(),
-        Err(e) => e.kind() != io::ErrorKind::NotFound,
-    }
 }

@@ -7,11 +7,14 @@ use clap::Args as ClapArgs;
 use super::adapters::{self, BACKENDS};
 use super::context::Context;
 use super::image;
+use super::mark;
 use super::output::{self, CliError, Outcome, Report};
 use super::spec::{Parts, SpecArgs, WhatArgs};
 use super::wait;
+use crate::config::JobFile;
 use crate::failure::Kind;
 use crate::job::{JobId, JobSpec, Resources};
+use crate::stage::convert::default_recipe;
 use crate::submit::{self, Site, new_job_id};
 
 /// Submit a job that is pinned to an image's digest.
@@ -62,13 +65,60 @@ pub struct Args {
     pub what: WhatArgs,
 }
 
+impl Args {
+    /// Fills what no flag said from a job file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is malformed, or names two images.
+    fn fill(&mut self, path: &Path) -> Result<(), Report> {
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            let kind = match e.kind() {
+                std::io::ErrorKind::NotFound => Kind::NotFound,
+                _ => Kind::Usage,
+            };
+            CliError::new(kind, format!("cannot read the job file {}: {e}", path.display()))
+        })?;
+        let file = JobFile::parse(&text, path)?;
+        let (what, flags) = (&mut self.what, &mut self.flags);
+        // an image is named in one way: a flag's way is instead of the file's
+        if what.what.is_none() && (file.image.is_none() || flags.from.is_named()) {
+            flags.from.fill(file.built);
+        } else if what.what.is_none() {
+            what.what = file.image;
+            if !file.built.is_empty() {
+                let twice =
+                    format!("{}: an image was named twice: image and project", path.display());
+                return Err(CliError::usage(twice).into());
+            }
+        }
+        if what.command.is_empty() {
+            what.command = file.command;
+        }
+        flags.mount = [file.mounts, std::mem::take(&mut flags.mount)].concat();
+        let env = file.env.iter().map(|var| format!("{}={}", var.name, var.value));
+        flags.env = env.chain(std::mem::take(&mut flags.env)).collect();
+        flags.option = [file.options, std::mem::take(&mut flags.option)].concat();
+        flags.name = flags.name.take().or(file.name);
+        flags.runtime = flags.runtime.or(file.runtime);
+        flags.platform = flags.platform.take().or(file.platform);
+        self.backend = self.backend.take().or(file.backend);
+        self.workdir = self.workdir.take().or(file.workdir);
+        self.cpus = self.cpus.or(file.resources.cpus);
+        self.memory = self.memory.or(file.resources.memory_mib);
+        self.time = self.time.or(file.resources.time_seconds);
+        self.queue = self.queue.take().or(file.resources.queue);
+        self.account = self.account.take().or(file.resources.account);
+        Ok(())
+    }
+}
+
 /// The verb.
 ///
 /// # Errors
 /// As the steps of the line say.
 pub fn run(context: &Context, mut args: Args) -> Outcome {
     if let Some(file) = args.file.take() {
-        super::jobfile::fill(&file, &mut args)?;
+        args.fill(&file)?;
     }
     let settings = context.settings();
     let kind = args.backend.or_else(|| settings.backend.clone()).unwrap_or_else(|| "local".into());
@@ -95,7 +145,7 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
     }
     let wanted = args.flags.wanted(&args.what);
     args.flags.credential.apply(context, wanted.place(context).as_deref())?;
-    let image = image::stage(context, wanted, &platform, &image::default_recipe())?;
+    let image = image::stage(context, wanted, &platform, &default_recipe())?;
     let parts = Parts { command: args.what.command, flags: args.flags, resources, workdir };
     let job = parts.job(context, fresh_id()?, image)?;
     if args.dry_run {
@@ -118,11 +168,11 @@ pub fn hand_over(
     let backend = adapters::backend(context, kind)
         .ok_or_else(|| CliError::usage(format!("unknown backend {}", output::cell(kind))))?;
     let site = context.site(kind, inputs);
-    image::mark(context, job, kind != "local")?;
+    mark::mark(context, job, kind != "local")?;
     let submitted = context
         .ledger()
         .and_then(|ledger| Ok(submit::submit(job, &site, backend.as_ref(), &ledger)?));
-    let key = submitted.inspect_err(|_| image::unmark_refused(context, job))?;
+    let key = submitted.inspect_err(|_| mark::unmark_refused(context, job))?;
     if key.id != job.id.to_string() {
         context.voice.say(format!("submitted as {key}"));
     }

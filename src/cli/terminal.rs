@@ -16,10 +16,7 @@ use rustix::termios::{
 };
 use zeroize::Zeroizing;
 
-use crate::secret::Secret;
-
-/// The longest answer, in bytes; as much as is read from stdin.
-const MOST: usize = 64 * 1024;
+use crate::secret::{LONGEST, Secret};
 
 const CTRL_C: u8 = 0x03;
 const CTRL_D: u8 = 0x04;
@@ -61,7 +58,7 @@ impl Terminal {
         self.say(question)?;
         let mut line = Vec::new();
         // byte by byte: what comes behind the line is the answer to the next question
-        while let Some(byte) = self.byte()?.filter(|byte| *byte != b'\n' && line.len() < MOST) {
+        while let Some(byte) = self.byte()?.filter(|byte| *byte != b'\n' && line.len() < LONGEST) {
             line.push(byte);
         }
         Ok(String::from_utf8_lossy(&line).into_owned())
@@ -91,7 +88,7 @@ impl Terminal {
 
     fn typed(&mut self) -> io::Result<Secret> {
         // never moved while it grows: no copy of a part stays behind
-        let mut typed = Zeroizing::new(Vec::with_capacity(MOST));
+        let mut typed = Zeroizing::new(Vec::with_capacity(LONGEST));
         loop {
             let Some(byte) = self.byte()? else { return Err(ended()) };
             match byte {
@@ -103,8 +100,8 @@ impl Terminal {
                 BACKSPACE | DELETE => while typed.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {},
                 ESCAPE => self.skip_key()?,
                 byte if byte.is_ascii_control() => {}
-                byte if typed.len() < MOST => typed.push(byte),
-                _ => return Err(io::Error::other(format!("more than {MOST} bytes"))),
+                byte if typed.len() < LONGEST => typed.push(byte),
+                _ => return Err(io::Error::other(format!("more than {LONGEST} bytes"))),
             }
         }
         let text = std::str::from_utf8(&typed).map_err(io::Error::other)?;

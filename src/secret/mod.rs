@@ -12,6 +12,9 @@ use std::fmt;
 pub use realm::{Candidate, Candidates, ParseRealmError, Realm};
 use secrecy::{ExposeSecret, SecretString};
 
+/// The longest secret that is read from a person or a pipe, in bytes.
+pub const LONGEST: usize = 64 * 1024;
+
 /// A password, a deploy token's secret, or a bearer token.
 #[derive(Clone)]
 pub struct Secret(SecretString);

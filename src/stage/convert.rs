@@ -225,6 +225,12 @@ impl Failure for ConvertError {
     }
 }
 
+/// The recipe of images that nobody asked to be special: zstd, level 3, blocks of 128 KiB.
+#[must_use]
+pub fn default_recipe() -> Recipe {
+    recipe(Codec::Zstd, 3, 128 * 1024)
+}
+
 /// The recipe with which this program converts.
 #[must_use]
 pub fn recipe(codec: Codec, level: i32, block_size: u32) -> Recipe {
