@@ -133,16 +133,17 @@ pub fn candidates(image: &Image, dir: &Path, plan: &Plan) -> Vec<Candidate> {
                 )
             },
         ),
-        // what any conversion of this image has to do, by programs that do one thing
-        candidate("part: sha256 of blobs", &["sha256sum"], false, "", &|_| {
-            format!("sha256sum {blobs}")
+        // what any conversion of this image has to do, by programs that do one thing; openssl uses the
+        // processor's instructions for it, not every sha256sum does
+        candidate("part: sha256 of blobs", &["openssl"], false, "", &|_| {
+            format!("openssl dgst -sha256 {blobs}")
         }),
         candidate(
             "part: sha256 of tars",
-            &["sha256sum"],
+            &["openssl"],
             false,
             &format!("test -e {at}/tars || ({tars}) >{at}/tars"),
-            &|_| format!("sha256sum {at}/tars"),
+            &|_| format!("openssl dgst -sha256 {at}/tars"),
         ),
         candidate("part: inflate", &["libdeflate-gunzip"], false, "", &|_| {
             format!("for blob in {blobs}; do libdeflate-gunzip -c <$blob; done >/dev/null")

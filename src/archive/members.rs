@@ -19,8 +19,13 @@ const MAX_LINKS: usize = 8;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Member {
-    File { offset: u64, size: u64 },
+    File {
+        offset: u64,
+        size: u64,
+    },
     Link(String),
+    /// A file with holes: its bytes are not in one piece.
+    Sparse,
     Other,
     Twice,
 }
@@ -73,6 +78,11 @@ impl Members {
                 Some(Member::Link(target)) => {
                     at = beside(&at, target)
                         .ok_or_else(|| malformed(format!("{shown} leads out of the archive")))?;
+                }
+                Some(Member::Sparse) => {
+                    return Err(malformed(format!(
+                        "{shown} is a sparse file; pack it without tar's --sparse"
+                    )));
                 }
                 Some(Member::Other) => return Err(malformed(format!("{shown} is no file"))),
                 Some(Member::Twice) => return Err(malformed(format!("{shown} is in it twice"))),
@@ -131,7 +141,8 @@ fn index(source: impl Read) -> Result<HashMap<String, Member>, String> {
         let Ok(name) = String::from_utf8(entry.path) else { continue };
         let name = name.strip_prefix("./").unwrap_or(&name).to_owned();
         let member = match entry.kind {
-            EntryKind::File => Member::File { offset, size: entry.size },
+            EntryKind::File if tar.is_whole() => Member::File { offset, size: entry.size },
+            EntryKind::File => Member::Sparse,
             EntryKind::Symlink(target) => {
                 String::from_utf8(target).map_or(Member::Other, Member::Link)
             }

@@ -207,3 +207,30 @@ fn what_is_wrong_is_said() {
     fs::write(path("text"), "no tar at all ".repeat(100)).unwrap();
     refused(&format!("oci-archive:{}", shown("text")), Kind::Conversion, "malformed");
 }
+
+/// What `tar --sparse` makes of a layer whose last half is zeros.
+fn sparse_layer() -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::GNUSparse);
+    header.set_mode(0o644);
+    header.set_path("real/layer.tar").unwrap();
+    header.set_size(512);
+    let gnu = header.as_gnu_mut().unwrap();
+    gnu.sparse[0].offset = *b"00000000000\0";
+    gnu.sparse[0].numbytes = *b"00000001000\0";
+    gnu.realsize = *b"00000002000\0";
+    header.set_cksum();
+    header
+}
+
+#[test]
+fn a_sparse_layer_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sparse.tar");
+    let whole = docker("real/layer.tar").split_off(1);
+    tar(&path, &whole);
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, [sparse_layer().as_bytes(), &LAYER[..512], &bytes].concat()).unwrap();
+    let text = format!("docker-archive:{}", path.display());
+    refused(&text, Kind::Conversion, "real/layer.tar is a sparse file; pack it without");
+}

@@ -114,6 +114,12 @@ impl<R: Read> TarReader<R> {
         self
     }
 
+    /// Whether the current entry's bytes stand in the tar as they are: it has no holes.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.pieces == [(0, self.size)]
+    }
+
     /// The next entry; skips what was not read of the one before. `None` at the archive's end.
     ///
     /// # Errors
