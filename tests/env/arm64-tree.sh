@@ -1,0 +1,107 @@
+#!/bin/bash
+# A Debian tree that builds for 64-bit ARM and runs what it built, by emulation.
+#
+#   tests/env/arm64-tree.sh make                 make the tree if it is missing
+#   tests/env/arm64-tree.sh run TARGET -- CMD... run CMD in it, without a network
+#
+# trixie, with rustc, cargo and the standard library for arm64 from its backports (they must be of one
+# version), Debian's cross compiler, and qemu-user. The machine's crates and this checkout are bound
+# in read-only; TARGET (cargo's target directory) is writable. What CMD writes elsewhere goes into
+# an overlay and is gone afterwards.
+# Exit status 77: there is no mirror, or it has no such packages.
+set -euo pipefail
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+
+TREE=$CACHE/arm64-tree
+LOG=$CACHE/arm64-tree.log
+SUITE=trixie
+
+apt_in_tree() { as_root chroot "$TREE" /usr/bin/env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get "$@" </dev/null; }
+
+make_tree() {
+    [ -e "$TREE/.complete" ] && return 0
+    lock arm64-tree
+    [ ! -e "$TREE/.complete" ] || { unlock && return 0; }
+    say "making a tree for arm64 in $TREE"
+    as_root rm -rf "$TREE"
+    local mirror
+    mirror=$(debian_mirror)
+    as_root debootstrap --variant=minbase --include=ca-certificates "$SUITE" "$TREE" "$mirror" >"$LOG" 2>&1 || no_tree
+    # nothing is started, and a mirror that stands still is no error
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$TREE/usr/sbin/policy-rc.d" >/dev/null
+    as_root chmod 755 "$TREE/usr/sbin/policy-rc.d"
+    printf 'deb %s %s main\n' "$mirror" "$SUITE" "$mirror" "$SUITE-backports" | as_root tee "$TREE/etc/apt/sources.list" >/dev/null
+    as_root rm -rf "$TREE/etc/apt/sources.list.d"
+    printf '%s\n' 'APT::Install-Recommends "false";' 'Acquire::Check-Valid-Until "false";' |
+        as_root tee "$TREE/etc/apt/apt.conf.d/99tests" >/dev/null
+    as_root cp /etc/resolv.conf /etc/hosts "$TREE/etc/"
+    as_root chroot "$TREE" dpkg --add-architecture arm64
+    { apt_in_tree -qq update &&
+        apt_in_tree -qq install -y gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross &&
+        apt_in_tree -qq install -y -t "$SUITE-backports" rustc cargo libstd-rust-dev libstd-rust-dev:arm64 qemu-user; } \
+        >>"$LOG" 2>&1 || no_tree
+    as_root rm -rf "$TREE/var/cache/apt/archives" "$TREE/var/lib/apt/lists"
+    as_root mkdir -p "$TREE/src" "$TREE/target" "$TREE/cargo/registry"
+    as_root touch "$TREE/.complete"
+    unlock
+}
+
+no_tree() {
+    tail -n 5 "$LOG" >&2
+    as_root rm -rf "$TREE"
+    printf 'a compiler for arm64 cannot be installed from %s\n' "$(debian_mirror)" >&2
+    exit "$SKIPPED"
+}
+
+# Runs inside its own mount, network and process namespaces, as root, and never returns.
+inside() {
+    local target=$1 crates=$2 new
+    shift 2
+    new=$(mktemp -d)
+    mount -t tmpfs -o mode=755 tmpfs "$new"
+    mkdir "$new/upper" "$new/scratch" "$new/root"
+    mount -t overlay -o "lowerdir=$TREE,upperdir=$new/upper,workdir=$new/scratch" overlay "$new/root"
+    new=$new/root
+    bind() { mount --bind "$1" "$2" && mount -o "remount,bind,$3" "$2"; }
+    bind "$ROOT" "$new/src" ro
+    bind "$target" "$new/target" rw
+    mkdir -p "$new/cargo/registry/index" "$new/cargo/registry/cache" "$new/cargo/registry/src" "$target/crates"
+    bind "$crates/index" "$new/cargo/registry/index" ro
+    bind "$crates/cache" "$new/cargo/registry/cache" ro
+    bind "$target/crates" "$new/cargo/registry/src" rw
+    mount -t proc proc "$new/proc"
+    mount --rbind /dev "$new/dev"
+    mount --rbind /sys "$new/sys"
+    mount -t tmpfs -o mode=1777 tmpfs "$new/tmp"
+    ip link set lo up
+    mkdir "$new/.old"
+    cd "$new"
+    pivot_root . .old
+    # From here on everything comes from the tree.
+    # shellcheck disable=SC2016  # for the inner shell
+    exec /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+        CARGO_HOME=/cargo CARGO_TARGET_DIR=/target CARGO_NET_OFFLINE=true CARGO_INCREMENTAL=0 \
+        CARGO_BUILD_TARGET=aarch64-unknown-linux-gnu \
+        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER='qemu-aarch64 -L /usr/aarch64-linux-gnu' \
+        /bin/sh -c 'umount -l /.old && cd /src && exec "$@"' sh "$@"
+}
+
+case ${1-} in
+make) make_tree ;;
+run)
+    target=$2
+    shift 3
+    make_tree
+    mkdir -p "$target"
+    crates=${CARGO_HOME:-$HOME/.cargo}/registry
+    as_root env MOORLINE_TEST_CACHE="$CACHE" unshare --mount --propagation private --net --pid --fork --kill-child \
+        "$0" --inside "$target" "$crates" "$@"
+    ;;
+--inside)
+    shift
+    inside "$@"
+    ;;
+*) die "usage: $0 make | run TARGET -- CMD..." ;;
+esac
