@@ -29,7 +29,7 @@ pub fn read() -> Result<Option<Lock>, Report> {
 /// As [`read`], and it must be there.
 ///
 /// # Errors
-/// 4 when there is none, and when it cannot be read.
+/// When there is none, and as [`read`].
 pub fn existing() -> Result<Lock, Report> {
     read()?.ok_or_else(|| {
         CliError::new(Kind::NotFound, format!("there is no {FILE} in this directory"))

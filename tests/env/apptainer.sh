@@ -13,10 +13,10 @@
 set -euo pipefail
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/env/tree.sh
+. "$(dirname "$0")/tree.sh"
 
 TREE=$CACHE/apptainer-tree
-
-apt_in_tree() { as_root chroot "$TREE" /usr/bin/env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get "$@" </dev/null; }
 
 make_tree() {
     [ -e "$TREE/.complete" ] && return 0
@@ -24,18 +24,8 @@ make_tree() {
     [ ! -e "$TREE/.complete" ] || { unlock && return 0; }
     say "making a tree with apptainer in $TREE"
     as_root rm -rf "$TREE"
-    local mirror
-    mirror=$(debian_mirror)
-    as_root debootstrap --variant=minbase --include=ca-certificates trixie "$TREE" "$mirror" >"$CACHE/apptainer-tree.log" 2>&1 || no_tree
-    # nothing is started, and a mirror that stands still is no error
-    printf '#!/bin/sh\nexit 101\n' | as_root tee "$TREE/usr/sbin/policy-rc.d" >/dev/null
-    as_root chmod 755 "$TREE/usr/sbin/policy-rc.d"
-    printf 'deb %s sid main\n' "$mirror" | as_root tee "$TREE/etc/apt/sources.list" >/dev/null
-    as_root rm -rf "$TREE/etc/apt/sources.list.d"
-    printf '%s\n' 'APT::Install-Recommends "false";' 'Acquire::Check-Valid-Until "false";' |
-        as_root tee "$TREE/etc/apt/apt.conf.d/99tests" >/dev/null
-    as_root cp /etc/resolv.conf /etc/hosts "$TREE/etc/"
-    { apt_in_tree -qq update && apt_in_tree -qq install -y apptainer squashfs-tools squashfuse fuse3; } \
+    trixie_tree "$TREE" sid >"$CACHE/apptainer-tree.log" 2>&1 || no_tree
+    { apt_in_tree "$TREE" -qq update && apt_in_tree "$TREE" -qq install -y apptainer squashfs-tools squashfuse fuse3; } \
         >>"$CACHE/apptainer-tree.log" 2>&1 || no_tree
     as_root rm -rf "$TREE/var/cache/apt/archives" "$TREE/var/lib/apt/lists"
     as_root mkdir -p "$TREE/work"
@@ -54,34 +44,24 @@ no_tree() {
 
 # Runs inside its own mount, network and process namespaces, as root, and never returns.
 inside() {
-    local work=$1 user=$2 new
+    local work=$1 user=$2
     shift 2
-    new=$(mktemp -d)
     # the command's own directory must not be found empty below the new root
     work=$(cd "$work" && pwd -P)
-    mount -t tmpfs -o mode=755 tmpfs "$new"
-    mkdir "$new/upper" "$new/scratch" "$new/root"
-    mknod -m 666 "$new/fuse" c 10 229
-    mount -t overlay -o "lowerdir=$TREE,upperdir=$new/upper,workdir=$new/scratch" overlay "$new/root"
-    mount --bind "$work" "$new/root/work"
-    mount -t proc proc "$new/root/proc"
-    mount --rbind /sys "$new/root/sys"
-    mount --rbind /dev "$new/root/dev"
-    mount --bind "$new/fuse" "$new/root/dev/fuse"
-    mount -t tmpfs -o mode=1777 tmpfs "$new/root/tmp"
-    printf '127.0.0.1 localhost\n' >"$new/root/etc/hosts"
+    open_tree "$TREE"
+    mount --bind "$work" "$NEW/work"
+    kernel_mounts
+    mknod -m 666 "$NEW/../fuse" c 10 229
+    mount --bind "$NEW/../fuse" "$NEW/dev/fuse"
+    printf '127.0.0.1 localhost\n' >"$NEW/etc/hosts"
     if [ "$user" != 0 ]; then
-        printf 'tester:x:%s:%s::/home/tester:/bin/sh\n' "$user" "$user" >>"$new/root/etc/passwd"
-        printf 'tester:x:%s:\n' "$user" >>"$new/root/etc/group"
-        install -d -o "$user" -g "$user" "$new/root/home/tester"
+        printf 'tester:x:%s:%s::/home/tester:/bin/sh\n' "$user" "$user" >>"$NEW/etc/passwd"
+        printf 'tester:x:%s:\n' "$user" >>"$NEW/etc/group"
+        install -d -o "$user" -g "$user" "$NEW/home/tester"
     fi
-    ip link set lo up
-    cd "$new/root"
-    mkdir -p .old
-    pivot_root . .old
+    enter_tree
     local home=/root
     [ "$user" = 0 ] || home=/home/tester
-    # From here on everything comes from the tree.
     # shellcheck disable=SC2016  # for the inner shell
     exec /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME="$home" LC_ALL=C.UTF-8 /bin/sh -c '
         umount -l /.old && cd /work || exit 70

@@ -12,12 +12,11 @@
 set -euo pipefail
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/env/tree.sh
+. "$(dirname "$0")/tree.sh"
 
 TREE=$CACHE/arm64-tree
 LOG=$CACHE/arm64-tree.log
-SUITE=trixie
-
-apt_in_tree() { as_root chroot "$TREE" /usr/bin/env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get "$@" </dev/null; }
 
 make_tree() {
     [ -e "$TREE/.complete" ] && return 0
@@ -25,21 +24,11 @@ make_tree() {
     [ ! -e "$TREE/.complete" ] || { unlock && return 0; }
     say "making a tree for arm64 in $TREE"
     as_root rm -rf "$TREE"
-    local mirror
-    mirror=$(debian_mirror)
-    as_root debootstrap --variant=minbase --include=ca-certificates "$SUITE" "$TREE" "$mirror" >"$LOG" 2>&1 || no_tree
-    # nothing is started, and a mirror that stands still is no error
-    printf '#!/bin/sh\nexit 101\n' | as_root tee "$TREE/usr/sbin/policy-rc.d" >/dev/null
-    as_root chmod 755 "$TREE/usr/sbin/policy-rc.d"
-    printf 'deb %s %s main\n' "$mirror" "$SUITE" "$mirror" "$SUITE-backports" | as_root tee "$TREE/etc/apt/sources.list" >/dev/null
-    as_root rm -rf "$TREE/etc/apt/sources.list.d"
-    printf '%s\n' 'APT::Install-Recommends "false";' 'Acquire::Check-Valid-Until "false";' |
-        as_root tee "$TREE/etc/apt/apt.conf.d/99tests" >/dev/null
-    as_root cp /etc/resolv.conf /etc/hosts "$TREE/etc/"
+    trixie_tree "$TREE" trixie trixie-backports >"$LOG" 2>&1 || no_tree
     as_root chroot "$TREE" dpkg --add-architecture arm64
-    { apt_in_tree -qq update &&
-        apt_in_tree -qq install -y gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross &&
-        apt_in_tree -qq install -y -t "$SUITE-backports" rustc cargo libstd-rust-dev libstd-rust-dev:arm64 qemu-user; } \
+    { apt_in_tree "$TREE" -qq update &&
+        apt_in_tree "$TREE" -qq install -y gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross &&
+        apt_in_tree "$TREE" -qq install -y -t trixie-backports rustc cargo libstd-rust-dev libstd-rust-dev:arm64 qemu-user; } \
         >>"$LOG" 2>&1 || no_tree
     as_root rm -rf "$TREE/var/cache/apt/archives" "$TREE/var/lib/apt/lists"
     as_root mkdir -p "$TREE/src" "$TREE/target" "$TREE/cargo/registry"
@@ -56,29 +45,12 @@ no_tree() {
 
 # Runs inside its own mount, network and process namespaces, as root, and never returns.
 inside() {
-    local target=$1 crates=$2 new
+    local target=$1 crates=$2
     shift 2
-    new=$(mktemp -d)
-    mount -t tmpfs -o mode=755 tmpfs "$new"
-    mkdir "$new/upper" "$new/scratch" "$new/root"
-    mount -t overlay -o "lowerdir=$TREE,upperdir=$new/upper,workdir=$new/scratch" overlay "$new/root"
-    new=$new/root
-    bind() { mount --bind "$1" "$2" && mount -o "remount,bind,$3" "$2"; }
-    bind "$ROOT" "$new/src" ro
-    bind "$target" "$new/target" rw
-    mkdir -p "$new/cargo/registry/index" "$new/cargo/registry/cache" "$new/cargo/registry/src" "$target/crates"
-    bind "$crates/index" "$new/cargo/registry/index" ro
-    bind "$crates/cache" "$new/cargo/registry/cache" ro
-    bind "$target/crates" "$new/cargo/registry/src" rw
-    mount -t proc proc "$new/proc"
-    mount --rbind /dev "$new/dev"
-    mount --rbind /sys "$new/sys"
-    mount -t tmpfs -o mode=1777 tmpfs "$new/tmp"
-    ip link set lo up
-    mkdir "$new/.old"
-    cd "$new"
-    pivot_root . .old
-    # From here on everything comes from the tree.
+    open_tree "$TREE"
+    bind_build "$target" "$crates"
+    kernel_mounts
+    enter_tree
     # shellcheck disable=SC2016  # for the inner shell
     exec /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
         CARGO_HOME=/cargo CARGO_TARGET_DIR=/target CARGO_NET_OFFLINE=true CARGO_INCREMENTAL=0 \

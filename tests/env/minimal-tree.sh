@@ -12,6 +12,8 @@
 set -euo pipefail
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/env/tree.sh
+. "$(dirname "$0")/tree.sh"
 
 TREE=$CACHE/minimal-tree-$DEBIAN_SUITE
 # no account of the machine has it
@@ -39,32 +41,13 @@ make_tree() {
 inside() {
     local target=$1 sysroot=$2 crates=$3
     shift 3
-    local new
-    new=$(mktemp -d)
-    mount -t tmpfs -o mode=755 tmpfs "$new"
-    mkdir "$new/upper" "$new/scratch" "$new/root"
-    mount -t overlay -o "lowerdir=$TREE,upperdir=$new/upper,workdir=$new/scratch" overlay "$new/root"
-    new=$new/root
-    bind() { mount --bind "$1" "$2" && mount -o "remount,bind,$3" "$2"; }
-    bind "$sysroot" "$new/opt/rust" ro
-    bind "$ROOT" "$new/src" ro
-    bind "$target" "$new/target" rw
-    # Only what was downloaded: some crates unpack to files that their owner alone may read.
-    mkdir -p "$new/cargo/registry/index" "$new/cargo/registry/cache" "$new/cargo/registry/src" "$target/crates"
-    bind "$crates/index" "$new/cargo/registry/index" ro
-    bind "$crates/cache" "$new/cargo/registry/cache" ro
-    bind "$target/crates" "$new/cargo/registry/src" rw
+    open_tree "$TREE"
+    bind "$sysroot" "$NEW/opt/rust" ro
+    bind_build "$target" "$crates"
     chown "$UID_IN_TREE:$UID_IN_TREE" "$target/crates"
-    chown "$UID_IN_TREE:$UID_IN_TREE" "$new/cargo" "$new/home/user"
-    mount -t proc proc "$new/proc"
-    mount --rbind /dev "$new/dev"
-    mount --rbind /sys "$new/sys"
-    mount -t tmpfs -o mode=1777 tmpfs "$new/tmp"
-    ip link set lo up
-    mkdir "$new/.old"
-    cd "$new"
-    pivot_root . .old
-    # From here on everything comes from the tree.
+    chown "$UID_IN_TREE:$UID_IN_TREE" "$NEW/cargo" "$NEW/home/user"
+    kernel_mounts
+    enter_tree
     # shellcheck disable=SC2016  # for the inner shell
     exec /usr/bin/env -i PATH=/opt/rust/bin:/usr/bin:/bin HOME=/home/user LC_ALL=C.UTF-8 \
         CARGO_HOME=/cargo CARGO_TARGET_DIR=/target CARGO_NET_OFFLINE=true \
