@@ -4,9 +4,18 @@
 //! others. What is taken for a login node: a machine with an engine's command to submit, on which
 //! this process is neither in an engine's job nor in CI. That is a guess; `--threads` overrides the
 //! number, and a conversion that gives way is as fast on an idle machine.
+//!
+//! Everywhere a conversion is a batch for the kernel (`SCHED_BATCH`, sched(7)): a thread that wakes up
+//! waits for its turn. Its threads hand their work to one another, and each would interrupt the one
+//! that feeds it.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
+
+use thread_priority::unix::{NormalThreadSchedulePolicy, ThreadSchedulePolicy};
+use thread_priority::{
+    ThreadPriority, ThreadPriorityValue, set_thread_priority_and_policy, thread_native_id,
+};
 
 use super::context::Context;
 
@@ -46,19 +55,19 @@ impl Manners {
         Self { threads, nice: shared }
     }
 
-    /// Does the work, and gives way meanwhile if it should: in a thread of its own, whose threads
-    /// inherit that, because a process cannot take it back and may start a job afterwards.
+    /// Does the work as a batch, and gives way meanwhile if it should: in a thread of its own, whose
+    /// threads inherit that, because a process cannot take it back and may start a job afterwards.
     ///
     /// # Panics
     /// When `work` does.
     pub fn with<T: Send>(self, work: impl FnOnce() -> T + Send) -> T {
-        if !self.nice {
-            return work();
-        }
         std::thread::scope(|scope| {
             let worker = scope.spawn(|| {
                 // a kernel that refuses it: then without
-                let _ = rustix::process::nice(10);
+                if self.nice {
+                    let _ = rustix::process::nice(10);
+                }
+                let _ = batch();
                 work()
             });
             match worker.join() {
@@ -67,6 +76,16 @@ impl Manners {
             }
         })
     }
+}
+
+/// Makes a batch of this thread and of those that it starts; `None` when that cannot be.
+fn batch() -> Option<()> {
+    let nice = rustix::process::getpriority_process(None).ok()?;
+    // the call sets the niceness too: 0 to 99 stand for 19 to -20
+    let same = u8::try_from((99 * (19 - nice) - 49) / 39).ok()?;
+    let same = ThreadPriority::Crossplatform(ThreadPriorityValue::try_from(same).ok()?);
+    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
+    set_thread_priority_and_policy(thread_native_id(), same, policy).ok()
 }
 
 #[cfg(test)]
@@ -85,10 +104,31 @@ mod tests {
 
     #[test]
     fn only_the_work_gives_way() {
+        use NormalThreadSchedulePolicy::{Batch, Other};
+        let of = || {
+            let nice = rustix::process::getpriority_process(None).unwrap();
+            (nice, thread_priority::unix::thread_schedule_policy().unwrap())
+        };
+        let (here, policy) = of();
+        assert_eq!(policy, ThreadSchedulePolicy::Normal(Other));
+        for (nice, expected) in [(false, here), (true, (here + 10).min(19))] {
+            let manners = Manners { threads: NonZeroUsize::MIN, nice };
+            let there = manners.with(|| std::thread::spawn(of).join().unwrap());
+            assert_eq!(there, (expected, ThreadSchedulePolicy::Normal(Batch)), "{nice}");
+            assert_eq!(of(), (here, policy));
+        }
+    }
+
+    #[test]
+    fn a_batch_keeps_its_niceness() {
         let of = || rustix::process::getpriority_process(None).unwrap();
         let here = of();
-        let manners = Manners { threads: NonZeroUsize::MIN, nice: true };
-        let there = manners.with(|| std::thread::spawn(of).join().unwrap());
-        assert_eq!((there, of()), ((here + 10).min(19), here));
+        for more in 0..=18 - here {
+            let after = std::thread::spawn(move || {
+                rustix::process::nice(more).unwrap();
+                batch().map(|()| of())
+            });
+            assert_eq!(after.join().unwrap(), Some(here + more));
+        }
     }
 }

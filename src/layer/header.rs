@@ -31,9 +31,12 @@ impl Header {
     /// Whether the checksum is right; some old programs added signed bytes.
     pub(super) fn is_intact(&self) -> bool {
         let Some(stored) = number(&self.0[148..156]) else { return false };
-        let byte = |(at, b): (usize, &u8)| if (148..156).contains(&at) { b' ' } else { *b };
-        let unsigned: i64 = self.0.iter().enumerate().map(|p| i64::from(byte(p))).sum();
-        let signed: i64 = self.0.iter().enumerate().map(|p| i64::from(byte(p).cast_signed())).sum();
+        // its own field counts as blanks
+        let sum = |value: fn(u8) -> i16| {
+            let of = |bytes: &[u8]| -> i64 { bytes.iter().map(|b| i64::from(value(*b))).sum() };
+            of(&self.0[..148]) + 8 * i64::from(b' ') + of(&self.0[156..])
+        };
+        let (unsigned, signed) = (sum(i16::from), sum(|b| b.cast_signed().into()));
         stored == unsigned || stored == signed
     }
 

@@ -380,8 +380,10 @@ impl<W: Target> DataWriter<W> {
     fn compress(&mut self, key: PieceHash, what: Use, raw: Vec<u8>) -> Result<(), SquashfsError> {
         self.write(false)?;
         self.counters.bytes_compressed += raw.len() as u64;
+        // a group's key is no hash of its bytes
+        let hash = matches!(what, Use::Block(..)).then_some(key);
         self.pending.push_back(Pending::Pool(key, what));
-        self.pool.submit(raw);
+        self.pool.submit(raw, hash);
         Ok(())
     }
 

@@ -21,6 +21,8 @@ use crate::tree::PieceHash;
 
 /// Bytes of blocks that may be on their way, unless each worker needs more to be busy.
 const MAX_BYTES: usize = 16 << 20;
+/// So many blocks at least, if they are in [`MAX_BYTES`]: whoever waits for one is woken less often.
+const AHEAD: usize = 32;
 /// Bytes that all workers may take, and what one takes beside two blocks: 25 workers with blocks of
 /// 128 KiB. One thread inflates a layer, which feeds 8 of them at best.
 const WORKERS: usize = 32 << 20;
@@ -30,6 +32,8 @@ const WORKER: usize = 1 << 20;
 struct Job {
     number: u64,
     raw: Vec<u8>,
+    /// Of `raw`, where it is known.
+    hash: Option<PieceHash>,
     out: Vec<u8>,
 }
 
@@ -81,7 +85,7 @@ impl Pool {
         }
         // as it was given, and as it will be written
         let by_memory = MAX_BYTES / (2 * options.block_size as usize);
-        let most = (threads.get() * 4 + 8).min(by_memory).max(threads.get() + 1) as u64;
+        let most = (threads.get() * 4).max(AHEAD).min(by_memory).max(threads.get() + 1) as u64;
         Ok(Self {
             jobs: Some(jobs),
             done,
@@ -115,10 +119,10 @@ impl Pool {
         }
     }
 
-    /// Gives a block to the workers.
-    pub(super) fn submit(&mut self, raw: Vec<u8>) {
+    /// Gives a block to the workers, with its hash where that is known.
+    pub(super) fn submit(&mut self, raw: Vec<u8>, hash: Option<PieceHash>) {
         let out = self.spare_packed.pop().unwrap_or_default();
-        let job = Job { number: self.given, raw, out };
+        let job = Job { number: self.given, raw, hash, out };
         self.given += 1;
         // it can fail only when all workers are gone: then next() says so
         let _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
@@ -167,9 +171,9 @@ impl Drop for Pool {
 fn work(mut compressor: Compressor, jobs: &Mutex<Receiver<Job>>, done: &Sender<Done>) {
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { number, raw, mut out }) = job else { return };
+        let Ok(Job { number, raw, hash, mut out }) = job else { return };
         let result = compressor.block_into(&raw, &mut out).map(|(length, stored)| {
-            let sum = PieceHash::of(&out[..length]);
+            let sum = hash.filter(|_| stored).unwrap_or_else(|| PieceHash::of(&out[..length]));
             Packed { buffer: out, length, stored, sum }
         });
         if done.send((number, raw, result)).is_err() {
