@@ -20,6 +20,7 @@ const MAY_EXPOSE: &[&str] = &[
     "demo/shell.rs",
     // hands a proxy's user and password to the HTTP library
     "proxy.rs",
+    "registry/basic.rs",
     "registry/gates.rs",
     "registry/token_request.rs",
     // takes secrets out of foreign text

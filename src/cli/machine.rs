@@ -82,7 +82,7 @@ impl Manners {
 fn batch() -> Option<()> {
     let nice = rustix::process::getpriority_process(None).ok()?;
     // the call sets the niceness too: 0 to 99 stand for 19 to -20
-    let same = u8::try_from((99 * (19 - nice) - 49) / 39).ok()?;
+    let same = u8::try_from((99 * (19 - nice) - 49).max(0) / 39).ok()?;
     let same = ThreadPriority::Crossplatform(ThreadPriorityValue::try_from(same).ok()?);
     let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
     set_thread_priority_and_policy(thread_native_id(), same, policy).ok()
@@ -104,17 +104,16 @@ mod tests {
 
     #[test]
     fn only_the_work_gives_way() {
-        use NormalThreadSchedulePolicy::{Batch, Other};
         let of = || {
             let nice = rustix::process::getpriority_process(None).unwrap();
             (nice, thread_priority::unix::thread_schedule_policy().unwrap())
         };
         let (here, policy) = of();
-        assert_eq!(policy, ThreadSchedulePolicy::Normal(Other));
+        let batch = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
         for (nice, expected) in [(false, here), (true, (here + 10).min(19))] {
             let manners = Manners { threads: NonZeroUsize::MIN, nice };
             let there = manners.with(|| std::thread::spawn(of).join().unwrap());
-            assert_eq!(there, (expected, ThreadSchedulePolicy::Normal(Batch)), "{nice}");
+            assert_eq!(there, (expected, batch), "{nice}");
             assert_eq!(of(), (here, policy));
         }
     }
@@ -123,7 +122,7 @@ mod tests {
     fn a_batch_keeps_its_niceness() {
         let of = || rustix::process::getpriority_process(None).unwrap();
         let here = of();
-        for more in 0..=18 - here {
+        for more in 0..=19 - here {
             let after = std::thread::spawn(move || {
                 rustix::process::nice(more).unwrap();
                 batch().map(|()| of())

@@ -42,9 +42,6 @@ use crate::secret::{Candidates, Credential, Secret};
 /// What docker writes for its own hub.
 const HUB_NAMES: [&str; 2] = ["index.docker.io", "registry-1.docker.io"];
 
-/// The user name that stands for "the secret is an identity token".
-const TOKEN_USER: &str = "<token>";
-
 const VARIABLE: &str = "DOCKER_AUTH_CONFIG";
 
 /// The document, as far as it matters here. Maps are sorted, so that answers do not depend on the
@@ -120,18 +117,8 @@ impl Entry {
             }
             _ => return Ok(None),
         };
-        check(&found)?;
+        helper::check(&found)?;
         Ok(Some(found))
-    }
-}
-
-/// Whether a pair can be used as one.
-pub(super) fn check(found: &Credential) -> Result<(), &'static str> {
-    match found.username.as_str() {
-        TOKEN_USER => Err("it holds an identity token (user <token>), which is not supported"),
-        "" => Err("its user name is empty"),
-        _ if found.password.is_empty() => Err("its password is empty"),
-        _ => Ok(()),
     }
 }
 

@@ -26,7 +26,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::file::Written;
-use super::{Chain, CredentialError, docker};
+use super::{Chain, CredentialError};
 use crate::secret::Credential;
 
 /// How long a helper may take by default, a question to its user included.
@@ -34,6 +34,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A credential is small; what is larger is something else. In bytes.
 const LARGEST: u64 = 64 << 10;
+
+/// The user name that stands for "the secret is an identity token".
+const TOKEN_USER: &str = "<token>";
 
 /// The longest name; a file name has at most 255 bytes.
 const LONGEST_NAME: usize = 100;
@@ -112,6 +115,16 @@ pub(super) fn is_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
 }
 
+/// Whether a pair, of a helper or of a file, can be used as one.
+pub(super) fn check(found: &Credential) -> Result<(), &'static str> {
+    match found.username.as_str() {
+        TOKEN_USER => Err("it holds an identity token (user <token>), which is not supported"),
+        "" => Err("its user name is empty"),
+        _ if found.password.is_empty() => Err("its password is empty"),
+        _ => Ok(()),
+    }
+}
+
 fn get(chain: &Chain, name: &str, server: &str) -> Answered {
     let environment = &chain.settings.environment;
     let program = which(environment, &format!("docker-credential-{name}"))
@@ -124,7 +137,7 @@ fn get(chain: &Chain, name: &str, server: &str) -> Answered {
     let answer: Answer = serde_json::from_slice(&out)
         .map_err(|_| "its answer is not the JSON of a credential".to_owned())?;
     let found = Credential { username: answer.username, password: answer.secret.0 };
-    docker::check(&found)?;
+    check(&found)?;
     Ok(Some(found))
 }
 

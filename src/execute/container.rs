@@ -14,9 +14,9 @@ use std::time::Duration;
 use hakoniwa::{Container, Namespace};
 use rustix::process::{Pid, Signal};
 
-use super::early::INSIDE;
 use super::inside::{Inside, Line};
 use super::signals::Told;
+use super::verbs::INSIDE;
 use super::{ExecuteError, signals};
 
 /// How long a program may take to end after a signal; the second signal ends it at once.

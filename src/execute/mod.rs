@@ -25,6 +25,7 @@ mod probe;
 mod program;
 mod rootfs;
 mod signals;
+mod verbs;
 mod worker;
 
 use std::os::unix::fs::PermissionsExt;

@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 
 use super::PrivateDir;
 use super::container;
-use super::early::PROBE;
 use super::inside::Inside;
+use super::verbs::PROBE;
 use crate::job::Access;
 use crate::runtime::builtin::{Step, What};
 

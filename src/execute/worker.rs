@@ -67,7 +67,7 @@ pub fn run_here(control: &Path, plan_sha256: Option<&str>) -> Result<i32, Execut
             .map_err(ExecuteError::io("installing a signal handler"))?;
     }
     let mut command = Command::new("/proc/self/exe");
-    command.arg(super::early::WORKER).arg(control).arg(super::early::WITH_PARENT);
+    command.arg(super::verbs::WORKER).arg(control).arg(super::verbs::WITH_PARENT);
     if let Some(hex) = plan_sha256 {
         command.args(["--plan-sha256", hex]);
     }

@@ -8,8 +8,10 @@
 //! 345 prefix[155]              POSIX; star (ends in "tar\0"): prefix[131]; GNU: see sparse.rs
 //! ```
 //!
-//! Numbers are octal text, or base-256 when the first bit is set (GNU, star). Source: POSIX.1-2017
-//! `pax`, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format".
+//! Numbers: `number.rs`. Source: POSIX.1-2017 `pax`, "ustar Interchange Format"; GNU tar manual, "Basic
+//! Tar Format".
+
+use super::number::number;
 
 /// A header block.
 pub(super) struct Header(pub(super) [u8; 512]);
@@ -105,51 +107,4 @@ impl Header {
 /// A field up to its first NUL.
 fn text(field: &[u8]) -> &[u8] {
     field.split(|b| *b == 0).next().unwrap_or_default()
-}
-
-/// A numeric field; an empty one is 0.
-pub(super) fn number(field: &[u8]) -> Option<i64> {
-    let (&first, rest) = field.split_first()?;
-    if first & 0x80 != 0 {
-        // two's complement; the first bit only marks the form
-        let negative = first & 0x40 != 0;
-        let start = i64::from(first & 0x3F) - if negative { 0x40 } else { 0 };
-        return rest
-            .iter()
-            .try_fold(start, |n, b| n.checked_mul(256).and_then(|n| n.checked_add(i64::from(*b))));
-    }
-    let blank = |b: &u8| *b == b' ' || *b == 0;
-    let start = field.iter().position(|b| !blank(b)).unwrap_or(field.len());
-    let digits = &field[start..];
-    let end = digits.iter().position(blank).unwrap_or(digits.len());
-    if !digits[end..].iter().all(blank) {
-        return None;
-    }
-    digits[..end].iter().try_fold(0_i64, |n, b| match b {
-        b'0'..=b'7' => n.checked_mul(8).map(|n| n + i64::from(b - b'0')),
-        _ => None,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_in_every_form() {
-        for (field, value) in [
-            (&b"0000644\0"[..], Some(0o644)),
-            (b"   644 \0", Some(0o644)),
-            (b"\0\0\0\0", Some(0)),
-            (b"77777777777 ", Some(0o77_777_777_777)),
-            (b"\x80\0\0\0\0\0\0\0\0\x02\0\0", Some(131_072)),
-            (b"\xff\xff\xff\xff\xff\xff\xff\xfe", Some(-2)),
-            (b"\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff", None),
-            (b"12x4", None),
-            (b"12 4", None),
-            (b"-1\0", None),
-        ] {
-            assert_eq!(number(field), value, "{field:?}");
-        }
-    }
 }

@@ -25,6 +25,7 @@ mod header;
 mod index;
 mod limits;
 mod merge;
+mod number;
 mod pax;
 mod reader;
 mod sparse;

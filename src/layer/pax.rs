@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 
+use super::number::decimal;
 use super::sparse::{self, Piece};
 
 /// The records that matter here.
@@ -92,14 +93,6 @@ impl Pax {
     pub(super) fn pieces(&self) -> Option<&[Piece]> {
         self.sparse.pieces()
     }
-}
-
-/// Digits only.
-pub(super) fn decimal(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// `[-]SECONDS[.FRACTION]`, rounded down.

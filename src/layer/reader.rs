@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use super::LayerError;
 use super::header::Header;
 use super::limits::{Limits, check};
+use super::number::decimal;
 use super::pax::{self, Pax};
 use super::sparse::{self, Piece};
 use crate::tree::show;
@@ -330,7 +331,7 @@ impl<R: Read> TarReader<R> {
                     }
                     continue;
                 }
-                let number = pax::decimal(&digits)
+                let number = decimal(&digits)
                     .ok_or_else(|| self.malformed("its sparse map holds no numbers"))?;
                 digits.clear();
                 if wanted.is_none() {

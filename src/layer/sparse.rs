@@ -11,8 +11,8 @@
 //!
 //! Source: GNU tar manual, "Storing Sparse Files".
 
-use super::header::{Header, number};
-use super::pax::decimal;
+use super::header::Header;
+use super::number::{decimal, number};
 
 /// A stored piece: where in the file, how long.
 pub(super) type Piece = (u64, u64);

@@ -8,11 +8,11 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATIO
 use reqwest::{Method, Response, Url};
 
 use super::challenge::{Bearer, Challenge};
-use super::check::MOST_SCOPES;
 use super::endpoint::Endpoint;
-use super::gates::Outcome;
+use super::gates::{Failed, Outcome};
 use super::names::{Reach, look_up};
-use super::token::{Access, Desk, Failed, Pass, Session, below};
+use super::token::{Access, Desk, Pass, Session, below};
+use super::token_request::MOST_SCOPES;
 use super::transport::{Budget, Request, host_of};
 use super::{Client, Host, RegistryError};
 use crate::oci::{Registry, Repository};

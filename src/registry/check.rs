@@ -7,13 +7,11 @@ use super::call::v2;
 use super::gates::Outcome;
 use super::names::Reach;
 use super::token::Session;
+use super::token_request::MOST_SCOPES;
 use super::transport::{Request, host_of};
 use super::{Challenge, Client, RegistryError};
 use crate::oci::{Registry, Repository};
 use crate::secret::{Candidate, Realm};
-
-/// A token request stays a URL of a few kilobytes.
-pub(super) const MOST_SCOPES: usize = 40;
 
 /// What a credential is good for.
 #[derive(Clone, Debug, PartialEq, Eq)]

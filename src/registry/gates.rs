@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
-use super::token::Failed;
+use super::RegistryError;
 use crate::oci::{Digest, Sha256Digest};
 use crate::secret::{Candidate, Realm};
 
@@ -54,6 +54,30 @@ pub(super) enum Outcome {
     Refused(Failed),
     /// Nobody said.
     Unclear(Failed),
+}
+
+/// Why a candidate has no token.
+#[derive(Clone)]
+pub(super) enum Failed {
+    /// Nothing else is tried.
+    Stop(RegistryError),
+    /// The next candidate is tried; the error is told when none is left.
+    Next(RegistryError),
+    /// The same, for the anonymous candidate.
+    Nobody(String),
+}
+
+impl Failed {
+    /// Whether it says something of the credential, and not of the weather: refused, of the wrong
+    /// kind, or a ban of this address (a 403 without words).
+    pub(super) fn is_verdict(&self) -> bool {
+        let (Self::Stop(error) | Self::Next(error)) = self else { return false };
+        match error {
+            RegistryError::Refused { .. } | RegistryError::NoRegistryScope { .. } => true,
+            RegistryError::Answer { said, .. } => said.status == 403,
+            _ => false,
+        }
+    }
 }
 
 impl Gates {

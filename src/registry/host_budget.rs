@@ -27,14 +27,31 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use reqwest::Url;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::options::{Notice, Sharing};
-
 /// After this long a wait is worth a sentence.
 const WORTH_SAYING: Duration = Duration::from_secs(1);
 /// After this long a request goes without a slot.
 const LONGEST: Duration = Duration::from_secs(60);
 /// A time further ahead than this is nothing that a host asked for: the clock was set.
 const FURTHEST: Duration = Duration::from_secs(3600);
+
+/// Told when a request has to wait for long, once for each host.
+pub type Notice = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// How many requests go to one host at the same time, and who counts them.
+#[derive(Clone, Debug)]
+pub struct Sharing {
+    /// Where the processes of this user meet, on a local file system; `None` counts for this
+    /// process alone.
+    pub dir: Option<PathBuf>,
+    /// Requests on their way to one host.
+    pub at_once: usize,
+}
+
+impl Default for Sharing {
+    fn default() -> Self {
+        Self { dir: None, at_once: 32 }
+    }
+}
 
 /// The budget of all hosts.
 pub struct HostBudget {

@@ -16,6 +16,7 @@
 //! digest that was asked for, sizes are capped, and a credential goes only to the registry's own
 //! host or to a realm that was confirmed for it ([`crate::secret::Realm`]).
 
+mod basic;
 mod blob;
 mod call;
 mod challenge;
@@ -45,15 +46,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use challenge::{Bearer, Challenge};
 pub use check::Grant;
 pub use error::{RegistryError, Said};
-pub use host_budget::{HostBudget, Permit};
+pub use host_budget::{HostBudget, Notice, Permit, Sharing};
 pub use hub::HubFile;
 pub use image::ImageDocuments;
 pub use known::{Kept, Look, Note, TagMemory};
 pub use manifest::{Fetched, Named, Wanted};
 pub use names::{Names, system_names};
-pub use options::{
-    HostPort, Limits, Lookup, Notice, Options, PathPrefix, Patience, Sharing, anonymous,
-};
+pub use options::{HostPort, Limits, Lookup, Options, PathPrefix, Patience, anonymous};
 pub use push::Content;
 
 use crate::oci::{Registry, Repository};

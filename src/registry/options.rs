@@ -11,7 +11,7 @@ use crate::oci::{Registry, Repository};
 use crate::proxy::Proxies;
 use crate::secret::Candidates;
 
-use super::host_budget::HostBudget;
+use super::host_budget::{HostBudget, Sharing};
 use super::known::{Kept, TagMemory};
 use super::names::{Names, system_names};
 
@@ -19,9 +19,6 @@ use super::names::{Names, system_names};
 /// block (a keyring asks its user).
 pub type Lookup =
     Arc<dyn Fn(&Registry, &Repository) -> Result<Candidates, Arc<dyn Failure>> + Send + Sync>;
-
-/// Told when a request has to wait for long, once for each host.
-pub type Notice = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Everything that [`super::Client::new`] wants to know.
 #[derive(Clone)]
@@ -75,22 +72,6 @@ impl Default for Options {
 #[must_use]
 pub fn anonymous() -> Lookup {
     Arc::new(|_, _| Ok(Candidates::default()))
-}
-
-/// How many requests go to one host at the same time, and who counts them.
-#[derive(Clone, Debug)]
-pub struct Sharing {
-    /// Where the processes of this user meet, on a local file system; `None` counts for this
-    /// process alone.
-    pub dir: Option<PathBuf>,
-    /// Requests on their way to one host.
-    pub at_once: usize,
-}
-
-impl Default for Sharing {
-    fn default() -> Self {
-        Self { dir: None, at_once: 32 }
-    }
 }
 
 /// A registry below a path of its host: of `host/prefix/group/project` the repository

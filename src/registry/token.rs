@@ -20,11 +20,11 @@ use std::time::Instant;
 
 use reqwest::header::HeaderValue;
 
+use super::basic::basic;
 use super::challenge::{Bearer, Challenge};
 use super::endpoint::Endpoint;
-use super::gates::{Gates, Outcome, Turn};
+use super::gates::{Failed, Gates, Outcome, Turn};
 use super::options::Options;
-use super::token_request::basic;
 use super::transport::Transport;
 use super::{RegistryError, Said};
 use crate::oci::{Registry, Repository};
@@ -105,17 +105,6 @@ enum State {
     Unasked,
     Token(Token),
     Failed(Failed),
-}
-
-/// Why a candidate has no token.
-#[derive(Clone)]
-pub(super) enum Failed {
-    /// Nothing else is tried.
-    Stop(RegistryError),
-    /// The next candidate is tried; the error is told when none is left.
-    Next(RegistryError),
-    /// The same, for the anonymous candidate.
-    Nobody(String),
 }
 
 pub(super) struct Token {
@@ -380,19 +369,6 @@ impl Session {
 
     pub(super) fn next(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
-    }
-}
-
-impl Failed {
-    /// Whether it says something of the credential, and not of the weather: refused, of the wrong
-    /// kind, or a ban of this address (a 403 without words).
-    fn is_verdict(&self) -> bool {
-        let (Self::Stop(error) | Self::Next(error)) = self else { return false };
-        match error {
-            RegistryError::Refused { .. } | RegistryError::NoRegistryScope { .. } => true,
-            RegistryError::Answer { said, .. } => said.status == 403,
-            _ => false,
-        }
     }
 }
 

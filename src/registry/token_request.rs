@@ -10,20 +10,23 @@
 
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Deserialize;
 
+use super::basic::basic;
 use super::challenge::Bearer;
 use super::claims::Claims;
 use super::endpoint::is_loopback;
+use super::gates::Failed;
 use super::names::{Reach, look_up};
-use super::token::{Desk, Failed, Session, Token};
+use super::token::{Desk, Session, Token};
 use super::transport::{Cut, Request, host_of};
 use super::{RegistryError, Said};
 use crate::secret::{Candidate, Realm, Secret};
+
+/// A token request stays a URL of a few kilobytes.
+pub(super) const MOST_SCOPES: usize = 40;
 
 /// Where a token is asked for.
 pub(super) struct Address {
@@ -210,31 +213,6 @@ async fn reach_of(desk: &Desk<'_>, url: &Url, realm: &Realm) -> Result<Reach, &'
         return Err("its name leads to an address of an internal network");
     }
     Ok(reach)
-}
-
-/// The `Authorization: Basic` header of a candidate, and the texts in it that must stay hidden.
-pub(super) fn basic(candidate: &Candidate) -> Result<(HeaderValue, Vec<Secret>), RegistryError> {
-    let password = &candidate.credential.password;
-    let both = Secret::new(format!("{}:{}", candidate.credential.username, password.expose()));
-    let encoded = Secret::new(STANDARD.encode(both.expose()));
-    let mut header =
-        HeaderValue::from_str(&format!("Basic {}", encoded.expose())).map_err(|_| {
-            RegistryError::Configuration(format!(
-                "the secret from {} cannot be sent",
-                candidate.source
-            ))
-        })?;
-    header.set_sensitive(true);
-    // the forms in which a realm could send it back
-    let alone = Secret::new(STANDARD.encode(password.expose()));
-    let in_url = password.expose().bytes().map(|b| match b {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-            char::from(b).to_string()
-        }
-        other => format!("%{other:02X}"),
-    });
-    let in_url = Secret::new(in_url.collect());
-    Ok((header, vec![password.clone(), encoded, alone, in_url]))
 }
 
 /// A fifth of the life is left unused, at most half a minute: a request needs some of it.

@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::execute::early::DIE_WITH_PARENT;
 use crate::execute::find_program;
 use crate::execute::measure::Measured;
+use crate::execute::verbs::DIE_WITH_PARENT;
 use crate::sif::Partition;
 
 /// How long a mount may take.

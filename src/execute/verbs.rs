@@ -1,0 +1,14 @@
+//! The first arguments of this program that mean one of its own processes; `early.rs` runs them.
+
+/// The hidden verb of the container's first process.
+pub(super) const INSIDE: &str = "container-inside";
+/// The hidden verb that runs a program which gets HUP when its parent ends, and ignores TERM and INT:
+/// an engine that ends a job by telling all its processes must not take the root file system away
+/// from a program that tidies up.
+pub(super) const DIE_WITH_PARENT: &str = "die-with-parent";
+/// The hidden verb that tries to make a container.
+pub(super) const PROBE: &str = "container-probe";
+/// The worker's verb.
+pub(super) const WORKER: &str = "worker";
+/// The flag of a worker that ends its job, as for a TERM, when the process that started it is gone.
+pub(super) const WITH_PARENT: &str = "--with-parent";
