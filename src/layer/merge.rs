@@ -8,7 +8,7 @@
 //! attributes of its own.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::Read;
+use std::io::BufRead;
 use std::sync::Arc;
 
 use super::LayerError;
@@ -106,7 +106,7 @@ impl Merger {
     ///
     /// # Errors
     /// When the archive is malformed or hostile; the tree is then of no use.
-    pub fn layer<R: Read>(
+    pub fn layer<R: BufRead>(
         &mut self,
         layer: u32,
         tar: &mut TarReader<R>,
@@ -167,7 +167,7 @@ impl Merger {
     }
 
     /// Reads a file's bytes for their hashes.
-    fn content<R: Read>(
+    fn content<R: BufRead>(
         &mut self,
         size: u64,
         tar: &mut TarReader<R>,

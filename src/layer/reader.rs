@@ -3,7 +3,7 @@
 //! Not promised: multi-volume archives, GNU dump directories and volume labels; they are refused.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use super::LayerError;
 use super::header::Header;
@@ -170,20 +170,6 @@ impl<R: Read> TarReader<R> {
     /// The current entry's bytes.
     pub fn data(&mut self) -> Data<'_, R> {
         Data(self)
-    }
-
-    /// Appends the next `count` of the current entry's bytes.
-    ///
-    /// # Errors
-    /// When they cannot be read or there are fewer.
-    pub fn take(&mut self, count: usize, buffer: &mut Vec<u8>) -> Result<(), LayerError> {
-        buffer.reserve(count);
-        let read = self.data().take(count as u64).read_to_end(buffer);
-        match read {
-            Ok(read) if read == count => Ok(()),
-            Ok(_) => Err(self.malformed("the archive ends in the middle of it")),
-            Err(error) => Err(LayerError::reading(&self.name, error)),
-        }
     }
 
     /// The current entry's name, for messages.
@@ -437,6 +423,35 @@ impl<R: Read> TarReader<R> {
     }
 }
 
+impl<R: BufRead> TarReader<R> {
+    /// Appends the next `count` of the current entry's bytes.
+    ///
+    /// # Errors
+    /// When they cannot be read or there are fewer.
+    pub fn take(&mut self, count: usize, buffer: &mut Vec<u8>) -> Result<(), LayerError> {
+        buffer.reserve(count);
+        let mut left = count;
+        while left > 0 {
+            let mut data = self.data();
+            let taken = match data.fill_buf() {
+                Ok(bytes) => {
+                    let bytes = &bytes[..bytes.len().min(left)];
+                    buffer.extend_from_slice(bytes);
+                    bytes.len()
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(LayerError::reading(&self.name, error)),
+            };
+            if taken == 0 {
+                return Err(self.malformed("the archive ends in the middle of it"));
+            }
+            data.consume(taken);
+            left -= taken;
+        }
+        Ok(())
+    }
+}
+
 /// The one text that three places may hold; GNU's and PAX's long forms must agree.
 fn one(
     gnu: Option<Vec<u8>>,
@@ -450,31 +465,35 @@ fn one(
     }
 }
 
+/// What of a hole is given at once.
+const ZEROS: [u8; 4096] = [0; 4096];
+
+impl<R> TarReader<R> {
+    /// How many of the current entry's next bytes are alike, and whether they are stored.
+    fn ahead(&mut self) -> (u64, bool) {
+        let behind = |(offset, length): &Piece| offset + length <= self.position;
+        while self.pieces.get(self.next_piece).is_some_and(behind) {
+            self.next_piece += 1;
+        }
+        match self.pieces.get(self.next_piece) {
+            Some((offset, length)) if *offset <= self.position => {
+                (offset + length - self.position, true)
+            }
+            Some((offset, _)) => (offset - self.position, false),
+            None => (self.size - self.position, false),
+        }
+    }
+}
+
 impl<R: Read> Read for Data<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let tar = &mut *self.0;
-        let left = tar.size - tar.position;
-        let mut want = u64::try_from(buffer.len()).unwrap_or(u64::MAX).min(left);
+        let (ahead, stored) = tar.ahead();
+        let want = buffer.len().min(usize::try_from(ahead).unwrap_or(usize::MAX));
         if want == 0 {
             return Ok(0);
         }
-        while tar.pieces.get(tar.next_piece).is_some_and(|(o, n)| o + n <= tar.position) {
-            tar.next_piece += 1;
-        }
-        let in_piece = match tar.pieces.get(tar.next_piece) {
-            Some((offset, length)) if *offset <= tar.position => {
-                want = want.min(offset + length - tar.position);
-                true
-            }
-            Some((offset, _)) => {
-                want = want.min(offset - tar.position);
-                false
-            }
-            None => false,
-        };
-        // want is at most the buffer's length
-        let want = usize::try_from(want).unwrap_or(buffer.len());
-        let count = if in_piece {
+        let count = if stored {
             let count = tar.source.read(&mut buffer[..want])?;
             if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -487,5 +506,26 @@ impl<R: Read> Read for Data<'_, R> {
         };
         tar.position += count as u64;
         Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Data<'_, R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let (ahead, stored) = self.0.ahead();
+        let most = usize::try_from(ahead).unwrap_or(usize::MAX);
+        let bytes = if stored { self.0.source.fill_buf()? } else { &ZEROS };
+        if bytes.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(&bytes[..bytes.len().min(most)])
+    }
+
+    fn consume(&mut self, count: usize) {
+        let tar = &mut *self.0;
+        if tar.ahead().1 {
+            tar.source.consume(count);
+            tar.stored -= count as u64;
+        }
+        tar.position += count as u64;
     }
 }

@@ -6,7 +6,7 @@
 //!                    `---- spare ----'
 //! ```
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{JoinHandle, spawn};
@@ -111,18 +111,30 @@ impl LayerStream {
     }
 }
 
-impl Read for LayerStream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.current.len() {
-            // the channel is closed at the end of the blob, and behind an error
-            let Ok(next) = self.chunks.recv() else { return Ok(0) };
+impl BufRead for LayerStream {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        // the channel is closed at the end of the blob, and behind an error
+        if self.at == self.current.len()
+            && let Ok(next) = self.chunks.recv()
+        {
             recycle(std::mem::replace(&mut self.current, next?), &self.spare);
             self.at = 0;
         }
-        let count = buffer.len().min(self.current.len() - self.at);
-        buffer[..count].copy_from_slice(&self.current[self.at..self.at + count]);
+        Ok(&self.current[self.at..])
+    }
+
+    fn consume(&mut self, count: usize) {
         self.at += count;
         self.bytes += count as u64;
+    }
+}
+
+impl Read for LayerStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.fill_buf()?;
+        let count = buffer.len().min(bytes.len());
+        buffer[..count].copy_from_slice(&bytes[..count]);
+        self.consume(count);
         Ok(count)
     }
 }

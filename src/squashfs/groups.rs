@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Half a block, because a group is compressed anew when one of its tails is another: an image whose
-//! base was rebuilt is mostly such groups. A tail of more than that has a group of its own.
+//! base was rebuilt is mostly such groups. A tail of more than a quarter of a block has a group of its
+//! own, and the open one stays open.
 //!
 //! Assignment counts dead tails (shadowed by an upper layer, supplied by one, or by an earlier file
 //! of this layer) as if they were there, so it follows from the layer alone; written are the live
@@ -50,6 +51,19 @@ impl Group {
     /// What the group holds.
     pub(super) fn key(&self) -> PieceHash {
         group_key(self.members.iter().map(|member| (&member.hash, member.length)))
+    }
+
+    /// Adds a tail if it is live; the group will have `most` bytes.
+    fn add(&mut self, tail: Bytes<'_>, live: Option<(Place, PieceHash)>, most: usize) {
+        let Some((place, hash)) = live else { return };
+        // less than a block size
+        let length = u32::try_from(tail.len()).unwrap_or(u32::MAX);
+        self.members.push(Member { place, offset: self.live(), length, hash });
+        if let Bytes::Here(bytes) = tail {
+            // one piece of memory instead of several that grow
+            self.bytes.reserve(most.saturating_sub(self.bytes.len()));
+            self.bytes.extend(bytes);
+        }
     }
 
     fn live(&self) -> u32 {
@@ -97,22 +111,18 @@ impl Groups {
         live: Option<(Place, PieceHash)>,
     ) -> Option<Group> {
         let length = tail.len();
+        if length > self.limit / 2 {
+            let mut alone = Group::default();
+            alone.add(tail, live, length);
+            return Some(alone);
+        }
         let group = &mut self.open[class as usize];
         let full = group.nominal + length > self.limit;
         let moved = group.directory != directory && group.nominal >= self.limit / 2;
         let closed = (full || moved).then(|| std::mem::take(group));
         group.nominal += length;
         group.directory = directory;
-        if let Some((place, hash)) = live {
-            // less than a block size
-            let length = u32::try_from(length).unwrap_or(u32::MAX);
-            group.members.push(Member { place, offset: group.live(), length, hash });
-            if let Bytes::Here(bytes) = tail {
-                // one piece of memory instead of several that grow
-                group.bytes.reserve(self.limit.saturating_sub(group.bytes.len()));
-                group.bytes.extend(bytes);
-            }
-        }
+        group.add(tail, live, self.limit);
         closed
     }
 
@@ -154,13 +164,27 @@ mod tests {
     }
 
     #[test]
+    fn a_large_tail_is_alone_and_closes_nothing() {
+        let mut groups = Groups::new(200);
+        let mut add = |n, length| {
+            let closed = groups.add(Class::Text, 0, Bytes::Packed(length), n);
+            closed.map(|group| group.members.iter().map(|m| m.place.number()).collect::<Vec<_>>())
+        };
+        assert_eq!(add(Some(live(0)), 50), None);
+        assert_eq!(add(Some(live(1)), 51), Some(vec![1]));
+        assert_eq!(add(None, 199), Some(vec![]));
+        assert_eq!(add(Some(live(2)), 50), None);
+        assert_eq!(add(Some(live(3)), 1), Some(vec![0, 2]));
+    }
+
+    #[test]
     fn directories_cut_half_full_groups_of_their_class() {
         let mut groups = Groups::new(200);
-        assert_eq!(groups.add(Class::Elf, 0, Bytes::Here(&[1; 60]), Some(live(0))), None);
+        assert_eq!(groups.add(Class::Elf, 0, Bytes::Here(&[1; 50]), Some(live(0))), None);
         assert_eq!(groups.add(Class::Text, 1, Bytes::Here(&[2; 10]), Some(live(1))), None);
         assert_eq!(groups.add(Class::Text, 2, Bytes::Here(&[3; 10]), Some(live(2))), None);
         let closed = groups.add(Class::Elf, 2, Bytes::Here(&[4; 10]), Some(live(3))).unwrap();
-        assert_eq!(closed.bytes, [1; 60]);
+        assert_eq!(closed.bytes, [1; 50]);
         let [text, _, elf] = groups.flush();
         let places =
             |g: &Group| g.members.iter().map(|m| (m.place.number(), m.offset)).collect::<Vec<_>>();

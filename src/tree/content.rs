@@ -165,7 +165,7 @@ impl Scan {
         if !bytes.is_empty() {
             self.pieces.push(hash);
             self.elf.get_or_insert(bytes.starts_with(b"\x7fELF"));
-            self.nul = self.nul || bytes.contains(&0);
+            self.nul = self.nul || memchr::memchr(0, bytes).is_some();
         }
         hash
     }

@@ -512,18 +512,18 @@ fn a_recipe_means_these_bytes() {
     for (recipe, key, sif) in [
         (
             standard(),
-            "l4-t3-zstd1.5.7-3-128k",
-            "58317f96940880952b945f4e8b37dbbb0b26ad74c330fd8b6b976f7d28f41a28",
+            "l5-t3-zstd1.5.7-3-128k",
+            "1c645a48c650ac0d0f0bd91b7716aa0a95d93ffbe2ba7ccfa10281949d95aa82",
         ),
         (
             recipe(Codec::Gzip, 6, 128 << 10),
-            "l4-t3-gziplibdeflate-sys-1.26.1-6-128k",
-            "3639b55865648457737f2fa376badc01393fbcf07d35de0e02c97a09a907c786",
+            "l5-t3-gziplibdeflate-sys-1.26.1-6-128k",
+            "04ef34fb954eb3e94afedec78b6c441d07707849d9f1acbb987551b43db13484",
         ),
         (
             recipe(Codec::Lz4, 1, 128 << 10),
-            "l4-t3-lz4lz4_flex-0.14.0-1-128k",
-            "dca019b101df963dbcee887a4fd71598f4ba378ae5f5d86b186a0d4475f0e32e",
+            "l5-t3-lz4lz4_flex-0.14.0-1-128k",
+            "ca7da5c4739eccf3806f9fd670e4827a44c76924bd59d73ece72841dc09bff42",
         ),
     ] {
         let (_, report) = image.convert_with(&recipe).unwrap();

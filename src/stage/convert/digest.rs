@@ -79,23 +79,28 @@ fn compare(
     let mut start = 0;
     let mut bytes = Vec::new();
     for range in copied {
+        let length = range.length as usize;
         bytes.clear();
-        while bytes.len() < range.length as usize {
+        let found = loop {
             let at = range.at + bytes.len() as u64;
-            while at >= start + chunk.len() as u64 {
-                start += chunk.len() as u64;
-                match chunks.recv() {
-                    Ok(next) => recycle(std::mem::replace(&mut chunk, next), spare),
-                    // the file is shorter: told by who reads it
-                    Err(_) => return Some(range.pack),
-                }
-            }
             let from = usize::try_from(at - start).unwrap_or(usize::MAX);
             let rest = chunk.get(from..).unwrap_or_default();
-            let want = (range.length as usize - bytes.len()).min(rest.len());
-            bytes.extend(&rest[..want]);
-        }
-        if PieceHash::of(&bytes) != range.sum {
+            let part = &rest[..rest.len().min(length - bytes.len())];
+            if part.len() == length {
+                break PieceHash::of(part);
+            }
+            bytes.extend(part);
+            if bytes.len() == length {
+                break PieceHash::of(&bytes);
+            }
+            start += chunk.len() as u64;
+            match chunks.recv() {
+                Ok(next) => recycle(std::mem::replace(&mut chunk, next), spare),
+                // the file is shorter: told by who reads it
+                Err(_) => return Some(range.pack),
+            }
+        };
+        if found != range.sum {
             return Some(range.pack);
         }
     }
