@@ -140,15 +140,17 @@ impl Compressor {
 }
 
 /// Level 3 for blocks of at most 128 KiB, as this layout sets it: zstd's match finder `fast` with a
-/// table of 2^15 entries, which stays in a core's cache, and inner blocks of 64 KiB, so that the codes
-/// follow what is coded. A fifth faster than `dfast`, which zstd means by level 3, with tables of 2^14,
-/// for some 1 % more bytes (docs/performance.md). Who asks for another level wants that level.
+/// table of 2^15 entries, which stays in a core's cache, for matches from 4 bytes, and inner blocks of
+/// 64 KiB, so that the codes follow what is coded. A tenth faster than `dfast`, which zstd means by
+/// level 3, with tables of 2^14, and about as small (docs/performance.md). Who asks for another level
+/// wants that level.
 fn zstd(level: i32, block_size: u32) -> Result<zstd::bulk::Compressor<'static>, SquashfsError> {
-    use zstd::zstd_safe::CParameter::{HashLog, MaxBlockSize, Strategy};
+    use zstd::zstd_safe::CParameter::{HashLog, MaxBlockSize, MinMatch, Strategy};
     use zstd::zstd_safe::Strategy as Finder;
     let mut zstd = zstd::bulk::Compressor::new(level).map_err(SquashfsError::Compress)?;
     if level == 3 && block_size <= 128 << 10 {
-        for parameter in [Strategy(Finder::ZSTD_fast), HashLog(15), MaxBlockSize(64 << 10)] {
+        let finder = [Strategy(Finder::ZSTD_fast), HashLog(15), MinMatch(4)];
+        for parameter in finder.into_iter().chain([MaxBlockSize(64 << 10)]) {
             zstd.set_parameter(parameter).map_err(SquashfsError::Compress)?;
         }
     }
