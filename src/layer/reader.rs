@@ -76,9 +76,6 @@ pub struct TarReader<R> {
     ended: bool,
 }
 
-/// The bytes of the current entry, holes as zeros.
-pub struct Data<'a, R>(&'a mut TarReader<R>);
-
 /// What stood in front of an entry.
 #[derive(Default)]
 struct Before {
@@ -165,11 +162,6 @@ impl<R: Read> TarReader<R> {
                 return Err(self.refused("two extended headers of one kind describe it"));
             }
         }
-    }
-
-    /// The current entry's bytes.
-    pub fn data(&mut self) -> Data<'_, R> {
-        Data(self)
     }
 
     /// The current entry's name, for messages.
@@ -423,8 +415,11 @@ impl<R: Read> TarReader<R> {
     }
 }
 
+/// What of a hole is given at once.
+const ZEROS: [u8; 4096] = [0; 4096];
+
 impl<R: BufRead> TarReader<R> {
-    /// Appends the next `count` of the current entry's bytes.
+    /// Appends the next `count` of the current entry's bytes, holes as zeros.
     ///
     /// # Errors
     /// When they cannot be read or there are fewer.
@@ -432,43 +427,34 @@ impl<R: BufRead> TarReader<R> {
         buffer.reserve(count);
         let mut left = count;
         while left > 0 {
-            let mut data = self.data();
-            let taken = match data.fill_buf() {
-                Ok(bytes) => {
-                    let bytes = &bytes[..bytes.len().min(left)];
-                    buffer.extend_from_slice(bytes);
-                    bytes.len()
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            match self.append(left, buffer) {
+                Ok(0) => return Err(self.malformed("the archive ends in the middle of it")),
+                Ok(taken) => left -= taken,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(LayerError::reading(&self.name, error)),
-            };
-            if taken == 0 {
-                return Err(self.malformed("the archive ends in the middle of it"));
             }
-            data.consume(taken);
-            left -= taken;
         }
         Ok(())
     }
-}
 
-/// The one text that three places may hold; GNU's and PAX's long forms must agree.
-fn one(
-    gnu: Option<Vec<u8>>,
-    pax: Option<Vec<u8>>,
-    header: Vec<u8>,
-) -> Result<Vec<u8>, &'static str> {
-    match (gnu, pax) {
-        (Some(gnu), Some(pax)) if gnu != pax => Err("two extended headers name it differently"),
-        (Some(long), _) | (None, Some(long)) => Ok(long),
-        (None, None) => Ok(header),
+    /// Appends some of the current entry's next bytes, at most `most`; how many.
+    fn append(&mut self, most: usize, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let (ahead, stored) = self.ahead();
+        let most = most.min(usize::try_from(ahead).unwrap_or(usize::MAX));
+        let bytes = if stored { self.source.fill_buf()? } else { &ZEROS };
+        if bytes.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let count = bytes.len().min(most);
+        buffer.extend_from_slice(&bytes[..count]);
+        if stored {
+            self.source.consume(count);
+            self.stored -= count as u64;
+        }
+        self.position += count as u64;
+        Ok(count)
     }
-}
 
-/// What of a hole is given at once.
-const ZEROS: [u8; 4096] = [0; 4096];
-
-impl<R> TarReader<R> {
     /// How many of the current entry's next bytes are alike, and whether they are stored.
     fn ahead(&mut self) -> (u64, bool) {
         let behind = |(offset, length): &Piece| offset + length <= self.position;
@@ -485,47 +471,15 @@ impl<R> TarReader<R> {
     }
 }
 
-impl<R: Read> Read for Data<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let tar = &mut *self.0;
-        let (ahead, stored) = tar.ahead();
-        let want = buffer.len().min(usize::try_from(ahead).unwrap_or(usize::MAX));
-        if want == 0 {
-            return Ok(0);
-        }
-        let count = if stored {
-            let count = tar.source.read(&mut buffer[..want])?;
-            if count == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            tar.stored -= count as u64;
-            count
-        } else {
-            buffer[..want].fill(0);
-            want
-        };
-        tar.position += count as u64;
-        Ok(count)
-    }
-}
-
-impl<R: BufRead> BufRead for Data<'_, R> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        let (ahead, stored) = self.0.ahead();
-        let most = usize::try_from(ahead).unwrap_or(usize::MAX);
-        let bytes = if stored { self.0.source.fill_buf()? } else { &ZEROS };
-        if bytes.is_empty() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        Ok(&bytes[..bytes.len().min(most)])
-    }
-
-    fn consume(&mut self, count: usize) {
-        let tar = &mut *self.0;
-        if tar.ahead().1 {
-            tar.source.consume(count);
-            tar.stored -= count as u64;
-        }
-        tar.position += count as u64;
+/// The one text that three places may hold; GNU's and PAX's long forms must agree.
+fn one(
+    gnu: Option<Vec<u8>>,
+    pax: Option<Vec<u8>>,
+    header: Vec<u8>,
+) -> Result<Vec<u8>, &'static str> {
+    match (gnu, pax) {
+        (Some(gnu), Some(pax)) if gnu != pax => Err("two extended headers name it differently"),
+        (Some(long), _) | (None, Some(long)) => Ok(long),
+        (None, None) => Ok(header),
     }
 }

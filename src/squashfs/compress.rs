@@ -149,8 +149,8 @@ fn zstd(level: i32, block_size: u32) -> Result<zstd::bulk::Compressor<'static>, 
     use zstd::zstd_safe::Strategy as Finder;
     let mut zstd = zstd::bulk::Compressor::new(level).map_err(SquashfsError::Compress)?;
     if level == 3 && block_size <= 128 << 10 {
-        let finder = [Strategy(Finder::ZSTD_fast), HashLog(15), MinMatch(4)];
-        for parameter in finder.into_iter().chain([MaxBlockSize(64 << 10)]) {
+        let set = [Strategy(Finder::ZSTD_fast), HashLog(15), MinMatch(4), MaxBlockSize(64 << 10)];
+        for parameter in set {
             zstd.set_parameter(parameter).map_err(SquashfsError::Compress)?;
         }
     }
