@@ -35,11 +35,10 @@ impl Header {
         let Some(stored) = number(&self.0[148..156]) else { return false };
         // its own field counts as blanks
         let sum = |value: fn(u8) -> i16| {
-            let of = |bytes: &[u8]| -> i64 { bytes.iter().map(|b| i64::from(value(*b))).sum() };
-            of(&self.0[..148]) + 8 * i64::from(b' ') + of(&self.0[156..])
+            let of = |bytes: &[u8]| -> i32 { bytes.iter().map(|b| i32::from(value(*b))).sum() };
+            i64::from(of(&self.0[..148]) + 8 * i32::from(b' ') + of(&self.0[156..]))
         };
-        let (unsigned, signed) = (sum(i16::from), sum(|b| b.cast_signed().into()));
-        stored == unsigned || stored == signed
+        stored == sum(i16::from) || stored == sum(|b| b.cast_signed().into())
     }
 
     pub(super) fn type_flag(&self) -> u8 {

@@ -17,9 +17,9 @@ use crate::oci::media_type::{Compression, layer_compression};
 use crate::oci::{DiffId, Hasher};
 
 /// Bytes of a chunk.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 512 << 10;
 /// Chunks that wait for the reader, and for the digest.
-const AHEAD: usize = 8;
+const AHEAD: usize = 4;
 
 /// Bytes that several threads read, as reader and digest do here.
 type Chunk = Arc<Vec<u8>>;

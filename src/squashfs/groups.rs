@@ -4,14 +4,15 @@
 //! ```text
 //! layer (tar order):  a.py  libx.so  b.py  c.dat  d.py  ...        every file, live or not
 //! text group          [a.py | b.py | d.py ...]                     closes when the next tail does not
-//! binary group        [c.dat | ...]                                fit in half a block, or, once that
-//! ELF group           [libx.so | ...]                              is half full, when the directory
-//!                                                                 changes
+//! binary group        [c.dat | ...]                                fit in 5/16 of a block, or, once
+//! ELF group           [libx.so | ...]                              that is half full, when the
+//!                                                                 directory changes
 //! ```
 //!
-//! Half a block, because a group is compressed anew when one of its tails is another: an image whose
-//! base was rebuilt is mostly such groups. A tail of more than a quarter of a block has a group of its
-//! own, and the open one stays open.
+//! So little, because a group is compressed anew when one of its tails is another: an image whose base
+//! was rebuilt is mostly such groups; and no less, because what is compressed by itself compresses
+//! worse (docs/performance.md). A tail of more than half of that has a group of its own, and the open
+//! one stays open.
 //!
 //! Assignment counts dead tails (shadowed by an upper layer, supplied by one, or by an earlier file
 //! of this layer) as if they were there, so it follows from the layer alone; written are the live
@@ -98,7 +99,7 @@ pub(super) struct Groups {
 
 impl Groups {
     pub(super) fn new(block_size: usize) -> Self {
-        Self { limit: block_size / 2, open: Default::default() }
+        Self { limit: block_size / 16 * 5, open: Default::default() }
     }
 
     /// Adds a tail; `live` says whose it is and its hash if it is live. Returns the group that had
@@ -144,7 +145,7 @@ mod tests {
     fn dead_tails_take_their_place_but_no_bytes() {
         // number 3 is dead in some; bytes may be here or in a pack
         let layout = |all_live: bool, tail: Bytes<'_>| {
-            let mut groups = Groups::new(200);
+            let mut groups = Groups::new(320);
             let mut closed = Vec::new();
             for n in 0..10 {
                 let live = (n != 3 || all_live).then(|| live(n));
@@ -165,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_large_tail_is_alone_and_closes_nothing() {
-        let mut groups = Groups::new(200);
+        let mut groups = Groups::new(320);
         let mut add = |n, length| {
             let closed = groups.add(Class::Text, 0, Bytes::Packed(length), n);
             closed.map(|group| group.members.iter().map(|m| m.place.number()).collect::<Vec<_>>())
@@ -179,7 +180,7 @@ mod tests {
 
     #[test]
     fn directories_cut_half_full_groups_of_their_class() {
-        let mut groups = Groups::new(200);
+        let mut groups = Groups::new(320);
         assert_eq!(groups.add(Class::Elf, 0, Bytes::Here(&[1; 50]), Some(live(0))), None);
         assert_eq!(groups.add(Class::Text, 1, Bytes::Here(&[2; 10]), Some(live(1))), None);
         assert_eq!(groups.add(Class::Text, 2, Bytes::Here(&[3; 10]), Some(live(2))), None);

@@ -59,7 +59,7 @@ use crate::pin::Codec;
 
 /// The version of the layout rule and of how compressors are set that this code follows; part of a
 /// recipe.
-pub const LAYOUT: u32 = 5;
+pub const LAYOUT: u32 = 6;
 /// Smallest and largest block size in bytes.
 pub const BLOCK_SIZES: std::ops::RangeInclusive<u32> = (4 << 10)..=(1 << 20);
 
