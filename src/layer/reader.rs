@@ -63,7 +63,8 @@ pub struct TarReader<R> {
     source: R,
     limits: Limits,
     count: u64,
-    name: String,
+    /// Of the current entry, once it is known.
+    path: Option<Vec<u8>>,
     /// Stored bytes of the current entry that were not read, and the padding behind them.
     stored: u64,
     padding: u64,
@@ -91,7 +92,7 @@ impl<R: Read> TarReader<R> {
             source,
             limits,
             count: 0,
-            name: "at the start".into(),
+            path: None,
             stored: 0,
             padding: 0,
             pieces: Vec::new(),
@@ -165,8 +166,12 @@ impl<R: Read> TarReader<R> {
     }
 
     /// The current entry's name, for messages.
-    pub fn name(&self) -> &str {
-        &self.name
+    pub fn name(&self) -> String {
+        match &self.path {
+            Some(path) => show(path),
+            None if self.count == 0 => "at the start".into(),
+            None => format!("number {}", self.count),
+        }
     }
 
     /// Gives the source back, somewhere behind the end of the archive.
@@ -183,10 +188,10 @@ impl<R: Read> TarReader<R> {
         let Before { long_name, long_link, pax } = before;
         let mut pax = pax.unwrap_or_default();
         self.count += 1;
-        self.name = format!("number {}", self.count);
+        self.path = None;
         let path = one(long_name, pax.sparse.name.take().or(pax.path.take()), header.path())
             .map_err(|why| self.refused(why))?;
-        self.name = show(&path);
+        self.path = Some(path.clone());
         let link = one(long_link, pax.link.take(), header.link()).map_err(|w| self.refused(w))?;
         self.limit("path bytes", path.len().max(link.len()) as u64, self.limits.path_bytes)?;
 
@@ -356,14 +361,14 @@ impl<R: Read> TarReader<R> {
                 Ok(0) => return Err(self.malformed("the archive ends in the middle of it")),
                 Ok(count) => filled += count,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(LayerError::reading(&self.name, e)),
+                Err(e) => return Err(LayerError::reading(self.name(), e)),
             }
         }
         Ok(true)
     }
 
     fn exact(&mut self, bytes: &mut [u8]) -> Result<(), LayerError> {
-        self.source.read_exact(bytes).map_err(|e| LayerError::reading(&self.name, e))
+        self.source.read_exact(bytes).map_err(|e| LayerError::reading(self.name(), e))
     }
 
     /// The body of an extended header.
@@ -375,7 +380,7 @@ impl<R: Read> TarReader<R> {
         (&mut self.source)
             .take(size)
             .read_to_end(&mut body)
-            .map_err(|e| LayerError::reading(&self.name, e))?;
+            .map_err(|e| LayerError::reading(self.name(), e))?;
         if body.len() as u64 != size {
             return Err(self.malformed("the archive ends in the middle of it"));
         }
@@ -394,7 +399,7 @@ impl<R: Read> TarReader<R> {
     fn skip(&mut self) -> Result<(), LayerError> {
         let rest = self.stored + self.padding;
         let skipped = io::copy(&mut (&mut self.source).take(rest), &mut io::sink())
-            .map_err(|e| LayerError::reading(&self.name, e))?;
+            .map_err(|e| LayerError::reading(self.name(), e))?;
         if skipped != rest {
             return Err(self.malformed("the archive ends in the middle of it"));
         }
@@ -403,15 +408,15 @@ impl<R: Read> TarReader<R> {
     }
 
     fn limit(&self, name: &'static str, value: u64, limit: u64) -> Result<(), LayerError> {
-        check(name, value, limit).map_err(|passed| LayerError::limit(&self.name, &passed))
+        check(name, value, limit).map_err(|passed| LayerError::limit(self.name(), &passed))
     }
 
     fn malformed(&self, why: impl Into<String>) -> LayerError {
-        LayerError::malformed(&self.name, why)
+        LayerError::malformed(self.name(), why)
     }
 
     fn refused(&self, why: impl Into<String>) -> LayerError {
-        LayerError::refused(&self.name, why)
+        LayerError::refused(self.name(), why)
     }
 }
 
@@ -431,7 +436,7 @@ impl<R: BufRead> TarReader<R> {
                 Ok(0) => return Err(self.malformed("the archive ends in the middle of it")),
                 Ok(taken) => left -= taken,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(LayerError::reading(&self.name, error)),
+                Err(error) => return Err(LayerError::reading(self.name(), error)),
             }
         }
         Ok(())

@@ -23,6 +23,9 @@ use crate::tree::PieceHash;
 const MAX_BYTES: usize = 16 << 20;
 /// So many blocks at least, if they are in [`MAX_BYTES`]: whoever waits for one is woken less often.
 const AHEAD: usize = 32;
+/// Bytes of buffers that are kept to be used again: contents that turn out to be known come back many
+/// at once.
+const SPARE: usize = 8 << 20;
 /// Bytes that all workers may take, and what one takes beside two blocks: 25 workers with blocks of
 /// 128 KiB. One thread inflates a layer, which feeds 8 of them at best.
 const WORKERS: usize = 32 << 20;
@@ -68,6 +71,7 @@ pub(super) struct Pool {
     given: u64,
     taken: u64,
     most: u64,
+    keep: usize,
 }
 
 impl Pool {
@@ -96,6 +100,7 @@ impl Pool {
             given: 0,
             taken: 0,
             most,
+            keep: SPARE / options.block_size as usize,
         })
     }
 
@@ -106,7 +111,7 @@ impl Pool {
 
     /// Takes a buffer back that is not needed any more.
     pub(super) fn give_back(&mut self, mut buffer: Vec<u8>) {
-        if (self.spare.len() as u64) < self.most {
+        if self.spare.len() < self.keep {
             buffer.clear();
             self.spare.push(buffer);
         }
