@@ -25,8 +25,13 @@ fn median(mut all: Vec<f64>) -> Option<f64> {
 impl Results<'_> {
     /// The median of a row; `None` when it was left out.
     pub fn of(&self, name: &str, of: fn(&Run) -> f64) -> Option<f64> {
-        let row = self.candidates.iter().position(|c| c.name == name)?;
-        median(self.runs[row].iter().map(of).collect())
+        median(self.rounds(name).map(of).collect())
+    }
+
+    /// The runs of a row; none when it was left out.
+    fn rounds(&self, name: &str) -> impl Iterator<Item = &Run> {
+        let row = self.candidates.iter().position(|c| c.name == name);
+        row.into_iter().flat_map(|row| &self.runs[row])
     }
 
     pub fn wall(&self, name: &str) -> Option<f64> {
@@ -39,8 +44,7 @@ impl Results<'_> {
 
     /// A counter of a row that says its counters, from its last run: they are the same in each.
     pub fn counter(&self, name: &str, counter: &str) -> Option<u64> {
-        let row = self.candidates.iter().position(|c| c.name == name)?;
-        self.runs[row].last().map(|run| &run.counters[counter]).and_then(Value::as_u64)
+        self.rounds(name).last().map(|run| &run.counters[counter]).and_then(Value::as_u64)
     }
 
     /// CPU of everything that any conversion has to do; `None` when a part was left out.
@@ -74,6 +78,12 @@ impl Results<'_> {
         }
         if let (Some(own), Some(rebuilt)) = (self.cpu("moorline"), self.cpu("base rebuilt")) {
             println!("CPU of a rebuilt base: {:.2} of a cold conversion", rebuilt / own);
+            let rounds = self.rounds("base rebuilt").zip(self.rounds("moorline"));
+            let ratios: Vec<f64> = rounds.map(|(rebuilt, own)| rebuilt.cpu / own.cpu).collect();
+            let all: Vec<String> = ratios.iter().map(|ratio| format!("{ratio:.3}")).collect();
+            // both of a round were measured a moment apart
+            let middle = median(ratios).unwrap_or_default();
+            println!("round by round {}: median {middle:.3}", all.join(", "));
         }
     }
 }

@@ -17,6 +17,7 @@ set -euo pipefail
 . "$(dirname "$0")/tree.sh"
 
 TREE=$CACHE/apptainer-tree
+LOG=$CACHE/apptainer-tree.log
 
 make_tree() {
     [ -e "$TREE/.complete" ] && return 0
@@ -24,22 +25,15 @@ make_tree() {
     [ ! -e "$TREE/.complete" ] || { unlock && return 0; }
     say "making a tree with apptainer in $TREE"
     as_root rm -rf "$TREE"
-    trixie_tree "$TREE" sid >"$CACHE/apptainer-tree.log" 2>&1 || no_tree
+    trixie_tree "$TREE" sid >"$LOG" 2>&1 || no_tree "$TREE" "$LOG" apptainer
     { apt_in_tree "$TREE" -qq update && apt_in_tree "$TREE" -qq install -y apptainer squashfs-tools squashfuse fuse3; } \
-        >>"$CACHE/apptainer-tree.log" 2>&1 || no_tree
+        >>"$LOG" 2>&1 || no_tree "$TREE" "$LOG" apptainer
     as_root rm -rf "$TREE/var/cache/apt/archives" "$TREE/var/lib/apt/lists"
     as_root mkdir -p "$TREE/work"
     # Root in a container may lack CAP_SYS_RESOURCE, and then cannot hand on `full` capabilities.
     as_root sed -i 's/^root default capabilities = .*/root default capabilities = file/' "$TREE/etc/apptainer/apptainer.conf"
     as_root touch "$TREE/.complete"
     unlock
-}
-
-no_tree() {
-    tail -n 5 "$CACHE/apptainer-tree.log" >&2
-    as_root rm -rf "$TREE"
-    printf 'apptainer cannot be installed from %s\n' "$(debian_mirror)" >&2
-    exit "$SKIPPED"
 }
 
 # Runs inside its own mount, network and process namespaces, as root, and never returns.
@@ -79,8 +73,7 @@ run)
     [ "$1" = -- ] || { user=$1 && shift; }
     shift
     make_tree >&2
-    as_root env MOORLINE_TEST_CACHE="$CACHE" unshare --mount --propagation private --net --pid --fork --kill-child \
-        "$0" --inside "$work" "$user" "$@"
+    apart "$work" "$user" "$@"
     ;;
 --inside)
     shift

@@ -24,23 +24,16 @@ make_tree() {
     [ ! -e "$TREE/.complete" ] || { unlock && return 0; }
     say "making a tree for arm64 in $TREE"
     as_root rm -rf "$TREE"
-    trixie_tree "$TREE" trixie trixie-backports >"$LOG" 2>&1 || no_tree
+    trixie_tree "$TREE" trixie trixie-backports >"$LOG" 2>&1 || no_tree "$TREE" "$LOG" 'a compiler for arm64'
     as_root chroot "$TREE" dpkg --add-architecture arm64
     { apt_in_tree "$TREE" -qq update &&
         apt_in_tree "$TREE" -qq install -y gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross &&
         apt_in_tree "$TREE" -qq install -y -t trixie-backports rustc cargo libstd-rust-dev libstd-rust-dev:arm64 qemu-user; } \
-        >>"$LOG" 2>&1 || no_tree
+        >>"$LOG" 2>&1 || no_tree "$TREE" "$LOG" 'a compiler for arm64'
     as_root rm -rf "$TREE/var/cache/apt/archives" "$TREE/var/lib/apt/lists"
     as_root mkdir -p "$TREE/src" "$TREE/target" "$TREE/cargo/registry"
     as_root touch "$TREE/.complete"
     unlock
-}
-
-no_tree() {
-    tail -n 5 "$LOG" >&2
-    as_root rm -rf "$TREE"
-    printf 'a compiler for arm64 cannot be installed from %s\n' "$(debian_mirror)" >&2
-    exit "$SKIPPED"
 }
 
 # Runs inside its own mount, network and process namespaces, as root, and never returns.
@@ -68,8 +61,7 @@ run)
     make_tree
     mkdir -p "$target"
     crates=${CARGO_HOME:-$HOME/.cargo}/registry
-    as_root env MOORLINE_TEST_CACHE="$CACHE" unshare --mount --propagation private --net --pid --fork --kill-child \
-        "$0" --inside "$target" "$crates" "$@"
+    apart "$target" "$crates" "$@"
     ;;
 --inside)
     shift

@@ -65,8 +65,7 @@ run)
     as_root chown -R "$UID_IN_TREE:$UID_IN_TREE" "$target"
     sysroot=$(rustc --print sysroot)
     crates=${CARGO_HOME:-$HOME/.cargo}/registry
-    as_root env MOORLINE_TEST_CACHE="$CACHE" unshare --mount --propagation private --net --pid --fork --kill-child \
-        "$0" --inside "$target" "$sysroot" "$crates" "$@"
+    apart "$target" "$sysroot" "$crates" "$@"
     ;;
 --inside)
     shift

@@ -24,7 +24,22 @@ trixie_tree() {
     as_root cp /etc/resolv.conf /etc/hosts "$tree/etc/"
 }
 
-# The rest is for a process in mount, network and process namespaces of its own, as root.
+# no_tree TREE LOG WHAT: says why, and ends the script as skipped.
+no_tree() {
+    tail -n 5 "$2" >&2
+    as_root rm -rf "$1"
+    printf '%s cannot be installed from %s\n' "$3" "$(debian_mirror)" >&2
+    exit "$SKIPPED"
+}
+
+# apart ARGS...: this script again with --inside ARGS, as root in mount, network and process namespaces
+# of its own.
+apart() {
+    as_root env MOORLINE_TEST_CACHE="$CACHE" unshare --mount --propagation private --net --pid --fork --kill-child \
+        "$0" --inside "$@"
+}
+
+# The rest is for a process that was set apart.
 
 # open_tree TREE: sets NEW to a root that is TREE, with an overlay for what is written there.
 open_tree() {
