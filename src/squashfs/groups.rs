@@ -54,7 +54,7 @@ impl Group {
         group_key(self.members.iter().map(|member| (&member.hash, member.length)))
     }
 
-    /// Adds a tail if it is live; the group will have `most` bytes.
+    /// Adds a tail if it is live, to memory for `most` bytes.
     fn add(&mut self, tail: Bytes<'_>, live: Option<(Place, PieceHash)>, most: usize) {
         let Some((place, hash)) = live else { return };
         // less than a block size
@@ -92,6 +92,8 @@ impl Bytes<'_> {
 
 /// The open group of each class.
 pub(super) struct Groups {
+    /// Room of a group's memory: that of a block, so that one is used again for the other.
+    room: usize,
     /// What a group holds at most, unless it is one tail.
     limit: usize,
     open: [Group; 3],
@@ -99,7 +101,7 @@ pub(super) struct Groups {
 
 impl Groups {
     pub(super) fn new(block_size: usize) -> Self {
-        Self { limit: block_size / 16 * 5, open: Default::default() }
+        Self { room: block_size, limit: block_size / 16 * 5, open: Default::default() }
     }
 
     /// Adds a tail; `live` says whose it is and its hash if it is live. Returns the group that had
@@ -114,7 +116,7 @@ impl Groups {
         let length = tail.len();
         if length > self.limit / 2 {
             let mut alone = Group::default();
-            alone.add(tail, live, length);
+            alone.add(tail, live, self.room);
             return Some(alone);
         }
         let group = &mut self.open[class as usize];
@@ -123,7 +125,7 @@ impl Groups {
         let closed = (full || moved).then(|| std::mem::take(group));
         group.nominal += length;
         group.directory = directory;
-        group.add(tail, live, self.limit);
+        group.add(tail, live, self.room);
         closed
     }
 
