@@ -27,7 +27,8 @@ const AHEAD: usize = 32;
 /// at once.
 const SPARE: usize = 8 << 20;
 /// Bytes that all workers may take, and what one takes beside two blocks: 12 workers with blocks of
-/// 128 KiB. One thread inflates a layer, which feeds 8 of them at best.
+/// 128 KiB. One thread inflates a layer, which feeds 8 of them at best with level 3; slow levels could
+/// use more.
 const WORKERS: usize = 16 << 20;
 const WORKER: usize = 1 << 20;
 
