@@ -14,6 +14,8 @@ use super::compress::Compressor;
 /// Inflated bytes of a metadata block.
 pub(super) const BLOCK: usize = 8192;
 const STORED: u16 = 0x8000;
+/// Finished bytes that are worth a write.
+const READY: usize = 256 << 10;
 
 /// A place in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,8 @@ impl Position {
 pub(super) struct MetadataWriter {
     open: Vec<u8>,
     done: Vec<u8>,
+    /// Bytes of the table before `done`, which were taken.
+    taken: u64,
     starts: Vec<u64>,
 }
 
@@ -49,7 +53,15 @@ impl MetadataWriter {
     pub(super) fn position(&self) -> Position {
         // an open block is never full
         let offset = u16::try_from(self.open.len()).unwrap_or(0);
-        Position { block: self.done.len() as u64, offset }
+        Position { block: self.taken + self.done.len() as u64, offset }
+    }
+
+    /// The next bytes of the table, when there are enough to write them while the rest grows.
+    pub(super) fn take(&mut self) -> Option<Vec<u8>> {
+        (self.done.len() >= READY).then(|| {
+            self.taken += self.done.len() as u64;
+            std::mem::replace(&mut self.done, Vec::with_capacity(READY + BLOCK + 2))
+        })
     }
 
     pub(super) fn write(
@@ -68,7 +80,7 @@ impl MetadataWriter {
         Ok(())
     }
 
-    /// Ends the table: its bytes, and where each block starts in them.
+    /// Ends the table: its bytes that were not taken, and where each block starts in it.
     pub(super) fn finish(
         mut self,
         compressor: &mut Compressor,
@@ -80,7 +92,7 @@ impl MetadataWriter {
     }
 
     fn flush(&mut self, compressor: &mut Compressor) -> Result<(), SquashfsError> {
-        self.starts.push(self.done.len() as u64);
+        self.starts.push(self.position().block);
         let block = compressor.block(&self.open)?;
         // at most 8192
         let length = u16::try_from(block.bytes.len()).unwrap_or(0);
@@ -96,6 +108,7 @@ impl MetadataWriter {
 mod tests {
     use super::*;
     use crate::pin::Codec;
+    use crate::tree::PieceHash;
 
     #[test]
     fn a_reference_never_points_behind_a_full_block() {
@@ -112,5 +125,27 @@ mod tests {
         assert_eq!(starts.len(), 3);
         assert_eq!(starts[1], position.block);
         assert!(starts[2] < bytes.len() as u64);
+    }
+
+    #[test]
+    fn what_is_taken_and_what_is_left_are_the_table() {
+        let mut c = Compressor::new(Codec::Zstd, 3, 128 << 10).unwrap();
+        let (mut whole, mut parts) = (MetadataWriter::default(), MetadataWriter::default());
+        let (mut pieces, mut taken) = (0, Vec::new());
+        for n in 0..100_000_u64 {
+            // hardly compressible
+            let piece = PieceHash::of(&n.to_le_bytes()).0;
+            whole.write(&piece[..], &mut c).unwrap();
+            parts.write(&piece[..], &mut c).unwrap();
+            assert_eq!(whole.position(), parts.position());
+            if let Some(bytes) = parts.take() {
+                taken.extend(bytes);
+                pieces += 1;
+            }
+        }
+        let (rest, starts) = parts.finish(&mut c).unwrap();
+        taken.extend(rest);
+        assert!(pieces > 5);
+        assert_eq!((taken, starts), whole.finish(&mut c).unwrap());
     }
 }

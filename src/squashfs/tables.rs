@@ -49,12 +49,12 @@ impl<W: Target> DataWriter<W> {
             directories: MetadataWriter::default(),
             places: vec![NOWHERE; tree.made()],
         };
+        let inode_table = self.at;
         let root = inodes.write(directories, &mut self)?;
         let Inodes { locations, ids, xattrs, table, directories, places: inode_places, .. } =
             inodes;
         drop(tree);
 
-        let inode_table = self.at;
         let (bytes, _) = table.finish(&mut self.compressor)?;
         self.put(&bytes, "inodes")?;
         let directory_table = self.at;
@@ -121,7 +121,8 @@ impl<W: Target> DataWriter<W> {
     }
 }
 
-/// Writes inodes and listings, a directory after everything in it.
+/// Writes inodes and listings, a directory after everything in it. The inodes go to the output as they
+/// come; the listings wait for their place behind them.
 struct Inodes<'a> {
     tree: &'a Tree,
     contents: &'a Contents,
@@ -139,7 +140,7 @@ struct Inodes<'a> {
 impl Inodes<'_> {
     /// Takes the directories in preorder, each with its parent's number and its names; returns the
     /// root's place.
-    fn write<W>(
+    fn write<W: Target>(
         &mut self,
         mut directories: Vec<(InodeId, u32, Names)>,
         out: &mut DataWriter<W>,
@@ -159,7 +160,7 @@ impl Inodes<'_> {
         root.ok_or(SquashfsError::Missing)
     }
 
-    fn directory<W>(
+    fn directory<W: Target>(
         &mut self,
         id: InodeId,
         parent: u32,
@@ -168,7 +169,7 @@ impl Inodes<'_> {
     ) -> Result<Position, SquashfsError> {
         let tree = self.tree;
         let mut names = Vec::with_capacity(listed.len());
-        for (name, entry) in listed {
+        for (name, entry) in listed.iter() {
             let inode = tree.get(entry.inode);
             let place = match self.places[entry.inode.index()] {
                 NOWHERE => self.file(entry.inode, inode, out)?,
@@ -186,7 +187,7 @@ impl Inodes<'_> {
         self.put(id, &common.directory(&listing, parent), out)
     }
 
-    fn file<W>(
+    fn file<W: Target>(
         &mut self,
         id: InodeId,
         inode: &Inode,
@@ -213,7 +214,7 @@ impl Inodes<'_> {
         self.put(id, &bytes, out)
     }
 
-    fn put<W>(
+    fn put<W: Target>(
         &mut self,
         id: InodeId,
         bytes: &[u8],
@@ -222,6 +223,9 @@ impl Inodes<'_> {
         let place = self.table.position();
         narrow(place.block)?;
         self.table.write(bytes, &mut out.compressor)?;
+        if let Some(bytes) = self.table.take() {
+            out.put(&bytes, "inodes")?;
+        }
         self.places[id.index()] = place.reference();
         Ok(place)
     }
