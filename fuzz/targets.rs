@@ -53,7 +53,7 @@ pub fn tar_layer(data: &[u8]) {
     let numbering = tree.number();
     assert!(numbering.len() as usize <= tree.made());
     for (directory, _) in numbering.directories() {
-        for (name, entry) in tree.names(*directory).expect("it is a directory") {
+        for (name, entry) in tree.names(*directory).expect("it is a directory").iter() {
             assert!(!name.is_empty() && name.len() <= 255 && !name.contains(&b'/'));
             assert!(&**name != b"." && &**name != b"..");
             assert!(numbering.links(entry.inode) > 0);

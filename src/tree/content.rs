@@ -110,9 +110,11 @@ impl Contents {
     }
 
     /// Forgets what only [`Contents::intern`] needs, which must not be called any more: a known
-    /// content would get another number.
+    /// content would get another number. Room that they do not need is given back.
     pub fn seal(&mut self) {
         self.ids = HashMap::default();
+        self.all.shrink_to_fit();
+        self.pieces.shrink_to_fit();
     }
 
     /// A content.

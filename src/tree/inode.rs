@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{ContentId, Name};
+use super::{ContentId, Names};
 
 /// An inode's place in its tree; stable, but not the number that is written to disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,19 +17,8 @@ impl InodeId {
     }
 }
 
-/// A directory's names, sorted by unsigned bytes.
-pub type Names = BTreeMap<Name, Dirent>;
 /// Extended attributes by full name (`security.capability`).
 pub type Xattrs = Arc<BTreeMap<Vec<u8>, Vec<u8>>>;
-
-/// What a name leads to, and which layer (0 is the lowest) gave it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dirent {
-    /// The inode.
-    pub inode: InodeId,
-    /// The layer.
-    pub layer: u32,
-}
 
 /// Everything but the content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

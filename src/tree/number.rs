@@ -87,7 +87,7 @@ impl Tree {
             all.directories.push((directory, parent));
             let number = all.number(directory);
             let mut inner = Vec::new();
-            for entry in names.values() {
+            for (_, entry) in names.iter() {
                 all.see(entry.inode);
                 if matches!(self.get(entry.inode).kind, Kind::Directory(_)) {
                     inner.push((entry.inode, number));

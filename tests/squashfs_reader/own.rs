@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use moorline::pin::Codec;
-use moorline::tree::{InodeId, Kind, Meta};
+use moorline::tree::{InodeId, Kind, Meta, Names};
 use proptest::prelude::*;
 
 use crate::made::Made;
@@ -15,7 +15,7 @@ pub fn expected(made: &Made) -> Tree {
     let mut tree = Tree::new();
     let mut todo: Vec<(Vec<u8>, InodeId)> = vec![(Vec::new(), made.tree.root())];
     while let Some((path, id)) = todo.pop() {
-        for (name, entry) in made.tree.names(id).into_iter().flatten() {
+        for (name, entry) in made.tree.names(id).into_iter().flat_map(Names::iter) {
             let path = if path.is_empty() { name.to_vec() } else { [&path, &**name].join(&b'/') };
             todo.push((path, entry.inode));
         }

@@ -261,6 +261,7 @@ impl Layers<'_> {
             }
             entries.push(&entry);
         }
+        files.shrink_to_fit();
         first.entries.push(entries);
         first.files.push(files);
         first.written.live.push(live);
