@@ -19,8 +19,6 @@
 
 use std::io::{self, Write};
 
-use foldhash::HashMap;
-
 use super::entries::Entries;
 use super::merge::FileEntry;
 use super::reader::EntryKind;
@@ -136,20 +134,24 @@ impl LayerIndex {
         for chunk in entries.encoded() {
             out.write_all(chunk)?;
         }
-        let mut numbers = HashMap::default();
+        // by content: its number among the layer's, from 1; smaller than a map where a layer has most of
+        // the image's
+        let mut numbers = vec![0_u32; contents.len()];
+        let mut distinct = 0;
         let mut buffer = Vec::new();
         for file in files {
             buffer.clear();
-            let next = numbers.len() as u64 + 1;
-            let number = *numbers.entry(file.content).or_insert(next);
-            if number == next {
+            let number = &mut numbers[file.content.index()];
+            if *number == 0 {
+                distinct += 1;
+                *number = distinct;
                 put(&mut buffer, 0);
                 buffer.push(contents.get(file.content).class as u8);
                 for piece in contents.pieces(file.content) {
                     buffer.extend(piece.0);
                 }
             } else {
-                put(&mut buffer, number);
+                put(&mut buffer, u64::from(*number));
             }
             out.write_all(&buffer)?;
         }
