@@ -516,7 +516,8 @@ impl<W: Target> DataWriter<W> {
         places: &[Option<Place>],
         locations: &Locations,
     ) -> Vec<Tail> {
-        let mut tails = Vec::new();
+        // not by doubling: beside the contents it is the largest of all there is at the end
+        let mut tails = Vec::with_capacity(places.len());
         for (id, place) in (0..).map(ContentId).zip(places) {
             if let Some((fragment, offset)) = place.and_then(|place| locations.tail(place))
                 && let Some(hash) = contents.pieces(id).last().copied()

@@ -26,10 +26,10 @@ const AHEAD: usize = 32;
 /// Bytes of buffers that are kept to be used again: contents that turn out to be known come back many
 /// at once.
 const SPARE: usize = 8 << 20;
-/// Bytes that all workers may take, and what one takes beside two blocks: 12 workers with blocks of
-/// 128 KiB. One thread inflates a layer, which feeds 8 of them at best with level 3; slow levels could
-/// use more.
-const WORKERS: usize = 16 << 20;
+/// Bytes that all workers may take, and what one takes beside two blocks: 25 workers with blocks of
+/// 128 KiB. One thread inflates a layer, which feeds 8 of them at best with level 3, and more with
+/// slow levels.
+const WORKERS: usize = 32 << 20;
 const WORKER: usize = 1 << 20;
 
 /// A block that was given, and a buffer for what becomes of it.
