@@ -194,6 +194,21 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_lost_when_room_is_given_back() {
+        let mut t = tree();
+        // few names, then so many that they are a map
+        for many in [48, 600] {
+            for n in 0..many {
+                t.insert(t.root(), format!("{n:03}").as_bytes(), file(0));
+            }
+            let before = t.names(t.root()).cloned();
+            t.compact();
+            assert_eq!(t.names(t.root()).cloned(), before);
+            assert_eq!(before.map(|names| names.len()), Some(many));
+        }
+    }
+
+    #[test]
     fn parents_follow_links_inside_only() {
         let mut t = tree();
         let implied = Meta::directory(0);
