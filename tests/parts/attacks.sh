@@ -1,0 +1,13 @@
+#!/bin/bash
+# about: the attacks of docs/threat-model.md against the built program
+# commands: python3 setpriv
+# packages: python3 util-linux squashfuse fuse3
+# minutes: 20
+set -euo pipefail
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+cd "$ROOT"
+# makes the ordinary user, as whom most of them run
+for_user attacks
+cargo build --locked
+step "attacks" tests/attacks/run "$ROOT/target/debug/moorline"
