@@ -6,6 +6,8 @@
 mod chain;
 #[path = "ledger/fixtures.rs"]
 mod fixtures;
+#[path = "ledger/newer.rs"]
+mod newer;
 #[path = "ledger/writers.rs"]
 mod writers;
 
@@ -26,7 +28,7 @@ fn what_was_written_is_read() {
     let dir = scratch();
     write_all_kinds(&Ledger::open(dir.path()).unwrap());
     let view = View::read(dir.path()).unwrap();
-    assert_eq!((view.damaged, view.foreign, view.orphans), (0, 0, 0));
+    assert_eq!((view.damaged, view.newer, view.orphans), (0, 0, 0));
     let job = view.job(entry(1).job).unwrap();
     let submission = job.last();
     assert_eq!(submission.spec(), Some(spec(1)));

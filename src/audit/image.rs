@@ -7,6 +7,7 @@ use super::verdict::{Reason, Verdict};
 use crate::job::{EngineKey, JobId, JobState};
 use crate::ledger::{JobRecord, View};
 use crate::oci::{Digest, ParseReferenceError, Reference, Sha256Digest, Tag};
+use crate::worker::Qualifier;
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +85,8 @@ pub struct ImageUse {
     pub reason: Reason,
     /// The same, for people.
     pub why: String,
+    /// What keeps a *Match* from being a plain one.
+    pub qualified: Vec<Qualifier>,
 }
 
 /// Answers for one image.
@@ -100,8 +103,10 @@ fn image_use(job: &JobRecord, query: &ImageQuery) -> Option<ImageUse> {
     let answer = answer(job);
     let (submission, matched) = answer.submissions.iter().rev().find_map(|submission| {
         let measured = submission.attempts.iter().filter(|a| a.foreign.is_none());
-        let measured: Vec<_> =
-            measured.filter_map(|a| a.measured).map(|digest| *digest.bytes()).collect();
+        let measured: Vec<_> = measured
+            .filter_map(|a| a.measured.as_deref()?.parse::<Digest>().ok())
+            .map(|digest| *digest.bytes())
+            .collect();
         matches(&submission.image, &measured, query).map(|matched| (submission, matched))
     })?;
     Some(ImageUse {
@@ -116,6 +121,7 @@ fn image_use(job: &JobRecord, query: &ImageQuery) -> Option<ImageUse> {
         verdict: answer.verdict,
         reason: answer.reason,
         why: answer.why.clone(),
+        qualified: answer.qualified.clone(),
     })
 }
 

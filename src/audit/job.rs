@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use super::verdict::{Forger, Reason, Verdict, forgers, judge};
-use crate::job::{EngineKey, Grade, IntentId, JobId, JobState, Nonce};
+use crate::job::{EngineKey, Grade, IntentId, JobId, JobState, Measured, Nonce};
 use crate::ledger::{JobRecord, LookupError, Outcome, Payload, ReceiptRecord, Submission, View};
 use crate::oci::{ConfigDigest, Digest, Platform, Reference, SifDigest};
 use crate::pin::{Image, Origin, Recipe};
-use crate::worker::Start;
+use crate::worker::{Conditions, Qualifier, Start};
 
 /// The answer for one job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,6 +29,8 @@ pub struct JobAnswer {
     pub reason: Reason,
     /// The same, for people.
     pub why: String,
+    /// What keeps a *Match* from being a plain one, over all attempts that count.
+    pub qualified: Vec<Qualifier>,
     /// What else a reader should know.
     pub notes: Vec<String>,
     /// Each time that it was given to an engine.
@@ -91,7 +93,9 @@ pub struct AttemptAnswer {
     /// How the image was measured.
     pub grade: Grade,
     /// What was measured.
-    pub measured: Option<SifDigest>,
+    pub measured: Option<String>,
+    /// Whose digest that is: `sif`, `config`, `manifest`.
+    pub measured_what: Option<String>,
     /// When.
     pub measured_at: Option<jiff::Timestamp>,
     /// The runtime.
@@ -111,7 +115,11 @@ pub struct AttemptAnswer {
     /// Why.
     pub reason: Reason,
     /// Who could have written this receipt though it is not true.
-    pub forgeable_by: &'static [Forger],
+    pub forgeable_by: Vec<Forger>,
+    /// What keeps a *Match* from being a plain one.
+    pub qualified: Vec<Qualifier>,
+    /// Under which conditions it ran; empty as far as it was erased.
+    pub conditions: Conditions,
     /// The receipt's own intent and nonce, when they are not the submission's.
     pub foreign: Option<(IntentId, Nonce)>,
 }
@@ -141,9 +149,27 @@ pub(super) fn answer(job: &JobRecord) -> JobAnswer {
         verdict: reason.verdict(),
         reason,
         why: reason.sentence().to_owned(),
+        qualified: all_qualifiers(&submissions),
         notes: notes(job),
         submissions,
     }
+}
+
+/// As recorded, and once more from what the receipt says: an older program recorded none.
+fn qualified(record: &ReceiptRecord) -> Vec<Qualifier> {
+    let mut all = record.qualifiers.clone();
+    all.extend(record.receipt.qualifiers());
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn all_qualifiers(submissions: &[SubmissionAnswer]) -> Vec<Qualifier> {
+    let own = submissions.iter().flat_map(|s| &s.attempts).filter(|a| a.foreign.is_none());
+    let mut all: Vec<_> = own.flat_map(|a| a.qualified.iter().copied()).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// The worst of several reasons: by verdict, then the first.
@@ -160,7 +186,7 @@ fn submission(submission: &Submission) -> SubmissionAnswer {
         intent: submission.entry.intent,
         recorded_at: submission.time,
         image: UsedImage::of(&submission.image),
-        backend: submission.backend.clone(),
+        backend: submission.backend.to_string(),
         // a receipt of a job that was refused: it ran after all
         outcome: match &submission.outcome {
             Outcome::Open => "open",
@@ -177,14 +203,18 @@ fn submission(submission: &Submission) -> SubmissionAnswer {
 
 fn attempt(submission: &Submission, record: &ReceiptRecord) -> AttemptAnswer {
     let (entry, receipt) = (&submission.entry, &record.receipt);
-    let reason = judge(entry, &submission.image, Some(receipt));
+    let reason = match judge(entry, &submission.image, Some(receipt)) {
+        Reason::SameDigest if !submission.whole => Reason::NeedsNewer,
+        reason => reason,
+    };
     AttemptAnswer {
         attempt: receipt.attempt.clone(),
         host: receipt.host.clone(),
         grade: receipt.evidence.grade,
-        measured: receipt.evidence.sif,
+        measured: receipt.evidence.measured.as_ref().map(Measured::digest),
+        measured_what: receipt.evidence.measured.as_ref().map(|m| m.kind().to_owned()),
         measured_at: receipt.evidence.measured_at,
-        runtime: receipt.runtime.clone(),
+        runtime: receipt.runtime.to_string(),
         rootfs: receipt.rootfs.clone(),
         started_at: match receipt.start {
             Start::Started { at } => Some(at),
@@ -195,7 +225,9 @@ fn attempt(submission: &Submission, record: &ReceiptRecord) -> AttemptAnswer {
         collected_at: record.time,
         verdict: reason.verdict(),
         reason,
-        forgeable_by: forgers(receipt.evidence.grade),
+        qualified: qualified(record),
+        forgeable_by: forgers(receipt),
+        conditions: receipt.conditions.clone(),
         foreign: (!entry.wrote(receipt)).then_some((receipt.intent, receipt.nonce)),
     }
 }
@@ -204,6 +236,16 @@ fn notes(job: &JobRecord) -> Vec<String> {
     let mut notes = Vec::new();
     for submission in &job.submissions {
         let intent = submission.entry.intent;
+        if !submission.whole {
+            notes.push(format!(
+                "submission {intent}: a newer moorline recorded it; this one shows what it can read"
+            ));
+        }
+        let unread = submission.history.iter().filter(|event| !event.whole).count();
+        if unread > 0 {
+            let records = if unread == 1 { "record needs" } else { "records need" };
+            notes.push(format!("submission {intent}: {unread} {records} a newer moorline"));
+        }
         match &submission.personal {
             Payload::Present(_) => {}
             Payload::Erased => {
@@ -245,7 +287,7 @@ impl UsedImage {
         let pin = image.pin();
         let (sif, recipe) = match image {
             Image::Sif { digest, recipe, .. } => (Some(*digest), recipe.clone()),
-            Image::Oci { .. } => (None, None),
+            other => (other.sif(), None),
         };
         Self {
             reference: pin.map(|pin| pin.reference().to_string()),

@@ -16,4 +16,4 @@ mod verdict;
 pub use drift::{Pinned, pinned};
 pub use image::{ImageAnswer, ImageQuery, ImageUse, Matched, audit_image};
 pub use job::{AttemptAnswer, JobAnswer, SubmissionAnswer, UsedImage, audit_job};
-pub use verdict::{Forger, Reason, Verdict, expected, forgers, judge};
+pub use verdict::{Forger, Reason, Verdict, but, forgers, judge};

@@ -1,10 +1,12 @@
 //! Jobs and receipts for the tests of this folder.
 
-use crate::job::{Evidence, Grade, IntentId, JobId, JobSpec, Nonce, Resources, RuntimeChoice};
+use crate::job::{
+    Evidence, Grade, IntentId, JobId, JobSpec, Measured, Nonce, Resources, RuntimeChoice, Terms,
+};
 use crate::ledger::{Entry, Intent, RecordHash};
 use crate::oci::{ConfigDigest, Digest, Platform, Sha256Digest, SifDigest};
 use crate::pin::{Image, Pin};
-use crate::worker::{RECEIPT_SCHEMA, Receipt, Start};
+use crate::worker::{Conditions, RECEIPT_SCHEMA, Receipt, Start};
 
 /// A ledger's directory, private whatever the umask is.
 pub(super) fn private() -> tempfile::TempDir {
@@ -67,10 +69,12 @@ pub(super) fn intent(entry: &Entry, image: Image) -> Intent {
             resources: Resources::default(),
             workdir: None,
             rerun_of: None,
+            terms: Terms::default(),
         },
         intent: entry.intent,
         nonce: entry.nonce,
-        backend: "local".into(),
+        backend: "local".parse().unwrap(),
+        enclosing: None,
         plan: RecordHash::of(b"plan"),
         user: "ada".into(),
         host: "login1".into(),
@@ -95,8 +99,8 @@ pub(super) fn receipt(
         engine: Vec::new(),
         pinned: None,
         expected: None,
-        evidence: Evidence { grade, sif, measured_at: Some(at(5)) },
-        runtime: "builtin".into(),
+        evidence: Evidence { grade, measured: sif.map(Measured::Sif), measured_at: Some(at(5)) },
+        runtime: "builtin".parse().unwrap(),
         rootfs: None,
         skipped_mounts: Vec::new(),
         start: if started {
@@ -106,5 +110,6 @@ pub(super) fn receipt(
         },
         ended_at: at(9),
         exit_code: 0,
+        conditions: Conditions::default(),
     }
 }

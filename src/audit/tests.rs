@@ -8,7 +8,7 @@ use crate::job::{EngineKey, Grade, JobState, Nonce, Observation};
 use crate::ledger::{Ledger, LookupError, View};
 use crate::oci::{ConfigDigest, Digest, Sha256Digest, SifDigest};
 use crate::pin::Image;
-use crate::worker::Receipt;
+use crate::worker::{Conditions, Cover, Hides, Qualifier, Receipt};
 
 fn right() -> SifDigest {
     SifDigest::of(b"right")
@@ -51,8 +51,13 @@ fn a_measured_job_is_a_match() {
     assert_eq!((answer.verdict, answer.reason), (Verdict::Match, Reason::SameDigest));
     assert_eq!((answer.state, answer.notes.len()), (JobState::Completed, 0));
     let attempt = &answer.submissions[0].attempts[0];
-    assert_eq!(attempt.forgeable_by, [Forger::Owner, Forger::NodeRoot]);
-    assert_eq!((attempt.grade, attempt.measured), (Grade::Measured, Some(right())));
+    // the receipt does not say that anything was hidden
+    assert_eq!(attempt.forgeable_by, [Forger::Owner, Forger::OtherJobs, Forger::NodeRoot]);
+    assert_eq!(
+        (attempt.grade, attempt.measured.clone()),
+        (Grade::Measured, Some(right().to_string()))
+    );
+    assert_eq!(attempt.measured_what.as_deref(), Some("sif"));
     let image = &answer.submissions[0].image;
     assert_eq!(image.reference, Some(pin().reference().to_string()));
     assert_eq!((image.sif, image.manifest), (Some(right()), Some(pin().manifest)));
@@ -61,7 +66,7 @@ fn a_measured_job_is_a_match() {
     assert_eq!(json["verdict"], "match");
     assert_eq!(json["reason"], "same-digest");
     assert_eq!(json["submissions"][0]["attempts"][0]["grade"], "measured");
-    assert_eq!(json["submissions"][0]["attempts"][0]["forgeable_by"][1], "node-root");
+    assert_eq!(json["submissions"][0]["attempts"][0]["forgeable_by"][2], "node-root");
     assert_eq!(json["submissions"][0]["engine"]["id"], "1");
 }
 
@@ -215,4 +220,48 @@ fn jobs_of_an_image_are_found_by_each_of_its_names() {
 fn an_unknown_job_is_a_typed_error() {
     let error = audit_job(&View::default(), "01").unwrap_err();
     assert_eq!(error, LookupError::Unknown { asked: "01".into(), newest: vec![] });
+}
+
+#[test]
+fn what_else_decided_qualifies_a_match_also_when_names_are_erased() {
+    let dir = private();
+    let ledger = ledger(dir.path());
+    let one = submit(&ledger, 1, sif(right()));
+    let mut told = receipt(&one, Grade::MeasuredCached, Some(right()), true);
+    told.runtime = crate::job::Name::known("apptainer");
+    told.conditions = Conditions {
+        hides: Some(Hides::Yes),
+        options: vec!["--bind=/x:/opt".into()],
+        covers: vec![Cover { target: "/opt/tool".into(), source: "/home/ada/tool".into() }],
+        ..Conditions::default()
+    };
+    ledger.receipt(&one, &told).unwrap();
+    let check = |answer: &JobAnswer| {
+        assert_eq!(answer.verdict, Verdict::Match);
+        let names: Vec<_> = answer.qualified.iter().map(Qualifier::name).collect();
+        assert_eq!(names, ["mount", "option", "runtime-believed", "measured-earlier"]);
+        let json = serde_json::to_value(answer).unwrap();
+        assert_eq!(json["qualified"][3], "measured-earlier");
+        assert_eq!(answer.submissions[0].attempts[0].forgeable_by.len(), 2);
+    };
+    let answer = ask(dir.path(), "local:1");
+    check(&answer);
+    assert_eq!(answer.submissions[0].attempts[0].conditions.covers.len(), 1);
+    assert!(ledger.erase(one.intent).unwrap() > 0);
+    let answer = ask(dir.path(), "local:1");
+    check(&answer);
+    assert_eq!(answer.submissions[0].attempts[0].conditions.covers.len(), 0);
+}
+
+#[test]
+fn a_newer_programs_receipt_is_shown_and_not_judged() {
+    let dir = private();
+    let ledger = ledger(dir.path());
+    let one = submit(&ledger, 1, sif(right()));
+    let mut told = receipt(&one, Grade::Measured, Some(right()), true);
+    told.schema = crate::worker::RECEIPT_SCHEMA + 1;
+    ledger.receipt(&one, &told).unwrap();
+    let answer = ask(dir.path(), "local:1");
+    assert_eq!((answer.verdict, answer.reason), (Verdict::Unproven, Reason::NeedsNewer));
+    assert_eq!(answer.submissions[0].attempts[0].measured, Some(right().to_string()));
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! no receipt                               Unproven
 //! another job, intent or nonce             Unproven, the receipt is no evidence
+//! a newer program's receipt or record      Unproven, it may hold what this program cannot read
 //! grade none, or no digest measured        Unproven
 //! the job names no SIF digest              Unproven, nothing to compare with
 //! measured == expected, program started    Match
@@ -14,9 +15,8 @@ use serde::Serialize;
 
 use crate::job::Grade;
 use crate::ledger::Entry;
-use crate::oci::SifDigest;
 use crate::pin::Image;
-use crate::worker::{Receipt, Start};
+use crate::worker::{Hides, Qualifier, Receipt, Start};
 
 /// What is known of an image that ran. The order is from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -48,6 +48,8 @@ pub enum Reason {
     NothingExpected,
     /// The image was the right one, but the program was not started.
     NotStarted,
+    /// A newer program wrote the record or the receipt; this one cannot judge it.
+    NeedsNewer,
     /// The engine refused the submission.
     NotSubmitted,
 }
@@ -76,6 +78,7 @@ impl Reason {
             Self::NothingMeasured => "the worker measured nothing",
             Self::NothingExpected => "the job does not name the digest of a SIF to compare with",
             Self::NotStarted => "the image was the right one, but the program was not started",
+            Self::NeedsNewer => "a newer moorline recorded it; this one cannot judge all of it",
             Self::NotSubmitted => "the engine refused the job: nothing ran",
         }
     }
@@ -87,6 +90,8 @@ impl Reason {
 pub enum Forger {
     /// The job's owner: worker and submitter have one uid.
     Owner,
+    /// Other jobs of the same user, which the runtime let see this one's files.
+    OtherJobs,
     /// Root of the worker node.
     NodeRoot,
     /// Who runs the container daemon or publishes the path that was looked at.
@@ -100,11 +105,15 @@ pub fn judge(entry: &Entry, image: &Image, receipt: Option<&Receipt>) -> Reason 
     if !entry.wrote(receipt) {
         return Reason::ForeignReceipt;
     }
-    let measured = match (receipt.evidence.grade, receipt.evidence.sif) {
+    // it may hold a reason against it that this program cannot read
+    if receipt.is_newer() || matches!(receipt.evidence.grade, Grade::Other(_)) {
+        return Reason::NeedsNewer;
+    }
+    let measured = match (receipt.evidence.grade, receipt.evidence.sif()) {
         (Grade::None, _) | (_, None) => return Reason::NothingMeasured,
         (_, Some(measured)) => measured,
     };
-    match expected(image) {
+    match image.sif() {
         None => Reason::NothingExpected,
         Some(expected) if expected != measured => Reason::OtherDigest,
         Some(_) if matches!(receipt.start, Start::Refused { .. }) => Reason::NotStarted,
@@ -112,23 +121,32 @@ pub fn judge(entry: &Entry, image: &Image, receipt: Option<&Receipt>) -> Reason 
     }
 }
 
-/// The digest that a worker's measurement is compared with.
+/// Who could have forged this receipt.
 #[must_use]
-pub fn expected(image: &Image) -> Option<SifDigest> {
-    match image {
-        Image::Sif { digest, .. } => Some(*digest),
-        Image::Oci { .. } => None,
+pub fn forgers(receipt: &Receipt) -> Vec<Forger> {
+    let mut forgers = vec![Forger::Owner];
+    // without a word on it the runtime is taken for one that does not hide anything
+    if receipt.conditions.hides != Some(Hides::Yes) {
+        forgers.push(Forger::OtherJobs);
     }
+    forgers.push(Forger::NodeRoot);
+    if matches!(receipt.evidence.grade, Grade::RuntimeReported | Grade::PathOnly) {
+        forgers.push(Forger::Site);
+    }
+    forgers
 }
 
-/// Who could have forged a receipt of this grade.
+/// A qualifier as the end of the sentence *Match, but ...*.
 #[must_use]
-pub fn forgers(grade: Grade) -> &'static [Forger] {
-    match grade {
-        Grade::Measured | Grade::MeasuredCached | Grade::None => &[Forger::Owner, Forger::NodeRoot],
-        Grade::RuntimeReported | Grade::PathOnly => {
-            &[Forger::Owner, Forger::NodeRoot, Forger::Site]
+pub fn but(qualifier: &Qualifier) -> &'static str {
+    match qualifier {
+        Qualifier::Mount => "a mount lay over files of the image",
+        Qualifier::Option => "the runtime was given options",
+        Qualifier::RuntimeBelieved => "a runtime that is not ours is believed",
+        Qualifier::MeasuredEarlier => {
+            "measured earlier: another job of this user could have changed the tree"
         }
+        Qualifier::Other(_) => "something that only a newer moorline can explain",
     }
 }
 
@@ -137,7 +155,7 @@ mod tests {
     use super::*;
     use crate::audit::testing;
     use crate::job::{IntentId, JobId, Nonce};
-    use crate::oci::Sha256Digest;
+    use crate::oci::{Sha256Digest, SifDigest};
 
     #[test]
     fn the_table() {

@@ -8,7 +8,7 @@ use super::jobs;
 use super::output::{self, Outcome};
 use crate::audit::{
     AttemptAnswer, Forger, ImageAnswer, ImageQuery, JobAnswer, UsedImage, Verdict, audit_image,
-    audit_job,
+    audit_job, but,
 };
 use crate::failure::Kind;
 use crate::job::Grade;
@@ -95,14 +95,17 @@ fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-fn grade(grade: Grade) -> &'static str {
-    match grade {
-        Grade::Measured => "measured: the very file that ran was hashed",
-        Grade::MeasuredCached => "measured-cached: hashed earlier on this node",
+fn grade(grade: &Grade) -> String {
+    let text = match grade {
+        Grade::VerifiedOnRead => "verified-on-read: each block was checked when it was read",
+        Grade::Measured => "measured: the file that ran was hashed before the start",
+        Grade::MeasuredCached => "measured-cached: hashed when an earlier job unpacked it",
         Grade::RuntimeReported => "runtime-reported: the container runtime said so",
         Grade::PathOnly => "path-only: only a path was looked at",
         Grade::None => "none: nothing was measured",
-    }
+        Grade::Other(name) => return format!("{name}: this moorline does not know it"),
+    };
+    text.to_owned()
 }
 
 fn image_lines(image: &UsedImage, lines: &mut Vec<Vec<String>>) {
@@ -124,16 +127,41 @@ fn attempt_lines(attempt: &AttemptAnswer, lines: &mut Vec<Vec<String>>) {
     let mut add = |name: &str, value: String| {
         lines.push(vec![format!("    {name}"), output::cell(&value)]);
     };
-    add("measured", attempt.measured.map_or_else(|| "nothing".into(), |d| d.to_string()));
-    add("grade", grade(attempt.grade).into());
+    add("measured", attempt.measured.clone().unwrap_or_else(|| "nothing".into()));
+    add("grade", grade(&attempt.grade));
     let rootfs = attempt.rootfs.as_deref().map(|r| format!(" ({r})")).unwrap_or_default();
     add("runtime", format!("{}{rootfs}", attempt.runtime));
+    if let Some(program) = &attempt.conditions.program {
+        let version = program.version.as_deref().unwrap_or("unknown version");
+        let sha256 = program.sha256.map_or_else(|| "not read".into(), |d| d.to_string());
+        add("its program", format!("{} ({version}), owner {}", program.path, program.owner));
+        add("its bytes", sha256);
+    }
+    if !attempt.conditions.options.is_empty() {
+        add("options", attempt.conditions.options.join(" "));
+    }
+    for cover in &attempt.conditions.covers {
+        add("mount over image", format!("{} on {}", cover.source, cover.target));
+    }
+    for passed in &attempt.conditions.passed_over {
+        add("not shown", format!("{}: {}", passed.source, passed.why));
+    }
+    if let Some(network) = &attempt.conditions.network {
+        add("network", network.to_string());
+    }
+    for key in &attempt.conditions.keys {
+        add("kernel key", key.clone());
+    }
+    if let Some(signal) = attempt.conditions.told {
+        add("told to end by", format!("signal {signal}"));
+    }
     add("exit code", attempt.exit_code.to_string());
     let forgers: Vec<&str> = attempt
         .forgeable_by
         .iter()
         .map(|who| match who {
             Forger::Owner => "the job's owner",
+            Forger::OtherJobs => "other jobs of this user",
             Forger::NodeRoot => "root on the node",
             Forger::Site => "the site",
         })
@@ -165,8 +193,18 @@ fn job_text(answer: &JobAnswer) -> String {
     for note in &answer.notes {
         lines.push(vec![format!("  note: {}", output::cell(note))]);
     }
-    lines.push(vec![format!("verdict: {} - {}", word(answer.verdict), answer.why)]);
+    lines.push(vec![format!("verdict: {}", sentence(answer))]);
     columns(&lines)
+}
+
+/// `Match`, `Match, but ...` or another verdict with its reason.
+fn sentence(answer: &JobAnswer) -> String {
+    let buts: Vec<&str> = answer.qualified.iter().map(but).collect();
+    let word = word(answer.verdict);
+    match answer.verdict {
+        Verdict::Match if !buts.is_empty() => format!("{word}, but {}", buts.join("; ")),
+        _ => format!("{word} - {}", answer.why),
+    }
 }
 
 /// Two columns; rows of one cell do not widen the first.
@@ -196,7 +234,10 @@ fn image_text(answer: &ImageAnswer) -> String {
             used.state.to_string(),
             used.engine.as_ref().map_or_else(|| "-".into(), |e| e.kind.clone()),
             used.recorded_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
-            used.why.clone(),
+            match used.qualified.as_slice() {
+                [] => used.why.clone(),
+                some => format!("but {}", some.iter().map(but).collect::<Vec<_>>().join("; ")),
+            },
         ]);
     }
     let count = answer.jobs.len();
@@ -214,6 +255,13 @@ fn verify(context: &Context) -> Outcome {
         }
         for finding in &report.findings {
             output::line(format!("CHANGED {}", output::cell(&finding.to_string())));
+        }
+        if report.erased > 0 {
+            let (missing, all) = (report.erased, report.erased + report.payloads);
+            output::line(format!(
+                "missing: {missing} of {all} payloads (names, paths, arguments): erased or lost, \
+                 this check cannot tell which"
+            ));
         }
         let (files, records) = (report.files, report.records);
         let sound = if report.findings.is_empty() { "consistent" } else { "NOT consistent" };

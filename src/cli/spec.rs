@@ -10,7 +10,7 @@ use super::from_gitlab::FromGitlab;
 use super::image::Wanted;
 use super::output::{CliError, Report};
 use crate::failure::Kind;
-use crate::job::{EnvVar, JobId, JobSpec, Mount, Resources, RuntimeChoice};
+use crate::job::{EnvVar, JobId, JobSpec, Mount, Resources, RuntimeChoice, Terms};
 use crate::oci::Platform;
 use crate::pin::Image;
 
@@ -139,6 +139,7 @@ impl Parts {
             resources: self.resources,
             workdir: self.workdir,
             rerun_of: None,
+            terms: Terms::default(),
         })
     }
 }

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use super::{DemoError, Shell, image};
 use crate::failure::Failure;
-use crate::job::{EngineKey, JobId, JobSpec, JobState, Observation, Resources, RuntimeChoice};
+use crate::job::{
+    EngineKey, JobId, JobSpec, JobState, Observation, Resources, RuntimeChoice, Terms,
+};
 use crate::ledger::{Ledger, View};
 use crate::pin::Image;
 use crate::submit::{self, Site};
@@ -40,6 +42,7 @@ pub fn first(dir: &Path, image: Image, start: &Start<'_>) -> Result<JobId, DemoE
         resources: Resources::default(),
         workdir: None,
         rerun_of: None,
+        terms: Terms::default(),
     };
     run(dir, &spec, start)
 }

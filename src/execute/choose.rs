@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::{ExecuteError, find_program, probe};
-use crate::job::RuntimeChoice;
+use crate::job::{Name, RuntimeChoice};
 
 /// A runtime that was found to work.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub(super) enum Runtime {
     /// A program with apptainer's command line.
     Program {
         /// `apptainer` or `singularity`.
-        name: &'static str,
+        name: Name,
         /// Where it is.
         path: PathBuf,
     },
@@ -22,10 +22,10 @@ pub(super) enum Runtime {
 
 impl Runtime {
     /// As receipts say it.
-    pub(super) fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> Name {
         match self {
-            Self::Program { name, .. } => name,
-            Self::Builtin => "builtin",
+            Self::Program { name, .. } => *name,
+            Self::Builtin => Name::known("builtin"),
         }
     }
 }
@@ -42,6 +42,10 @@ pub(super) fn choose(choice: RuntimeChoice) -> Result<Runtime, ExecuteError> {
         RuntimeChoice::Apptainer => &[RuntimeChoice::Apptainer],
         RuntimeChoice::Singularity => &[RuntimeChoice::Singularity],
         RuntimeChoice::Builtin => &[RuntimeChoice::Builtin],
+        RuntimeChoice::Other(name) => {
+            let why = format!("{name}: this moorline does not know it");
+            return Err(ExecuteError::NoRuntime(why));
+        }
     };
     let mut reasons = Vec::new();
     for one in order {
@@ -57,7 +61,7 @@ fn attempt(choice: RuntimeChoice) -> Result<Runtime, String> {
     let name = match choice {
         RuntimeChoice::Apptainer => "apptainer",
         RuntimeChoice::Singularity => "singularity",
-        RuntimeChoice::Auto | RuntimeChoice::Builtin => {
+        RuntimeChoice::Auto | RuntimeChoice::Builtin | RuntimeChoice::Other(_) => {
             return probe().map(|()| Runtime::Builtin).map_err(|refusal| refusal.to_string());
         }
     };
@@ -72,5 +76,5 @@ fn attempt(choice: RuntimeChoice) -> Result<Runtime, String> {
     if !status.success() {
         return Err(format!("{} --version ended with {status}", path.display()));
     }
-    Ok(Runtime::Program { name, path })
+    Ok(Runtime::Program { name: Name::known(name), path })
 }

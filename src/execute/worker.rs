@@ -13,12 +13,12 @@ use super::container::Ended;
 use super::measure::{Measured, measure};
 use super::{ExecuteError, builtin, mounts, program};
 use crate::failure::Failure;
-use crate::job::{Evidence, Grade};
+use crate::job::{self, Evidence, Grade, Name};
 use crate::oci::{Sha256Digest, SifDigest};
 use crate::pin::Image;
 use crate::runtime::Bind;
 use crate::worker::{
-    MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, Receipt, Start, exit,
+    Conditions, MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, Receipt, Start, exit,
 };
 
 /// Runs the plan in `control` and writes its receipt there; returns the job's exit code: the
@@ -97,10 +97,11 @@ fn read_plan(
 struct Attempt {
     id: String,
     evidence: Evidence,
-    runtime: String,
+    runtime: Name,
     rootfs: Option<String>,
     notes: Vec<String>,
     skipped: Vec<MountNote>,
+    conditions: Conditions,
 }
 
 impl Attempt {
@@ -112,11 +113,12 @@ impl Attempt {
         }
         Self {
             id: format!("{:032x}", u128::from_be_bytes(bytes)),
-            evidence: Evidence { grade: Grade::None, sif: None, measured_at: None },
-            runtime: "none".into(),
+            evidence: Evidence::none(),
+            runtime: Name::known("none"),
             rootfs: None,
             notes: vec![],
             skipped: vec![],
+            conditions: Conditions::default(),
         }
     }
 
@@ -147,7 +149,7 @@ impl Attempt {
             let _ = super::inside::own_mounts();
         }
         let runtime = choose(plan.job.runtime)?;
-        runtime.name().clone_into(&mut self.runtime);
+        self.runtime = runtime.name();
         let measured = self.measure(place, *digest)?;
         match runtime {
             Runtime::Builtin => self.builtin(plan, control, &measured, &binds, &workdir),
@@ -172,8 +174,8 @@ impl Attempt {
             Err(_) => None,
         };
         if let Some((digest, at)) = known {
-            self.evidence =
-                Evidence { grade: Grade::Measured, sif: Some(digest), measured_at: Some(at) };
+            let measured = Some(job::Measured::Sif(digest));
+            self.evidence = Evidence { grade: Grade::Measured, measured, measured_at: Some(at) };
         }
         measured
     }
@@ -200,14 +202,10 @@ impl Attempt {
     }
 
     fn nothing_is_known(&mut self) {
-        self.evidence = Evidence { grade: Grade::None, sif: None, measured_at: None };
+        self.evidence = Evidence::none();
     }
 
     fn receipt(self, plan: &Plan, start: Start, exit_code: i32) -> Receipt {
-        let expected = match &plan.job.image {
-            Image::Sif { digest, .. } => Some(*digest),
-            Image::Oci { .. } => None,
-        };
         Receipt {
             schema: RECEIPT_SCHEMA,
             writer: format!("moorline {}", env!("CARGO_PKG_VERSION")),
@@ -218,7 +216,7 @@ impl Attempt {
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             engine: engine_facts(|name| std::env::var(name).ok()),
             pinned: plan.job.image.pin().map(|pin| pin.manifest),
-            expected,
+            expected: plan.job.image.sif(),
             evidence: self.evidence,
             runtime: self.runtime,
             rootfs: self.rootfs,
@@ -227,6 +225,7 @@ impl Attempt {
             start,
             ended_at: jiff::Timestamp::now(),
             exit_code,
+            conditions: self.conditions,
         }
     }
 }

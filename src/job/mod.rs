@@ -4,8 +4,12 @@ mod attempt;
 mod env;
 mod id;
 mod mount;
+mod name;
 mod resources;
+mod runtime;
 mod state;
+mod tasks;
+mod terms;
 
 use std::path::PathBuf;
 
@@ -13,43 +17,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::pin::Image;
 
-pub use attempt::{Evidence, Grade};
+pub use attempt::{Evidence, Grade, Measured};
 pub use env::EnvVar;
 pub use id::{EngineKey, IntentId, JobId, Nonce, ParseIdError};
 pub use mount::{Access, Mount, Need, ParseMountError};
+pub use name::Name;
+pub(crate) use name::open_names;
 pub use resources::{ParseResourceError, Resources};
+pub use runtime::RuntimeChoice;
 pub use state::{JobState, Observation};
-
-/// Which container runtime runs the image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RuntimeChoice {
-    /// The first that works on the worker: apptainer, singularity, then the built-in one.
-    #[default]
-    Auto,
-    /// Apptainer.
-    Apptainer,
-    /// Singularity.
-    Singularity,
-    /// Moorline's own, through user namespaces.
-    Builtin,
-}
-
-impl RuntimeChoice {
-    /// Every value with its name on the command line.
-    pub const ALL: [(&'static str, Self); 4] = [
-        ("auto", Self::Auto),
-        ("apptainer", Self::Apptainer),
-        ("singularity", Self::Singularity),
-        ("builtin", Self::Builtin),
-    ];
-
-    /// The name on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, v)| *v == self).map_or("auto", |(name, _)| name)
-    }
-}
+pub use tasks::Tasks;
+pub use terms::{Input, Network, Terms};
 
 /// Everything that decides what a job does. There is no way to make one from a tag.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +62,9 @@ pub struct JobSpec {
     /// Which job this one repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<JobId>,
+    /// How it is to be run.
+    #[serde(flatten)]
+    pub terms: Terms,
 }
 
 /// Where the working directory is inside the container.

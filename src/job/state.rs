@@ -1,28 +1,28 @@
 //! A job's state, in Ganga's words where it has one.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-/// What is known of a job. `Unknown` is honest: an engine that no longer lists a job has not
-/// said that the job finished.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum JobState {
-    /// The intent is recorded, the engine has not answered.
-    Submitting,
-    /// The engine has it in its queue.
-    Submitted,
-    /// It runs.
-    Running,
-    /// It ended with exit code 0.
-    Completed,
-    /// It ended otherwise, or the engine gave it up.
-    Failed,
-    /// It was cancelled.
-    Killed,
-    /// The engine does not know, or could not be asked.
-    Unknown,
+use super::name::open_names;
+
+open_names! {
+    /// What is known of a job. `Unknown` is honest: an engine that no longer lists a job has not
+    /// said that the job finished.
+    pub enum JobState {
+        /// The intent is recorded, the engine has not answered.
+        Submitting = "submitting",
+        /// The engine has it in its queue.
+        Submitted = "submitted",
+        /// It runs.
+        Running = "running",
+        /// It ended with exit code 0.
+        Completed = "completed",
+        /// It ended otherwise, or the engine gave it up.
+        Failed = "failed",
+        /// It was cancelled.
+        Killed = "killed",
+        /// The engine does not know, or could not be asked.
+        Unknown = "unknown",
+    }
 }
 
 impl JobState {
@@ -30,20 +30,6 @@ impl JobState {
     #[must_use]
     pub fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Killed)
-    }
-}
-
-impl fmt::Display for JobState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Submitting => "submitting",
-            Self::Submitted => "submitted",
-            Self::Running => "running",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Killed => "killed",
-            Self::Unknown => "unknown",
-        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Kind, io_kind};
-use crate::job::JobId;
+use crate::job::{JobId, ParseIdError};
 
 /// A ledger that could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,9 @@ pub enum LedgerError {
     /// A record cannot be written as JSON: a path that is not UTF-8.
     #[error("a record cannot be written as JSON: {0}")]
     Encode(#[from] serde_json::Error),
+    /// An engine calls itself something that is no name.
+    #[error("the engine's name cannot be recorded: {0}")]
+    Name(#[from] ParseIdError),
     /// The system gave no random numbers.
     #[error("the system gave no random numbers: {0}")]
     Random(#[from] getrandom::Error),

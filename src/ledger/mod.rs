@@ -17,6 +17,7 @@
 //! Secrets have no field here. Values of variables that the user gives are kept, in the erasable
 //! payload: a credential in `--env` is on this disk.
 
+mod body;
 mod dir;
 mod error;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod hash;
 mod lookup;
 mod personal;
 mod record;
+mod salvage;
 mod segment;
 mod verify;
 mod view;
@@ -35,14 +37,16 @@ use std::sync::{Mutex, PoisonError};
 
 use self::dir::private_dir;
 use self::writer::Writer;
-use crate::job::{EngineKey, IntentId, JobId, JobSpec, Nonce, Observation};
-use crate::pin::Image;
+use crate::job::{EngineKey, IntentId, JobId, JobSpec, Name, Nonce, Observation, Terms};
+use crate::oci::{Digest, SifDigest};
+use crate::pin::{Image, Recipe};
 use crate::worker::{Receipt, Start};
 
+pub use body::{Body, EngineName};
 pub use error::{LedgerError, LookupError};
 pub use hash::RecordHash;
 pub use personal::{Payload, Personal};
-pub use record::{Body, Content, EngineName, LineError, RECORD_SCHEMA, Record, WriterId};
+pub use record::{Content, LineError, RECORD_SCHEMA, Record, WriterId};
 pub use segment::SegmentName;
 pub use verify::{Finding, LIMITS, Note, Report, verify};
 pub use view::{Event, JobRecord, Outcome, ReceiptRecord, Submission, View};
@@ -65,13 +69,28 @@ pub struct Intent {
     /// Comes back in its receipts.
     pub nonce: Nonce,
     /// The kind of engine: `local`, `slurm`.
-    pub backend: String,
+    pub backend: Name,
+    /// The engine's job in which it is started, for a `run` inside of one.
+    pub enclosing: Option<EngineName>,
     /// The hash of the plan's bytes.
     pub plan: RecordHash,
     /// Who submits.
     pub user: String,
     /// From which machine.
     pub host: String,
+}
+
+/// A conversion that this user made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conversion {
+    /// The manifest that was converted.
+    pub manifest: Digest,
+    /// How.
+    pub recipe: Recipe,
+    /// What came out.
+    pub sif: SifDigest,
+    /// The root of its tree of hashes, when it has one.
+    pub tree: Option<Digest>,
 }
 
 /// A recorded submission: what the later records of it need.
@@ -107,7 +126,7 @@ impl Ledger {
     /// # Errors
     /// When the record is not on the disk; then the engine must not be asked.
     pub fn intend(&self, intent: &Intent) -> Result<Entry, LedgerError> {
-        let Intent { spec, intent, nonce, backend, plan, user, host } = intent;
+        let Intent { spec, intent, nonce, backend, enclosing, plan, user, host } = intent;
         let (image, place) = without_place(&spec.image);
         let personal = Personal {
             user: Some(user.clone()),
@@ -120,17 +139,21 @@ impl Ledger {
             workdir: spec.workdir.clone(),
             place,
             plan: Some(*plan),
+            inputs: spec.terms.inputs.clone(),
             ..Personal::default()
         };
         self.append(&Body::Intent {
             job: spec.id,
             intent: *intent,
             nonce: *nonce,
-            backend: backend.clone(),
+            backend: *backend,
             image: Box::new(image),
             runtime: spec.runtime,
             resources: spec.resources.clone(),
             rerun_of: spec.rerun_of,
+            terms: Terms { inputs: Vec::new(), ..spec.terms.clone() },
+            delivery: None,
+            enclosing: enclosing.clone(),
             personal: personal::store(&self.dir, *intent, &personal)?,
         })?;
         Ok(Entry { job: spec.id, intent: *intent, nonce: *nonce })
@@ -146,7 +169,7 @@ impl Ledger {
         self.append(&Body::Submitted {
             job: entry.job,
             intent: entry.intent,
-            engine: EngineName { kind, cluster, id, submitted_at },
+            engine: EngineName { kind: kind.parse()?, cluster, id, submitted_at },
             personal: personal::store(&self.dir, entry.intent, &personal)?,
         })
     }
@@ -179,6 +202,7 @@ impl Ledger {
         self.append(&Body::Observed {
             job: entry.job,
             intent: entry.intent,
+            tasks: None,
             state: seen.state,
             exit_code: seen.exit_code,
             engine_state: seen.engine_state.clone(),
@@ -204,6 +228,7 @@ impl Ledger {
             intent: entry.intent,
             matched,
             receipt: Box::new(public),
+            qualifiers: receipt.qualifiers(),
             personal,
         })?;
         Ok(matched)
@@ -214,7 +239,33 @@ impl Ledger {
     /// # Errors
     /// When the record is not on the disk.
     pub fn cancelled(&self, entry: &Entry) -> Result<(), LedgerError> {
-        self.append(&Body::Cancelled { job: entry.job, intent: entry.intent })
+        self.append(&Body::Cancelled { job: entry.job, intent: entry.intent, tasks: None })
+    }
+
+    /// Records that the engine took the job and holds it.
+    ///
+    /// # Errors
+    /// When the record is not on the disk.
+    pub fn held(&self, entry: &Entry) -> Result<(), LedgerError> {
+        self.append(&Body::Held { job: entry.job, intent: entry.intent })
+    }
+
+    /// Records that the engine was told to start a held job.
+    ///
+    /// # Errors
+    /// When the record is not on the disk.
+    pub fn released(&self, entry: &Entry) -> Result<(), LedgerError> {
+        self.append(&Body::Released { job: entry.job, intent: entry.intent })
+    }
+
+    /// Records that this user made a SIF of an image. It is what the store's mappings are held
+    /// against: jobs can reach the store, and never the ledger.
+    ///
+    /// # Errors
+    /// When the record is not on the disk.
+    pub fn converted(&self, conversion: &Conversion) -> Result<(), LedgerError> {
+        let Conversion { manifest, recipe, sif, tree } = conversion.clone();
+        self.append(&Body::Converted { manifest, recipe, sif, tree })
     }
 
     /// Records a sentence.
@@ -277,7 +328,7 @@ fn without_place(image: &Image) -> (Image, Option<PathBuf>) {
     let mut image = image.clone();
     let place = match &mut image {
         Image::Sif { place, .. } => Some(std::mem::take(place)),
-        Image::Oci { .. } => None,
+        Image::Oci { .. } | Image::Other { .. } => None,
     };
     (image, place)
 }
@@ -287,11 +338,28 @@ fn redact(receipt: &Receipt) -> (Receipt, Option<Personal>) {
     let mut public = receipt.clone();
     let skipped_mounts = std::mem::take(&mut public.skipped_mounts);
     let notes = std::mem::take(&mut public.notes);
+    let covers = std::mem::take(&mut public.conditions.covers);
+    let passed_over = std::mem::take(&mut public.conditions.passed_over);
+    let options = std::mem::take(&mut public.conditions.options);
+    let outputs = std::mem::take(&mut public.conditions.outputs);
+    let keys = std::mem::take(&mut public.conditions.keys);
+    let program = public.conditions.program.take();
     let text = match &mut public.start {
         Start::Refused { why } => Some(std::mem::take(why)),
         Start::Started { .. } => None,
     };
-    let empty = skipped_mounts.is_empty() && notes.is_empty() && text.is_none();
-    let personal = Personal { text, skipped_mounts, notes, ..Personal::default() };
+    let personal = Personal {
+        text,
+        skipped_mounts,
+        notes,
+        covers,
+        passed_over,
+        options,
+        outputs,
+        keys,
+        program,
+        ..Personal::default()
+    };
+    let empty = personal == Personal::default();
     (public, (!empty).then_some(personal))
 }

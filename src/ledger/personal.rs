@@ -15,16 +15,19 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::dir::{private_dir, sync_dir};
 use super::error::LedgerError;
 use super::hash::RecordHash;
-use crate::job::{EnvVar, IntentId, Mount};
+use crate::job::{EnvVar, Input, IntentId, Mount};
 use crate::naming;
-use crate::worker::MountNote;
+use crate::worker::{Cover, MountNote, Output, RuntimeProgram};
 
 /// The version of the payload files.
-const PERSONAL_SCHEMA: u32 = 1;
+///
+/// 2: what a receipt says of paths and options, inputs, terms.
+const PERSONAL_SCHEMA: u32 = 2;
 /// Their directory in the ledger.
 pub(super) const PERSONAL_DIR: &str = "personal";
 
@@ -75,6 +78,24 @@ pub struct Personal {
     /// What the worker noted of its node, for example why the kernel did not mount the image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Mounts that lay over the image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub covers: Vec<Cover>,
+    /// Mounts of the worker that could not be shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed_over: Vec<MountNote>,
+    /// Files that the job left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<Output>,
+    /// Kernel keys that the program could use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+    /// The program of a foreign runtime.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<RuntimeProgram>,
+    /// Files that the job was made with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Input>,
 }
 
 /// A payload when it is looked for.
@@ -164,8 +185,24 @@ pub(super) fn load(dir: &Path, intent: IntentId, hash: RecordHash) -> Result<Pay
     }
     Ok(match serde_json::from_slice::<File<'_>>(&bytes) {
         Ok(file) => Payload::Present(Box::new(file.payload.into_owned())),
-        Err(error) => Payload::Damaged(error.to_string()),
+        // its bytes are those that were recorded, so a shape that is not ours is a newer program's
+        Err(error) => match readable(&bytes) {
+            Some(personal) => Payload::Present(Box::new(personal)),
+            None => Payload::Damaged(error.to_string()),
+        },
     })
+}
+
+/// Those fields of a newer payload that read.
+fn readable(bytes: &[u8]) -> Option<Personal> {
+    let mut file: serde_json::Map<String, Value> = serde_json::from_slice(bytes).ok()?;
+    let Some(Value::Object(fields)) = file.remove("payload") else { return None };
+    let reads = |name: &String, value: &Value| {
+        let one = Value::Object([(name.clone(), value.clone())].into_iter().collect());
+        serde_json::from_value::<Personal>(one).is_ok()
+    };
+    let fields = fields.into_iter().filter(|(name, value)| reads(name, value)).collect();
+    serde_json::from_value(Value::Object(fields)).ok()
 }
 
 /// The names of all payload files, with the intent that each belongs to.

@@ -12,7 +12,8 @@
 //! the file can write a new chain (docs/ledger.md).
 //!
 //! The frame (JSON object, these seven keys, `check` last) stays the same in every schema; what may
-//! change is `body`. An old program keeps and skips bodies that it does not know.
+//! change is `body` (`body.rs`). An old program reads of a newer body what it can (`salvage.rs`), keeps it,
+//! and appends nothing behind it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,13 +21,14 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use super::body::Body;
 use super::hash::RecordHash;
-use crate::job::{IntentId, JobId, JobState, Nonce, Resources, RuntimeChoice};
-use crate::pin::Image;
-use crate::worker::Receipt;
+use super::salvage;
 
 /// The version of the bodies that this program writes.
-pub const RECORD_SCHEMA: u32 = 1;
+///
+/// 2: open names, tasks, holds, policies, conversions, what qualifies a verdict.
+pub const RECORD_SCHEMA: u32 = 2;
 
 /// Who wrote a file: 128 random bits as 32 hex characters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,163 +92,19 @@ pub struct Record<B> {
     pub body: B,
 }
 
-/// What happened. The texts that can hold names, paths or arguments are not here but in the
-/// payload that `personal` commits to, so that they can be erased.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Body {
-    /// A job is about to be given to an engine.
-    Intent {
-        /// The job.
-        job: JobId,
-        /// This submission.
-        intent: IntentId,
-        /// Comes back in its receipts.
-        nonce: Nonce,
-        /// The kind of engine: `local`, `slurm`.
-        backend: String,
-        /// The image; a SIF's `place` is empty here and stands in the payload.
-        image: Box<Image>,
-        /// The runtime that was asked for.
-        runtime: RuntimeChoice,
-        /// What it asked of the engine.
-        resources: Resources,
-        /// Which job this one repeats.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        rerun_of: Option<JobId>,
-        /// The hash of the payload's file.
-        personal: RecordHash,
-    },
-    /// The engine took it.
-    Submitted {
-        /// The job.
-        job: JobId,
-        /// The submission.
-        intent: IntentId,
-        /// The engine's name for it; the owner stands in the payload.
-        engine: EngineName,
-        /// The hash of the payload's file.
-        personal: RecordHash,
-    },
-    /// The engine did not take it, and said so.
-    Refused {
-        /// The job.
-        job: JobId,
-        /// The submission.
-        intent: IntentId,
-        /// The hash of the payload's file, which holds why.
-        personal: RecordHash,
-    },
-    /// Nobody can say whether the engine took it.
-    Uncertain {
-        /// The job.
-        job: JobId,
-        /// The submission.
-        intent: IntentId,
-        /// The hash of the payload's file, which holds why.
-        personal: RecordHash,
-    },
-    /// What the engine said when it was asked.
-    Observed {
-        /// The job.
-        job: JobId,
-        /// The submission.
-        intent: IntentId,
-        /// The state.
-        state: JobState,
-        /// As a shell would give it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        exit_code: Option<i32>,
-        /// The engine's own word.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        engine_state: Option<String>,
-        /// The hash of the payload's file, when there is a reason.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        personal: Option<RecordHash>,
-    },
-    /// A worker's receipt.
-    Receipt {
-        /// The job beside which it was found.
-        job: JobId,
-        /// The submission that it was compared with.
-        intent: IntentId,
-        /// Whether job, intent and nonce were that submission's.
-        matched: bool,
-        /// The receipt without paths and free text.
-        receipt: Box<Receipt>,
-        /// The hash of the payload's file, when something was taken out.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        personal: Option<RecordHash>,
-    },
-    /// The engine was asked to end it.
-    Cancelled {
-        /// The job.
-        job: JobId,
-        /// The submission.
-        intent: IntentId,
-    },
-    /// Something worth keeping that has no kind of its own.
-    Note {
-        /// The job.
-        job: JobId,
-        /// The submission.
-        intent: IntentId,
-        /// The hash of the payload's file, which holds the text.
-        personal: RecordHash,
-    },
-}
-
-impl Body {
-    /// The submission that the record speaks of.
-    #[must_use]
-    pub fn intent(&self) -> IntentId {
-        match self {
-            Self::Intent { intent, .. }
-            | Self::Submitted { intent, .. }
-            | Self::Refused { intent, .. }
-            | Self::Uncertain { intent, .. }
-            | Self::Observed { intent, .. }
-            | Self::Receipt { intent, .. }
-            | Self::Cancelled { intent, .. }
-            | Self::Note { intent, .. } => *intent,
-        }
-    }
-
-    /// The payload that it commits to.
-    #[must_use]
-    pub fn personal(&self) -> Option<RecordHash> {
-        match self {
-            Self::Intent { personal, .. }
-            | Self::Submitted { personal, .. }
-            | Self::Refused { personal, .. }
-            | Self::Uncertain { personal, .. }
-            | Self::Note { personal, .. } => Some(*personal),
-            Self::Observed { personal, .. } | Self::Receipt { personal, .. } => *personal,
-            Self::Cancelled { .. } => None,
-        }
-    }
-}
-
-/// An [`EngineKey`](crate::job::EngineKey) without its owner.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EngineName {
-    /// `local`, `slurm`, ...
-    pub kind: String,
-    /// The cluster's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cluster: Option<String>,
-    /// The engine's own id.
-    pub id: String,
-    /// When the engine took the job.
-    pub submitted_at: jiff::Timestamp,
-}
-
 /// A body as far as this program understands it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// Understood.
     Known(Body),
-    /// Sound, but of a newer schema or an unknown kind: kept and skipped.
+    /// Sound, but newer than this program: what it could read of it.
+    Partly {
+        /// The part. What is missing has a value that says so.
+        body: Body,
+        /// Why it is not all.
+        why: String,
+    },
+    /// Sound, but newer, and it does not even say of which submission it speaks: kept and skipped.
     Foreign {
         /// What its `kind` says, if anything.
         kind: String,
@@ -310,12 +168,24 @@ pub(super) fn decode(line: &[u8]) -> Result<Record<Content>, LineError> {
 
 fn understand(schema: u32, body: Value) -> Content {
     let kind = body.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
-    if schema > RECORD_SCHEMA {
-        let why = format!("schema {schema}; this moorline reads up to {RECORD_SCHEMA}");
-        return Content::Foreign { kind, why };
-    }
-    match serde_json::from_value(body) {
-        Ok(body) => Content::Known(body),
-        Err(error) => Content::Foreign { kind, why: error.to_string() },
+    let newer = (schema > RECORD_SCHEMA)
+        .then(|| format!("schema {schema}; this moorline writes {RECORD_SCHEMA}"));
+    let why = match serde_json::from_value::<Body>(body.clone()) {
+        Ok(body @ Body::Other { .. }) if !Body::KINDS.contains(&kind.as_str()) => {
+            let why = newer.unwrap_or_else(|| format!("kind {kind:?} is not known here"));
+            return Content::Partly { body, why };
+        }
+        Ok(body) if !matches!(body, Body::Other { .. }) => {
+            return match newer {
+                Some(why) => Content::Partly { body, why },
+                None => Content::Known(body),
+            };
+        }
+        // a kind of ours in a shape that is not
+        Ok(_) | Err(_) => format!("kind {kind:?} in a shape that is not known here"),
+    };
+    match salvage::salvage(&kind, &body) {
+        Some(body) => Content::Partly { body, why },
+        None => Content::Foreign { kind, why },
     }
 }

@@ -14,7 +14,7 @@ use super::record::{Content, LineError, Record, WriterId, decode};
 pub struct SegmentName {
     /// Who writes it.
     pub writer: WriterId,
-    /// The writer's how-manieth file, from 1.
+    /// The writer's file number, from 1.
     pub number: u32,
 }
 

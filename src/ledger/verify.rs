@@ -13,8 +13,9 @@ use super::record::{Content, Record};
 use super::segment::{Line, Segment, SegmentName, list};
 
 /// What no check of a local chain can show, whatever it finds.
-pub const LIMITS: &str = "a local chain cannot show that its owner wrote it anew as a whole, or \
-    removed its last records, a whole writer's files, or all of it";
+pub const LIMITS: &str = "nothing outside of this directory vouches for it, so its owner could have \
+    written all of it anew, changed or removed the last record of any writer, added a writer's file \
+    with jobs of any date, or removed payloads, a writer's files, or all of it";
 
 /// What was found. Files are named relative to the ledger's directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -23,6 +24,8 @@ pub struct Report {
     pub files: usize,
     /// Sound records.
     pub records: usize,
+    /// Of these, records that a newer program wrote and this one understands in part or not at all.
+    pub newer: usize,
     /// Payloads that are there and fit.
     pub payloads: usize,
     /// Payloads that are not there: erased, or lost.
@@ -82,6 +85,7 @@ pub fn verify(dir: &Path) -> Result<Report, LedgerError> {
     let mut report = Report {
         files: 0,
         records: 0,
+        newer: 0,
         payloads: 0,
         erased: 0,
         findings: Vec::new(),
@@ -104,10 +108,11 @@ pub fn verify(dir: &Path) -> Result<Report, LedgerError> {
         };
         at.segment(&segment, &mut report);
         for record in segment.lines.iter().filter_map(|line| line.record.as_ref().ok()) {
-            if let Content::Known(body) = &record.body
+            if let Content::Known(body) | Content::Partly { body, .. } = &record.body
                 && let Some(hash) = body.personal()
+                && let Some(intent) = body.intent()
             {
-                committed.insert(personal::file_name(body.intent(), hash), (body.intent(), hash));
+                committed.insert(personal::file_name(intent, hash), (intent, hash));
             }
         }
         chain = Some(at);
@@ -173,8 +178,17 @@ impl Chain {
                 }
             }
         }
-        if let Content::Foreign { kind, why } = &record.body {
-            report.note(name, at, format!("kept and skipped: kind {kind:?}: {why}"));
+        match &record.body {
+            Content::Known(_) => {}
+            Content::Partly { why, .. } => {
+                report.newer += 1;
+                report.note(name, at, format!("read in part, a newer moorline wrote it: {why}"));
+            }
+            Content::Foreign { kind, why } => {
+                report.newer += 1;
+                let what = format!("skipped, a newer moorline wrote it: kind {kind:?}: {why}");
+                report.note(name, at, what);
+            }
         }
     }
 }

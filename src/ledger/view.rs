@@ -7,16 +7,18 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::body::{Body, EngineName};
 use super::error::LedgerError;
 use super::personal::{Payload, Personal, load};
-use super::record::{Body, Content, WriterId};
+use super::record::{Content, Record, WriterId};
 use super::segment::{Segment, list};
-use super::{Entry, redact};
+use super::{Conversion, Entry, redact};
 use crate::job::{
-    EngineKey, IntentId, JobId, JobSpec, JobState, Observation, Resources, RuntimeChoice,
+    EngineKey, IntentId, JobId, JobSpec, JobState, Name, Observation, Resources, RuntimeChoice,
+    Terms,
 };
 use crate::pin::Image;
-use crate::worker::{Receipt, Start};
+use crate::worker::{Qualifier, Receipt, Start};
 
 /// A ledger as it was when it was read.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +26,10 @@ pub struct View {
     jobs: BTreeMap<JobId, JobRecord>,
     /// Lines that are not what was written; [`verify`](super::verify()) names them.
     pub damaged: usize,
-    /// Sound records that this program does not understand.
-    pub foreign: usize,
+    /// Sound records that this program does not understand, or only in part: a newer one wrote them.
+    pub newer: usize,
+    /// What this user converted, oldest first.
+    pub conversions: Vec<Conversion>,
     /// Records of submissions whose intent is not here.
     pub orphans: usize,
 }
@@ -47,7 +51,7 @@ pub struct Submission {
     /// When it was recorded.
     pub time: jiff::Timestamp,
     /// The kind of engine.
-    pub backend: String,
+    pub backend: Name,
     /// The image. A SIF's `place` is empty once the payload is erased.
     pub image: Image,
     /// The runtime that was asked for.
@@ -58,6 +62,12 @@ pub struct Submission {
     pub rerun_of: Option<JobId>,
     /// Command, variables, names and paths, if they were not erased.
     pub personal: Payload,
+    /// The terms that are not personal.
+    pub terms: Terms,
+    /// The engine's job in which it was started.
+    pub enclosing: Option<EngineName>,
+    /// Whether the intent was read as a whole; a newer program's may say what this one cannot read.
+    pub whole: bool,
     /// What became of the submission.
     pub outcome: Outcome,
     /// Receipts in the order in which they were recorded.
@@ -90,6 +100,8 @@ pub struct ReceiptRecord {
     pub time: jiff::Timestamp,
     /// The receipt.
     pub receipt: Receipt,
+    /// What keeps its *Match* from being a plain one, as recorded.
+    pub qualifiers: Vec<Qualifier>,
 }
 
 /// One record after the intent.
@@ -99,10 +111,12 @@ pub struct Event {
     pub time: jiff::Timestamp,
     /// Who wrote it.
     pub writer: WriterId,
-    /// The writer's how-manieth record.
+    /// The sequence number within its writer, from 1.
     pub sequence: u64,
     /// What happened.
     pub body: Body,
+    /// Whether the record was read as a whole.
+    pub whole: bool,
     /// The text that stands in its payload: a reason, a note; foreign, and empty once erased.
     pub text: Option<String>,
 }
@@ -142,19 +156,19 @@ impl View {
                     _ => record.time,
                 };
                 latest = Some((record.writer, order));
-                match record.body {
-                    Content::Known(body) => events.push((
-                        order,
-                        Event {
-                            time: record.time,
-                            writer: record.writer,
-                            sequence: record.sequence,
-                            body,
-                            text: None,
-                        },
-                    )),
-                    Content::Foreign { .. } => self.foreign += 1,
-                }
+                let (body, whole) = match record.body {
+                    Content::Known(body) => (body, true),
+                    Content::Partly { body, .. } => {
+                        self.newer += 1;
+                        (body, false)
+                    }
+                    Content::Foreign { .. } => {
+                        self.newer += 1;
+                        continue;
+                    }
+                };
+                let Record { time, writer, sequence, .. } = record;
+                events.push((order, Event { time, writer, sequence, body, whole, text: None }));
             }
         }
         Ok(events)
@@ -166,7 +180,11 @@ impl View {
         mut event: Event,
         owners: &mut BTreeMap<IntentId, JobId>,
     ) -> Result<(), LedgerError> {
-        let intent = event.body.intent();
+        if let Body::Converted { manifest, recipe, sif, tree } = event.body {
+            self.conversions.push(Conversion { manifest, recipe, sif, tree });
+            return Ok(());
+        }
+        let Some(intent) = event.body.intent() else { return Ok(()) };
         let payload = event.body.personal().map(|hash| load(dir, intent, hash)).transpose()?;
         if let Body::Intent { .. } = event.body {
             // the same record in two files (a copied ledger) is one submission
@@ -236,7 +254,17 @@ impl JobRecord {
 impl Submission {
     fn of(event: &Event, payload: Option<Payload>) -> Option<Self> {
         let Body::Intent {
-            job, intent, nonce, backend, image, runtime, resources, rerun_of, ..
+            job,
+            intent,
+            nonce,
+            backend,
+            image,
+            runtime,
+            resources,
+            rerun_of,
+            terms,
+            enclosing,
+            ..
         } = event.body.clone()
         else {
             return None;
@@ -255,6 +283,9 @@ impl Submission {
             resources,
             rerun_of,
             personal,
+            terms,
+            enclosing,
+            whole: event.whole,
             outcome: Outcome::Open,
             receipts: Vec::new(),
             seen: None,
@@ -269,7 +300,7 @@ impl Submission {
             Body::Submitted { engine, .. } => {
                 let engine = engine.clone();
                 self.outcome = Outcome::Submitted(EngineKey {
-                    kind: engine.kind,
+                    kind: engine.kind.to_string(),
                     cluster: engine.cluster,
                     id: engine.id,
                     submitted_at: engine.submitted_at,
@@ -291,20 +322,33 @@ impl Submission {
                     });
                 }
             }
-            Body::Receipt { receipt, .. } => {
+            Body::Receipt { receipt, qualifiers, .. } => {
                 let mut receipt = (**receipt).clone();
                 receipt.skipped_mounts = personal.skipped_mounts;
                 receipt.notes = personal.notes;
+                let conditions = &mut receipt.conditions;
+                conditions.covers = personal.covers;
+                conditions.passed_over = personal.passed_over;
+                conditions.options = personal.options;
+                conditions.outputs = personal.outputs;
+                conditions.keys = personal.keys;
+                conditions.program = personal.program;
                 if let Start::Refused { why } = &mut receipt.start {
                     *why = text;
                 }
-                self.receipts.push(ReceiptRecord { time: event.time, receipt });
+                let qualifiers = qualifiers.clone();
+                self.receipts.push(ReceiptRecord { time: event.time, receipt, qualifiers });
             }
             Body::Cancelled { .. } => self.cancelled = true,
             Body::Intent { .. }
+            | Body::Held { .. }
+            | Body::Released { .. }
             | Body::Refused { .. }
             | Body::Uncertain { .. }
-            | Body::Note { .. } => {}
+            | Body::Note { .. }
+            | Body::Policy { .. }
+            | Body::Converted { .. }
+            | Body::Other { .. } => {}
         }
         self.history.push(event);
     }
@@ -330,11 +374,16 @@ impl Submission {
         }
     }
 
-    /// The job again, to be repeated or looked at; `None` once the payload is erased.
+    /// The job again, to be repeated or looked at; `None` once the payload is erased, and for one of which
+    /// this program cannot read all.
     #[must_use]
     pub fn spec(&self) -> Option<JobSpec> {
         let Payload::Present(personal) = &self.personal else { return None };
-        let Personal { name, command, env, mounts, options, workdir, .. } = (**personal).clone();
+        if !self.whole {
+            return None;
+        }
+        let Personal { name, command, env, mounts, options, workdir, inputs, .. } =
+            (**personal).clone();
         Some(JobSpec {
             id: self.entry.job,
             name,
@@ -347,6 +396,7 @@ impl Submission {
             resources: self.resources.clone(),
             workdir,
             rerun_of: self.rerun_of,
+            terms: Terms { inputs, ..self.terms.clone() },
         })
     }
 

@@ -23,10 +23,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::body::Body;
 use super::dir::{cannot_lock, private_dir, sync_dir};
 use super::error::LedgerError;
 use super::hash::RecordHash;
-use super::record::{Body, RECORD_SCHEMA, Record, WriterId, encode};
+use super::record::{RECORD_SCHEMA, Record, WriterId, encode};
 use super::segment::{Segment, SegmentName, list};
 
 /// At this size in bytes a segment is ended; it only bounds what is read when a writer is taken up.
@@ -283,7 +284,11 @@ mod tests {
     }
 
     fn body() -> Body {
-        Body::Cancelled { job: JobId::from_parts(1, 1), intent: IntentId::from_bytes([1; 16]) }
+        Body::Cancelled {
+            job: JobId::from_parts(1, 1),
+            intent: IntentId::from_bytes([1; 16]),
+            tasks: None,
+        }
     }
 
     fn append(writer: &mut Writer) {

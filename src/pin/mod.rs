@@ -129,6 +129,22 @@ pub enum Image {
         /// Where it lies, as workers see it.
         place: PathBuf,
     },
+    /// A form that only a newer program knows, with those names of it that this one can read. It can be
+    /// shown and found, and not be run.
+    #[serde(untagged)]
+    Other {
+        /// What the newer program calls the form.
+        kind: String,
+        /// Where it came from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pin: Option<Pin>,
+        /// The platform's manifest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        manifest: Option<Digest>,
+        /// The digest of a SIF.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<SifDigest>,
+    },
 }
 
 impl Image {
@@ -137,7 +153,7 @@ impl Image {
     pub fn pin(&self) -> Option<&Pin> {
         match self {
             Self::Oci { pin } => Some(pin),
-            Self::Sif { pin, .. } => pin.as_ref(),
+            Self::Sif { pin, .. } | Self::Other { pin, .. } => pin.as_ref(),
         }
     }
 
@@ -145,8 +161,20 @@ impl Image {
     #[must_use]
     pub fn manifest(&self) -> Option<Digest> {
         match self {
-            Self::Sif { pin: None, manifest, .. } => *manifest,
+            Self::Sif { pin: None, manifest, .. } | Self::Other { pin: None, manifest, .. } => {
+                *manifest
+            }
             _ => self.pin().map(|pin| pin.manifest),
+        }
+    }
+
+    /// The SIF, where the image is one.
+    #[must_use]
+    pub fn sif(&self) -> Option<SifDigest> {
+        match self {
+            Self::Sif { digest, .. } => Some(*digest),
+            Self::Other { digest, .. } => *digest,
+            Self::Oci { .. } => None,
         }
     }
 
@@ -154,8 +182,13 @@ impl Image {
     #[must_use]
     pub fn name(&self) -> String {
         match self {
-            Self::Oci { pin } | Self::Sif { pin: Some(pin), .. } => pin.reference().to_string(),
-            Self::Sif { digest, .. } => format!("sif {digest}"),
+            Self::Oci { pin }
+            | Self::Sif { pin: Some(pin), .. }
+            | Self::Other { pin: Some(pin), .. } => pin.reference().to_string(),
+            Self::Sif { digest, .. } | Self::Other { digest: Some(digest), .. } => {
+                format!("sif {digest}")
+            }
+            Self::Other { kind, .. } => format!("an image of kind {kind:?}"),
         }
     }
 }

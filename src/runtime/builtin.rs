@@ -333,7 +333,7 @@ fn check_kind(point: &Point, found: Option<&Node>) -> Result<(), LayoutError> {
 /// What the tests of this folder make their jobs from.
 #[cfg(test)]
 pub(crate) mod testing {
-    use crate::job::{Access, JobId, JobSpec, Resources, RuntimeChoice};
+    use crate::job::{Access, JobId, JobSpec, Resources, RuntimeChoice, Terms};
     use crate::oci::{Sha256Digest, SifDigest};
     use crate::pin::Image;
     use crate::runtime::Bind;
@@ -357,6 +357,7 @@ pub(crate) mod testing {
             resources: Resources::default(),
             workdir: None,
             rerun_of: None,
+            terms: Terms::default(),
         }
     }
 

@@ -154,6 +154,7 @@ fn order(job: &JobSpec, site: &Site, intent: IntentId) -> Order {
     let digest = match &job.image {
         Image::Oci { pin } | Image::Sif { pin: Some(pin), .. } => pin.manifest.to_string(),
         Image::Sif { digest, .. } => digest.to_string(),
+        other => other.name(),
     };
     Order {
         job: job.id,
@@ -180,6 +181,7 @@ fn texts(
         node_cache: site.node_cache.clone(),
         site_store: site.site_store.clone(),
         limits: site.limits.clone(),
+        hide: Vec::new(),
     };
     let bytes = plan.to_bytes()?;
     let hash = Digest::of(&bytes);
@@ -207,7 +209,8 @@ pub fn prepare(
         spec: job.clone(),
         intent: ids.0,
         nonce: ids.1,
-        backend: kind.to_owned(),
+        backend: kind.parse().map_err(LedgerError::from)?,
+        enclosing: None,
         plan: crate::ledger::RecordHash::of(&texts.plan),
         user: site.user.clone(),
         host: site.host.clone(),

@@ -18,6 +18,8 @@ pub const PULL_FAILED: i32 = 216;
 pub const NO_SPACE: i32 = 217;
 /// A limit killed the program.
 pub const LIMIT: i32 = 218;
+/// Not the submission on record: a duplicate that an engine took without saying so.
+pub const DUPLICATE: i32 = 219;
 
 /// What a code means, for people; `None` for a program's own code.
 #[must_use]
@@ -32,6 +34,7 @@ pub fn meaning(code: i32) -> Option<&'static str> {
         PULL_FAILED => "the pull failed",
         NO_SPACE => "no space was left on the worker",
         LIMIT => "a limit killed the program",
+        DUPLICATE => "it is not the submission on record: its program was not started",
         _ => return None,
     })
 }

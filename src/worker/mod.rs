@@ -15,11 +15,13 @@
 //! JOBS_DIR/bin/SHA256/moorline     the binary, hash-checked by the script
 //! ```
 
+mod conditions;
 pub mod exit;
 mod plan;
 mod receipt;
 pub mod script;
 
+pub use conditions::{Conditions, Cover, Hides, Output, Qualifier, RuntimeProgram};
 pub use plan::{PLAN_SCHEMA, Plan, PlanError};
 pub use receipt::{MountNote, RECEIPT_SCHEMA, Receipt, ReceiptError, Start};
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::job::{IntentId, JobSpec, Nonce};
 
 /// The version of this document.
-pub const PLAN_SCHEMA: u32 = 1;
+pub const PLAN_SCHEMA: u32 = 2;
 
 /// Everything a worker needs besides the image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct Plan {
     /// A store whose images may be mounted by the kernel (site configuration).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site_store: Option<PathBuf>,
+    /// Directories that no container may see.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hide: Vec<PathBuf>,
     /// `[limits]` of the configuration that are not the program's own: they hold for an image that
     /// is unpacked. A name that is unknown here bounds nothing here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

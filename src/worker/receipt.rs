@@ -3,11 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::{Evidence, IntentId, JobId, Nonce};
+use super::conditions::{Conditions, Qualifier};
+use crate::job::{Evidence, Grade, IntentId, JobId, Name, Nonce};
 use crate::oci::{Digest, SifDigest};
 
 /// The version of this document.
-pub const RECEIPT_SCHEMA: u32 = 1;
+///
+/// 2: evidence names what was measured; the conditions under which the program ran.
+pub const RECEIPT_SCHEMA: u32 = 2;
 
 /// One attempt of one job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,8 +40,8 @@ pub struct Receipt {
     pub expected: Option<SifDigest>,
     /// What was measured.
     pub evidence: Evidence,
-    /// The runtime and how it got at the image, for example `builtin` and `squashfuse`.
-    pub runtime: String,
+    /// The runtime, or `none` when it did not come to that.
+    pub runtime: Name,
     /// The way the root file system was provided: `kernel`, `squashfuse`, `unpacked`, `runtime`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rootfs: Option<String>,
@@ -54,6 +57,9 @@ pub struct Receipt {
     pub ended_at: jiff::Timestamp,
     /// As a shell would give it.
     pub exit_code: i32,
+    /// Under which conditions it ran.
+    #[serde(flatten)]
+    pub conditions: Conditions,
 }
 
 /// Whether the program was started at all.
@@ -89,25 +95,60 @@ pub enum ReceiptError {
     /// Not JSON, or not this document.
     #[error("the receipt is malformed: {0}")]
     Json(#[from] serde_json::Error),
-    /// Written by a newer program.
-    #[error("the receipt has schema {0}; this moorline reads up to {RECEIPT_SCHEMA}")]
-    Newer(u32),
+    /// Written by a newer program, and this one cannot read it.
+    #[error(
+        "the receipt has schema {schema}, which this moorline cannot read (it knows {RECEIPT_SCHEMA}): {source}"
+    )]
+    Newer {
+        /// Its schema.
+        schema: u32,
+        /// What could not be read.
+        source: serde_json::Error,
+    },
 }
 
 impl Receipt {
-    /// Reads a receipt; the caller compares intent and nonce.
+    /// Reads a receipt, also a newer program's as far as it goes; the caller compares intent and nonce.
+    ///
+    /// What a newer program added is not seen here, so its word is no evidence to this one
+    /// ([`Receipt::is_newer`]).
     ///
     /// # Errors
-    /// When the bytes are no receipt, or a newer one.
+    /// When the bytes are no receipt, or a newer one with another shape.
     pub fn parse(bytes: &[u8]) -> Result<Self, ReceiptError> {
         #[derive(Deserialize)]
         struct Version {
             schema: u32,
         }
         let Version { schema } = serde_json::from_slice(bytes)?;
-        if schema > RECEIPT_SCHEMA {
-            return Err(ReceiptError::Newer(schema));
-        }
-        Ok(serde_json::from_slice(bytes)?)
+        serde_json::from_slice(bytes).map_err(|source| {
+            if schema > RECEIPT_SCHEMA {
+                ReceiptError::Newer { schema, source }
+            } else {
+                source.into()
+            }
+        })
+    }
+
+    /// What keeps a *Match* of this receipt from being a plain one.
+    #[must_use]
+    pub fn qualifiers(&self) -> Vec<Qualifier> {
+        let foreign = matches!(self.runtime.as_str(), "apptainer" | "singularity");
+        let believed = foreign || self.conditions.program.is_some();
+        [
+            (Qualifier::Mount, !self.conditions.covers.is_empty()),
+            (Qualifier::Option, !self.conditions.options.is_empty()),
+            (Qualifier::RuntimeBelieved, believed),
+            (Qualifier::MeasuredEarlier, self.evidence.grade == Grade::MeasuredCached),
+        ]
+        .into_iter()
+        .filter_map(|(qualifier, holds)| holds.then_some(qualifier))
+        .collect()
+    }
+
+    /// Whether a newer program wrote it: it may hold a reason against it that this one cannot read.
+    #[must_use]
+    pub fn is_newer(&self) -> bool {
+        self.schema > RECEIPT_SCHEMA
     }
 }

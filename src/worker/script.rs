@@ -44,10 +44,6 @@ impl ScriptInput {
     /// Takes everything from the plan and its files' bytes.
     #[must_use]
     pub fn new(plan: &Plan, plan_bytes: &[u8], runtime_sh: &str, binary: Digest) -> Self {
-        let sif = match &plan.job.image {
-            Image::Sif { digest, .. } => Some(*digest),
-            Image::Oci { .. } => None,
-        };
         Self {
             job: plan.job.id,
             intent: plan.intent,
@@ -56,7 +52,7 @@ impl ScriptInput {
             runtime: Digest::of(runtime_sh.as_bytes()),
             binary,
             pinned: plan.job.image.pin().map(|pin| pin.manifest),
-            sif,
+            sif: plan.job.image.sif(),
         }
     }
 }
@@ -112,6 +108,8 @@ pub fn runtime_sh(plan: &Plan) -> String {
         Image::Oci { pin } => {
             line(format_args!("reference={}", quote(&pin.reference().to_string())));
         }
+        // the script says that there is no image
+        Image::Other { .. } => line(format_args!("image=")),
     }
     line(format_args!("verb={}", if job.command.is_empty() { "'run'" } else { "'exec'" }));
     line(format_args!("job_run() {{"));
@@ -147,7 +145,7 @@ pub fn runtime_sh(plan: &Plan) -> String {
 /// A given command replaces the image's entry point, as `apptainer exec` does.
 fn program(job: &JobSpec, line: &mut impl FnMut(std::fmt::Arguments<'_>)) {
     match (&job.image, job.command.split_first()) {
-        (Image::Sif { .. }, _) => {
+        (Image::Sif { .. } | Image::Other { .. }, _) => {
             line(format_args!("    program \"$@\" \"$image\"{}", words(&job.command)));
         }
         (Image::Oci { .. }, None) => line(format_args!("    program \"$@\" \"$reference\"")),

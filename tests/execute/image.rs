@@ -33,7 +33,7 @@ fn an_image_with_other_bytes_does_not_run() {
     assert_eq!((done.code, done.stdout.as_str()), (211, ""));
     let receipt = done.receipt.unwrap();
     // what was found is evidence, too
-    assert_eq!(receipt.evidence.sif, Some(SifDigest::of(&bytes)));
+    assert_eq!(receipt.evidence.sif(), Some(SifDigest::of(&bytes)));
     assert_eq!(receipt.expected, Some(image().1));
 
     fs::remove_file(path).unwrap();
@@ -78,7 +78,7 @@ fn an_image_that_is_exchanged_while_it_runs_changes_nothing() {
         assert_eq!((done.code, done.stdout.lines().last()), (0, Some("hello")), "{}", done.stderr);
         let evidence = done.receipt.unwrap().evidence;
         // the rename changed the file's ctime, nothing else: squashfuse reads on from the handle
-        assert!(evidence.sif.is_none_or(|d| d == image().1), "{evidence:?}");
+        assert!(evidence.sif().is_none_or(|d| d == image().1), "{evidence:?}");
     }
 }
 

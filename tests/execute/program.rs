@@ -38,7 +38,7 @@ fn a_program_has_the_callers_ids_and_no_privileges() {
         assert!(field(&done.stdout, "Pid").parse::<u32>().unwrap() < 20);
         let receipt = done.receipt.unwrap();
         assert_eq!(receipt.evidence.grade, Grade::Measured, "{receipt:?}");
-        assert_eq!(receipt.evidence.sif, Some(image().1));
+        assert_eq!(receipt.evidence.sif(), Some(image().1));
         assert_eq!((receipt.intent, receipt.nonce), (job.plan.intent, job.plan.nonce));
         assert_eq!((receipt.runtime.as_str(), receipt.exit_code), ("builtin", 0));
         assert!(matches!(receipt.start, Start::Started { at } if at <= receipt.ended_at));

@@ -45,11 +45,13 @@ fn golden_plan() -> Plan {
             resources: Resources::default(),
             workdir: None,
             rerun_of: None,
+            terms: moorline::job::Terms::default(),
         },
         workdir: "/jobs/x/work".into(),
         node_cache: None,
         site_store: None,
         limits: std::collections::BTreeMap::new(),
+        hide: Vec::new(),
     };
     plan.job.mounts[2].target = "/req uired".into();
     plan
@@ -293,7 +295,7 @@ fn the_scripts_words_reach_the_runtime_as_they_are() {
         let receipt = Receipt::parse(&fs::read(receipt.path()).unwrap()).unwrap();
         assert!(receipt.writer.starts_with(writer));
         assert_eq!(receipt.evidence.grade, Grade::Measured);
-        assert_eq!((receipt.evidence.sif, receipt.exit_code), (Some(image().1), 6));
+        assert_eq!((receipt.evidence.sif(), receipt.exit_code), (Some(image().1), 6));
         assert!(matches!(receipt.start, Start::Started { .. }));
     }
     assert!(!job.path("work/canary").exists());

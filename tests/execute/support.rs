@@ -213,11 +213,13 @@ impl Job {
                 resources: Resources::default(),
                 workdir: None,
                 rerun_of: None,
+                terms: moorline::job::Terms::default(),
             },
             workdir: dir.path().join("work"),
             node_cache: Some(dir.path().join("tmp")),
             site_store: None,
             limits: std::collections::BTreeMap::new(),
+            hide: Vec::new(),
         };
         let job = Self { dir, plan, user, env: vec![] };
         job.give_away();

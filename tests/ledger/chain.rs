@@ -135,7 +135,7 @@ fn a_tail_torn_at_any_byte_loses_nothing_before_it() {
 }
 
 #[test]
-fn newer_records_are_kept_skipped_and_left_alone() {
+fn newer_records_are_kept_shown_and_left_alone() {
     let dir = scratch();
     let file = small(dir.path());
     let text = fs::read_to_string(&file).unwrap();
@@ -149,12 +149,12 @@ fn newer_records_are_kept_skipped_and_left_alone() {
     };
     let last = text.lines().last().unwrap();
     let unknown = line(1, 5, last, r#"{"kind":"countersigned","by":"site"}"#);
-    let newer = line(2, 6, &unknown, r#"{"kind":"intent","shape":[1,2]}"#);
+    let newer = line(3, 6, &unknown, r#"{"kind":"intent","shape":[1,2]}"#);
     let with_unknown = format!("{text}{unknown}\n");
     fs::write(&file, &with_unknown).unwrap();
     let read = || {
         let view = View::read(dir.path()).unwrap();
-        (view.job(entry(1).job).unwrap().last().history.len(), view.foreign, view.damaged)
+        (view.job(entry(1).job).unwrap().last().history.len(), view.newer, view.damaged)
     };
     assert_eq!(read(), (3, 1, 0));
     assert_eq!(sound(dir.path()).notes.len(), 1);

@@ -5,13 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use moorline::job::{
-    Access, EngineKey, EnvVar, Evidence, Grade, IntentId, JobId, JobSpec, JobState, Mount, Need,
-    Nonce, Observation, Resources, RuntimeChoice,
+    Access, EngineKey, EnvVar, Evidence, Grade, Input, IntentId, JobId, JobSpec, JobState,
+    Measured, Mount, Name, Need, Nonce, Observation, Resources, RuntimeChoice, Terms,
 };
 use moorline::ledger::{Entry, Intent, Ledger, RecordHash, Report, verify};
 use moorline::oci::{ConfigDigest, Digest, Platform, Reference, Sha256Digest, SifDigest};
 use moorline::pin::{Codec, Image, Pin, Recipe};
-use moorline::worker::{MountNote, RECEIPT_SCHEMA, Receipt, Start};
+use moorline::worker::{Conditions, Cover, MountNote, RECEIPT_SCHEMA, Receipt, Start};
 
 pub fn at(second: i64) -> jiff::Timestamp {
     jiff::Timestamp::from_second(1_700_000_000 + second).unwrap()
@@ -73,6 +73,15 @@ pub fn spec(n: u64) -> JobSpec {
         resources: Resources { cpus: Some(2), ..Resources::default() },
         workdir: Some("/SENTINEL-workdir".into()),
         rerun_of: None,
+        terms: Terms {
+            inputs: vec![Input {
+                source: "/SENTINEL-input".into(),
+                name: "SENTINEL-file".into(),
+                sha256: Digest::of(b"x"),
+                size: 1,
+            }],
+            ..Terms::default()
+        },
     }
 }
 
@@ -81,7 +90,8 @@ pub fn intent(n: u64) -> Intent {
         spec: spec(n),
         intent: entry(n).intent,
         nonce: entry(n).nonce,
-        backend: "slurm".into(),
+        backend: Name::known("slurm"),
+        enclosing: None,
         plan: RecordHash::of(b"the plan"),
         user: "SENTINEL-user".into(),
         host: "SENTINEL-host".into(),
@@ -113,10 +123,10 @@ pub fn receipt(n: u64) -> Receipt {
         expected: Some(SifDigest::of(b"sif")),
         evidence: Evidence {
             grade: Grade::Measured,
-            sif: Some(SifDigest::of(b"sif")),
+            measured: Some(Measured::Sif(SifDigest::of(b"sif"))),
             measured_at: Some(at(2)),
         },
-        runtime: "builtin".into(),
+        runtime: Name::known("builtin"),
         rootfs: Some("squashfuse".into()),
         skipped_mounts: vec![MountNote {
             source: "/SENTINEL-skipped".into(),
@@ -126,6 +136,15 @@ pub fn receipt(n: u64) -> Receipt {
         start: Start::Refused { why: "SENTINEL-refused".into() },
         ended_at: at(9),
         exit_code: 212,
+        conditions: Conditions {
+            options: vec!["--SENTINEL-flag".into()],
+            covers: vec![Cover {
+                target: "/SENTINEL-target".into(),
+                source: "/SENTINEL-source".into(),
+            }],
+            keys: vec!["SENTINEL-key".into()],
+            ..Conditions::default()
+        },
     }
 }
 

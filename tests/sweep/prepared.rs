@@ -69,6 +69,7 @@ pub fn open_run(place: &Place) {
         resources: Resources::default(),
         workdir: None,
         rerun_of: None,
+        terms: moorline::job::Terms::default(),
     };
     let entry = ledger
         .intend(&Intent {

@@ -29,7 +29,7 @@ impl Context {
             RuntimeChoice::Auto => installed(&["apptainer", "singularity"]),
             RuntimeChoice::Apptainer => installed(&["apptainer"]),
             RuntimeChoice::Singularity => installed(&["singularity"]),
-            RuntimeChoice::Builtin => false,
+            RuntimeChoice::Builtin | RuntimeChoice::Other(_) => false,
         };
         if there {
             return Ok(());

@@ -1,12 +1,16 @@
 //! The own store, the site's and the ledger.
 
 use std::path::Path;
+use std::sync::Once;
 use std::time::Duration;
 
 use super::Context;
 use crate::cli::output::{self, Report};
 use crate::ledger::{Ledger, View};
 use crate::store::{SiteStore, Store, Timing};
+
+/// What is to be said of a ledger is said once.
+static SAID: Once = Once::new();
 
 impl Context {
     /// Where the jobs' directories are.
@@ -32,18 +36,28 @@ impl Context {
         Ok(Ledger::open(&self.places.ledger)?)
     }
 
-    /// All jobs of the ledger. Lines that are damaged are said.
+    /// All jobs of the ledger. Lines that are damaged or need a newer program are reported once.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn view(&self) -> Result<View, Report> {
         let view = View::read(&self.places.ledger)?;
-        if view.damaged > 0 {
-            output::warn(format!(
-                "{} lines of the ledger are damaged; moorline audit verify names them",
-                view.damaged
-            ));
-        }
+        // a verb may read it several times
+        SAID.call_once(|| {
+            let records = |n: usize, one: &str, many: &str| {
+                if n == 1 { format!("1 record {one}") } else { format!("{n} records {many}") }
+            };
+            if view.damaged > 0 {
+                let what = records(view.damaged, "is damaged", "are damaged");
+                output::warn(format!("{what} in the ledger; moorline audit verify names them"));
+            }
+            if view.newer > 0 {
+                let what = records(view.newer, "needs", "need");
+                output::warn(format!(
+                    "{what} a newer moorline; their jobs are shown as far as this one can read"
+                ));
+            }
+        });
         Ok(view)
     }
 

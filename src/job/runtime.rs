@@ -1,0 +1,24 @@
+//! Which container runtime a job asks for.
+
+use super::name::open_names;
+
+open_names! {
+    /// Which container runtime runs the image.
+    pub enum RuntimeChoice {
+        /// The first that works on the worker: apptainer, singularity, then the built-in one.
+        Auto = "auto",
+        /// Apptainer.
+        Apptainer = "apptainer",
+        /// Singularity.
+        Singularity = "singularity",
+        /// Moorline's own, through user namespaces.
+        Builtin = "builtin",
+    }
+}
+
+#[expect(clippy::derivable_impls, reason = "the macro writes the enum")]
+impl Default for RuntimeChoice {
+    fn default() -> Self {
+        Self::Auto
+    }
+}

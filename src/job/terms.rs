@@ -1,0 +1,55 @@
+//! On which terms a job runs, beside its image, command and mounts. All have a default, so that a plan or
+//! record that does not name one means what it always meant.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::name::open_names;
+use super::{Grade, Tasks};
+
+open_names! {
+    /// Which network the program sees.
+    pub enum Network {
+        /// The machine's, abstract sockets included.
+        Host = "host",
+        /// One of its own with nothing but loopback.
+        None = "none",
+    }
+}
+
+/// The terms of a job.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Its tasks; `None` means that it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<Tasks>,
+    /// The network; `None` means the machine's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
+    /// The submitter's umask, which the program gets; `None` means the worker's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub umask: Option<u32>,
+    /// The worst grade of evidence that the job may run with; `None` means any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require: Option<Grade>,
+    /// Files of the submitter that the job was made with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Input>,
+    /// Seconds between a signal that ends the program and KILL; `None` means the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace: Option<u32>,
+}
+
+/// A file that is copied into the working directory when the job is submitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// Where the submitter has it.
+    pub source: PathBuf,
+    /// Its path below the working directory.
+    pub name: PathBuf,
+    /// Its bytes when it was submitted.
+    pub sha256: crate::oci::Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}

@@ -1,0 +1,123 @@
+//! Under which conditions an attempt ran: the part of a receipt that says what else than the image decided
+//! what happened. All of it is optional; an absent field means that the worker did not say.
+
+use serde::{Deserialize, Serialize};
+
+use super::MountNote;
+use crate::job::Name;
+use crate::job::Network;
+use crate::oci::Digest;
+
+/// The conditions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conditions {
+    /// Which task of the job this was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<u32>,
+    /// The hosts of a task that has several, this worker's first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
+    /// How many ranks the task had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<u32>,
+    /// The program of a runtime that is not our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<RuntimeProgram>,
+    /// Flags that it was given by the user, one word each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// Mounts of the user's that lie over something of the image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub covers: Vec<Cover>,
+    /// Mounts of the machine below a bound path that could not be shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed_over: Vec<MountNote>,
+    /// The network that the program saw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
+    /// Whether the runtime kept jobs, ledger, store and credentials out of the container's sight:
+    /// `yes` or `no`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hides: Option<Hides>,
+    /// How the image got to this worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Name>,
+    /// Bytes that were moved for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<u64>,
+    /// SHA-256 of the worker's own program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<Digest>,
+    /// Kernel keys of the caller that the program could use, by their descriptions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+    /// Files that it left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<Output>,
+    /// The signal by which the worker was told to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<i32>,
+    /// The signal that ended the program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+}
+
+crate::job::open_names! {
+    /// Whether something was hidden.
+    pub enum Hides {
+        /// At every path that the mount table showed.
+        Yes = "yes",
+        /// The runtime cannot, or it is not known.
+        No = "no",
+    }
+}
+
+/// The program of a foreign runtime, as it was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuntimeProgram {
+    /// Its path, links resolved.
+    pub path: String,
+    /// The uid that owns it.
+    pub owner: u32,
+    /// What it says of itself; foreign text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Its bytes, where they could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Digest>,
+}
+
+/// A mount over something of the image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cover {
+    /// The path in the container.
+    pub target: String,
+    /// The path on the worker.
+    pub source: String,
+}
+
+/// A file that a job left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// Below the working directory.
+    pub path: String,
+    /// In bytes.
+    pub size: u64,
+    /// Its bytes, when the job declared it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Digest>,
+}
+
+crate::job::open_names! {
+    /// Why a *Match* is not a plain one.
+    pub enum Qualifier {
+        /// A mount lay over files of the image.
+        Mount = "mount",
+        /// The runtime was given options.
+        Option = "option",
+        /// A program that is not ours ran the image and is believed.
+        RuntimeBelieved = "runtime-believed",
+        /// The image was measured by an earlier job of this user.
+        MeasuredEarlier = "measured-earlier",
+    }
+}
