@@ -205,6 +205,11 @@ impl Body {
         "converted",
     ];
 
+    /// Whether its image is one that this program can run.
+    pub(super) fn is_whole(&self) -> bool {
+        !matches!(self, Self::Intent { image, .. } if matches!(**image, Image::Other { .. }))
+    }
+
     /// The submission that the record speaks of.
     #[must_use]
     pub fn intent(&self) -> Option<IntentId> {

@@ -163,29 +163,35 @@ pub(super) fn decode(line: &[u8]) -> Result<Record<Content>, LineError> {
     let record: Record<Value> =
         serde_json::from_slice(&json).map_err(|e| LineError::Frame(e.to_string()))?;
     let Record { schema, writer, segment, sequence, time, prev, body } = record;
-    Ok(Record { schema, writer, segment, sequence, time, prev, body: understand(schema, body) })
+    Ok(Record { schema, writer, segment, sequence, time, prev, body: understand(schema, &body) })
 }
 
-fn understand(schema: u32, body: Value) -> Content {
-    let kind = body.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let newer = (schema > RECORD_SCHEMA)
-        .then(|| format!("schema {schema}; this moorline writes {RECORD_SCHEMA}"));
-    let why = match serde_json::from_value::<Body>(body.clone()) {
-        Ok(body @ Body::Other { .. }) if !Body::KINDS.contains(&kind.as_str()) => {
-            let why = newer.unwrap_or_else(|| format!("kind {kind:?} is not known here"));
-            return Content::Partly { body, why };
-        }
-        Ok(body) if !matches!(body, Body::Other { .. }) => {
-            return match newer {
-                Some(why) => Content::Partly { body, why },
-                None => Content::Known(body),
+fn understand(schema: u32, body: &Value) -> Content {
+    let kind = body.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let newer = || format!("schema {schema}; this moorline writes {RECORD_SCHEMA}");
+    let why = match Body::deserialize(body) {
+        Ok(body @ Body::Other { .. }) if !Body::KINDS.contains(&kind) => {
+            let why = format!("kind {kind:?} is not known here");
+            return Content::Partly {
+                body,
+                why: if schema > RECORD_SCHEMA { newer() } else { why },
             };
         }
         // a kind of ours in a shape that is not
-        Ok(_) | Err(_) => format!("kind {kind:?} in a shape that is not known here"),
+        Ok(Body::Other { .. }) | Err(_) => {
+            format!("kind {kind:?} in a shape that is not known here")
+        }
+        Ok(body) if schema > RECORD_SCHEMA => return Content::Partly { body, why: newer() },
+        Ok(body) if body.is_whole() => return Content::Known(body),
+        Ok(body) => {
+            return Content::Partly {
+                body,
+                why: "an image in a form that is not known here".into(),
+            };
+        }
     };
-    match salvage::salvage(&kind, &body) {
+    match salvage::salvage(kind, body) {
         Some(body) => Content::Partly { body, why },
-        None => Content::Foreign { kind, why },
+        None => Content::Foreign { kind: kind.to_owned(), why },
     }
 }

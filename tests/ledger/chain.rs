@@ -71,7 +71,7 @@ fn lines_taken_out_moved_repeated_or_forged_are_named() {
     // the honest limit: what nothing follows can be taken away
     write(&lines[..last]);
     assert_eq!(sound(dir.path()).limits, LIMITS);
-    assert!(LIMITS.contains("removed its last records"));
+    assert!(LIMITS.contains("removed the last record"));
 }
 
 #[test]
