@@ -11,11 +11,12 @@
 // floor 0: names and documents
 pub mod backoff;
 pub mod failure;
+pub mod files;
 pub mod listing;
-pub mod naming;
 pub mod oci;
 pub mod sealed;
 pub mod secret;
+pub mod text;
 
 // floor 1: what cannot move
 pub mod pin;

@@ -184,7 +184,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), Report> {
         std::io::copy(&mut fs::File::open(from)?, file.as_file_mut())?;
         file.as_file().set_permissions(fs::Permissions::from_mode(0o755))?;
         file.as_file().sync_all()?;
-        crate::naming::persist(file, to)
+        crate::files::persist(file, to)
     };
     work().map_err(|error| {
         let kind = crate::failure::io_kind(&error, Kind::Conversion);

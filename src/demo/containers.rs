@@ -15,6 +15,7 @@
 //!
 //! Source: docker image specification 1.2, "Combined Image JSON + Filesystem Changeset Format".
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -92,7 +93,7 @@ impl Engine {
     }
 
     /// The command line of `run`, program first.
-    fn argv(&self, image: &OciImage, spec: &JobSpec, work: &Path) -> Vec<String> {
+    fn argv(&self, image: &OciImage, spec: &JobSpec, work: &Path) -> Vec<OsString> {
         let uid = rustix::process::geteuid().as_raw();
         let user = format!("{uid}:{}", rustix::process::getegid().as_raw());
         let spec = JobSpec { options: self.options.clone(), ..spec.clone() };
@@ -149,6 +150,8 @@ fn archive(image: &OciImage) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::super::{image, record};
     use super::*;
     use crate::oci::SifDigest;
@@ -206,7 +209,7 @@ mod tests {
             rustix::process::getegid().as_raw()
         );
         assert_eq!(
-            engine.argv(&image, &spec, Path::new("/w")).join(" "),
+            engine.argv(&image, &spec, Path::new("/w")).join(OsStr::new(" ")).to_str().unwrap(),
             format!(
                 "docker run --rm --name moorline-{} --user {user} --cap-drop ALL --security-opt \
                  no-new-privileges --mount type=bind,source=/w,target=/work_dir --workdir /work_dir \

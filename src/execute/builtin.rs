@@ -1,6 +1,7 @@
 //! The built-in runtime on this machine: the image's tree, the mounts around it, and the container.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -113,7 +114,7 @@ fn program(
     } else {
         ("/.singularity.d/actions/exec", job.command.clone())
     };
-    if tree.node(script).is_ok_and(|n| n == Some(Node::File)) {
+    if tree.node(Path::new(script)).is_ok_and(|n| n == Some(Node::File)) {
         return Ok([vec![script.to_owned()], arguments].concat());
     }
     environment::command(&ContainerConfig::default(), &job.command)
@@ -132,8 +133,8 @@ fn points(
     scratch: &Path,
     hidden: &[PathBuf],
 ) -> Result<Vec<Point>, ExecuteError> {
-    let point = |target: &str, what| Point { target: target.to_owned(), what };
-    let mut points = vec![point("/proc", What::Proc), point("/dev", What::Dev)];
+    let point = |target: &str, what| Point { target: target.into(), what };
+    let mut points = vec![point("/proc", What::Proc), point("/dev", What::Dev { own_shm: false })];
     for path in ["/sys", "/etc/resolv.conf", "/etc/hosts"] {
         if let Ok(source) = fs::canonicalize(path) {
             let directory = source.is_dir();
@@ -148,18 +149,19 @@ fn points(
         points.push(point(target, What::Bind { source, access: Access::Ro, directory: false }));
     }
     // a mount of the user's hides what is below it
-    points.retain(|p| !request.binds.iter().any(|b| Path::new(&p.target).starts_with(&b.target)));
+    points.retain(|p| !request.binds.iter().any(|b| p.target.starts_with(&b.target)));
 
     let workdir = Bind {
         source: request.workdir.to_owned(),
-        target: WORK_DIR.to_owned(),
+        target: WORK_DIR.into(),
         access: Access::Rw,
         directory: true,
     };
     let binds: Vec<Bind> = request.binds.iter().cloned().chain([workdir]).collect();
     for path in hidden {
         mounts::refuse_inside(&binds, path)?;
-        points.extend(mounts::seen_through(&binds, path).iter().map(|p| point(p, What::Hidden)));
+        let seen = mounts::seen_through(&binds, path).into_iter();
+        points.extend(seen.map(|target| Point { target, what: What::Hidden }));
     }
     points.extend(binds.into_iter().map(|b| {
         let what = What::Bind { source: b.source, access: b.access, directory: b.directory };
@@ -184,7 +186,7 @@ fn account_files(
     tree: &Tree,
     scratch: &Path,
 ) -> Result<[(&'static str, PathBuf); 2], ExecuteError> {
-    let host = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let host = |path: &str| fs::read(path).unwrap_or_default();
     let ids = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
     let image = (tree.text("/etc/passwd")?, tree.text("/etc/group")?);
     let files = account::account(
@@ -193,7 +195,7 @@ fn account_files(
         (&host("/etc/passwd"), &host("/etc/group")),
         WORK_DIR,
     );
-    let write = |name: &str, text: &str| {
+    let write = |name: &str, text: &[u8]| {
         let path = scratch.join(name);
         fs::write(&path, text).map_err(ExecuteError::io(format!("writing {name}")))?;
         Ok::<_, ExecuteError>(path)
@@ -208,23 +210,22 @@ fn account_files(
 pub(super) struct Tree(pub(super) PathBuf);
 
 impl Tree {
-    fn at(&self, path: &str) -> PathBuf {
-        self.0.join(path.trim_start_matches('/'))
+    fn at(&self, path: &Path) -> PathBuf {
+        self.0.join(path.strip_prefix("/").unwrap_or(path))
     }
 
     /// A text file of the image; links are followed inside the image only. Empty when it has none.
-    fn text(&self, path: &str) -> Result<String, ExecuteError> {
-        let path = resolve(self, path)?;
+    fn text(&self, path: &str) -> Result<Vec<u8>, ExecuteError> {
+        let path = resolve(self, Path::new(path))?;
         if self.node(&path).ok().flatten() != Some(Node::File) {
-            return Ok(String::new());
+            return Ok(Vec::new());
         }
-        let bytes = fs::read(self.at(&path)).unwrap_or_default();
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        Ok(fs::read(self.at(&path)).unwrap_or_default())
     }
 }
 
 impl ImageTree for Tree {
-    fn node(&self, path: &str) -> io::Result<Option<Node>> {
+    fn node(&self, path: &Path) -> io::Result<Option<Node>> {
         let here = self.at(path);
         let kind = match fs::symlink_metadata(&here) {
             Ok(m) => m.file_type(),
@@ -240,21 +241,14 @@ impl ImageTree for Tree {
         } else if kind.is_file() {
             Node::File
         } else if kind.is_symlink() {
-            Node::Link(fs::read_link(&here)?.to_string_lossy().into_owned())
+            Node::Link(fs::read_link(&here)?)
         } else {
             Node::Other
         }))
     }
 
-    fn names(&self, path: &str) -> io::Result<Vec<String>> {
-        let mut names = listing::names(&self.at(path))?
-            .into_iter()
-            .map(|name| {
-                name.into_string().map_err(|name| {
-                    io::Error::other(format!("the name {} is not UTF-8", name.display()))
-                })
-            })
-            .collect::<io::Result<Vec<String>>>()?;
+    fn names(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        let mut names = listing::names(&self.at(path))?;
         names.sort();
         Ok(names)
     }

@@ -37,10 +37,17 @@ pub(super) struct Ended {
 /// [`ExecuteError::NotStarted`] when the program did not start; the text is the cause.
 pub(super) fn run(inside: &Inside, scratch: &Path) -> Result<Ended, ExecuteError> {
     let description = scratch.join("inside.json");
+    // hakoniwa takes text only
+    let words = description.to_str().ok_or_else(|| {
+        ExecuteError::NotStarted(format!(
+            "the path of the scratch directory {} is not UTF-8; set TMPDIR to another",
+            scratch.display()
+        ))
+    })?;
     let private =
         |path: &Path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let text = serde_json::to_vec(inside)
-        .map_err(|e| ExecuteError::NotStarted(format!("a path is not UTF-8: {e}")))?;
+        .map_err(|e| ExecuteError::NotStarted(format!("its description: {e}")))?;
     private(&inside.status).map_err(ExecuteError::io("making the status file"))?;
     private(&description)
         .and_then(|mut file| std::io::Write::write_all(&mut file, &text))
@@ -54,7 +61,7 @@ pub(super) fn run(inside: &Inside, scratch: &Path) -> Result<Ended, ExecuteError
     container.rootdir(scratch);
     let mut child = container
         .command("/proc/self/exe")
-        .args([INSIDE, &description.to_string_lossy()])
+        .args([INSIDE, words])
         .spawn()
         .map_err(|e| ExecuteError::NotStarted(e.to_string()))?;
 

@@ -16,6 +16,7 @@
 //! It is single-threaded until all that is done: `unshare(CLONE_NEWUSER)` demands it.
 
 mod arrange;
+mod make;
 mod privileges;
 
 use std::collections::BTreeMap;
@@ -34,12 +35,14 @@ pub(super) use arrange::own_mounts;
 
 use super::signals::{FORWARDED, Watch};
 use crate::runtime::builtin::Step;
+use crate::runtime::path_json;
 use crate::worker::exit;
 
 /// What is to be done inside; travels as a JSON file, which is removed when it was read.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Inside {
     /// An empty directory of the machine.
+    #[serde(with = "path_json")]
     pub(super) root: PathBuf,
     /// See [`crate::runtime::builtin`].
     pub(super) steps: Vec<Step>,
@@ -48,6 +51,7 @@ pub(super) struct Inside {
     /// The caller's group.
     pub(super) gid: u32,
     /// Where [`Line`]s are written.
+    #[serde(with = "path_json")]
     pub(super) status: PathBuf,
     /// Program and arguments; empty when only the way there is tried.
     pub(super) program: Vec<String>,

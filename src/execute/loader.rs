@@ -7,8 +7,10 @@
 //! exit with 9 instead.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -38,7 +40,7 @@ pub fn run_through_own_loader(
     let partition = SifReader::open(handle).and_then(|r| r.partition()).map_err(sif_error)?;
     let (root, _) = rootfs::unpack(&measured, partition, (cache, &BTreeMap::new()))?;
     let (program, arguments) = command.split_first().ok_or(ExecuteError::NothingToRun)?;
-    let program = in_image(&root, program)?;
+    let program = in_image(&root, Path::new(program))?;
     let mut started = match shell_of(&program)? {
         Some(shell) => {
             let mut started = through_loader(&root, &in_image(&root, &shell)?)?;
@@ -68,40 +70,41 @@ fn through_loader(root: &Path, program: &Path) -> Result<Command, ExecuteError> 
 }
 
 /// The interpreter of a script's first line (execve(2)), without its argument.
-fn shell_of(program: &Path) -> Result<Option<String>, ExecuteError> {
+fn shell_of(program: &Path) -> Result<Option<PathBuf>, ExecuteError> {
     let mut start = Vec::new();
     File::open(program)
         .and_then(|file| file.take(256).read_to_end(&mut start))
         .map_err(|e| ExecuteError::NotStarted(format!("{}: {e}", program.display())))?;
-    let line = start.strip_prefix(b"#!").map(|rest| String::from_utf8_lossy(rest).into_owned());
-    Ok(line.and_then(|line| line.split_whitespace().next().map(str::to_owned)))
+    let line = start.strip_prefix(b"#!").and_then(|rest| rest.split(|b| *b == b'\n').next());
+    let word =
+        line.and_then(|line| line.split(u8::is_ascii_whitespace).find(|word| !word.is_empty()));
+    Ok(word.map(|word| PathBuf::from(OsStr::from_bytes(word))))
 }
 
 /// Where the image's directories for shared libraries are.
-fn library_path(root: &Path) -> String {
+fn library_path(root: &Path) -> OsString {
     let machine = std::env::consts::ARCH;
     ["lib", "lib64", "usr/lib", "usr/lib64"]
         .iter()
         .flat_map(|d| [format!("{d}/{machine}-linux-gnu"), (*d).to_owned()])
-        .map(|d| root.join(d).display().to_string())
+        .map(|d| root.join(d).into_os_string())
         .collect::<Vec<_>>()
-        .join(":")
+        .join(OsStr::new(":"))
 }
 
 /// A path of the image, its symbolic links followed inside the image.
-fn in_image(root: &Path, path: &str) -> Result<PathBuf, ExecuteError> {
+fn in_image(root: &Path, path: &Path) -> Result<PathBuf, ExecuteError> {
     let tree = super::builtin::Tree(root.to_owned());
     let path = crate::runtime::builtin::resolve(&tree, path)?;
-    Ok(root.join(path.trim_start_matches('/')))
+    Ok(root.join(path.strip_prefix("/").unwrap_or(&path)))
 }
 
 /// The program interpreter that a program asks for; `None` for a static one.
-fn interpreter(program: &Path) -> Result<Option<String>, ExecuteError> {
+fn interpreter(program: &Path) -> Result<Option<PathBuf>, ExecuteError> {
     let refuse = |why: String| ExecuteError::NotStarted(format!("{}: {why}", program.display()));
     let mut bytes = Vec::new();
     File::open(program)
         .and_then(|f| f.take(1 << 20).read_to_end(&mut bytes))
         .map_err(|e| refuse(e.to_string()))?;
-    let found = elf::interpreter(&bytes).map_err(|e| refuse(e.to_string()))?;
-    Ok(found.map(|path| path.to_string_lossy().into_owned()))
+    elf::interpreter(&bytes).map_err(|e| refuse(e.to_string()))
 }

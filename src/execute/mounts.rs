@@ -1,7 +1,7 @@
 //! Which of a job's mounts this machine has.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::ExecuteError;
 use crate::job::{Mount, Need};
@@ -21,7 +21,7 @@ pub(super) fn find(mounts: &[Mount]) -> Result<(Vec<Bind>, Vec<MountNote>), Exec
         match (found, mount.need) {
             (Ok((source, directory)), _) => binds.push(Bind {
                 source,
-                target: mount.target.clone(),
+                target: mount.target.as_str().into(),
                 access: mount.access,
                 directory,
             }),
@@ -43,14 +43,14 @@ pub(super) fn find(mounts: &[Mount]) -> Result<(Vec<Bind>, Vec<MountNote>), Exec
 }
 
 /// Where `hidden` would be seen in the container through one of the binds.
-pub(super) fn seen_through(binds: &[Bind], hidden: &Path) -> Vec<String> {
+pub(super) fn seen_through(binds: &[Bind], hidden: &Path) -> Vec<PathBuf> {
     let Ok(hidden) = fs::canonicalize(hidden) else { return Vec::new() };
     binds
         .iter()
         .filter_map(|bind| {
             let rest = hidden.strip_prefix(&bind.source).ok()?;
-            let inside = Path::new(&bind.target).join(rest);
-            Some(inside.to_string_lossy().trim_end_matches('/').to_owned())
+            // by component: no slash behind it
+            Some(bind.target.join(rest).components().collect())
         })
         .collect()
 }
@@ -65,7 +65,7 @@ pub(super) fn refuse_inside(binds: &[Bind], hidden: &Path) -> Result<(), Execute
         Some(bind) => Err(ExecuteError::NotStarted(format!(
             "the mount {}:{} would show {}, which belongs to moorline",
             bind.source.display(),
-            bind.target,
+            bind.target.display(),
             hidden.display()
         ))),
         None => Ok(()),
@@ -84,7 +84,7 @@ mod tests {
         let silent = Mount { source: "/nowhere".into(), ..Mount::cvmfs() };
         let there = parse(&format!("{here}:/data:ro"));
         let (binds, notes) = find(&[silent, parse("/nowhere:/n"), there]).unwrap();
-        assert_eq!((binds.len(), binds[0].target.as_str()), (1, "/data"));
+        assert_eq!((binds.len(), binds[0].target.as_path()), (1, Path::new("/data")));
         assert_eq!((notes.len(), notes[0].source.as_str()), (1, "/nowhere"));
         let error = find(&[parse("/nowhere:/n:required")]).unwrap_err();
         assert_eq!(error.exit_code(), 212);
@@ -106,9 +106,12 @@ mod tests {
         let binds = [bind("", "/all/"), bind("scratch", "/s"), bind("scratch2", "/s2")];
         assert_eq!(
             seen_through(&binds, &base.join("scratch/control")),
-            ["/all/scratch/control", "/s/control"]
+            ["/all/scratch/control", "/s/control"].map(PathBuf::from)
         );
-        assert_eq!(seen_through(&binds, &base.join("scratch")), ["/all/scratch", "/s"]);
+        assert_eq!(
+            seen_through(&binds, &base.join("scratch")),
+            ["/all/scratch", "/s"].map(PathBuf::from)
+        );
 
         refuse_inside(&binds, &base.join("scratch/control")).unwrap();
         let within = [bind("scratch/control", "/c")];

@@ -75,8 +75,8 @@ fn go() -> Result<(), String> {
     for name in ["root", "bind"] {
         fs::create_dir(path.join(name)).map_err(|e| e.to_string())?;
     }
-    let directory = |target: &str| Step::Directory { target: target.to_owned() };
-    let mount = |target: &str, what| Step::Mount { target: target.to_owned(), what };
+    let directory = |target: &str| Step::Directory { target: target.into() };
+    let mount = |target: &str, what| Step::Mount { target: target.into(), what };
     let bind = What::Bind { source: path.join("bind"), access: Access::Ro, directory: true };
     let inside = Inside {
         root: path.join("root"),
@@ -85,7 +85,7 @@ fn go() -> Result<(), String> {
             directory("/dev"),
             directory("/bind"),
             mount("/proc", What::Proc),
-            mount("/dev", What::Dev),
+            mount("/dev", What::Dev { own_shm: false }),
             mount("/bind", bind),
         ],
         uid: rustix::process::getuid().as_raw(),

@@ -37,7 +37,7 @@ pub(super) fn run(
 ) -> Result<Ended, ExecuteError> {
     let scratch = Scratch::make(control, attempt)?;
     let binds = [binds, &covers(binds, workdir, control, &scratch)?].concat();
-    let argv = apptainer::argv(&program.to_string_lossy(), &plan.job, sif, &binds, workdir);
+    let argv = apptainer::argv(program, &plan.job, sif, &binds, workdir);
     let mut command = Command::new(&argv[0]);
     command.args(&argv[1..]).current_dir(workdir).env_clear().process_group(0);
     for name in environment::FROM_HOST.iter().copied().chain(["PATH", "HOME"]) {
@@ -114,16 +114,16 @@ fn covers(
     control: &Path,
     scratch: &Scratch,
 ) -> Result<Vec<Bind>, ExecuteError> {
-    let own = |source: &Path, target: &str| Bind {
+    let own = |source: &Path, target: &Path| Bind {
         source: source.to_owned(),
         target: target.to_owned(),
         access: Access::Rw,
         directory: true,
     };
     let mut seen = binds.to_vec();
-    seen.push(own(workdir, WORK_DIR));
+    seen.push(own(workdir, Path::new(WORK_DIR)));
     for path in [workdir, Path::new("/tmp"), Path::new("/var/tmp")] {
-        seen.push(own(path, &path.to_string_lossy()));
+        seen.push(own(path, path));
     }
     mounts::refuse_inside(&seen, control)?;
     let empty = scratch.directory("empty")?;

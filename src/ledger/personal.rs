@@ -20,8 +20,8 @@ use serde_json::Value;
 use super::dir::{private_dir, sync_dir};
 use super::error::LedgerError;
 use super::hash::RecordHash;
+use crate::files;
 use crate::job::{EnvVar, Input, IntentId, Mount};
-use crate::naming;
 use crate::worker::{Cover, MountNote, Output, RuntimeProgram};
 
 /// The version of the payload files.
@@ -149,7 +149,7 @@ pub(super) fn store(
     let target = path(dir, intent, hash);
     let temporary = target.with_extension("tmp");
     let written = write_new(&temporary, &bytes).and_then(|()| {
-        naming::rename(&temporary, &target).map_err(LedgerError::io("write", &target))
+        files::rename(&temporary, &target).map_err(LedgerError::io("write", &target))
     });
     if let Err(error) = written {
         // the error that matters is the first; a leftover is named by `verify`

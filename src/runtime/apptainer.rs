@@ -8,6 +8,8 @@
 //! Source: `apptainer exec --help` of 1.4.5. `--bind` splits its value at `:` and `,`, so a path
 //! with one of them goes through `--mount`, whose value is a CSV record.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::{Bind, csv_field};
@@ -16,22 +18,22 @@ use crate::job::{Access, JobSpec, WORK_DIR};
 /// The command line, program first. Variables are not in it: [`variables`].
 #[must_use]
 pub fn argv(
-    program: &str,
+    program: &Path,
     job: &JobSpec,
     sif: &Path,
     binds: &[Bind],
     workdir: &Path,
-) -> Vec<String> {
+) -> Vec<OsString> {
     let verb = if job.command.is_empty() { "run" } else { "exec" };
-    let mut argv: Vec<String> = [program, "-q", verb].map(String::from).into();
-    bind(&mut argv, workdir, WORK_DIR, Access::Rw);
-    argv.extend(["--pwd", WORK_DIR, "--no-home"].map(String::from));
+    let mut argv: Vec<OsString> = vec![program.into(), "-q".into(), verb.into()];
+    bind(&mut argv, workdir, Path::new(WORK_DIR), Access::Rw);
+    argv.extend(["--pwd", WORK_DIR, "--no-home"].map(OsString::from));
     for b in binds {
         bind(&mut argv, &b.source, &b.target, b.access);
     }
-    argv.extend(job.options.iter().cloned());
-    argv.push(sif.to_string_lossy().into_owned());
-    argv.extend(job.command.iter().cloned());
+    argv.extend(job.options.iter().map(OsString::from));
+    argv.push(sif.into());
+    argv.extend(job.command.iter().map(OsString::from));
     argv
 }
 
@@ -48,32 +50,41 @@ pub fn variables(job: &JobSpec) -> Vec<(String, String)> {
         .collect()
 }
 
-fn bind(argv: &mut Vec<String>, source: &Path, target: &str, access: Access) {
-    let source = source.to_string_lossy();
-    if source.contains([':', ',', '\\', '"']) || target.contains([':', ',', '\\', '"']) {
-        let mut fields = vec![
-            "type=bind".to_owned(),
-            csv_field(&format!("source={source}")),
-            csv_field(&format!("destination={target}")),
-        ];
+fn bind(argv: &mut Vec<OsString>, source: &Path, target: &Path, access: Access) {
+    let odd = |path: &Path| path.as_os_str().as_bytes().iter().any(|b| b":,\\\"\n\r".contains(b));
+    if odd(source) || odd(target) {
+        let mut value = OsString::from("type=bind,");
+        value.push(csv_field("source", source));
+        value.push(",");
+        value.push(csv_field("destination", target));
         if access == Access::Ro {
-            fields.push("ro".into());
+            value.push(",ro");
         }
-        argv.extend(["--mount".to_owned(), fields.join(",")]);
+        argv.extend(["--mount".into(), value]);
     } else {
-        let ro = if access == Access::Ro { ":ro" } else { "" };
-        argv.extend(["--bind".to_owned(), format!("{source}:{target}{ro}")]);
+        let mut value = source.as_os_str().to_owned();
+        value.push(":");
+        value.push(target);
+        if access == Access::Ro {
+            value.push(":ro");
+        }
+        argv.extend(["--bind".into(), value]);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
     use crate::runtime::builtin::testing::{bind as a_bind, job};
 
     fn line(job: &JobSpec, binds: &[Bind]) -> String {
-        argv("apptainer", job, Path::new("/store/x.sif"), binds, Path::new("/jobs/1/work"))
-            .join(" ")
+        let program = Path::new("apptainer");
+        argv(program, job, Path::new("/store/x.sif"), binds, Path::new("/jobs/1/work"))
+            .join(OsStr::new(" "))
+            .into_string()
+            .unwrap()
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Jobs do not run on them yet: what they run cannot be measured here, only reported by them.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use super::{Bind, csv_field};
@@ -19,8 +20,8 @@ pub fn argv(
     user: &str,
     binds: &[Bind],
     workdir: &Path,
-) -> Vec<String> {
-    let mut argv: Vec<String> = [
+) -> Vec<OsString> {
+    let mut argv: Vec<OsString> = [
         program,
         "run",
         "--rm",
@@ -33,41 +34,42 @@ pub fn argv(
         "--security-opt",
         "no-new-privileges",
     ]
-    .map(String::from)
+    .map(OsString::from)
     .into();
-    mount(&mut argv, workdir, WORK_DIR, Access::Rw);
-    argv.extend(["--workdir".to_owned(), WORK_DIR.to_owned()]);
+    mount(&mut argv, workdir, Path::new(WORK_DIR), Access::Rw);
+    argv.extend(["--workdir", WORK_DIR].map(OsString::from));
     for b in binds {
         mount(&mut argv, &b.source, &b.target, b.access);
     }
     for v in &job.env {
-        argv.extend(["--env".to_owned(), format!("{}={}", v.name, v.value)]);
+        argv.extend(["--env".into(), format!("{}={}", v.name, v.value).into()]);
     }
-    argv.extend(job.options.iter().cloned());
+    argv.extend(job.options.iter().map(OsString::from));
     if let Some((program, arguments)) = job.command.split_first() {
         // `exec` semantics: a given command replaces the image's entry point
-        argv.extend(["--entrypoint".to_owned(), program.clone(), image.to_owned()]);
-        argv.extend(arguments.iter().cloned());
+        argv.extend(["--entrypoint", program, image].map(OsString::from));
+        argv.extend(arguments.iter().map(OsString::from));
     } else {
-        argv.push(image.to_owned());
+        argv.push(image.into());
     }
     argv
 }
 
-fn mount(argv: &mut Vec<String>, source: &Path, target: &str, access: Access) {
-    let mut fields = vec![
-        "type=bind".to_owned(),
-        csv_field(&format!("source={}", source.to_string_lossy())),
-        csv_field(&format!("target={target}")),
-    ];
+fn mount(argv: &mut Vec<OsString>, source: &Path, target: &Path, access: Access) {
+    let mut value = OsString::from("type=bind,");
+    value.push(csv_field("source", source));
+    value.push(",");
+    value.push(csv_field("target", target));
     if access == Access::Ro {
-        fields.push("readonly".into());
+        value.push(",readonly");
     }
-    argv.extend(["--mount".to_owned(), fields.join(",")]);
+    argv.extend(["--mount".into(), value]);
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
     use crate::runtime::builtin::testing::{bind as a_bind, job};
 
@@ -78,14 +80,14 @@ mod tests {
         let binds = [a_bind("/cvmfs", "/cvmfs", Access::Ro)];
         let shown = argv("podman", &j, "sha256:abc", "1000:1000", &binds, Path::new("/w"));
         assert_eq!(
-            shown.join(" "),
-            format!(
+            shown.join(OsStr::new(" ")),
+            OsString::from(format!(
                 "podman run --rm --name moorline-{} --user 1000:1000 --cap-drop ALL \
                  --security-opt no-new-privileges --mount type=bind,source=/w,target=/work_dir \
                  --workdir /work_dir --mount type=bind,source=/cvmfs,target=/cvmfs,readonly \
                  --env A=b c --entrypoint /bin/sh sha256:abc -c id",
                 j.id
-            )
+            ))
         );
     }
 }

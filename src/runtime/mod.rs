@@ -14,8 +14,11 @@ pub mod apptainer;
 pub mod builtin;
 pub mod docker;
 pub mod environment;
+pub mod path_json;
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,20 +28,25 @@ use crate::job::Access;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bind {
     /// The path on this machine, without symbolic links.
+    #[serde(with = "path_json")]
     pub source: PathBuf,
     /// The absolute path in the container.
-    pub target: String,
+    #[serde(with = "path_json")]
+    pub target: PathBuf,
     /// Read only or not.
     pub access: Access,
     /// Whether the source is a directory.
     pub directory: bool,
 }
 
-/// One field of a comma-separated `--mount` value, quoted as RFC 4180 has it.
-fn csv_field(text: &str) -> String {
-    if text.contains(['"', ',', '\n', '\r']) || text.starts_with(' ') {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
+/// One field of a comma-separated `--mount` value, `KEY=PATH`, quoted as RFC 4180 has it.
+fn csv_field(key: &str, path: &Path) -> OsString {
+    let path = path.as_os_str().as_bytes();
+    let mut field = [key.as_bytes(), b"=", path].concat();
+    if path.iter().any(|b| b"\",\n\r".contains(b)) {
+        let doubled =
+            field.iter().flat_map(|&b| std::iter::repeat_n(b, 1 + usize::from(b == b'"')));
+        field = std::iter::once(b'"').chain(doubled).chain([b'"']).collect();
     }
+    OsString::from_vec(field)
 }

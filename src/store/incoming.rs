@@ -8,7 +8,7 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 
 use super::{StoreError, Writeback};
-use crate::naming;
+use crate::files;
 use crate::oci::{Digest, Hasher};
 
 /// A file in `tmp/`; dropping it removes it.
@@ -66,7 +66,7 @@ impl Incoming {
         file.set_permissions(Permissions::from_mode(0o444))
             .and_then(|()| file.sync_all())
             .map_err(StoreError::io("cannot write", path))?;
-        naming::persist(self.file, path).map_err(StoreError::io("cannot name", path))?;
+        files::persist(self.file, path).map_err(StoreError::io("cannot name", path))?;
         let parent = path.parent().unwrap_or(path);
         File::open(parent)
             .and_then(|dir| dir.sync_all())

@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use super::inventory::{Inventory, Item, list};
 use super::{Mark, Store, StoreError, What, clock};
+use crate::files::rename;
 use crate::listing;
-use crate::naming::rename;
 use crate::oci::{Sha256Digest, SifDigest};
 
 /// While somebody converts, a SIF that was used within this time stays: it may just have been made for

@@ -17,7 +17,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{StoreError, StoredSif, safe};
-use crate::naming;
+use crate::files;
 use crate::oci::{Digest, Sha256Digest};
 use crate::pin::Recipe;
 use crate::sign::{PublicKey, Signed, SigningKey, Statement};
@@ -156,7 +156,7 @@ fn place(
         write(file.as_file_mut())?;
         file.as_file().set_permissions(Permissions::from_mode(0o444))?;
         file.as_file().sync_all()?;
-        naming::persist(file, target)?;
+        files::persist(file, target)?;
         File::open(target.parent().unwrap_or(target))?.sync_all()
     };
     work().map_err(StoreError::io("cannot write", target))

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::inventory::{files, sif_name};
 use super::pins::Mapping;
 use super::{Store, StoreError, clock, safe};
-use crate::naming;
+use crate::files;
 use crate::oci::{Digest, Hasher, Sha256Digest};
 
 /// Something that is wrong.
@@ -129,7 +129,7 @@ impl Store {
         let target = self.trash_path(Path::new(&format!("damaged-{name}")));
         // its stay in the trash begins now; a foreign file keeps its time
         let _ = clock::touch_path(&path);
-        let moved = naming::rename(&path, &target).is_ok().then_some(target);
+        let moved = files::rename(&path, &target).is_ok().then_some(target);
         done.faults.push(Fault { path, why, moved });
     }
 }

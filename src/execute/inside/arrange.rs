@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::thread::UnshareFlags;
 
-use super::{Failed, Inside, at, unshare};
+use super::{Failed, Inside, at, make, unshare};
 use crate::execute::mountinfo;
 use crate::job::Access;
 use crate::runtime::builtin::{Step, What};
@@ -51,22 +51,22 @@ fn outside(path: &Path) -> PathBuf {
 fn carry_out(step: &Step, uid: u32) -> Result<(), Failed> {
     match step {
         Step::Directory { target } => {
-            fs::create_dir(target).map_err(at(format!("making {target}")))
+            make::directory(target).map_err(at(format!("making {}", target.display())))
         }
         Step::File { target } => {
-            File::create_new(target).map(drop).map_err(at(format!("making {target}")))
+            make::file(target).map_err(at(format!("making {}", target.display())))
         }
         Step::Link { target, to } => {
-            std::os::unix::fs::symlink(to, target).map_err(at(format!("linking {target}")))
+            make::link(target, to).map_err(at(format!("linking {}", target.display())))
         }
         Step::Image { source, target } => rustix::mount::mount_bind(outside(source), target)
-            .map_err(at(format!("binding the image's {target}"))),
+            .map_err(at(format!("binding the image's {}", target.display()))),
         Step::Mount { target, what } => mount(target, what, uid),
     }
 }
 
-fn mount(target: &str, what: &What, uid: u32) -> Result<(), Failed> {
-    let say = format!("mounting at {target}");
+fn mount(target: &Path, what: &What, uid: u32) -> Result<(), Failed> {
+    let say = format!("mounting at {}", target.display());
     if fs::symlink_metadata(target).is_err() {
         return Err(Failed(format!(
             "{say}: there is no such path, and nothing can be made there; mount its parent elsewhere"
@@ -90,39 +90,40 @@ fn mount(target: &str, what: &What, uid: u32) -> Result<(), Failed> {
             }
             if uid == 0 { protect_proc(target) } else { Ok(()) }
         }
-        What::Dev => devices(target),
+        What::Dev { own_shm } => devices(target, *own_shm),
     }
 }
 
 /// Root of the machine may write there, by uid alone.
-fn protect_proc(proc: &str) -> Result<(), Failed> {
+fn protect_proc(proc: &Path) -> Result<(), Failed> {
     for name in ["sys", "sysrq-trigger", "irq", "bus", "fs", "acpi"] {
-        let path = format!("{proc}/{name}");
+        let path = proc.join(name);
         if fs::symlink_metadata(&path).is_err() {
             continue;
         }
-        rustix::mount::mount_bind(&path, &path).map_err(at(format!("protecting {path}")))?;
+        let say = format!("protecting {}", path.display());
+        rustix::mount::mount_bind(&path, &path).map_err(at(say.clone()))?;
         let flags = MountFlags::BIND
             | MountFlags::RDONLY
             | MountFlags::NOSUID
             | MountFlags::NODEV
             | MountFlags::NOEXEC;
-        rustix::mount::mount_remount(&path, flags, "").map_err(at(format!("protecting {path}")))?;
+        rustix::mount::mount_remount(&path, flags, "").map_err(at(say))?;
     }
     Ok(())
 }
 
-fn devices(dev: &str) -> Result<(), Failed> {
+fn devices(dev: &Path, own_shm: bool) -> Result<(), Failed> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     rustix::mount::mount("moorline", dev, "tmpfs", flags, c"mode=0755,size=1m")
-        .map_err(at(format!("mounting {dev}")))?;
+        .map_err(at(format!("mounting {}", dev.display())))?;
     for name in ["null", "zero", "full", "random", "urandom", "tty"] {
-        let (from, to) = (outside(Path::new("/dev")).join(name), format!("{dev}/{name}"));
+        let (from, to) = (outside(Path::new("/dev")).join(name), dev.join(name));
         if fs::symlink_metadata(&from).is_err() {
             continue;
         }
-        File::create_new(&to).map_err(at(format!("making {to}")))?;
-        rustix::mount::mount_bind(&from, &to).map_err(at(format!("binding {to}")))?;
+        File::create_new(&to).map_err(at(format!("making {}", to.display())))?;
+        rustix::mount::mount_bind(&from, &to).map_err(at(format!("binding {}", to.display())))?;
     }
     for (name, to) in [
         ("fd", "/proc/self/fd"),
@@ -131,23 +132,26 @@ fn devices(dev: &str) -> Result<(), Failed> {
         ("stderr", "/proc/self/fd/2"),
         ("ptmx", "pts/ptmx"),
     ] {
-        std::os::unix::fs::symlink(to, format!("{dev}/{name}")).map_err(at("making /dev"))?;
+        std::os::unix::fs::symlink(to, dev.join(name)).map_err(at("making /dev"))?;
     }
     for name in ["shm", "pts"] {
-        fs::create_dir(format!("{dev}/{name}")).map_err(at("making /dev"))?;
+        fs::create_dir(dev.join(name)).map_err(at("making /dev"))?;
     }
     // ranks of one node share memory through it
     let shm = outside(Path::new("/dev/shm"));
-    if shm.is_dir() {
-        rustix::mount::mount_bind(&shm, format!("{dev}/shm")).map_err(at("binding /dev/shm"))?;
-        let flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
-        rustix::mount::mount_remount(format!("{dev}/shm"), flags, "")
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    if own_shm {
+        rustix::mount::mount("moorline", dev.join("shm"), "tmpfs", flags, c"mode=1777")
+            .map_err(at("mounting /dev/shm"))?;
+    } else if shm.is_dir() {
+        rustix::mount::mount_bind(&shm, dev.join("shm")).map_err(at("binding /dev/shm"))?;
+        rustix::mount::mount_remount(dev.join("shm"), MountFlags::BIND | flags, "")
             .map_err(at("binding /dev/shm"))?;
     }
     // terminals of the container's own; only interactive programs miss them
     let pts = MountFlags::NOSUID | MountFlags::NOEXEC;
     let options = c"newinstance,ptmxmode=0666,mode=620";
-    let _ = rustix::mount::mount("devpts", format!("{dev}/pts"), "devpts", pts, options);
+    let _ = rustix::mount::mount("devpts", dev.join("pts"), "devpts", pts, options);
     Ok(())
 }
 

@@ -1,0 +1,28 @@
+//! Files, in one way each: one way to open a file that somebody else may have put there, one to replace a
+//! file, one to hash it, one to find a program, one to ask who else can write.
+//!
+//! ```text
+//! foreign.rs   open and read: regular, of whom, how large, no link       ForeignFile::own(MOST).text(path)
+//! trust.rs     who besides the caller can write a file or a directory    Writers::of(me).may_write(&meta)
+//! replace.rs   a whole new file or the old one, also after a crash       replace(path, 0o644, bytes)
+//! naming.rs    what a rename came to when its answer was lost            persist(file, path)
+//! hash.rs      SHA-256 of what a reader gives                            sha256(&mut file)
+//! search.rs    a program in PATH                                         in_path(path, "apptainer")
+//! ```
+//!
+//! Floor 0: it knows paths and bytes, and nothing of images, jobs or configurations. The names in a
+//! directory are in `listing`.
+
+mod foreign;
+mod hash;
+mod naming;
+mod replace;
+mod search;
+mod trust;
+
+pub use foreign::{Folder, ForeignError, ForeignFile, Opened};
+pub use hash::{Sum, sha256};
+pub use naming::{persist, rename};
+pub use replace::{create, jot, publish, replace, sync_folder};
+pub use search::in_path;
+pub use trust::{Outsider, Writers};

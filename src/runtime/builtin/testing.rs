@@ -1,0 +1,33 @@
+//! What the tests of this folder make their jobs from.
+
+use crate::job::{Access, JobId, JobSpec, Resources, RuntimeChoice, Terms};
+use crate::oci::{Sha256Digest, SifDigest};
+use crate::pin::Image;
+use crate::runtime::Bind;
+
+pub(crate) fn job(command: &[&str]) -> JobSpec {
+    JobSpec {
+        id: JobId::from_parts(1_700_000_000_000, 1),
+        name: None,
+        image: Image::Sif {
+            pin: None,
+            manifest: None,
+            digest: SifDigest::of(b"x"),
+            recipe: None,
+            place: "/store/x.sif".into(),
+        },
+        command: command.iter().map(|w| (*w).to_owned()).collect(),
+        mounts: vec![],
+        env: vec![],
+        runtime: RuntimeChoice::Auto,
+        options: vec![],
+        resources: Resources::default(),
+        workdir: None,
+        rerun_of: None,
+        terms: Terms::default(),
+    }
+}
+
+pub(in crate::runtime) fn bind(source: &str, target: &str, access: Access) -> Bind {
+    Bind { source: source.into(), target: target.into(), access, directory: true }
+}
