@@ -13,6 +13,8 @@ mod liar;
 mod limits;
 #[path = "cli/manners.rs"]
 mod manners;
+#[path = "cli/newer.rs"]
+mod newer;
 #[path = "store/place.rs"]
 mod place;
 #[path = "cli/progress.rs"]

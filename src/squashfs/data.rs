@@ -18,7 +18,7 @@
 
 use std::collections::VecDeque;
 use std::io::SeekFrom;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroUsize;
 
 use super::compress::{self, Compressor};
 use super::copier::{self, Copier, Copying, Range};
@@ -27,6 +27,7 @@ use super::groups::{Bytes, Group, Groups, Member};
 use super::location::{Blocks, Locations};
 use super::memo::{Copied, Memo, Target};
 use super::pack::{PackBuilder, Stored, Tail};
+use super::place::Place;
 use super::pool::{Packed, Pool};
 use super::{BLOCK_SIZES, Options, SquashfsError, superblock};
 use crate::tree::{Class, ContentId, Contents, PieceHash};
@@ -35,24 +36,6 @@ use crate::tree::{Class, ContentId, Contents, PieceHash};
 const PENDING: usize = 4096;
 /// Sections start at multiples of it.
 const SECTION: usize = 4096;
-
-/// A content's number in the order in which contents were written; it takes no more room where there
-/// may be none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place(NonZeroU32);
-
-impl Place {
-    /// From 0.
-    pub(super) fn new(number: usize) -> Self {
-        let from_one = u32::try_from(number + 1).unwrap_or(u32::MAX);
-        Self(NonZeroU32::new(from_one).unwrap_or(NonZeroU32::MAX))
-    }
-
-    /// From 0.
-    pub(super) fn number(self) -> usize {
-        self.0.get() as usize - 1
-    }
-}
 
 /// What was done instead of compressing, and how much was compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]

@@ -11,7 +11,7 @@
 
 use super::SquashfsError;
 use super::compress::Compressor;
-use super::inode::Type;
+use super::inode_type::Type;
 use super::metadata::{BLOCK, MetadataWriter, Position};
 
 const MAX_RUN: usize = 256;

@@ -22,8 +22,8 @@
 //! Three groups, because the kernel caches three fragment blocks; and cutting at directories, so
 //! that a changed file does not shift all that come after it.
 
-use super::data::Place;
 use super::pack::group_key;
+use super::place::Place;
 use crate::tree::{Class, PieceHash};
 
 /// A tail that is live.

@@ -19,6 +19,7 @@
 
 use super::directory::Listing;
 use super::fragment::NO_FRAGMENT;
+use super::inode_type::Type;
 use super::location::Location;
 use super::xattr;
 
@@ -36,17 +37,6 @@ pub(super) struct Common {
     pub(super) links: u32,
     /// The number of its attributes, or [`xattr::NONE`].
     pub(super) xattr: u32,
-}
-
-/// A type's number in directories and short inodes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Type {
-    Directory = 1,
-    File = 2,
-    Symlink = 3,
-    Block = 4,
-    Character = 5,
-    Fifo = 6,
 }
 
 impl Common {

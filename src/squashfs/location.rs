@@ -5,8 +5,8 @@
 //! blocks   place -> start | sizes of the stored blocks | bytes of blocks of zeros
 //! ```
 
-use super::data::Place;
 use super::fragment::NO_FRAGMENT;
+use super::place::Place;
 
 /// Where a content lies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -36,11 +36,13 @@ mod fragment;
 mod groups;
 mod id;
 mod inode;
+mod inode_type;
 mod location;
 mod lookup;
 mod memo;
 mod metadata;
 mod pack;
+mod place;
 mod pool;
 pub mod read;
 mod superblock;
@@ -49,11 +51,12 @@ mod xattr;
 
 pub use compress::{codec_version, levels};
 pub use copier::Copying;
-pub use data::{Counters, DataWriter, Finished, Place};
+pub use data::{Counters, DataWriter, Finished};
 pub use error::SquashfsError;
 pub use groups::Bytes;
 pub use memo::{Copied, Memo, Pack, Target};
 pub use pack::{PackBuilder, PackIndex, SortedPack};
+pub use place::Place;
 
 use crate::pin::Codec;
 

@@ -2,13 +2,15 @@
 
 use std::io::SeekFrom;
 
-use super::data::{DataWriter, Finished, Place};
+use super::data::{DataWriter, Finished};
 use super::directory::{self, Name, narrow};
 use super::id::Ids;
-use super::inode::{Common, Type};
+use super::inode::Common;
+use super::inode_type::Type;
 use super::location::{Location, Locations};
 use super::memo::Target;
 use super::metadata::{MetadataWriter, Position};
+use super::place::Place;
 use super::superblock::{self, Superblock};
 use super::xattr::XattrTable;
 use super::{SquashfsError, clamp_time, export, fragment, lookup, xattr};

@@ -103,7 +103,7 @@ pub struct DeployToken {
     /// The user name that must be given exactly.
     pub username: String,
     /// The secret.
-    #[serde(deserialize_with = "secret")]
+    #[serde(deserialize_with = "super::facts::secret")]
     pub secret: Secret,
     /// What it may do.
     pub scopes: Vec<Scope>,
@@ -134,7 +134,7 @@ pub enum Scope {
 #[serde(deny_unknown_fields)]
 pub struct JobToken {
     /// `$CI_JOB_TOKEN`.
-    #[serde(deserialize_with = "secret")]
+    #[serde(deserialize_with = "super::facts::secret")]
     pub secret: Secret,
     /// The job's project.
     pub project: String,
@@ -145,7 +145,7 @@ pub struct JobToken {
 #[serde(deny_unknown_fields)]
 pub struct OauthToken {
     /// The secret.
-    #[serde(deserialize_with = "secret")]
+    #[serde(deserialize_with = "super::facts::secret")]
     pub secret: Secret,
     /// The user's projects.
     pub projects: Vec<String>,
@@ -158,17 +158,13 @@ pub struct Account {
     /// The user name.
     pub username: String,
     /// The password.
-    #[serde(deserialize_with = "secret")]
+    #[serde(deserialize_with = "super::facts::secret")]
     pub secret: Secret,
     /// The user's projects.
     pub projects: Vec<String>,
     /// Whether the password alone opens nothing.
     #[serde(default)]
     pub two_factor: bool,
-}
-
-pub(super) fn secret<'de, D: Deserializer<'de>>(d: D) -> Result<Secret, D::Error> {
-    String::deserialize(d).map(Secret::new)
 }
 
 fn seconds<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {

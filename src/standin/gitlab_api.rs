@@ -46,7 +46,7 @@ pub struct GitlabFacts {
 #[serde(deny_unknown_fields)]
 pub struct ApiToken {
     /// The secret.
-    #[serde(deserialize_with = "super::config::secret")]
+    #[serde(deserialize_with = "super::facts::secret")]
     pub secret: Secret,
     /// Its projects.
     pub projects: Vec<String>,

@@ -17,7 +17,9 @@
 //!
 //! Not promised: to be safe anywhere but on loopback, or fast.
 
+mod access;
 mod config;
+mod facts;
 mod gitlab_api;
 mod images;
 mod key;

@@ -20,7 +20,7 @@ use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use serde_json::Value;
 
 use super::Shared;
-use super::registry::{authorize, challenge, set, with_digest};
+use super::access::{authorize, challenge, set, with_digest};
 use super::token::error;
 use crate::oci::{Digest, Sha256Digest, media_type};
 
