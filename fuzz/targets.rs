@@ -81,7 +81,8 @@ pub fn manifest(data: &[u8]) {
             }
             Ok(Document::Index(index)) => {
                 let _ = index.platforms();
-                let _ = index.select(&moorline::oci::Platform::host());
+                let _ = index.serving(&moorline::oci::Platform::host());
+                let _ = index.why_not(&moorline::oci::Platform::host());
             }
             Err(error) => drop(error.to_string()),
         }

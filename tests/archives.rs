@@ -131,6 +131,74 @@ fn files_give_the_bytes_that_a_registry_gives() {
     home.run(&["verify", "a.sif", "--from", "oci:corrupt"]).fails(6, &words);
 }
 
+/// Runs a tool that makes archives.
+fn tool(dir: &Path, words: &[&str]) {
+    let out = std::process::Command::new(words[0])
+        .args(&words[1..])
+        .current_dir(dir)
+        .env("HOME", dir)
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{words:?}: {}", String::from_utf8_lossy(&out.stderr));
+}
+
+/// What skopeo and umoci make of one image is that image: as layout, as archive, below an index, as docker
+/// archive; and each of two images in one file can be named as skopeo names it.
+#[test]
+fn what_other_tools_write() {
+    let there = |name: &str| std::process::Command::new(name).arg("--version").output().is_ok();
+    let all = there("skopeo") && there("umoci");
+    if !support::have("differential", "what_other_tools_write", all) {
+        return;
+    }
+    let server = Server::with_image();
+    let (v1, v2) = images();
+    let home = Home::new(&server);
+    let here = home.mkdir("here");
+    write(&here.join("v1"), &layout(v1));
+    write(&here.join("v2"), &layout(v2));
+    let skopeo = |from: &str, to: &str| {
+        tool(&here, &["skopeo", "--insecure-policy", "copy", "-q", "--all", from, to]);
+    };
+    let manifest = |what: &str| {
+        let made = home.run(&["--json", "convert", what]).exits(0).json();
+        made["manifest"].as_str().unwrap().to_owned()
+    };
+    let expected = v1.manifest_digest.to_string();
+    for to in ["oci:copy:t", "oci-archive:copy.tar:t", "oci:copy:docker.io/library/demo:v1"] {
+        skopeo("oci:v1:v1", to);
+    }
+    for what in ["oci:copy:t", "oci-archive:copy.tar", "oci:copy:demo:v1", "oci:copy"] {
+        assert_eq!(manifest(what), expected, "{what}");
+    }
+    // one file with two images of one name: skopeo's own archives cannot have that, docker's can
+    skopeo("oci:v2:v1", "oci:copy:other");
+    home.run(&["convert", "oci:copy"]).fails(3, &["several images", "other", "hint: name one"]);
+    assert_eq!(manifest("oci:copy:@2"), v2.manifest_digest.to_string());
+    assert_eq!(
+        manifest(&format!("oci:copy@{}", v2.manifest_digest)),
+        v2.manifest_digest.to_string()
+    );
+
+    skopeo("oci:v1:v1", "docker-archive:one.tar:demo/one:v1");
+    skopeo("oci:v2:v1", "docker-archive:two.tar:demo/two:v1");
+    let [one, two] = ["one", "two"].map(|name| manifest(&format!("docker-archive:{name}.tar")));
+    assert_ne!(one, two);
+    for what in [
+        "docker-archive:one.tar:demo/one:v1",
+        "docker-archive:one.tar:v1",
+        "docker-archive:one.tar:@0",
+    ] {
+        assert_eq!(manifest(what), one, "{what}");
+    }
+
+    // umoci's `insert` leaves out the last padding and the end (umoci#436)
+    fs::write(here.join("added"), "added by umoci\n").unwrap();
+    tool(&here, &["umoci", "insert", "--image", "v1:v1", "added", "/etc/added"]);
+    let (job, code) = home.job_of(&[], "oci:v1:v1", "cat /etc/added");
+    assert_eq!((code, home.ok(&["logs", &job]).contains("added by umoci")), (0, true));
+}
+
 /// Of a layer that is known nothing is read; where it is read, every byte of it counts.
 #[test]
 fn a_known_layer_of_an_archive_is_not_read() {

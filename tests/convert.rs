@@ -6,6 +6,8 @@
 
 #[path = "convert/archive.rs"]
 mod archive;
+#[path = "convert/field.rs"]
+mod field;
 #[path = "convert/hostile.rs"]
 mod hostile;
 #[path = "differential/layout.rs"]

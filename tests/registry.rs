@@ -21,6 +21,8 @@ mod limits;
 mod long_pull;
 #[path = "registry/many.rs"]
 mod many;
+#[path = "registry/neighbours.rs"]
+mod neighbours;
 #[path = "registry/one_try.rs"]
 mod one_try;
 #[path = "registry/processes.rs"]

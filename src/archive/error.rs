@@ -26,10 +26,12 @@ pub enum ArchiveError {
         why: String,
     },
     /// It is compressed as a whole.
-    #[error("{} is compressed as a whole, so nothing in it can be found", path.display())]
+    #[error("{} is compressed as a whole with {with}, so nothing in it can be found", path.display())]
     Compressed {
         /// The archive.
         path: PathBuf,
+        /// The program that did it.
+        with: &'static str,
     },
     /// The bytes of a file are not those of its name.
     #[error("{} is corrupt: {expected} has the digest {found}", path.display())]
@@ -42,24 +44,32 @@ pub enum ArchiveError {
         found: Digest,
     },
     /// There is no image of that name, or several and none was named.
-    #[error("{location}: {why}; it has: {}", offered.join(", "))]
+    #[error("{location}: {why}; it has: {}", if offered.is_empty() { "none".into() } else { offered.join(", ") })]
     Which {
         /// As it was typed.
         location: String,
         /// What is missing.
-        why: &'static str,
-        /// The names of its images.
+        why: String,
+        /// How each of its images can be named.
         offered: Vec<String>,
     },
     /// There is no image for the platform.
-    #[error("{location} has no image for {platform}; it has: {}", offered.join(", "))]
+    #[error("{location} has no image for {platform}; {instead}")]
     Platform {
         /// As it was typed.
         location: String,
         /// What was asked for.
         platform: Platform,
         /// What there is.
-        offered: Vec<String>,
+        instead: String,
+    },
+    /// It is another thing.
+    #[error("{location} is no container image: {why}")]
+    NotAnImage {
+        /// As it was typed.
+        location: String,
+        /// What it is.
+        why: String,
     },
 }
 
@@ -74,7 +84,9 @@ impl Failure for ArchiveError {
         match self {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Kind::NotFound,
             Self::Io { source, .. } => io_kind(source, Kind::Usage),
-            Self::Malformed { .. } | Self::Compressed { .. } => Kind::Conversion,
+            Self::Malformed { .. } | Self::Compressed { .. } | Self::NotAnImage { .. } => {
+                Kind::Conversion
+            }
             Self::Corrupt { .. } => Kind::Integrity,
             Self::Which { .. } | Self::Platform { .. } => Kind::NotFound,
         }
@@ -85,8 +97,13 @@ impl Failure for ArchiveError {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Some("the path ends at its first colon; behind it an image's name may stand".into())
             }
-            Self::Compressed { .. } => Some("decompress it first, for example with gzip -d".into()),
-            Self::Which { .. } => Some("name one of them behind the path: PATH:NAME".into()),
+            Self::Compressed { with, .. } => Some(format!("decompress it first: {with} -d")),
+            Self::Which { offered, .. } if offered.is_empty() => None,
+            Self::Which { .. } => Some(
+                "name one of them behind the path: PATH:NAME, PATH:@NUMBER or PATH@sha256:DIGEST"
+                    .into(),
+            ),
+            Self::Platform { instead, .. } if !instead.starts_with("it has") => None,
             Self::Platform { .. } => Some("--platform OS/ARCH asks for another one".into()),
             _ => None,
         }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::{ArchiveError, Piece, regular};
-use crate::layer::{EntryKind, Limits, TarReader};
+use crate::layer::{Compression, EntryKind, Limits, TarReader};
 
 /// Members of an archive at most: each layer has a few.
 const MAX_MEMBERS: u64 = 100_000;
@@ -41,11 +41,15 @@ impl Members {
     pub(super) fn open(path: &Path) -> Result<Self, ArchiveError> {
         let io = |source| ArchiveError::Io { path: path.to_owned(), source };
         let mut file = regular(path).map_err(io)?;
-        let mut start = [0; 6];
-        let count = file.read(&mut start).map_err(io)?;
-        let is = |magic: &[u8]| start[..count].starts_with(magic);
-        if is(&[0x1F, 0x8B]) || is(&[0x28, 0xB5, 0x2F, 0xFD]) || is(b"BZh") || is(b"\xFD7zXZ") {
-            return Err(ArchiveError::Compressed { path: path.to_owned() });
+        let with = match Compression::of(&Compression::start(&mut file).map_err(io)?) {
+            Compression::None => None,
+            Compression::Gzip => Some("gzip"),
+            Compression::Zstd => Some("zstd"),
+            Compression::Xz => Some("xz"),
+            Compression::Bzip2 => Some("bzip2"),
+        };
+        if let Some(with) = with {
+            return Err(ArchiveError::Compressed { path: path.to_owned(), with });
         }
         file.rewind().map_err(io)?;
         let members = index(BufReader::with_capacity(256 << 10, file))

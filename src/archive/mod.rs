@@ -6,6 +6,8 @@
 //! docker-archive:FILE[:TAG]   docker.rs   manifest.json -> configuration, layers
 //! ```
 //!
+//! TAG is a name, a digest or a place (`choice.rs`).
+//!
 //! Floor 4. Manifest and configuration are verified when they are read; of a layer it is said where
 //! it lies, and whoever reads it verifies it. The files may be written by anybody: sizes
 //! are bounded, only regular files are opened, and no name in an archive is ever a path on this
@@ -15,6 +17,7 @@
 //! Sources: OCI image specification 1.1, `image-layout.md`; docker image specification 1.2.
 //! Not promised: compressed archives (they would have to be unpacked first).
 
+mod choice;
 mod docker;
 mod error;
 mod layout;
@@ -75,6 +78,10 @@ impl Location {
             .iter()
             .find_map(|(scheme, form)| Some((text.strip_prefix(scheme)?, *form)))?;
         let (path, tag) = match rest.split_once(':') {
+            // a digest as references write it
+            Some((path, hex)) if path.len() > 7 && path.ends_with("@sha256") => {
+                (&path[..path.len() - 7], Some(format!("sha256:{hex}")))
+            }
             Some((path, tag)) => (path, Some(tag.to_owned()).filter(|tag| !tag.is_empty())),
             None => (rest, None),
         };
@@ -101,8 +108,10 @@ pub struct Archive {
     pub manifest: Manifest,
     /// The configuration's bytes.
     pub config_bytes: Vec<u8>,
-    /// The same, read.
+    /// The same, read; with what it does not say of its platform.
     pub config: ImageConfig,
+    /// What it is for.
+    pub platform: Platform,
     files: Files,
 }
 
@@ -112,22 +121,15 @@ impl Archive {
     /// # Errors
     /// When it cannot be read, is malformed, has no such image, or several and none was named.
     pub fn open(location: &Location, platform: &Platform) -> Result<Self, ArchiveError> {
-        let archive = match location.form {
+        let mut archive = match location.form {
             Form::Oci => layout::open(Files::Directory(location.path.clone()), location, platform),
             Form::OciArchive => {
                 let members = Members::open(&location.path)?;
                 layout::open(Files::Tar(members), location, platform)
             }
-            Form::DockerArchive => docker::open(Members::open(&location.path)?, location),
+            Form::DockerArchive => docker::open(Members::open(&location.path)?, location, platform),
         }?;
-        let offered = &archive.config.platform;
-        if !platform.accepts(offered) {
-            return Err(ArchiveError::Platform {
-                location: location.to_string(),
-                platform: platform.clone(),
-                offered: vec![offered.to_string()],
-            });
-        }
+        archive.config.platform = archive.config.platform.or(&archive.platform);
         Ok(archive)
     }
 

@@ -1,5 +1,7 @@
 //! One image as layout, archive and docker archive; and what is refused.
 
+mod neighbours;
+
 use std::fs;
 
 use super::*;

@@ -61,8 +61,11 @@ pub fn pin(context: &Context, what: &str, platform: &Platform) -> Result<Pin, Re
     let found = if named {
         lock.find(what, platform).filter(|e| e.is(&Named::Reference(reference.clone())))
     } else {
-        let mut entries = lock.entries().iter().filter(is_image);
-        entries.find(|e| platform.accepts(&e.pin.platform) && of_place(&e.pin))
+        let meant = |e: &&lock::Entry| {
+            is_image(e) && platform.accepts(&e.pin.platform) && of_place(&e.pin)
+        };
+        let entries = lock.entries().iter().filter(meant);
+        entries.min_by_key(|e| platform.fit(&e.pin.platform))
     };
     found.map(|entry| entry.pin.clone()).ok_or_else(|| {
         let what = if named { format!("{what} ({reference})") } else { reference.to_string() };
@@ -90,7 +93,8 @@ pub fn sif(
         platform.accepts(&entry.pin.platform)
             && (entry.is(&meant) && (!named || entry.name == what) || !named && by_digest)
     };
-    let found = lock.entries().iter().find(is);
+    let entries = lock.entries().iter().filter(is);
+    let found = entries.min_by_key(|entry| platform.fit(&entry.pin.platform));
     found.and_then(|entry| Some((entry.pin.clone(), entry.sif?))).ok_or_else(|| {
         let what = if named { format!("{what} ({meant})") } else { meant.to_string() };
         refused(&what, platform)

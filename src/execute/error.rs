@@ -62,6 +62,14 @@ pub enum ExecuteError {
     /// The plan holds an image that this runtime cannot run.
     #[error("the image {0} is no SIF; the worker's runtimes run SIF files")]
     NotSif(String),
+    /// This machine's processor cannot run it.
+    #[error("the image is for {image} and needs {needs}")]
+    Processor {
+        /// What it is for.
+        image: String,
+        /// What is missing here.
+        needs: String,
+    },
     /// A required mount's source is missing.
     #[error("the required mount {mount}: {why}")]
     MountMissing {
@@ -158,6 +166,13 @@ impl Failure for ExecuteError {
             Self::MountMissing { .. } => "leave out :required to run without this mount".into(),
             Self::Untrusted { .. } => {
                 "remove it, or name another node cache in the configuration".into()
+            }
+            Self::Processor { image, .. } if image.matches('/').count() > 1 => {
+                "ask the engine for other nodes, or name the image with --platform linux/amd64/v1"
+                    .into()
+            }
+            Self::Processor { .. } => {
+                "ask the engine for other nodes, or name the image with another --platform".into()
             }
             Self::NothingToRun => "put the command after --".into(),
             _ => return None,

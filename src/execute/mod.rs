@@ -22,6 +22,7 @@ mod measure;
 mod mountinfo;
 mod mounts;
 mod probe;
+mod processor;
 mod program;
 mod rootfs;
 mod signals;

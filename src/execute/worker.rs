@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use super::choose::{Runtime, choose};
 use super::container::Ended;
 use super::measure::{Measured, measure};
-use super::{ExecuteError, builtin, mounts, program};
+use super::{ExecuteError, builtin, mounts, processor, program};
 use crate::failure::Failure;
 use crate::job::{self, Evidence, Grade, Name};
 use crate::oci::{Sha256Digest, SifDigest};
@@ -151,6 +151,7 @@ impl Attempt {
         let runtime = choose(plan.job.runtime)?;
         self.runtime = runtime.name();
         let measured = self.measure(place, *digest)?;
+        processor::check(&plan.job.image, &measured.file)?;
         match runtime {
             Runtime::Builtin => self.builtin(plan, control, &measured, &binds, &workdir),
             Runtime::Program { path, .. } => {

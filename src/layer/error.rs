@@ -5,13 +5,14 @@ use std::io;
 use super::limits::{self, Passed};
 use crate::failure::{Failure, Kind, io_kind};
 use crate::oci::DiffId;
+use crate::oci::media_type::{self, LayerType};
 use crate::tree::PathError;
 
 /// A layer could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LayerError {
     /// A media type that is no readable layer.
-    #[error("the layer's media type {0:?} is not read (plain, gzip and zstd tar are)")]
+    #[error("the layer's media type {0:?} says that it is no layer that can be read")]
     MediaType(String),
     /// The blob cannot be read or is not what its media type says.
     #[error("the layer cannot be read: {0}")]
@@ -108,14 +109,17 @@ impl Failure for LayerError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::MediaType(kind) if kind.contains("encrypted") => {
-                Some("decrypt the image first: encrypted layers are not supported".into())
-            }
-            Self::MediaType(kind)
-                if kind.contains("foreign") || kind.contains("nondistributable") =>
-            {
-                Some("foreign layers are not fetched: build the image without them".into())
-            }
+            Self::MediaType(kind) => match media_type::layer_type(kind) {
+                LayerType::Encrypted => {
+                    Some("decrypt the image first: encrypted layers are not supported".into())
+                }
+                LayerType::Foreign => {
+                    Some("foreign layers are not fetched: build the image without them".into())
+                }
+                LayerType::Other | LayerType::Tar => {
+                    Some("it is an artifact of another kind: name a container image".into())
+                }
+            },
             Self::Limit { limit, .. } => Some(limits::hint(limit)),
             Self::Path { source: PathError::TooDeep(_), .. } => Some(limits::hint("path depth")),
             Self::DiffId { .. } => {

@@ -40,6 +40,10 @@ impl Forecast {
         // what is wrong with a path is told when it is merged
         let Ok(path) = TreePath::parse(&entry.path) else { return true };
         let Some((last, parents)) = path.names().split_last() else { return true };
+        if whiteout::aufs(path.names()).is_some() {
+            // seen where its links are, if at all
+            return true;
+        }
         if let Some(whiteout) = whiteout::read(last) {
             let parent = self.hash(parents);
             match whiteout {

@@ -5,11 +5,12 @@
 //! 148 checksum[8] 156 type     157 link[100]
 //! 257 magic[6] version[2]      "ustar\0" "00" POSIX, "ustar " " \0" GNU, else old
 //! 265 user[32]  297 group[32]  329 major[8]  337 minor[8]
-//! 345 prefix[155]              POSIX; star (ends in "tar\0"): prefix[131]; GNU: see sparse.rs
+//! 345 prefix[155]              POSIX; star (ends in "tar\0"): prefix[131]
+//! 345 atime[12] 357 ctime[12]  GNU; then see sparse.rs. Go up to 1.7: prefix[155] all the same
 //! ```
 //!
 //! Numbers: `number.rs`. Source: POSIX.1-2017 `pax`, "ustar Interchange Format"; GNU tar manual, "Basic
-//! Tar Format".
+//! Tar Format"; for Go's mistake golang/go#12594 and #21005, and what today's `archive/tar` does.
 
 use super::number::number;
 
@@ -59,14 +60,40 @@ impl Header {
     }
 
     /// The name with its prefix.
-    pub(super) fn path(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// When GNU's times and Go's prefix can be read in one place.
+    pub(super) fn path(&self) -> Result<Vec<u8>, &'static str> {
         let prefix = match self.dialect() {
             Dialect::Posix => text(&self.0[345..500]),
             Dialect::Star => text(&self.0[345..476]),
-            Dialect::Gnu | Dialect::Old => b"",
+            Dialect::Gnu => self.prefix_of_go()?,
+            Dialect::Old => b"",
         };
         let name = text(&self.0[..100]);
-        if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() }
+        Ok(if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() })
+    }
+
+    /// Docker that was built with Go up to 1.7 wrote long paths with a prefix under GNU's magic, once
+    /// a number had needed base-256. Where GNU has its times such a header has text that is no number,
+    /// and then docker, umoci and every other program with today's Go take it for the prefix: so did
+    /// whoever ran the image. GNU tar and bsdtar leave the prefix out.
+    fn prefix_of_go(&self) -> Result<&[u8], &'static str> {
+        // a sparse file of GNU's has its map there
+        if self.type_flag() == b'S' {
+            return Ok(b"");
+        }
+        let times = [&self.0[345..357], &self.0[357..369]];
+        if times.iter().all(|time| is_time_of_gnu(time)) {
+            return Ok(b"");
+        }
+        let prefix = text(&self.0[345..500]);
+        // what Go takes for numbers, and what it does not take for a prefix
+        let is_number = |field: &&[u8]| text(field).is_empty() || number(text(field)).is_some();
+        if times.iter().all(is_number) || !prefix.is_ascii() {
+            return Err("its GNU header has something between times and a prefix");
+        }
+        Ok(prefix)
     }
 
     pub(super) fn link(&self) -> Vec<u8> {
@@ -101,6 +128,13 @@ impl Header {
             _ => Some((field(329..337)?, field(337..345)?)),
         }
     }
+}
+
+/// Whether a field is as GNU tar writes a time: nothing, eleven digits, or base-256.
+fn is_time_of_gnu(field: &[u8]) -> bool {
+    let full = field[..11].iter().all(|b| matches!(b, b'0'..=b'7')) && b" \0".contains(&field[11]);
+    let binary = matches!(field[0], 0x80 | 0xFF) && number(field).is_some();
+    field.iter().all(|b| *b == 0) || full || binary
 }
 
 /// A field up to its first NUL.

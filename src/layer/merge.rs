@@ -5,18 +5,20 @@
 //!
 //! As `umoci` and docker do it: a link above a name is followed inside the image, the name itself is
 //! replaced, a directory over a directory only changes its attributes, a hard link takes no
-//! attributes of its own.
+//! attributes of its own. As overlayfs does it, a directory of an upper layer hides a file of a lower
+//! one, also when no entry describes the directory.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::BufRead;
 use std::sync::Arc;
 
 use super::LayerError;
 use super::limits::{Limits, check};
 use super::reader::{Entry, EntryKind, TarReader};
-use super::whiteout::{self, Whiteout};
+use super::whiteout::{self, Aufs, Whiteout};
 use crate::tree::{
-    ContentId, Contents, Inode, InodeId, Kind, Meta, PathError, Scan, Tree, TreePath, Xattrs, show,
+    ContentId, Contents, Inode, InodeId, Kind, Meta, PathError, Place, Scan, Tree, TreePath,
+    Xattrs, show,
 };
 
 /// What squashfs can hold of extended attributes.
@@ -60,6 +62,8 @@ pub struct Merger {
     no_xattrs: Xattrs,
     /// Equal attributes of many files are held once.
     xattrs: HashSet<Xattrs>,
+    /// AUFS' files with several names: of which layer, and by their names there.
+    aufs: (u32, HashMap<Box<[u8]>, InodeId>),
     entries: u64,
     bytes: u64,
     metadata: u64,
@@ -91,6 +95,7 @@ impl Merger {
             implied,
             limits,
             xattrs: HashSet::new(),
+            aufs: (0, HashMap::new()),
             entries: 0,
             bytes: 0,
             metadata: 0,
@@ -203,6 +208,9 @@ impl Merger {
         limit(&entry, "link steps", steps, self.limits.link_steps)?;
         let bad_path = |source| LayerError::Path { entry: show(&entry.path), source };
         let path = TreePath::parse(&entry.path).map_err(bad_path)?;
+        if let Some(kept) = whiteout::aufs(path.names()) {
+            return Ok(self.keep_for_links(layer, &entry, kept, content));
+        }
         if path.names().iter().rev().skip(1).any(|name| whiteout::read(name).is_some()) {
             return Err(LayerError::refused(show(&entry.path), "it lies below a whiteout"));
         }
@@ -213,7 +221,14 @@ impl Merger {
             if whiteout == Whiteout::Invalid {
                 return Err(LayerError::refused(show(&entry.path), "it is a whiteout of no file"));
             }
-            let Some((at, _)) = self.tree.find_parent(&path).map_err(bad_path)? else {
+            let place = match self.tree.find_parent(&path) {
+                // its directory hides a file of a lower layer
+                Err(PathError::NotADirectory(_)) => {
+                    Some(self.tree.parent_over(&path, layer, &self.implied))
+                }
+                place => place.transpose(),
+            };
+            let Some((at, _)) = place.transpose().map_err(bad_path)? else {
                 return Ok(None);
             };
             match whiteout {
@@ -226,7 +241,7 @@ impl Merger {
         if let EntryKind::HardLink(target) = &entry.kind {
             return self.hard_link(layer, &entry, &path, target).map(|()| None);
         }
-        let place = self.tree.parent_of(&path, layer, &self.implied);
+        let place = self.tree.parent_over(&path, layer, &self.implied);
         let (at, name) = place.map_err(|e| path_error(&entry, e))?;
         let kind = match (&entry.kind, content) {
             (EntryKind::File | EntryKind::HardLink(_), content) => {
@@ -258,6 +273,54 @@ impl Merger {
         })
     }
 
+    /// An entry in AUFS' own directories. What hard links lead to has no name before the first of them
+    /// comes.
+    fn keep_for_links(
+        &mut self,
+        layer: u32,
+        entry: &Entry,
+        kept: Aufs<'_>,
+        content: Option<ContentId>,
+    ) -> Option<InodeId> {
+        let Aufs::Link(name) = kept else { return None };
+        if self.aufs.0 != layer {
+            self.aufs = (layer, HashMap::new());
+        }
+        let (inode, made) = match (&entry.kind, content) {
+            (EntryKind::File, Some(content)) => {
+                let meta = self.meta(entry.clone());
+                let kind = Kind::File(content);
+                let inode = self.tree.unnamed(Inode { meta, kind, layer });
+                (inode, Some(inode))
+            }
+            // a name that its archive met before this one
+            (EntryKind::HardLink(target), _) => (self.target(layer, target).ok()?.1, None),
+            _ => return None,
+        };
+        self.aufs.1.insert(name.into(), inode);
+        made
+    }
+
+    /// What a hard link leads to: its place, unless it has none, and its inode.
+    fn target(
+        &mut self,
+        layer: u32,
+        target: &[u8],
+    ) -> Result<(Option<Place>, InodeId), &'static str> {
+        let to = TreePath::parse(target).map_err(|_| "which is not a path in the image")?;
+        if let Some(Aufs::Link(name)) = whiteout::aufs(to.names()) {
+            let kept = if self.aufs.0 == layer { self.aufs.1.get(name) } else { None };
+            return Ok((None, *kept.ok_or("which does not exist")?));
+        }
+        let found = self.tree.find_parent(&to).map_err(|_| "whose path is no path")?;
+        let place = found.ok_or("which does not exist")?;
+        let found = self.tree.lookup(place.0, &place.1).ok_or("which does not exist")?.inode;
+        if self.tree.names(found).is_some() {
+            return Err("which is a directory");
+        }
+        Ok((Some(place), found))
+    }
+
     fn root(&mut self, entry: Entry) -> Result<(), LayerError> {
         if entry.kind != EntryKind::Directory {
             return Err(LayerError::refused(show(&entry.path), "it replaces the root directory"));
@@ -276,21 +339,10 @@ impl Merger {
     ) -> Result<(), LayerError> {
         let refused =
             |why| LayerError::HardLink { entry: show(&entry.path), target: show(target), why };
-        let to =
-            TreePath::parse(target).map_err(|_| refused("which is not a path in the image"))?;
-        let found = self.tree.find_parent(&to).map_err(|_| refused("whose path is no path"))?;
-        let place = found.ok_or_else(|| refused("which does not exist"))?;
-        let inode = self
-            .tree
-            .lookup(place.0, &place.1)
-            .ok_or_else(|| refused("which does not exist"))?
-            .inode;
-        if self.tree.names(inode).is_some() {
-            return Err(refused("which is a directory"));
-        }
-        let own = self.tree.parent_of(path, layer, &self.implied);
+        let (place, inode) = self.target(layer, target).map_err(refused)?;
+        let own = self.tree.parent_over(path, layer, &self.implied);
         let own = own.map_err(|e| path_error(entry, e))?;
-        if own == place {
+        if place.is_some_and(|place| place == own) {
             return Err(refused("which is itself"));
         }
         self.tree.link(own.0, &own.1, inode, layer);

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! blob --stream.rs--> tar bytes --reader.rs--> entries --merge.rs--> Tree + Contents
-//!        inflate,        header.rs pax.rs sparse.rs     whiteouts,
-//!        diff_id, ratio                  |              hard links
+//!   compression.rs,      header.rs pax.rs sparse.rs     whiteouts,
+//!   diff_id, ratio                       |              hard links
 //!                                         `--entries.rs index.rs--> kept, to be merged without the blob
 //! ```
 //!
@@ -18,6 +18,7 @@
 //! Sources: OCI image specification 1.1, `layer.md`; POSIX.1-2017 `pax`; GNU tar manual, "Basic Tar
 //! Format" and "Storing Sparse Files".
 
+mod compression;
 mod entries;
 mod error;
 mod forecast;
@@ -33,6 +34,7 @@ mod stream;
 mod varint;
 mod whiteout;
 
+pub use compression::Compression;
 pub use entries::Entries;
 pub use error::LayerError;
 pub use forecast::Forecast;

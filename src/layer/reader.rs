@@ -189,8 +189,14 @@ impl<R: Read> TarReader<R> {
         let mut pax = pax.unwrap_or_default();
         self.count += 1;
         self.path = None;
-        let path = one(long_name, pax.sparse.name.take().or(pax.path.take()), header.path())
-            .map_err(|why| self.refused(why))?;
+        let long = pax.sparse.name.take().or(pax.path.take());
+        let own = match header.path() {
+            Ok(path) => path,
+            // it does not count beside a long one
+            Err(_) if long.is_some() || long_name.is_some() => Vec::new(),
+            Err(why) => return Err(self.refused(why)),
+        };
+        let path = one(long_name, long, own).map_err(|why| self.refused(why))?;
         self.path = Some(path.clone());
         let link = one(long_link, pax.link.take(), header.link()).map_err(|w| self.refused(w))?;
         self.limit("path bytes", path.len().max(link.len()) as u64, self.limits.path_bytes)?;
@@ -333,18 +339,24 @@ impl<R: Read> TarReader<R> {
         self.limit("sparse pieces", count as u64, self.limits.sparse_pieces)
     }
 
-    /// The next header; `None` at the end mark or the end of the bytes.
+    /// The next header; `None` at the end mark, whole or not, or the end of the bytes.
     fn header(&mut self) -> Result<Option<Header>, LayerError> {
         let mut header = Header([0; 512]);
-        if !self.block(&mut header.0)? {
-            return Ok(None);
-        }
+        let filled = self.block(&mut header.0)?;
         if header.is_zero() {
+            // a piece of an end mark; nobody reads anything in it
+            if filled < header.0.len() {
+                return Ok(None);
+            }
             let mut second = Header([0; 512]);
-            if self.block(&mut second.0)? && !second.is_zero() {
+            self.block(&mut second.0)?;
+            if !second.is_zero() {
                 return Err(self.refused("a lone zero block stands behind it"));
             }
             return Ok(None);
+        }
+        if filled < header.0.len() {
+            return Err(self.malformed("the archive ends in the middle of what stands behind it"));
         }
         if !header.is_intact() {
             return Err(self.malformed("the header behind it has a wrong checksum"));
@@ -352,19 +364,18 @@ impl<R: Read> TarReader<R> {
         Ok(Some(header))
     }
 
-    /// Fills a block; false when there is not one byte left.
-    fn block(&mut self, block: &mut [u8; 512]) -> Result<bool, LayerError> {
+    /// Fills a block as far as there are bytes; how far.
+    fn block(&mut self, block: &mut [u8; 512]) -> Result<usize, LayerError> {
         let mut filled = 0;
         while filled < block.len() {
             match self.source.read(&mut block[filled..]) {
-                Ok(0) if filled == 0 => return Ok(false),
-                Ok(0) => return Err(self.malformed("the archive ends in the middle of it")),
+                Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(LayerError::reading(self.name(), e)),
             }
         }
-        Ok(true)
+        Ok(filled)
     }
 
     fn exact(&mut self, bytes: &mut [u8]) -> Result<(), LayerError> {
@@ -396,11 +407,13 @@ impl<R: Read> TarReader<R> {
         Ok(body)
     }
 
+    /// Skips what is left of an entry. Its bytes must all be there; the padding behind the last entry
+    /// may be missing, as writers leave it that were never closed.
     fn skip(&mut self) -> Result<(), LayerError> {
         let rest = self.stored + self.padding;
         let skipped = io::copy(&mut (&mut self.source).take(rest), &mut io::sink())
             .map_err(|e| LayerError::reading(self.name(), e))?;
-        if skipped != rest {
+        if skipped < self.stored {
             return Err(self.malformed("the archive ends in the middle of it"));
         }
         (self.stored, self.padding) = (0, 0);

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{JoinHandle, spawn};
 
-use super::LayerError;
 use super::limits::{Limits, check};
-use crate::oci::media_type::{Compression, layer_compression};
+use super::{LayerError, compression};
+use crate::oci::media_type::{LayerType, layer_type};
 use crate::oci::{DiffId, Hasher};
 
 /// Bytes of a chunk.
@@ -46,27 +46,23 @@ struct Inflate {
 }
 
 impl LayerStream {
-    /// Inflates a blob of `size` bytes as its media type says. gzip may have several members, zstd
-    /// several and skippable frames.
+    /// Inflates a blob of `size` bytes as its first bytes say. Its media type only tells what is no
+    /// tar at all.
     ///
     /// # Errors
-    /// When the media type is no readable layer.
+    /// When the media type is no readable layer, or the first bytes cannot be read.
     pub fn open(
         media_type: &str,
         blob: impl Read + Send + 'static,
         size: u64,
         limits: &Limits,
     ) -> Result<Self, LayerError> {
-        let compression = layer_compression(media_type)
-            .ok_or_else(|| LayerError::MediaType(media_type.chars().take(100).collect()))?;
+        if layer_type(media_type) != LayerType::Tar {
+            return Err(LayerError::MediaType(media_type.chars().take(100).collect()));
+        }
         let blob = BufReader::with_capacity(128 << 10, blob);
-        let tar: Box<dyn Read + Send> = match compression {
-            Compression::None => Box::new(blob),
-            Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(blob)),
-            Compression::Zstd => {
-                Box::new(zstd::stream::read::Decoder::with_buffer(blob).map_err(LayerError::Io)?)
-            }
-        };
+        let tar = compression::inflate(blob)
+            .map_err(|error| LayerError::reading("at the start", error))?;
         let by_ratio = limits.expanded(size);
         let (reader, chunks) = sync_channel(AHEAD);
         let (digest, hashed) = sync_channel::<Chunk>(AHEAD);
@@ -223,13 +219,18 @@ mod tests {
         zst.extend(4_u32.to_le_bytes());
         zst.extend(b"skip");
         zst.extend(zstd::encode_all(two, 3).unwrap());
-        for (kind, blob) in [
-            (media_type::OCI_LAYER, &data),
-            (media_type::DOCKER_LAYER_GZIP, &gz),
-            (media_type::OCI_LAYER_GZIP, &gz),
-            (media_type::OCI_LAYER_ZSTD, &zst),
+        // whatever they are called
+        for kind in [
+            media_type::OCI_LAYER,
+            media_type::DOCKER_LAYER_GZIP,
+            media_type::OCI_LAYER_GZIP,
+            media_type::OCI_LAYER_ZSTD,
+            "application/octet-stream",
+            "",
         ] {
-            assert_eq!(through(kind, blob, &right).unwrap(), data.len() as u64, "{kind}");
+            for blob in [&data, &gz, &zst] {
+                assert_eq!(through(kind, blob, &right).unwrap(), data.len() as u64, "{kind}");
+            }
         }
         assert!(matches!(
             through(media_type::OCI_LAYER, one, &right),

@@ -335,11 +335,11 @@ impl Lock {
         &self.entries
     }
 
-    /// The entry of a name for the platform that is wanted.
+    /// The entry of a name for the platform that is wanted; of several the one that asks least.
     #[must_use]
     pub fn find(&self, name: &str, platform: &Platform) -> Option<&Entry> {
         let accepts = |e: &&Entry| e.name == name && platform.accepts(&e.pin.platform);
-        self.entries.iter().find(accepts)
+        self.entries.iter().filter(accepts).min_by_key(|e| platform.fit(&e.pin.platform))
     }
 
     /// Puts a pin under a name in place of the older one for its platform, and says whether it is

@@ -2,18 +2,24 @@
 //!
 //! Source: OCI image specification 1.1, `config.md`. Unknown fields are ignored on reading; the
 //! bytes that were hashed are kept by whoever needs them, never written again from this struct.
+//! What Go writes for nil is read as nothing (`lenient.rs`), and a platform may be unknown in part.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
+use super::lenient;
 use super::{DiffId, Platform};
 
 /// The parts of an image configuration that Moorline uses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageConfig {
     /// When the image was made (RFC 3339), as its builder says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "lenient::some_text",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub created: Option<String>,
     /// The platform that the image is for.
     #[serde(flatten)]
@@ -24,7 +30,7 @@ pub struct ImageConfig {
     /// The layers' uncompressed digests, bottom first.
     pub rootfs: RootFs,
     /// How each layer was made.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient::items", skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<History>,
 }
 
@@ -32,9 +38,10 @@ pub struct ImageConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootFs {
     /// Always `layers`.
-    #[serde(rename = "type")]
+    #[serde(rename = "type", default, deserialize_with = "lenient::text")]
     pub kind: String,
-    /// Bottom layer first.
+    /// Bottom layer first; none in an image without layers, of which docker leaves the list out.
+    #[serde(default, deserialize_with = "lenient::null_is_default")]
     pub diff_ids: Vec<DiffId>,
 }
 
@@ -43,22 +50,28 @@ pub struct RootFs {
 #[serde(rename_all = "PascalCase", default)]
 pub struct ContainerConfig {
     /// User or uid, `USER` of a Dockerfile.
-    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
+    #[serde(
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "lenient::null_is_default"
+    )]
     pub user: String,
     /// `NAME=value` entries in order.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::lines")]
     pub env: Vec<String>,
     /// `ENTRYPOINT` words.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::words")]
     pub entrypoint: Vec<String>,
     /// `CMD` words.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::words")]
     pub cmd: Vec<String>,
     /// `WORKDIR`.
-    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
+    #[serde(
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "lenient::null_is_default"
+    )]
     pub working_dir: String,
     /// `LABEL`s; foreign text.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_default")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "lenient::texts")]
     pub labels: BTreeMap<String, String>,
 }
 
@@ -67,18 +80,14 @@ pub struct ContainerConfig {
 #[serde(default)]
 pub struct History {
     /// The command that made the layer; foreign text.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "lenient::text")]
     pub created_by: String,
     /// Whether the step made no layer.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(
+        skip_serializing_if = "std::ops::Not::not",
+        deserialize_with = "lenient::null_is_default"
+    )]
     pub empty_layer: bool,
-}
-
-/// Builders write `null` for absent lists.
-fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    d: D,
-) -> Result<T, D::Error> {
-    Ok(Option::deserialize(d)?.unwrap_or_default())
 }
 
 impl ImageConfig {
@@ -86,5 +95,52 @@ impl ImageConfig {
     #[must_use]
     pub fn container(&self) -> ContainerConfig {
         self.config.clone().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> ImageConfig {
+        serde_json::from_str(text).unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
+    /// podman#25045, alloy#5378: `null` for nil, an architecture that is empty or not there.
+    #[test]
+    fn what_go_writes_for_nil() {
+        for rootfs in [
+            r#"{"type":"layers","diff_ids":null}"#,
+            r#"{"type":"layers"}"#,
+            r#"{"type":null,"diff_ids":[]}"#,
+        ] {
+            let config = read(&format!(
+                r#"{{"architecture":"","os":null,"created":null,"config":null,"history":null,
+                    "rootfs":{rootfs}}}"#
+            ));
+            assert_eq!(config.rootfs.diff_ids, []);
+            assert!(!config.platform.is_known() && config.history.is_empty());
+        }
+        let config = read(
+            r#"{"architecture":"amd64","os":"linux","variant":null,"rootfs":{},
+                "history":[null,{"created_by":null,"empty_layer":null},{"created_by":"x"}],
+                "config":{"User":null,"Env":["A=1",null,"B=2"],"Entrypoint":null,"Cmd":"/run me",
+                    "WorkingDir":null,"Labels":{"a":null,"b":"c","d":1}}}"#,
+        );
+        assert_eq!(config.history.len(), 3);
+        let container = config.container();
+        assert_eq!(container.env, ["A=1", "B=2"]);
+        assert_eq!((container.entrypoint, container.cmd), (vec![], vec!["/run me".to_owned()]));
+        let labels = [("a".into(), String::new()), ("b".into(), "c".into())];
+        assert_eq!(container.labels, labels.into());
+        let words = read(r#"{"rootfs":{},"config":{"Entrypoint":["a",null,""],"Labels":[]}}"#);
+        assert_eq!(words.container().entrypoint, ["a", "", ""]);
+    }
+
+    #[test]
+    fn what_is_no_configuration() {
+        for text in ["{}", "[]", "null", "<html>", r#"{"rootfs":{"diff_ids":["sha512:00"]}}"#] {
+            assert!(serde_json::from_str::<ImageConfig>(text).is_err(), "{text}");
+        }
     }
 }

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-use super::{Descriptor, Index, media_type};
+use super::{Descriptor, Index, lenient, media_type};
 
 /// A single platform's image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,23 +22,15 @@ pub struct Manifest {
     /// The configuration.
     pub config: Descriptor,
     /// The layers, bottom first.
+    #[serde(default, deserialize_with = "lenient::null_is_default")]
     pub layers: Vec<Descriptor>,
     /// Annotations; free text of the image's author. What is no text is passed by.
-    #[serde(default, deserialize_with = "texts", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "lenient::texts",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub annotations: BTreeMap<String, String>,
-}
-
-/// Annotations as they are found: nothing that counts depends on them, so none of them makes a
-/// document unreadable.
-pub(super) fn texts<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, String>, D::Error> {
-    let serde_json::Value::Object(found) = serde_json::Value::deserialize(d)? else {
-        return Ok(BTreeMap::new());
-    };
-    let text = |(name, value)| match value {
-        serde_json::Value::String(text) => Some((name, text)),
-        _ => None,
-    };
-    Ok(found.into_iter().filter_map(text).collect())
 }
 
 /// What stands under a tag or digest.
@@ -56,6 +48,9 @@ pub enum DocumentError {
     /// Not JSON, or fields are missing or of the wrong type.
     #[error("the manifest is malformed: {0}")]
     Json(#[from] serde_json::Error),
+    /// A configuration that is none.
+    #[error("it is no image configuration: {0}")]
+    Config(#[source] serde_json::Error),
     /// A media type that is not read.
     #[error(
         "the manifest has the media type {0:?}, which is not an OCI or docker (schema 2) image"
@@ -86,7 +81,7 @@ impl Document {
     /// As the variants of [`DocumentError`] say.
     pub fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Self, DocumentError> {
         let value: serde_json::Value = serde_json::from_slice(bytes)?;
-        let has = |key: &str| value.get(key).is_some();
+        let has = |key: &str| value.get(key).is_some_and(|found| !found.is_null());
         if has("layers") && has("manifests") || has("config") && has("manifests") {
             return Err(DocumentError::Ambiguous);
         }
@@ -94,11 +89,11 @@ impl Document {
             Some(2) => {}
             other => return Err(DocumentError::Schema(other.unwrap_or(0))),
         }
-        let own = value.get("mediaType").and_then(|v| v.as_str()).map(str::to_owned);
-        let header =
-            content_type.map(|h| h.split(';').next().unwrap_or(h).trim().to_owned()).filter(|h| {
-                h != "application/json" && h != "application/octet-stream" && !h.is_empty()
-            });
+        let own = value.get("mediaType").and_then(|v| v.as_str()).unwrap_or_default();
+        let own = Some(media_type::essence(own)).filter(|own| own.starts_with("application/vnd."));
+        // a header that says nothing of manifests is not asked
+        let header = content_type.map(media_type::essence);
+        let header = header.filter(|header| media_type::MANIFESTS.contains(&header.as_str()));
         let stated = match (header, own) {
             (Some(header), Some(own)) if header != own => {
                 return Err(DocumentError::Disagree { header, own });
@@ -113,7 +108,9 @@ impl Document {
                 Ok(Self::Index(serde_json::from_value(value)?))
             }
             Some(other) => Err(DocumentError::MediaType(other.to_owned())),
-            None if has("manifests") => Ok(Self::Index(serde_json::from_value(value)?)),
+            None if value.get("manifests").is_some() && !has("config") => {
+                Ok(Self::Index(serde_json::from_value(value)?))
+            }
             None => Ok(Self::Manifest(serde_json::from_value(value)?)),
         }
     }
@@ -139,7 +136,8 @@ mod tests {
                 Document::Manifest(_) => panic!("an index"),
             }
         };
-        assert_eq!(of(r#"{"a":"b","c":1,"d":null}"#), [("a".into(), "b".into())].into());
+        let read = [("a".into(), "b".into()), ("d".into(), String::new())];
+        assert_eq!(of(r#"{"a":"b","c":1,"d":null}"#), read.into());
         for odd in ["null", "[]", "1", "{}"] {
             assert!(of(odd).is_empty(), "{odd}");
         }
@@ -159,6 +157,36 @@ mod tests {
             Document::parse(index.as_bytes(), Some(media_type::OCI_INDEX)),
             Ok(Document::Index(_))
         ));
+    }
+
+    /// The bytes say what it is where nobody else does, or somebody says nonsense.
+    #[test]
+    fn a_type_that_says_nothing_is_not_asked() {
+        let config = format!(r#"{{"digest":"sha256:{}","size":1}}"#, "0".repeat(64));
+        let manifest = format!(r#"{{"schemaVersion":2,"config":{config},"layers":null}}"#);
+        for content_type in [
+            None,
+            Some(""),
+            Some("text/html"),
+            Some("text/plain; charset=utf-8"),
+            Some("application/json"),
+            Some("application/octet-stream"),
+            Some("application/vnd.acme.thing+json"),
+            Some("Application/vnd.OCI.image.manifest.v1+json; charset=utf-8"),
+        ] {
+            match Document::parse(manifest.as_bytes(), content_type) {
+                Ok(Document::Manifest(read)) => assert_eq!(read.layers, [], "{content_type:?}"),
+                other => panic!("{content_type:?}: {other:?}"),
+            }
+            let index = br#"{"schemaVersion":2,"manifests":null}"#;
+            let read = Document::parse(index, content_type);
+            if content_type.is_none_or(|text| !text.contains("OCI")) {
+                assert!(matches!(read, Ok(Document::Index(_))), "{content_type:?}: {read:?}");
+            }
+        }
+        let other = manifest.replacen('{', r#"{"mediaType":"application/vnd.acme.thing+json","#, 1);
+        let other = Document::parse(other.as_bytes(), None);
+        assert!(matches!(other, Err(DocumentError::MediaType(_))));
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Client {
             what: format!("the configuration {}", descriptor.digest),
             registry: registry.clone(),
             repository: repository.clone(),
-            reason: DocumentError::Json(e).into(),
+            reason: DocumentError::Config(e).into(),
         })?;
         Ok((bytes, config))
     }

@@ -18,12 +18,15 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use tokio::sync::Mutex;
 
-use crate::oci::{Digest, Document, Registry, Repository, Tag};
+use crate::oci::{Digest, Document, Registry, Repository, Tag, media_type};
 use crate::pin::Pin;
 use crate::registry::{Client, Named, RegistryError, Wanted};
 
 /// Pins that are compared at the same time.
 const AT_ONCE: usize = 8;
+
+/// Indexes below one name that are read.
+const MOST_INDEXES: usize = 64;
 
 /// Tags of one repository that are asked for at the same time.
 const TAGS_AT_ONCE: usize = 32;
@@ -224,27 +227,33 @@ impl Walk {
     }
 }
 
-/// Every digest that a name leads to: its own, and those below an index that can be read.
+/// Every digest that a name leads to: its own, and those below indexes that can be read.
 async fn leads_to(client: &Client, pin: &Pin, now: &Named) -> Result<Vec<Digest>, RegistryError> {
     let mut held = vec![now.digest];
-    if !now.may_be_index() {
-        return Ok(held);
-    }
-    let wanted = Wanted::Digest(now.digest);
-    match client.manifest(&pin.registry, &pin.repository, &wanted).await {
-        Ok(fetched) => {
-            if let Document::Index(index) = fetched.document {
-                held.extend(index.manifests.iter().map(|entry| entry.descriptor.digest));
-            }
+    let mut indexes = if now.may_be_index() { vec![now.digest] } else { vec![] };
+    let mut read = HashSet::new();
+    while let Some(digest) = indexes.pop() {
+        if !read.insert(digest) || read.len() > MOST_INDEXES {
+            continue;
         }
-        Err(error) if is_unreadable(&error) => {}
-        Err(error) => return Err(error),
+        let wanted = Wanted::Digest(digest);
+        match client.manifest(&pin.registry, &pin.repository, &wanted).await {
+            Ok(fetched) => {
+                let Document::Index(index) = fetched.document else { continue };
+                held.extend(index.manifests.iter().map(|entry| entry.descriptor.digest));
+                let inner = index.manifests.iter().map(|entry| &entry.descriptor);
+                let inner = inner.filter(|of| media_type::is_index(&of.media_type));
+                indexes.extend(inner.map(|of| of.digest));
+            }
+            Err(error) if is_unreadable(&error) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(held)
 }
 
 /// What is damaged, foreign or gone by now leads nowhere.
-fn is_unreadable(error: &RegistryError) -> bool {
+pub(super) fn is_unreadable(error: &RegistryError) -> bool {
     matches!(
         error,
         RegistryError::Document { .. }

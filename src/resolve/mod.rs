@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  reference --manifest--> index? --platform's entry--> manifest --config--> platform, labels
-//!                          |                            |           |
+//!                          |         (oci/walk.rs)      |           |
 //!                          pin.index                    pin.manifest pin.config
 //! ```
 //!
@@ -16,6 +16,7 @@ pub mod drift;
 pub mod facts;
 pub mod labels;
 pub mod origin;
+mod remote;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,18 +24,16 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 
 use crate::failure::{Failure, Kind};
+use crate::oci::walk::{self, Chosen, WalkError};
 use crate::oci::{
-    ConfigDigest, Digest, Document, ImageConfig, Manifest, Platform, Reference, Registry,
-    Repository, Sha256Digest, media_type,
+    ConfigDigest, Digest, Document, Fit, Platform, Reference, Registry, Repository, Sha256Digest,
+    media_type,
 };
 use crate::pin::{Pin, Resolved};
 use crate::registry::{Client, Fetched, RegistryError, Wanted};
 
 /// References that are resolved at the same time in one call.
 const AT_ONCE: usize = 32;
-
-/// The configuration type of docker's own images, beside [`media_type::OCI_CONFIG`].
-const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 
 /// Why a reference has no pin.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -48,16 +47,18 @@ pub enum ResolveError {
         reason: RegistryError,
     },
     /// No image for this platform.
-    #[error("{asked} has no image for {platform}; it has: {}", .offered.join(", "))]
+    #[error("{asked} has no image for {platform}; {}", walk::instead(.offered, .passed))]
     Platform {
         /// The reference.
         asked: Box<Reference>,
         /// What was wanted.
         platform: Platform,
         /// What is there.
-        offered: Vec<String>,
+        offered: Vec<Platform>,
+        /// Why what may have been meant was passed by.
+        passed: Vec<String>,
     },
-    /// An artifact, or an index of indexes.
+    /// An artifact.
     #[error("{asked} is no container image: {reason}")]
     NotAnImage {
         /// The reference.
@@ -98,7 +99,8 @@ impl Failure for ResolveError {
         match self {
             Self::Registry { reason, .. } => reason.hint(),
             Self::Platform { offered, .. } => {
-                offered.first().map(|platform| format!("choose one with --platform {platform}"))
+                let first = offered.iter().find(|platform| platform.can_be_asked_for());
+                first.map(|platform| format!("choose one with --platform {platform}"))
             }
             Self::NotAnImage { reason, .. } if reason.contains("sylabs.sif") => {
                 Some("it is a SIF: write oras:// in front of it".into())
@@ -131,20 +133,34 @@ pub async fn resolve(
     let fetched =
         client.manifest(&asked.registry, &asked.repository, &wanted).await.map_err(fail)?;
     let top = fetched.digest;
-    let Descended { index, digest, manifest, entry, annotations } =
-        descend(client, &asked, platform, fetched).await?;
-    if ![media_type::OCI_CONFIG, DOCKER_CONFIG].contains(&manifest.config.media_type.as_str()) {
-        let reason = format!("its configuration is of the type {:?}", manifest.config.media_type);
-        return Err(not_an_image(&asked, reason));
+    let mut annotations: BTreeMap<String, String> = BTreeMap::new();
+    let mut remote =
+        remote::Remote { client, registry: &asked.registry, repository: &asked.repository };
+    let mut index = None;
+    let chosen = match fetched.document {
+        Document::Manifest(manifest) => {
+            walk::whole(&mut remote, (fetched.digest, fetched.bytes, manifest), platform).await
+        }
+        Document::Index(found) => {
+            index = Some(fetched.digest);
+            annotations.extend(labels::telling(&found.annotations));
+            walk::choose(&mut remote, &found, platform).await
+        }
+    };
+    let Chosen { digest, manifest, config, platform, indexes, .. } =
+        chosen.map_err(|error| walked(&asked, platform, error))?;
+    for inner in &indexes {
+        annotations.extend(labels::telling(&inner.annotations));
     }
-    let (_, config) =
-        client.config(&asked.registry, &asked.repository, &manifest.config).await.map_err(fail)?;
-    let platform = agreed(&asked, platform, entry, &config)?;
+    annotations.extend(labels::telling(&manifest.annotations));
     let tag_points_here = match (&asked.digest, &asked.tag) {
         (Some(_), Some(tag)) => {
             let tag = Wanted::Tag(tag.clone());
             match client.manifest(&asked.registry, &asked.repository, &tag).await {
-                Ok(now) => Some(leads_to(&now, top, digest, &platform)),
+                Ok(now) => {
+                    let leads = leads_to(&mut remote, &now, (top, digest), &platform).await;
+                    Some(leads.map_err(fail)?)
+                }
                 Err(RegistryError::Missing { .. }) => Some(false),
                 Err(reason) => return Err(fail(reason)),
             }
@@ -219,106 +235,43 @@ pub async fn resolve_many(
     wanted.iter().map(|question| (*answers[place[question]]).clone()).collect()
 }
 
-/// A platform's manifest, and what led to it.
-struct Descended {
-    index: Option<Digest>,
-    digest: Digest,
-    manifest: Manifest,
-    entry: Option<Platform>,
-    /// The manifest's annotations over those of the index, as far as they count.
-    annotations: BTreeMap<String, String>,
-}
-
-/// From what was fetched to the platform's manifest, through the index if there is one.
-async fn descend(
-    client: &Client,
-    asked: &Reference,
-    platform: &Platform,
-    fetched: Fetched,
-) -> Result<Descended, ResolveError> {
-    let index = match fetched.document {
-        Document::Manifest(manifest) => {
-            let annotations = labels::telling(&manifest.annotations).collect();
-            let (index, digest, entry) = (None, fetched.digest, None);
-            return Ok(Descended { index, digest, manifest, entry, annotations });
+/// What a walk's end means for who asked.
+fn walked(asked: &Reference, platform: &Platform, error: WalkError<RegistryError>) -> ResolveError {
+    let asked = Box::new(asked.clone());
+    match error {
+        WalkError::Read(reason) => ResolveError::Registry { asked, reason },
+        WalkError::Platform { offered, passed } => {
+            ResolveError::Platform { asked, platform: platform.clone(), offered, passed }
         }
-        Document::Index(index) => index,
-    };
-    let Some(entry) = index.select(platform) else {
-        return Err(ResolveError::Platform {
-            asked: asked.clone().into(),
-            platform: platform.clone(),
-            offered: index.platforms(),
-        });
-    };
-    let wanted = Wanted::Digest(entry.descriptor.digest);
-    let child = client
-        .manifest(&asked.registry, &asked.repository, &wanted)
-        .await
-        .map_err(|reason| ResolveError::Registry { asked: asked.clone().into(), reason })?;
-    if child.bytes.len() as u64 != entry.descriptor.size {
-        return Err(ResolveError::Contradiction {
-            asked: asked.clone().into(),
-            reason: format!(
-                "the index says that {} has {} bytes, it has {}",
-                child.digest,
-                entry.descriptor.size,
-                child.bytes.len()
-            ),
-        });
+        WalkError::NotAnImage(reason) => ResolveError::NotAnImage { asked, reason },
+        WalkError::Contradiction(reason) => ResolveError::Contradiction { asked, reason },
     }
-    match child.document {
-        Document::Manifest(manifest) => {
-            let above = labels::telling(&index.annotations);
-            let annotations = above.chain(labels::telling(&manifest.annotations)).collect();
-            let (above, digest, entry) =
-                (Some(fetched.digest), child.digest, entry.platform.clone());
-            Ok(Descended { index: above, digest, manifest, entry, annotations })
-        }
-        Document::Index(_) => Err(not_an_image(asked, "an index that points to an index".into())),
-    }
-}
-
-/// The platform of the pin, after the configuration had its say.
-fn agreed(
-    asked: &Reference,
-    wanted: &Platform,
-    entry: Option<Platform>,
-    config: &ImageConfig,
-) -> Result<Platform, ResolveError> {
-    let Some(entry) = entry else {
-        if wanted.accepts(&config.platform) {
-            return Ok(config.platform.clone());
-        }
-        return Err(ResolveError::Platform {
-            asked: asked.clone().into(),
-            platform: wanted.clone(),
-            offered: vec![config.platform.to_string()],
-        });
-    };
-    // builders often leave the variant out of one of the two; another processor is another image
-    if entry.os == config.platform.os && entry.architecture == config.platform.architecture {
-        return Ok(entry);
-    }
-    Err(ResolveError::Contradiction {
-        asked: asked.clone().into(),
-        reason: format!(
-            "the index offers it for {entry}, its configuration says {}",
-            config.platform
-        ),
-    })
 }
 
 /// Whether what a tag names now is the image that a digest named: itself, the index above it, or
 /// the index that was asked for.
-fn leads_to(now: &Fetched, top: Digest, manifest: Digest, platform: &Platform) -> bool {
-    now.digest == top
-        || match &now.document {
-            Document::Manifest(_) => now.digest == manifest,
-            Document::Index(index) => {
-                index.select(platform).is_some_and(|entry| entry.descriptor.digest == manifest)
-            }
-        }
+async fn leads_to(
+    remote: &mut remote::Remote<'_>,
+    now: &Fetched,
+    (top, manifest): (Digest, Digest),
+    platform: &Platform,
+) -> Result<bool, RegistryError> {
+    let index = match &now.document {
+        _ if now.digest == top => return Ok(true),
+        Document::Manifest(_) => return Ok(now.digest == manifest),
+        Document::Index(index) => index,
+    };
+    // nobody needs to be asked when the index itself says it
+    if let Some((Fit::Whole, entry)) = index.serving(platform).first()
+        && !media_type::is_index(&entry.descriptor.media_type)
+    {
+        return Ok(entry.descriptor.digest == manifest);
+    }
+    match walk::choose(remote, index, platform).await {
+        Ok(chosen) => Ok(chosen.digest == manifest),
+        Err(WalkError::Read(error)) if !drift::is_unreadable(&error) => Err(error),
+        Err(_) => Ok(false),
+    }
 }
 
 fn not_an_image(asked: &Reference, reason: String) -> ResolveError {

@@ -32,9 +32,10 @@ impl Arch {
     /// # Errors
     /// When SIF has no code for it.
     pub fn of(platform: &Platform) -> Result<Self, SifError> {
+        let go = platform.go_architecture();
         CODES
             .iter()
-            .find(|(name, _)| *name == platform.architecture)
+            .find(|(name, _)| *name == go)
             .map(|(_, code)| Self(**code))
             .ok_or_else(|| SifError::Architecture(platform.architecture.clone()))
     }

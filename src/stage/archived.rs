@@ -5,7 +5,7 @@
 
 use super::{How, Progress, Show, StageError, Staged, Supply, there};
 use crate::archive::{Archive, Location};
-use crate::oci::{Digest, Platform};
+use crate::oci::{Digest, Fit, Platform};
 use crate::pin::Recipe;
 use crate::registry::ImageDocuments;
 use crate::store::{Holder, Lease, Store, Turn};
@@ -24,6 +24,7 @@ pub enum Archived {
 pub struct Unconverted {
     archive: Archive,
     name: String,
+    warning: Option<String>,
     _lease: Lease,
 }
 
@@ -41,12 +42,21 @@ pub fn archived(
 ) -> Result<(Digest, Archived), StageError> {
     let archive = Archive::open(location, platform)?;
     let manifest = archive.digest;
+    // a job from a file has no pin by which its worker could tell
+    let warning = matches!(platform.fit(&archive.platform), Fit::Newer(_)).then(|| {
+        let needs = &archive.platform;
+        format!("there is nothing but an image for {needs}: older processors cannot run it")
+    });
     let wait = &mut |holder: Option<&Holder>| show(Progress::Waiting(holder));
     let archived = match store.turn(&manifest, recipe, wait)? {
-        Turn::Made(sif) => Archived::Known(Box::new(there(None, Some(manifest), sif, recipe))),
+        Turn::Made(sif) => {
+            let mut staged = there(None, Some(manifest), sif, recipe);
+            staged.warnings.extend(warning);
+            Archived::Known(Box::new(staged))
+        }
         Turn::Mine(lease) => {
             let name = location.to_string();
-            Archived::New(Box::new(Unconverted { archive, name, _lease: lease }))
+            Archived::New(Box::new(Unconverted { archive, name, warning, _lease: lease }))
         }
     };
     Ok((manifest, archived))
@@ -60,7 +70,10 @@ impl Unconverted {
     pub fn convert(self, how: How<'_>, store: &Store, show: &Show) -> Result<Staged, StageError> {
         let manifest = self.archive.digest;
         let (documents, supply) = opened(self.archive, &self.name, store, show)?;
-        super::make((manifest, &self.name, None), documents, &supply, how, store, show)
+        let place = (manifest, self.name.as_str(), None);
+        let mut staged = super::make(place, documents, &supply, how, store, show)?;
+        staged.warnings.extend(self.warning);
+        Ok(staged)
     }
 }
 

@@ -292,7 +292,8 @@ pub async fn fetch(
     store: &Store,
     show: Show,
 ) -> Result<(ImageDocuments, Supply), StageError> {
-    let documents = client.image(pin).await?;
+    let mut documents = client.image(pin).await?;
+    documents.config.platform = documents.config.platform.or(&pin.platform);
     let supply = Supply::registry(&documents.manifest.layers, store, pin, client, show);
     Ok((documents, supply))
 }

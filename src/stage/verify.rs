@@ -127,6 +127,11 @@ impl Claim {
             Err(Lacking::Error(error)) => return Err(error),
             Err(Lacking::Source(why)) => return Ok(Prepared::Verdict(Verified::Unproven(why))),
         };
+        let mut documents = documents;
+        if let Some(platform) = self.platform() {
+            // where the configuration does not say it, who converted did
+            documents.config.platform = documents.config.platform.or(&platform);
+        }
         let supply = Supply::stored(&documents.manifest.layers, store, Show::clone(show));
         Ok(Prepared::Parts(Box::new(Parts { said, own, documents, supply })))
     }
@@ -145,17 +150,7 @@ impl Claim {
             Ok(all) => all,
             Err(verdict) => return Ok(Prepared::Verdict(verdict)),
         };
-        let handle = self
-            .file
-            .try_clone()
-            .map_err(|source| StageError::File { path: location.path.clone(), source })?;
-        let arch = SifReader::open(handle)
-            .ok()
-            .and_then(|sif| sif.partition().ok()?.arch.name().map(String::from));
-        let platform = match arch {
-            Some(architecture) => Platform { os: "linux".into(), architecture, variant: None },
-            None => Platform::host(),
-        };
+        let platform = self.platform().unwrap_or_else(Platform::host);
         let archive = Archive::open(location, &platform)?;
         if archive.digest != said.manifest {
             let holds = archive.digest;
@@ -165,6 +160,13 @@ impl Claim {
         let name = location.to_string();
         let (documents, supply) = super::archived::opened(archive, &name, store, show)?;
         Ok(Prepared::Parts(Box::new(Parts { said, own, documents, supply })))
+    }
+
+    /// What it says that it is for.
+    fn platform(&self) -> Option<Platform> {
+        let sif = SifReader::open(self.file.try_clone().ok()?).ok()?;
+        let architecture = sif.partition().ok()?.arch.name()?.to_owned();
+        Some(Platform { os: "linux".into(), architecture, variant: None })
     }
 
     /// What it says, our recipe for the same, and the manifest in it; the error is the verdict when

@@ -98,9 +98,15 @@ impl Tree {
     /// Adds an inode under a name, in place of what had that name.
     pub fn insert(&mut self, at: InodeId, name: &[u8], inode: Inode) -> InodeId {
         let layer = inode.layer;
+        let id = self.unnamed(inode);
+        self.link(at, name, id, layer);
+        id
+    }
+
+    /// Adds an inode that is no part of the tree before [`Tree::link`] gives it a name.
+    pub fn unnamed(&mut self, inode: Inode) -> InodeId {
         let id = InodeId(u32::try_from(self.inodes.len()).unwrap_or(u32::MAX));
         self.inodes.push(inode);
-        self.link(at, name, id, layer);
         id
     }
 

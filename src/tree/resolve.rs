@@ -19,6 +19,8 @@ pub type Place = (InodeId, Box<[u8]>);
 enum Missing<'a> {
     Stop,
     Make(u32, &'a Meta),
+    /// The same where a lower layer has a file.
+    Replace(u32, &'a Meta),
 }
 
 impl Tree {
@@ -37,6 +39,22 @@ impl Tree {
         let (name, parents) = path.names().split_last().ok_or(PathError::Root)?;
         let walked = self.walk(parents, &Missing::Make(layer, implied))?;
         // with Make nothing stays missing
+        Ok((walked.unwrap_or_else(|| self.root()), (*name).into()))
+    }
+
+    /// As [`Tree::parent_of`], but a file of a lower layer that stands in the way is replaced by a
+    /// directory, unless a link led to it.
+    ///
+    /// # Errors
+    /// As [`Tree::parent_of`].
+    pub fn parent_over(
+        &mut self,
+        path: &TreePath<'_>,
+        layer: u32,
+        implied: &Meta,
+    ) -> Result<Place, PathError> {
+        let (name, parents) = path.names().split_last().ok_or(PathError::Root)?;
+        let walked = self.walk(parents, &Missing::Replace(layer, implied))?;
         Ok((walked.unwrap_or_else(|| self.root()), (*name).into()))
     }
 
@@ -61,6 +79,11 @@ impl Tree {
         Ok(parent.and_then(|(at, name)| self.lookup(at, &name)).map(|entry| entry.inode))
     }
 
+    /// Whether nothing can be below it.
+    fn is_in_the_way(&self, inode: InodeId) -> bool {
+        !matches!(self.get(inode).kind, Kind::Directory(_) | Kind::Symlink(_))
+    }
+
     fn walk(
         &mut self,
         path: &[&[u8]],
@@ -72,6 +95,7 @@ impl Tree {
         let mut targets: Vec<Target> = Vec::new();
         let (mut links, mut steps) = (0, 0);
         loop {
+            let spelled = targets.is_empty();
             let name: &[u8] = match targets.last_mut() {
                 Some(target) => {
                     let Some(range) = target.next() else {
@@ -96,10 +120,18 @@ impl Tree {
                 above.truncate((above.len() - 1).max(1));
                 continue;
             }
-            let next = match (self.lookup(here, name).map(|entry| entry.inode), missing) {
-                (Some(next), _) => next,
+            let found = self.lookup(here, name);
+            let next = match (found, missing) {
+                (Some(found), Missing::Replace(layer, implied))
+                    if found.layer < *layer && spelled && self.is_in_the_way(found.inode) =>
+                {
+                    let meta = (*implied).clone();
+                    let kind = Kind::Directory(Box::default());
+                    self.insert(here, name, Inode { meta, kind, layer: *layer })
+                }
+                (Some(found), _) => found.inode,
                 (None, Missing::Stop) => return Ok(None),
-                (None, Missing::Make(layer, implied)) => {
+                (None, Missing::Make(layer, implied) | Missing::Replace(layer, implied)) => {
                     if name.contains(&0) {
                         return Err(PathError::Nul);
                     }

@@ -211,6 +211,16 @@ impl Image {
         Self::new(layers.into_iter().map(Layer::bytes).collect(), &serde_json::json!({}))
     }
 
+    /// An image of one layer that is stored as `blob` and called `media_type`.
+    pub fn stored(tar: &[u8], blob: Vec<u8>, media_type: &str) -> Self {
+        let mut image = Self::compressed(vec![tar.to_vec()], &serde_json::json!({}), |_| 2);
+        let layer = &mut image.source.layers[0];
+        layer.media_type = media_type.into();
+        (layer.digest, layer.size) = (Digest::of(&blob), blob.len() as u64);
+        image.blobs = vec![blob];
+        image
+    }
+
     pub fn convert_to(
         &self,
         recipe: &Recipe,

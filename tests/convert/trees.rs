@@ -10,13 +10,13 @@ use crate::archive::{Image, Layer, META, Meta, TIME, squashfs, standard};
 use crate::oracle::{self, Entry, Tree, assert_same, hash};
 
 /// 2024-02-03T04:05:06Z, the images' `created`: the time of what no layer describes.
-const CREATED: i64 = 1_706_933_106;
+pub const CREATED: i64 = 1_706_933_106;
 
 fn time() -> i64 {
     TIME.try_into().unwrap()
 }
 
-fn file(data: &[u8]) -> Entry {
+pub fn file(data: &[u8]) -> Entry {
     Entry {
         kind: '-',
         mode: 0o644,
@@ -29,7 +29,7 @@ fn file(data: &[u8]) -> Entry {
     }
 }
 
-fn dir(links: u64) -> Entry {
+pub fn dir(links: u64) -> Entry {
     Entry { kind: 'd', mode: 0o755, links, content: String::new(), ..file(b"") }
 }
 
@@ -38,7 +38,7 @@ fn symlink(target: &str) -> Entry {
 }
 
 /// Takes away what is added to every image; other tests look at that.
-fn without_additions(mut tree: Tree) -> Tree {
+pub fn without_additions(mut tree: Tree) -> Tree {
     let added = [
         "",
         ".singularity.d",
@@ -65,7 +65,7 @@ fn without_additions(mut tree: Tree) -> Tree {
 }
 
 /// Converts and compares with what each reader finds.
-fn check(test: &str, image: &Image, expected: &[(&[u8], Entry)]) {
+pub fn check(test: &str, image: &Image, expected: &[(&[u8], Entry)]) {
     let expected: Tree = expected.iter().map(|(p, e)| (p.to_vec(), e.clone())).collect();
     for recipe in [
         standard(),

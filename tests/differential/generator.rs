@@ -41,6 +41,8 @@ struct Generator {
     /// What was written, as it means; below directories more is put.
     taken: Vec<Vec<u8>>,
     directories: Vec<Vec<u8>>,
+    /// The length of the archive behind the entry that was written last, and how much of it is padding.
+    padded: (usize, usize),
 }
 
 /// Everything an archive may hold beside sound entries.
@@ -85,6 +87,9 @@ const ODDITIES: &[fn(&mut Generator)] = &[
     Generator::whiteout,
     Generator::slash_on_a_file,
     Generator::number_forms,
+    Generator::prefix_of_go,
+    Generator::times_of_gnu,
+    Generator::prefix_or_times,
 ];
 
 /// The archive of a seed.
@@ -95,6 +100,7 @@ pub fn archive(seed: u64) -> Archive {
         traits: BTreeSet::new(),
         taken: Vec::new(),
         directories: Vec::new(),
+        padded: (0, 0),
     };
     let odd = generator.dice.index(3);
     for _ in 0..generator.dice.index(3) {
@@ -288,7 +294,9 @@ impl Generator {
         self.out.extend(header.0);
         self.out.extend(&spec.data);
         let fill = if self.dice.chance(10) { b'#' } else { 0 };
+        let end = self.out.len();
         pad(&mut self.out, fill);
+        self.padded = (self.out.len(), self.out.len() - end);
     }
 
     fn numbers(&mut self, spec: &Spec, dialect: Dialect, header: &mut Header, pax: &mut Vec<u8>) {
@@ -348,9 +356,20 @@ impl Generator {
                 self.out.extend(archive_of_one(b"behind-the-end"));
             }
             4 if self.out.len() > 512 => {
-                self.note("end-cut");
-                let cut = self.out.len() - 1 - self.dice.index(511);
-                self.out.truncate(cut);
+                let cut = 1 + self.dice.index(511);
+                // whose writer was never closed (umoci#436), or whose data was lost
+                let padding = if self.padded.0 == self.out.len() { self.padded.1 } else { 0 };
+                self.note(if cut <= padding { "end-padding-cut" } else { "end-cut" });
+                self.out.truncate(self.out.len() - cut);
+            }
+            5 if self.padded.0 == self.out.len() && self.padded.1 > 0 => {
+                self.note("end-padding-cut");
+                self.out.truncate(self.out.len() - self.padded.1);
+            }
+            6 => {
+                self.note("end-mark-cut");
+                let length = self.out.len() + 1 + self.dice.index(1023);
+                self.out.resize(length, 0);
             }
             _ => {
                 self.out.extend([0; 1024]);

@@ -43,8 +43,18 @@ pub const RULES: &[Rule] = &[
         name: "bsd-keeps-link-to-directory",
         tools: &[Tool::Bsd],
         traits: &["symlink-then-directory"],
-        // what is put into it is elsewhere then
-        fields: &[Field::Kind, Field::Extra, Field::Missing, Field::Names, Field::Mtime],
+        // what is put into it is elsewhere then, perhaps over something that lies there
+        fields: &[
+            Field::Kind,
+            Field::Extra,
+            Field::Missing,
+            Field::Names,
+            Field::Mtime,
+            Field::Mode,
+            Field::Owner,
+            Field::Content,
+            Field::Xattrs,
+        ],
     },
     Rule {
         name: "bsd-libarchive-xattr",
@@ -87,6 +97,24 @@ pub const RULES: &[Rule] = &[
         tools: &[Tool::Gnu, Tool::Bsd],
         traits: &["directory-with-content"],
         fields: &[Field::Failed],
+    },
+    Rule {
+        name: "end-cut-in-padding",
+        tools: &[Tool::Gnu, Tool::Bsd],
+        traits: &["end-padding-cut"],
+        fields: &[Field::Failed],
+    },
+    Rule {
+        name: "end-mark-cut",
+        tools: &[Tool::Gnu, Tool::Bsd, Tool::Umoci],
+        traits: &["end-mark-cut"],
+        fields: &[Field::Failed],
+    },
+    Rule {
+        name: "go-prefix",
+        tools: &[Tool::Gnu, Tool::Bsd],
+        traits: &["go-prefix"],
+        fields: &[Field::Extra, Field::Missing],
     },
     Rule {
         name: "gnu-empty-archive",
@@ -149,6 +177,7 @@ pub const REFUSED: &[Trait] = &[
     "global-mtime",
     "global-path",
     "global-uid",
+    "go-prefix-or-times",
     "gnu-and-pax-name",
     "hard-link-climbs",
     "hard-link-directory",

@@ -1,7 +1,7 @@
 #!/bin/bash
 # about: generated layers, and whole images, through our conversion and GNU tar, bsdtar, umoci: the same trees
-# commands: tar bsdtar umoci unsquashfs mmdebstrap python3
-# packages: tar libarchive-tools umoci squashfs-tools mount mmdebstrap debian-archive-keyring uidmap python3
+# commands: tar bsdtar umoci skopeo xz bzip2 unsquashfs mmdebstrap python3
+# packages: tar libarchive-tools umoci skopeo xz-utils bzip2 squashfs-tools mount mmdebstrap debian-archive-keyring uidmap python3
 # needs: root
 # tests: differential*
 # minutes: 15
@@ -13,3 +13,5 @@ cd "$ROOT"
 # the counts are worth reading when it passes, too
 step "generated layers" cargo_test --test differential -- --nocapture
 step "whole images" cargo_test --test differential_images
+step "layers of the field" cargo_test --test convert field::
+step "archives of other tools" cargo_test --test archives what_other_tools_write

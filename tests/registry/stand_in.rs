@@ -412,7 +412,7 @@ async fn artifacts_are_no_images() {
     let client = client(&server, good());
     let error = resolve(&client, &reference(server.address(), "group/project:sif"), &amd64()).await;
     assert_eq!(error.unwrap_err().kind(), Kind::Conversion);
-    // an index of an index
+    // an index that has nothing but an empty index
     let inner = index(&[]);
     let size = inner.len();
     let inner = images.put_manifest(PROJECT, media_type::OCI_INDEX, inner);
@@ -421,7 +421,8 @@ async fn artifacts_are_no_images() {
     let outer = images.put_manifest(PROJECT, media_type::OCI_INDEX, outer);
     let nested = reference(server.address(), &format!("group/project@{outer}"));
     let error = resolve(&client, &nested, &amd64()).await.unwrap_err();
-    assert!(matches!(error, ResolveError::NotAnImage { .. }), "{error}");
+    assert!(matches!(error, ResolveError::Platform { .. }), "{error}");
+    assert!(error.hint().is_none(), "nothing can be offered");
     assert!(
         client
             .manifest(&registry(server.address()), &repository(PROJECT), &Wanted::Digest(outer))

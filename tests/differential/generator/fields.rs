@@ -437,4 +437,57 @@ impl Generator {
             header.number(136, 12, 1_000_000_000, form);
         });
     }
+
+    /// What Go up to 1.7 wrote when a number had needed base-256: a prefix under GNU's magic
+    /// (golang/go#21005).
+    pub(super) fn prefix_of_go(&mut self) {
+        let prefixes: [&[u8]; 4] =
+            [b"go-prefix", b"go-prefix/of several/parts", b"00000000000/x", b"7777777777777"];
+        let prefix = *self.dice.pick(&prefixes);
+        let kind = *self.dice.pick(b"0052");
+        self.under_gnu(prefix, kind, "go-prefix");
+    }
+
+    /// What GNU tar writes there for incremental archives.
+    pub(super) fn times_of_gnu(&mut self) {
+        let times: [&[u8]; 3] = [
+            b"14000000001\x0014000000002\0",
+            b"14000000001 ",
+            b"\0\0\0\0\0\0\0\0\0\0\0\x0014000000002\0",
+        ];
+        let times = *self.dice.pick(&times);
+        self.under_gnu(times, b'0', "gnu-times");
+    }
+
+    /// What is neither as GNU tar writes it nor as Go did.
+    pub(super) fn prefix_or_times(&mut self) {
+        let doubtful: [&[u8]; 4] = [b"755", b"20170101", b"7\0\x37", b"\xfc-dir/x"];
+        let doubtful = *self.dice.pick(&doubtful);
+        self.under_gnu(doubtful, b'0', "go-prefix-or-times");
+    }
+
+    /// Writes an entry with something where GNU has times and POSIX a prefix.
+    fn under_gnu(&mut self, there: &[u8], kind: u8, name: Trait) {
+        self.note(name);
+        let mut spec = self.spec(kind);
+        spec.path = format!("under-gnu{}", self.dice.below(1_000_000)).into_bytes();
+        if kind == b'2' {
+            spec.link = b"elsewhere".to_vec();
+            spec.mode = 0o777;
+        }
+        let mut header = Header::new(Dialect::Gnu, kind);
+        header.text(0, 100, &spec.path);
+        header.text(157, 100, &spec.link);
+        header.text(345, 155, there);
+        let mut pax = Vec::new();
+        self.numbers(&spec, Dialect::Gnu, &mut header, &mut pax);
+        assert!(pax.is_empty(), "its numbers fit");
+        header.close();
+        self.out.extend(header.0);
+        self.out.extend(&spec.data);
+        let end = self.out.len();
+        pad(&mut self.out, 0);
+        self.padded = (self.out.len(), self.out.len() - end);
+        self.taken.push(spec.path);
+    }
 }
