@@ -67,6 +67,23 @@ pub enum BackendError {
     },
 }
 
+impl BackendError {
+    /// What was met, without the engine's name: for a sentence that names it already.
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self {
+            Self::Absent { command, .. } => {
+                format!("its command {command:?} is not on this machine")
+            }
+            Self::Refused { said, .. }
+            | Self::Unreachable { said, .. }
+            | Self::Uncertain { said, .. } => said.clone(),
+            Self::Failed { command, said, .. } => format!("{command} failed: {said}"),
+            Self::Unfit { .. } | Self::Io { .. } => crate::failure::chain(self),
+        }
+    }
+}
+
 impl Failure for BackendError {
     fn kind(&self) -> Kind {
         match self {

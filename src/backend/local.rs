@@ -15,7 +15,7 @@
 //! the system ends those as a whole (`KillUserProcesses=yes` of systemd, a CI job's container); that
 //! CPU and memory requests are kept (the time limit is).
 
-mod process;
+pub(super) mod process;
 mod record;
 mod supervisor;
 
@@ -23,16 +23,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::job::{EngineKey, IntentId, JobId, JobState, Observation};
+use crate::job::{EngineKey, IntentId, JobId, JobState};
 
 use super::driver::{Driver, Environment, JOB_NAMES, printable};
-use super::{Backend, BackendError, Order, Submission};
+use super::{Backend, BackendError, Order, Seen, Submission};
 use process::{Place, Process};
 use record::{Phase, Record};
 
 pub use supervisor::supervise;
 
-const ENGINE: &str = "local";
+pub(super) const ENGINE: &str = "local";
 
 /// How long a supervisor may take to begin; it refuses to begin later.
 const TAKE_OVER: Duration = Duration::from_secs(30);
@@ -104,7 +104,7 @@ impl Local {
         // Either may fail only because it has ended.
         let _ = child.kill();
         let _ = child.wait();
-        process::end(&process::orphans(&order.job, Some(child.id().cast_signed())), LAST);
+        process::end(&process::orphans(&order.job, None), LAST);
         let log = std::fs::read_to_string(order.dir.join("control/supervisor.log"));
         Err(BackendError::Failed {
             engine: ENGINE,
@@ -118,12 +118,16 @@ impl Local {
         Some(self.jobs.join(job.id.parse::<JobId>().ok()?.to_string()))
     }
 
-    fn observe(&self, job: &EngineKey) -> Result<Observation, BackendError> {
-        let Some(dir) = self.dir_of(job) else { return Ok(unknown("not a job id")) };
+    fn observe(&self, job: &EngineKey) -> Seen {
+        let Some(dir) = self.dir_of(job) else { return Seen::unknown("not a job id") };
         if !record::exists(&dir) {
-            return Ok(unknown("there is no such job below the jobs directory"));
+            return Seen::unknown("there is no such job below the jobs directory");
         }
-        Ok(observation(&dir, &record::read(&dir)?))
+        match record::read(&dir) {
+            Ok(record) => seen(&dir, &record),
+            // one file that cannot be read hides no other job
+            Err(error) => Seen::silent(crate::failure::chain(&error)),
+        }
     }
 }
 
@@ -169,8 +173,12 @@ impl Backend for Local {
         Ok(record.key())
     }
 
-    fn status(&self, jobs: &[EngineKey]) -> Result<Vec<Observation>, BackendError> {
-        jobs.iter().map(|job| self.observe(job)).collect()
+    fn status(&self, jobs: &[EngineKey]) -> Result<Vec<Seen>, BackendError> {
+        Ok(jobs.iter().map(|job| self.observe(job)).collect())
+    }
+
+    fn ready(&self) -> Result<String, BackendError> {
+        Ok("jobs would run on this machine".to_owned())
     }
 
     fn cancel(&self, job: &EngineKey) -> Result<(), BackendError> {
@@ -209,18 +217,21 @@ impl Backend for Local {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             names => names.map_err(io)?,
         };
+        let mut unread = None;
         for name in names {
             let dir = self.jobs.join(&name);
             let named = name.to_str().map(str::parse::<JobId>);
             if !matches!(named, Some(Ok(_))) || !record::exists(&dir) {
                 continue;
             }
-            let record = record::read(&dir)?;
-            if record.intent == *intent {
-                return Ok(Some(record.key()));
+            match record::read(&dir) {
+                Ok(record) if record.intent == *intent => return Ok(Some(record.key())),
+                Ok(_) => {}
+                Err(error) => unread = Some(error),
             }
         }
-        Ok(None)
+        // the one that could not be read may be the one that is looked for
+        unread.map_or(Ok(None), Err)
     }
 }
 
@@ -230,7 +241,7 @@ fn stop(dir: &Path, record: &Record, supervisor: Process) -> Result<(), String> 
         if supervisor.is_alive() {
             process::below(supervisor)
         } else {
-            process::orphans(&record.job, record.session())
+            process::orphans(&record.job, record.supervisor())
         }
     };
     let over = || {
@@ -258,20 +269,23 @@ fn stop(dir: &Path, record: &Record, supervisor: Process) -> Result<(), String> 
     if over() { Ok(()) } else { Err(format!("still there after KILL: {}", left.join(" "))) }
 }
 
-fn observation(dir: &Path, record: &Record) -> Observation {
+fn seen(dir: &Path, record: &Record) -> Seen {
     let (state, engine_state) = (record.phase.state(), record.phase.word());
-    let seen = |state, exit_code, reason: Option<String>| Observation {
+    let seen = |state, exit_code, reason: Option<String>| Seen {
         state,
         exit_code,
         engine_state: Some(engine_state.to_owned()),
         reason,
+        silent: None,
     };
     if let Phase::Ended { exit_code, ref reason, .. } = record.phase {
         return seen(state, exit_code, reason.clone());
     }
     if let Err(elsewhere) = record.place.same_as_here() {
-        let state = if record.place.is_rebooted() { JobState::Failed } else { JobState::Unknown };
-        return seen(state, None, Some(elsewhere));
+        if record.place.is_rebooted() {
+            return seen(JobState::Failed, None, Some(elsewhere));
+        }
+        return Seen { silent: Some(elsewhere), ..seen(JobState::Unknown, None, None) };
     }
     match record.phase {
         Phase::Waiting if record.is_fresh() => seen(state, None, None),
@@ -286,7 +300,7 @@ fn observation(dir: &Path, record: &Record) -> Observation {
             }
             // It may have written the end between our reading and our looking.
             match record::read(dir) {
-                Ok(now) if matches!(now.phase, Phase::Ended { .. }) => observation(dir, &now),
+                Ok(now) if matches!(now.phase, Phase::Ended { .. }) => self::seen(dir, &now),
                 _ => abandoned(dir, record, seen),
             }
         }
@@ -298,22 +312,21 @@ fn observation(dir: &Path, record: &Record) -> Observation {
 fn abandoned(
     dir: &Path,
     record: &Record,
-    seen: impl Fn(JobState, Option<i32>, Option<String>) -> Observation,
-) -> Observation {
-    let left = process::orphans(&record.job, record.session());
+    seen: impl Fn(JobState, Option<i32>, Option<String>) -> Seen,
+) -> Seen {
+    let left = process::orphans(&record.job, record.supervisor());
     if !left.is_empty() {
         let pids: Vec<String> = left.iter().map(|member| member.pid.to_string()).collect();
         let reason = format!(
             "its supervisor was killed, its processes {} still run; cancel ends them",
             pids.join(" ")
         );
-        return seen(JobState::Unknown, None, Some(reason));
+        return Seen {
+            silent: Some(reason.clone()),
+            ..seen(JobState::Unknown, None, Some(reason))
+        };
     }
     let state = if record::is_cancelled(dir) { JobState::Killed } else { JobState::Failed };
     let reason = "its supervisor was killed, so its exit code is not known";
     seen(state, None, Some(reason.to_owned()))
-}
-
-fn unknown(reason: &str) -> Observation {
-    Observation { reason: Some(reason.to_owned()), ..Observation::of(JobState::Unknown) }
 }

@@ -7,16 +7,20 @@
 
 mod driver;
 mod error;
+pub mod foreground;
 pub mod local;
+mod seen;
 pub mod slurm;
 
 use std::path::PathBuf;
 
-use crate::job::{EngineKey, IntentId, JobId, Observation, Resources};
+use crate::job::{EngineKey, IntentId, JobId, Resources};
 
 pub use driver::{Environment, answer};
 pub use error::BackendError;
+pub use foreground::{FOREGROUND, Foreground, Held};
 pub use local::{Local, supervise};
+pub use seen::Seen;
 pub use slurm::Slurm;
 
 /// What a backend is given: identifiers, numbers and paths; none of the user's text.
@@ -50,6 +54,11 @@ pub trait Backend {
     /// Its name on the command line and in engine keys.
     fn kind(&self) -> &'static str;
 
+    /// The kind of engine that repeats its jobs.
+    fn again(&self) -> &'static str {
+        self.kind()
+    }
+
     /// What would be done; asks nothing and nobody.
     ///
     /// # Errors
@@ -64,11 +73,18 @@ pub trait Backend {
     fn submit(&self, order: &Order) -> Result<EngineKey, BackendError>;
 
     /// What the engine says of each job, in the order given. A job that it does not know is
-    /// [`crate::job::JobState::Unknown`], which is not an error.
+    /// [`crate::job::JobState::Unknown`], which is not an error. A fault that concerns one job only
+    /// is that job's [`Seen::silent`].
     ///
     /// # Errors
     /// When the engine could not be asked.
-    fn status(&self, jobs: &[EngineKey]) -> Result<Vec<Observation>, BackendError>;
+    fn status(&self, jobs: &[EngineKey]) -> Result<Vec<Seen>, BackendError>;
+
+    /// Asks whether there is anybody who would take a job, and says who; nothing is submitted.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    fn ready(&self) -> Result<String, BackendError>;
 
     /// Ends every process of the job that the engine can reach; a job that has ended already is
     /// not an error. The engine may need a while: ask [`Backend::status`] for the end.

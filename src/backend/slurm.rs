@@ -19,10 +19,10 @@ mod state;
 
 use std::time::Duration;
 
-use crate::job::{EngineKey, IntentId, JobState, Observation};
+use crate::job::{EngineKey, IntentId, JobState};
 
-use super::driver::{Driver, Ended, Environment};
-use super::{Backend, BackendError, Order, Submission};
+use super::driver::{Driver, Ended, Environment, printable};
+use super::{Backend, BackendError, Order, Seen, Submission};
 use parse::Row;
 
 const ENGINE: &str = "slurm";
@@ -32,6 +32,10 @@ const CHUNK: usize = 500;
 
 /// How far back `find` looks in the accounting.
 const FIND_SINCE: &str = "now-30days";
+
+/// How long a question may take. Slurm's own patience with a controller is some 10 s (`MessageTimeout`),
+/// twice with a backup controller; whoever asked wants to see what is known here.
+const QUESTION: Duration = Duration::from_secs(30);
 
 /// The clock of a submitting machine and the controller's may differ by this much and a job is still
 /// taken for the one that the key names. An id that is issued again so soon is not told apart.
@@ -61,7 +65,9 @@ impl Slurm {
     /// Asks with times as seconds since 1970, whatever the time zone.
     fn ask(&self, program: &str, args: &[&str]) -> Result<String, BackendError> {
         let seconds = [("SLURM_TIME_FORMAT".to_owned(), "%s".to_owned())];
-        self.driver.ask(program, args, &seconds).map_err(|error| match error {
+        let limit = self.driver.limit.min(QUESTION);
+        let driver = Driver { limit, ..self.driver.clone() };
+        driver.ask(program, args, &seconds).map_err(|error| match error {
             BackendError::Failed { said, .. } if argv::is_unreachable(&said) => {
                 BackendError::Unreachable { engine: ENGINE, said }
             }
@@ -95,11 +101,11 @@ impl Slurm {
         })
     }
 
-    fn observe(&self, jobs: &[EngineKey]) -> Result<Vec<Observation>, BackendError> {
+    fn observe(&self, jobs: &[EngineKey]) -> Result<Vec<Seen>, BackendError> {
         let ids: Vec<&str> =
             jobs.iter().map(|job| job.id.as_str()).filter(|id| is_id(id)).collect();
         if ids.is_empty() {
-            return Ok(jobs.iter().map(|_| unknown("not a Slurm job id")).collect());
+            return Ok(jobs.iter().map(|_| Seen::unknown("not a Slurm job id")).collect());
         }
         let ids = ids.join(",");
         let accounting = self.accounting(&ids);
@@ -114,23 +120,7 @@ impl Slurm {
             (Err(_), Err(error)) => return Err(error),
             answers => answers,
         };
-        let rows = accounting.as_deref().unwrap_or_default();
-        let seen = jobs.iter().map(|job| latest(job, rows));
-        let queued = queue.as_deref().unwrap_or_default();
-        let answer = |(job, seen): (&EngineKey, Option<&Row>)| {
-            let row = match seen {
-                Some(row) if row.state().is_final() => Some(row),
-                _ => latest(job, queued).or(seen),
-            };
-            row.map_or_else(
-                || match (&accounting, &queue) {
-                    (Err(error), _) | (_, Err(error)) => unknown(&error.to_string()),
-                    _ => unknown("slurm does not know this job"),
-                },
-                Row::observation,
-            )
-        };
-        Ok(jobs.iter().zip(seen).map(answer).collect())
+        Ok(jobs.iter().map(|job| answer(job, &accounting, &queue)).collect())
     }
 }
 
@@ -159,7 +149,17 @@ impl Backend for Slurm {
         })
     }
 
-    fn status(&self, jobs: &[EngineKey]) -> Result<Vec<Observation>, BackendError> {
+    fn ready(&self) -> Result<String, BackendError> {
+        let said = self.ask("scontrol", &["ping"])?;
+        let down = BackendError::Unreachable { engine: ENGINE, said: printable(&said) };
+        // one line for each controller: "Slurmctld(primary) at HOST is UP"
+        if said.lines().any(|line| line.trim_end().ends_with(" UP")) {
+            return Ok(printable(&said));
+        }
+        Err(down)
+    }
+
+    fn status(&self, jobs: &[EngineKey]) -> Result<Vec<Seen>, BackendError> {
         let mut all = Vec::with_capacity(jobs.len());
         for chunk in jobs.chunks(CHUNK) {
             all.extend(self.observe(chunk)?);
@@ -169,14 +169,14 @@ impl Backend for Slurm {
 
     fn cancel(&self, job: &EngineKey) -> Result<(), BackendError> {
         let seen = self.observe(std::slice::from_ref(job))?;
-        let seen = seen.first().cloned().unwrap_or_else(|| unknown("no answer"));
+        let seen = seen.first().cloned().unwrap_or_else(|| Seen::unknown("no answer"));
         match seen.state {
             state if state.is_final() => Ok(()),
             // Not knowing the job, its number may be another's by now.
             JobState::Unknown => Err(BackendError::Failed {
                 engine: ENGINE,
                 command: "scancel".to_owned(),
-                said: format!("{job}: {}", seen.reason.unwrap_or_default()),
+                said: format!("{job}: {}", seen.silent.or(seen.reason).unwrap_or_default()),
             }),
             _ => self.ask("scancel", &[&job.id]).map(drop),
         }
@@ -266,8 +266,33 @@ fn latest<'a>(job: &EngineKey, rows: &'a [Row]) -> Option<&'a Row> {
     Some(last)
 }
 
-fn unknown(reason: &str) -> Observation {
-    Observation { reason: Some(reason.to_owned()), ..Observation::of(JobState::Unknown) }
+/// What both say of one job: accounting keeps ended jobs, the controller knows the others best.
+fn answer(
+    job: &EngineKey,
+    accounting: &Result<Vec<Row>, BackendError>,
+    queue: &Result<Vec<Row>, BackendError>,
+) -> Seen {
+    let accounted = latest(job, accounting.as_deref().unwrap_or_default());
+    if let Some(row) = accounted.filter(|row| row.state().is_final()) {
+        return row.observation().into();
+    }
+    match (latest(job, queue.as_deref().unwrap_or_default()), queue) {
+        (Some(row), _) => row.observation().into(),
+        // an old word, or none: the controller could know better
+        (None, Err(error)) => Seen {
+            silent: Some(error.why()),
+            ..accounted.map_or(Seen::unknown(&error.why()), |row| row.observation().into())
+        },
+        (None, Ok(_)) => match (accounted, accounting) {
+            (Some(row), _) => row.observation().into(),
+            // where there is no accounting this is for ever: the controller forgets what has ended
+            (None, Err(error)) => Seen::unknown(&format!(
+                "slurm's controller no longer knows this job, and the accounting said: {}",
+                error.why()
+            )),
+            (None, Ok(_)) => Seen::unknown("slurm does not know this job"),
+        },
+    }
 }
 
 #[cfg(test)]

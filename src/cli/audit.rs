@@ -1,6 +1,7 @@
 //! `moorline audit`: which image did this job use, which jobs used this image, is the ledger whole.
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use super::audit_drift::{self, Drifted};
 use super::context::Context;
@@ -12,7 +13,7 @@ use crate::audit::{
 };
 use crate::failure::Kind;
 use crate::job::Grade;
-use crate::ledger::{self, JobRecord};
+use crate::ledger::{self, JobRecord, Source};
 
 /// What can be asked.
 #[derive(Debug, Subcommand)]
@@ -30,7 +31,7 @@ pub enum Verb {
 /// `audit job`.
 #[derive(Debug, Args)]
 pub struct Job {
-    /// Job id, a unique beginning of it, or an engine id such as slurm:123
+    /// Job id, a unique beginning of it, an engine id such as slurm:123, or last
     #[arg(value_name = "JOB")]
     job: String,
 }
@@ -51,22 +52,35 @@ pub fn run(context: &Context, verb: &Verb) -> Outcome {
     match verb {
         Verb::Job(args) => {
             let view = context.view()?;
-            jobs::refresh(context, &[view.find(&args.job)?])?;
-            let answer = audit_job(&context.view()?, &args.job)?;
+            // by its id: `last` may be another one a moment later
+            let job = view.find(&args.job)?;
+            let known = jobs::refresh(context, &[job])?;
+            let answer = audit_job(&context.view()?, &job.id.to_string())?;
+            let answer = JobShown::of(answer, known.first().map(jobs::Known::row));
             if context.voice.json {
                 output::json(&answer);
             } else {
                 output::line(job_text(&answer));
             }
-            Ok(code(answer.verdict))
+            Ok(code(answer.answer.verdict))
         }
         Verb::Image(args) => {
             let query = ImageQuery::parse(&args.image, context.default_registry())
                 .map_err(|e| output::CliError::usage(e.to_string()))?;
             let all = context.view()?;
-            let open: Vec<&JobRecord> = all.jobs().collect();
-            jobs::refresh(context, &open)?;
-            let answer = audit_image(&context.view()?, &query);
+            // a receipt may say of any job that it ran this image; engines are asked for those that did
+            jobs::collect(context, &all.jobs().collect::<Vec<&JobRecord>>())?;
+            let all = context.view()?;
+            let used = audit_image(&all, &query);
+            let used: Vec<&JobRecord> =
+                used.jobs.iter().filter_map(|used| all.job(used.job)).collect();
+            let known = jobs::refresh(context, &used)?;
+            let mut answer = audit_image(&context.view()?, &query);
+            for used in &mut answer.jobs {
+                if let Some(job) = known.iter().find(|job| job.record.id == used.job) {
+                    used.state = job.now.settled.state;
+                }
+            }
             if context.voice.json {
                 output::json(&answer);
             } else {
@@ -76,6 +90,36 @@ pub fn run(context: &Context, verb: &Verb) -> Outcome {
         }
         Verb::Drift(args) => audit_drift::run(context, args),
         Verb::Verify => verify(context),
+    }
+}
+
+/// The answer for one job with its state as of now, and the engine's word beside it.
+#[derive(Serialize)]
+struct JobShown {
+    #[serde(flatten)]
+    answer: JobAnswer,
+    exit_code: Option<i32>,
+    settled_by: Option<Source>,
+    engine_state: Option<String>,
+    engine_exit_code: Option<i32>,
+    #[serde(skip)]
+    row: Option<jobs::Row>,
+}
+
+impl JobShown {
+    fn of(mut answer: JobAnswer, row: Option<jobs::Row>) -> Self {
+        if let Some(row) = &row {
+            answer.state = row.state;
+        }
+        let from = row.as_ref();
+        Self {
+            answer,
+            exit_code: from.and_then(|row| row.exit_code),
+            settled_by: from.map(|row| row.settled_by),
+            engine_state: from.and_then(|row| row.engine_state.clone()),
+            engine_exit_code: from.and_then(|row| row.engine_exit_code),
+            row,
+        }
     }
 }
 
@@ -169,11 +213,17 @@ fn attempt_lines(attempt: &AttemptAnswer, lines: &mut Vec<Vec<String>>) {
     add("could be forged by", forgers.join(", "));
 }
 
-fn job_text(answer: &JobAnswer) -> String {
+fn job_text(shown: &JobShown) -> String {
+    let answer = &shown.answer;
     let mut lines = Vec::new();
     let name =
         answer.name.as_deref().map(|n| format!(" ({})", output::cell(n))).unwrap_or_default();
-    lines.push(vec![format!("job {}{name}: {}", answer.job, answer.state)]);
+    let state = shown.row.as_ref().map_or_else(|| answer.state.to_string(), jobs::Row::state);
+    let code = shown.exit_code.filter(|code| *code != 0);
+    let code = code.map(|code| format!(", exit code {code}")).unwrap_or_default();
+    lines.push(vec![format!("job {}{name}: {state}{code}", answer.job)]);
+    let remarks = shown.row.as_ref().map(jobs::Row::remarks).unwrap_or_default();
+    lines.extend(remarks.into_iter().map(|remark| vec![format!("  {remark}")]));
     if let Some(before) = answer.rerun_of {
         lines.push(vec![format!("  repeats {before}")]);
     }

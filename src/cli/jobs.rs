@@ -9,9 +9,10 @@ use super::adapters;
 use super::context::Context;
 use super::mark;
 use super::output::{self, Outcome, Report};
-use crate::follow;
-use crate::job::{JobId, JobState, Observation};
-use crate::ledger::{JobRecord, Payload, View};
+use crate::follow::{Now, Refresh};
+use crate::job::{JobId, JobState};
+use crate::ledger::{JobRecord, Ledger, LedgerError, Payload, Source, View};
+use crate::worker::exit;
 
 /// List jobs, newest last.
 #[derive(Debug, ClapArgs)]
@@ -29,16 +30,23 @@ pub struct Args {
 pub struct Row {
     /// The job.
     pub job: JobId,
-    /// Its state.
+    /// Its state: what counts.
     pub state: JobState,
     /// As a shell would give it.
     pub exit_code: Option<i32>,
+    /// Whose word both are: `receipt`, `engine`, or `ledger` while nobody has said anything.
+    pub settled_by: Source,
     /// Its engine's name for it.
     pub engine: Option<String>,
     /// The engine's own word for the state.
     pub engine_state: Option<String>,
+    /// The engine's own exit code; some engines lose those above 127.
+    pub engine_exit_code: Option<i32>,
     /// Why it waits or failed.
     pub reason: Option<String>,
+    /// The engine did not answer: the state is unknown, or as old as its last word.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub engine_silent: bool,
     /// The pinned image.
     pub image: String,
     /// What the user calls it.
@@ -47,12 +55,47 @@ pub struct Row {
     pub submitted: jiff::Timestamp,
 }
 
+impl Row {
+    /// The state for people: *unknown* says why where it is short.
+    pub fn state(&self) -> String {
+        match (&self.engine, self.engine_silent, self.state) {
+            (Some(engine), true, JobState::Unknown) => {
+                let kind = engine.split(':').next().unwrap_or_default();
+                format!("unknown ({kind} does not answer)")
+            }
+            _ => self.state.to_string(),
+        }
+    }
+
+    /// What stands beside the state: the meaning of Moorline's own codes, the reason, and the engine's
+    /// word where the receipt's counts instead.
+    pub fn remarks(&self) -> Vec<String> {
+        let meaning = self.exit_code.and_then(exit::meaning).map(str::to_owned);
+        let reason = self.reason.as_deref().map(output::cell);
+        let mut remarks: Vec<String> = meaning.into_iter().chain(reason).collect();
+        let differs = self.engine_exit_code.is_some() && self.engine_exit_code != self.exit_code;
+        if self.settled_by == Source::Receipt
+            && let (true, Some(word)) = (differs, &self.engine_state)
+        {
+            let kind = self.engine.as_deref().and_then(|e| e.split(':').next()).unwrap_or("it");
+            let code = self.engine_exit_code.map(|code| format!(", exit code {code}"));
+            remarks.push(format!(
+                "{} says {}{}; the worker's receipt counts",
+                output::cell(kind),
+                output::cell(word),
+                code.unwrap_or_default()
+            ));
+        }
+        remarks
+    }
+}
+
 /// A job with its state as of now.
 pub struct Known<'v> {
     /// From the ledger.
     pub record: &'v JobRecord,
     /// As just asked.
-    pub seen: Observation,
+    pub now: Now,
 }
 
 impl Known<'_> {
@@ -63,13 +106,17 @@ impl Known<'_> {
             Payload::Present(personal) => personal.name.clone(),
             Payload::Erased | Payload::Damaged(_) => None,
         };
+        let Now { settled, engine, silent, .. } = &self.now;
         Row {
             job: self.record.id,
-            state: self.seen.state,
-            exit_code: self.seen.exit_code,
+            state: settled.state,
+            exit_code: settled.exit_code,
+            settled_by: settled.source,
             engine: self.record.key().map(ToString::to_string),
-            engine_state: self.seen.engine_state.clone(),
-            reason: self.seen.reason.clone(),
+            engine_state: engine.as_ref().and_then(|word| word.engine_state.clone()),
+            engine_exit_code: engine.as_ref().and_then(|word| word.exit_code),
+            reason: settled.reason.clone(),
+            engine_silent: silent.is_some(),
             image: submission.image.name(),
             name,
             submitted: submission.time,
@@ -85,36 +132,88 @@ pub fn find<'v>(view: &'v View, names: &[String]) -> Result<Vec<&'v JobRecord>, 
     names.iter().map(|name| view.find(name).map_err(Report::from)).collect()
 }
 
-/// Asks the engines for the jobs' states and collects their receipts; both go into the ledger.
+/// Asks the engines for the states of those jobs that have not ended and collects the receipts of all;
+/// both go into the ledger. What cannot be asked or recorded is a warning: what is known here is shown.
 ///
 /// # Errors
-/// When an engine could not be asked, or the ledger not be written.
+/// When the ledger is not safe: others could have written what is shown.
 pub fn refresh<'v>(context: &Context, jobs: &[&'v JobRecord]) -> Result<Vec<Known<'v>>, Report> {
-    let ledger = context.ledger()?;
+    let Refreshed { known, warnings, silences } = quiet_refresh(context, jobs)?;
+    for warning in warnings.iter().chain(&silences) {
+        output::warn(output::cell(warning));
+    }
+    Ok(known)
+}
+
+/// What a refresh learnt.
+pub struct Refreshed<'v> {
+    /// In the order asked.
+    pub known: Vec<Known<'v>>,
+    /// Sentences about files that could not be read, and the like.
+    pub warnings: Vec<String>,
+    /// One sentence for each engine that does not answer.
+    pub silences: Vec<String>,
+}
+
+/// Collects the receipts of jobs and asks no engine.
+///
+/// # Errors
+/// As [`refresh`].
+pub fn collect(context: &Context, jobs: &[&JobRecord]) -> Result<(), Report> {
+    for warning in refreshed(context, jobs, false)?.warnings {
+        output::warn(output::cell(&warning));
+    }
+    Ok(())
+}
+
+/// As [`refresh`], and says nothing: for whoever asks again and again.
+///
+/// # Errors
+/// As [`refresh`].
+pub fn quiet_refresh<'v>(
+    context: &Context,
+    jobs: &[&'v JobRecord],
+) -> Result<Refreshed<'v>, Report> {
+    refreshed(context, jobs, true)
+}
+
+fn refreshed<'v>(
+    context: &Context,
+    jobs: &[&'v JobRecord],
+    ask: bool,
+) -> Result<Refreshed<'v>, Report> {
+    let (mut warnings, mut silences) = (Vec::new(), Vec::new());
+    let ledger = match Ledger::open(context.ledger_dir()) {
+        Ok(ledger) => Some(ledger),
+        // a full or read-only disk hides nothing
+        Err(error @ LedgerError::Io { .. }) => {
+            warnings.push(format!("what is new is not recorded: {error}"));
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
     let mut by_kind: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (i, job) in jobs.iter().enumerate() {
         by_kind.entry(job.last().backend.as_str()).or_default().push(i);
     }
-    let mut seen: Vec<Observation> = jobs.iter().map(|job| follow::known(job.last())).collect();
+    let mut known: BTreeMap<usize, Now> = BTreeMap::new();
     for (kind, indices) in by_kind {
-        // jobs of `run` have no engine that could be asked
-        let Some(backend) = adapters::backend(context, kind) else { continue };
+        // a newer program may know engines that this one does not
+        let backend = Some(kind).filter(|_| ask).and_then(|kind| adapters::backend(context, kind));
         let those: Vec<&JobRecord> = indices.iter().map(|i| jobs[*i]).collect();
-        for (i, state) in indices.iter().zip(follow::ask(&ledger, backend.as_ref(), &those)?) {
-            if state.state.is_final() && !seen[*i].state.is_final() {
-                mark::unmark(context, &jobs[*i].last().image, &jobs[*i].id);
-            }
-            seen[*i] = state;
-        }
-    }
-    for job in jobs {
-        for submission in &job.submissions {
-            for problem in follow::collect(&ledger, submission, context.jobs_dir())? {
-                output::warn(problem);
+        let refreshed =
+            Refresh::of(ledger.as_ref(), backend.as_deref(), context.jobs_dir(), &those);
+        warnings.extend(refreshed.warnings);
+        silences.extend(refreshed.silence);
+        for (job, now) in those.iter().zip(&refreshed.jobs) {
+            if now.is_final() && !job.last().word().state.is_final() {
+                mark::unmark(context, &job.last().image, &job.id);
             }
         }
+        known.extend(indices.into_iter().zip(refreshed.jobs));
     }
-    Ok(jobs.iter().zip(seen).map(|(record, seen)| Known { record, seen }).collect())
+    let known = known.into_iter().map(|(i, now)| Known { record: jobs[i], now }).collect();
+    Ok(Refreshed { known, warnings, silences })
 }
 
 /// The table of `jobs` and `status`.
@@ -124,7 +223,7 @@ pub fn table(rows: &[Row]) -> String {
     for row in rows {
         lines.push(vec![
             row.job.to_string(),
-            row.state.to_string(),
+            row.state(),
             row.exit_code.map_or_else(|| "-".into(), |code| code.to_string()),
             row.engine.as_deref().map_or_else(|| "-".into(), |e| short_engine(e, row.job)),
             row.submitted.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
@@ -153,7 +252,7 @@ fn short_image(name: &str) -> String {
 /// The verb.
 ///
 /// # Errors
-/// When the ledger cannot be read or an engine not be asked.
+/// When the ledger cannot be read.
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let view = context.view()?;
     let mut jobs: Vec<&JobRecord> = view.jobs().collect();

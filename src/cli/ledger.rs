@@ -17,14 +17,14 @@ pub enum Verb {
 /// The verb.
 ///
 /// # Errors
-/// When an engine cannot be asked, or the ledger not be written.
+/// When the ledger cannot be read. An engine that does not answer is a warning.
 pub fn run(context: &Context, verb: &Verb) -> Outcome {
     match verb {
         Verb::Collect => {
             let view = context.view()?;
             let all: Vec<&JobRecord> = view.jobs().collect();
             let known = jobs::refresh(context, &all)?;
-            let open = known.iter().filter(|job| !job.seen.state.is_final()).count();
+            let open = known.iter().filter(|job| !job.now.is_final()).count();
             context.voice.say(format!("{} jobs, {open} of them not ended", known.len()));
             Ok(0)
         }

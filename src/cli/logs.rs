@@ -13,7 +13,7 @@ use crate::failure::Kind;
 /// Print what a job wrote to its stdout; --stderr for the other.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    /// Job id, a unique beginning of it, or an engine id such as slurm:123
+    /// Job id, a unique beginning of it, an engine id such as slurm:123, or last
     #[arg(value_name = "JOB")]
     job: String,
     /// Print the job's stderr instead
@@ -34,11 +34,12 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let mut file = match File::open(&path) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            let started = known.iter().all(|job| job.seen.state.is_final());
-            let why = if started {
-                "it wrote none, or the directory was removed"
-            } else {
-                "it has not started"
+            let ended = known.iter().all(|job| job.now.is_final());
+            let silent = known.iter().any(|job| job.now.silent.is_some());
+            let why = match (ended, silent) {
+                (true, _) => "it wrote none, or the directory was removed",
+                (false, false) => "it has not started",
+                (false, true) => "as far as is known here, it has not started",
             };
             return Err(CliError::new(
                 Kind::NotFound,

@@ -88,6 +88,13 @@ pub fn line(text: impl AsRef<str>) {
     end_if_gone(writeln!(out, "{}", text.as_ref()));
 }
 
+/// Writes a line of data to stdout and says whether it got there: for what was done already and must not
+/// look as if it had not been.
+pub fn try_line(text: impl AsRef<str>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", text.as_ref()).and_then(|()| out.flush())
+}
+
 /// Copies bytes to stdout as they are.
 pub fn bytes(data: &[u8]) {
     let mut out = io::stdout().lock();

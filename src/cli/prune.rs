@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::context::Context;
 use super::jobs;
 use super::output::{self, Report};
-use super::running;
 use crate::job::JobId;
 use crate::ledger::JobRecord;
 use crate::pin::Image;
@@ -60,25 +59,16 @@ pub fn prune(context: &Context, store: &Store, wanted: Wanted) -> Result<Pruned,
 fn needs(context: &Context, marks: &[Mark]) -> BTreeMap<JobId, bool> {
     let Ok(view) = context.view() else { return BTreeMap::new() };
     let known = marks.iter().filter_map(|mark| view.job(mark.job));
-    let (runs, jobs): (Vec<&JobRecord>, Vec<&JobRecord>) =
-        known.partition(|job| job.last().backend == running::KIND);
-    let mut needs = BTreeMap::new();
-    for job in runs {
-        // a `run` that was killed never records its end
-        let control = context.jobs_dir().join(job.id.to_string()).join("control");
-        needs.insert(job.id, !job.state().is_final() && running::lives(&control));
-    }
+    let jobs: Vec<&JobRecord> = known.collect();
+    // one that the engine does not answer for is not final: its image stays
     match jobs::refresh(context, &jobs) {
-        Ok(known) => {
-            needs.extend(known.iter().map(|job| (job.record.id, !job.seen.state.is_final())));
-        }
+        Ok(known) => known.iter().map(|job| (job.record.id, !job.now.is_final())).collect(),
         Err(Report(error)) => {
+            let why = output::cell(&error.to_string());
             output::warn(format!(
-                "cannot ask which jobs still run ({}): the images of all marked jobs stay",
-                output::cell(&error.to_string())
+                "cannot ask which jobs still run ({why}): all images of jobs stay"
             ));
-            needs.extend(jobs.iter().map(|job| (job.id, !job.state().is_final())));
+            BTreeMap::new()
         }
     }
-    needs
 }

@@ -4,60 +4,71 @@ use clap::Args as ClapArgs;
 
 use super::adapters;
 use super::context::Context;
-use super::output::{self, Outcome};
-use super::running;
+use super::jobs;
+use super::output::{self, CliError, Outcome, Report};
+use crate::failure::Kind;
 use crate::follow::{self, Settled};
 use crate::job::JobState;
-use crate::ledger::{JobRecord, Outcome as Submitted};
+use crate::ledger::{JobRecord, Ledger, Outcome as Submitted, Submission};
 
 /// Settle submissions that were interrupted: asks the engine, never submits again.
 #[derive(Debug, ClapArgs)]
 pub struct Args {}
 
-/// The verb: one line per open submission.
+/// The verb: one line per submission that was settled, or whose end nobody had recorded.
 ///
 /// # Errors
-/// When the ledger or an engine cannot be asked.
+/// When the ledger cannot be read, or an engine does not answer for an open submission: the first of
+/// these, after all were tried.
 pub fn run(context: &Context, _: &Args) -> Outcome {
     let view = context.view()?;
-    let open: Vec<&JobRecord> = view
-        .jobs()
-        .filter(|job| match job.last().outcome {
-            Submitted::Open | Submitted::Uncertain(_) => true,
-            // nobody but the `run` itself records its end
-            Submitted::Submitted(_) => job.last().backend == running::KIND,
-            Submitted::Refused(_) => false,
-        })
-        .filter(|job| !job.state().is_final())
-        .collect();
-    if open.is_empty() {
+    // by the engine's own word: a receipt says how a job ended, and not under which number
+    let is_open =
+        |job: &&JobRecord| matches!(job.last().outcome, Submitted::Open | Submitted::Uncertain(_));
+    let (open, begun): (Vec<&JobRecord>, Vec<&JobRecord>) =
+        view.jobs().filter(|job| !job.last().word().state.is_final()).partition(is_open);
+    if open.is_empty() && begun.is_empty() {
         context.voice.say("every submission is settled");
         return Ok(0);
     }
-    let ledger = context.ledger()?;
-    for job in open {
-        let submission = job.last();
-        let Some(backend) = adapters::backend(context, &submission.backend) else {
-            let control = context.jobs_dir().join(job.id.to_string()).join("control");
-            if running::lives(&control) {
-                context.voice.say(format!("{}: runs", job.id));
-                continue;
-            }
-            // a `run` that was killed: there is no engine, and nothing runs any more
-            ledger.observed(
-                &submission.entry,
-                &crate::job::Observation {
-                    reason: Some("the run was interrupted before it could record its end".into()),
-                    ..crate::job::Observation::of(JobState::Failed)
+    let mut first = None;
+    if !open.is_empty() {
+        let ledger = context.ledger()?;
+        for job in open {
+            match settle(context, &ledger, job.last()) {
+                Ok(words) => output::line(format!("{} {words}", job.id)),
+                Err(report) => match first {
+                    None => first = Some(report),
+                    Some(_) => output::error(&report),
                 },
-            )?;
-            output::line(format!("{} interrupted", job.id));
-            continue;
-        };
-        match follow::settle(&ledger, backend.as_ref(), submission)? {
-            Settled::Found(key) => output::line(format!("{} found {key}", job.id)),
-            Settled::NotFound => output::line(format!("{} uncertain", job.id)),
+            }
         }
     }
-    Ok(0)
+    // a `run` or supervisor that was killed records no end by itself
+    for job in jobs::refresh(context, &begun)? {
+        let row = job.row();
+        match (job.now.is_final(), &row.engine_state) {
+            (true, word) => {
+                let word = word.clone().unwrap_or_else(|| row.state.to_string());
+                output::line(format!("{} {}", row.job, output::cell(&word)));
+            }
+            (false, _) if row.state == JobState::Running => {
+                context.voice.say(format!("{}: runs", row.job));
+            }
+            (false, _) => context.voice.say(format!("{}: {}", row.job, row.state())),
+        }
+    }
+    first.map_or(Ok(0), Err)
+}
+
+fn settle(context: &Context, ledger: &Ledger, submission: &Submission) -> Result<String, Report> {
+    let kind = &submission.backend;
+    let backend = adapters::backend(context, kind).ok_or_else(|| {
+        let kind = output::cell(kind);
+        CliError::new(Kind::Engine, format!("this moorline knows no backend {kind}"))
+    })?;
+    Ok(match follow::settle(ledger, backend.as_ref(), submission)? {
+        Settled::Found(key) => format!("found {key}"),
+        Settled::NotFound => "uncertain".to_owned(),
+    })
 }

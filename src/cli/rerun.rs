@@ -2,18 +2,20 @@
 
 use clap::Args as ClapArgs;
 
+use super::adapters;
 use super::context::Context;
 use super::image;
-use super::output::{self, CliError, Outcome};
-use super::running;
+use super::jobs;
+use super::output::{self, CliError, Outcome, Report};
 use super::submit;
 use crate::failure::Kind;
-use crate::submit::new_job_id;
+use crate::ledger::JobRecord;
+use crate::submit::{Earlier, Source, new_job_id, of_earlier};
 
 /// Submit a job again, with the same digest even when the tag has moved.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    /// Job id, a unique beginning of it, or an engine id such as slurm:123
+    /// Job id, a unique beginning of it, an engine id such as slurm:123, or last
     #[arg(value_name = "JOB")]
     job: String,
     /// Engine: local or slurm; default: the job's
@@ -27,10 +29,12 @@ pub struct Args {
 /// The verb: prints the new job's id.
 ///
 /// # Errors
-/// When the job is unknown, its texts were erased, its image is gone, or the engine refuses.
+/// When the job is unknown, its texts were erased, its image is gone, an input is lost or changed, or the
+/// engine refuses.
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let view = context.view()?;
     let job = view.find(&args.job)?;
+    jobs::refresh(context, &[job])?;
     let submission = job.last();
     let Some(mut spec) = submission.spec() else {
         return Err(CliError::new(
@@ -39,17 +43,30 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         )
         .into());
     };
+    let inputs = inputs(context, job)?;
     spec.rerun_of = Some(job.id);
     spec.id = new_job_id(jiff::Timestamp::now())
         .map_err(|e| CliError::new(Kind::Configuration, format!("no random numbers: {e}")))?;
-    let kind = args.backend.as_deref().unwrap_or(&submission.backend);
-    // a job of `run` is repeated by the local engine
-    let kind = if kind == running::KIND { "local" } else { kind };
+    let backend = adapters::backend(context, &submission.backend);
+    let again = backend.map_or(submission.backend.as_str(), |backend| backend.again());
+    let kind = args.backend.as_deref().unwrap_or(again);
     if kind == "local" {
         context.require_runtime(Some(spec.runtime))?;
     }
     spec.image = image::restage(context, &spec.image)?;
-    let inputs = submit::inputs_of(context, job.id, &spec.command);
     context.voice.say(format!("repeating {} in {}", job.id, output::cell(&spec.image.name())));
     submit::hand_over(context, &spec, kind, inputs, args.wait)
+}
+
+/// The files that the job started, as they were.
+fn inputs(context: &Context, job: &JobRecord) -> Result<Vec<Source>, Report> {
+    let inputs = of_earlier(job.last(), context.jobs_dir())?;
+    for input in inputs.iter().filter(|input| input.earlier == Some(Earlier::Unmeasured)) {
+        output::warn(format!(
+            "job {} was submitted by an older moorline, which kept no digest of ./{}: it is taken as it is now",
+            job.id,
+            output::cell(&input.name)
+        ));
+    }
+    Ok(inputs)
 }

@@ -5,14 +5,15 @@ use clap::Args as ClapArgs;
 use super::context::Context;
 use super::image;
 use super::mark;
-use super::output::{self, CliError, Outcome};
-use super::running::{self, KIND};
+use super::output::{self, CliError, Outcome, Report};
 use super::spec::{Parts, SpecArgs, WhatArgs};
 use super::submit;
+use crate::backend::{FOREGROUND, Held};
 use crate::execute;
 use crate::failure::Kind;
 use crate::follow;
-use crate::job::{EngineKey, JobState, Observation, Resources};
+use crate::job::{JobSpec, JobState, Observation, Resources};
+use crate::ledger::{Entry, Ledger};
 use crate::oci::{Platform, Sha256Digest};
 use crate::stage::convert::default_recipe;
 
@@ -40,6 +41,7 @@ pub fn run(context: &Context, args: Args) -> Outcome {
     let here = std::env::current_dir()
         .map_err(|e| CliError::new(Kind::Usage, format!("the current directory: {e}")))?;
     args.flags.variables(context)?;
+    let inputs = submit::inputs(&args.what.command, Some(&here))?;
     context.require_runtime(args.flags.runtime)?;
     let platform = args.flags.platform.clone().unwrap_or_else(Platform::host);
     let wanted = args.flags.wanted(&args.what);
@@ -51,37 +53,47 @@ pub fn run(context: &Context, args: Args) -> Outcome {
     let job = parts.job(context, submit::fresh_id()?, image)?;
 
     mark::mark(context, &job, false)?;
-    let site = context.site("local", Vec::new());
+    let site = context.site("local", inputs);
     let prepared = context
         .ledger()
-        .and_then(|ledger| Ok((crate::submit::prepare(&job, &site, KIND, &ledger)?, ledger)));
+        .and_then(|ledger| Ok((crate::submit::prepare(&job, &site, FOREGROUND, &ledger)?, ledger)));
     let (prepared, ledger) = prepared.inspect_err(|_| mark::unmark_refused(context, &job))?;
     let (entry, plan) = (prepared.entry, prepared.plan);
     let order = prepared.keep();
     let control = order.dir.join("control");
-    let _alive = running::hold(&control).map_err(|e| {
-        CliError::new(Kind::Configuration, format!("cannot lock {}: {e}", control.display()))
-    })?;
-    ledger.submitted(
-        &entry,
-        &EngineKey {
-            kind: KIND.into(),
-            cluster: None,
-            id: job.id.to_string(),
-            submitted_at: jiff::Timestamp::now(),
-            owner: context.user.clone(),
-        },
-    )?;
+    let mut held = Held::take(&order, &context.user)?;
+    ledger.submitted(&entry, &held.key())?;
     let code = execute::run_here(&control, Some(&plan.hex()))?;
+    // the program ran: its code is the answer, whatever can be recorded
+    if let Err(Report(error)) = record_end(context, &job, &ledger, (&entry, &mut held), code) {
+        output::warn(format!(
+            "the program ended with exit code {code}; not all of this could be recorded: {}",
+            output::cell(&crate::failure::chain(&*error))
+        ));
+    } else {
+        context.voice.say(format!("recorded as {}", job.id));
+    }
+    Ok(u8::try_from(code).unwrap_or(255))
+}
+
+fn record_end(
+    context: &Context,
+    job: &JobSpec,
+    ledger: &Ledger,
+    (entry, held): (&Entry, &mut Held),
+    code: i32,
+) -> Result<(), Report> {
     let state = if code == 0 { JobState::Completed } else { JobState::Failed };
-    ledger.observed(&entry, &Observation { exit_code: Some(code), ..Observation::of(state) })?;
+    // for whoever asked the ledger before the next line and looks at the lock after this process
+    held.ended(code)?;
+    ledger.observed(entry, &Observation { exit_code: Some(code), ..Observation::of(state) })?;
     mark::unmark(context, &job.image, &job.id);
     let view = context.view()?;
     if let Some(record) = view.job(job.id) {
-        for problem in follow::collect(&ledger, record.last(), context.jobs_dir())? {
-            output::warn(problem);
+        let collected = follow::collect(Some(ledger), record.last(), context.jobs_dir())?;
+        for problem in collected.problems {
+            output::warn(output::cell(&problem));
         }
     }
-    context.voice.say(format!("recorded as {}", job.id));
-    Ok(u8::try_from(code).unwrap_or(255))
+    Ok(())
 }

@@ -5,20 +5,19 @@ use clap::Args as ClapArgs;
 use super::context::Context;
 use super::jobs;
 use super::output::{self, Outcome};
-use crate::worker::exit;
 
 /// Say how jobs are.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    /// Job ids, unique beginnings of them, or engine ids such as slurm:123
+    /// Job ids, unique beginnings of them, engine ids such as slurm:123, or last
     #[arg(value_name = "JOB", required = true)]
     jobs: Vec<String>,
 }
 
-/// The verb.
+/// The verb. An engine that does not answer is a warning: what is known here is shown.
 ///
 /// # Errors
-/// When a job is unknown, or an engine cannot be asked.
+/// When a job is unknown.
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let view = context.view()?;
     let known = jobs::refresh(context, &jobs::find(&view, &args.jobs)?)?;
@@ -29,11 +28,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     }
     output::line(jobs::table(&rows));
     for row in &rows {
-        if let Some(why) = row.exit_code.and_then(exit::meaning) {
-            context.voice.say(format!("{}: {why}", row.job));
-        }
-        if let Some(reason) = &row.reason {
-            context.voice.say(format!("{}: {}", row.job, output::cell(reason)));
+        for remark in row.remarks() {
+            context.voice.say(format!("{}: {remark}", row.job));
         }
     }
     Ok(0)

@@ -15,7 +15,7 @@ use crate::config::JobFile;
 use crate::failure::Kind;
 use crate::job::{JobId, JobSpec, Resources};
 use crate::stage::convert::default_recipe;
-use crate::submit::{self, Site, new_job_id};
+use crate::submit::{self, Site, Source, new_job_id};
 
 /// Submit a job that is pinned to an image's digest.
 ///
@@ -128,7 +128,7 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
             .into());
     }
     let workdir = args.workdir.map(|dir| absolute_dir(&dir)).transpose()?;
-    let inputs = inputs(&args.what.command, workdir.is_some())?;
+    let inputs = inputs(&args.what.command, workdir.as_deref())?;
     let engine = context.engine(&kind);
     let platform =
         args.flags.platform.clone().or(engine.platform).unwrap_or_else(crate::oci::Platform::host);
@@ -162,7 +162,7 @@ pub fn hand_over(
     context: &Context,
     job: &JobSpec,
     kind: &str,
-    inputs: Vec<PathBuf>,
+    inputs: Vec<Source>,
     wait: bool,
 ) -> Outcome {
     let backend = adapters::backend(context, kind)
@@ -176,15 +176,21 @@ pub fn hand_over(
     if key.id != job.id.to_string() {
         context.voice.say(format!("submitted as {key}"));
     }
-    output::line(job.id.to_string());
+    if let Err(error) = output::try_line(job.id.to_string()) {
+        // no failure: a script that tried again would submit the job a second time
+        output::warn(format!(
+            "the job was handed over as {}, but its id could not be written to standard output: {error}",
+            job.id
+        ));
+    }
     if !wait {
         return Ok(0);
     }
-    let rows = wait::until_ended(context, &[job.id.to_string()], None)?;
+    let rows = wait::until_ended(context, &[job.id.to_string()], None, wait::limits(context))?;
     Ok(rows.first().map_or(0, |row| wait::tell(context, row)))
 }
 
-fn dry_run(context: &Context, job: &JobSpec, kind: &str, inputs: Vec<PathBuf>) -> Outcome {
+fn dry_run(context: &Context, job: &JobSpec, kind: &str, inputs: Vec<Source>) -> Outcome {
     let backend = adapters::backend(context, kind)
         .ok_or_else(|| CliError::usage(format!("unknown backend {}", output::cell(kind))))?;
     let site: Site = context.site(kind, inputs);
@@ -194,6 +200,13 @@ fn dry_run(context: &Context, job: &JobSpec, kind: &str, inputs: Vec<PathBuf>) -
     context.voice.say("nothing was submitted; the engine would get this command and this script:");
     output::line(words);
     output::line(script);
+    match backend.ready() {
+        Ok(said) => context.voice.say(format!("{kind}: {}", output::cell(&said))),
+        Err(error) => {
+            let why = output::cell(&error.why());
+            output::warn(format!("could not ask {kind} whether it would take the job: {why}"));
+        }
+    }
     Ok(0)
 }
 
@@ -206,36 +219,37 @@ pub fn fresh_id() -> Result<JobId, Report> {
         .map_err(|e| CliError::new(Kind::Configuration, format!("no random numbers: {e}")).into())
 }
 
-/// `./exe` that exists here is copied into the job; one that does not exist is in the image.
-fn inputs(command: &[String], own_workdir: bool) -> Result<Vec<PathBuf>, Report> {
-    let Some(program) = command.first().filter(|word| word.starts_with("./")) else {
+/// `./exe` that exists here is copied into the job, or, where the user named the working directory
+/// (`workdir`), used there; one that does not exist is in the image. What will keep it from being started
+/// is said.
+///
+/// # Errors
+/// When it would have to be copied and lies in a directory of its own.
+pub fn inputs(command: &[String], workdir: Option<&Path>) -> Result<Vec<Source>, Report> {
+    let Some(name) = command.first().and_then(|word| word.strip_prefix("./")) else {
         return Ok(Vec::new());
     };
-    let path = Path::new(program);
-    if own_workdir || !path.is_file() {
+    let path = workdir.map_or_else(|| PathBuf::from(name), |dir| dir.join(name));
+    if !path.is_file() {
         return Ok(Vec::new());
     }
-    let simple = path.components().count() == 2;
-    if !simple {
+    for hint in submit::script_hints(&path) {
+        output::warn(output::cell(&hint));
+    }
+    if workdir.is_none() && Path::new(name).components().count() != 1 {
         return Err(CliError::usage(format!(
-            "{program}: only a program directly in the current directory is copied into the job"
+            "./{name}: only a program directly in the current directory is copied into the job"
         ))
         .with_hint("change into its directory, or bind the directory with --workdir")
         .into());
     }
-    Ok(vec![std::path::absolute(path).unwrap_or_else(|_| path.to_owned())])
-}
-
-/// The inputs of an earlier job, still in its own directory.
-pub fn inputs_of(context: &Context, job: JobId, command: &[String]) -> Vec<PathBuf> {
-    let work = context.jobs_dir().join(job.to_string()).join("work");
-    command
-        .first()
-        .and_then(|word| word.strip_prefix("./"))
-        .map(|name| work.join(name))
-        .filter(|path| path.is_file())
-        .into_iter()
-        .collect()
+    Ok(vec![Source {
+        name: name.to_owned(),
+        path: path.clone(),
+        origin: std::path::absolute(&path).unwrap_or(path),
+        copied: workdir.is_none(),
+        earlier: None,
+    }])
 }
 
 /// A directory that exists, as an absolute path.

@@ -10,7 +10,7 @@ pub(super) enum Who {
 }
 
 /// Every key; `*` stands for a name that the author chooses. A key that is not here is unknown.
-pub(super) const CONFIG: [(&str, Who); 49] = [
+pub(super) const CONFIG: [(&str, Who); 51] = [
     ("registry", Who::Trusted),
     ("insecure_registries", Who::Trusted),
     ("ca_files", Who::Trusted),
@@ -42,6 +42,8 @@ pub(super) const CONFIG: [(&str, Who); 49] = [
     ("gitlab.url", Who::Trusted),
     ("gitlab.registry", Who::Trusted),
     ("shub.endpoint", Who::Trusted),
+    ("wait.unknown", Who::Trusted),
+    ("wait.silent", Who::Trusted),
     ("limits.entries", Who::Anyone),
     ("limits.layer_bytes", Who::Anyone),
     ("limits.metadata_bytes", Who::Anyone),

@@ -55,6 +55,8 @@ pub struct Config {
     pub gitlab: GitlabSettings,
     /// `[shub] endpoint`: who plays Singularity Hub.
     pub hub: Option<Value<ServerUrl>>,
+    /// `[wait]`.
+    pub wait: WaitSettings,
     /// `[limits]`: what foreign layers may ask for at most, by name. A project file only lowers
     /// them: whoever applies one of its values compares it with what held before.
     pub limits: BTreeMap<String, Value<u64>>,
@@ -112,6 +114,15 @@ pub struct BackendSettings {
     pub queue: Option<Value<String>>,
     /// Who pays.
     pub account: Option<Value<String>>,
+}
+
+/// `[wait]`: how many seconds nobody may say how a job is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WaitSettings {
+    /// The engine answers and does not know the job.
+    pub unknown: Option<Value<u64>>,
+    /// The engine does not answer.
+    pub silent: Option<Value<u64>>,
 }
 
 /// `[gitlab]`.
@@ -246,6 +257,8 @@ impl Config {
             "gitlab.url" => self.gitlab.url = Some(value(item.parsed::<ServerUrl>()?, origin)),
             "gitlab.registry" => self.gitlab.registry = Some(value(registry(item)?, origin)),
             "shub.endpoint" => self.hub = Some(value(item.parsed::<ServerUrl>()?, origin)),
+            "wait.unknown" => self.wait.unknown = Some(value(item.time()?, origin)),
+            "wait.silent" => self.wait.silent = Some(value(item.time()?, origin)),
             pattern if pattern.starts_with("limits.") => {
                 self.limits.insert(name.to_owned(), value(item.limit()?, origin));
             }
@@ -335,6 +348,10 @@ impl Config {
                 url: upper.gitlab.url.or(self.gitlab.url),
                 registry: upper.gitlab.registry.or(self.gitlab.registry),
             },
+            wait: WaitSettings {
+                unknown: upper.wait.unknown.or(self.wait.unknown),
+                silent: upper.wait.silent.or(self.wait.silent),
+            },
             limits,
         }
     }
@@ -392,6 +409,8 @@ impl Config {
         rows.add("gitlab.url", &self.gitlab.url, ServerUrl::to_string);
         rows.add("gitlab.registry", &self.gitlab.registry, Registry::to_string);
         rows.add("shub.endpoint", &self.hub, ServerUrl::to_string);
+        rows.add("wait.unknown", &self.wait.unknown, |seconds| format!("{seconds}s"));
+        rows.add("wait.silent", &self.wait.silent, |seconds| format!("{seconds}s"));
         for (name, limit) in &self.limits {
             rows.add(&format!("limits.{name}"), [limit], u64::to_string);
         }

@@ -1,15 +1,22 @@
-//! From what a person types to one job: a unique prefix of its id, or its engine's id.
+//! From what a person types to one job: a unique prefix of its id, its engine's id, or `last`.
 
 use super::error::LookupError;
 use super::view::{JobRecord, View};
 
+/// The newest job's name wherever a job is named.
+const LAST: &str = "last";
+
 impl View {
-    /// The job that `text` means: a prefix of one id, or `slurm:123` with the engine's own id.
+    /// The job that `text` means: a prefix of one id, `slurm:123` with the engine's own id, or `last`, the
+    /// newest job.
     ///
     /// # Errors
     /// When there is no such job, or several: engines issue their ids again.
     pub fn find(&self, text: &str) -> Result<&JobRecord, LookupError> {
-        let found: Vec<&JobRecord> = if text.contains(':') {
+        // no id begins so: an ULID has no L
+        let found: Vec<&JobRecord> = if text == LAST {
+            self.jobs().next_back().into_iter().collect()
+        } else if text.contains(':') {
             let is = |job: &&JobRecord| {
                 job.submissions.iter().any(|s| s.key().is_some_and(|key| key.to_string() == text))
             };

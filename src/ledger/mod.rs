@@ -28,6 +28,7 @@ mod personal;
 mod record;
 mod salvage;
 mod segment;
+mod settled;
 mod verify;
 mod view;
 mod writer;
@@ -48,6 +49,7 @@ pub use hash::RecordHash;
 pub use personal::{Payload, Personal};
 pub use record::{Content, LineError, RECORD_SCHEMA, Record, WriterId};
 pub use segment::SegmentName;
+pub use settled::{Settled, Source, latest_receipt};
 pub use verify::{Finding, LIMITS, Note, Report, verify};
 pub use view::{Event, JobRecord, Outcome, ReceiptRecord, Submission, View};
 

@@ -362,16 +362,10 @@ impl Submission {
         }
     }
 
-    /// The state as far as it is recorded.
+    /// The state as far as it is recorded: a receipt of this submission settles it.
     #[must_use]
     pub fn state(&self) -> JobState {
-        match (&self.seen, &self.outcome) {
-            (Some(seen), _) => seen.state,
-            (None, Outcome::Open) => JobState::Submitting,
-            (None, Outcome::Submitted(_)) => JobState::Submitted,
-            (None, Outcome::Refused(_)) => JobState::Failed,
-            (None, Outcome::Uncertain(_)) => JobState::Unknown,
-        }
+        self.settled().state
     }
 
     /// The job again, to be repeated or looked at; `None` once the payload is erased, and for one of which

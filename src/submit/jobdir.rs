@@ -5,7 +5,7 @@
 //!   bin/HEX/moorline      this program, by the digest of its bytes; shared by all jobs
 //!   ID/                   0700
 //!     work/               bound to /work_dir
-//!     control/            0700: job.sh, plan.json, runtime.sh, receipts; never in the container
+//!     control/            0700: job.sh, plan.json, runtime.sh, inputs/, receipts; never in the container
 //!     stdout  stderr      written by the engine
 //! ```
 
@@ -37,16 +37,11 @@ pub struct JobDir {
 }
 
 impl JobDir {
-    /// Makes the directory with its `work/` and `control/`, and copies `inputs` into `work/`.
+    /// Makes the directory with its `work/` and `control/`.
     ///
     /// # Errors
-    /// When a file cannot be written or copied; nothing stays then.
-    pub fn make(
-        jobs_dir: &Path,
-        id: &JobId,
-        texts: &Texts,
-        inputs: &[PathBuf],
-    ) -> Result<Self, SubmitError> {
+    /// When a file cannot be written; nothing stays then.
+    pub fn make(jobs_dir: &Path, id: &JobId, texts: &Texts) -> Result<Self, SubmitError> {
         private_all(jobs_dir)?;
         let dir = Self { path: jobs_dir.join(id.to_string()), kept: false };
         private(&dir.path)?;
@@ -55,11 +50,6 @@ impl JobDir {
         write(&dir.control().join(PLAN_FILE), &texts.plan, 0o400)?;
         write(&dir.control().join(RUNTIME_FILE), texts.runtime.as_bytes(), 0o400)?;
         write(&dir.control().join(SCRIPT_FILE), texts.script.as_bytes(), 0o500)?;
-        for input in inputs {
-            let name = input.file_name().unwrap_or(input.as_os_str());
-            let target = dir.work().join(name);
-            fs::copy(input, &target).map_err(SubmitError::io("cannot copy into the job", input))?;
-        }
         Ok(dir)
     }
 
@@ -173,23 +163,14 @@ mod tests {
     fn a_directory_that_is_not_kept_goes_away() {
         let jobs = tempfile::tempdir().unwrap();
         let id = JobId::from_parts(1, 1);
-        let dir = JobDir::make(jobs.path(), &id, &texts(), &[]).unwrap();
+        let dir = JobDir::make(jobs.path(), &id, &texts()).unwrap();
         let path = dir.path().to_owned();
         let mode = fs::metadata(dir.control()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
         drop(dir);
         assert!(!path.exists());
-        JobDir::make(jobs.path(), &id, &texts(), &[]).unwrap().keep();
+        JobDir::make(jobs.path(), &id, &texts()).unwrap().keep();
         assert!(path.join("control/job.sh").exists());
-    }
-
-    #[test]
-    fn a_missing_input_leaves_nothing() {
-        let jobs = tempfile::tempdir().unwrap();
-        let id = JobId::from_parts(2, 2);
-        let error = JobDir::make(jobs.path(), &id, &texts(), &["/no/such/exe".into()]).unwrap_err();
-        assert!(error.to_string().contains("/no/such/exe"), "{error}");
-        assert_eq!(fs::read_dir(jobs.path()).unwrap().count(), 0);
     }
 
     #[test]

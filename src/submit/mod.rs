@@ -8,6 +8,7 @@
 //! entry, which `recover` settles by asking the engine for the intent: at most one submission per
 //! intent, or the honest answer *uncertain*.
 
+mod inputs;
 mod jobdir;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use crate::oci::{Digest, Sha256Digest};
 use crate::pin::Image;
 use crate::worker::{PLAN_SCHEMA, Plan, script};
 
+pub use inputs::{Earlier, Source, of_earlier, script_hints};
 pub use jobdir::{JobDir, install_binary};
 
 /// What stopped a submission.
@@ -37,13 +39,47 @@ pub enum SubmitError {
         /// Why.
         source: io::Error,
     },
+    /// An input of an earlier job is not there any more.
+    #[error("job {job} cannot be repeated: {what} is lost ({})", path.display())]
+    InputLost {
+        /// The earlier job.
+        job: JobId,
+        /// What is lost.
+        what: String,
+        /// Where it was.
+        path: PathBuf,
+    },
+    /// An input has other bytes than it had.
+    #[error(
+        "the input ./{name} was changed: {} has {found}, and {expected} was meant", path.display()
+    )]
+    InputChanged {
+        /// Its name.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// What it had.
+        expected: Digest,
+        /// What it has.
+        found: Digest,
+    },
     /// A path that is not UTF-8 cannot stand in a plan.
     #[error("the job's plan cannot be written: {0}")]
     Plan(#[from] serde_json::Error),
     /// No random numbers.
     #[error("the system gives no random numbers: {0}")]
     Random(#[from] getrandom::Error),
-    /// The ledger could not be written; the engine was not asked, or has the job already.
+    /// The engine answered, and its answer could not be recorded.
+    #[error("{what}; this could not be recorded: {source}")]
+    Unrecorded {
+        /// What the engine answered.
+        what: String,
+        /// Whether it has the job.
+        taken: bool,
+        /// Why not.
+        source: LedgerError,
+    },
+    /// The ledger could not be written; the engine was not asked.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The engine.
@@ -61,9 +97,11 @@ impl Failure for SubmitError {
     fn kind(&self) -> Kind {
         match self {
             Self::Io { source, .. } => io_kind(source, Kind::Configuration),
+            Self::InputLost { .. } => Kind::NotFound,
+            Self::InputChanged { .. } => Kind::Integrity,
             Self::Plan(_) => Kind::Usage,
             Self::Random(_) => Kind::Configuration,
-            Self::Ledger(error) => error.kind(),
+            Self::Ledger(error) | Self::Unrecorded { source: error, .. } => error.kind(),
             Self::Backend(error) => error.kind(),
         }
     }
@@ -71,7 +109,14 @@ impl Failure for SubmitError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Io { .. } => Some("jobs_dir in the configuration names where jobs live".into()),
-            Self::Ledger(error) => error.hint(),
+            Self::InputLost { .. } | Self::InputChanged { .. } => Some(
+                "put the file back as it was, or submit a new job with the one of today".into(),
+            ),
+            Self::Unrecorded { taken: true, .. } => Some(
+                "do not submit it again: moorline recover finds it when the ledger can be written"
+                    .into(),
+            ),
+            Self::Ledger(error) | Self::Unrecorded { source: error, .. } => error.hint(),
             Self::Backend(error) => error.hint(),
             Self::Plan(_) | Self::Random(_) => None,
         }
@@ -95,8 +140,8 @@ pub struct Site {
     pub user: String,
     /// The machine that submits.
     pub host: String,
-    /// Host files that are copied into `work/`.
-    pub inputs: Vec<PathBuf>,
+    /// Files of this machine that the command starts.
+    pub inputs: Vec<Source>,
 }
 
 /// A new job id: the time and 80 random bits.
@@ -138,8 +183,17 @@ pub fn dry_run(
     site: &Site,
     backend: &dyn Backend,
 ) -> Result<(Submission, String), SubmitError> {
+    let job = &with_inputs(job, site)?;
     let (texts, _) = texts(job, site, &Digest::of(b"not installed"), &fresh_ids()?)?;
     Ok((backend.plan(&order(job, site, fresh_ids()?.0))?, texts.script))
+}
+
+/// The job with its inputs as they are at this moment.
+fn with_inputs(job: &JobSpec, site: &Site) -> Result<JobSpec, SubmitError> {
+    let mut job = job.clone();
+    job.terms.inputs =
+        site.inputs.iter().map(Source::measure).collect::<Result<Vec<_>, SubmitError>>()?;
+    Ok(job)
 }
 
 fn fresh_ids() -> Result<(IntentId, Nonce), SubmitError> {
@@ -201,10 +255,15 @@ pub fn prepare(
     kind: &str,
     ledger: &Ledger,
 ) -> Result<Prepared, SubmitError> {
+    // what is lost or changed is refused before anything else
+    let job = &with_inputs(job, site)?;
     let program = install_binary(&site.jobs_dir, &site.program)?;
     let ids = fresh_ids()?;
     let (texts, plan) = texts(job, site, &program, &ids)?;
-    let dir = JobDir::make(&site.jobs_dir, &job.id, &texts, &site.inputs)?;
+    let dir = JobDir::make(&site.jobs_dir, &job.id, &texts)?;
+    for (source, measured) in site.inputs.iter().zip(&job.terms.inputs) {
+        source.put(measured, dir.path())?;
+    }
     let entry = ledger.intend(&Intent {
         spec: job.clone(),
         intent: ids.0,
@@ -235,18 +294,25 @@ pub fn submit(
             let entry = prepared.entry;
             // from here on the job exists, whatever happens to the ledger
             prepared.keep();
-            ledger.submitted(&entry, &key)?;
+            let what = format!("job {} was handed over as {key}", job.id);
+            ledger.submitted(&entry, &key).map_err(unrecorded(what, true))?;
             Ok(key)
         }
         Err(error @ BackendError::Uncertain { .. }) => {
             let entry = prepared.entry;
             prepared.keep();
-            ledger.uncertain(&entry, &error.to_string())?;
+            let why = error.to_string();
+            ledger.uncertain(&entry, &why).map_err(unrecorded(why, true))?;
             Err(error.into())
         }
         Err(error) => {
-            ledger.refused(&prepared.entry, &error.to_string())?;
+            let why = error.to_string();
+            ledger.refused(&prepared.entry, &why).map_err(unrecorded(why, false))?;
             Err(error.into())
         }
     }
+}
+
+fn unrecorded(what: String, taken: bool) -> impl FnOnce(LedgerError) -> SubmitError {
+    move |source| SubmitError::Unrecorded { what, taken, source }
 }

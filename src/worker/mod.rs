@@ -10,6 +10,7 @@
 //!   control/                       0700, never inside the container
 //!     job.sh                       the script (script.rs)
 //!     plan.json                    what to run (plan.rs), read-only
+//!     inputs/NAME                  files of the submitter, as they were (job::Input)
 //!     runtime.sh                   the same for the script when the binary is missing
 //!     receipt-ATTEMPT.json         what ran (receipt.rs), written by temp file and rename
 //! JOBS_DIR/bin/SHA256/moorline     the binary, hash-checked by the script

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use moorline::backend::{Backend, Environment, Order};
-use moorline::job::{EngineKey, IntentId, JobId, JobState, Observation, Resources};
+use moorline::backend::{Backend, Environment, Order, Seen};
+use moorline::job::{EngineKey, IntentId, JobId, JobState, Resources};
 
 /// Much longer than anything takes; only a failing test waits for it.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -41,11 +41,11 @@ pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-pub fn status(backend: &dyn Backend, key: &EngineKey) -> Observation {
+pub fn status(backend: &dyn Backend, key: &EngineKey) -> Seen {
     backend.status(std::slice::from_ref(key)).unwrap().remove(0)
 }
 
-pub fn end(backend: &dyn Backend, key: &EngineKey) -> Observation {
+pub fn end(backend: &dyn Backend, key: &EngineKey) -> Seen {
     until(&format!("the end of {key}"), || {
         Some(status(backend, key)).filter(|seen| seen.state.is_final())
     })

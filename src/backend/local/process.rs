@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::JobId;
 
-pub(super) const TERM: Signal = Signal::TERM;
+pub(in crate::backend) const TERM: Signal = Signal::TERM;
 pub(super) const KILL: Signal = Signal::KILL;
 
 /// The variable in a job's environment by which its processes are known when their supervisor died.
@@ -19,7 +19,7 @@ pub(super) const MARK: &str = "MOORLINE_LOCAL_JOB";
 
 /// A process of this boot and pid namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(super) struct Process {
+pub(in crate::backend) struct Process {
     pub pid: i32,
     /// Clock ticks since boot.
     pub started: u64,
@@ -114,12 +114,13 @@ pub(super) fn below(supervisor: Process) -> Vec<Process> {
     descendants(&table(), &[supervisor.pid])
 }
 
-/// What is left of a job without its supervisor: processes of its session, processes that carry its
-/// mark in their environment, and everything below them.
+/// What is left of a job without its supervisor: processes that carry its mark in their environment,
+/// and everything below them; and, while the supervisor's own entry is still in the table, its session.
 ///
-/// A process that has left the session *and* replaced its environment *and* lost its parent is not
-/// found.
-pub(super) fn orphans(job: &JobId, session: Option<i32>) -> Vec<Process> {
+/// A session whose leader is gone or is a younger process is not counted: the kernel issues the
+/// number again, and a stranger's process would be ended. So a process that has replaced its
+/// environment *and* lost its parent is not found.
+pub(super) fn orphans(job: &JobId, supervisor: Option<Process>) -> Vec<Process> {
     let table = table();
     let myself = rustix::process::getpid().as_raw_nonzero().get();
     let mark = format!("{MARK}={job}");
@@ -127,6 +128,9 @@ pub(super) fn orphans(job: &JobId, session: Option<i32>) -> Vec<Process> {
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment.split(|b| *b == 0).any(|variable| variable == mark.as_bytes())
     };
+    let leads =
+        |leader: &Process| table.iter().any(|e| e.process == *leader && e.session == leader.pid);
+    let session = supervisor.filter(leads).map(|leader| leader.pid);
     let mut found: Vec<Process> = table
         .iter()
         .filter(|e| !e.dead && e.process.pid != myself)
@@ -151,7 +155,7 @@ pub(super) fn end(processes: &[Process], patience: Duration) {
 
 /// The boot and pid namespace in which process numbers mean something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Place {
+pub(in crate::backend) struct Place {
     pub host: String,
     pub boot: String,
     pub pid_namespace: String,

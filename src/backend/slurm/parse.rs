@@ -36,7 +36,28 @@ pub(super) struct Row {
     /// As a shell would give it.
     pub exit: Option<i32>,
     pub reason: Option<String>,
+    /// The account number of `CANCELLED by 1001`.
+    pub by: Option<u32>,
 }
+
+/// Slurm's words for why a job *ended* (`slurm.h`, `job_state_reason`). All others say why it waits,
+/// and Slurm keeps showing the last of those: a pending job that was cancelled still has "Resources".
+const ENDS: [&str; 14] = [
+    "NodeDown",
+    "PartitionDown",
+    "BadConstraints",
+    "SystemFailure",
+    "JobLaunchFailure",
+    "NonZeroExitCode",
+    "RaisedSignal",
+    "TimeLimit",
+    "InactiveLimit",
+    "OutOfMemory",
+    "InvalidAccount",
+    "InvalidQOS",
+    "DependencyNeverSatisfied",
+    "DeadLine",
+];
 
 impl Row {
     fn meaning(&self) -> Meaning {
@@ -64,7 +85,21 @@ impl Row {
             state,
             exit_code,
             engine_state: Some(self.word.clone()),
-            reason: self.reason.clone(),
+            reason: self.why(state),
+        }
+    }
+
+    /// Why it waits, or why it ended; never the one for the other.
+    fn why(&self, state: JobState) -> Option<String> {
+        let ends = |reason: &&String| {
+            // newer ones add details: "RaisedSignal:9(Killed)"
+            let word = reason.split(|c: char| !c.is_ascii_alphanumeric()).next();
+            ENDS.iter().any(|end| word == Some(end))
+        };
+        match state {
+            JobState::Killed => self.by.map(|uid| format!("cancelled by uid {uid}")),
+            state if state.is_final() => self.reason.as_ref().filter(ends).cloned(),
+            _ => self.reason.clone(),
         }
     }
 }
@@ -84,7 +119,9 @@ pub(super) fn squeue(text: &str) -> Vec<Row> {
 fn row(line: &str, code: fn(&str) -> Option<i32>) -> Option<Row> {
     let fields: Vec<&str> = line.split('|').map(str::trim).collect();
     let [id, submit, user, state, exit, reason] = fields[..] else { return None };
-    let word = state.split_whitespace().next()?.trim_end_matches('+');
+    let mut words = state.split_whitespace();
+    let word = words.next()?.trim_end_matches('+');
+    let by = words.next().filter(|by| *by == "by").and_then(|_| words.next()?.parse().ok());
     let known = word.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
     if !super::is_id(id) || user.is_empty() || !known {
         return None;
@@ -97,6 +134,7 @@ fn row(line: &str, code: fn(&str) -> Option<i32>) -> Option<Row> {
         word: word.to_owned(),
         exit: code(exit),
         reason: Some(reason).filter(|r| !matches!(r.as_str(), "" | "None" | "(null)")),
+        by,
     })
 }
 

@@ -42,7 +42,7 @@ fn recorded_sacct() {
     let held = Some("JobHeldUser".to_owned());
     let expected = [
         ("1", Completed, Some(0), None),
-        ("5", Killed, None, None),
+        ("5", Killed, None, Some("cancelled by uid 0".to_owned())),
         ("6", Failed, Some(3), None),
         ("7", Failed, Some(137), None),
         ("8", Submitted, None, held),
@@ -58,7 +58,7 @@ fn recorded_squeue() {
     let because = |text: &str| Some(text.to_owned());
     let expected = [
         ("5", Killed, Some(143), None),
-        ("8", Killed, None, because("JobHeldUser")),
+        ("8", Killed, None, None),
         ("1", Completed, Some(0), None),
         ("6", Failed, Some(3), because("NonZeroExitCode")),
         ("7", Failed, Some(137), because("JobLaunchFailure")),
@@ -243,5 +243,55 @@ proptest! {
         // made to look like this one's.
         let line = format!("5|100|you|{}", text.replace('\n', " "));
         prop_assert_eq!(parse::find(&line, "me", &IntentId::from_bytes([7; 16])), None);
+    }
+}
+
+/// Reported of a cancelled job that had waited: "killed: Resources". What it waited for is no reason of
+/// its end.
+#[test]
+fn why_a_job_waited_is_not_why_it_ended() {
+    let why = |row: &str| parse::sacct(row)[0].observation().reason;
+    for waits in
+        ["Resources", "Priority", "Dependency", "JobHeldUser", "BeginTime", "QOSMaxCpuLimit"]
+    {
+        assert_eq!(why(&format!("1|5|me|PENDING|0:0|{waits}\n")).as_deref(), Some(waits));
+        for ended in ["CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "COMPLETED", "DEADLINE"] {
+            assert_eq!(why(&format!("1|5|me|{ended}|0:0|{waits}\n")), None, "{ended} {waits}");
+        }
+        let cancelled = why(&format!("1|5|me|CANCELLED by 1001|0:0|{waits}\n"));
+        assert_eq!(cancelled.as_deref(), Some("cancelled by uid 1001"));
+    }
+    assert_eq!(why("1|5|me|FAILED|1:0|NonZeroExitCode\n").as_deref(), Some("NonZeroExitCode"));
+    let signal = "RaisedSignal:9(Killed)";
+    assert_eq!(why(&format!("1|5|me|FAILED|0:9|{signal}\n")).as_deref(), Some(signal));
+}
+
+fn refused<T>() -> Result<T, BackendError> {
+    Err(BackendError::Unreachable { engine: ENGINE, said: "connect failure".into() })
+}
+
+/// snakemake-executor-plugin-slurm#38: whoever does not answer has not said that a job is gone.
+#[test]
+fn silence_and_not_knowing_are_told_apart() {
+    let job = key("7", 1000, "me");
+    let rows = |text: &str| Ok(parse::sacct(text));
+    let running = "7|1000|me|RUNNING|0:0|None\n";
+    let ended = "7|1000|me|FAILED|72:0|None\n";
+    let queued = Ok(parse::squeue("7|1000|me|RUNNING|0|None|\n"));
+    let answers = [
+        (rows(ended), refused(), JobState::Failed, false),
+        (rows(running), refused(), JobState::Running, true),
+        (rows(""), refused(), JobState::Unknown, true),
+        (rows(""), rows(""), JobState::Unknown, false),
+        (refused(), rows(""), JobState::Unknown, false),
+        (refused(), queued, JobState::Running, false),
+    ];
+    for (accounting, queue, state, silent) in answers {
+        let seen = answer(&job, &accounting, &queue);
+        assert_eq!(
+            (seen.state, seen.silent.is_some()),
+            (state, silent),
+            "{accounting:?} {queue:?}"
+        );
     }
 }

@@ -1,7 +1,6 @@
 //! The merged settings as verbs use them, whatever level they come from.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use super::Context;
 use crate::cli::output::{CliError, Report};
@@ -11,7 +10,7 @@ use crate::layer::Limits;
 use crate::oci::{DOCKER_HUB, Platform};
 use crate::pin::Built;
 use crate::registry;
-use crate::submit::Site;
+use crate::submit::{Site, Source};
 
 /// Singularity Hub, a read-only archive since 2021.
 const HUB: &str = "https://singularity-hub.org";
@@ -104,7 +103,7 @@ impl Context {
     }
 
     /// What a submission needs to know of this place.
-    pub fn site(&self, kind: &str, inputs: Vec<PathBuf>) -> Site {
+    pub fn site(&self, kind: &str, inputs: Vec<Source>) -> Site {
         let set = self.config.node_cache.as_ref().map(|value| value.value.clone());
         let local = (kind == "local").then(|| self.places.cache.join("node"));
         Site {

@@ -1,0 +1,217 @@
+//! How jobs are now: the engine is asked once for all of them, receipts are collected, and one decision
+//! ([`crate::ledger::Settled`]) says what counts.
+//!
+//! Only jobs that have not ended are asked for. An engine that does not answer makes no error: its jobs
+//! are *unknown* unless a receipt says more, and one sentence says so.
+
+use std::path::Path;
+
+use super::receipts::collect;
+use crate::backend::{Backend, Seen};
+use crate::job::{EngineKey, JobState, Observation};
+use crate::ledger::{JobRecord, Ledger, LedgerError, Settled, Source};
+use crate::worker::Receipt;
+
+/// A job's state as of now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// What counts.
+    pub settled: Settled,
+    /// The engine's last word, now or earlier.
+    pub engine: Option<Observation>,
+    /// Why the engine could not be asked just now.
+    pub silent: Option<String>,
+    /// The engine answered and does not know the job.
+    pub forgotten: bool,
+}
+
+impl Now {
+    /// Whether the state can no longer change.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        self.settled.state.is_final()
+    }
+
+    /// Whether the engine itself has said that the job ended; a receipt may be of an earlier start.
+    #[must_use]
+    pub fn engine_ended(&self) -> bool {
+        self.engine.as_ref().is_some_and(|word| word.state.is_final())
+    }
+}
+
+/// One engine's jobs, refreshed.
+#[derive(Debug, Default)]
+pub struct Refresh {
+    /// In the order of the jobs.
+    pub jobs: Vec<Now>,
+    /// What a reader should know, in sentences; foreign text.
+    pub warnings: Vec<String>,
+    /// One sentence for an engine that does not answer, when that leaves a job's state open.
+    pub silence: Option<String>,
+}
+
+impl Refresh {
+    /// Asks `backend` (none: nobody can be asked) for jobs of its kind, collects their receipts, and
+    /// records what is new. Without a ledger, and when it cannot be written, nothing is recorded.
+    #[must_use]
+    pub fn of(
+        mut ledger: Option<&Ledger>,
+        backend: Option<&dyn Backend>,
+        jobs_dir: &Path,
+        jobs: &[&JobRecord],
+    ) -> Self {
+        let mut refresh = Self::default();
+        let answers = ask(backend, jobs);
+        for (job, seen) in jobs.iter().zip(answers) {
+            let now = refresh.one(&mut ledger, jobs_dir, job, seen);
+            refresh.jobs.push(now);
+        }
+        refresh.silence = silence(backend.map(Backend::kind).unwrap_or_default(), &refresh.jobs);
+        refresh
+    }
+
+    fn one(
+        &mut self,
+        ledger: &mut Option<&Ledger>,
+        jobs_dir: &Path,
+        job: &JobRecord,
+        seen: Option<Seen>,
+    ) -> Now {
+        let submission = job.last();
+        let mut receipt: Option<Receipt> = None;
+        for of in &job.submissions {
+            let mut collected = collect(*ledger, of, jobs_dir);
+            if let Err(error) = collected {
+                self.give_up(ledger, &error);
+                collected = collect(None, of, jobs_dir);
+            }
+            let Ok(collected) = collected else { continue };
+            if of.entry == submission.entry {
+                receipt = collected.last().cloned();
+            }
+            self.warnings.extend(collected.problems);
+        }
+        let now = Now::of(job, seen.as_ref(), receipt.as_ref());
+        if let Some(ours) = *ledger
+            && let Err(error) = record(ours, job, seen.as_ref(), &now)
+        {
+            self.give_up(ledger, &error);
+        }
+        now
+    }
+
+    /// What is known is shown all the same.
+    fn give_up(&mut self, ledger: &mut Option<&Ledger>, error: &dyn std::error::Error) {
+        *ledger = None;
+        let why = crate::failure::chain(error);
+        self.warnings.push(format!("what is new is not recorded: {why}"));
+    }
+}
+
+fn silence(kind: &str, jobs: &[Now]) -> Option<String> {
+    let open = jobs.iter().filter(|now| !now.is_final());
+    let silent: Vec<&str> = open.filter_map(|now| now.silent.as_deref()).collect();
+    let why = silent.first()?;
+    let jobs = match silent.len() {
+        1 => "one job is".to_owned(),
+        several => format!("{several} jobs are"),
+    };
+    Some(format!("{kind} does not answer: {why}; how {jobs} now is not known"))
+}
+
+/// The engine's answer for each job that it was asked for.
+fn ask(backend: Option<&dyn Backend>, jobs: &[&JobRecord]) -> Vec<Option<Seen>> {
+    let mut answers: Vec<Option<Seen>> = vec![None; jobs.len()];
+    let Some(backend) = backend else { return answers };
+    let open: Vec<(usize, EngineKey)> = jobs
+        .iter()
+        .enumerate()
+        .filter(|(_, job)| !job.last().word().state.is_final())
+        .filter_map(|(i, job)| Some((i, job.key()?.clone())))
+        .filter(|(_, key)| key.kind == backend.kind())
+        .collect();
+    if open.is_empty() {
+        return answers;
+    }
+    let keys: Vec<EngineKey> = open.iter().map(|(_, key)| key.clone()).collect();
+    match backend.status(&keys) {
+        Ok(seen) => {
+            for ((i, _), seen) in open.into_iter().zip(seen) {
+                answers[i] = Some(seen);
+            }
+        }
+        Err(error) => {
+            for (i, _) in open {
+                answers[i] = Some(Seen::silent(error.why()));
+            }
+        }
+    }
+    answers
+}
+
+impl Now {
+    fn of(job: &JobRecord, seen: Option<&Seen>, receipt: Option<&Receipt>) -> Self {
+        let submission = job.last();
+        let recorded = submission.seen.clone();
+        let word = submission.word();
+        let Some(seen) = seen else {
+            let source = if recorded.is_some() { Source::Engine } else { Source::Ledger };
+            let settled = Settled::of(&word, false, receipt);
+            let settled = match settled.source {
+                Source::Receipt => settled,
+                _ => Settled { source, ..settled },
+            };
+            return Self { settled, engine: recorded, silent: None, forgotten: false };
+        };
+        let answered = seen.silent.is_none();
+        let open = answered && !seen.state.is_final() && seen.state != JobState::Unknown;
+        let mut settled = Settled::of(&seen.observation(), open, receipt);
+        if settled.source == Source::Engine
+            && settled.state == JobState::Unknown
+            && let Some(why) = &seen.silent
+        {
+            let before = recorded.as_ref().map(|word| word.state).unwrap_or(word.state);
+            let kind = &submission.backend;
+            settled.reason =
+                Some(format!("{kind} does not answer: {why}; at last it was {before}"));
+        }
+        Self {
+            settled,
+            engine: if seen.state == JobState::Unknown {
+                recorded
+            } else {
+                Some(seen.observation())
+            },
+            silent: seen.silent.clone(),
+            forgotten: answered && seen.state == JobState::Unknown,
+        }
+    }
+}
+
+/// Records an engine's answer when it says something new. What an engine that knows the job no more, and a
+/// receipt, say together is recorded as the end: nobody needs to ask again.
+fn record(
+    ledger: &Ledger,
+    job: &JobRecord,
+    seen: Option<&Seen>,
+    now: &Now,
+) -> Result<(), LedgerError> {
+    let submission = job.last();
+    let Some(seen) = seen else { return Ok(()) };
+    let word = if now.forgotten && now.settled.source == Source::Receipt {
+        let kind = &submission.backend;
+        Observation {
+            state: now.settled.state,
+            exit_code: now.settled.exit_code,
+            engine_state: None,
+            reason: Some(format!("{kind} no longer knows the job; its receipt says how it ended")),
+        }
+    } else {
+        seen.observation()
+    };
+    let says_nothing = word.state == JobState::Unknown && submission.seen.is_some();
+    if seen.silent.is_some() || says_nothing || submission.knows_observation(&word) {
+        return Ok(());
+    }
+    ledger.observed(&submission.entry, &word)
+}

@@ -1,0 +1,126 @@
+//! Jobs of this machine: what `run` shows, the newest job's name, and what a caller reads when standard
+//! output or its own process goes.
+
+use std::fs::OpenOptions;
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Home, Server, sleeping, until};
+
+/// A live `run` was shown as *submitted*, and nobody but `recover` saw that one was killed.
+#[test]
+fn a_run_shows_as_what_it_is() {
+    let server = Server::with_image();
+    let home = Home::logged_in(&server);
+    let image = server.name(":v1");
+    home.ok(&["convert", &image]);
+    let mark = format!("7{}", std::process::id());
+    let state = || home.run(&["--json", "jobs"]).exits(0).json()[0]["state"].clone();
+    let mut child = home.spawn(&["run", &image, "--", "sleep", &mark]);
+    until("the program", 60, || (sleeping(&mark) == 1).then_some(()));
+    assert_eq!(state(), "running");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until("the program's end", 30, || (sleeping(&mark) == 0).then_some(()));
+    until("the end in the list", 30, || (state() == "failed").then_some(()));
+    let shown = home.run(&["status", "last"]).exits(0);
+    assert!(shown.stdout.contains("failed"), "{shown}");
+
+    // one can be waited for, and ended, from another terminal
+    let child = home.spawn(&["run", &image, "--", "sleep", &mark]);
+    until("the program", 60, || (sleeping(&mark) == 1).then_some(()));
+    let wait = home.spawn(&["wait", "--timeout", "60", "last"]);
+    home.run(&["cancel", "last"]).exits(0);
+    assert!(!child.wait_with_output().unwrap().status.success());
+    until("the program's end", 30, || (sleeping(&mark) == 0).then_some(()));
+    assert!(!wait.wait_with_output().unwrap().status.success());
+    let rows = home.run(&["--json", "status", "last"]).exits(0).json();
+    assert!(["killed", "failed"].contains(&rows[0]["state"].as_str().unwrap()), "{rows}");
+    assert_eq!(home.run(&["recover"]).exits(0).stdout, "");
+}
+
+#[test]
+fn last_is_the_newest_job_wherever_one_is_named() {
+    let server = Server::with_image();
+    let home = Home::logged_in(&server);
+    let image = server.name(":v1");
+    home.run(&["status", "last"]).fails(3, &["last"]);
+    let first = home.ok(&["submit", "--wait", &image, "--", "sh", "-c", "echo first"]);
+    let second = home.ok(&["submit", &image, "--", "sh", "-c", "echo second; exit 4"]);
+    home.run(&["wait", "--timeout", "60", "last"]).exits(4);
+    assert_eq!(home.ok(&["logs", "last"]), "second");
+    assert!(home.ok(&["status", "last"]).contains(&second));
+    assert!(home.ok(&["audit", "job", "last"]).contains(&second));
+    home.run(&["cancel", "last"]).exits(0);
+    home.run(&["wait", &first, "last"]).exits(4);
+    let again = home.run(&["rerun", "--wait", "last"]).exits(4).stdout;
+    assert_ne!(again.trim(), second);
+}
+
+/// `submit >/dev/full` ended with 8 although the job was handed over: a script that tried again would
+/// have submitted it twice.
+#[test]
+fn an_id_that_cannot_be_written_is_said_elsewhere() {
+    let server = Server::with_image();
+    let home = Home::logged_in(&server);
+    let image = server.name(":v1");
+    home.ok(&["convert", &image]);
+    for wait in [false, true] {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let args: &[&str] = if wait { &["submit", "--wait"] } else { &["submit"] };
+        let args = [args, &[&image, "--", "sh", "-c", "exit 3"]].concat();
+        let output = home.command(&args).stdout(full).stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(if wait { 3 } else { 0 }), "{said}");
+        let rows = home.run(&["--json", "jobs"]).exits(0).json();
+        let job = rows.as_array().unwrap().last().unwrap()["job"].as_str().unwrap().to_owned();
+        assert!(said.contains(&job) && said.contains("handed over"), "{said}");
+        home.run(&["wait", "--timeout", "60", &job]).exits(3);
+    }
+}
+
+/// An interrupted `wait` says how to go on, and ends by its signal; the job does not.
+#[test]
+fn an_interrupted_wait_says_how_to_go_on() {
+    use std::os::unix::process::ExitStatusExt;
+    let server = Server::with_image();
+    let home = Home::logged_in(&server);
+    let image = server.name(":v1");
+    let script = "while [ ! -e /work_dir/go ]; do sleep 0.1; done; exit 3";
+    let job = home.ok(&["submit", &image, "--", "sh", "-c", script]);
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let mut child = home.spawn(&["wait", &job]);
+        // its first word is said when the handlers are there
+        let mut stderr = child.stderr.take().unwrap();
+        let mut said = vec![0; 1];
+        std::io::Read::read_exact(&mut stderr, &mut said).unwrap();
+        kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), signal).unwrap();
+        let status = child.wait().unwrap();
+        std::io::Read::read_to_end(&mut stderr, &mut said).unwrap();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert_eq!(status.signal(), Some(signal.as_raw()), "{status} {said}");
+        assert!(said.contains(&format!("moorline wait {job}")), "{said}");
+    }
+    std::fs::write(home.job(&job).join("work/go"), "").unwrap();
+    home.run(&["wait", "--timeout", "60", &job]).exits(3);
+}
+
+/// The engine has the job and the ledger cannot be written: that is no failed submission either.
+#[test]
+fn an_answer_that_cannot_be_recorded_is_said() {
+    let server = Server::with_image();
+    let mut home = Home::logged_in(&server);
+    let image = server.name(":v1");
+    home.ok(&["convert", &image]);
+    let slurm = crate::simulated::Simulated::new(&mut home);
+    let ledger = home.path("ledger");
+    let at = ledger.display();
+    slurm.command("sbatch", &format!("mv {at} {at}.away; : >{at}; echo 77"));
+    let answer = home.run(&["submit", "--backend", "slurm", &image, "--", "true"]);
+    answer.fails(12, &["was handed over as slurm:77", "do not submit it again"]);
+    std::fs::remove_file(&ledger).unwrap();
+    std::fs::rename(home.path("ledger.away"), &ledger).unwrap();
+    let rows = home.run(&["--json", "jobs"]).exits(0).json();
+    assert_eq!(rows[0]["state"], "submitting", "{rows}");
+}
