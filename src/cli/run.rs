@@ -40,7 +40,7 @@ pub struct Args {
 pub fn run(context: &Context, args: Args) -> Outcome {
     let here = std::env::current_dir()
         .map_err(|e| CliError::new(Kind::Usage, format!("the current directory: {e}")))?;
-    args.flags.variables(context)?;
+    args.flags.check(context)?;
     let inputs = submit::inputs(&args.what.command, Some(&here))?;
     context.require_runtime(args.flags.runtime)?;
     let platform = args.flags.platform.clone().unwrap_or_else(Platform::host);

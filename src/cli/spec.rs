@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::context::Context;
 use super::credential_args::CredentialArgs;
 use super::from_gitlab::FromGitlab;
 use super::image::Wanted;
-use super::output::{CliError, Report};
+use super::output::{self, CliError, Report};
 use crate::failure::Kind;
 use crate::job::{EnvVar, JobId, JobSpec, Mount, Resources, RuntimeChoice, Terms};
 use crate::oci::Platform;
@@ -25,9 +26,13 @@ pub struct SpecArgs {
     /// Container runtime: auto, apptainer, singularity or builtin
     #[arg(long, value_name = "RUNTIME", value_parser = runtime)]
     pub runtime: Option<RuntimeChoice>,
-    /// Host path for the job: SRC[:DST][:ro|rw][:required]; repeatable
-    #[arg(long, value_name = "MOUNT", value_parser = |t: &str| t.parse::<Mount>().map_err(|e| e.to_string()))]
+    /// Host path for the job: SRC[:DST][:ro|rw][:required], or as docker has it:
+    /// type=bind,source=SRC,target=DST[,readonly][,required]; repeatable
+    #[arg(long, value_name = "MOUNT", value_parser = mount())]
     pub mount: Vec<Mount>,
+    /// Those of the job file, over which the flags' win.
+    #[arg(skip)]
+    pub file_mounts: Vec<Mount>,
     /// Variable for the program: NAME=VALUE, or NAME to hand on your own; repeatable
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub env: Vec<String>,
@@ -57,8 +62,61 @@ impl SpecArgs {
         Wanted { what: what.what.as_deref(), from: &self.from, locked: self.locked }
     }
 
-    /// The variables of the configuration and of `--env`, the later ones winning. Verbs look at
-    /// them before anything is downloaded.
+    /// Whether a job can be made of the flags. Verbs ask before anything is downloaded.
+    ///
+    /// # Errors
+    /// As [`SpecArgs::variables`], [`SpecArgs::mounts`] and [`SpecArgs::options`] say.
+    pub fn check(&self, context: &Context) -> Result<(), Report> {
+        self.variables(context)?;
+        self.mounts(context)?;
+        self.options(context)
+    }
+
+    /// The mounts of the configuration, the job file and `--mount`, later ones in the place of earlier
+    /// ones with the same target, and a sentence about each that went that way.
+    ///
+    /// # Errors
+    /// When one of the three says two different mounts for one target.
+    pub fn mounts(&self, context: &Context) -> Result<(Vec<Mount>, Vec<String>), Report> {
+        let mut mounts = vec![Mount::cvmfs()];
+        let mut notes = Vec::new();
+        for (origin, kind, later) in [
+            ("[submit] mounts", Kind::Configuration, &context.settings().mounts),
+            ("the job file", Kind::Usage, &self.file_mounts),
+            ("--mount", Kind::Usage, &self.mount),
+        ] {
+            let replaced = Mount::lay_over(&mut mounts, later).map_err(|clash| {
+                CliError::new(kind, format!("{origin}: {clash}")).with_hint("leave one out")
+            })?;
+            notes.extend(
+                replaced
+                    .into_iter()
+                    .filter(|(old, _)| *old != Mount::cvmfs())
+                    .map(|(old, new)| format!("{origin}: {new} takes the place of {old}")),
+            );
+        }
+        Ok((mounts, notes))
+    }
+
+    /// Whether the runtime that was named takes options.
+    ///
+    /// # Errors
+    /// When it is the built-in one, which has none: what somebody relies on must not be ignored.
+    pub fn options(&self, context: &Context) -> Result<(), Report> {
+        let runtime = self.runtime.or(context.settings().runtime);
+        match (runtime, self.option.first()) {
+            (Some(RuntimeChoice::Builtin), Some(option)) => Err(CliError::usage(format!(
+                "--option {option}: the built-in runtime takes no options"
+            ))
+            .with_hint(
+                "leave it out, or name the runtime that it is meant for: --runtime apptainer",
+            )
+            .into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The variables of the configuration and of `--env`, the later ones winning.
     ///
     /// # Errors
     /// When a variable is named that is not set or must not be handed on.
@@ -95,6 +153,11 @@ pub struct WhatArgs {
     pub command: Vec<String>,
 }
 
+/// Reads a mount; one that is not UTF-8 is refused by name.
+fn mount() -> impl TypedValueParser<Value = Mount> {
+    OsStringValueParser::new().try_map(|text| Mount::from_argument(&text))
+}
+
 /// Reads a runtime's name.
 pub fn runtime(text: &str) -> Result<RuntimeChoice, String> {
     RuntimeChoice::ALL.iter().find(|(name, _)| *name == text).map(|(_, v)| *v).ok_or_else(|| {
@@ -119,13 +182,12 @@ impl Parts {
     /// The job, from a pinned image only.
     ///
     /// # Errors
-    /// When a variable is named that is not set or must not be handed on.
+    /// As [`SpecArgs::check`].
     pub fn job(self, context: &Context, id: JobId, image: Image) -> Result<JobSpec, Report> {
         let env = self.flags.variables(context)?;
-        let mut mounts = vec![Mount::cvmfs()];
-        for mount in context.settings().mounts.iter().chain(&self.flags.mount) {
-            mounts.retain(|m: &Mount| m.target != mount.target);
-            mounts.push(mount.clone());
+        let (mounts, notes) = self.flags.mounts(context)?;
+        for note in notes {
+            context.voice.say(format!("note: {}", output::cell(&note)));
         }
         Ok(JobSpec {
             id,

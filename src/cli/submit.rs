@@ -94,7 +94,7 @@ impl Args {
         if what.command.is_empty() {
             what.command = file.command;
         }
-        flags.mount = [file.mounts, std::mem::take(&mut flags.mount)].concat();
+        flags.file_mounts = file.mounts;
         let env = file.env.iter().map(|var| format!("{}={}", var.name, var.value));
         flags.env = env.chain(std::mem::take(&mut flags.env)).collect();
         flags.option = [file.options, std::mem::take(&mut flags.option)].concat();
@@ -139,7 +139,7 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
         queue: args.queue.or(engine.queue),
         account: args.account.or(engine.account),
     };
-    args.flags.variables(context)?;
+    args.flags.check(context)?;
     if kind == "local" && !args.dry_run {
         context.require_runtime(args.flags.runtime)?;
     }

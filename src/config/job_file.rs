@@ -240,8 +240,8 @@ mod tests {
         assert_eq!(show("command = \"a b\""), "job.toml:1: \"command\" must be a list, not a text");
         assert_eq!(
             show("mount = [\n  \"/a\",\n  \"b\",\n]"),
-            "job.toml:3: \"mount\": \"b\" is not a mount: both paths must be absolute, without . \
-             or .. (write SRC[:DST][:ro|rw][:required])"
+            "job.toml:3: \"mount\": \"b\" is not a mount: both paths must be absolute (write \
+             SRC[:DST][:ro|rw][:required], or type=bind,source=SRC,target=DST[,readonly][,required])"
         );
         assert_eq!(show("a = 1"), "job.toml:1: unknown key \"a\"");
         assert!(show("image = \"x\"\nimage = \"y\"").starts_with("job.toml:2: this is not TOML"));

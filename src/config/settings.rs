@@ -335,9 +335,7 @@ impl Config {
             submit: SubmitSettings {
                 backend: upper.submit.backend.or(self.submit.backend),
                 runtime: upper.submit.runtime.or(self.submit.runtime),
-                mounts: both(self.submit.mounts, upper.submit.mounts, |a: &Mount, b| {
-                    a.target == b.target
-                }),
+                mounts: both(self.submit.mounts, upper.submit.mounts, Mount::same_target),
                 env: self.submit.env.into_iter().chain(upper.submit.env).collect(),
                 cpus: upper.submit.cpus.or(self.submit.cpus),
                 memory_mib: upper.submit.memory_mib.or(self.submit.memory_mib),

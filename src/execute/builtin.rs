@@ -11,10 +11,12 @@ use super::inside::Inside;
 use super::measure::Measured;
 use super::rootfs::{self, Rootfs};
 use super::{ExecuteError, PrivateDir, account, mounts};
-use crate::job::{Access, JobSpec, WORK_DIR};
+use crate::job::{Access, JobSpec, Mount, WORK_DIR};
 use crate::listing;
 use crate::oci::ContainerConfig;
-use crate::runtime::builtin::{ImageTree, Node, Point, What, layout, resolve};
+use crate::runtime::builtin::{
+    Cover, ImageTree, Layout, LayoutError, Node, Point, Role, What, layout, resolve,
+};
 use crate::runtime::{Bind, environment};
 use crate::sif::{self, SifError, SifReader};
 use crate::worker::Plan;
@@ -36,8 +38,10 @@ pub(super) struct Ran {
     pub(super) rootfs: &'static str,
     /// Whether the tree was made from the measured bytes just now.
     pub(super) fresh: bool,
-    /// Why better ways were not taken.
+    /// Why better ways were not taken, and what gave way to an odd image.
     pub(super) notes: Vec<String>,
+    /// Mounts over files of the image.
+    pub(super) covers: Vec<Cover>,
 }
 
 /// Runs the job.
@@ -71,7 +75,8 @@ pub(super) fn run(request: &Request<'_>) -> Result<Ran, ExecuteError> {
 
     let hidden = [request.control.to_owned(), cache_directory(&cache), scratch_path.clone()];
     let points = points(request, &tree, &scratch_path, &hidden)?;
-    let steps = layout(&tree.0, &tree, &points)?;
+    let machine = Tree(PathBuf::from("/"));
+    let Layout { steps, notes: gave_way, covers } = layout(&tree.0, (&tree, &machine), &points)?;
     let inside = Inside {
         root: made(scratch_path.join("root"))?,
         steps,
@@ -83,8 +88,9 @@ pub(super) fn run(request: &Request<'_>) -> Result<Ran, ExecuteError> {
         cwd: WORK_DIR.to_owned(),
     };
     let ended = container::run(&inside, &scratch_path)?;
-    let Rootfs { how, fresh, notes, .. } = rootfs;
-    Ok(Ran { ended, rootfs: how, fresh, notes })
+    let Rootfs { how, fresh, mut notes, .. } = rootfs;
+    notes.extend(gave_way);
+    Ok(Ran { ended, rootfs: how, fresh, notes, covers })
 }
 
 /// The image configuration's `config`, where the SIF holds one.
@@ -133,23 +139,33 @@ fn points(
     scratch: &Path,
     hidden: &[PathBuf],
 ) -> Result<Vec<Point>, ExecuteError> {
-    let point = |target: &str, what| Point { target: target.into(), what };
-    let mut points = vec![point("/proc", What::Proc), point("/dev", What::Dev { own_shm: false })];
-    for path in ["/sys", "/etc/resolv.conf", "/etc/hosts"] {
+    let bind = |source, access, directory| What::Bind { source, access, directory };
+    let point = |target: &str, what, role| Point {
+        target: target.into(),
+        what,
+        role,
+        supplied: role == Role::Default,
+    };
+    let dev = What::Dev { own_shm: false };
+    let mut points = vec![
+        point("/proc", What::Proc, Role::Fixed),
+        Point { supplied: true, ..point("/dev", dev, Role::Fixed) },
+    ];
+    for (path, role) in
+        [("/sys", Role::Fixed), ("/etc/resolv.conf", Role::File), ("/etc/hosts", Role::File)]
+    {
         if let Ok(source) = fs::canonicalize(path) {
             let directory = source.is_dir();
-            points.push(point(path, What::Bind { source, access: Access::Ro, directory }));
+            points.push(point(path, bind(source, Access::Ro, directory), role));
         }
     }
     for (target, name) in [("/tmp", "tmp"), ("/var/tmp", "var-tmp")] {
         let source = made(scratch.join(name))?;
-        points.push(point(target, What::Bind { source, access: Access::Rw, directory: true }));
+        points.push(point(target, bind(source, Access::Rw, true), Role::Default));
     }
     for (target, source) in account_files(tree, scratch)? {
-        points.push(point(target, What::Bind { source, access: Access::Ro, directory: false }));
+        points.push(point(target, bind(source, Access::Ro, false), Role::File));
     }
-    // a mount of the user's hides what is below it
-    points.retain(|p| !request.binds.iter().any(|b| p.target.starts_with(&b.target)));
 
     let workdir = Bind {
         source: request.workdir.to_owned(),
@@ -161,13 +177,32 @@ fn points(
     for path in hidden {
         mounts::refuse_inside(&binds, path)?;
         let seen = mounts::seen_through(&binds, path).into_iter();
-        points.extend(seen.map(|target| Point { target, what: What::Hidden }));
+        points.extend(seen.map(|target| Point {
+            target,
+            what: What::Hidden,
+            role: Role::Hiding,
+            supplied: false,
+        }));
     }
+    let job = &request.plan.job;
     points.extend(binds.into_iter().map(|b| {
-        let what = What::Bind { source: b.source, access: b.access, directory: b.directory };
-        Point { target: b.target, what }
+        let is_workdir = b.target == Path::new(WORK_DIR);
+        let role = match () {
+            () if is_workdir => Role::Fixed,
+            () if is_default(&b, job) => Role::Default,
+            () => Role::Asked,
+        };
+        // `work/` was made for this job: a mount point in it goes with it, and is nobody's litter
+        let supplied = is_workdir && job.workdir.is_none();
+        Point { target: b.target, what: bind(b.source, b.access, b.directory), role, supplied }
     }));
     Ok(points)
+}
+
+/// Whether a mount is there although nobody asked for it.
+pub(super) fn is_default(bind: &Bind, job: &JobSpec) -> bool {
+    let mut same = job.mounts.iter().filter(|m| Path::new(&m.target) == bind.target);
+    same.next_back() == Some(&Mount::cvmfs())
 }
 
 /// Where this user's unpacked images lie, whether it is there or not.
@@ -216,7 +251,11 @@ impl Tree {
 
     /// A text file of the image; links are followed inside the image only. Empty when it has none.
     fn text(&self, path: &str) -> Result<Vec<u8>, ExecuteError> {
-        let path = resolve(self, Path::new(path))?;
+        let path = match resolve(self, Path::new(path)) {
+            // no file of the image, then
+            Err(LayoutError::Links(_)) => return Ok(Vec::new()),
+            found => found?,
+        };
         if self.node(&path).ok().flatten() != Some(Node::File) {
             return Ok(Vec::new());
         }

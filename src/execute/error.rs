@@ -100,6 +100,9 @@ pub enum ExecuteError {
     /// The mounts cannot be arranged.
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    /// Options for a runtime that takes none.
+    #[error("the job has the option {0}, and the built-in runtime takes no options")]
+    Options(String),
     /// The image says nothing of what to run, and the job has no command.
     #[error("the job has no command, and its image has neither ENTRYPOINT nor CMD")]
     NothingToRun,
@@ -152,7 +155,7 @@ impl Failure for ExecuteError {
             | Self::Unpack { .. } => Kind::Integrity,
             Self::Io { source, .. } => io_kind(source, Kind::NoRuntime),
             Self::Plan { .. } => Kind::Configuration,
-            Self::Layout(_) | Self::NothingToRun => Kind::Usage,
+            Self::Layout(_) | Self::NothingToRun | Self::Options(_) => Kind::Usage,
             _ => Kind::NoRuntime,
         }
     }
@@ -175,6 +178,9 @@ impl Failure for ExecuteError {
                 "ask the engine for other nodes, or name the image with another --platform".into()
             }
             Self::NothingToRun => "put the command after --".into(),
+            Self::Options(_) => {
+                "leave --option out, or name the runtime that it is meant for with --runtime".into()
+            }
             _ => return None,
         })
     }

@@ -10,13 +10,15 @@ use std::sync::atomic::AtomicBool;
 
 use super::choose::{Runtime, choose};
 use super::container::Ended;
+use super::identify::Program;
 use super::measure::{Measured, measure};
-use super::{ExecuteError, builtin, mounts, processor, program};
+use super::{ExecuteError, builtin, mounts, packed, processor, program};
 use crate::failure::Failure;
-use crate::job::{self, Evidence, Grade, Name};
+use crate::job::{self, Evidence, Grade, JobSpec, Name};
 use crate::oci::{Sha256Digest, SifDigest};
 use crate::pin::Image;
 use crate::runtime::Bind;
+use crate::runtime::builtin::Cover;
 use crate::worker::{
     Conditions, MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, Receipt, Start, exit,
 };
@@ -150,14 +152,25 @@ impl Attempt {
         }
         let runtime = choose(plan.job.runtime)?;
         self.runtime = runtime.name();
+        if let (Runtime::Builtin, Some(option)) = (&runtime, plan.job.options.first()) {
+            return Err(ExecuteError::Options(option.clone()));
+        }
         let measured = self.measure(place, *digest)?;
         processor::check(&plan.job.image, &measured.file)?;
         match runtime {
             Runtime::Builtin => self.builtin(plan, control, &measured, &binds, &workdir),
             Runtime::Program { path, .. } => {
                 self.rootfs = Some("runtime".into());
+                let identified = Program::of(&path);
+                self.foreign(&identified, &measured, &binds, &plan.job);
                 let here = (control, self.id.as_str());
                 let ended = program::run(&path, plan, &measured.path, &binds, &workdir, here);
+                if !identified.unchanged() {
+                    if let Some(said) = &mut self.conditions.program {
+                        said.sha256 = None;
+                    }
+                    self.notes.push("the runtime's program was changed while it ran".into());
+                }
                 // it opened the path by itself: the same file before and after, or no evidence
                 if !measured.path_unchanged() {
                     self.nothing_is_known();
@@ -193,6 +206,7 @@ impl Attempt {
         let ran = builtin::run(&request)?;
         self.rootfs = Some(ran.rootfs.to_owned());
         self.notes = ran.notes;
+        self.conditions.covers = ran.covers.iter().map(Cover::said).collect();
         if !ran.fresh {
             // the tree was made from the same bytes, by an earlier job of this user
             self.evidence.grade = Grade::MeasuredCached;
@@ -200,6 +214,25 @@ impl Attempt {
             self.nothing_is_known();
         }
         Ok(ran.ended)
+    }
+
+    /// What is to be known of a runtime that is not ours: which program it is, its options, and what
+    /// lies over the image's files.
+    fn foreign(&mut self, program: &Program, measured: &Measured, binds: &[Bind], job: &JobSpec) {
+        if let Some(kind) = program.kind() {
+            self.runtime = Name::known(kind);
+        }
+        self.conditions.program = Some(program.said());
+        self.conditions.options.clone_from(&job.options);
+        let asked = || binds.iter().filter(|bind| !builtin::is_default(bind, job));
+        let covers = packed::covered(&measured.file, asked()).unwrap_or_else(|why| {
+            self.notes.push(format!(
+                "which mounts lie over files of the image cannot be seen ({why}): all are listed"
+            ));
+            // each could lie over something
+            asked().map(|b| Cover { target: b.target.clone(), source: b.source.clone() }).collect()
+        });
+        self.conditions.covers = covers.iter().map(Cover::said).collect();
     }
 
     fn nothing_is_known(&mut self) {

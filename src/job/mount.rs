@@ -1,9 +1,20 @@
-//! A host directory or file that the job sees: `SRC[:DST][:ro|rw][:required|optional]`.
+//! A host directory or file that the job sees: `SRC[:DST][:ro|rw][:required|optional]`, or as docker
+//! writes it (`spelling.rs`).
+//!
+//! Targets are compared by component: `//a/./b/` is `/a/b`. Each origin (a configuration file, a job file,
+//! the command line) may say one mount for a target; a later origin takes the place of an earlier one.
+//!
+//! Paths are UTF-8, because plans and ledgers are text. A source of another kind is reached through its
+//! parent or a link.
 //!
 //! Whether the source exists is decided on the worker. The built-in `/cvmfs` mount is silent when
 //! the worker has none; one that the user asked for warns, or ends the job when it is required.
 
+mod spelling;
+
+use std::ffi::OsStr;
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -56,61 +67,79 @@ impl Mount {
             need: Need::Silent,
         }
     }
+
+    /// Whether both are to lie at one place.
+    #[must_use]
+    pub fn same_target(&self, other: &Self) -> bool {
+        Path::new(&self.target) == Path::new(&other.target)
+    }
+
+    /// Reads an argument.
+    ///
+    /// # Errors
+    /// When it is no mount, or not UTF-8.
+    pub fn from_argument(text: &OsStr) -> Result<Self, ParseMountError> {
+        let why = "a path that is not UTF-8 is not supported; mount its parent, or a link to it that has \
+                   a UTF-8 name";
+        match text.to_str() {
+            Some(text) => text.parse(),
+            None => {
+                Err(ParseMountError { text: text.to_string_lossy().into_owned(), why: why.into() })
+            }
+        }
+    }
+
+    /// Puts the mounts of a later origin over those of earlier ones; returns the pairs (earlier, later)
+    /// of which the later takes the other's place with another source or access.
+    ///
+    /// # Errors
+    /// When `later` says two different mounts for one target; which one is meant cannot be known.
+    pub fn lay_over(
+        earlier: &mut Vec<Self>,
+        later: &[Self],
+    ) -> Result<Vec<(Self, Self)>, MountClash> {
+        for (at, one) in later.iter().enumerate() {
+            if let Some(other) = later[..at].iter().find(|m| m.same_target(one) && *m != one) {
+                return Err(MountClash(Box::new((other.clone(), one.clone()))));
+            }
+        }
+        let mut replaced = Vec::new();
+        for one in later {
+            let gone = earlier.extract_if(.., |m| m.same_target(one));
+            replaced.extend(gone.filter(|m| m != one).map(|m| (m, one.clone())));
+            earlier.push(one.clone());
+        }
+        Ok(replaced)
+    }
 }
+
+/// Two mounts for one place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("two mounts have one target: {} and {}", .0.0, .0.1)]
+pub struct MountClash(Box<(Mount, Mount)>);
 
 /// A text that is no mount.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a mount: {why} (write SRC[:DST][:ro|rw][:required])")]
+#[error(
+    "{text:?} is not a mount: {why} (write SRC[:DST][:ro|rw][:required], or \
+     type=bind,source=SRC,target=DST[,readonly][,required])"
+)]
 pub struct ParseMountError {
     text: String,
-    why: &'static str,
-}
-
-fn absolute(path: &str) -> bool {
-    path.starts_with('/')
-        && !path.split('/').any(|part| part == ".." || part == ".")
-        && !path.contains(['\0', '\n'])
+    why: String,
 }
 
 impl FromStr for Mount {
     type Err = ParseMountError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bad = |why| ParseMountError { text: text.to_owned(), why };
-        let mut parts = text.split(':').peekable();
-        let source = parts.next().unwrap_or_default();
-        let target = parts.next_if(|p| p.starts_with('/')).unwrap_or(source);
-        let mut mount = Self {
-            source: source.to_owned(),
-            target: target.to_owned(),
-            access: Access::default(),
-            need: Need::default(),
-        };
-        for word in parts {
-            match word {
-                "ro" => mount.access = Access::Ro,
-                "rw" => mount.access = Access::Rw,
-                "required" => mount.need = Need::Required,
-                "optional" => mount.need = Need::Optional,
-                _ => return Err(bad("after the paths come only ro, rw, required, optional")),
-            }
-        }
-        if !absolute(source) || !absolute(target) {
-            return Err(bad("both paths must be absolute, without . or .."));
-        }
-        if target.trim_end_matches('/').is_empty() {
-            return Err(bad("the container's root cannot be mounted over"));
-        }
-        if target.trim_end_matches('/') == super::WORK_DIR {
-            return Err(bad("/work_dir is the working directory; use --workdir"));
-        }
-        Ok(mount)
+        spelling::parse(text).map_err(|why| ParseMountError { text: text.to_owned(), why })
     }
 }
 
 impl fmt::Display for Mount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.source, self.target)?;
+        write!(f, "{}:{}", spelling::escaped(&self.source), spelling::escaped(&self.target))?;
         if self.access == Access::Ro {
             f.write_str(":ro")?;
         }
@@ -123,16 +152,110 @@ impl fmt::Display for Mount {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn mount(text: &str) -> Mount {
+        text.parse().unwrap()
+    }
 
     #[test]
     fn forms() {
-        let show = |t: &str| t.parse::<Mount>().map(|m| m.to_string());
-        assert_eq!(show("/data").unwrap(), "/data:/data");
-        assert_eq!(show("/data:/d:ro:required").unwrap(), "/data:/d:ro:required");
-        assert_eq!(show("/data:ro").unwrap(), "/data:/data:ro");
-        for bad in ["", "data", "/a:/b:/c", "/a:rx", "/a/../b", "/a:/", "/a:/work_dir"] {
-            assert!(show(bad).is_err(), "{bad}");
+        for (text, shown) in [
+            ("/data", "/data:/data"),
+            ("/data:/d:ro:required", "/data:/d:ro:required"),
+            ("/data:required:rw", "/data:/data:required"),
+            ("/data:ro", "/data:/data:ro"),
+            ("//a/./b/:/c//d/", "/a/b:/c/d"),
+            (r"/a\:b:/c\:d:ro", r"/a\:b:/c\:d:ro"),
+            (r"/a\\:/c\\d", r"/a\\:/c\\d"),
+            // a backslash before anything else is one
+            (r"/a\b", r"/a\\b:/a\\b"),
+            ("/a,b:/c d=e", "/a,b:/c d=e"),
+            ("type=bind,source=/a:b,target=/c", r"/a\:b:/c"),
+            ("type=bind,src=/a,dst=/c,readonly,required", "/a:/c:ro:required"),
+            ("source=/a,destination=/c,ro=false,optional", "/a:/c"),
+            ("Source=/a,READONLY=true", "/a:/a:ro"),
+            (r#"type=bind,"source=/a,""b""",target=/c"#, r#"/a,"b":/c"#),
+            ("source=/a=b,target=/c", "/a=b:/c"),
+        ] {
+            assert_eq!(mount(text).to_string(), shown, "{text}");
+            assert_eq!(mount(shown), mount(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn refusals_say_why() {
+        for (text, why) in [
+            ("", "must be absolute"),
+            ("data", "must be absolute"),
+            ("/a:/b:/c", r"written \:"),
+            ("/a:b:/c", r"written \:"),
+            ("/a:rx", "come only ro, rw"),
+            ("/a:ro:rw", "ro or rw twice"),
+            ("/a/../b", "must not hold .."),
+            ("/a:/", "root cannot be mounted over"),
+            ("/a://.", "root cannot be mounted over"),
+            ("/a:/work_dir/.", "use --workdir"),
+            ("/a\nb", "newline"),
+            ("type=tmpfs,target=/a", "\"tmpfs\" is not supported"),
+            ("type=bind,target=/a", "no source"),
+            ("source=/a,src=/b", "source twice"),
+            ("source=/a,volume-nocopy", "\"volume-nocopy\" is not known"),
+            ("source=/a,readonly=maybe", "readonly is true or false"),
+            ("source=a,target=/c", "must be absolute"),
+            ("source,target=/c", "source needs a value"),
+            ("source=/a,,target=/c", "an empty field"),
+            (r#""source=/a,target=/c"#, "not closed"),
+            (r#"source="/a",target=/c"#, "between double quotes"),
+            (r#""source=/a"b,target=/c"#, "comes a comma"),
+        ] {
+            let error = text.parse::<Mount>().unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+        let error = Mount::from_argument(OsStr::from_bytes(b"/a\xff:/b")).unwrap_err().to_string();
+        assert!(error.contains("not UTF-8"), "{error}");
+    }
+
+    #[test]
+    fn a_target_has_one_mount_whatever_its_spelling() {
+        let mut all = vec![Mount::cvmfs(), mount("/a:/x/y")];
+        // as an older program stored it
+        let old = Mount { target: "//x/./y/".into(), ..mount("/b:/z") };
+        let replaced = Mount::lay_over(&mut all, std::slice::from_ref(&old)).unwrap();
+        assert_eq!(replaced, [(mount("/a:/x/y"), old.clone())]);
+        assert_eq!(all, [Mount::cvmfs(), old]);
+        // the same once more is no clash, and nothing to tell
+        let twice = [mount("/c:/d"), mount("/c:/d/")];
+        assert_eq!(Mount::lay_over(&mut all, &twice).unwrap(), []);
+        assert_eq!(all.len(), 3);
+        for (one, other) in [("/a:/t", "/b:/t/"), ("/a:/t", "/a:/t:ro")] {
+            let clash = Mount::lay_over(&mut all, &[mount(one), mount(other)]).unwrap_err();
+            let said = clash.to_string();
+            assert!(said.contains(&mount(one).to_string()), "{said}");
+            assert!(said.contains(&mount(other).to_string()), "{said}");
+        }
+        // a name that begins with another is another
+        assert!(!mount("/a:/scratch").same_target(&mount("/a:/scratch2")));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_is_read_back(
+            source in "(/[a:,\\\\\"= '.\u{e9}]{1,4}){1,3}", target in "(/[b:,\\\\\"= '\u{fc}]{1,4}){1,3}",
+            ro: bool, required: bool,
+        ) {
+            prop_assume!(!source.split('/').any(|p| p == "." || p == ".."));
+            let mount = Mount {
+                source,
+                target,
+                access: if ro { Access::Ro } else { Access::Rw },
+                need: if required { Need::Required } else { Need::Optional },
+            };
+            prop_assert_eq!(mount.to_string().parse::<Mount>().unwrap(), mount);
         }
     }
 }

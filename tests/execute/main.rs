@@ -4,6 +4,7 @@
 //! machine's `/bin/sh` and a few tools.
 
 mod image;
+mod layout;
 mod machine;
 #[allow(dead_code, reason = "each test program uses its part of it")]
 #[path = "../squashfs_reader/made.rs"]

@@ -11,10 +11,7 @@ use rustix::thread::UnshareFlags;
 use super::{Failed, Inside, at, make, unshare};
 use crate::execute::mountinfo;
 use crate::job::Access;
-use crate::runtime::builtin::{Step, What};
-
-/// Where the machine's root is while the container's is put together.
-const OUTSIDE: &str = "/.moorline-outside";
+use crate::runtime::builtin::{OUTSIDE, Step, What};
 
 /// A mount namespace of this thread's own that hears of the machine's mounts and tells it of none.
 pub(in crate::execute) fn own_mounts() -> Result<(), Errno> {
@@ -158,7 +155,7 @@ fn devices(dev: &Path, own_shm: bool) -> Result<(), Failed> {
 /// Adds nosuid and nodev, and ro where it was asked for, to every mount that came in with a bind. A
 /// bind ignores such flags, so each is set again; flags that the machine has set stay.
 fn restrict(steps: &[Step]) -> Result<(), Failed> {
-    let table = fs::read_to_string(outside(Path::new("/proc/self/mountinfo")))
+    let table = fs::read(outside(Path::new("/proc/self/mountinfo")))
         .map_err(at("reading the mount table"))?;
     for entry in mountinfo::parse(&table) {
         let Some(read_only) = owner(steps, &entry.point) else { continue };
@@ -182,16 +179,15 @@ fn restrict(steps: &[Step]) -> Result<(), Failed> {
         if read_only {
             flags |= MountFlags::RDONLY;
         }
-        rustix::mount::mount_remount(entry.point.as_str(), flags, "")
-            .map_err(at(format!("restricting {}", entry.point)))?;
+        rustix::mount::mount_remount(&entry.point, flags, "")
+            .map_err(at(format!("restricting {}", entry.point.display())))?;
     }
     Ok(())
 }
 
 /// Which step a mount came in with: the deepest at or above it. `None` for what this file mounted
 /// with the right flags itself; else whether it must be read-only.
-fn owner(steps: &[Step], point: &str) -> Option<bool> {
-    let point = Path::new(point);
+fn owner(steps: &[Step], point: &Path) -> Option<bool> {
     if point.starts_with(OUTSIDE) {
         return None;
     }
@@ -236,7 +232,7 @@ mod tests {
             ("/", None),
             ("/.moorline-outside/scratch", None),
         ] {
-            assert_eq!(owner(&steps, point), expected, "{point}");
+            assert_eq!(owner(&steps, Path::new(point)), expected, "{point}");
         }
     }
 }

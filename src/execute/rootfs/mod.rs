@@ -88,6 +88,6 @@ pub(super) fn provide(
 
 /// Whether something is mounted at exactly this path.
 fn is_mount_point(path: &Path) -> bool {
-    let Ok(table) = std::fs::read_to_string("/proc/self/mountinfo") else { return false };
-    super::mountinfo::parse(&table).iter().any(|entry| Path::new(&entry.point) == path)
+    let Ok(table) = std::fs::read("/proc/self/mountinfo") else { return false };
+    super::mountinfo::parse(&table).iter().any(|entry| entry.point == path)
 }

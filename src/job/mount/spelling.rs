@@ -177,7 +177,9 @@ fn path(text: &str) -> Result<String, String> {
         return Err("both paths must be absolute".into());
     }
     if text.contains(['\0', '\n']) {
-        return Err("a path with a newline is not supported; mount its parent, or a link to it".into());
+        return Err(
+            "a path with a newline is not supported; mount its parent, or a link to it".into()
+        );
     }
     let parts: Vec<_> = text.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
     if parts.contains(&"..") {

@@ -3,18 +3,20 @@
 use std::io;
 use std::path::PathBuf;
 
-/// Why a container cannot be laid out.
+/// A mount that was asked for and cannot be made, or an image that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
     /// Directory over file, or the other way round.
     #[error(
-        "cannot mount at {target}: it is a {image} in the image and a {source_kind} on this machine"
+        "cannot mount at {target}: it is a {there} {whose} and a {source_kind} on this machine"
     )]
     Kind {
         /// Where.
         target: PathBuf,
-        /// What the image has there.
-        image: &'static str,
+        /// What is there.
+        there: &'static str,
+        /// `in the image`, or in which directory of this machine.
+        whose: String,
         /// What the machine has.
         source_kind: &'static str,
     },
@@ -26,9 +28,46 @@ pub enum LayoutError {
         /// What is in the way.
         part: PathBuf,
     },
+    /// It lies below another mount, in a directory that is not Moorline's.
+    #[error(
+        "cannot mount at {target}: there is no {missing} on this machine, and nothing is made in \
+         directories that are mounted; make it there first ({how} {missing}), or mount elsewhere"
+    )]
+    NoMountPoint {
+        /// Where.
+        target: PathBuf,
+        /// What is not there.
+        missing: PathBuf,
+        /// The command that makes it.
+        how: &'static str,
+    },
+    /// It lies in what no container may see.
+    #[error("cannot mount at {target}: {hidden} belongs to moorline and is not shown")]
+    InHidden {
+        /// Where.
+        target: PathBuf,
+        /// What is hidden.
+        hidden: PathBuf,
+    },
+    /// Two mounts for one place.
+    #[error(
+        "two mounts have one target: {first} and {second} both lead to {target} in the image; leave \
+         one out"
+    )]
+    Twice {
+        /// Where.
+        target: PathBuf,
+        /// As it was asked for.
+        first: String,
+        /// As it was asked for.
+        second: String,
+    },
     /// The links on the way to it lead in a circle.
     #[error("cannot mount at {0}: too many symbolic links in the image")]
     Links(PathBuf),
+    /// A name that is needed while the root is put together.
+    #[error("cannot mount at {0}: this name is moorline's own")]
+    Reserved(PathBuf),
     /// The image's tree cannot be read.
     #[error("the image's tree cannot be read at {path}: {source}")]
     Tree {

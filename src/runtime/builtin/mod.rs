@@ -18,14 +18,20 @@
 //! the machine (CVE-2024-9676), and paths are compared by component: `/scratch` says nothing of
 //! `/scratch2` (CVE-2026-48785).
 
+mod covers;
 mod error;
+mod fits;
 mod layout;
+mod points;
+mod skeleton;
 mod steps;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tree;
 
+pub use covers::{Cover, covers};
 pub use error::LayoutError;
-pub use layout::{Point, layout};
-pub use steps::{Step, What};
+pub use layout::{Layout, layout};
+pub use points::{Point, Role};
+pub use steps::{OUTSIDE, Step, What};
 pub use tree::{ImageTree, Node, resolve};

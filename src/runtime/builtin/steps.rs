@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::job::Access;
 use crate::runtime::path_json;
 
+/// Where the machine's root is while the container's is put together; no image has this name then.
+pub const OUTSIDE: &str = "/.moorline-outside";
+
 /// What is mounted somewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "lowercase")]

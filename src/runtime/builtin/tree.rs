@@ -1,5 +1,6 @@
 //! An image's tree, as a layout looks at it: names are bytes, links are not followed.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -47,6 +48,15 @@ pub(super) fn node(tree: &dyn ImageTree, path: &Path) -> Result<Option<Node>, La
 /// # Errors
 /// When links lead in a circle or the tree cannot be read.
 pub fn resolve(tree: &dyn ImageTree, path: &Path) -> Result<PathBuf, LayoutError> {
+    follow(tree, path, &BTreeSet::new())
+}
+
+/// The same; behind one of the `mounted` paths the rest is taken by name.
+pub(super) fn follow(
+    tree: &dyn ImageTree,
+    path: &Path,
+    mounted: &BTreeSet<&Path>,
+) -> Result<PathBuf, LayoutError> {
     let mut rest: Vec<OsString> = parts(path).map(OsStr::to_owned).collect();
     rest.reverse();
     let mut done = PathBuf::from("/");
@@ -57,6 +67,9 @@ pub fn resolve(tree: &dyn ImageTree, path: &Path) -> Result<PathBuf, LayoutError
             continue;
         }
         done.push(part);
+        if mounted.iter().any(|point| done.starts_with(point)) {
+            continue;
+        }
         if let Some(Node::Link(to)) = node(tree, &done)? {
             links += 1;
             if links > MOST_LINKS {

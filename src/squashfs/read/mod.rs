@@ -26,6 +26,7 @@ mod content;
 mod data;
 mod directory;
 mod error;
+mod find;
 mod fragment;
 mod id;
 mod inflate;
@@ -42,7 +43,7 @@ use std::sync::Mutex;
 pub use content::Content;
 pub use data::{Decoder, Piece, Pieces};
 pub use error::ReadError;
-pub use inode::{File, Inode, Kind};
+pub use inode::{File, Inode, Kind, Listing};
 pub use source::ReadAt;
 pub use walk::{Entry, Walk};
 

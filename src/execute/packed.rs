@@ -1,0 +1,84 @@
+//! An image's tree as it lies in its SIF, for questions that a runtime without a tree of its own leaves open.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path};
+
+use crate::runtime::Bind;
+use crate::runtime::builtin::{Cover, ImageTree, Node, covers, resolve};
+use crate::sif::SifReader;
+use crate::squashfs::read::{Image, Inode, Kind, Limits, ReadError};
+
+/// Where apptainer and singularity mount something by themselves: what lies below hides nothing more of
+/// the image.
+const THEIRS: [&str; 6] = ["/proc", "/dev", "/sys", "/tmp", "/var/tmp", crate::job::WORK_DIR];
+
+/// Which of these mounts lie over files of the image.
+///
+/// # Errors
+/// When the SIF holds no squashfs, or it cannot be read; the text says why.
+pub(super) fn covered<'a>(
+    sif: &File,
+    asked: impl Iterator<Item = &'a Bind>,
+) -> Result<Vec<Cover>, String> {
+    let handle = sif.try_clone().map_err(|e| e.to_string())?;
+    let partition =
+        SifReader::open(handle).and_then(|r| r.partition()).map_err(|e| e.to_string())?;
+    let image = Image::open(sif, partition.offset, partition.size, Limits::default());
+    let tree = Packed(image.map_err(|e| e.to_string())?);
+    let mut mounts = Vec::new();
+    for bind in asked {
+        // a circle of links: the runtime says what it thinks of it, and nothing is hidden in silence
+        let target = resolve(&tree, &bind.target).unwrap_or_else(|_| bind.target.clone());
+        mounts.push((target, bind.source.as_path()));
+    }
+    let over = mounts
+        .iter()
+        .filter(|(target, _)| {
+            !THEIRS.iter().any(|t| target.starts_with(t) && target != Path::new(t))
+        })
+        .filter(|(target, _)| {
+            !mounts.iter().any(|(above, _)| above != target && target.starts_with(above))
+        })
+        .map(|(target, source)| (target.as_path(), *source));
+    covers(&tree, over).map_err(|e| e.to_string())
+}
+
+struct Packed<'a>(Image<&'a File>);
+
+impl Packed<'_> {
+    fn find(&self, path: &Path) -> io::Result<Option<Inode>> {
+        let parts = path.components().filter_map(|part| match part {
+            Component::Normal(name) => Some(name.as_bytes()),
+            _ => None,
+        });
+        self.0.find(parts).map_err(damaged)
+    }
+}
+
+fn damaged(error: ReadError) -> io::Error {
+    io::Error::other(error.to_string())
+}
+
+impl ImageTree for Packed<'_> {
+    fn node(&self, path: &Path) -> io::Result<Option<Node>> {
+        Ok(self.find(path)?.map(|inode| match inode.kind {
+            Kind::Directory(_) => Node::Directory,
+            Kind::File(_) => Node::File,
+            Kind::Symlink(to) => Node::Link(OsString::from_vec(to).into()),
+            Kind::Block(..) | Kind::Character(..) | Kind::Fifo | Kind::Socket => Node::Other,
+        }))
+    }
+
+    fn names(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        match self.find(path)?.map(|inode| inode.kind) {
+            Some(Kind::Directory(listing)) => {
+                let names = self.0.names(listing).map_err(damaged)?;
+                Ok(names.into_iter().map(OsString::from_vec).collect())
+            }
+            _ => Err(io::ErrorKind::NotADirectory.into()),
+        }
+    }
+}
