@@ -31,6 +31,7 @@ pub mod config;
 pub mod elf;
 pub mod layer;
 pub mod lock;
+pub mod net;
 pub mod proxy;
 pub mod sif;
 pub mod squashfs;

@@ -11,6 +11,8 @@ mod drift;
 mod faults;
 #[path = "faults/docker_registry.rs"]
 mod faults_of_docker_registry;
+#[path = "registry/field.rs"]
+mod field;
 #[path = "registry/head.rs"]
 mod head;
 #[path = "registry/liar.rs"]
@@ -41,3 +43,7 @@ mod server;
 mod stand_in;
 #[path = "registry/supply.rs"]
 mod supply;
+#[path = "registry/tls.rs"]
+mod tls;
+#[path = "registry/tls_server.rs"]
+mod tls_server;

@@ -44,7 +44,7 @@ pub enum ArchiveError {
         found: Digest,
     },
     /// There is no image of that name, or several and none was named.
-    #[error("{location}: {why}; it has: {}", if offered.is_empty() { "none".into() } else { offered.join(", ") })]
+    #[error("{location}: {why}; it has{}", crate::text::listed(offered))]
     Which {
         /// As it was typed.
         location: String,

@@ -70,7 +70,7 @@ pub fn run(context: &Context, args: &Drifted) -> Outcome {
         match answer {
             Ok(drift) => {
                 for note in drift.iter().filter(|drift| !drift.is_finding()) {
-                    context.voice.say(output::clean(&format!("{}: {note}", pin.reference())));
+                    context.voice.say(format!("{}: {note}", pin.reference()));
                 }
                 let findings: Vec<&Drift> = drift.iter().filter(|d| d.is_finding()).collect();
                 if findings.is_empty() {
@@ -78,7 +78,7 @@ pub fn run(context: &Context, args: &Drifted) -> Outcome {
                 }
                 worst = worst.max(super::exit::code(Kind::Integrity));
                 if !context.voice.json {
-                    output::line(output::clean(&text(pin, jobs, &findings)));
+                    output::line(text(pin, jobs, &findings));
                 }
             }
             Err(error) => {
@@ -139,7 +139,7 @@ fn value(pin: &Pin, jobs: &[JobId], answer: &Answer) -> serde_json::Value {
                 value["notes"] = json!(notes);
             }
         }
-        Err(error) => value["error"] = output::clean(&error.to_string()).into(),
+        Err(error) => value["error"] = error.to_string().into(),
     }
     value
 }

@@ -223,9 +223,11 @@ fn said(source: &SourceReport, tried: &[Tried]) -> Vec<String> {
             format!("user {} from {}", candidate.credential.username, candidate.source)
         }));
     }
+    said.extend(source.read.iter().cloned());
     said.extend(source.found.skipped.iter().map(|why| format!("skipped: {why}")));
     said.extend(source.broken.iter().map(|error| format!("broken: {error}")));
-    if said.is_empty() {
+    if source.found.offered.is_empty() && source.found.skipped.is_empty() && source.broken.is_none()
+    {
         said.push("nothing for this repository".into());
     }
     said
@@ -246,6 +248,7 @@ fn value(source: &SourceReport, tried: &[Tried]) -> Value {
         "source": source.name,
         "offered": offered,
         "skipped": source.found.skipped,
+        "read": source.read,
         "broken": source.broken.as_ref().map(ToString::to_string),
     })
 }

@@ -88,7 +88,7 @@ fn names(context: &Context) -> BTreeMap<Digest, String> {
 fn ls(context: &Context, store: &Store) -> Outcome {
     let found = store.inventory()?;
     for problem in &found.problems {
-        output::warn(output::clean(problem));
+        output::warn(problem);
     }
     let names = names(context);
     if context.voice.json {

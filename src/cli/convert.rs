@@ -150,7 +150,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
             "counters": staged.done, "signed_by": staged.signed_by, "pushed": pushed,
         }));
     } else {
-        output::line(path.display().to_string());
+        output::path(&path);
     }
     Ok(0)
 }

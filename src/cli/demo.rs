@@ -77,7 +77,7 @@ fn show(step: &mut u32, scene: &Scene<'_>) {
         Scene::Remark(text) => output::line(indented(text, "   ")),
         Scene::Command(text) => output::line(format!("   $ {text}")),
         Scene::Stdout(text) | Scene::Stderr(text) => {
-            output::line(indented(&output::clean(text), "     "));
+            output::line(indented(text, "     "));
         }
     }
 }

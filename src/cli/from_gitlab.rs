@@ -10,7 +10,7 @@ use super::gitlab_registry;
 use super::output::{self, CliError, Report};
 use crate::failure::Kind;
 use crate::gitlab::{CiJob, Handed};
-use crate::oci::{Platform, Registry};
+use crate::oci::{Platform, Reference, Registry};
 use crate::pin::Built;
 use crate::resolve::origin::{Asked, Found, Search, Which};
 
@@ -155,7 +155,11 @@ impl FromGitlab {
         };
         let repository = self.repository.as_deref();
         let found = if let Some(file) = &self.digest_file {
-            let handed = read_digest(file)?;
+            let own = project.to_lowercase();
+            let handed = read_digest(file, &|named| {
+                let below = named.repository.as_str().strip_prefix(own.as_str());
+                named.registry == host && below.is_some_and(|r| r.is_empty() || r.starts_with('/'))
+            })?;
             context.block_on(search.handed(&handed, &project, repository))??
         } else if let (false, Some(job)) = (self.selects(), own) {
             context.block_on(search.of_this_job(job, repository))??
@@ -165,7 +169,7 @@ impl FromGitlab {
             context.block_on(search.built(&asked))??
         };
         for note in &found.notes {
-            context.voice.say(output::clean(note));
+            context.voice.say(note);
         }
         for warning in &found.warnings {
             output::warn(output::cell(warning));
@@ -191,15 +195,18 @@ fn registry(context: &Context, ci: Option<&CiJob>) -> Result<Registry, Report> {
     })
 }
 
-fn read_digest(file: &std::path::Path) -> Result<Handed, Report> {
-    let text = std::fs::read_to_string(file).map_err(|e| {
+fn read_digest(
+    file: &std::path::Path,
+    belongs: &dyn Fn(&Reference) -> bool,
+) -> Result<Handed, Report> {
+    let bytes = std::fs::read(file).map_err(|e| {
         let kind = match e.kind() {
             std::io::ErrorKind::NotFound => Kind::NotFound,
             _ => Kind::Usage,
         };
         CliError::new(kind, format!("cannot read the digest file {}: {e}", file.display()))
     })?;
-    Handed::parse(&text).map_err(|error| {
+    Handed::read(&bytes, belongs).map_err(|error| {
         let hint = crate::failure::Failure::hint(&error).unwrap_or_default();
         CliError::usage(format!("the digest file {}: {error}", file.display()))
             .with_hint(hint)

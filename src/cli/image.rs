@@ -276,7 +276,7 @@ fn archived(
 
 fn warn(staged: &Staged) {
     for warning in staged.warnings.iter().take(MAX_WARNINGS) {
-        output::warn(output::clean(warning));
+        output::warn(warning);
     }
     if let Some(more) = staged.warnings.len().checked_sub(MAX_WARNINGS).filter(|more| *more > 0) {
         output::warn(format!("{more} more warnings; --json lists them all"));

@@ -30,7 +30,7 @@ Examples:
   moorline login --list")]
 pub struct Login {
     /// The registry, or a project or group of it
-    #[arg(value_name = "REGISTRY[/PREFIX]", required_unless_present_any = ["list", "api"])]
+    #[arg(value_name = "REGISTRY[/PREFIX]", required_unless_present_any = ["list", "api"], value_parser = Scope::typed)]
     scope: Option<Scope>,
     /// The user name; for a deploy token exactly the token's own
     #[arg(short, long, value_name = "NAME", required_unless_present_any = ["list", "api"])]
@@ -57,7 +57,7 @@ pub struct Login {
 #[derive(Debug, Args)]
 pub struct Logout {
     /// The registry, or the project or group of it, as it was given to login
-    #[arg(value_name = "REGISTRY[/PREFIX]", required_unless_present = "api")]
+    #[arg(value_name = "REGISTRY[/PREFIX]", required_unless_present = "api", value_parser = Scope::typed)]
     scope: Option<Scope>,
     /// Forget the access token for the API of this GitLab
     #[arg(long, value_name = "URL", conflicts_with = "scope")]

@@ -154,8 +154,7 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // clap prints help to stdout and errors to stderr; a closed pipe is no failure here
-            let _ = error.print();
+            output::clap(&error);
             return ExitCode::from(if error.use_stderr() { exit::USAGE } else { 0 });
         }
     };

@@ -78,7 +78,7 @@ pub fn hub_name(context: &Context, what: &str) -> Result<Option<HubName>, Report
         return Ok(None);
     }
     let name = text.parse::<HubName>();
-    name.map(Some).map_err(|error| CliError::usage(output::clean(&error.to_string())).into())
+    name.map(Some).map_err(|error| CliError::usage(error.to_string()).into())
 }
 
 /// What CI built, when WHAT is a name that stands for that.

@@ -1,12 +1,26 @@
-//! Text out: stdout is data, stderr is prose; foreign text loses its control characters.
+//! Text out: stdout is data, stderr is prose.
+//!
+//! ```text
+//!  line, table, text of a verb   --> harmful parts become `?`          --> stdout
+//!  json                          --> harmful parts become `\uXXXX`     --> stdout
+//!  say, warn, error, hint, trace --> the same as lines, secrets as ***,
+//!                                    a second line is indented          --> stderr
+//!  bytes                         --> as they are: a job's own output    --> stdout
+//! ```
+//!
+//! This is the last boundary, for every text, whoever made it (`text` has the first). Foreign text
+//! inside a line goes through [`Foreign`] or [`cell`], so that it cannot begin a line of its own.
 
 use std::error::Error;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::process::exit;
+use std::sync::OnceLock;
 
 use serde::Serialize;
 
 use crate::failure::{Failure, Kind, system_hint};
+use crate::text::{self, Foreign, Hidden};
 
 /// An error on its way to the user: any module's [`Failure`].
 #[derive(Debug)]
@@ -71,21 +85,34 @@ impl Voice {
     /// Progress and remarks.
     pub fn say(self, text: impl AsRef<str>) {
         if !self.quiet {
-            stderr_line(text.as_ref());
+            stderr_line("", text.as_ref());
         }
     }
 }
 
 /// A warning, also with `--quiet`: it concerns the result.
 pub fn warn(text: impl AsRef<str>) {
-    stderr_line(&format!("warning: {}", text.as_ref()));
+    stderr_line("warning: ", text.as_ref());
 }
 
-/// Writes a line of data to stdout. A reader that went away ends the program quietly, as with
+/// Writes lines of data to stdout. A reader that went away ends the program quietly, as with
 /// other Unix tools.
 pub fn line(text: impl AsRef<str>) {
     let mut out = io::stdout().lock();
-    end_if_gone(writeln!(out, "{}", text.as_ref()));
+    end_if_gone(writeln!(out, "{}", text::lines(text.as_ref())));
+}
+
+/// Writes a file's name to stdout: for a script as it is, for a person made harmless.
+pub fn path(path: &Path) {
+    use std::os::unix::ffi::OsStrExt;
+    let mut out = io::stdout().lock();
+    if out.is_terminal() {
+        end_if_gone(writeln!(out, "{}", Foreign::path(path)));
+    } else {
+        let written =
+            out.write_all(path.as_os_str().as_bytes()).and_then(|()| out.write_all(b"\n"));
+        end_if_gone(written);
+    }
 }
 
 /// Writes a line of data to stdout and says whether it got there: for what was done already and must not
@@ -104,9 +131,9 @@ pub fn bytes(data: &[u8]) {
 /// Prints a value as JSON.
 pub fn json(value: &impl Serialize) {
     match serde_json::to_string_pretty(value) {
-        Ok(text) => line(text),
+        Ok(text) => line(text::json(&text)),
         // only a type whose keys are no strings could do this; none of ours is
-        Err(error) => stderr_line(&format!("error: cannot write JSON: {error}")),
+        Err(error) => stderr_line("error: ", &format!("cannot write JSON: {error}")),
     }
 }
 
@@ -114,27 +141,60 @@ fn end_if_gone(result: io::Result<()>) {
     if let Err(error) = result {
         let gone = error.kind() == io::ErrorKind::BrokenPipe;
         if !gone {
-            stderr_line(&format!("error: cannot write to standard output: {error}"));
+            stderr_line("error: ", &format!("cannot write to standard output: {error}"));
         }
         exit(if gone { 0 } else { 8 });
     }
 }
 
-fn stderr_line(text: &str) {
+/// The secrets that nothing on stderr repeats: one list for the whole process, which all who send a
+/// secret somewhere add it to.
+pub fn hidden() -> Hidden {
+    static HIDDEN: OnceLock<Hidden> = OnceLock::new();
+    HIDDEN.get_or_init(Hidden::default).clone()
+}
+
+fn stderr_line(before: &str, text: &str) {
+    let text = format!("{before}{}\n", prose(text));
     // nobody is left to tell when stderr is gone
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// For stderr: harmless, without secrets, and no second line that looks like one of ours.
+fn prose(text: &str) -> String {
+    let shown = Foreign::new(text.trim_end()).lines_without(&hidden());
+    shown.replace('\n', "\n  ")
+}
+
+/// For a writer of whole lines to stderr, such as a trace.
+pub fn stderr_bytes(bytes: &[u8]) {
+    stderr_line("", &String::from_utf8_lossy(bytes));
+}
+
+/// Prints what clap says of the arguments: help to stdout, errors to stderr. An argument may hold anything, so
+/// an error with something harmful in it loses that, and clap's colours with it.
+pub fn clap(error: &clap::Error) {
+    let text = error.render().to_string();
+    let shown = text::lines(&text);
+    if error.use_stderr() && shown != text {
+        // nobody is left to tell when stderr is gone
+        let _ = io::stderr().lock().write_all(shown.as_bytes());
+    } else {
+        // a closed pipe is no failure here
+        let _ = error.print();
+    }
 }
 
 /// Prints an error: what failed, the causes that its text does not hold yet, and what to try.
 pub fn error(report: &Report) {
     let failure = &report.0;
     let mut said = failure.to_string();
-    stderr_line(&format!("error: {}", clean(&said)));
+    stderr_line("error: ", &said);
     let mut cause: Option<&dyn Error> = failure.source();
     while let Some(error) = cause {
         let text = error.to_string();
         if !said.contains(&text) {
-            stderr_line(&format!("  caused by: {}", clean(&text)));
+            stderr_line("  caused by: ", &text);
             said.push_str(&text);
         }
         cause = error.source();
@@ -145,25 +205,13 @@ pub fn error(report: &Report) {
     // what the system said outdoes what the step guesses
     let system = system_hint(&**failure).map(String::from);
     if let Some(hint) = system.or_else(|| failure.hint()).or(full) {
-        stderr_line(&format!("hint: {}", clean(&hint)));
+        stderr_line("hint: ", &hint);
     }
 }
 
-/// Foreign text for a terminal: control and bidirectional characters become `?`; newlines stay.
-pub fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\n' => c,
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '?',
-            c if c.is_control() => '?',
-            c => c,
-        })
-        .collect()
-}
-
-/// Foreign text for one table cell: as [`clean`], and newlines become spaces.
+/// Foreign text inside a line: harmful parts become `?`, and it stays on that line.
 pub fn cell(text: &str) -> String {
-    clean(text).replace('\n', " ")
+    text::one_line(text)
 }
 
 /// A number of bytes for people.
@@ -179,15 +227,18 @@ pub fn size(bytes: u64) -> String {
     format!("{whole}.{tenths} {}", UNITS[unit])
 }
 
-/// Left-aligned columns with two spaces between them; the last one is not padded.
+/// Left-aligned columns with two spaces between them; the last one is not padded. What a cell holds
+/// cannot leave it.
 pub fn table(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|value| cell(value)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |c: usize| {
         rows.iter().filter_map(|r| r.get(c)).map(|t| t.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (c, value) in row.iter().enumerate() {
             line.push_str(value);
@@ -208,8 +259,15 @@ mod tests {
 
     #[test]
     fn foreign_text_cannot_steer_the_terminal() {
-        assert_eq!(clean("a\x1b[31mb\u{202e}c\u{7}\n"), "a?[31mb?c?\n");
-        assert_eq!(cell("a\nb"), "a b");
+        assert_eq!(prose("a\x1b[31mb\u{202e}c\u{7}\nwarning: no\n"), "a?b?c?\n  warning: no");
+        assert_eq!(cell("a\nb\u{e0041}"), "a b?");
+        assert_eq!(table(&[vec!["a\x1bc\nb".into(), "c".into()]]), "a? b  c");
+    }
+
+    #[test]
+    fn no_line_on_stderr_repeats_a_secret() {
+        hidden().add("gldt-of-the-output-test");
+        assert_eq!(prose("echo: gldt-of-\u{200b}the-output-test"), "echo: ***");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use clap::Args as ClapArgs;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::clone;
 use super::context::Context;
 use super::credential_args::CredentialArgs;
 use super::from_gitlab::FromGitlab;
@@ -158,9 +159,9 @@ fn warn_of(resolved: &Resolved) {
 
 /// The image that CI built.
 fn built(context: &Context, args: &Args, platform: &Platform) -> Outcome {
-    if !args.from.is_named() && context.ci_job()?.is_none() {
+    if !args.from.is_named() && context.ci_job()?.is_none() && clone::remote()?.is_none() {
         return Err(CliError::usage("no image was named")
-            .with_hint("name one: group/project:tag, or --project GROUP/PROJECT --ref BRANCH; only inside GitLab CI it is known")
+            .with_hint("name one: group/project:tag, or --project GROUP/PROJECT --ref BRANCH; only inside GitLab CI and in a clone it is known")
             .into());
     }
     let Found { resolved, notes, warnings } = args.from.find(context, platform)?;

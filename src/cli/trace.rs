@@ -1,7 +1,23 @@
 //! What `-v` and `RUST_LOG` show on stderr. Headers with secrets are marked sensitive where they are
 //! made; a test searches the trace for them.
 
+use std::io::{self, Write};
+
 use tracing_subscriber::EnvFilter;
+
+/// Where a trace goes: through the boundary that every text on stderr goes through.
+struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        super::output::stderr_bytes(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// Starts the subscriber: nothing, `-v` our own debugging, `-vv` the network's too.
 pub fn start(verbose: u8) {
@@ -16,7 +32,7 @@ pub fn start(verbose: u8) {
     // a second start in one process is a test's business and changes nothing
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Stderr)
         .with_ansi(false)
         .try_init();
 }

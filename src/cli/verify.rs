@@ -82,7 +82,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
             "verdict": verdict, "why": why, "sif": digest, "manifest": manifest, "recipe": recipe,
         }));
     } else {
-        let why = why.map(|why| format!(": {}", output::clean(why))).unwrap_or_default();
+        let why = why.map(|why| format!(": {}", output::cell(why))).unwrap_or_default();
         output::line(format!("{word}{why}"));
         if let Some(manifest) = manifest {
             context.voice.say(format!("{digest} says that it was made from {manifest}"));

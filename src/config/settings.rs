@@ -28,6 +28,8 @@ pub struct Config {
     pub path_prefixes: Vec<Value<String>>,
     /// Requests on their way to one host at the same time, of all this user's processes.
     pub requests_at_once: Option<Value<u64>>,
+    /// Names of variables that credential helpers may see besides their own.
+    pub helper_variables: Vec<Value<String>>,
     /// Who hands out tokens for a registry; the URL has no path.
     pub realms: BTreeMap<Registry, Value<ServerUrl>>,
     /// The store.
@@ -213,6 +215,7 @@ impl Config {
             "ca_files" => self.ca_files = list(item, origin, Item::absolute_path)?,
             "path_prefixes" => self.path_prefixes = list(item, origin, path_prefix)?,
             "requests_at_once" => self.requests_at_once = Some(value(item.limit()?, origin)),
+            "helper_variables" => self.helper_variables = list(item, origin, variable)?,
             "realms.*" => {
                 let of = name.parse().map_err(|e| item.bad_value(e))?;
                 self.realms.insert(of, value(realm(item)?, origin));
@@ -313,6 +316,7 @@ impl Config {
             ca_files: both(self.ca_files, upper.ca_files, PartialEq::eq),
             path_prefixes: both(self.path_prefixes, upper.path_prefixes, PartialEq::eq),
             requests_at_once: upper.requests_at_once.or(self.requests_at_once),
+            helper_variables: both(self.helper_variables, upper.helper_variables, PartialEq::eq),
             hub: upper.hub.or(self.hub),
             realms: self.realms.into_iter().chain(upper.realms).collect(),
             cache: upper.cache.or(self.cache),
@@ -364,6 +368,7 @@ impl Config {
         rows.add("ca_files", &self.ca_files, path);
         rows.add("path_prefixes", &self.path_prefixes, String::clone);
         rows.add("requests_at_once", &self.requests_at_once, u64::to_string);
+        rows.add("helper_variables", &self.helper_variables, String::clone);
         for (registry, realm) in &self.realms {
             rows.add(
                 &format!("realms.{}", quoted(registry.as_str())),
@@ -479,6 +484,16 @@ fn path_prefix(item: &Item<'_>) -> Result<String, ConfigError> {
     host.parse::<Registry>().map_err(|_| bad())?;
     path.parse::<Repository>().map_err(|_| bad())?;
     Ok(text)
+}
+
+/// A variable's name, as a shell can set it.
+fn variable(item: &Item<'_>) -> Result<String, ConfigError> {
+    let name = item.line_of_text()?;
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(good) {
+        return Err(item.bad_value("write the variable's name, without $ and value"));
+    }
+    Ok(name)
 }
 
 /// A realm is scheme, host and port: nothing that could be mistaken for one place of a server.

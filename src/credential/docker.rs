@@ -19,8 +19,9 @@
 //! program is started for a registry that the file does not speak of. Sources: docker's
 //! "docker login" reference, containers-auth.json(5).
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read};
@@ -28,14 +29,15 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
 use super::file::{LARGEST, Written};
-use super::{CredentialError, Question, Scope, helper};
+use super::variable::{plain, unreplaced};
+use super::{CredentialError, Question, Scope, helper, read_sentence};
 use crate::oci::DOCKER_HUB;
 use crate::secret::{Candidates, Credential, Secret};
 
@@ -78,21 +80,68 @@ impl<'de> Deserialize<'de> for Auth {
         if encoded.trim().is_empty() {
             return Ok(Self::Empty);
         }
-        let Ok(bytes) = STANDARD.decode(encoded.trim()).map(Zeroizing::new) else {
-            return Ok(Self::Bad("its auth is not base64"));
+        if unreplaced(&encoded).is_some() {
+            return Ok(Self::Bad("its auth is the name of a variable, which nobody replaced"));
+        }
+        let Some(bytes) = decoded(&encoded) else {
+            return Ok(Self::Bad("its auth is not base64 of user:password"));
         };
         let Ok(text) = std::str::from_utf8(&bytes) else {
             return Ok(Self::Bad("its auth is not text"));
         };
         Ok(match text.split_once(':') {
-            Some((name, password)) => Self::Pair(Credential {
-                username: name.to_owned(),
-                // docker pads some with zero bytes
-                password: Secret::new(password.trim_matches('\0').to_owned()),
-            }),
+            // docker pads some with zero bytes; `echo` without -n leaves a line end
+            Some((name, password)) => match (name, plain(password.trim_matches('\0'))) {
+                ("", "") => Self::Empty,
+                (name, password) => Self::Pair(Credential {
+                    username: name.to_owned(),
+                    password: Secret::new(password.to_owned()),
+                }),
+            },
             None => Self::Bad("its auth has no colon between user and password"),
         })
     }
+}
+
+/// Base64 as it is found in files: wrapped at 76 columns, without padding, of either alphabet.
+fn decoded(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let kept = text.chars().filter(|c| !c.is_whitespace() && *c != '=');
+    let plain = kept.map(|c| match c {
+        '-' => '+',
+        '_' => '/',
+        c => c,
+    });
+    let plain = Zeroizing::new(plain.collect::<String>());
+    STANDARD_NO_PAD.decode(&*plain).ok().map(Zeroizing::new)
+}
+
+/// A document as people have it in a variable: as it is, or as base64 of it, as Kubernetes keeps it.
+fn document(text: &str) -> Cow<'_, str> {
+    let text = text.trim_start_matches('\u{feff}').trim();
+    if text.starts_with('{') {
+        return Cow::Borrowed(text);
+    }
+    let inner = decoded(text).and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
+    match inner {
+        Some(inner) if inner.trim_start().starts_with('{') => Cow::Owned(inner),
+        _ => Cow::Borrowed(text),
+    }
+}
+
+/// The same document without line ends inside strings, where JSON has none and `base64` puts them.
+fn unwrapped(text: &str) -> Zeroizing<String> {
+    let (mut inside, mut escaped) = (false, false);
+    let mut kept = Zeroizing::new(String::with_capacity(text.len()));
+    for c in text.chars() {
+        match c {
+            '"' if !escaped => inside = !inside,
+            '\n' | '\r' if inside => continue,
+            _ => {}
+        }
+        escaped = inside && c == '\\' && !escaped;
+        kept.push(c);
+    }
+    kept
 }
 
 impl Entry {
@@ -108,6 +157,10 @@ impl Entry {
         let found = match (&self.auth, &self.username, &self.password) {
             (Some(Auth::Bad(why)), _, _) => return Err(why),
             (Some(Auth::Pair(pair)), _, _) => pair.clone(),
+            // written by tools that have nothing to write
+            (_, Some(name), Some(password)) if name.is_empty() && password.0.is_empty() => {
+                return Ok(None);
+            }
             (_, Some(name), Some(Written(password))) => {
                 Credential { username: name.clone(), password: password.clone() }
             }
@@ -142,8 +195,8 @@ pub(super) fn find_variable(
     question: &Question<'_>,
     found: &mut Candidates,
 ) -> Result<(), CredentialError> {
-    match question.variable(VARIABLE) {
-        Some(text) => offer(question, &Place::Variable, text, found).map(drop),
+    match question.text(VARIABLE)? {
+        Some(text) => offer(question, &Place::Variable, &text, found).map(drop),
         None => Ok(()),
     }
 }
@@ -243,21 +296,34 @@ fn offer(
         place: place.to_string(),
         reason: format!("malformed at line {line}, column {column}"),
     };
+    let text = document(text);
     // the parser would take an empty list for an empty document
-    if !text.trim_start().starts_with('{') {
+    if !text.starts_with('{') {
         return Err(malformed(1, 1));
     }
-    let document: Document =
-        serde_json::from_str(text).map_err(|e| malformed(e.line(), e.column()))?;
+    let document: Document = match serde_json::from_str(&text) {
+        Ok(document) => document,
+        Err(error) => serde_json::from_str(&unwrapped(&text))
+            .map_err(|_| malformed(error.line(), error.column()))?,
+    };
     let auths = document.auths.as_ref();
     let helpers = document.cred_helpers.as_ref();
     let mut rows: Vec<(Scope, &str, Says<'_>)> = Vec::new();
-    for (key, name) in helpers.into_iter().flatten() {
+    // an empty name is none, as docker has it
+    for (key, name) in helpers.into_iter().flatten().filter(|(_, name)| !name.trim().is_empty()) {
         rows.extend(scope_of(key).map(|scope| (scope, key.as_str(), Says::Helper(name))));
     }
     for (key, entry) in auths.into_iter().flatten() {
         rows.extend(scope_of(key).map(|scope| (scope, key.as_str(), Says::Entry(entry))));
     }
+    let covers = |key: &str| {
+        scope_of(key).is_some_and(|scope| scope.covers(question.registry, question.repository))
+    };
+    let keys = helpers.into_iter().flatten().map(|(key, _)| key);
+    let keys: BTreeSet<&String> =
+        keys.chain(auths.into_iter().flatten().map(|(key, _)| key)).collect();
+    let others: Vec<String> = keys.into_iter().filter(|key| !covers(key)).cloned().collect();
+    question.read.borrow_mut().push(read_sentence(&place.to_string(), &others));
     rows.retain(|(scope, _, _)| scope.covers(question.registry, question.repository));
     // stable: of one length a helper stays before an entry
     rows.sort_by_key(|(scope, _, _)| Reverse(scope.prefix_len()));
@@ -280,7 +346,9 @@ fn offer(
         let program = match says {
             Says::Helper(name) => Some(name),
             Says::Entry(_) if inline.is_some() || helped.contains(&scope) => None,
-            Says::Entry(_) => document.creds_store.as_deref().filter(|name| !name.is_empty()),
+            Says::Entry(_) => {
+                document.creds_store.as_deref().filter(|name| !name.trim().is_empty())
+            }
         };
         if let Some(pair) = inline {
             let source = format!("{place} (entry {key})");

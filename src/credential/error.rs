@@ -10,6 +10,9 @@ pub enum CredentialError {
     /// A text that names no registry.
     #[error("{0:?} is not a registry with an optional project: write registry[/group/project]")]
     Scope(String),
+    /// An address that is plain http.
+    #[error("a registry is written without http://, and a credential does not go to plain http")]
+    PlainScope,
     /// Half a credential in the environment.
     #[error("the environment has {has} but not {lacks}")]
     Incomplete {
@@ -118,7 +121,7 @@ pub enum CredentialError {
 impl Failure for CredentialError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Scope(_) => Kind::Usage,
+            Self::Scope(_) | Self::PlainScope => Kind::Usage,
             Self::NotStored(_) => Kind::NotFound,
             Self::Write { source, .. } => io_kind(source, Kind::Configuration),
             _ => Kind::Configuration,
@@ -127,6 +130,9 @@ impl Failure for CredentialError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::PlainScope => {
+                "write HOST[:PORT]; --insecure-registry HOST[:PORT] allows plain http for it".into()
+            }
             Self::Incomplete { .. } => {
                 "set MOORLINE_REGISTRY, MOORLINE_USERNAME and MOORLINE_PASSWORD together, or none"
                     .into()

@@ -8,8 +8,10 @@
 //! ```
 //!
 //! The name is letters, digits, `_`, `.` and `-`, and is looked for in the absolute folders of
-//! `PATH`. It sees a short list of variables and no others. What it writes is never repeated in a
-//! message, because it may be the secret. Source: the protocol of docker's "credential helpers"
+//! `PATH`. It sees a short list of variables, those of its service where it is a well-known one, and
+//! those that the user's configuration adds (`helper_variables`). What it writes on stdout is never
+//! repeated in a message, because it may be the secret; of its stderr the first line is, without
+//! anything that may be one. Source: the protocol of docker's "credential helpers"
 //! (`docker login` reference).
 
 use std::collections::BTreeMap;
@@ -17,7 +19,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -26,8 +28,10 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::file::Written;
+use super::variable::plain;
 use super::{Chain, CredentialError};
-use crate::secret::Credential;
+use crate::secret::{Credential, Secret};
+use crate::text::{Foreign, Hidden};
 
 /// How long a helper may take by default, a question to its user included.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -61,17 +65,41 @@ const VARIABLES: &[&str] = &[
     "GPG_TTY",
     "PASSWORD_STORE_DIR",
     "DOCKER_CONFIG",
-    "AWS_PROFILE",
-    "AWS_REGION",
-    "AWS_CONFIG_FILE",
-    "AWS_SHARED_CREDENTIALS_FILE",
-    "CLOUDSDK_CONFIG",
-    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GNOME_KEYRING_CONTROL",
+    "KRB5CCNAME",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
     "HTTPS_PROXY",
     "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
     "NO_PROXY",
     "no_proxy",
 ];
+
+/// What the well-known helpers of services need besides: a part of the helper's name, and the
+/// beginnings of its service's variables. These may be secrets, so no other helper sees them.
+const SERVICES: &[(&str, &[&str])] = &[
+    ("ecr", &["AWS_"]),
+    ("acr", &["AZURE_", "ARM_", "IDENTITY_", "MSI_"]),
+    // it can log in to Vault with AWS
+    ("vault", &["VAULT_", "AWS_", "DCVL_"]),
+    ("gcr", GOOGLE),
+    ("gcloud", GOOGLE),
+    ("gar", GOOGLE),
+    ("google", GOOGLE),
+    ("ghcr", &["GH_TOKEN", "GITHUB_TOKEN"]),
+    ("gh", &["GH_TOKEN", "GITHUB_TOKEN"]),
+    ("oci", &["OCI_"]),
+];
+
+const GOOGLE: &[&str] = &["CLOUDSDK_", "GOOGLE_", "GCLOUD_", "GCE_METADATA_"];
+
+/// How much of what a helper says on stderr is read, in bytes.
+const MOST_WORDS: u64 = 8 << 10;
+
+/// A word of this length with letters and digits may be a secret that nobody told us of.
+const LONG_WORD: usize = 16;
 
 /// What a helper answered, kept for the run: the error is its reason.
 pub(super) type Answered = Result<Option<Credential>, String>;
@@ -129,25 +157,89 @@ fn get(chain: &Chain, name: &str, server: &str) -> Answered {
     let environment = &chain.settings.environment;
     let program = which(environment, &format!("docker-credential-{name}"))
         .ok_or("it is not in PATH (only absolute folders count)")?;
-    let (status, out) = run(&program, server, environment, chain.settings.helper_patience)?;
+    let seen: Vec<(&str, String)> =
+        seen(environment, name, &chain.settings.helper_variables).collect();
+    let (status, out, words) = run(&program, server, &seen, chain.settings.helper_patience)?;
+    let said = || match said(&words, &out, &seen) {
+        words if words.is_empty() => String::new(),
+        words => format!("; it says: {words}"),
+    };
     if !status.success() {
         let none = out.trim_ascii_start().starts_with(b"credentials not found");
-        return if none { Ok(None) } else { Err(format!("it ended with {status}")) };
+        return if none { Ok(None) } else { Err(format!("it ended with {status}{}", said())) };
     }
     let answer: Answer = serde_json::from_slice(&out)
-        .map_err(|_| "its answer is not the JSON of a credential".to_owned())?;
-    let found = Credential { username: answer.username, password: answer.secret.0 };
+        .map_err(|_| format!("its answer is not the JSON of a credential{}", said()))?;
+    let password = plain(answer.secret.0.expose()).to_owned();
+    let found = Credential { username: answer.username, password: Secret::new(password) };
+    // neither of them: it has none (Windows' and some companies' own helpers say it so)
+    if found.username.is_empty() && found.password.is_empty() {
+        return Ok(None);
+    }
     check(&found)?;
     Ok(Some(found))
 }
 
 /// What of the environment a helper sees; a proxy's user and password are not its business.
-fn seen(environment: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, String)> {
-    let listed = environment.iter().filter(|(name, _)| VARIABLES.contains(&name.as_str()));
+fn seen<'a>(
+    environment: &'a BTreeMap<String, String>,
+    helper: &'a str,
+    more: &'a [String],
+) -> impl Iterator<Item = (&'a str, String)> {
+    let parts: Vec<String> = helper.split(['-', '_', '.']).map(str::to_ascii_lowercase).collect();
+    let services = SERVICES.iter().filter(move |(part, _)| {
+        parts.iter().any(|own| own == part || (part.len() > 2 && own.starts_with(part)))
+    });
+    let begins: Vec<&str> = services.flat_map(|(_, begins)| begins.iter().copied()).collect();
+    let listed = environment.iter().filter(move |(name, _)| {
+        VARIABLES.contains(&name.as_str())
+            || more.contains(*name)
+            || begins.iter().any(|begin| name.starts_with(begin))
+    });
     listed.map(|(name, value)| {
-        let is_proxy = name.eq_ignore_ascii_case("HTTPS_PROXY");
-        (name.as_str(), if is_proxy { without_user(value) } else { value.clone() })
+        let proxy = ["HTTPS_PROXY", "HTTP_PROXY"].iter().any(|p| name.eq_ignore_ascii_case(p));
+        (name.as_str(), if proxy { without_user(value) } else { value.clone() })
     })
+}
+
+/// The first line of a helper's stderr, harmless: without what it wrote as its answer, without the
+/// secrets among the variables that it saw, and without words that look like secrets.
+fn said(stderr: &[u8], out: &[u8], seen: &[(&str, String)]) -> String {
+    let hidden = Hidden::default();
+    let text = String::from_utf8_lossy(out);
+    let in_answer = text.split(['"', ' ', '\n', ',', ':', '{', '}']).filter(|w| w.len() > 3);
+    in_answer.for_each(|word| hidden.add(word.trim()));
+    for (name, value) in seen {
+        let words = ["TOKEN", "SECRET", "PASSWORD", "KEY", "HEADER"];
+        if words.iter().any(|word| name.contains(word)) {
+            hidden.add(value.trim());
+        }
+    }
+    let first = stderr.split(|b| *b == b'\n').find(|line| !line.trim_ascii().is_empty());
+    let line = String::from(Foreign::bytes(first.unwrap_or_default()).words(&hidden, 200));
+    line.split(' ')
+        .map(|word| if may_be_secret(word) { "***" } else { word })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Whether a word may be a token: a known beginning, or long with letters and digits, and neither a
+/// path nor a host.
+fn may_be_secret(word: &str) -> bool {
+    const BEGINNINGS: &[&str] = &[
+        "gldt-", "glpat-", "glcbt-", "glrt-", "gloas-", "ghp_", "gho_", "ghs_", "eyJ", "hvs.",
+        "AKIA", "ASIA", "ya29.",
+    ];
+    let word = word.rsplit(['=', ':']).next().unwrap_or(word);
+    let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    let has = |is: fn(&u8) -> bool| word.bytes().any(|b| is(&b));
+    let plain_name =
+        word.contains('/') && !word.contains('+') || word.contains(".com") || word.contains(".org");
+    BEGINNINGS.iter().any(|begin| word.starts_with(begin))
+        || (word.len() >= LONG_WORD
+            && has(u8::is_ascii_digit)
+            && has(u8::is_ascii_alphabetic)
+            && !plain_name)
 }
 
 /// `http://user:password@proxy:3128` without what is before the `@`.
@@ -176,28 +268,50 @@ fn which(environment: &BTreeMap<String, String>, program: &str) -> Option<PathBu
 fn run(
     program: &Path,
     server: &str,
-    environment: &BTreeMap<String, String>,
+    seen: &[(&str, String)],
     patience: Duration,
-) -> Result<(ExitStatus, Zeroizing<Vec<u8>>), String> {
+) -> Result<(ExitStatus, Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>), String> {
     let deadline = Instant::now() + patience;
     let mut child = Command::new(program)
         .arg("get")
         .current_dir("/")
         .env_clear()
-        .envs(seen(environment))
+        .envs(seen.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .process_group(0)
         .spawn()
         .map_err(|e| format!("it cannot be started: {e}"))?;
+    let words = child.stderr.take().map(listen);
     let answer = talk(&mut child, server, deadline);
-    let status = answer.and_then(|out| Ok((wait(&mut child, deadline)?, out)));
+    let status = answer.and_then(|out| {
+        let status = wait(&mut child, deadline)?;
+        // what it started may keep its stderr open
+        let left = Duration::from_millis(200);
+        let words = words.and_then(|words| words.recv_timeout(left).ok()).unwrap_or_default();
+        Ok((status, out, words))
+    });
     if status.is_err() {
         stop(&mut child);
     }
     let late = || format!("it gave no answer within {} s", patience.as_secs_f32());
     status.map_err(|error| error.unwrap_or_else(late))
+}
+
+/// Reads what a helper says on stderr: a limited part is kept, and the rest read, so that it can write.
+fn listen(mut stderr: ChildStderr) -> mpsc::Receiver<Zeroizing<Vec<u8>>> {
+    let (send, receive) = mpsc::channel();
+    let read = move || {
+        let mut kept = Zeroizing::new(Vec::new());
+        // what came before an error is all that there is
+        let _ = (&mut stderr).take(MOST_WORDS).read_to_end(&mut kept);
+        let _ = std::io::copy(&mut stderr, &mut std::io::sink());
+        let _ = send.send(kept);
+    };
+    // without a thread there are no words, and the helper fails when its pipe is full
+    let _ = std::thread::Builder::new().name("helper".into()).spawn(read);
+    receive
 }
 
 /// Writes the question and reads the answer; the error is `None` when the time is over.
@@ -268,6 +382,50 @@ mod tests {
         for name in VARIABLES {
             let secret = ["TOKEN", "PASSWORD", "SECRET", "AUTH_CONFIG", "KEY"];
             assert!(!secret.iter().any(|word| name.ends_with(word)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_services_variables_are_for_its_own_helper() {
+        let all = [
+            "AWS_SECRET_ACCESS_KEY",
+            "AZURE_CLIENT_SECRET",
+            "VAULT_TOKEN",
+            "CLOUDSDK_CONFIG",
+            "HOME",
+            "OWN",
+        ];
+        let environment: BTreeMap<String, String> =
+            all.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect();
+        let seen = |helper: &str, more: &[String]| -> Vec<String> {
+            seen(&environment, helper, more).map(|(name, _)| name.to_owned()).collect()
+        };
+        assert_eq!(seen("ecr-login", &[]), ["AWS_SECRET_ACCESS_KEY", "HOME"]);
+        assert_eq!(seen("acr-env", &[]), ["AZURE_CLIENT_SECRET", "HOME"]);
+        assert_eq!(seen("vault-login", &[]), ["AWS_SECRET_ACCESS_KEY", "HOME", "VAULT_TOKEN"]);
+        assert_eq!(seen("gcloud", &[]), ["CLOUDSDK_CONFIG", "HOME"]);
+        assert_eq!(seen("secretservice", &[]), ["HOME"]);
+        assert_eq!(seen("pass", &["OWN".to_owned()]), ["HOME", "OWN"]);
+    }
+
+    #[test]
+    fn a_helpers_words_without_what_may_be_a_secret() {
+        let seen =
+            [("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI".to_owned()), ("HOME", "/home/u".into())];
+        for (line, expected) in [
+            ("\nError: no AWS profile named dev\nmore", "Error: no AWS profile named dev"),
+            ("bad key wJalrXUtnFEMI here", "bad key *** here"),
+            ("token gldt-hidden refused", "token *** refused"),
+            ("got s3cr3t-of-the-answer", "got ***"),
+            (
+                "cannot reach https://1234.dkr.ecr.eu-west-1.amazonaws.com/v2/",
+                "cannot reach https://1234.dkr.ecr.eu-west-1.amazonaws.com/v2/",
+            ),
+            ("key=A1b2C3d4E5f6G7h8I9j0", "***"),
+            ("\x1b[31mred\x1b[0m", "red"),
+        ] {
+            let out = br#"{"Username":"u","Secret":"s3cr3t-of-the-answer"}"#;
+            assert_eq!(said(line.as_bytes(), out, &seen), expected, "{line:?}");
         }
     }
 }

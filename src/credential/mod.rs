@@ -30,7 +30,9 @@ mod helper;
 mod kernel;
 mod keyring;
 mod scope;
+mod variable;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::PathBuf;
@@ -54,12 +56,29 @@ use crate::secret::{Candidate, Candidates, Credential, Realm, Secret};
 /// A source: adds what it has for the question.
 type Source = fn(&Question<'_>, &mut Candidates) -> Result<(), CredentialError>;
 
+/// The name of the source that `login` fills.
+const LOGIN: &str = "login";
+
+/// How many keys are listed at most.
+const MOST_KEYS: usize = 8;
+
+/// Says that a file was read, and which of its keys are about something else.
+fn read_sentence(place: &str, others: &[String]) -> String {
+    if others.is_empty() {
+        return format!("read {place}");
+    }
+    let shown: Vec<&str> = others.iter().take(MOST_KEYS).map(String::as_str).collect();
+    let more = others.len() - shown.len();
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("read {place}; these keys do not cover the image: {}{more}", shown.join(", "))
+}
+
 /// All sources by name, the first one wins.
 const SOURCES: [(&str, Source); 6] = [
     ("command line", flag::find),
     ("environment", environment::find),
     ("GitLab CI", ci::find),
-    ("login", find_logins),
+    (LOGIN, find_logins),
     ("DOCKER_AUTH_CONFIG", docker::find_variable),
     ("docker, podman, apptainer", docker::find),
 ];
@@ -91,6 +110,8 @@ pub struct Settings {
     pub realms: Vec<(Registry, Realm)>,
     /// How long a credential helper may take.
     pub helper_patience: Duration,
+    /// Names of further variables that a helper may see, from the user's own configuration.
+    pub helper_variables: Vec<String>,
     /// Who is told what a user should know although it is no error; each sentence once.
     pub warn: Option<Warn>,
 }
@@ -110,6 +131,7 @@ impl Settings {
             kernel: None,
             realms: Vec::new(),
             helper_patience: helper::PATIENCE,
+            helper_variables: Vec::new(),
             warn: None,
         }
     }
@@ -198,6 +220,8 @@ pub struct SourceReport {
     pub name: &'static str,
     /// What it has.
     pub found: Candidates,
+    /// What was read for it, and what of that is about something else: a sentence for each file.
+    pub read: Vec<String>,
     /// Why it stops the search.
     pub broken: Option<CredentialError>,
 }
@@ -211,6 +235,8 @@ pub(crate) struct Question<'a> {
     rows: Vec<&'a Row>,
     /// Every realm that is known for the registry.
     realms: Vec<Realm>,
+    /// What was read on the way: a sentence for each file or variable.
+    read: RefCell<Vec<String>>,
 }
 
 impl Question<'_> {
@@ -287,17 +313,29 @@ impl Chain {
         repository: &Repository,
     ) -> Result<Explanation, CredentialError> {
         let table = file::read(&self.settings.file)?;
+        let mut own_file = None;
         let realms = self.realms(&table, registry)?;
         let mut rows: Vec<&Row> =
             table.entries.iter().filter(|row| row.scope.covers(registry, repository)).collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.scope.prefix_len()));
-        let question = Question { chain: self, registry, repository, rows, realms: realms.clone() };
+        let read = RefCell::default();
+        let question =
+            Question { chain: self, registry, repository, rows, realms: realms.clone(), read };
+        if !table.entries.is_empty() {
+            let others = table.entries.iter().filter(|row| !row.scope.covers(registry, repository));
+            let others: Vec<String> = others.map(|row| row.scope.to_string()).collect();
+            own_file = Some(read_sentence(&self.settings.file.display().to_string(), &others));
+        }
         let mut sources = Vec::new();
         for (name, find) in SOURCES {
             let mut found = Candidates::default();
             let broken = find(&question, &mut found).err();
             let last = broken.is_some() || (sources.is_empty() && !found.offered.is_empty());
-            sources.push(SourceReport { name, found, broken });
+            let mut read = question.read.take();
+            if name == LOGIN {
+                read.extend(own_file.take());
+            }
+            sources.push(SourceReport { name, found, read, broken });
             if last {
                 break;
             }

@@ -36,6 +36,26 @@ impl Scope {
             })
     }
 
+    /// As a person types it at `login`: `https://` and `docker://` in front, a slash at the end and a
+    /// project's capitals are taken off. Registries know lower case only, so none of these has two
+    /// meanings.
+    ///
+    /// # Errors
+    /// As for [`Scope::from_str`]; `http://` is refused, because a registry's secret does not go there.
+    pub fn typed(text: &str) -> Result<Self, CredentialError> {
+        let text = text.trim();
+        if text.starts_with("http://") {
+            return Err(CredentialError::PlainScope);
+        }
+        let bare = ["https://", "docker://", "oras://"].iter().find_map(|s| text.strip_prefix(s));
+        let bare = bare.unwrap_or(text).trim_end_matches('/');
+        match bare.split_once('/') {
+            Some((host, "v1" | "v2")) => host.parse(),
+            Some((host, project)) => format!("{host}/{}", project.to_lowercase()).parse(),
+            None => bare.parse(),
+        }
+    }
+
     pub(super) fn prefix_len(&self) -> usize {
         self.prefix.as_ref().map_or(0, |prefix| prefix.as_str().len())
     }

@@ -153,7 +153,8 @@ impl Client {
     /// Our own errors get their subject; what is left of the crate's are answers in an unknown form.
     fn explain(&self, error: ApiError<GitlabError>, subject: String) -> GitlabError {
         let ApiError::Client { source: mut ours } = error else {
-            let (host, reason) = (self.0.host().to_owned(), error.to_string());
+            let reason = self.0.unread(&error.to_string());
+            let host = self.0.host().to_owned();
             return GitlabError::Protocol { host, what: subject, reason };
         };
         if let GitlabError::Answer { what, .. }

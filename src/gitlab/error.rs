@@ -2,6 +2,8 @@
 
 use super::TokenKind;
 use crate::failure::{Failure, Kind};
+use crate::net::{Fault, RootsError};
+use crate::text::Shown;
 
 /// A question to the API that was not answered.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -9,6 +11,19 @@ pub enum GitlabError {
     /// A CA file or the token's text cannot be used.
     #[error("{0}")]
     Configuration(String),
+    /// A CA file cannot be used, or there are no root certificates at all.
+    #[error("{0}")]
+    Roots(RootsError),
+    /// The server's certificate was not taken; nothing was sent.
+    #[error("cannot reach GitLab at {host}: its certificate {}", .fault.sentence())]
+    Certificate {
+        /// The server.
+        host: String,
+        /// The reason.
+        fault: Fault,
+        /// Whether the user gave CA files.
+        own: bool,
+    },
     /// The token would travel in the clear.
     #[error("{host} speaks plain http: the API token from {token} is not sent there")]
     PlainHttp {
@@ -34,7 +49,7 @@ pub enum GitlabError {
         seconds: u64,
     },
     /// The server sends us elsewhere; a token does not go along.
-    #[error("GitLab at {host} redirects {what} to {to:?}, which is not followed with a token")]
+    #[error("GitLab at {host} redirects {what} to {to}, which is not followed with a token")]
     Redirected {
         /// The server.
         host: String,
@@ -53,7 +68,7 @@ pub enum GitlabError {
         /// The HTTP status.
         status: u16,
         /// GitLab's own words, made printable.
-        message: String,
+        message: Shown,
         /// The kind of the token that was sent.
         kind: TokenKind,
         /// Where it came from.
@@ -91,12 +106,13 @@ impl GitlabError {
 impl Failure for GitlabError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Configuration(_) => Kind::Configuration,
+            Self::Configuration(_) | Self::Roots(_) => Kind::Configuration,
             Self::PlainHttp { .. }
             | Self::Redirected { .. }
             | Self::Answer { status: 401 | 403, .. } => Kind::Denied,
             Self::Answer { status: 404, .. } => Kind::NotFound,
             Self::Unreachable { .. }
+            | Self::Certificate { .. }
             | Self::HeldOff { .. }
             | Self::Answer { .. }
             | Self::Protocol { .. } => Kind::Network,
@@ -117,8 +133,9 @@ impl Failure for GitlabError {
                 "the token in {token} is wrong, revoked or expired; it must be {NEEDS}"
             )),
             Self::Answer { status: 401 | 403 | 404, kind: TokenKind::Job, .. } => Some(format!(
-                "a job token opens little of the API: put {NEEDS} into MOORLINE_GITLAB_TOKEN, or \
-                 name the image by its reference"
+                "a job token opens little of the API, and of another project only what lists this one \
+                 (Settings > CI/CD > Job token permissions): put {NEEDS} into \
+                 MOORLINE_GITLAB_TOKEN, or name the image by its reference"
             )),
             Self::Answer { status: 403, token, .. } => {
                 Some(format!("the token in {token} must be {NEEDS}"))
@@ -127,6 +144,8 @@ impl Failure for GitlabError {
                 "it does not exist, or the token in {token} may not see it (GitLab does not tell \
                  which); it must be {NEEDS}"
             )),
+            Self::Roots(error) => error.hint(),
+            Self::Certificate { host, fault, own } => Some(fault.hint(host, *own)),
             Self::HeldOff { seconds, .. } => Some(format!("try again in {seconds} s")),
             Self::Answer { status: 429, .. } => Some("wait a minute and try again".into()),
             _ => None,

@@ -23,6 +23,7 @@ mod ci;
 mod convention;
 mod error;
 mod handed;
+mod handed_text;
 mod remote;
 mod transport;
 mod turns;
@@ -79,6 +80,10 @@ pub struct Options {
     pub proxies: crate::proxy::Proxies,
     /// The budget of requests; `None` counts nothing.
     pub turns: Option<Arc<dyn Turns>>,
+    /// Secrets that no message may repeat; the token joins it.
+    pub hidden: crate::text::Hidden,
+    /// Who is told that a project has moved.
+    pub notice: Option<Arc<dyn Fn(&str) + Send + Sync>>,
     /// For one answer, with all its retries' pauses apart.
     pub patience: Duration,
 }

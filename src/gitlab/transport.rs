@@ -5,13 +5,14 @@
 //!
 //! ```text
 //!  another server or path than the base -> refused before anything is sent
-//!  3xx                                  -> an error that names the target
+//!  3xx within the base                  -> followed (a project that moved), and said once
+//!  3xx elsewhere                        -> an error that names the target
 //!  429, 502, 503, 504, no connection    -> again, at most twice (Retry-After up to 20 s)
 //!  before each sending                  -> its turn among the requests to this host (`Turns`)
 //! ```
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,13 +20,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use gitlab::api::{ApiError, AsyncClient, RestClient};
 use reqwest::header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
-use reqwest::{Certificate, Response, Url};
+use reqwest::{Response, Url};
 
 use super::{GitlabError, Options, Token, TokenKind, Turns};
 use crate::backoff::Backoff;
 use crate::config::ServerUrl;
 use crate::failure::chain;
+use crate::net::{Fault, Page, Roots, longer, wanted_pause};
 use crate::secret::Realm;
+use crate::text::{Foreign, Hidden, Shown};
 
 /// The longest answer that is read, in bytes.
 const MOST_BYTES: usize = 16 << 20;
@@ -35,6 +38,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
 /// The first pause that nobody asked for.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Redirects of one question.
+const MOST_REDIRECTS: usize = 3;
 
 /// How often one question is sent.
 const TRIES: u32 = 3;
@@ -46,6 +52,11 @@ pub(super) struct Transport {
     token: Token,
     server: ServerUrl,
     turns: Option<Arc<dyn Turns>>,
+    hidden: Hidden,
+    notice: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    /// Projects of which was said that they moved.
+    told: Mutex<BTreeSet<String>>,
+    roots: Roots,
     header: (HeaderName, HeaderValue),
     /// The first 401. An access token that is wrong is wrong for every question; a job token gets a
     /// 401 for what it does not open, so for it the question counts.
@@ -54,7 +65,9 @@ pub(super) struct Transport {
 
 impl Transport {
     pub(super) fn new(options: Options) -> Result<Self, GitlabError> {
-        let Options { server, token, ca_files, insecure, proxies, turns, patience } = options;
+        let Options { server, token, ca_files, insecure, proxies, turns, patience, hidden, notice } =
+            options;
+        hidden.add(token.secret.expose());
         let host = server.host().to_string();
         let configuration = GitlabError::Configuration;
         let base = Url::parse(&format!("{server}/api/v4/"))
@@ -91,28 +104,30 @@ impl Transport {
             Some(Ok(proxy)) => builder.proxy(proxy),
             Some(Err(error)) => return Err(configuration(error.to_string())),
         };
+        let roots = Roots::read(&ca_files).map_err(GitlabError::Roots)?;
         let builder = if insecure {
             builder.tls_danger_accept_invalid_certs(true)
         } else {
-            let mut certificates = Vec::new();
-            for file in &ca_files {
-                let bad = |why: String| {
-                    configuration(format!("cannot use CA file {}: {why}", file.display()))
-                };
-                let pem = std::fs::read(file).map_err(|e| bad(e.to_string()))?;
-                certificates
-                    .extend(Certificate::from_pem_bundle(&pem).map_err(|e| bad(e.to_string()))?);
-            }
-            builder.tls_certs_merge(certificates)
+            builder.tls_backend_preconfigured(roots.tls().map_err(GitlabError::Roots)?)
         };
-        let http = builder.build().map_err(|e| {
-            configuration(format!(
-                "cannot check certificates: {}; install ca-certificates or give --ca-file",
-                chain(&e)
-            ))
-        })?;
+        let http = builder
+            .build()
+            .map_err(|e| configuration(format!("cannot make connections: {}", chain(&e))))?;
         let (header, refused) = ((name, value), Mutex::default());
-        Ok(Self { base, host, http, token, server, turns, header, refused })
+        Ok(Self {
+            base,
+            host,
+            http,
+            token,
+            server,
+            turns,
+            hidden,
+            notice,
+            roots,
+            header,
+            refused,
+            told: Mutex::default(),
+        })
     }
 
     pub(super) fn host(&self) -> &str {
@@ -144,18 +159,94 @@ impl Transport {
         if let Some(error) = self.refusal(url) {
             return Err(error);
         }
-        let (answer, body) = self.get(url).await?;
+        let (answer, body) = self.follow(url).await?;
         let verdict = self.judge(&answer, &body);
         if let Err(error @ GitlabError::Answer { status: 401, .. }) = &verdict {
             let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
             refused.insert(self.asked(url), error.clone());
         }
+        if let (Ok(()), Some(page)) = (&verdict, Page::of(&body)) {
+            let login = if page.is_login(&body) { "a login page" } else { "a web page" };
+            let title = self.words(&page.title);
+            return Err(GitlabError::Protocol {
+                host: self.host.clone(),
+                what: String::new(),
+                reason: format!("it is {login} ({title:?})"),
+            });
+        }
         verdict.map(|()| (answer, body))
     }
 
-    /// The answer, of any status that is no redirect, and its body.
+    /// Why an answer cannot be read; there is always something to say.
+    pub(super) fn unread(&self, reason: &str) -> String {
+        let words = self.words(reason);
+        if words.is_empty() {
+            "it is not what the API's reference says".into()
+        } else {
+            words.into()
+        }
+    }
+
+    /// The answer, and its body. A redirect is followed within this server's own API: so GitLab
+    /// answers for a project that was moved or renamed. Any other one is the caller's.
+    async fn follow(&self, first: &Url) -> Result<(Response, Bytes), GitlabError> {
+        let mut url = first.clone();
+        for _ in 0..=MOST_REDIRECTS {
+            let (answer, body) = self.get(&url).await?;
+            let next = answer.status().is_redirection().then(|| target(&answer)).flatten();
+            match next.filter(|next| self.is_own(next) && *next != url) {
+                Some(next) => {
+                    self.tell_moved(&url, &next).await;
+                    url = next;
+                }
+                None => return Ok((answer, body)),
+            }
+        }
+        Err(GitlabError::Protocol {
+            host: self.host.clone(),
+            what: String::new(),
+            reason: "too many redirects".into(),
+        })
+    }
+
+    /// Says once how a project is called now.
+    async fn tell_moved(&self, from: &Url, to: &Url) {
+        let (Some(notice), Some(old)) = (&self.notice, project_of(&self.base, from)) else {
+            return;
+        };
+        {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if !told.insert(old.clone()) {
+                return;
+            }
+        }
+        let mut new = project_of(&self.base, to);
+        // GitLab names the project by its number
+        if let Some(number) = new.clone().filter(|new| new.bytes().all(|b| b.is_ascii_digit()))
+            && let Ok(url) = self.base.join(&format!("projects/{number}"))
+            && let Ok((_, body)) = self.get(&url).await
+        {
+            #[derive(serde::Deserialize)]
+            struct Named {
+                path_with_namespace: String,
+            }
+            let named: Option<Named> = serde_json::from_slice(&body).ok();
+            new = named.map(|named| named.path_with_namespace).or(new);
+        }
+        let now = new.filter(|new| *new != old).map_or_else(String::new, |new| {
+            format!(": it is {} now, use that name", self.words(&new))
+        });
+        notice(&format!("GitLab at {} says that {} has moved{now}", self.host, self.words(&old)));
+    }
+
+    /// Whether an address is this server's API.
+    fn is_own(&self, url: &Url) -> bool {
+        Realm::of(url) == Realm::of(&self.base) && url.path().starts_with(self.base.path())
+    }
+
+    /// One answer of any status, and its body.
     async fn get(&self, url: &Url) -> Result<(Response, Bytes), GitlabError> {
-        if Realm::of(url) != Realm::of(&self.base) || !url.path().starts_with(self.base.path()) {
+        if !self.is_own(url) {
             return Err(GitlabError::Redirected {
                 host: self.host.clone(),
                 what: "a page".into(),
@@ -172,8 +263,8 @@ impl Transport {
             match sent {
                 Ok(answer) if matches!(answer.status().as_u16(), 429 | 502..=504) => {
                     if let Some(wait) = wanted(&answer) {
-                        pause = wait;
-                        if let Some(turns) = self.turns.as_ref().filter(|_| !wait.is_zero()) {
+                        pause = longer(pause, Some(wait));
+                        if let Some(turns) = &self.turns {
                             turns.hold_off(url, wait);
                         }
                     }
@@ -183,9 +274,13 @@ impl Transport {
                 }
                 Ok(answer) => return self.read(answer).await,
                 Err(error) => {
-                    let reason = chain(&error.without_url());
+                    if let Some(fault) = Fault::of(&error) {
+                        let (host, own) = (self.host.clone(), self.roots.has_own());
+                        return Err(GitlabError::Certificate { host, fault, own });
+                    }
+                    let reason = String::from(self.words(&chain(&error.without_url())));
                     // waiting would not help
-                    let last = ["refused", "certificate", "dns error", "InvalidContentType"]
+                    let last = ["refused", "dns error", "InvalidContentType"]
                         .iter()
                         .any(|word| reason.contains(word));
                     if last || tried >= TRIES {
@@ -239,19 +334,29 @@ impl Transport {
         }
         let host = self.host.clone();
         if status.is_redirection() {
-            let to = answer.headers().get(LOCATION).and_then(|v| v.to_str().ok());
-            let to = to.and_then(|text| answer.url().join(text).ok());
-            let to = to.map_or_else(|| "nowhere".into(), |url| place(&url));
+            let to = match target(answer) {
+                None => "nowhere".to_owned(),
+                // such as /users/sign_in
+                Some(url) if Realm::of(&url) == Realm::of(&self.base) => {
+                    "a page of its own, outside its API (a login page?)".into()
+                }
+                Some(url) => self.words(&place(&url)).into(),
+            };
             return Err(GitlabError::Redirected { host, what: String::new(), to });
         }
         Err(GitlabError::Answer {
             host,
             what: String::new(),
             status: status.as_u16(),
-            message: message(body).replace(self.token.secret.expose(), "***"),
+            message: self.words(&message(body)),
             kind: self.token.kind,
             token: self.token.source.clone(),
         })
+    }
+
+    /// What the server said, for a message. Everything that comes from it goes through here.
+    pub(super) fn words(&self, text: &str) -> Shown {
+        Foreign::new(text).words(&self.hidden, 200)
     }
 
     fn unreachable(&self, reason: String) -> GitlabError {
@@ -290,26 +395,34 @@ fn place(url: &Url) -> String {
     Realm::of(url).map_or_else(|| url.scheme().to_owned(), |realm| realm.to_string())
 }
 
-/// `Retry-After` in seconds.
-fn wanted(answer: &Response) -> Option<Duration> {
-    let text = answer.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    text.trim().parse().ok().map(Duration::from_secs)
+/// Where a redirect leads.
+fn target(answer: &Response) -> Option<Url> {
+    let text = answer.headers().get(LOCATION)?.to_str().ok()?;
+    answer.url().join(text).ok()
 }
 
-/// GitLab's own words: `message` or `error`, one short line without control characters.
+/// The project that a question of the API is about: its path, or its number.
+fn project_of(base: &Url, url: &Url) -> Option<String> {
+    let rest = url.path().strip_prefix(base.path())?.strip_prefix("projects/")?;
+    let name = rest.split('/').next().filter(|name| !name.is_empty())?;
+    // a path is one component, its slashes encoded
+    Some(name.replace("%2F", "/").replace("%2f", "/"))
+}
+
+/// The pause that `Retry-After` asks for.
+fn wanted(answer: &Response) -> Option<Duration> {
+    wanted_pause(answer.headers().get(RETRY_AFTER)?.to_str().ok()?)
+}
+
+/// GitLab's own words: `message` or `error`; what a page calls itself; as they were sent.
 fn message(body: &[u8]) -> String {
+    if let Some(page) = Page::of(body) {
+        return format!("a web page, {:?}", page.title);
+    }
     let document: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    let text = ["message", "error_description", "error"]
+    ["message", "error_description", "error"]
         .iter()
         .find_map(|key| document.get(key))
         .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-        .unwrap_or_default();
-    text.chars()
-        .map(|c| if c.is_whitespace() { ' ' } else { c })
-        .filter(|c| {
-            !c.is_control()
-                && !matches!(*c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
-        })
-        .take(200)
-        .collect()
+        .unwrap_or_default()
 }

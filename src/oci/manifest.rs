@@ -45,12 +45,15 @@ pub enum Document {
 /// A document that is neither a manifest nor an index that Moorline reads.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
-    /// Not JSON, or fields are missing or of the wrong type.
+    /// Fields are missing or of the wrong type.
     #[error("the manifest is malformed: {0}")]
     Json(#[from] serde_json::Error),
-    /// A configuration that is none.
+    /// An image's configuration that cannot be read.
     #[error("it is no image configuration: {0}")]
     Config(#[source] serde_json::Error),
+    /// Something else than a manifest.
+    #[error("it is no manifest, {0}")]
+    Else(&'static str),
     /// A media type that is not read.
     #[error(
         "the manifest has the media type {0:?}, which is not an OCI or docker (schema 2) image"
@@ -80,7 +83,22 @@ impl Document {
     /// # Errors
     /// As the variants of [`DocumentError`] say.
     pub fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Self, DocumentError> {
-        let value: serde_json::Value = serde_json::from_slice(bytes)?;
+        let value: serde_json::Value = match serde_json::from_slice(bytes) {
+            Ok(value) => value,
+            Err(_) if bytes.iter().all(u8::is_ascii_whitespace) => {
+                return Err(DocumentError::Else("it is empty"));
+            }
+            Err(_) if !bytes.trim_ascii_start().starts_with(b"{") => {
+                return Err(DocumentError::Else("and no JSON document at all"));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if !["schemaVersion", "mediaType", "layers", "manifests", "config", "fsLayers"]
+            .iter()
+            .any(|key| value.get(key).is_some())
+        {
+            return Err(DocumentError::Else("but another JSON document"));
+        }
         let has = |key: &str| value.get(key).is_some_and(|found| !found.is_null());
         if has("layers") && has("manifests") || has("config") && has("manifests") {
             return Err(DocumentError::Ambiguous);
@@ -187,6 +205,33 @@ mod tests {
         let other = manifest.replacen('{', r#"{"mediaType":"application/vnd.acme.thing+json","#, 1);
         let other = Document::parse(other.as_bytes(), None);
         assert!(matches!(other, Err(DocumentError::MediaType(_))));
+    }
+
+    /// Content types as registries and proxies write them.
+    #[test]
+    fn a_servers_word_is_evidence_only_where_it_names_one_of_the_four() {
+        let text = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#,
+            media_type::OCI_INDEX
+        );
+        let capitals = media_type::OCI_INDEX.to_uppercase();
+        for header in ["text/plain", "application/json; charset=utf-8", "text/html", "", &capitals]
+        {
+            let read = Document::parse(text.as_bytes(), Some(header));
+            assert!(matches!(read, Ok(Document::Index(_))), "{header}");
+        }
+        let own = text.replace(media_type::OCI_INDEX, &capitals);
+        assert!(matches!(Document::parse(own.as_bytes(), None), Ok(Document::Index(_))));
+    }
+
+    #[test]
+    fn malformed_is_said_of_manifests_only() {
+        let of = |text: &str| Document::parse(text.as_bytes(), None).unwrap_err().to_string();
+        assert!(of(r#"{"schemaVersion":2,"config":1,"layers":[]}"#).contains("malformed"));
+        for text in ["", "<html>", "[]", "null", r#"{"errors":[]}"#, "Not found"] {
+            let told = of(text);
+            assert!(told.starts_with("it is no manifest") && !told.contains("malformed"), "{told}");
+        }
     }
 
     #[test]

@@ -6,9 +6,10 @@ use reqwest::header::HeaderValue;
 
 use super::RegistryError;
 use crate::secret::{Candidate, Secret};
+use crate::text::Hidden;
 
-/// The `Authorization: Basic` header of a candidate, and the texts in it that must stay hidden.
-pub(super) fn basic(candidate: &Candidate) -> Result<(HeaderValue, Vec<Secret>), RegistryError> {
+/// The `Authorization: Basic` header of a candidate, whose secret is hidden from now on.
+pub(super) fn basic(candidate: &Candidate, hidden: &Hidden) -> Result<HeaderValue, RegistryError> {
     let password = &candidate.credential.password;
     let both = Secret::new(format!("{}:{}", candidate.credential.username, password.expose()));
     let encoded = Secret::new(STANDARD.encode(both.expose()));
@@ -20,14 +21,8 @@ pub(super) fn basic(candidate: &Candidate) -> Result<(HeaderValue, Vec<Secret>),
             ))
         })?;
     header.set_sensitive(true);
-    // the forms in which a realm could send it back
-    let alone = Secret::new(STANDARD.encode(password.expose()));
-    let in_url = password.expose().bytes().map(|b| match b {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-            char::from(b).to_string()
-        }
-        other => format!("%{other:02X}"),
-    });
-    let in_url = Secret::new(in_url.collect());
-    Ok((header, vec![password.clone(), encoded, alone, in_url]))
+    hidden.add(password.expose());
+    // where the password is too short to be found inside it
+    hidden.add(encoded.expose());
+    Ok(header)
 }

@@ -16,7 +16,7 @@ use super::token_request::MOST_SCOPES;
 use super::transport::{Budget, Request, host_of};
 use super::{Client, Host, RegistryError};
 use crate::oci::{Registry, Repository};
-use crate::secret::{Candidates, Realm, Secret};
+use crate::secret::{Candidates, Realm};
 
 /// Redirects of one request; storage needs one.
 const MOST_REDIRECTS: usize = 5;
@@ -69,10 +69,9 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// An answer that is no 401, and the texts that must not be repeated from it.
+/// An answer that is no 401.
 pub(super) struct Answered {
     pub(super) response: Response,
-    pub(super) hide: Vec<Secret>,
 }
 
 impl Client {
@@ -118,16 +117,13 @@ impl Client {
             body: None,
         };
         let mut answer = self.0.transport.send(&request, &mut self.0.transport.once()).await;
-        if matches!(answer, Err(RegistryError::Configuration(_))) {
+        if matches!(answer, Err(RegistryError::Roots(_))) {
             // without root certificates it is still known who speaks TLS, and that nobody else is asked
             request.unverified = true;
             answer = self.0.transport.send(&request, &mut self.0.transport.once()).await;
         }
         match answer {
-            Ok(_) => Ok(secure),
-            Err(RegistryError::Unreachable { reason, .. }) if reason.contains("certificate") => {
-                Ok(secure)
-            }
+            Ok(_) | Err(RegistryError::Certificate { .. }) => Ok(secure),
             Err(error) => {
                 tracing::debug!(%registry, %error, "no TLS there: using plain http");
                 Ok(plain)
@@ -284,14 +280,20 @@ impl Client {
         };
         let mut renewed = false;
         // each round learns the challenge, renews the token once, or drops a candidate
-        for _ in 0..session.len() + 4 {
+        let (mut storage, mut untaken) = (0, None);
+        for _ in 0..2 * session.len() + 6 {
             // in this order: what is read afterwards is at least as new
             let guessed = !host.confirmed.initialized();
             let challenge = host.asks();
             let mut pass = None;
             if let Some(known) = &challenge {
                 let known = (known, guessed);
-                pass = self.pass(&host, &endpoint, ask, &session, known).await?;
+                pass = match self.pass(&host, &endpoint, ask, &session, known).await {
+                    Err(RegistryError::NotGranted { none: false, .. }) if untaken.is_some() => {
+                        return Err(untaken.unwrap_or_else(|| protocol(&url, ask.what, "401")));
+                    }
+                    other => other?,
+                };
                 if pass.is_none() {
                     session = self.session(ask.registry, ask.repository, access).await?;
                     continue;
@@ -312,11 +314,39 @@ impl Client {
                 registry = %ask.registry, repository = %ask.repository, what = ask.what,
                 status = response.status().as_u16(), "registry answered"
             );
-            let hide = pass.as_ref().map(|pass| pass.hide.clone()).unwrap_or_default();
             if !refused {
                 // whoever takes the token asks for it
                 let _ = host.confirmed.set(());
-                return Ok(Answered { response, hide });
+                let status = response.status().as_u16();
+                let elsewhere = Realm::of(response.url()).as_ref() != Some(&endpoint.origin);
+                match (status, pass) {
+                    // an address that the registry signed may have ended on the way
+                    (400 | 401 | 403, _) if elsewhere && storage == 0 => {
+                        tracing::debug!(
+                            status,
+                            what = ask.what,
+                            "the storage refuses: asked once more"
+                        );
+                        storage += 1;
+                        continue;
+                    }
+                    (400 | 401 | 403, _) if elsewhere => {
+                        return Err(RegistryError::Storage {
+                            storage: host_of(response.url()),
+                            registry: ask.registry.clone(),
+                            what: ask.what.to_owned(),
+                            said: self.said(response).await,
+                        });
+                    }
+                    // a HEAD has no words: its GET decides
+                    (403, Some(pass)) if ask.method == Method::GET => {
+                        let said = self.said(response).await;
+                        session.turn_down(&pass, ask.repository, said.to_string());
+                        renewed = false;
+                        continue;
+                    }
+                    _ => return Ok(Answered { response }),
+                }
             }
             let asked = Challenge::of(response.headers());
             if let (Some(now), true) = (&asked, guessed || pass.is_none()) {
@@ -330,26 +360,44 @@ impl Client {
                 (Some(pass), Some(Challenge::Bearer(Bearer { error: Some(error), .. })))
                     if error == "insufficient_scope" =>
                 {
-                    session.turn_down(&pass, ask.repository);
+                    session.turn_down(&pass, ask.repository, "not granted".into());
+                    renewed = false;
                 }
                 (Some(pass), _) if pass.renewable && !renewed => {
                     renewed = true;
                     session.renew(&pass).await;
                 }
                 (Some(pass), _) if !pass.renewable => {
-                    let said = self.said(response, &hide).await;
+                    let said = self.said(response).await;
                     return Err(session.refuse(pass, said).await);
                 }
-                _ => {
-                    return Err(RegistryError::Answer {
+                // a second one that is not taken: another credential may do better
+                (Some(pass), _) => {
+                    let said = self.said(response).await;
+                    let why =
+                        format!("the registry takes no token that its realm gives for it ({said})");
+                    session.turn_down(&pass, ask.repository, why);
+                    let (host, what) = (host_of(&url), ask.what.to_owned());
+                    untaken = Some(RegistryError::Answer { host, what, said });
+                    renewed = false;
+                }
+                (None, _) => {
+                    return Err(RegistryError::NoChallenge {
                         host: host_of(&url),
                         what: ask.what.to_owned(),
-                        said: self.said(response, &hide).await,
+                        offers: self.offers(response.headers()),
+                        said: self.said(response).await,
                     });
                 }
             }
         }
         Err(protocol(&url, ask.what, "it never accepts the tokens of its own realm"))
+    }
+
+    /// The ways to log in that a server offers, as it names them.
+    pub(super) fn offers(&self, headers: &HeaderMap) -> String {
+        let schemes = super::challenge::schemes(headers);
+        self.0.transport.words(&schemes.join(", ")).into()
     }
 
     pub(super) fn desk<'a>(&'a self, endpoint: &'a Endpoint) -> Desk<'a> {
@@ -373,8 +421,8 @@ impl Client {
         Ok(self.endpoint(registry, Some(repository)).await?.1.proxy)
     }
 
-    pub(super) async fn said(&self, response: Response, hide: &[Secret]) -> Box<super::Said> {
-        self.0.transport.said(response, self.0.options.limits.error, hide).await
+    pub(super) async fn said(&self, response: Response) -> Box<super::Said> {
+        self.0.transport.said(response, self.0.options.limits.error).await
     }
 
     /// Sends, and follows redirects by hand: the token goes only to the registry's own origin.

@@ -8,6 +8,8 @@
 //! Source: RFC 9110, section 11.6.1 (grammar; several challenges may share a header), and docker
 //! distribution's "Token Authentication Specification" (parameters).
 
+use std::borrow::Cow;
+
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
 /// What a registry asks for.
@@ -48,8 +50,7 @@ impl Challenge {
         let all: Vec<(String, Vec<(String, String)>)> = headers
             .get_all(WWW_AUTHENTICATE)
             .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(parse)
+            .flat_map(|value| parse(&readable(value.as_bytes())))
             .collect();
         let bearer = all.iter().filter(|(scheme, _)| scheme == "bearer").find_map(|(_, found)| {
             let get = |name: &str| found.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
@@ -58,6 +59,20 @@ impl Challenge {
         let basic = || all.iter().any(|(scheme, _)| scheme == "basic").then_some(Self::Basic);
         bearer.map(Self::Bearer).or_else(basic)
     }
+}
+
+/// A header's text: UTF-8, else Latin-1 as RFC 9110, 5.5 has it. A realm may hold either.
+fn readable(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => bytes.iter().map(|b| char::from(*b)).collect::<String>().into(),
+    }
+}
+
+/// The schemes that a server offers, as it writes them, for a message; empty when it offers none.
+pub(super) fn schemes(headers: &HeaderMap) -> Vec<String> {
+    let all = headers.get_all(WWW_AUTHENTICATE).iter();
+    all.flat_map(|value| parse(&readable(value.as_bytes()))).map(|(scheme, _)| scheme).collect()
 }
 
 /// All challenges of one header: scheme and parameters, names in lower case.
@@ -148,9 +163,24 @@ mod tests {
         assert_eq!(of(&[r#"Bearer realm="unterminated"#]), bearer("unterminated", None, None));
     }
 
+    /// One odd byte in a realm's name or description is no reason to send no credential at all.
+    #[test]
+    fn realms_in_utf_8_and_latin_1() {
+        let of = |bytes: &[u8]| {
+            let value = HeaderValue::from_bytes(bytes).unwrap();
+            Challenge::of(&HeaderMap::from_iter([(WWW_AUTHENTICATE, value)]))
+        };
+        assert_eq!(of("Basic realm=\"Zugang für Gäste\"".as_bytes()), Some(Challenge::Basic));
+        assert_eq!(of(b"Basic realm=\"Zugang f\xfcr G\xe4ste\""), Some(Challenge::Basic));
+        let service = "Bearer realm=\"https://g.example/t\",service=\"für\"";
+        assert_eq!(of(service.as_bytes()), bearer("https://g.example/t", Some("für"), None));
+        let latin = b"Bearer realm=\"https://g.example/t\",service=\"f\xfcr\"";
+        assert_eq!(of(latin), bearer("https://g.example/t", Some("für"), None));
+    }
+
     proptest! {
         #[test]
-        fn any_header_ends(text in "[ -~]{0,80}") {
+        fn any_header_ends(text in "[ -~\u{80}-\u{ff}]{0,80}") {
             let _ = parse(&text);
         }
     }

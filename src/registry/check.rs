@@ -58,10 +58,16 @@ impl Client {
                 self.learn(registry, &host, &endpoint, None);
                 Ok(None)
             }
+            (401, None) => Err(RegistryError::NoChallenge {
+                host: host_of(&request.url),
+                what: "/v2/".into(),
+                offers: self.offers(response.headers()),
+                said: self.said(response).await,
+            }),
             _ => Err(RegistryError::Answer {
                 host: host_of(&request.url),
                 what: "/v2/ (is this a container registry?)".into(),
-                said: self.said(response, &[]).await,
+                said: self.said(response).await,
             }),
         }
     }
@@ -79,7 +85,7 @@ impl Client {
             Some(Challenge::Bearer(bearer)) => {
                 bearer.realm.parse().map(Some).map_err(|_| RegistryError::ForbiddenRealm {
                     registry: registry.clone(),
-                    realm: bearer.realm.chars().take(200).collect(),
+                    realm: self.0.transport.words(&bearer.realm).into(),
                     reason: "it is no http(s) URL",
                 })
             }
@@ -124,7 +130,7 @@ impl Client {
             let request = Request { method, url, headers, unverified, reach, body: None };
             let response = self.0.transport.send(&request, &mut self.0.transport.budget()).await?;
             if response.status().as_u16() != 200 {
-                let said = self.said(response, &pass.hide).await;
+                let said = self.said(response).await;
                 return Err(session.refuse(pass, said).await);
             }
             if let Some(turn) = pass.turn {

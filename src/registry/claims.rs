@@ -9,13 +9,16 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use serde_json::Value;
+
+use super::token_request::seconds;
 
 /// The claims that are looked at.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Claims {
-    exp: Option<i64>,
-    iat: Option<i64>,
+    exp: Value,
+    iat: Value,
     access: Option<Vec<AccessClaim>>,
 }
 
@@ -38,8 +41,10 @@ impl Claims {
 
     /// From the issuer's own two times, so that a wrong clock here does not matter.
     pub(super) fn lifetime(&self) -> Option<Duration> {
-        let issued = self.iat.unwrap_or_else(|| jiff::Timestamp::now().as_second());
-        Some(Duration::from_secs(u64::try_from(self.exp?.saturating_sub(issued)).unwrap_or(0)))
+        #[allow(clippy::cast_precision_loss)] // seconds of this century
+        let now = || jiff::Timestamp::now().as_second() as f64;
+        let life = seconds(&self.exp)? - seconds(&self.iat).unwrap_or_else(now);
+        Some(Duration::try_from_secs_f64(life).unwrap_or_default())
     }
 
     /// The repositories in which it lets do all of these; `None` when it does not say.
@@ -76,6 +81,8 @@ mod tests {
         assert_eq!(claims.covers(&["pull"]), Some(BTreeSet::from(["a/b".to_owned()])));
         assert_eq!(claims.covers(&["pull", "push"]), Some(BTreeSet::new()));
         assert_eq!(claims.only_pushes(), BTreeSet::from(["e/f".to_owned()]));
+        let fraction = Claims::of(&jwt(r#"{"iat":"1000","exp":1300.0,"access":null}"#));
+        assert_eq!(fraction.lifetime(), Some(Duration::from_secs(300)));
         for odd in ["opaque", "a.b.c", "..", &jwt("[]"), &jwt(r#"{"exp":"x"}"#)] {
             let claims = Claims::of(odd);
             assert!(claims.covers(&["pull"]).is_none() && claims.lifetime().is_none(), "{odd}");

@@ -7,8 +7,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::failure::{Failure, Kind, io_kind};
+use crate::net::{Fault, RootsError};
 use crate::oci::{DOCKER_HUB, Digest, DocumentError, Registry, Repository};
 use crate::secret::Realm;
+use crate::text::Shown;
 
 /// What a server said besides its status: the first error of its JSON body, made printable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,15 +18,15 @@ pub struct Said {
     /// The HTTP status.
     pub status: u16,
     /// The error code, for example `MANIFEST_UNKNOWN`; empty when there was none.
-    pub code: String,
+    pub code: Shown,
     /// The message; empty when there was none.
-    pub message: String,
+    pub message: Shown,
 }
 
 impl fmt::Display for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HTTP status {}", self.status)?;
-        match (self.code.as_str(), self.message.as_str()) {
+        match (&*self.code, &*self.message) {
             ("", "") => Ok(()),
             ("", text) | (text, "") => write!(f, ", {text}"),
             (code, message) => write!(f, ", {code}: {message}"),
@@ -35,9 +37,22 @@ impl fmt::Display for Said {
 /// A request to a registry that did not end well.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// A CA file cannot be used, or there are no root certificates at all.
+    /// Something of this machine's or the user's is in the way.
     #[error("{0}")]
     Configuration(String),
+    /// A CA file cannot be used, or there are no root certificates at all.
+    #[error("{0}")]
+    Roots(RootsError),
+    /// The server's certificate was not taken; nothing was sent.
+    #[error("cannot connect to {host}: its certificate {}", .fault.sentence())]
+    Certificate {
+        /// Host and port.
+        host: String,
+        /// The reason.
+        fault: Fault,
+        /// Whether the user gave CA files.
+        own: bool,
+    },
     /// The environment names a proxy that cannot be used.
     #[error("{0}")]
     Proxy(crate::proxy::ProxyError),
@@ -139,20 +154,67 @@ pub enum RegistryError {
     /// The project is missing or forbidden.
     #[error(
         "{registry}/{repository} does not exist, or may not be read (a registry does not tell \
-         which); tried: {}", .tried.join("; ")
+         which){}; tried: {}",
+        if *.none { ", and no credential is at hand for it" } else { "" }, listed(.tried)
     )]
     NotGranted {
         /// The registry.
         registry: Registry,
         /// The repository.
         repository: Repository,
+        /// Whether there was no credential to try.
+        none: bool,
         /// What was tried and skipped, one phrase each.
         tried: Vec<String>,
+    },
+    /// It wants a credential and names no way to give one that is known here.
+    #[error(
+        "{host} wants a login for {what} and {} ({said})",
+        if .offers.is_empty() {
+            "does not say how (it sent no readable WWW-Authenticate)".into()
+        } else {
+            format!("offers only {}, which is not supported", .offers)
+        }
+    )]
+    NoChallenge {
+        /// Host and port.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// The schemes that it names.
+        offers: String,
+        /// The answer.
+        said: Box<Said>,
+    },
+    /// The place to which the registry sent us refuses what the registry gave.
+    #[error(
+        "{registry} says that {what} lies at {storage}, and that storage refuses it, also the second \
+         time ({said})"
+    )]
+    Storage {
+        /// Host and port of the storage.
+        storage: String,
+        /// The registry.
+        registry: Registry,
+        /// What was asked for.
+        what: String,
+        /// The storage's answer.
+        said: Box<Said>,
+    },
+    /// A web page came where a document should.
+    #[error("{host} answered with {instead} when asked for {what}")]
+    Page {
+        /// Host and port.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// The page, in its own words.
+        instead: String,
     },
     /// None of the credentials may write there.
     #[error(
         "{registry}/{repository} may not be written to, or does not exist; tried: {}",
-        .tried.join("; ")
+        listed(.tried)
     )]
     NoPush {
         /// The registry.
@@ -253,7 +315,7 @@ pub enum RegistryError {
         key: &'static str,
     },
     /// The bytes have the right digest but are no document that is read.
-    #[error("{what} of {registry}/{repository}: {reason}")]
+    #[error("{what} of {registry}/{repository}: {words}")]
     Document {
         /// What.
         what: String,
@@ -261,6 +323,8 @@ pub enum RegistryError {
         registry: Registry,
         /// The repository.
         repository: Repository,
+        /// Why, made harmless.
+        words: Shown,
         /// Why.
         reason: Arc<DocumentError>,
     },
@@ -305,6 +369,11 @@ pub enum RegistryError {
     },
 }
 
+/// What was tried; there is always something to say.
+fn listed(tried: &[String]) -> String {
+    if tried.is_empty() { "nothing".into() } else { tried.join("; ") }
+}
+
 /// The key of a limit, in brackets.
 fn named(key: &str) -> String {
     if key.is_empty() { String::new() } else { format!(" ({key})") }
@@ -313,7 +382,7 @@ fn named(key: &str) -> String {
 impl Failure for RegistryError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Configuration(_) | Self::Proxy(_) => Kind::Configuration,
+            Self::Configuration(_) | Self::Proxy(_) | Self::Roots(_) => Kind::Configuration,
             Self::Credential(failure) => failure.kind(),
             Self::Answer { said, .. } | Self::NotTaken { said, .. }
                 if matches!(said.status, 401 | 403) =>
@@ -322,6 +391,9 @@ impl Failure for RegistryError {
             }
             Self::UnknownHost { .. }
             | Self::Unreachable { .. }
+            | Self::Certificate { .. }
+            | Self::Storage { .. }
+            | Self::Page { .. }
             | Self::HeldOff { .. }
             | Self::Protocol { .. }
             | Self::Answer { .. }
@@ -332,6 +404,7 @@ impl Failure for RegistryError {
             | Self::Refused { .. }
             | Self::NoPush { .. }
             | Self::PushOnly { .. }
+            | Self::NoChallenge { .. }
             | Self::NoRegistryScope { .. } => Kind::Denied,
             Self::NotGranted { .. } | Self::Missing { .. } | Self::NotAtHub { .. } => {
                 Kind::NotFound
@@ -357,10 +430,14 @@ impl Failure for RegistryError {
             Self::UnknownHost { .. } => {
                 "check the spelling of the registry, the network and the name server".into()
             }
-            Self::Unreachable { host, reason, .. } if reason.contains("certificate") => format!(
-                "give the certificate of {host}'s authority with --ca-file FILE; for a test \
-                 registry without one, --insecure-registry {host}"
-            ),
+            Self::Roots(error) => return error.hint(),
+            Self::Certificate { host, fault, own } => fault.hint(host, *own),
+            Self::Unreachable { host, reason, .. } if reason.contains("tunnel error: unsuccessful") => {
+                format!(
+                    "the proxy does not connect to {host} (many allow port 443 only): ask who runs it, \
+                     or add {host} to no_proxy"
+                )
+            }
             Self::Unreachable { host, reason, .. } if reason.starts_with("through the proxy") => {
                 format!("if {host} needs no proxy, add it to no_proxy; else ask who runs the proxy")
             }
@@ -390,7 +467,24 @@ impl Failure for RegistryError {
             Self::NoRegistryScope { .. } | Self::PushOnly { .. } => {
                 "make a deploy token with the scope read_registry".into()
             }
+            Self::NotGranted { tried, .. } | Self::NoPush { tried, .. } if of_job_token(tried) => {
+                "a job token opens its own project; another one must list this project under Settings > \
+                 CI/CD > Job token permissions"
+                    .into()
+            }
             Self::NotGranted { registry, repository, .. } => not_granted(registry, repository),
+            Self::NoChallenge { host, .. } => format!(
+                "a registry asks for Bearer or Basic: check that {host} is a registry's address, and \
+                 that no proxy stands in between"
+            ),
+            Self::Storage { storage, .. } => format!(
+                "its addresses end after a short time: check the clock of this machine, and that \
+                 {storage} may be reached from here; else tell the registry's administrator"
+            ),
+            Self::Page { host, .. } => format!(
+                "{host} may be the web address and not the registry's (GitLab shows it under Deploy > \
+                 Container registry), or a proxy asks for a login"
+            ),
             Self::NoPush { registry, repository, .. } => format!(
                 "a deploy token needs read_registry and write_registry: moorline login \
                  {registry}/{repository}; in GitLab CI the job's own token pushes to its project"
@@ -442,6 +536,11 @@ impl Failure for RegistryError {
             _ => return None,
         })
     }
+}
+
+/// Whether a CI job's own token was among what was tried.
+fn of_job_token(tried: &[String]) -> bool {
+    tried.iter().any(|one| one.contains("\"gitlab-ci-token\""))
 }
 
 /// Where else a project that is not there can be.

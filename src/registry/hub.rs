@@ -82,8 +82,10 @@ impl Client {
                 }
             }
         };
-        let answer: Answer = serde_json::from_slice(&bytes)
-            .map_err(|_| protocol(&url, &what, "its body does not say where the image is"))?;
+        let answer: Answer = serde_json::from_slice(&bytes).map_err(|_| {
+            let reason = "its body does not say where the image is";
+            self.0.transport.not_read(&url, &what, &bytes, reason)
+        })?;
         let image = url
             .join(&answer.image)
             .map_err(|_| protocol(&url, &what, "its image is at no address"))?;
@@ -179,7 +181,7 @@ impl Client {
                 }
                 status => {
                     let (what, host) = (what.to_owned(), host_of(&url));
-                    let said = self.said(response, &[]).await;
+                    let said = self.said(response).await;
                     return Err(match status {
                         404 | 410 => RegistryError::NotAtHub { what, host, said },
                         _ => RegistryError::Answer { host, what, said },

@@ -62,11 +62,15 @@ impl Client {
             None => self.blob_bytes(registry, repository, descriptor, limit).await?,
         };
         self.0.known.keep(descriptor.digest, &bytes);
-        let config = serde_json::from_slice(&bytes).map_err(|e| RegistryError::Document {
-            what: format!("the configuration {}", descriptor.digest),
-            registry: registry.clone(),
-            repository: repository.clone(),
-            reason: DocumentError::Config(e).into(),
+        let config = serde_json::from_slice(&bytes).map_err(|e| {
+            let reason = DocumentError::Config(e);
+            RegistryError::Document {
+                what: format!("the configuration {}", descriptor.digest),
+                registry: registry.clone(),
+                repository: repository.clone(),
+                words: self.0.transport.words(&reason.to_string()),
+                reason: reason.into(),
+            }
         })?;
         Ok((bytes, config))
     }

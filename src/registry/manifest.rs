@@ -20,7 +20,7 @@ use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LINK};
 use serde::Deserialize;
 
-use super::call::{Ask, protocol};
+use super::call::Ask;
 use super::transport::{Budget, Cut, host_of};
 use super::{Client, RegistryError};
 use crate::oci::{Digest, Document, Registry, Repository, Sha256Digest, Tag, media_type};
@@ -229,7 +229,7 @@ impl Client {
         let ask = Ask { method: Method::HEAD, ..ask };
         let response = self.call(&ask, &mut budget).await?.response;
         let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok());
-        let digest = header("docker-content-digest").and_then(|text| text.parse().ok());
+        let digest = header("docker-content-digest").and_then(stated_digest);
         Ok(match (response.status().as_u16(), digest) {
             (200, Some(digest)) => Head::Named(Named {
                 digest,
@@ -271,11 +271,11 @@ impl Client {
         {
             return Err(corrupt(format!("its bytes have the digest {digest}")));
         }
-        if let Some(claimed) = &whole.claimed_digest
-            && *claimed != digest.to_string()
+        if let Some(claimed) = whole.claimed_digest
+            && claimed != digest
         {
             return Err(corrupt(format!(
-                "the registry calls it {claimed:.80}, its bytes have the digest {digest}"
+                "the registry calls it {claimed}, its bytes have the digest {digest}"
             )));
         }
         let content_type = whole.content_type.as_deref();
@@ -295,13 +295,19 @@ impl Client {
         bytes: Vec<u8>,
         content_type: Option<&str>,
     ) -> Result<Fetched, RegistryError> {
-        let document =
-            Document::parse(&bytes, content_type).map_err(|reason| RegistryError::Document {
+        let document = Document::parse(&bytes, content_type).map_err(|reason| {
+            if let Some(instead) = self.0.transport.page(&bytes) {
+                let (host, what) = (registry.to_string(), what.to_owned());
+                return RegistryError::Page { host, what, instead };
+            }
+            RegistryError::Document {
                 what: what.to_owned(),
                 registry: registry.clone(),
                 repository: repository.clone(),
+                words: self.0.transport.words(&reason.to_string()),
                 reason: reason.into(),
-            })?;
+            }
+        })?;
         let limits = self.0.options.limits;
         let (count, limit, of, key) = match &document {
             Document::Index(index) => {
@@ -338,8 +344,10 @@ impl Client {
             let what = "its tag list";
             let ask = Ask::get(registry, repository, &path, what);
             let whole = self.whole(&ask, (limits.tag_page, ""), self.0.transport.budget()).await?;
-            let page: Page = serde_json::from_slice(&whole.bytes)
-                .map_err(|e| protocol(&whole.url, what, &format!("no tag list: {e}")))?;
+            let page: Page = serde_json::from_slice(&whole.bytes).map_err(|e| {
+                let reason = format!("no tag list: {e}");
+                self.0.transport.not_read(&whole.url, what, &whole.bytes, &reason)
+            })?;
             // names that are no tags cannot be asked for, so they are of no use to anybody
             tags.extend(page.tags.unwrap_or_default().iter().filter_map(|t| t.parse().ok()));
             if tags.len() as u64 > limits.tags {
@@ -376,7 +384,7 @@ impl Client {
                 response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned)
             };
             let content_type = header(CONTENT_TYPE.as_str());
-            let claimed_digest = header("docker-content-digest");
+            let claimed_digest = header("docker-content-digest").as_deref().and_then(stated_digest);
             let next = header(LINK.as_str()).as_deref().and_then(next_query);
             match self.0.transport.read(response, limit).await {
                 Ok(bytes) => {
@@ -414,7 +422,7 @@ impl Client {
             return Ok(answered.response);
         }
         let host = host_of(answered.response.url());
-        let said = self.said(answered.response, &answered.hide).await;
+        let said = self.said(answered.response).await;
         Err(match status {
             404 | 410 => RegistryError::Missing {
                 what: ask.what.to_owned(),
@@ -425,6 +433,7 @@ impl Client {
             403 => RegistryError::NotGranted {
                 registry: ask.registry.clone(),
                 repository: ask.repository.clone(),
+                none: false,
                 tried: vec![said.to_string()],
             },
             _ => RegistryError::Answer { host, what: ask.what.to_owned(), said },
@@ -469,10 +478,19 @@ impl Named {
 struct Whole {
     bytes: Vec<u8>,
     content_type: Option<String>,
-    claimed_digest: Option<String>,
+    claimed_digest: Option<Digest>,
     /// The query of the next page.
     next: Option<String>,
     url: reqwest::Url,
+}
+
+/// The SHA-256 digest that a `Docker-Content-Digest` states. Some registries send the bare number,
+/// capitals or quotes; what is another algorithm or no digest at all says nothing, and the bytes are
+/// hashed anyway.
+pub(super) fn stated_digest(header: &str) -> Option<Digest> {
+    let text = header.trim().trim_matches('"').to_ascii_lowercase();
+    let bare = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if bare { format!("sha256:{text}").parse().ok() } else { text.parse().ok() }
 }
 
 /// The query of `Link: </v2/a/b/tags/list?last=x&n=100>; rel="next"`. The rest of the address is
@@ -487,6 +505,27 @@ fn next_query(link: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Huawei's registry sends the number alone (GoogleContainerTools/kaniko#298).
+    #[test]
+    fn digests_as_registries_state_them() {
+        let hex = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+        let digest: Digest = format!("sha256:{hex}").parse().unwrap();
+        for stated in [
+            format!("sha256:{hex}"),
+            hex.to_owned(),
+            hex.to_uppercase(),
+            format!("SHA256:{}", hex.to_uppercase()),
+            format!("\"sha256:{hex}\""),
+        ] {
+            assert_eq!(stated_digest(&stated), Some(digest), "{stated}");
+        }
+        for nothing in
+            ["", "latest", "sha512:abc", &hex[1..], &format!("sha512:{hex}{hex}"), "sha256:"]
+        {
+            assert_eq!(stated_digest(nothing), None, "{nothing}");
+        }
+    }
 
     #[test]
     fn the_next_page_is_only_a_query() {

@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use crate::oci::{Registry, Repository};
 use crate::proxy::Proxies;
 use crate::secret::Candidates;
+use crate::text::Hidden;
 
 use super::host_budget::{HostBudget, Sharing};
 use super::known::{Kept, TagMemory};
@@ -39,6 +40,8 @@ pub struct Options {
     pub kept: Option<Kept>,
     /// What tags named when their manifests were at hand.
     pub tags: Option<TagMemory>,
+    /// Secrets that no message may repeat; those that are sent join it.
+    pub hidden: Hidden,
     /// The name service.
     pub names: Names,
     /// The budget of requests.
@@ -60,6 +63,7 @@ impl Default for Options {
             path_prefixes: Vec::new(),
             kept: None,
             tags: None,
+            hidden: Hidden::default(),
             names: system_names(),
             hosts: Arc::new(HostBudget::new(&Sharing::default(), None)),
             limits: Limits::default(),

@@ -30,6 +30,7 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RAN
 use reqwest::{Method, Response, StatusCode, Url};
 
 use super::call::{Answered, Ask, To, protocol};
+use super::manifest::stated_digest;
 use super::transport::{Budget, host_of, retry_after};
 use super::{Client, RegistryError};
 use crate::oci::{Descriptor, Digest, Registry, Repository, Sha256Digest, Tag};
@@ -136,12 +137,12 @@ impl Client {
         let response = self.taken(&ask, answered, 201).await?;
         let digest = Digest::of(bytes);
         let called = response.headers().get("docker-content-digest").and_then(|v| v.to_str().ok());
-        if let Some(called) = called.filter(|called| *called != digest.to_string()) {
+        if let Some(called) = called.and_then(stated_digest).filter(|called| *called != digest) {
             return Err(RegistryError::Integrity {
                 what,
                 registry: registry.clone(),
                 repository: repository.clone(),
-                reason: format!("the registry calls it {called:.80}, it is {digest}"),
+                reason: format!("the registry calls it {called}, it is {digest}"),
             });
         }
         Ok(digest)
@@ -161,7 +162,7 @@ impl Client {
             what: ask.what.to_owned(),
             registry: ask.registry.clone(),
             repository: ask.repository.clone(),
-            said: self.said(answered.response, &answered.hide).await,
+            said: self.said(answered.response).await,
         })
     }
 }
@@ -182,7 +183,11 @@ impl Upload<'_> {
         match self.client.call(&ask, budget).await {
             Ok(answered) => Ok(answered.response.status().as_u16() == 200),
             // a token that may only write, or a repository that is not there yet: the upload decides
-            Err(RegistryError::NotGranted { .. } | RegistryError::Answer { .. }) => Ok(false),
+            Err(
+                RegistryError::NotGranted { .. }
+                | RegistryError::NoPush { .. }
+                | RegistryError::Answer { .. },
+            ) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -243,12 +248,13 @@ impl Upload<'_> {
         let headers = [(CONTENT_LENGTH, "0")];
         let response = self.send(Method::PUT, &url, Bytes::new(), &headers, 201).await?;
         let called = response.headers().get("docker-content-digest").and_then(|v| v.to_str().ok());
-        if let Some(called) = called.filter(|called| *called != self.blob.digest.to_string()) {
+        let called = called.and_then(stated_digest);
+        if let Some(called) = called.filter(|called| *called != self.blob.digest) {
             return Err(Cut::Stop(RegistryError::Integrity {
                 what,
                 registry: self.registry.clone(),
                 repository: self.repository.clone(),
-                reason: format!("the registry calls it {called:.80}"),
+                reason: format!("the registry calls it {called}"),
             }));
         }
         Ok(())
@@ -272,7 +278,7 @@ impl Upload<'_> {
         let to = To::Address(&upload.to);
         let ask = Ask { to, ..Ask::get(self.registry, self.repository, "", &what) };
         let asked = self.client.call(&ask, &mut self.client.0.transport.once()).await;
-        let Answered { response, hide } = match asked {
+        let Answered { response } = match asked {
             Ok(answered) => answered,
             Err(error @ RegistryError::Unreachable { .. }) => return Err(error.into()),
             Err(error) => {
@@ -282,7 +288,7 @@ impl Upload<'_> {
         };
         if passes(response.status().as_u16()) {
             let wanted = retry_after(response.headers());
-            let answered = Answered { response, hide };
+            let answered = Answered { response };
             let Err(error) = self.client.taken(&ask, answered, 204).await else { return Ok(None) };
             return Err(Cut::Again(error, wanted));
         }

@@ -13,7 +13,7 @@
 //! a credential may be sent at all is `gates`' question. Sources: docker distribution's "Token
 //! Authentication Specification"; GitLab's answers as `docs/registry.md` lists them.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -28,7 +28,7 @@ use super::options::Options;
 use super::transport::Transport;
 use super::{RegistryError, Said};
 use crate::oci::{Registry, Repository};
-use crate::secret::{Candidate, Candidates, Secret};
+use crate::secret::{Candidate, Candidates};
 
 /// What `Authorization` one request carries.
 pub(super) struct Pass {
@@ -40,8 +40,6 @@ pub(super) struct Pass {
     number: u64,
     /// Whether a 401 can be cured by a new token.
     pub(super) renewable: bool,
-    /// Texts that must not come back in a message.
-    pub(super) hide: Vec<Secret>,
     /// Of a credential that is itself in the header: its turn, until the registry has answered.
     pub(super) turn: Option<Turn>,
 }
@@ -91,7 +89,7 @@ pub(super) struct Session {
     slots: Vec<Slot>,
     skipped: Vec<String>,
     /// Candidates that the registry itself turned down for a repository.
-    turned_down: Mutex<HashSet<(usize, Repository)>>,
+    turned_down: Mutex<HashMap<(usize, Repository), String>>,
     numbers: AtomicU64,
 }
 
@@ -115,7 +113,6 @@ pub(super) struct Token {
     pub(super) covers: Option<BTreeSet<String>>,
     /// The repositories that it lets push to and not pull from.
     pub(super) only_pushes: BTreeSet<String>,
-    pub(super) hide: Vec<Secret>,
 }
 
 impl Session {
@@ -198,8 +195,8 @@ impl Session {
         let mut failures = Vec::new();
         let mut tried = Vec::new();
         for (number, slot) in self.slots.iter().enumerate() {
-            if repository.is_some_and(|r| self.was_turned_down(number, r)) {
-                tried.push(format!("{}: not granted", slot.name()));
+            if let Some(why) = repository.and_then(|r| self.was_turned_down(number, r)) {
+                tried.push(format!("{}: {why}", slot.name()));
                 continue;
             }
             let Challenge::Bearer(bearer) = challenge else {
@@ -234,7 +231,6 @@ impl Session {
                         slot: number,
                         number: token.number,
                         renewable: true,
-                        hide: token.hide.clone(),
                         turn: None,
                     });
                 }
@@ -267,21 +263,22 @@ impl Session {
         let (registry, repository) = (self.registry.clone(), repository.clone());
         match self.access {
             Access::Pull | Access::Learn => {
-                RegistryError::NotGranted { registry, repository, tried }
+                let none = self.slots.iter().all(|slot| slot.candidate.is_none());
+                RegistryError::NotGranted { registry, repository, none, tried }
             }
             Access::Push => RegistryError::NoPush { registry, repository, tried },
         }
     }
 
-    fn was_turned_down(&self, slot: usize, repository: &Repository) -> bool {
+    fn was_turned_down(&self, slot: usize, repository: &Repository) -> Option<String> {
         let turned_down = self.turned_down.lock().unwrap_or_else(PoisonError::into_inner);
-        turned_down.contains(&(slot, repository.clone()))
+        turned_down.get(&(slot, repository.clone())).cloned()
     }
 
-    /// The registry answered `insufficient_scope`: this candidate is of no use for the repository.
-    pub(super) fn turn_down(&self, pass: &Pass, repository: &Repository) {
+    /// The registry itself did not take it: this candidate is of no use for the repository.
+    pub(super) fn turn_down(&self, pass: &Pass, repository: &Repository, why: String) {
         let mut turned_down = self.turned_down.lock().unwrap_or_else(PoisonError::into_inner);
-        turned_down.insert((pass.slot, repository.clone()));
+        turned_down.insert((pass.slot, repository.clone()), why);
     }
 
     /// The registry answered `invalid_token`: ask again, unless somebody did already.
@@ -329,9 +326,9 @@ impl Session {
         };
         self.may_travel(desk, candidate)?;
         let turn = desk.gates.of(candidate, &desk.endpoint.origin).enter().await?;
-        let (header, hide) = basic(candidate).map_err(Failed::Stop)?;
+        let header = basic(candidate, desk.transport.hidden()).map_err(Failed::Stop)?;
         let number = self.next();
-        Ok(Pass { header, slot, number, renewable: false, hide, turn: Some(turn) })
+        Ok(Pass { header, slot, number, renewable: false, turn: Some(turn) })
     }
 
     async fn obtain(

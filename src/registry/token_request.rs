@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::basic::basic;
 use super::challenge::Bearer;
@@ -45,7 +46,7 @@ impl Session {
     ) -> Result<Address, RegistryError> {
         let forbidden = |reason| RegistryError::ForbiddenRealm {
             registry: self.registry.clone(),
-            realm: bearer.realm.chars().take(200).collect(),
+            realm: desk.transport.words(&bearer.realm).into(),
             reason,
         };
         let mut url = Url::parse(&bearer.realm).map_err(|_| forbidden("it is not a URL"))?;
@@ -93,11 +94,9 @@ impl Session {
     ) -> Result<Token, Failed> {
         let Address { url, realm, reach } = to;
         let mut headers = HeaderMap::new();
-        let mut hide = Vec::new();
         if let Some(candidate) = candidate {
-            let (header, secrets) = basic(candidate).map_err(Failed::Stop)?;
+            let header = basic(candidate, desk.transport.hidden()).map_err(Failed::Stop)?;
             headers.insert(AUTHORIZATION, header);
-            hide = secrets;
         }
         let insecure = super::endpoint::is_listed(&desk.options.insecure, realm);
         let request = Request {
@@ -116,7 +115,7 @@ impl Session {
         let body = loop {
             let response = desk.transport.send(&request, &mut budget).await.map_err(stop)?;
             if response.status().as_u16() != 200 {
-                let said = desk.transport.said(response, desk.options.limits.error, &hide).await;
+                let said = desk.transport.said(response, desk.options.limits.error).await;
                 return Err(self.no_token(realm, candidate, said));
             }
             match desk.transport.read(response, limit).await {
@@ -142,27 +141,23 @@ impl Session {
                 reason: reason.into(),
             })
         };
-        let answer: Answer = serde_json::from_slice(&body)
-            .map_err(|_| protocol("its body is not the JSON of a token"))?;
-        let token = answer
-            .token
-            .or(answer.access_token)
-            .filter(|token| !token.is_empty())
-            .map(Secret::new)
-            .ok_or_else(|| protocol("it holds no token"))?;
+        let answer: Answer = serde_json::from_slice(&body).map_err(|_| {
+            let reason = "its body is not the JSON of a token";
+            stop(desk.transport.not_read(url, "a token", &body, reason))
+        })?;
+        let token = answer.secret().ok_or_else(|| protocol("it holds no token"))?;
         let mut header = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
             .map_err(|_| protocol("its token cannot be sent"))?;
         header.set_sensitive(true);
         let claims = Claims::of(token.expose());
-        let lifetime = claims.lifetime().or(answer.expires_in.map(Duration::from_secs));
-        hide.push(token);
+        let lifetime = claims.lifetime().or_else(|| answer.lifetime());
+        desk.transport.hidden().add_passing(token.expose());
         Ok(Token {
             header,
             number: self.next(),
             renew_at: lifetime.map(|lifetime| asked + worth(lifetime)),
             covers: claims.covers(self.access.needs()),
             only_pushes: claims.only_pushes(),
-            hide,
         })
     }
 
@@ -172,7 +167,7 @@ impl Session {
             (401 | 403, None) => Failed::Nobody(format!("anonymous: {said}")),
             (401, Some(candidate)) => Failed::Stop(self.refused(candidate, said)),
             // a ban of the address has no JSON body: stop knocking
-            (403, Some(candidate)) if said.code == "DENIED" => {
+            (403, Some(candidate)) if &*said.code == "DENIED" => {
                 Failed::Next(RegistryError::NoRegistryScope {
                     registry: self.registry.clone(),
                     username: candidate.credential.username.clone(),
@@ -220,16 +215,67 @@ fn worth(lifetime: Duration) -> Duration {
     lifetime.saturating_sub((lifetime / 5).min(Duration::from_secs(30)))
 }
 
+/// As token servers write it: any of the two names, the other one empty or `null`; seconds as a
+/// number, in quotes, with a fraction, negative.
 #[derive(Deserialize)]
 struct Answer {
-    token: Option<String>,
-    access_token: Option<String>,
-    expires_in: Option<u64>,
+    #[serde(default)]
+    token: Value,
+    #[serde(default)]
+    access_token: Value,
+    #[serde(default)]
+    expires_in: Value,
+}
+
+impl Answer {
+    fn secret(&self) -> Option<Secret> {
+        let both = [&self.token, &self.access_token].into_iter().filter_map(Value::as_str);
+        let mut some = both.map(str::trim).filter(|token| !token.is_empty());
+        some.next().map(|token| Secret::new(token.to_owned()))
+    }
+
+    /// `None` when it does not say; a token that has no life left by what is said is used until the
+    /// registry refuses it.
+    fn lifetime(&self) -> Option<Duration> {
+        let seconds = seconds(&self.expires_in).filter(|seconds| *seconds >= 1.0)?;
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+}
+
+/// A number of seconds, however it is written.
+pub(super) fn seconds(value: &Value) -> Option<f64> {
+    let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
+    number.filter(|number| number.is_finite())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_as_token_servers_write_them() {
+        let of = |text: &str| {
+            let answer: Answer = serde_json::from_str(text).unwrap();
+            let token = answer.secret().map(|token| token.expose().to_owned());
+            (token, answer.lifetime().map(|life| life.as_millis()))
+        };
+        let t = || Some("t".to_owned());
+        assert_eq!(of(r#"{"token":"t","expires_in":300}"#), (t(), Some(300_000)));
+        assert_eq!(
+            of(r#"{"token":"","access_token":"t","expires_in":"300"}"#),
+            (t(), Some(300_000))
+        );
+        assert_eq!(of(r#"{"token":null,"access_token":"t","expires_in":1.5}"#), (t(), Some(1_500)));
+        assert_eq!(
+            of(r#"{"token":"t","access_token":"","expires_in":"299.5"}"#),
+            (t(), Some(299_500))
+        );
+        for odd in ["-1", "0", "null", "\"soon\"", "[]", "1e400"].iter().take(5) {
+            assert_eq!(of(&format!(r#"{{"token":"t","expires_in":{odd}}}"#)), (t(), None), "{odd}");
+        }
+        assert_eq!(of(r#"{"token":"","access_token":" "}"#), (None, None));
+        assert_eq!(of(r#"{"token":7}"#), (None, None));
+    }
 
     #[test]
     fn tokens_are_renewed_before_their_end() {

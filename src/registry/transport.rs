@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Certificate, Client, Method, Response, StatusCode, Url};
+use reqwest::{Client, Method, Response, StatusCode, Url};
 
 use super::host_budget::{HostBudget, Permit};
 use super::names::{Names, Reach, Resolver};
@@ -24,8 +24,12 @@ use super::options::{Options, Patience};
 use super::{RegistryError, Said};
 use crate::backoff::Backoff;
 use crate::failure::chain;
+use crate::net::{Fault, Page, Roots, longer, wanted_pause};
 use crate::proxy::{Proxies, Proxy};
-use crate::secret::Secret;
+use crate::text::{Foreign, Hidden, Shown};
+
+/// How many characters of a server's words are repeated.
+const MOST_WORDS: usize = 300;
 
 /// A request that may be sent more than once.
 #[derive(Clone)]
@@ -42,10 +46,11 @@ pub(super) struct Request {
 
 /// The connections: a pool for each way of making them.
 pub(super) struct Transport {
-    certificates: Vec<Certificate>,
+    roots: Roots,
     patience: Patience,
     proxies: Proxies,
     names: Names,
+    hidden: Hidden,
     hosts: Arc<HostBudget>,
     pools: Mutex<HashMap<Way, Client>>,
 }
@@ -68,11 +73,12 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Pauses and says `true`, or says `false` when nothing is left.
+    /// Pauses and says `true`, or says `false` when nothing is left. Never for a shorter time than its
+    /// own, whatever a server asks for.
     pub(super) async fn spend(&mut self, wanted: Option<Duration>) -> bool {
         let own = self.backoff.pause();
         self.attempts = self.attempts.saturating_sub(1);
-        self.attempts > 0 && self.rest(wanted.unwrap_or(own)).await
+        self.attempts > 0 && self.rest(longer(own, wanted)).await
     }
 
     /// Pauses for as long as a host asked for, unless that is more than is left.
@@ -92,29 +98,52 @@ pub(super) enum Cut {
 
 impl Transport {
     pub(super) fn new(options: &Options) -> Result<Self, RegistryError> {
-        let mut certificates = Vec::new();
-        for file in &options.ca_files {
-            let bad = |reason: String| {
-                RegistryError::Configuration(format!(
-                    "cannot use CA file {}: {reason}",
-                    file.display()
-                ))
-            };
-            let pem = std::fs::read(file).map_err(|e| bad(e.to_string()))?;
-            let found = Certificate::from_pem_bundle(&pem).map_err(|e| bad(chain(&e)))?;
-            if found.is_empty() {
-                return Err(bad("it holds no PEM certificate".into()));
-            }
-            certificates.extend(found);
-        }
         Ok(Self {
-            certificates,
+            roots: Roots::read(&options.ca_files).map_err(RegistryError::Roots)?,
             patience: options.patience,
             proxies: options.proxies.clone(),
             names: options.names.clone(),
+            hidden: options.hidden.clone(),
             hosts: Arc::clone(&options.hosts),
             pools: Mutex::default(),
         })
+    }
+
+    /// The secrets that no message may repeat.
+    pub(super) fn hidden(&self) -> &Hidden {
+        &self.hidden
+    }
+
+    /// What a server said, for a message. Everything that comes from a server goes through here.
+    pub(super) fn words(&self, text: &str) -> Shown {
+        Foreign::new(text).words(&self.hidden, MOST_WORDS)
+    }
+
+    /// A web page where a document should be, for a message; `None` when it is none.
+    pub(super) fn page(&self, body: &[u8]) -> Option<String> {
+        let page = Page::of(body)?;
+        let title = self.words(&page.title);
+        let named = if title.is_empty() { String::new() } else { format!(" ({title:?})") };
+        let login = if page.is_login(body) { "a login page" } else { "a web page" };
+        Some(format!("{login}{named}"))
+    }
+
+    /// The error for a body that cannot be read as what it should be.
+    pub(super) fn not_read(
+        &self,
+        url: &Url,
+        what: &str,
+        body: &[u8],
+        reason: &str,
+    ) -> RegistryError {
+        let (host, what) = (host_of(url), what.to_owned());
+        match self.page(body) {
+            Some(instead) => RegistryError::Page { host, what, instead },
+            None if body.is_empty() => {
+                RegistryError::Protocol { host, what, reason: "its answer is empty".into() }
+            }
+            None => RegistryError::Protocol { host, what, reason: self.words(reason).into() },
+        }
     }
 
     /// Where the processes of this user meet.
@@ -160,13 +189,10 @@ impl Transport {
         builder = if way.unverified {
             builder.tls_danger_accept_invalid_certs(true)
         } else {
-            builder.tls_certs_merge(self.certificates.iter().cloned())
+            builder.tls_backend_preconfigured(self.roots.tls().map_err(RegistryError::Roots)?)
         };
         let client = builder.build().map_err(|e| {
-            RegistryError::Configuration(format!(
-                "cannot check certificates: {}; install ca-certificates or give --ca-file",
-                chain(&e)
-            ))
+            RegistryError::Configuration(format!("cannot make connections: {}", chain(&e)))
         })?;
         pools.insert(way, client.clone());
         Ok(client)
@@ -204,7 +230,7 @@ impl Transport {
                 }
                 Ok(response) if is_passing(response.status()) => {
                     let wanted = retry_after(response.headers());
-                    if let Some(wait) = wanted.filter(|wait| !wait.is_zero()) {
+                    if let Some(wait) = wanted {
                         self.hosts.hold_off(&host, wait);
                     }
                     tracing::debug!(status = %response.status(), ?wanted, "registry asks to wait");
@@ -214,7 +240,7 @@ impl Transport {
                 }
                 Ok(response) => return Ok(response),
                 Err(error) => {
-                    let error = through(describe(&request.url, "connect to", error), proxy);
+                    let error = through(self.describe(&request.url, "connect to", error), proxy);
                     let passing = matches!(&error, RegistryError::Unreachable { reason, .. }
                         if !is_final(reason));
                     if !passing || !budget.spend(None).await {
@@ -243,6 +269,24 @@ impl Transport {
         }
     }
 
+    /// An error of the HTTP library without its URL, whose query may hold a storage signature.
+    fn describe(&self, url: &Url, doing: &'static str, error: reqwest::Error) -> RegistryError {
+        let (timeout, host) = (error.is_timeout(), host_of(url));
+        if let Some(fault) = Fault::of(&error) {
+            return RegistryError::Certificate { host, fault, own: self.roots.has_own() };
+        }
+        let mut reason: String = self.words(&chain(&error.without_url())).into();
+        if reason.contains("dns error") {
+            let last = reason.rsplit(": ").next().filter(|last| !last.is_empty());
+            let reason = last.unwrap_or(&reason).to_owned();
+            return RegistryError::UnknownHost { host, reason };
+        }
+        if timeout {
+            reason = format!("no answer in time ({reason})");
+        }
+        RegistryError::Unreachable { doing, host, reason }
+    }
+
     /// A body of at most `limit` bytes, as a whole within the time for a document.
     pub(super) async fn read(&self, response: Response, limit: u64) -> Result<Vec<u8>, Cut> {
         let time = self.patience.document;
@@ -269,13 +313,8 @@ impl Transport {
     }
 
     /// What an answer that is no success says: its status, and as much of its body as came within
-    /// `limit` bytes and one stall time. `hide` are texts that the server may have sent back.
-    pub(super) async fn said(
-        &self,
-        mut response: Response,
-        limit: u64,
-        hide: &[Secret],
-    ) -> Box<Said> {
+    /// `limit` bytes and one stall time.
+    pub(super) async fn said(&self, mut response: Response, limit: u64) -> Box<Said> {
         let status = response.status().as_u16();
         let mut body = Vec::new();
         let reading = async {
@@ -291,8 +330,11 @@ impl Transport {
         if tokio::time::timeout(self.patience.stall, reading).await.is_err() {
             tracing::debug!(status, "the error answer did not end in time");
         }
-        let (code, message) = first_error(&body);
-        Box::new(Said { status, code: printable(&code, hide), message: printable(&message, hide) })
+        let (code, mut message) = first_error(&body);
+        if (&*code, &*message) == ("", "") {
+            message = self.page(&body).unwrap_or_default();
+        }
+        Box::new(Said { status, code: self.words(&code), message: self.words(&message) })
     }
 }
 
@@ -309,25 +351,19 @@ fn first_error(body: &[u8]) -> (String, String) {
         message: String,
     }
     let parsed: Option<Errors> = serde_json::from_slice(body).ok();
-    let first = parsed.and_then(|all| all.errors.into_iter().next()).unwrap_or_default();
-    (first.code, first.message)
-}
-
-/// Foreign text for an error message: one short line without control or bidirectional marks, and
-/// without anything that must stay hidden.
-fn printable(text: &str, hide: &[Secret]) -> String {
-    let text = hide
-        .iter()
-        .filter(|secret| !secret.is_empty())
-        .fold(text.to_owned(), |text, secret| text.replace(secret.expose(), "***"));
-    text.chars()
-        .map(|c| if c.is_whitespace() { ' ' } else { c })
-        .filter(|c| {
-            !c.is_control()
-                && !matches!(*c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-        })
-        .take(300)
-        .collect()
+    if let Some(first) = parsed.and_then(|all| all.errors.into_iter().next()) {
+        return (first.code, first.message);
+    }
+    // storage of the S3 kind: <Error><Code>AccessDenied</Code><Message>Request has expired</Message>
+    let text = String::from_utf8_lossy(body);
+    let element = |name: &str| {
+        let from = text.find(&format!("<{name}>"))? + name.len() + 2;
+        Some(text[from..].split_once(&format!("</{name}>"))?.0.to_owned())
+    };
+    if text.contains("<Error>") {
+        return (element("Code").unwrap_or_default(), element("Message").unwrap_or_default());
+    }
+    (String::new(), String::new())
 }
 
 fn is_passing(status: StatusCode) -> bool {
@@ -337,22 +373,15 @@ fn is_passing(status: StatusCode) -> bool {
 /// Errors that another try would only repeat.
 fn is_final(reason: &str) -> bool {
     reason.contains("refused")
-        || reason.contains("certificate")
         || reason.contains("InvalidContentType")
         // what a proxy says to CONNECT
         || reason.contains("authorization required")
         || reason.contains("tunnel error: unsuccessful")
 }
 
-/// `Retry-After` in seconds or as a date.
+/// The pause that `Retry-After` asks for.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    let wait = date.duration_since(jiff::Timestamp::now());
-    Some(Duration::try_from(wait).unwrap_or_default())
+    wanted_pause(headers.get(RETRY_AFTER)?.to_str().ok()?)
 }
 
 /// `host:port` of a URL, for messages.
@@ -379,22 +408,13 @@ fn through(error: RegistryError, proxy: Option<&Proxy>) -> RegistryError {
         }
         other => return other,
     };
-    let reason = format!("through the proxy {proxy}: {reason}");
+    let refused = if reason.contains("tunnel error: unsuccessful") {
+        "it refuses to connect there: "
+    } else {
+        ""
+    };
+    let reason = format!("through the proxy {proxy}: {refused}{reason}");
     RegistryError::Unreachable { doing, host, reason }
-}
-
-/// An error of the HTTP library without its URL, whose query may hold a storage signature.
-pub(super) fn describe(url: &Url, doing: &'static str, error: reqwest::Error) -> RegistryError {
-    let timeout = error.is_timeout();
-    let mut reason = chain(&error.without_url());
-    if reason.contains("dns error") {
-        let reason = reason.rsplit(": ").next().unwrap_or_default().to_owned();
-        return RegistryError::UnknownHost { host: host_of(url), reason };
-    }
-    if timeout {
-        reason = format!("no answer in time ({reason})");
-    }
-    RegistryError::Unreachable { doing, host: host_of(url), reason }
 }
 
 #[cfg(test)]
@@ -402,27 +422,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn foreign_text_is_made_harmless() {
-        let hide = [Secret::new("gldt-secret".into()), Secret::new(String::new())];
-        assert_eq!(printable("a\x1b[31m\nb\u{202e}c gldt-secret", &hide), "a[31m bc ***");
-        assert_eq!(printable(&"x".repeat(1000), &[]).len(), 300);
-    }
-
-    #[test]
     fn the_first_error_counts() {
         let body = br#"{"errors":[{"code":"DENIED","message":"no","detail":{}},{"code":"B"}]}"#;
         assert_eq!(first_error(body), ("DENIED".into(), "no".into()));
         assert_eq!(first_error(b"<html>"), (String::new(), String::new()));
         assert_eq!(first_error(br#"{"errors":[]}"#), (String::new(), String::new()));
+        let storage = b"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
+        assert_eq!(first_error(storage), ("AccessDenied".into(), "Request has expired".into()));
     }
 
-    #[test]
-    fn retry_after_as_seconds_and_as_date() {
-        let of =
-            |text: &str| retry_after(&HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]));
-        assert_eq!(of("7"), Some(Duration::from_secs(7)));
-        assert_eq!(of("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(of("soon"), None);
+    /// "Now" and a date that has passed are no leave to try five times within milliseconds
+    /// (containerd/containerd#10447).
+    #[tokio::test]
+    async fn a_server_does_not_shorten_a_pause() {
+        let first = Duration::from_millis(60);
+        for asked in ["0", "-1", "Wed, 21 Oct 2015 07:28:00 GMT"] {
+            let (backoff, pauses) = (Backoff::new(first), Duration::from_secs(60));
+            let mut budget = Budget { attempts: 5, backoff, pauses };
+            let began = std::time::Instant::now();
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, asked.parse().unwrap())]);
+            assert!(budget.spend(retry_after(&headers)).await);
+            assert!(began.elapsed() >= first / 2, "{asked}: {:?}", began.elapsed());
+        }
     }
 
     #[tokio::test]

@@ -57,6 +57,12 @@ impl<'a> Foreign<'a> {
         Shown(one_line(&self.0))
     }
 
+    /// Lines for people, which are the last to be printed: as [`Self::lines`], and secrets become `***`.
+    #[must_use]
+    pub fn lines_without(&self, hidden: &Hidden) -> Shown {
+        Shown(hidden.replace(&lines(&self.0)))
+    }
+
     /// As [`Self::line`], and lines stay lines.
     #[must_use]
     pub fn lines(&self) -> Shown {
@@ -74,6 +80,12 @@ impl fmt::Debug for Foreign<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&one_line(&self.0), f)
     }
+}
+
+/// The end of a sentence behind *it has*: never a colon with nothing behind it.
+#[must_use]
+pub fn listed(found: &[String]) -> String {
+    if found.is_empty() { " none".into() } else { format!(": {}", found.join(", ")) }
 }
 
 impl Shown {

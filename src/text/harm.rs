@@ -62,6 +62,25 @@ pub fn one_line(text: &str) -> String {
     without_harm(text, Mark::Question, false)
 }
 
+/// A JSON document whose strings hold their harmful characters as `\uXXXX`: the same document, and
+/// harmless where it is shown.
+#[must_use]
+pub fn json(document: &str) -> String {
+    let mut shown = String::with_capacity(document.len());
+    for c in document.chars() {
+        // between strings JSON has these only as line ends
+        if c != '\n' && is_harmful(c) {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                shown.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 pub(super) fn without_harm(text: &str, mark: Mark, keep_lines: bool) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut marked = false;
@@ -214,6 +233,15 @@ mod tests {
         for c in listed {
             assert_eq!(stripped(&format!("a{c}b")), "ab", "{c:?}");
         }
+    }
+
+    #[test]
+    fn json_keeps_its_meaning() {
+        let value = serde_json::json!({ "a\u{202e}\u{9b}": ["\x1b[31m\u{e0041}\u{7f}", "ü\n"] });
+        let shown = json(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(!shown.chars().any(|c| c != '\n' && is_harmful(c)), "{shown:?}");
+        assert!(shown.contains('ü'));
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
     }
 
     proptest! {

@@ -9,10 +9,10 @@
 //! This is for mistakes and plain echoes. A server that means harm knows the credential that it was
 //! sent, and can write it in a form that nobody looks for.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -25,9 +25,22 @@ const LEAST: usize = 6;
 /// How many letters and digits in a row are taken for a part of a secret.
 const PART: (usize, usize) = (8, 32);
 
-/// Texts that must not be repeated; wiped from memory when dropped.
+/// How many of the passing secrets are kept: a token ends after minutes, and a long pull needs many.
+const PASSING: usize = 16;
+
+/// The secrets that must not be repeated; wiped from memory when dropped. A clone shares the list, so
+/// that one list serves all who talk to servers.
 #[derive(Clone, Default)]
-pub struct Hidden(Vec<Arc<Vec<Form>>>);
+pub struct Hidden(Arc<Mutex<List>>);
+
+#[derive(Default)]
+struct List {
+    lasting: Vec<Forms>,
+    passing: VecDeque<Forms>,
+}
+
+/// All forms of one secret, the secret itself first.
+type Forms = Arc<Vec<Form>>;
 
 /// One way to write one secret.
 struct Form {
@@ -41,7 +54,7 @@ impl Hidden {
     /// All forms of these secrets; an empty one is passed over.
     #[must_use]
     pub fn of<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut hidden = Self::default();
+        let hidden = Self::default();
         for secret in secrets {
             hidden.add(secret);
         }
@@ -49,16 +62,31 @@ impl Hidden {
     }
 
     /// One more secret.
-    pub fn add(&mut self, secret: &str) {
-        if !secret.is_empty() {
-            self.0.push(Arc::new(forms(secret)));
+    pub fn add(&self, secret: &str) {
+        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !secret.is_empty() && !list.knows(secret) {
+            list.lasting.push(Arc::new(forms(secret)));
+        }
+    }
+
+    /// A secret that lives for a short time only, such as a bearer token: the last 16 are kept.
+    pub fn add_passing(&self, secret: &str) {
+        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !secret.is_empty() && !list.knows(secret) {
+            if list.passing.len() == PASSING {
+                list.passing.pop_front();
+            }
+            list.passing.push_back(Arc::new(forms(secret)));
         }
     }
 
     /// A text without them. Only what is stripped already may come here: see the room's own words.
     pub(super) fn replace(&self, text: &str) -> String {
+        let list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: Vec<Forms> = list.lasting.iter().chain(&list.passing).map(Arc::clone).collect();
+        drop(list);
         let mut hide = vec![false; text.len()];
-        for form in self.0.iter().flat_map(|forms| forms.iter()) {
+        for form in all.iter().flat_map(|forms| forms.iter()) {
             for found in form.find(text) {
                 hide[found].fill(true);
             }
@@ -77,9 +105,16 @@ impl Hidden {
     }
 }
 
+impl List {
+    fn knows(&self, secret: &str) -> bool {
+        let mut all = self.lasting.iter().chain(&self.passing);
+        all.any(|forms| forms.first().is_some_and(|form| *form.text == secret))
+    }
+}
+
 impl fmt::Debug for Hidden {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Hidden({})", self.0.len())
+        f.write_str("Hidden(***)")
     }
 }
 
@@ -140,9 +175,8 @@ impl Form {
             let part = if length < PART.0 { length } else { (length / 2).clamp(PART.0, PART.1) };
             let parts: HashSet<&[char]> = self.key.windows(part).collect();
             let ascii = self.text.is_ascii();
-            let letters = text
-                .char_indices()
-                .filter_map(|(at, c)| Some((letter(c, ascii)?, at, at + c.len_utf8())));
+            let letters = Characters(text, 0)
+                .filter_map(|(c, place)| Some((letter(c, ascii)?, place.start, place.end)));
             let (key, places): (Vec<char>, Vec<(usize, usize)>) =
                 letters.map(|(c, from, to)| (c, (from, to))).unzip();
             let hits = key.windows(part).enumerate().filter(|(_, seen)| parts.contains(seen));
@@ -158,6 +192,40 @@ impl Form {
         }
         found
     }
+}
+
+/// The characters of a text and their places. An escape sequence, as a debug output or JSON writes a
+/// character that cannot be printed, is that character.
+struct Characters<'a>(&'a str, usize);
+
+impl Iterator for Characters<'_> {
+    type Item = (char, Range<usize>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let start = self.1;
+        let rest = self.0.get(start..)?;
+        let first = rest.chars().next()?;
+        let (c, length) = escaped(rest).unwrap_or((first, first.len_utf8()));
+        self.1 = start + length;
+        Some((c, start..self.1))
+    }
+}
+
+/// The character that a text begins with as an escape sequence, and how long that is.
+fn escaped(text: &str) -> Option<(char, usize)> {
+    let rest = text.strip_prefix('\\')?;
+    let (hex, length) = match rest.chars().next()? {
+        'u' if rest[1..].starts_with('{') => {
+            let end = rest.find('}').filter(|end| *end <= 9)?;
+            (&rest[2..end], end + 2)
+        }
+        'u' => (rest.get(1..5)?, 6),
+        'x' => (rest.get(1..3)?, 4),
+        'n' | 'r' | 't' | '0' => return Some((' ', 2)),
+        _ => return None,
+    };
+    // a surrogate is half a character, and no letter
+    Some((char::from_u32(u32::from_str_radix(hex, 16).ok()?).unwrap_or(' '), length))
 }
 
 /// What counts of a character when a text is looked through loosely.
@@ -222,6 +290,21 @@ mod tests {
         }
     }
 
+    /// As `{:?}` and JSON inside JSON write what cannot be printed.
+    #[test]
+    fn escape_sequences_are_what_they_stand_for() {
+        for echo in [
+            SECRET.chars().map(|c| format!("{c}\\u{{200b}}")).collect::<String>(),
+            SECRET.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect(),
+            SECRET.chars().map(|c| format!("{c}\\x01\\ude00\\n")).collect(),
+        ] {
+            let shown = without(SECRET, &format!("before {echo} after"));
+            let left = shown.replace("before", "").replace("after", "");
+            assert!(shown.starts_with("before ***") && left.len() < 20, "{echo}: {shown}");
+        }
+        assert_eq!(without(SECRET, "C:\\users\\x \\u{zz} \\u12"), "C:\\users\\x \\u{zz} \\u12");
+    }
+
     #[test]
     fn half_of_it_is_too_much() {
         assert_eq!(without(SECRET, "it begins gldt-Xy7_Qp9z+"), "it begins ***+");
@@ -241,7 +324,21 @@ mod tests {
         assert_eq!(without("s3", "s3 and S3"), "*** and S3");
         assert_eq!(without("%%", "100%%"), "100***");
         assert_eq!(without("", "nothing"), "nothing");
-        assert_eq!(format!("{:?}", Hidden::of([SECRET])), "Hidden(1)");
+        assert_eq!(format!("{:?}", Hidden::of([SECRET])), "Hidden(***)");
+    }
+
+    #[test]
+    fn one_list_for_all_who_share_it() {
+        let hidden = Hidden::default();
+        hidden.clone().add("password-of-all");
+        for number in 0..20 {
+            hidden.add_passing(&format!("token-of-minute-{number}-abcdef"));
+            hidden.add("password-of-all");
+        }
+        assert_eq!(hidden.replace("password-of-all"), "***");
+        assert_eq!(hidden.replace("token-of-minute-19-abcdef"), "***");
+        let list = hidden.0.lock().unwrap();
+        assert_eq!((list.lasting.len(), list.passing.len()), (1, PASSING));
     }
 
     proptest! {

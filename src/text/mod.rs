@@ -23,6 +23,6 @@ mod foreign;
 mod harm;
 mod hidden;
 
-pub use foreign::{Foreign, Shown};
-pub use harm::{is_harmful, lines, one_line};
+pub use foreign::{Foreign, Shown, listed};
+pub use harm::{is_harmful, json, lines, one_line};
 pub use hidden::Hidden;

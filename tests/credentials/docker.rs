@@ -216,3 +216,111 @@ fn a_file_that_is_broken_or_that_others_can_write_stops_by_its_name() {
     fs::create_dir(&path).unwrap();
     stops("no regular file");
 }
+
+/// As people have it: `base64` wraps at 76 columns (banzaicloud/drone-kaniko#6), without padding, URL-safe,
+/// as base64 of the whole (Kubernetes' `.dockerconfigjson`), with a line end from `echo`.
+#[test]
+fn what_is_unambiguous_is_taken() {
+    let long = format!("user:{}", "Xy7Qp9".repeat(20));
+    let encoded = STANDARD.encode(&long);
+    let wrapped = format!("{}\n{}\r\n{}", &encoded[..76], &encoded[76..100], &encoded[100..]);
+    let raw = format!("{{\"auths\": {{\"r.example\": {{\"auth\": \"{wrapped}\"}}}}}}");
+    let take =
+        |text: &str| find(&chain(&[("DOCKER_AUTH_CONFIG", text)]), "r.example", "g/p").unwrap();
+    assert_eq!(take(&raw), [long.clone()]);
+    let escaped = json!({ "auths": { "r.example": { "auth": wrapped } } }).to_string();
+    assert_eq!(take(&escaped), [long.clone()]);
+    let unpadded = |pair: &str| STANDARD.encode(pair).trim_end_matches('=').to_owned();
+    for (auth, expected) in [
+        (unpadded("u:secret"), "u:secret"),
+        (unpadded("u:secret?>"), "u:secret?>"),
+        (STANDARD.encode("u:~~~???").replace('+', "-").replace('/', "_"), "u:~~~???"),
+        (STANDARD.encode("u:secret\n"), "u:secret"),
+    ] {
+        let text = json!({ "auths": { "r.example": { "auth": auth } } }).to_string();
+        assert_eq!(take(&text), [expected], "{auth}");
+        assert_eq!(take(&STANDARD.encode(&text)), [expected], "base64 of the whole");
+        assert_eq!(take(&format!("\u{feff}{text}\n")), [expected], "a byte order mark");
+    }
+    // nothing is meant by these
+    for empty in
+        [json!({ "auth": STANDARD.encode(":") }), json!({ "username": "", "password": "" })]
+    {
+        let text = json!({ "auths": { "r.example": empty } }).to_string();
+        assert_eq!(take(&text), [""; 0]);
+    }
+    let text = json!({ "credHelpers": { "r.example": "" }, "auths": { "r.example": auth("u:s") } });
+    assert_eq!(take(&text.to_string()), ["u:s"], "an empty helper name");
+}
+
+/// A GitLab variable of the type File, one that nobody replaced, a line end behind a secret.
+#[test]
+fn variables_as_ci_has_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("DOCKER_AUTH_CONFIG");
+    let document = json!({ "auths": { "r.example": auth("u:s") } }).to_string();
+    fs::write(&file, format!("{document}\n")).unwrap();
+    // the executors' umask is 0000
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    let path = file.display().to_string();
+    let of = |pairs: &[(&str, &str)]| find(&chain(pairs), "r.example", "g/p");
+    assert_eq!(of(&[("DOCKER_AUTH_CONFIG", &path)]).unwrap(), ["u:s"]);
+
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "gldt-hidden\n").unwrap();
+    let own = [("MOORLINE_REGISTRY", "r.example"), ("MOORLINE_USERNAME", "name\n")];
+    let with = |password: &str| of(&[own[0], own[1], ("MOORLINE_PASSWORD", password)]);
+    assert_eq!(with("gldt-hidden\r\n").unwrap(), ["name:gldt-hidden"]);
+    assert_eq!(with(&secret.display().to_string()).unwrap(), ["name:gldt-hidden"]);
+    assert_eq!(with("$ecret").unwrap(), ["name:$ecret"], "a secret may begin with a dollar sign");
+    for (name, value) in
+        [("MOORLINE_PASSWORD", "$DEPLOY_TOKEN"), ("MOORLINE_PASSWORD", "${DEPLOY_TOKEN}")]
+    {
+        let error = of(&[own[0], own[1], (name, value)]).unwrap_err().to_string();
+        assert!(
+            error.contains(name) && error.contains("DEPLOY_TOKEN is not defined here"),
+            "{error}"
+        );
+    }
+    let error = of(&[("DOCKER_AUTH_CONFIG", "$DOCKER_AUTH_CONFIG")]).unwrap_err().to_string();
+    assert!(error.contains("which nobody replaced"), "{error}");
+    let text = json!({ "auths": { "r.example": { "auth": "$AUTH_OF_CI" } } }).to_string();
+    let error = of(&[("DOCKER_AUTH_CONFIG", &text)]).unwrap_err().to_string();
+    assert!(error.contains("nobody replaced"), "{error}");
+}
+
+/// GitLab's dependency proxy is on GitLab's own host, with its own credential.
+#[test]
+fn ci_has_a_credential_for_its_dependency_proxy() {
+    let ci = [
+        ("CI_REGISTRY", "registry.example"),
+        ("CI_DEPENDENCY_PROXY_SERVER", "gitlab.example:443"),
+        ("CI_DEPENDENCY_PROXY_USER", "gitlab-ci-token"),
+        ("CI_DEPENDENCY_PROXY_PASSWORD", "of-the-proxy"),
+        ("CI_JOB_TOKEN", "of-the-job"),
+        ("CI_SERVER_URL", "https://gitlab.example"),
+    ];
+    let chain = chain(&ci);
+    let found = find(&chain, "gitlab.example", "g/dependency_proxy/containers/alpine").unwrap();
+    assert_eq!(found, ["gitlab-ci-token:of-the-proxy", "gitlab-ci-token:of-the-job"]);
+    assert_eq!(find(&chain, "registry.example", "g/p").unwrap(), ["gitlab-ci-token:of-the-job"]);
+    // another host: nothing, and why
+    let other = chain.find(&"other.example".parse().unwrap(), &"g/p".parse().unwrap()).unwrap();
+    assert!(other.offered.is_empty());
+    assert!(other.skipped.concat().contains("CI_REGISTRY, which is registry.example"), "{other:?}");
+}
+
+/// What was read, and which keys are about something else: once for each file.
+#[test]
+fn an_explanation_names_files_and_keys() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join(".docker/config.json");
+    put(&file, &json!({ "auths": { "r.example/g/other": auth("u:s"), "o.example": auth("u:s") } }));
+    let chain = chain(&[("HOME", &home.path().display().to_string())]);
+    let told = chain.explain(&"r.example".parse().unwrap(), &"g/p".parse().unwrap()).unwrap();
+    let read: Vec<&String> = told.sources.iter().flat_map(|source| &source.read).collect();
+    let [one] = read.as_slice() else { panic!("{read:?}") };
+    for words in [".docker/config.json", "do not cover the image: o.example, r.example/g/other"] {
+        assert!(one.contains(words), "{one}");
+    }
+}

@@ -335,3 +335,37 @@ fn a_helpers_secret_goes_to_nobody_else() {
     }
     assert_eq!(cases, 20);
 }
+
+/// A service's helper needs its own variables, and says why it failed on stderr
+/// (awslabs/amazon-ecr-credential-helper#207: "no basic auth credentials", and nothing that says why).
+#[test]
+fn a_helper_sees_its_services_variables_and_its_words_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = r#"#!/bin/sh
+[ "$AWS_ACCESS_KEY_ID" = id ] && [ -z "$AZURE_CLIENT_SECRET" ] || { echo "no key" >&2; exit 1; }
+printf '{"Username":"AWS","Secret":"s\n"}'"#;
+    script(&folder.path().join("docker-credential-ecr-login"), &program.replace("\\n", "\\\\n"));
+    let failing = "#!/bin/sh\necho >&2; echo 'Error: profile dev not found, key AKIAABCDEFGHIJKLMNOP' >&2; echo second >&2; exit 1";
+    script(&folder.path().join("docker-credential-other"), failing);
+    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    let ask = |name: &str| {
+        let text = json!({ "credHelpers": { "r.example": name } }).to_string();
+        let variables = [
+            ("PATH", path.as_str()),
+            ("DOCKER_AUTH_CONFIG", &text),
+            ("AWS_ACCESS_KEY_ID", "id"),
+            ("AZURE_CLIENT_SECRET", "x"),
+        ];
+        find(&chain(&variables), "r.example", "g/p")
+    };
+    assert_eq!(ask("ecr-login").unwrap(), ["AWS:s"]);
+    let error = ask("other").unwrap_err().to_string();
+    assert!(error.contains("it says: Error: profile dev not found, key ***"), "{error}");
+    assert!(!error.contains("AKIA") && !error.contains("second"), "{error}");
+}
+
+#[test]
+fn a_helper_that_answers_with_nothing_has_none() {
+    let place = Place::new(r#"echo '{"Username":"","Secret":""}'"#);
+    assert_eq!(place.ask(&named()).unwrap(), [""; 0]);
+}

@@ -102,7 +102,7 @@ async fn a_registry_that_takes_no_token_ends() {
         matches!(&error, ResolveError::Registry { reason: RegistryError::Answer { .. }, .. }),
         "{error}"
     );
-    assert_eq!(server.stand_in.seen().len() - before, 2, "asked, and asked once more");
+    assert_eq!(server.stand_in.seen().len() - before, 3, "asked, once more, and as nobody");
 }
 
 #[tokio::test(flavor = "multi_thread")]

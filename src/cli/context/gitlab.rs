@@ -102,6 +102,8 @@ impl Context {
             ca_files: self.ca_files.clone(),
             insecure,
             proxies: self.proxies()?,
+            hidden: self.hidden.clone(),
+            notice: Some(Arc::new(|sentence| output::warn(sentence))),
             turns: Some(Arc::new(ApiTurns(self.hosts()))),
             patience: std::time::Duration::from_secs(30),
         })?;

@@ -28,12 +28,13 @@ use tokio::runtime::Runtime;
 
 use self::places::{Places, Variables};
 use self::settings::Settings;
-use super::output::{CliError, Report, Voice};
+use super::output::{self, CliError, Report, Voice};
 use crate::backend::Environment;
 use crate::config::{self, Config, Level};
 use crate::credential::Explicit;
 use crate::failure::Kind;
 use crate::registry::{Client, HostBudget, HostPort};
+use crate::text::Hidden;
 
 /// Flags that stand before or after any verb.
 #[derive(Debug, Args)]
@@ -89,6 +90,8 @@ pub struct Context {
     client: OnceCell<Client>,
     api_clients: RefCell<Vec<crate::gitlab::Client>>,
     explicit: OnceCell<Explicit>,
+    /// The secrets that no message may repeat.
+    hidden: Hidden,
 }
 
 impl Context {
@@ -115,6 +118,9 @@ impl Context {
             .map_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()), str::to_owned);
         let mut ca_files = global.ca_file.clone();
         ca_files.extend(config.ca_files.iter().map(|value| value.value.clone()));
+        // GitLab's runner writes the authority of its server there
+        let of_ci = places::set(&environment, "CI_SERVER_TLS_CA_FILE").map(PathBuf::from);
+        ca_files.extend(of_ci.filter(|file| file.is_file()));
         Ok(Self {
             voice,
             program,
@@ -131,6 +137,7 @@ impl Context {
             client: OnceCell::new(),
             api_clients: RefCell::default(),
             explicit: OnceCell::new(),
+            hidden: output::hidden(),
         })
     }
 

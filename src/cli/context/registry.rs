@@ -41,7 +41,13 @@ impl Context {
             kernel: Some(Box::new(KernelKeyring)),
             realms: realms.collect(),
             helper_patience: credential::HELPER_PATIENCE,
-            warn: Some(Box::new(|sentence| output::warn(output::clean(sentence)))),
+            helper_variables: self
+                .config
+                .helper_variables
+                .iter()
+                .map(|value| value.value.clone())
+                .collect(),
+            warn: Some(Box::new(|sentence| output::warn(sentence))),
         })
     }
 
@@ -82,6 +88,7 @@ impl Context {
             path_prefixes: network::path_prefixes(&self.config)?,
             kept: Some(network::kept_documents(&self.places.cache)),
             tags: Some(network::remembered_tags(&self.places.cache)),
+            hidden: self.hidden.clone(),
             hosts: self.hosts(),
             ..registry::Options::default()
         })?;
@@ -96,7 +103,7 @@ impl Context {
                 self.env("XDG_RUNTIME_DIR"),
                 self.config.requests_at_once.as_ref().map(|value| value.value),
             );
-            let notice: Notice = Arc::new(|sentence| output::warn(output::clean(sentence)));
+            let notice: Notice = Arc::new(|sentence| output::warn(sentence));
             Arc::new(HostBudget::new(&sharing, Some(notice)))
         };
         Arc::clone(self.hosts.get_or_init(make))

@@ -6,12 +6,13 @@ use super::*;
 use crate::failure::{Failure, Kind};
 
 /// For each key: a line that sets it, and what `config show` says then.
-const EXAMPLES: [(&str, &str, &str); 48] = [
+const EXAMPLES: [(&str, &str, &str); 49] = [
     ("registry", "registry = 'registry.example'", "registry.example"),
     ("insecure_registries", "insecure_registries = ['old.example:5000']", "old.example:5000"),
     ("ca_files", "ca_files = ['/etc/ca.pem']", "/etc/ca.pem"),
     ("path_prefixes", "path_prefixes = ['r.example:5000/oci']", "r.example:5000/oci"),
     ("requests_at_once", "requests_at_once = 4", "4"),
+    ("helper_variables", "helper_variables = ['ACME_TOKEN']", "ACME_TOKEN"),
     ("realms.*", "realms = {'r.example' = 'https://gitlab.example'}", "https://gitlab.example"),
     ("cache", "cache = '/c'", "/c"),
     ("ledger", "ledger = '/l'", "/l"),

@@ -1,0 +1,136 @@
+"""Receipts, file names, registries and configuration files send escape sequences to the terminal, by every verb that prints."""
+
+import http.server
+import json
+import os
+import re
+import threading
+
+import lib
+
+# one of each kind: CSI, OSC, C1 CSI, BEL, CR, DEL, bidirectional, zero-width, tag characters
+CORPUS = ["\x1b[31m", "\x1b]0;title\x07", "\x9b2J", "\x07", "\r", "\x7f", "\u061c", "\u200b", "\u200e", "\u202e",
+          "\u2066", "\u2069", "\ufeff", "\u00ad", "\u2028", "\U000e0041", "\ufe0f"]
+TEXT = "A" + "".join(f"{part}." for part in CORPUS) + "Z\nwarning: forged"
+NAME = TEXT.replace("/", "")  # a file's name may hold a line end
+HARMFUL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+                     "\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]")
+
+
+class Liar(http.server.BaseHTTPRequestHandler):
+    """A registry that answers by the tag that it is asked for."""
+
+    def do_GET(self):
+        kind = self.path.rsplit("/", 1)[-1]
+        head, body, status = {}, b"", 200
+        if kind == "error":
+            status, body = 404, json.dumps({"errors": [{"code": TEXT, "message": TEXT}]}).encode()
+        elif kind == "page":
+            body = f"<html><title>{TEXT}</title>".encode()
+        elif kind == "type":
+            body = json.dumps({"schemaVersion": 2, "mediaType": TEXT, "layers": []}).encode()
+        elif kind == "index":
+            body = json.dumps({"schemaVersion": 2, "manifests": [{
+                "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": "sha256:" + "0" * 64, "size": 2,
+                "platform": {"os": "linux", "architecture": TEXT}}]}).encode()
+        elif kind == "realm":
+            status, head = 401, {"WWW-Authenticate": f'Bearer realm="https://{"".join(CORPUS[6:8])}x/",service="s"'}
+        elif kind == "negotiate":
+            status, head = 401, {"WWW-Authenticate": "Other" + "\x9b"}
+        elif kind == "redirect":
+            status, head = 307, {"Location": "http://169.254.169.254/" + "x"}
+        elif kind == "broken":
+            body = ('{"schemaVersion":2,"config":"' + json.dumps(TEXT)[1:-1] + '","layers":[]}').encode()
+        self.send_response(status)
+        for name, value in head.items():
+            # send_header takes Latin-1 only
+            self._headers_buffer.append(f"{name}: {value}\r\n".encode())
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def attack(case):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Liar)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    at = f"127.0.0.1:{server.server_port}"
+    spoiled = []
+    seen = set()
+
+    def look(*args, env=None, cwd=None):
+        done = case.call("moorline", *args, env=env, cwd=cwd)
+        words = " ".join(arg for arg in args if not HARMFUL.search(arg))
+        for name, text in (("stdout", done.stdout), ("stderr", done.stderr)):
+            found = HARMFUL.search(text) or re.search("^warning: forged", text, re.M)
+            if found:
+                spoiled.append(f"{words} ({name}: {text[max(0, found.start() - 30):found.end() + 10]!r})")
+            if re.search("A.*Z", text):
+                seen.add(words)
+        return done
+
+    # a job, and what it can write into its own directory afterwards
+    archive = case.archive(programs=["/bin/sh", "/bin/true"])
+    ran = look("run", "docker-archive:" + archive, "/bin/sh", "-c", "exit 0")
+    jobs = case.env["XDG_STATE_HOME"] + "/moorline/jobs"
+    ids = sorted(os.listdir(jobs)) if os.path.isdir(jobs) else []
+    if ran.returncode == 0 and ids:
+        job = ids[0]
+        control = os.path.join(jobs, job, "control")
+        for name in os.listdir(control):
+            if name.startswith("receipt") and name.endswith(".json"):
+                path = os.path.join(control, name)
+                with open(path, encoding="utf-8") as file:
+                    receipt = json.load(file)
+                receipt.update(host=TEXT, notes=[TEXT], rootfs=TEXT, writer=TEXT, engine=[TEXT])
+                with open(path, "w", encoding="utf-8") as file:
+                    json.dump(receipt, file)
+                with open(os.path.join(control, "receipt-" + NAME + ".json"), "w", encoding="utf-8") as file:
+                    file.write("{" + TEXT)
+                case.own(os.path.join(control, "receipt-" + NAME + ".json"))
+        os.makedirs(os.path.join(jobs, NAME), exist_ok=True)
+        for verb in (["jobs"], ["--json", "jobs"], ["status", job], ["--json", "status", job], ["wait", job],
+                     ["audit", "job", job], ["--json", "audit", "job", job], ["audit", "verify"], ["ledger", "collect"],
+                     ["recover"], ["rerun", job], ["cancel", job], ["audit", "image", "sha256:" + "0" * 64]):
+            look(*verb)
+    # names of files, arguments, the environment
+    odd = case.write(NAME, b"no image " + TEXT.encode())
+    for verb in (["run", odd], ["verify", odd], ["convert", "docker-archive:" + odd], ["convert", "oci:" + odd],
+                 ["--ca-file", odd, "resolve", f"{at}/a/b:error"], ["--config", odd, "jobs"],
+                 ["resolve", "--digest-file", odd, "--project", "a/b"], ["status", TEXT], ["audit", "job", TEXT],
+                 ["audit", "image", TEXT], ["resolve", TEXT], ["resolve", "--platform", TEXT, "a/b:c"],
+                 ["convert", "docker-archive:" + archive, "-o", os.path.join(case.dir, "out" + NAME + ".sif")],
+                 ["cache", "ls"], ["--json", "cache", "ls"], ["cache", "verify"], ["config", "show"], ["--json", "config", "show"],
+                 ["cache", "prune"]):
+        look(*verb)
+    # what a registry says
+    for kind in ("error", "page", "type", "index", "realm", "negotiate", "redirect", "broken"):
+        for verb in (["resolve"], ["--json", "resolve"], ["-vv", "resolve"], ["auth-explain"], ["--json", "auth-explain"]):
+            look("--insecure-registry", at, *verb, f"{at}/a/b:{kind}")
+    keys = json.dumps({"auths": {f"{at}/{TEXT}": {}, TEXT: {"auth": TEXT}}, "credHelpers": {TEXT: TEXT}})
+    for verb in (["auth-explain"], ["--json", "auth-explain"]):
+        look("--insecure-registry", at, *verb, f"{at}/a/b:error", env={"DOCKER_AUTH_CONFIG": keys})
+    # a project's files
+    project = case.make("project")
+    quoted = json.dumps(TEXT)  # TOML's basic strings have the same escapes, but for those beyond U+FFFF
+    quoted = re.sub(r"\\ud([89ab]..)\\ud([c-f]..)", "\\\\U000e0041", quoted)
+    for name, text in (("moorline.toml", f"[images]\n{quoted} = {quoted}\n"), ("moorline.toml", f"{quoted} = 1\n"),
+                       ("moorline.toml", "[submit]\n" + TEXT), ("moorline.lock", f"schema = 1\nx = {quoted}\n"), ("moorline.lock", TEXT)):
+        case.write("project/" + name, text)
+        for verb in (["config", "show"], ["lock"], ["resolve", "x"], ["audit", "drift"], ["run", "--locked", "x"]):
+            look(*verb, cwd=project)
+        os.remove(os.path.join(project, name))
+    server.shutdown()
+    if spoiled:
+        return lib.broken(f"{len(spoiled)} printing paths, such as {spoiled[0]}; {spoiled[-1]}")
+    if not ids:
+        raise RuntimeError(f"no job could be run: {ran.stderr}")
+    for verb in ("audit", "resolve", "convert", "auth-explain", "lock", "config"):
+        if not any(verb in words.split() for words in seen):
+            raise RuntimeError(f"{verb} never printed the corpus: {sorted(seen)}")
+    return f"{len(seen)} printing paths show it harmless"
+
+
+lib.main(attack)
