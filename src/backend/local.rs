@@ -233,6 +233,10 @@ impl Backend for Local {
         // the one that could not be read may be the one that is looked for
         unread.map_or(Ok(None), Err)
     }
+
+    fn grace(&self) -> Option<Duration> {
+        Some(GRACE)
+    }
 }
 
 /// TERM to the job, KILL after the grace, until the supervisor has nothing left to wait for.

@@ -98,4 +98,9 @@ pub trait Backend {
     /// # Errors
     /// When the engine could not be asked.
     fn find(&self, intent: &IntentId) -> Result<Option<EngineKey>, BackendError>;
+
+    /// How long the engine waits between telling a job to end and killing it, where it says so.
+    fn grace(&self) -> Option<std::time::Duration> {
+        None
+    }
 }

@@ -94,10 +94,15 @@ impl Slurm {
     }
 
     fn cluster(&self) -> Option<String> {
+        self.setting("ClusterName")
+    }
+
+    /// A value of the engine's configuration.
+    fn setting(&self, wanted: &str) -> Option<String> {
         let text = self.ask("scontrol", &["show", "config"]).ok()?;
         text.lines().find_map(|line| {
             let (name, value) = line.split_once('=')?;
-            (name.trim() == "ClusterName").then(|| value.trim().to_owned())
+            (name.trim() == wanted).then(|| value.trim().to_owned())
         })
     }
 
@@ -213,6 +218,12 @@ impl Backend for Slurm {
                 .unwrap_or_else(|_| jiff::Timestamp::now()),
             owner,
         }))
+    }
+
+    fn grace(&self) -> Option<Duration> {
+        // "30 sec"
+        let value = self.setting("KillWait")?;
+        value.split_whitespace().next()?.parse().ok().map(Duration::from_secs)
     }
 }
 

@@ -11,7 +11,7 @@ use super::from_gitlab::FromGitlab;
 use super::image::Wanted;
 use super::output::{self, CliError, Report};
 use crate::failure::Kind;
-use crate::job::{EnvVar, JobId, JobSpec, Mount, Resources, RuntimeChoice, Terms};
+use crate::job::{EnvVar, JobId, JobSpec, Mount, Network, Resources, RuntimeChoice, Terms};
 use crate::oci::Platform;
 use crate::pin::Image;
 
@@ -42,6 +42,13 @@ pub struct SpecArgs {
     /// Platform of the image, for example linux/arm64
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<Platform>,
+    /// Network of the program: host (the machine's), or none (its own, loopback only)
+    #[arg(long, value_name = "NETWORK", value_parser = network)]
+    pub network: Option<Network>,
+    /// How long the program may take to end after a signal, before it is killed: 90s, 5m; a bare
+    /// number is minutes
+    #[arg(long, value_name = "TIME", value_parser = |t: &str| Resources::parse_time(t).map_err(|e| e.to_string()))]
+    pub grace: Option<u64>,
     /// A name for you; free text
     #[arg(long, value_name = "TEXT")]
     pub name: Option<String>,
@@ -166,6 +173,23 @@ pub fn runtime(text: &str) -> Result<RuntimeChoice, String> {
     })
 }
 
+/// Reads a network's name.
+fn network(text: &str) -> Result<Network, String> {
+    match text {
+        "host" => Ok(Network::Host),
+        "none" => Ok(Network::None),
+        _ => Err("known networks: host, none".to_owned()),
+    }
+}
+
+/// The caller's umask, which the program gets wherever it runs. Asked of `/proc`, since to ask the
+/// kernel is to set it, for all threads.
+fn umask() -> Option<u32> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+    u32::from_str_radix(line.trim(), 8).ok()
+}
+
 /// What a job is made of, beside its image.
 pub struct Parts {
     /// The command.
@@ -185,6 +209,7 @@ impl Parts {
     /// As [`SpecArgs::check`].
     pub fn job(self, context: &Context, id: JobId, image: Image) -> Result<JobSpec, Report> {
         let env = self.flags.variables(context)?;
+        let grace = self.flags.grace.or(context.settings().grace);
         let (mounts, notes) = self.flags.mounts(context)?;
         for note in notes {
             context.voice.say(format!("note: {}", output::cell(&note)));
@@ -201,7 +226,12 @@ impl Parts {
             resources: self.resources,
             workdir: self.workdir,
             rerun_of: None,
-            terms: Terms::default(),
+            terms: Terms {
+                network: self.flags.network,
+                umask: umask(),
+                grace: grace.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),
+                ..Terms::default()
+            },
         })
     }
 }

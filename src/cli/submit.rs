@@ -100,6 +100,8 @@ impl Args {
         flags.option = [file.options, std::mem::take(&mut flags.option)].concat();
         flags.name = flags.name.take().or(file.name);
         flags.runtime = flags.runtime.or(file.runtime);
+        flags.network = flags.network.take().or(file.network);
+        flags.grace = flags.grace.or(file.grace);
         flags.platform = flags.platform.take().or(file.platform);
         self.backend = self.backend.take().or(file.backend);
         self.workdir = self.workdir.take().or(file.workdir);
@@ -147,9 +149,15 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
     args.flags.credential.apply(context, wanted.place(context).as_deref())?;
     let image = image::stage(context, wanted, &platform, &default_recipe())?;
     let parts = Parts { command: args.what.command, flags: args.flags, resources, workdir };
-    let job = parts.job(context, fresh_id()?, image)?;
+    let mut job = parts.job(context, fresh_id()?, image)?;
     if args.dry_run {
         return dry_run(context, &job, &kind, inputs);
+    }
+    if job.terms.grace.is_none() {
+        // somewhat shorter than the engine's own, so that the receipt is still written
+        let engine = adapters::backend(context, &kind).and_then(|backend| backend.grace());
+        let seconds = engine.map(|grace| grace.as_secs().saturating_sub(2).max(1));
+        job.terms.grace = seconds.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX));
     }
     hand_over(context, &job, &kind, inputs, args.wait)
 }

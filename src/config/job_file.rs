@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::read::{Item, Source};
 use super::{ConfigError, Problem, keys};
-use crate::job::{EnvVar, Mount, Resources, RuntimeChoice};
+use crate::job::{EnvVar, Mount, Network, Resources, RuntimeChoice};
 use crate::oci::Platform;
 use crate::pin::Built;
 
@@ -35,6 +35,10 @@ pub struct JobFile {
     pub backend: Option<String>,
     /// `--runtime`.
     pub runtime: Option<RuntimeChoice>,
+    /// `--network`.
+    pub network: Option<Network>,
+    /// `--grace`, in seconds.
+    pub grace: Option<u64>,
     /// `--cpus`, `--memory`, `--time`, `--queue`, `--account`.
     pub resources: Resources,
     /// `--workdir`; a relative path is the caller's to place.
@@ -92,6 +96,8 @@ impl JobFile {
             "name" => self.name = Some(item.line_of_text()?),
             "backend" => self.backend = Some(item.identifier()?),
             "runtime" => self.runtime = Some(runtime(item)?),
+            "network" => self.network = Some(network(item)?),
+            "grace" => self.grace = Some(item.time()?),
             "cpus" => self.resources.cpus = Some(item.cpus()?),
             "memory" => self.resources.memory_mib = Some(item.memory()?),
             "time" => self.resources.time_seconds = Some(item.time()?),
@@ -156,6 +162,14 @@ fn env(item: &Item<'_>) -> Result<Vec<EnvVar>, ConfigError> {
     item.table()?.iter().map(variable).collect()
 }
 
+fn network(item: &Item<'_>) -> Result<Network, ConfigError> {
+    match item.text()? {
+        "host" => Ok(Network::Host),
+        "none" => Ok(Network::None),
+        text => Err(item.bad_value(format!("{text:?} is no network: host, none"))),
+    }
+}
+
 pub(super) fn runtime(item: &Item<'_>) -> Result<RuntimeChoice, ConfigError> {
     let text = item.text()?;
     let found = RuntimeChoice::ALL.iter().find(|(name, _)| *name == text);
@@ -177,7 +191,7 @@ mod tests {
     }
 
     /// A good value for each key.
-    const EXAMPLES: [(&str, &str); 23] = [
+    const EXAMPLES: [(&str, &str); 25] = [
         ("image", "\"group/analysis:v3\""),
         ("command", "[\"run\", \"-x\", \"\"]"),
         ("mount", "[\"/data:ro\"]"),
@@ -185,6 +199,8 @@ mod tests {
         ("name", "\"my job\""),
         ("backend", "\"slurm\""),
         ("runtime", "\"builtin\""),
+        ("network", "\"none\""),
+        ("grace", "\"30s\""),
         ("cpus", "4"),
         ("memory", "\"4G\""),
         ("time", "90"),
@@ -217,6 +233,7 @@ mod tests {
         assert_eq!(job.mounts, ["/data:ro".parse().unwrap()]);
         assert_eq!(job.env, ["A=1".parse().unwrap(), "B=x=y".parse().unwrap()]);
         assert_eq!(job.runtime, Some(RuntimeChoice::Builtin));
+        assert_eq!((job.network.as_ref(), job.grace), (Some(&Network::None), Some(30)));
         assert_eq!(job.resources.cpus, Some(4));
         assert_eq!(job.resources.memory_mib, Some(4096));
         assert_eq!(job.resources.time_seconds, Some(5400));

@@ -10,7 +10,7 @@ pub(super) enum Who {
 }
 
 /// Every key; `*` stands for a name that the author chooses. A key that is not here is unknown.
-pub(super) const CONFIG: [(&str, Who); 52] = [
+pub(super) const CONFIG: [(&str, Who); 53] = [
     ("registry", Who::Trusted),
     ("insecure_registries", Who::Trusted),
     ("ca_files", Who::Trusted),
@@ -37,6 +37,7 @@ pub(super) const CONFIG: [(&str, Who); 52] = [
     ("submit.cpus", Who::Anyone),
     ("submit.memory", Who::Anyone),
     ("submit.time", Who::Anyone),
+    ("submit.grace", Who::Anyone),
     ("backend.*.platform", Who::Anyone),
     ("backend.*.queue", Who::Anyone),
     ("backend.*.account", Who::Anyone),
@@ -66,7 +67,7 @@ pub(super) const CONFIG: [(&str, Who); 52] = [
 ];
 
 /// The keys of a job file: those of the long flags.
-pub(super) const JOB: [&str; 23] = [
+pub(super) const JOB: [&str; 25] = [
     "image",
     "command",
     "mount",
@@ -74,6 +75,8 @@ pub(super) const JOB: [&str; 23] = [
     "name",
     "backend",
     "runtime",
+    "network",
+    "grace",
     "cpus",
     "memory",
     "time",

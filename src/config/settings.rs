@@ -105,6 +105,8 @@ pub struct SubmitSettings {
     pub memory_mib: Option<Value<u64>>,
     /// Wall time in seconds.
     pub time_seconds: Option<Value<u64>>,
+    /// Seconds between a signal that ends a program and KILL.
+    pub grace_seconds: Option<Value<u64>>,
 }
 
 /// `[backend.NAME]`.
@@ -249,6 +251,7 @@ impl Config {
             }
             "submit.cpus" => self.submit.cpus = Some(value(item.cpus()?, origin)),
             "submit.memory" => self.submit.memory_mib = Some(value(item.memory()?, origin)),
+            "submit.grace" => self.submit.grace_seconds = Some(value(item.time()?, origin)),
             "submit.time" => self.submit.time_seconds = Some(value(item.time()?, origin)),
             "backend.*.platform" => {
                 self.backend(name).platform = Some(value(item.parsed::<Platform>()?, origin));
@@ -344,6 +347,7 @@ impl Config {
                 cpus: upper.submit.cpus.or(self.submit.cpus),
                 memory_mib: upper.submit.memory_mib.or(self.submit.memory_mib),
                 time_seconds: upper.submit.time_seconds.or(self.submit.time_seconds),
+                grace_seconds: upper.submit.grace_seconds.or(self.submit.grace_seconds),
             },
             backends,
             gitlab: GitlabSettings {
@@ -403,6 +407,7 @@ impl Config {
         rows.add("submit.cpus", &submit.cpus, u32::to_string);
         rows.add("submit.memory", &submit.memory_mib, |mib| format!("{mib}M"));
         rows.add("submit.time", &submit.time_seconds, |seconds| format!("{seconds}s"));
+        rows.add("submit.grace", &submit.grace_seconds, |seconds| format!("{seconds}s"));
         for (name, backend) in &self.backends {
             let key = |leaf: &str| format!("backend.{}.{leaf}", quoted(name));
             rows.add(&key("platform"), &backend.platform, Platform::to_string);

@@ -6,11 +6,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::container::{self, Ended};
+use super::container::{self, Ended, Manner};
 use super::inside::Inside;
 use super::measure::Measured;
 use super::rootfs::{self, Rootfs};
-use super::{ExecuteError, PrivateDir, account, mounts};
+use super::starter::{Container, Start, Word};
+use super::{ExecuteError, PrivateDir, account, filter, keyring, mounts};
 use crate::job::{Access, JobSpec, Mount, WORK_DIR};
 use crate::listing;
 use crate::oci::ContainerConfig;
@@ -81,16 +82,27 @@ pub(super) fn run(request: &Request<'_>) -> Result<Ran, ExecuteError> {
         root: made(scratch_path.join("root"))?,
         steps,
         uid: rustix::process::getuid().as_raw(),
-        gid: rustix::process::getgid().as_raw(),
-        status: scratch_path.join("status"),
-        program: program(job, config.as_ref(), &tree)?,
-        env: variables(job, config.as_ref()),
-        cwd: WORK_DIR.to_owned(),
+        terminal: None,
+        start: start(request, program(job, config.as_ref(), &tree)?, config.as_ref()),
     };
-    let ended = container::run(&inside, &scratch_path)?;
+    let ended = container::run(inside, Manner::of(&job.terms)?)?;
     let Rootfs { how, fresh, mut notes, .. } = rootfs;
     notes.extend(gave_way);
     Ok(Ran { ended, rootfs: how, fresh, notes, covers })
+}
+
+/// What is started in the container.
+fn start(request: &Request<'_>, program: Vec<String>, config: Option<&ContainerConfig>) -> Start {
+    let sources = request.binds.iter().map(|bind| &*bind.source).chain([request.workdir]);
+    Start {
+        program: program.into_iter().map(Word::from).collect(),
+        env: variables(&request.plan.job, config),
+        cwd: WORK_DIR.into(),
+        terminal: false,
+        umask: request.plan.job.terms.umask,
+        afs: sources.into_iter().any(keyring::on_afs),
+        container: Some(Container::of_this_process(filter::is_cheap())),
+    }
 }
 
 /// The image configuration's `config`, where the SIF holds one.

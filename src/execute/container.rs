@@ -1,135 +1,150 @@
-//! Starts a container, waits for it, and ends it on a signal.
+//! Starts a container of our own and looks after it.
 //!
-//! hakoniwa forks, makes the user and pid namespace, maps the caller to root there, closes every
-//! handle and starts `inside.rs`; mounts are made there (why: docs/runtime.md). Must be called by a
-//! process without other threads.
+//! `between.rs` makes the namespaces, `inside.rs` the mounts; what they need to know goes through a
+//! socket that only they have. Every handle but the standard ones stays here.
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use hakoniwa::{Container, Namespace};
 use rustix::process::{Pid, Signal};
 
-use super::inside::{Inside, Line};
-use super::signals::Told;
-use super::verbs::INSIDE;
+use super::attend::{Attendance, GRACE, check};
+use super::inside::Inside;
+use super::signals::{Ears, STOPPING};
+use super::starter::Word;
+use super::talk::Talk;
+use super::terminal::{Outer, Pty, Relay};
+use super::verbs::BETWEEN;
 use super::{ExecuteError, signals};
 
-/// How long a program may take to end after a signal; the second signal ends it at once.
-const GRACE: Duration = Duration::from_secs(10);
+use crate::job::{Network, Terms};
 
-/// How a container ended.
-#[derive(Debug)]
-pub(super) struct Ended {
-    /// When the program was started.
-    pub(super) started_at: jiff::Timestamp,
-    /// As a shell gives it; 128+n when the worker was told to end by signal n.
-    pub(super) code: i32,
+pub(super) use super::attend::Ended;
+
+/// How a job is to be run, besides what is in its container.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Manner {
+    /// A network namespace of its own, with the loopback device only.
+    pub(super) alone: bool,
+    /// How long the program may take to end after a signal; `None` for the default.
+    pub(super) grace: Option<Duration>,
+}
+
+impl Manner {
+    /// As a job's terms say.
+    ///
+    /// # Errors
+    /// For a network that a newer program knows: less than what was asked for is not given.
+    pub(super) fn of(terms: &Terms) -> Result<Self, ExecuteError> {
+        let alone = match &terms.network {
+            None | Some(Network::Host) => false,
+            Some(Network::None) => true,
+            Some(other) => {
+                return Err(ExecuteError::NotStarted(format!(
+                    "this moorline does not know the network {other}"
+                )));
+            }
+        };
+        Ok(Self { alone, grace: terms.grace.map(|seconds| Duration::from_secs(seconds.into())) })
+    }
 }
 
 /// Runs a container to its end.
 ///
 /// # Errors
 /// [`ExecuteError::NotStarted`] when the program did not start; the text is the cause.
-pub(super) fn run(inside: &Inside, scratch: &Path) -> Result<Ended, ExecuteError> {
-    let description = scratch.join("inside.json");
-    // hakoniwa takes text only
-    let words = description.to_str().ok_or_else(|| {
-        ExecuteError::NotStarted(format!(
-            "the path of the scratch directory {} is not UTF-8; set TMPDIR to another",
-            scratch.display()
-        ))
-    })?;
-    let private =
-        |path: &Path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let text = serde_json::to_vec(inside)
-        .map_err(|e| ExecuteError::NotStarted(format!("its description: {e}")))?;
-    private(&inside.status).map_err(ExecuteError::io("making the status file"))?;
-    private(&description)
-        .and_then(|mut file| std::io::Write::write_all(&mut file, &text))
-        .map_err(ExecuteError::io("writing the container's description"))?;
+pub(super) fn run(mut inside: Inside, manner: Manner) -> Result<Ended, ExecuteError> {
+    let io = ExecuteError::io;
+    let ears = hear()?;
+    let terminal = Terminal::of_this_process(!inside.start.program.is_empty())?;
+    inside.terminal = terminal.pty.as_ref().map(|pty| Word::from(pty.name()));
+    inside.start.terminal = terminal.pty.is_some();
 
-    let shield =
-        signals::Shield::raise().map_err(ExecuteError::io("installing a signal handler"))?;
-    let mut container = Container::empty();
-    container.unshare(Namespace::User).unshare(Namespace::Pid).uidmap(0).gidmap(0);
-    // unused without a mount namespace of hakoniwa's; else it would make a directory in /tmp
-    container.rootdir(scratch);
-    let mut child = container
-        .command("/proc/self/exe")
-        .args([INSIDE, words])
-        .spawn()
-        .map_err(|e| ExecuteError::NotStarted(e.to_string()))?;
-
-    let told = Told::default();
-    let over = Arc::new(AtomicBool::new(false));
-    let mut end = end_on_signal(told.clone(), Arc::clone(&over), child.id().cast_signed());
-    if let Some(signal) = shield.last() {
-        end(signal);
+    let (mut talk, other) = Talk::pair().map_err(io("making a socket"))?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(BETWEEN).stdin(other);
+    if manner.alone {
+        command.arg(super::verbs::ALONE);
     }
-    let watch = signals::Watch::start(&signals::ENDING, end)
-        .map_err(ExecuteError::io("watching for signals"))?;
-    let ended = child.wait();
-    over.store(true, Ordering::SeqCst);
-    drop(watch);
+    terminal.give(&mut command)?;
+    let mut child = command.spawn().map_err(io("starting this program again"))?;
+    drop(command);
+    let stdin = terminal.stdin()?;
+    let relay = terminal.keep();
+    // a child that ended at once is found out by who listens
+    let _ = talk.hand(stdin.as_fd(), &inside);
+    drop(stdin);
 
-    let text = fs::read_to_string(&inside.status).unwrap_or_default();
-    let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
-    let (mut started_at, mut code) = (None, None);
-    for line in lines {
-        match line {
-            Line::Refused { why } => return Err(ExecuteError::NotStarted(why)),
-            Line::Started { at } => started_at = Some(at),
-            Line::Ended { code: ended } => code = Some(ended),
-        }
-    }
-    let Some(started_at) = started_at else {
-        return Err(ExecuteError::NotStarted(match ended {
-            _ if told.code().is_some() => "it was told to end before".to_owned(),
-            Ok(status) => status.reason,
-            Err(error) => error.to_string(),
-        }));
+    let between = Pid::from_raw(child.id().cast_signed());
+    let attendance = Attendance {
+        talk,
+        ears,
+        terminal: relay,
+        grace: manner.grace.unwrap_or(GRACE),
+        front: super::early::front(),
     };
-    // without a last line its first process was killed
-    let code = told.code().or(code).unwrap_or(128 + Signal::KILL.as_raw());
-    Ok(Ended { started_at, code })
-}
-
-/// Passes a signal on to the container's first process, and ends the container when that takes too
-/// long or the signal comes again.
-fn end_on_signal(
-    told: Told,
-    over: Arc<AtomicBool>,
-    between: i32,
-) -> impl FnMut(Signal) + Send + 'static {
-    move |signal| {
-        let Some(pid) = Pid::from_raw(between) else { return };
-        let over = Arc::clone(&over);
-        let kill = move || {
-            // the container's first process dies with its parent, and everything with it
-            if !over.load(Ordering::SeqCst) {
-                let _ = rustix::process::kill_process(pid, Signal::KILL);
-            }
-        };
-        let first = told.first(signal).then(|| first_process(between)).flatten();
-        if let Some(first) = first {
-            let _ = rustix::process::kill_process(first, signal);
-            std::thread::spawn(move || {
-                std::thread::sleep(GRACE);
-                kill();
-            });
-        } else {
-            kill();
+    let ended = attendance.attend(|| {
+        // the container's first process dies with its parent, and everything with it
+        if let Some(between) = between {
+            let _ = rustix::process::kill_process(between, Signal::KILL);
         }
-    }
+    });
+    child.wait().map_err(io("waiting for the container"))?;
+    ended
 }
 
-/// The only child of the process between.
-fn first_process(between: i32) -> Option<Pid> {
-    let children = fs::read_to_string(format!("/proc/{between}/task/{between}/children")).ok()?;
-    Pid::from_raw(children.split_whitespace().next()?.parse().ok()?)
+/// The signals that this worker hears. It does so from its start on (`worker.rs` calls it first); one
+/// that came before the program could be started ends the attempt.
+pub(super) fn hear() -> Result<Ears, ExecuteError> {
+    let mut ears = match signals::kept() {
+        Some(ears) => ears,
+        None => Ears::open(&[&STOPPING[..], &[signal_hook::consts::SIGWINCH]].concat())
+            .map_err(ExecuteError::io("installing a signal handler"))?,
+    };
+    check(&mut ears)?;
+    Ok(ears)
+}
+
+/// What a program's standard handles are.
+pub(super) struct Terminal {
+    pub(super) pty: Option<Pty>,
+    relay: Option<Relay>,
+}
+
+impl Terminal {
+    /// One of its own where this process has one, unless it is not `wanted`.
+    pub(super) fn of_this_process(wanted: bool) -> Result<Self, ExecuteError> {
+        let Some(outer) = Outer::here().filter(|_| wanted) else {
+            return Ok(Self { pty: None, relay: None });
+        };
+        let (pty, relay) = outer.relay().map_err(ExecuteError::io("opening a pseudo-terminal"))?;
+        Ok(Self { pty: Some(pty), relay: Some(relay) })
+    }
+
+    /// Sets standard output and error of what leads to the program.
+    pub(super) fn give(&self, command: &mut Command) -> Result<(), ExecuteError> {
+        let Some(pty) = &self.pty else { return Ok(()) };
+        let slave = || pty.slave().map_err(ExecuteError::io("duplicating a handle"));
+        command.stdout(Stdio::from(slave()?));
+        if Outer::takes_stderr() {
+            command.stderr(Stdio::from(slave()?));
+        }
+        Ok(())
+    }
+
+    /// The program's standard input.
+    pub(super) fn stdin(&self) -> Result<OwnedFd, ExecuteError> {
+        match &self.pty {
+            Some(pty) => pty.slave(),
+            None => io::stdin().as_fd().try_clone_to_owned(),
+        }
+        .map_err(ExecuteError::io("duplicating a handle"))
+    }
+
+    /// The side that stays here; the program's end is then seen on it.
+    pub(super) fn keep(self) -> Option<Relay> {
+        self.relay
+    }
 }

@@ -3,11 +3,27 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
+use std::sync::OnceLock;
 
-use super::verbs::{DIE_WITH_PARENT, INSIDE, PROBE, WITH_PARENT, WORKER};
-use super::{inside, probe, work};
+use rustix::process::Pid;
+
+use super::verbs::{
+    ALONE, BETWEEN, DIE_WITH_PARENT, INSIDE, LEADER, PROBE, STARTER, WITH_PARENT, WORKER,
+};
+use super::{between, inside, probe, program, starter, work};
+
+/// Ignores what is meant for a program, then becomes another one. HUP is how its parent's end is told.
+const UNTOUCHED: &str = "trap '' TERM INT QUIT USR1 USR2 ALRM VTALRM PROF XCPU; exec \"$@\"";
+
+/// `moorline run`, when it started this process.
+static FRONT: OnceLock<Pid> = OnceLock::new();
+
+/// Who passes signals on to this process.
+pub(super) fn front() -> Option<Pid> {
+    FRONT.get().copied()
+}
 
 /// Runs the verbs that need a process without threads: `worker CONTROL_DIR [--plan-sha256 HEX]` and
 /// the hidden ones. `main` calls this first; `None` means that the arguments are for the ordinary
@@ -17,15 +33,15 @@ use super::{inside, probe, work};
 pub fn early(arguments: &[OsString], stderr: &mut dyn Write) -> Option<i32> {
     let rest = arguments.get(2..).unwrap_or_default();
     match arguments.get(1)?.to_str()? {
-        INSIDE => Some(inside::main(Path::new(rest.first()?))),
+        BETWEEN => Some(between::main(rest.iter().any(|word| word == ALONE))),
+        INSIDE => Some(inside::main()),
+        LEADER => Some(program::lead()),
+        STARTER => Some(starter::main()),
         PROBE => Some(probe::main(&mut std::io::stdout())),
         DIE_WITH_PARENT => {
             let signal = Some(rustix::process::Signal::HUP);
             let _ = rustix::process::set_parent_process_death_signal(signal);
-            let error = Command::new("/bin/sh")
-                .args(["-c", "trap '' TERM INT; exec \"$@\"", "sh"])
-                .args(rest)
-                .exec();
+            let error = Command::new("/bin/sh").args(["-c", UNTOUCHED, "sh"]).args(rest).exec();
             let _ = writeln!(stderr, "moorline: /bin/sh: {error}");
             Some(127)
         }
@@ -39,6 +55,9 @@ pub fn early(arguments: &[OsString], stderr: &mut dyn Write) -> Option<i32> {
                     let signal = Some(rustix::process::Signal::TERM);
                     // without it a job may outlive its `run`: no reason not to run it
                     let _ = rustix::process::set_parent_process_death_signal(signal);
+                    if let Some(parent) = rustix::process::getppid() {
+                        let _ = FRONT.set(parent);
+                    }
                 } else if control.is_none() && !word.as_encoded_bytes().starts_with(b"-") {
                     control = Some(PathBuf::from(word));
                 } else {

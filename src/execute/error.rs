@@ -109,6 +109,9 @@ pub enum ExecuteError {
     /// The runtime did not start the program.
     #[error("the program was not started: {0}")]
     NotStarted(String),
+    /// A signal came first.
+    #[error("the job was told to end by signal {0} before its program was started")]
+    Told(i32),
     /// A file of ours.
     #[error("{what}: {source}")]
     Io {
@@ -136,6 +139,7 @@ impl ExecuteError {
             }
             Self::MountMissing { .. } => exit::MOUNT_MISSING,
             Self::NoRuntime(_) => exit::NO_RUNTIME,
+            Self::Told(signal) => 128 + signal,
             Self::Io { source, .. } if io_kind(source, Kind::NoRuntime) == Kind::NoSpace => {
                 exit::NO_SPACE
             }

@@ -11,23 +11,34 @@
 //! ```
 
 mod account;
+mod attend;
+mod between;
 mod builtin;
 mod choose;
 mod container;
+mod dumps;
 mod early;
 mod error;
 mod identify;
+mod filter;
+mod front;
 mod inside;
+mod keyring;
 mod loader;
 mod measure;
 mod mountinfo;
 mod mounts;
 mod packed;
+mod network;
 mod probe;
 mod processor;
 mod program;
 mod rootfs;
+mod session;
 mod signals;
+mod starter;
+mod talk;
+mod terminal;
 mod verbs;
 mod worker;
 
@@ -38,9 +49,10 @@ use crate::listing;
 
 pub use early::early;
 pub use error::ExecuteError;
+pub use front::run_here;
 pub use loader::run_through_own_loader;
 pub use probe::{Refusal, probe};
-pub use worker::{run_here, work};
+pub use worker::work;
 
 /// A program in `PATH`.
 #[must_use]

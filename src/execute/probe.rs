@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::PrivateDir;
-use super::container;
+use super::container::{self, Manner};
 use super::inside::Inside;
+use super::starter::{Container, Start};
 use super::verbs::PROBE;
 use crate::job::Access;
 use crate::runtime::builtin::{Step, What};
@@ -89,13 +90,18 @@ fn go() -> Result<(), String> {
             mount("/bind", bind),
         ],
         uid: rustix::process::getuid().as_raw(),
-        gid: rustix::process::getgid().as_raw(),
-        status: path.join("status"),
-        program: vec![],
-        env: [].into(),
-        cwd: "/bind".into(),
+        terminal: None,
+        start: Start {
+            program: vec![],
+            env: [].into(),
+            cwd: "/bind".into(),
+            terminal: false,
+            umask: None,
+            afs: false,
+            container: Some(Container::of_this_process(false)),
+        },
     };
-    container::run(&inside, &path).map(drop).map_err(|e| e.to_string())
+    container::run(inside, Manner::default()).map(drop).map_err(|e| e.to_string())
 }
 
 /// What can refuse user namespaces, read from this machine.

@@ -1,27 +1,28 @@
 //! Runs a job with an installed apptainer or singularity.
 //!
 //! It gets a 0700 scratch of its own inside the job's control directory (it would write to the home
-//! directory and to `/run/user/UID`, which workers lack) and an allow-listed environment. Processes
-//! that outlive it come to the worker, which is made their reaper, and are ended.
+//! directory and to `/run/user/UID`, which workers lack) and an allow-listed environment. A leader
+//! stands above it (session.rs), which has a session of its own and is the reaper of all that the
+//! container leaves behind; what outlives the leader comes to the worker and is ended.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, Command};
-use std::time::Duration;
+use std::process::Command;
 
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::process::{Pid, Signal};
 
-use super::container::Ended;
-use super::signals::Told;
-use super::{ExecuteError, mounts, signals};
+use super::attend::{Attendance, Ended, GRACE};
+use super::container::{Manner, Terminal, hear};
+use super::session::{self, Fence, at};
+use super::starter::{Start, Word};
+use super::talk::{Line, Talk};
+use super::verbs::LEADER;
+use super::{ExecuteError, keyring, mounts};
 use crate::job::{Access, WORK_DIR};
 use crate::runtime::{Bind, apptainer, environment};
-use crate::worker::Plan;
-
-/// How long the program may take to end after a signal.
-const GRACE: Duration = Duration::from_secs(10);
+use crate::worker::{Plan, exit};
 
 /// Runs the job to its end.
 ///
@@ -35,75 +36,84 @@ pub(super) fn run(
     workdir: &Path,
     (control, attempt): (&Path, &str),
 ) -> Result<Ended, ExecuteError> {
+    let io = ExecuteError::io;
+    let manner = Manner::of(&plan.job.terms)?;
     let scratch = Scratch::make(control, attempt)?;
     let binds = [binds, &covers(binds, workdir, control, &scratch)?].concat();
-    let argv = apptainer::argv(program, &plan.job, sif, &binds, workdir);
-    let mut command = Command::new(&argv[0]);
-    command.args(&argv[1..]).current_dir(workdir).env_clear().process_group(0);
+    let mut start = Start {
+        program: apptainer::argv(program, &plan.job, sif, &binds, workdir)
+            .into_iter()
+            .map(Word::from)
+            .collect(),
+        env: apptainer::variables(&plan.job).into_iter().collect(),
+        cwd: workdir.to_owned(),
+        terminal: false,
+        umask: plan.job.terms.umask,
+        afs: binds.iter().map(|b| &*b.source).chain([workdir]).any(keyring::on_afs),
+        container: None,
+    };
     for name in environment::FROM_HOST.iter().copied().chain(["PATH", "HOME"]) {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
+        if let Ok(value) = std::env::var(name) {
+            start.env.insert(name.to_owned(), value);
         }
     }
     for (name, directory) in [("CACHEDIR", "cache"), ("TMPDIR", "tmp"), ("CONFIGDIR", "config")] {
-        let path = scratch.directory(directory)?;
-        command.env(format!("APPTAINER_{name}"), &path).env(format!("SINGULARITY_{name}"), &path);
+        let path = scratch.directory(directory)?.to_string_lossy().into_owned();
+        start.env.insert(format!("APPTAINER_{name}"), path.clone());
+        start.env.insert(format!("SINGULARITY_{name}"), path);
     }
-    command.env("XDG_RUNTIME_DIR", scratch.directory("run")?);
-    command.envs(apptainer::variables(&plan.job));
+    let run = scratch.directory("run")?.to_string_lossy().into_owned();
+    start.env.insert("XDG_RUNTIME_DIR".into(), run);
 
-    // ends stragglers below: what the container leaves behind comes here
+    let ears = hear()?;
+    let terminal = Terminal::of_this_process(true)?;
+    start.terminal = terminal.pty.is_some();
+    // what a leader that was killed leaves behind comes here
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-    let started_at = jiff::Timestamp::now();
-    let mut child = command
-        .spawn()
-        .map_err(|e| ExecuteError::NotStarted(format!("{}: {e}", program.display())))?;
-    let told = Told::default();
-    let watch = signals::Watch::start(&signals::ENDING, forward(&child, told.clone()))
-        .map_err(ExecuteError::io("watching for signals"))?;
-    let status = child.wait().map_err(ExecuteError::io("waiting for the runtime"))?;
-    end_stragglers();
-    drop(watch);
-    let own = status.code().or_else(|| status.signal().map(|n| 128 + n)).unwrap_or(1);
-    let code = told.code().unwrap_or(own);
-    Ok(Ended { started_at, code })
+    let (mut talk, other) = Talk::pair().map_err(io("making a socket"))?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(LEADER).stdin(other);
+    terminal.give(&mut command)?;
+    let mut child = command.spawn().map_err(io("starting this program again"))?;
+    drop(command);
+    let stdin = terminal.stdin()?;
+    let relay = terminal.keep();
+    let _ = talk.hand(stdin.as_fd(), &start);
+    drop(stdin);
+    let leader = Pid::from_raw(child.id().cast_signed());
+    let attendance = Attendance {
+        talk,
+        ears,
+        terminal: relay,
+        grace: manner.grace.unwrap_or(GRACE),
+        front: super::early::front(),
+    };
+    let ended = attendance.attend(|| {
+        if let Some(leader) = leader {
+            let _ = rustix::process::kill_process(leader, Signal::KILL);
+        }
+    });
+    child.wait().map_err(io("waiting for the runtime"))?;
+    session::end_children();
+    ended
 }
 
-/// Passes signals to the runtime's process group; after the grace, or the second time, KILL.
-fn forward(child: &Child, told: Told) -> impl FnMut(Signal) + Send + 'static {
-    let group = Pid::from_raw(child.id().cast_signed());
-    move |signal| {
-        let Some(group) = group else { return };
-        let kill = move || {
-            let _ = rustix::process::kill_process_group(group, Signal::KILL);
-        };
-        if told.first(signal) {
-            let _ = rustix::process::kill_process_group(group, signal);
-            std::thread::spawn(move || {
-                std::thread::sleep(GRACE);
-                kill();
-            });
-        } else {
-            kill();
+/// The main function of the leader; returns its exit code.
+pub(super) fn lead() -> i32 {
+    let Ok(mut talk) = Talk::from_stdin() else { return exit::RUNTIME_FAILED };
+    let (stdin, start): (_, Start) = match talk.take() {
+        Ok(told) => told,
+        Err(error) => {
+            let _ = talk.say(&Line::Refused { why: format!("hearing the worker: {error}") });
+            return exit::RUNTIME_FAILED;
         }
-    }
-}
-
-/// Ends every remaining child, and those that come here when their parents end.
-fn end_stragglers() {
-    let me = rustix::process::getpid().as_raw_pid();
-    loop {
-        // threads of this process may have started none of them, so one list is enough
-        let children =
-            fs::read_to_string(format!("/proc/{me}/task/{me}/children")).unwrap_or_default();
-        for pid in children.split_whitespace().filter_map(|p| Pid::from_raw(p.parse().ok()?)) {
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-        }
-        match rustix::process::wait(WaitOptions::empty()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return,
-        }
-    }
+    };
+    let before = || {
+        // this end of the socket is the worker's business alone
+        let null = fs::File::open("/dev/null").map_err(at("opening /dev/null"))?;
+        rustix::stdio::dup2_stdin(&null).map_err(at("setting standard input"))
+    };
+    session::lead(talk, (stdin, &start), Fence::Reaper, before, || Ok(()))
 }
 
 /// Empty directories over the places where the container would see the control directory, also

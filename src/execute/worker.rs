@@ -4,27 +4,24 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use super::choose::{Runtime, choose};
-use super::container::Ended;
+use super::container::{self, Ended};
 use super::identify::Program;
 use super::measure::{Measured, measure};
-use super::{ExecuteError, builtin, mounts, packed, processor, program};
+use super::{ExecuteError, builtin, dumps, mounts, packed, processor, program, signals};
 use crate::failure::Failure;
-use crate::job::{self, Evidence, Grade, JobSpec, Name};
+use crate::job::{self, Evidence, Grade, JobSpec, Name, Network};
 use crate::oci::{Sha256Digest, SifDigest};
 use crate::pin::Image;
 use crate::runtime::Bind;
 use crate::runtime::builtin::Cover;
 use crate::worker::{
-    Conditions, MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, Receipt, Start, exit,
+    Conditions, MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, Receipt, Start,
 };
 
 /// Runs the plan in `control` and writes its receipt there; returns the job's exit code: the
-/// program's own, 128+n for signal n, or one of [`exit`]. Standard input, output and error of this
+/// program's own, 128+n for signal n, or one of [`crate::worker::exit`]. Standard input, output and error of this
 /// process are the program's.
 ///
 /// `plan_sha256` is the hex that the script holds. Warnings and the reason of a refusal go to
@@ -43,38 +40,30 @@ pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -
         Err(error) => return refuse(stderr, &error),
     };
     let mut attempt = Attempt::begin();
-    let result = attempt.run(&plan, &control, stderr);
+    // from here on every end is recorded
+    let result = container::hear().map(signals::keep).and_then(|()| {
+        dumps::refuse();
+        attempt.run(&plan, &control, stderr)
+    });
     let (start, code) = match result {
-        Ok(Ended { started_at, code }) => (Start::Started { at: started_at }, code),
-        Err(error) => (Start::Refused { why: error.to_string() }, refuse(stderr, &error)),
+        Ok(Ended { started_at, code, told, signal, keys }) => {
+            attempt.conditions.told = told;
+            attempt.conditions.signal = signal;
+            attempt.conditions.keys = keys;
+            (Start::Started { at: started_at }, code)
+        }
+        Err(error) => {
+            if let ExecuteError::Told(signal) = &error {
+                attempt.conditions.told = Some(*signal);
+            }
+            (Start::Refused { why: error.to_string() }, refuse(stderr, &error))
+        }
     };
     let receipt = attempt.receipt(&plan, start, code);
     if let Err(error) = write_receipt(&control, &receipt) {
         let _ = writeln!(stderr, "moorline: warning: the receipt could not be written: {error}");
     }
     code
-}
-
-/// The same in the foreground for a caller that has threads: starts this program as
-/// `worker CONTROL_DIR`, passes nothing but standard streams and environment on, and waits. An
-/// interrupt from the terminal reaches the program; this process outlives it.
-///
-/// # Errors
-/// When this program cannot be started again.
-pub fn run_here(control: &Path, plan_sha256: Option<&str>) -> Result<i32, ExecuteError> {
-    use std::os::unix::process::ExitStatusExt;
-    let ignored = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGQUIT] {
-        signal_hook::flag::register(signal, Arc::clone(&ignored))
-            .map_err(ExecuteError::io("installing a signal handler"))?;
-    }
-    let mut command = Command::new("/proc/self/exe");
-    command.arg(super::verbs::WORKER).arg(control).arg(super::verbs::WITH_PARENT);
-    if let Some(hex) = plan_sha256 {
-        command.args(["--plan-sha256", hex]);
-    }
-    let status = command.status().map_err(ExecuteError::io("starting the worker"))?;
-    Ok(status.code().or_else(|| status.signal().map(|n| 128 + n)).unwrap_or(exit::RUNTIME_FAILED))
 }
 
 fn read_plan(
@@ -155,6 +144,7 @@ impl Attempt {
         if let (Runtime::Builtin, Some(option)) = (&runtime, plan.job.options.first()) {
             return Err(ExecuteError::Options(option.clone()));
         }
+        self.conditions.network = Some(plan.job.terms.network.clone().unwrap_or(Network::Host));
         let measured = self.measure(place, *digest)?;
         processor::check(&plan.job.image, &measured.file)?;
         match runtime {

@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::{Bind, csv_field};
-use crate::job::{Access, JobSpec, WORK_DIR};
+use crate::job::{Access, JobSpec, Network, WORK_DIR};
 
 /// The command line, program first. Variables are not in it: [`variables`].
 #[must_use]
@@ -28,6 +28,9 @@ pub fn argv(
     let mut argv: Vec<OsString> = vec![program.into(), "-q".into(), verb.into()];
     bind(&mut argv, workdir, Path::new(WORK_DIR), Access::Rw);
     argv.extend(["--pwd", WORK_DIR, "--no-home"].map(OsString::from));
+    if job.terms.network == Some(Network::None) {
+        argv.extend(["--net", "--network", "none"].map(OsString::from));
+    }
     for b in binds {
         bind(&mut argv, &b.source, &b.target, b.access);
     }

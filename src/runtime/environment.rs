@@ -13,13 +13,11 @@ use crate::oci::ContainerConfig;
 pub const DEFAULTS: [(&str, &str); 1] =
     [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")];
 
-/// Variables that are taken from the machine: the terminal and language, and what engines say of a
-/// job's shape. Names, not patterns: `SLURM_JWT` is a secret.
-pub const FROM_HOST: [&str; 26] = [
+/// Variables that are taken from the machine: the terminal, and what engines say of a job's shape. The
+/// language is the image's, which alone knows the locales that it has. Names, not patterns: `SLURM_JWT`
+/// is a secret.
+pub const FROM_HOST: [&str; 23] = [
     "TERM",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
     "TZ",
     "USER",
     "LOGNAME",
@@ -93,7 +91,7 @@ mod tests {
         let mut j = job(&["x"]);
         j.env.push("B=job".parse().unwrap());
         let host = |name: &str| match name {
-            "LANG" => Some("de_DE".into()),
+            "LANG" | "LC_ALL" | "LC_CTYPE" => Some("de_DE".into()),
             "TERM" => Some("xterm".into()),
             _ => None,
         };

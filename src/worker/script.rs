@@ -100,6 +100,9 @@ pub fn runtime_sh(plan: &Plan) -> String {
         text.push('\n');
     };
     line(format_args!("runtime={}", job.runtime.name()));
+    if let Some(mask) = job.terms.umask {
+        line(format_args!("program_umask={:04o}", mask & 0o777));
+    }
     line(format_args!("workdir={}", quote(&plan.workdir.to_string_lossy())));
     match &job.image {
         Image::Sif { place, .. } => {

@@ -3,8 +3,10 @@
 //! Images are made by `mksquashfs` (part `squashfs-tools`) and our own SIF writer out of this
 //! machine's `/bin/sh` and a few tools.
 
+mod filter;
 mod image;
 mod layout;
+mod inherited;
 mod machine;
 #[allow(dead_code, reason = "each test program uses its part of it")]
 #[path = "../squashfs_reader/made.rs"]
@@ -12,4 +14,6 @@ mod made;
 mod mounts;
 mod program;
 mod script;
+mod signals;
 mod support;
+mod terminal;

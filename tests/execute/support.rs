@@ -112,6 +112,7 @@ pub fn tree() -> &'static Path {
             "/usr/bin/env",
             "/usr/bin/stat",
             "/bin/kill",
+            "/bin/stty",
         ] {
             if Path::new(program).exists() {
                 install(&root, program);

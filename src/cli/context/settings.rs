@@ -26,6 +26,8 @@ pub struct Settings {
     pub mounts: Vec<Mount>,
     /// `[submit.env]`.
     pub env: Vec<EnvVar>,
+    /// `[submit] grace`.
+    pub grace: Option<u64>,
     /// `[submit] cpus, memory, time`.
     pub resources: Resources,
     /// `[images]`: name -> reference.
@@ -125,6 +127,7 @@ impl Settings {
         Self {
             backend: submit.backend.as_ref().map(|v| v.value.clone()),
             runtime: submit.runtime.as_ref().map(|v| v.value),
+            grace: submit.grace_seconds.as_ref().map(|v| v.value),
             mounts: submit.mounts.iter().map(|v| v.value.clone()).collect(),
             env: submit
                 .env

@@ -41,6 +41,7 @@ const EXAMPLES: [(&str, &str, &str); 49] = [
     ("submit.cpus", "submit.cpus = 2", "2"),
     ("submit.memory", "submit.memory = '1G'", "1024M"),
     ("submit.time", "submit.time = '1h'", "3600s"),
+    ("submit.grace", "submit.grace = '30s'", "30s"),
     ("backend.*.platform", "backend.slurm.platform = 'linux/arm64'", "linux/arm64"),
     ("backend.*.queue", "backend.slurm.queue = 'short'", "short"),
     ("backend.*.account", "backend.slurm.account = 'atlas'", "atlas"),

@@ -8,8 +8,9 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::thread::UnshareFlags;
 
-use super::{Failed, Inside, at, make, unshare};
+use super::{Inside, make, unshare};
 use crate::execute::mountinfo;
+use crate::execute::session::{Failed, at};
 use crate::job::Access;
 use crate::runtime::builtin::{OUTSIDE, Step, What};
 
@@ -21,7 +22,6 @@ pub(in crate::execute) fn own_mounts() -> Result<(), Errno> {
 }
 
 pub(super) fn arrange(inside: &Inside) -> Result<(), Failed> {
-    own_mounts().map_err(at("making a mount namespace"))?;
     let tmpfs = MountFlags::NOSUID | MountFlags::NODEV;
     rustix::mount::mount("moorline", &inside.root, "tmpfs", tmpfs, c"mode=0755,size=16m")
         .map_err(at("mounting the container's root"))?;
@@ -30,7 +30,7 @@ pub(super) fn arrange(inside: &Inside) -> Result<(), Failed> {
     rustix::process::pivot_root(&inside.root, &outside).map_err(at("pivot_root"))?;
     std::env::set_current_dir("/").map_err(at("entering the container's root"))?;
     for step in &inside.steps {
-        carry_out(step, inside.uid)?;
+        carry_out(step, inside)?;
     }
     restrict(&inside.steps)?;
     rustix::mount::unmount(OUTSIDE, UnmountFlags::DETACH)
@@ -45,7 +45,7 @@ fn outside(path: &Path) -> PathBuf {
     Path::new(OUTSIDE).join(path.strip_prefix("/").unwrap_or(path))
 }
 
-fn carry_out(step: &Step, uid: u32) -> Result<(), Failed> {
+fn carry_out(step: &Step, inside: &Inside) -> Result<(), Failed> {
     match step {
         Step::Directory { target } => {
             make::directory(target).map_err(at(format!("making {}", target.display())))
@@ -58,11 +58,11 @@ fn carry_out(step: &Step, uid: u32) -> Result<(), Failed> {
         }
         Step::Image { source, target } => rustix::mount::mount_bind(outside(source), target)
             .map_err(at(format!("binding the image's {}", target.display()))),
-        Step::Mount { target, what } => mount(target, what, uid),
+        Step::Mount { target, what } => mount(target, what, inside),
     }
 }
 
-fn mount(target: &Path, what: &What, uid: u32) -> Result<(), Failed> {
+fn mount(target: &Path, what: &What, inside: &Inside) -> Result<(), Failed> {
     let say = format!("mounting at {}", target.display());
     if fs::symlink_metadata(target).is_err() {
         return Err(Failed(format!(
@@ -85,9 +85,9 @@ fn mount(target: &Path, what: &What, uid: u32) -> Result<(), Failed> {
                 rustix::mount::mount_bind_recursive(outside(Path::new("/proc")), target)
                     .map_err(at(say))?;
             }
-            if uid == 0 { protect_proc(target) } else { Ok(()) }
+            if inside.uid == 0 { protect_proc(target) } else { Ok(()) }
         }
-        What::Dev { own_shm } => devices(target, *own_shm),
+        What::Dev { own_shm } => devices(target, *own_shm, inside),
     }
 }
 
@@ -110,12 +110,19 @@ fn protect_proc(proc: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
-fn devices(dev: &Path, own_shm: bool) -> Result<(), Failed> {
+fn devices(dev: &Path, own_shm: bool, inside: &Inside) -> Result<(), Failed> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     rustix::mount::mount("moorline", dev, "tmpfs", flags, c"mode=0755,size=1m")
         .map_err(at(format!("mounting {}", dev.display())))?;
-    for name in ["null", "zero", "full", "random", "urandom", "tty"] {
-        let (from, to) = (outside(Path::new("/dev")).join(name), dev.join(name));
+    // /dev/tty means a process's own terminal: where it has none, nothing is there to be opened.
+    // /dev/console is how tools find the name of one that /dev/pts does not list
+    let own = inside.terminal.as_ref().map(|terminal| {
+        [("tty", outside(Path::new("/dev/tty"))), ("console", outside(terminal.path()))]
+    });
+    let common = ["null", "zero", "full", "random", "urandom"];
+    let common = common.map(|name| (name, outside(Path::new("/dev")).join(name)));
+    for (name, from) in common.into_iter().chain(own.into_iter().flatten()) {
+        let to = dev.join(name);
         if fs::symlink_metadata(&from).is_err() {
             continue;
         }

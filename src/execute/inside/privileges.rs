@@ -3,20 +3,28 @@
 use std::fs;
 
 use rustix::io::Errno;
-use rustix::process::{DumpableBehavior, Signal};
+use rustix::process::DumpableBehavior;
 use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 
-use super::{Failed, Inside, at, unshare};
+use super::unshare;
+use crate::execute::session::{Failed, at};
 
-pub(super) fn give_up(inside: &Inside) -> Result<(), Failed> {
+/// A user namespace with the caller's own ids, which owns no mount. The process must have one thread.
+pub(in crate::execute) fn own_namespace(uid: u32, gid: u32) -> Result<(), Failed> {
     unshare(UnshareFlags::NEWUSER).map_err(at("making the program's user namespace"))?;
-    for (file, text) in [
-        ("setgroups", "deny".to_owned()),
-        ("uid_map", format!("{} 0 1", inside.uid)),
-        ("gid_map", format!("{} 0 1", inside.gid)),
-    ] {
+    map(&format!("{uid} 0 1"), &format!("{gid} 0 1"))
+}
+
+/// Writes the maps of the user namespace that this process has just made.
+pub(in crate::execute) fn map(uid: &str, gid: &str) -> Result<(), Failed> {
+    for (file, text) in [("setgroups", "deny"), ("uid_map", uid), ("gid_map", gid)] {
         fs::write(format!("/proc/self/{file}"), text).map_err(at(format!("writing {file}")))?;
     }
+    Ok(())
+}
+
+/// No capability now, none ever.
+pub(in crate::execute) fn give_up() -> Result<(), Failed> {
     for capability in CapabilitySet::all().iter() {
         match rustix::thread::remove_capability_from_bounding_set(capability) {
             // this kernel has no such capability
@@ -31,7 +39,10 @@ pub(super) fn give_up(inside: &Inside) -> Result<(), Failed> {
     };
     rustix::thread::set_capabilities(None, none).map_err(at("dropping capabilities"))?;
     rustix::thread::set_no_new_privs(true).map_err(at("setting no_new_privs"))?;
-    // the program, of the same uid, must not look into this process
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(at("prctl"))?;
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(at("prctl"))
+    hide()
+}
+
+/// The program, of the same uid, must not look into this process.
+pub(in crate::execute) fn hide() -> Result<(), Failed> {
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(at("prctl"))
 }

@@ -9,16 +9,16 @@ moorline_sha256=9a3a45d01531a20e89ac6ae10b0b0beb0492acd7216a368aa062d1a5fecaf9cd
 pinned_sha256=
 sif_sha256=6105d6cc76af400325e94d588ce511be5bfdbb73b437dc51eca43917d7a43e3d
 
+# what this script makes is private; the program gets the submitter's mask, and its image's locale
+mask=$(umask)
 umask 077
-LC_ALL=C
-export LC_ALL
 
 say() {
     printf 'moorline: %s\n' "$*" >&2
 }
 
 sha256_of() {
-    sha256sum <"$1" 2>/dev/null | cut -c 1-64
+    LC_ALL=C sha256sum <"$1" 2>/dev/null | cut -c 1-64
 }
 
 # ---- where the job's files are ----------------------------------------------------------------
@@ -39,6 +39,7 @@ esac
 
 for moorline in "$control/../../bin/$moorline_sha256/moorline" ./moorline; do
     if [ -x "$moorline" ] && [ "$(sha256_of "$moorline")" = "$moorline_sha256" ]; then
+        umask "$mask"
         exec "$moorline" worker --plan-sha256 "$plan_sha256" "$control"
     fi
 done
@@ -50,9 +51,10 @@ runtime=auto
 workdir=
 image=
 verb='exec'
+program_umask=
 
-attempt=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-host=$(uname -n | tr -cd 'A-Za-z0-9._-')
+attempt=$(LC_ALL=C od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+host=$(uname -n | LC_ALL=C tr -cd 'A-Za-z0-9._-')
 found=none
 grade=none
 measured=
@@ -156,7 +158,7 @@ program() {
     APPTAINER_TMPDIR=$scratch/tmp SINGULARITY_TMPDIR=$scratch/tmp
     XDG_RUNTIME_DIR=$scratch/run
     export APPTAINER_CACHEDIR SINGULARITY_CACHEDIR APPTAINER_TMPDIR SINGULARITY_TMPDIR XDG_RUNTIME_DIR
-    for name in TERM LANG SLURM_JOB_ID SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID SLURM_CPUS_PER_TASK \
+    for name in TERM SLURM_JOB_ID SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID SLURM_CPUS_PER_TASK \
         SLURM_PROCID OMP_NUM_THREADS CUDA_VISIBLE_DEVICES; do
         eval "value=\${$name-}"
         [ -z "$value" ] || export "APPTAINERENV_$name=$value" "SINGULARITYENV_$name=$value"
@@ -170,10 +172,12 @@ program() {
             --security-opt no-new-privileges --volume "$workdir:/work_dir" --workdir /work_dir "$@" <&3 &
         ;;
     *)
+        umask "$mask"
         "$found" -q "$verb" --cleanenv --bind "$workdir:/work_dir" --pwd /work_dir --no-home "$@" <&3 &
         ;;
     esac
     child=$!
+    umask 077
     trap 'stop TERM 143' TERM
     trap 'stop INT 130' INT
     wait "$child"
@@ -205,6 +209,7 @@ stop() {
     refuse 211 'runtime.sh is missing or was changed'
 # shellcheck source=/dev/null
 . "$control/runtime.sh"
+[ -z "$program_umask" ] || mask=$program_umask
 
 works() {
     command -v "$1" >/dev/null 2>&1 && "$1" --version >/dev/null 2>&1

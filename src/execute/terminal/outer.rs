@@ -1,0 +1,122 @@
+//! The caller's terminal, whose settings are given back on every way out.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::termios::{OptionalActions, Termios, Winsize};
+
+use super::{Pty, Relay};
+
+/// Settings of the terminal at standard input, to be put back by who started a worker that was killed.
+pub(in crate::execute) struct Saved(Option<Termios>);
+
+impl Saved {
+    pub(in crate::execute) fn now() -> Self {
+        Self(rustix::termios::tcgetattr(io::stdin()).ok())
+    }
+
+    /// Puts them back, unless the terminal is somebody else's meanwhile.
+    pub(in crate::execute) fn restore(&self) {
+        if let Some(settings) = &self.0
+            && in_foreground(io::stdin())
+        {
+            let _ = rustix::termios::tcsetattr(io::stdin(), OptionalActions::Now, settings);
+        }
+    }
+}
+
+/// The caller's terminal. It is raw between [`Outer::enter`] and [`Outer::leave`], which its end does
+/// too.
+pub(in crate::execute) struct Outer {
+    pub(super) input: OwnedFd,
+    pub(super) output: OwnedFd,
+    settings: Termios,
+    raw: bool,
+}
+
+impl Outer {
+    /// The terminal of this process, when standard input and output are one.
+    pub(in crate::execute) fn here() -> Option<Self> {
+        let (stdin, stdout) = (io::stdin(), io::stdout());
+        if !rustix::termios::isatty(&stdin) || !rustix::termios::isatty(&stdout) {
+            return None;
+        }
+        let settings = rustix::termios::tcgetattr(&stdin).ok()?;
+        Some(Self { input: again(&stdin)?, output: again(&stdout)?, settings, raw: false })
+    }
+
+    /// Whether standard error is a terminal as well and joins the program's.
+    pub(in crate::execute) fn takes_stderr() -> bool {
+        rustix::termios::isatty(io::stderr())
+    }
+
+    /// A pseudo-terminal with its settings and size, and what carries bytes between the two.
+    ///
+    /// # Errors
+    /// When the machine has no pseudo-terminal left.
+    pub(in crate::execute) fn relay(self) -> io::Result<(Pty, Relay)> {
+        let pty = Pty::open(&self.settings, self.size())?;
+        let relay = Relay::new(self, pty.master.try_clone()?);
+        Ok((pty, relay))
+    }
+
+    pub(super) fn size(&self) -> Winsize {
+        rustix::termios::tcgetwinsize(&self.input).unwrap_or(Winsize {
+            ws_row: 24,
+            ws_col: 80,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        })
+    }
+
+    /// Whether its keys are this job's. In the background nothing may be read or set: the kernel would
+    /// stop this process.
+    pub(super) fn in_foreground(&self) -> bool {
+        in_foreground(&self.input)
+    }
+
+    /// Hands every key on as it is.
+    pub(super) fn enter(&mut self) {
+        if self.raw || !self.in_foreground() {
+            return;
+        }
+        let mut raw = self.settings.clone();
+        raw.make_raw();
+        self.raw = rustix::termios::tcsetattr(&self.input, OptionalActions::Now, &raw).is_ok();
+    }
+
+    /// Gives the settings back.
+    pub(super) fn leave(&mut self) {
+        if self.raw && self.in_foreground() {
+            let _ = rustix::termios::tcsetattr(&self.input, OptionalActions::Now, &self.settings);
+        }
+        self.raw = false;
+    }
+}
+
+impl Drop for Outer {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+fn in_foreground(terminal: impl AsFd) -> bool {
+    match rustix::termios::tcgetpgrp(terminal) {
+        Ok(group) => group == rustix::process::getpgrp(),
+        // another session's terminal has no foreground for us: nobody is in our way
+        Err(_) => true,
+    }
+}
+
+/// The same terminal through an opening of its own: `O_NONBLOCK` belongs to an opening, and the one
+/// that came with this process is the caller's shell's, too.
+fn again(terminal: &impl AsFd) -> Option<OwnedFd> {
+    use std::os::fd::AsRawFd;
+    let path = format!("/proc/self/fd/{}", terminal.as_fd().as_raw_fd());
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    // another user's terminal (after su) cannot be opened again: then it blocks at times
+    rustix::fs::open(path, flags, Mode::empty())
+        .or_else(|_| terminal.as_fd().try_clone_to_owned())
+        .ok()
+}
