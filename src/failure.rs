@@ -68,8 +68,8 @@ pub fn system_hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
         match this.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) {
             Some(EDQUOT) => {
                 return Some(
-                    "`quota -s` (on Lustre `lfs quota -h`) shows your quota; remove something, \
-                     moorline cache prune does, or set MOORLINE_CACHE to another file system",
+                    "`quota -s` (on Lustre `lfs quota -h`) shows your quota; remove something there: \
+                     moorline cache prune does where the store is meant",
                 );
             }
             Some(ESTALE) => {

@@ -199,6 +199,49 @@ fn what_other_tools_write() {
     assert_eq!((code, home.ok(&["logs", &job]).contains("added by umoci")), (0, true));
 }
 
+/// containerd's `platforms`, and every "exec format error": what this processor cannot run is told before
+/// anything of it is started.
+#[test]
+fn another_processors_image_is_not_started() {
+    let (other, own) = match std::env::consts::ARCH {
+        "x86_64" => ("s390x", "amd64"),
+        _ => ("s390x", "arm64"),
+    };
+    let binfmt = Path::new("/proc/sys/fs/binfmt_misc/qemu-s390x");
+    if !support::have(
+        "no qemu for s390x",
+        "another_processors_image_is_not_started",
+        !binfmt.exists(),
+    ) {
+        return;
+    }
+    let server = Server::with_image();
+    let image = &images().0;
+    let home = Home::new(&server);
+    let here = home.mkdir("here");
+    // the same layers, under a configuration that says another processor
+    let text = String::from_utf8(image.config.clone()).unwrap();
+    let config = text.replace(&format!("\"{own}\""), &format!("\"{other}\"")).into_bytes();
+    assert_ne!(config, image.config);
+    let mut manifest: serde_json::Value = serde_json::from_slice(&image.manifest).unwrap();
+    manifest["config"]["digest"] = Digest::of(&config).to_string().into();
+    manifest["config"]["size"] = config.len().into();
+    let manifest = manifest.to_string().into_bytes();
+    let mut files = layout(image);
+    let blob = |bytes: &[u8]| (format!("blobs/sha256/{}", Digest::of(bytes).hex()), bytes.to_vec());
+    files.extend([blob(&config), blob(&manifest)]);
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": [
+        {"digest": Digest::of(&manifest), "size": manifest.len()}]});
+    files[1].1 = index.to_string().into_bytes();
+    write(&here.join("other"), &files);
+    let platform = format!("linux/{other}");
+    home.run(&["convert", "oci:other"]).fails(3, &["no image for linux/", &platform]);
+    let refused = home.run(&["run", "--platform", &platform, "oci:other", "--", "true"]).exits(214);
+    for words in [&platform, "another processor", "binfmt_misc", "ask the engine for other nodes"] {
+        assert!(refused.stderr.contains(words), "{words}: {refused}");
+    }
+}
+
 /// Of a layer that is known nothing is read; where it is read, every byte of it counts.
 #[test]
 fn a_known_layer_of_an_archive_is_not_read() {

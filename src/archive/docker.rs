@@ -142,10 +142,9 @@ fn select<'a>(
         all.iter().filter(|(_, image)| means(image)).copied().collect()
     };
     let mut named = match &choice {
-        Choice::Any => all.clone(),
+        // a digest is looked for in their configurations
+        Choice::Any | Choice::Digest(_) => all.clone(),
         Choice::At(at) => all.iter().filter(|(n, _)| n == at).copied().collect(),
-        // their configurations say it
-        Choice::Digest(_) => all.clone(),
         Choice::Name(wanted) => {
             let whole = of(&|image| image.tags().any(|tag| wanted.is_whole(tag)));
             if whole.is_empty() {

@@ -164,6 +164,7 @@ fn row(found: &Inventory, item: &Item, names: &BTreeMap<Digest, String>) -> Valu
     let (kind, digest) = match item.what {
         What::Blob(digest) => ("blob", Some(digest.to_string())),
         What::Sif(digest) => ("sif", Some(digest.to_string())),
+        What::Tree(digest) => ("unpacked", Some(digest.to_string())),
         What::Index => ("index", None),
     };
     let made_from: Vec<Value> = item
@@ -219,6 +220,7 @@ fn prune(context: &Context, store: &Store, args: &Prune) -> Outcome {
         let what = match item.what {
             What::Sif(digest) => format!("image {}", short(&digest.hex())),
             What::Blob(digest) => format!("layer {}", short(&digest.hex())),
+            What::Tree(digest) => format!("unpacked image {}", short(&digest.hex())),
             What::Index => format!("index {}", item.path.display()),
         };
         output::line(format!("{what}  {}", output::size(item.size)));
@@ -280,6 +282,10 @@ fn verify(context: &Context, store: &Store) -> Outcome {
             output::size(done.bytes),
             done.faults.len(),
         ));
+        context.voice.say(
+            "mappings were compared with the manifests in their images: that finds mix-ups, and nothing \
+             that somebody made up; whose word is believed stands in the ledger",
+        );
     }
     Ok(if done.faults.is_empty() { 0 } else { super::exit::code(Kind::Integrity) })
 }

@@ -1,6 +1,7 @@
 //! `moorline convert`: an image as a SIF file.
 
 use std::fs;
+use std::io::Read;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -15,11 +16,11 @@ use super::machine::Manners;
 use super::output::{self, CliError, Outcome, Report};
 use super::push;
 use crate::failure::Kind;
-use crate::oci::{Digest, Platform};
+use crate::oci::{Digest, Hasher, Platform, SifDigest};
 use crate::pin::{Codec, Image, Recipe};
 use crate::sign::SigningKey;
 use crate::squashfs;
-use crate::store::StoredSif;
+use crate::store::{Store, StoredSif};
 
 /// Convert an image to a SIF file.
 ///
@@ -117,30 +118,39 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let places: Vec<String> = places.collect();
     args.credential.apply(context, places.iter().map(String::as_str))?;
     let manners = Manners::of(context, args.threads);
-    let image::From { staged, manifest, pin } =
-        image::staged(context, wanted, &platform, &recipe, manners)?;
-    let Image::Sif { digest, place, .. } = &staged.image else {
-        return Err(CliError::new(Kind::Conversion, "the conversion made no SIF").into());
-    };
-    let (digest, size, signed_by) = (*digest, staged.size, staged.signed_by);
-    let sif = StoredSif { digest, size, path: place.clone(), signed_by };
+    let store = context.store()?;
+    let make = || image::staged(context, wanted, &platform, &recipe, manners);
+    let mut made = make()?;
+    // what goes to others is looked at before; what is copied, while it is copied
+    if (args.site || to.is_some()) && made.staged.known && !store.check_sif(&sif_of(&made)?)? {
+        made = again(&store, &make)?;
+    }
+    let sif = sif_of(&made)?;
     if let (true, Some(key)) = (args.site, &key) {
-        publish(context, &sif, &manifest, &recipe, key)?;
+        publish(context, &sif, &made.manifest, &recipe, key)?;
     }
     let pushed = match &to {
         Some(to) => {
-            let of = (&manifest, pin.as_ref());
+            let of = (&made.manifest, made.pin.as_ref());
             Some(push::push(context, to, &sif, of, &recipe, key.as_ref())?)
         }
         None => None,
     };
     let path = match &args.output {
         Some(output) => {
-            copy(place, output)?;
+            if let Some(found) = copy(&sif, output)? {
+                store.damaged_sif(&sif, &found)?;
+                made = again(&store, &make)?;
+                if let Some(found) = copy(&sif_of(&made)?, output)? {
+                    return Err(unreadable(&sif_of(&made)?, &found));
+                }
+            }
             output.clone()
         }
-        None => place.clone(),
+        None => sif.path.clone(),
     };
+    let image::From { staged, manifest, pin } = made;
+    let digest = sif.digest;
     let known = if staged.known { " (known already)" } else { "" };
     context.voice.say(format!("{digest}, {}{known}", output::size(staged.size)));
     if context.voice.json {
@@ -176,18 +186,73 @@ fn folder(file: &Path) -> &Path {
     file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Copies by temporary file and rename, so that no half-written SIF has the name.
-fn copy(from: &Path, to: &Path) -> Result<(), Report> {
+/// The SIF that was staged.
+fn sif_of(made: &image::From) -> Result<StoredSif, Report> {
+    let Image::Sif { digest, place, .. } = &made.staged.image else {
+        return Err(CliError::new(Kind::Conversion, "the conversion made no SIF").into());
+    };
+    let (size, signed_by) = (made.staged.size, made.staged.signed_by);
+    Ok(StoredSif { digest: *digest, size, path: place.clone(), signed_by })
+}
+
+/// Says what was damaged, and makes the image once more.
+fn again(
+    store: &Store,
+    make: &dyn Fn() -> Result<image::From, Report>,
+) -> Result<image::From, Report> {
+    image::tell(store);
+    make()
+}
+
+fn unreadable(sif: &StoredSif, found: &SifDigest) -> Report {
+    let path = sif.path.display();
+    CliError::new(
+        Kind::Integrity,
+        format!("{path} was made just now and reads as {found}, not as {}", sif.digest),
+    )
+    .with_hint("the disk or memory of this machine loses bytes; set MOORLINE_CACHE to another disk")
+    .into()
+}
+
+/// Copies by temporary file and rename, so that no half-written or damaged SIF has the name. The digest
+/// of what was read when it is another one: nothing stands at `to` then.
+fn copy(sif: &StoredSif, to: &Path) -> Result<Option<SifDigest>, Report> {
     let dir = folder(to);
-    let work = || -> std::io::Result<()> {
+    let work = || -> std::io::Result<Option<SifDigest>> {
         let mut file = crate::store::temporary_beside(dir)?;
-        std::io::copy(&mut fs::File::open(from)?, file.as_file_mut())?;
+        let mut from = Hashed { file: fs::File::open(&sif.path)?, hasher: Hasher::default() };
+        std::io::copy(&mut from, file.as_file_mut())?;
+        let found: SifDigest = from.hasher.finish();
+        if found != sif.digest {
+            return Ok(Some(found));
+        }
         file.as_file().set_permissions(fs::Permissions::from_mode(0o755))?;
         file.as_file().sync_all()?;
-        crate::files::persist(file, to)
+        crate::files::persist(file, to).map(|()| None)
     };
     work().map_err(|error| {
         let kind = crate::failure::io_kind(&error, Kind::Conversion);
-        CliError::new(kind, format!("cannot write {}: {error}", to.display())).into()
+        let told = CliError::new(kind, format!("cannot write {}: {error}", to.display()));
+        match kind {
+            Kind::NoSpace => {
+                told.with_hint("free space there, or choose another place for --output")
+            }
+            _ => told,
+        }
+        .into()
     })
+}
+
+/// Hashes what is read.
+struct Hashed {
+    file: fs::File,
+    hasher: Hasher,
+}
+
+impl Read for Hashed {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.file.read(buffer)?;
+        self.hasher.update(&buffer[..length]);
+        Ok(length)
+    }
 }

@@ -106,9 +106,11 @@ fn isolation(context: &Context) -> Isolation {
 fn new_dir(args: &Args) -> Result<PathBuf, super::output::Report> {
     let fail = |what: String| CliError::new(Kind::Configuration, what);
     let Some(dir) = &args.dir else {
-        let dir = tempfile::Builder::new().prefix("moorline-demo-").tempdir();
-        let dir = dir.map_err(|e| fail(format!("cannot make a temporary directory: {e}")))?;
-        return Ok(dir.keep());
+        let (dir, notes) = execute::demo_directory()?;
+        for note in notes {
+            output::warn(note);
+        }
+        return Ok(dir);
     };
     fs::create_dir(dir).map_err(|e| {
         fail(format!("cannot make {}: {e}", dir.display()))

@@ -20,6 +20,7 @@ use crate::oci::{Digest, HubName, Platform, Reference, SifDigest};
 use crate::pin::{Image, Pin, Recipe, Resolved};
 use crate::resolve;
 use crate::stage::{self, Archived, How, MyTurn, StageError, Staged};
+use crate::store::Store;
 
 /// Warnings of a conversion that are told one by one.
 const MAX_WARNINGS: usize = 200;
@@ -227,10 +228,13 @@ pub fn staged(
     }
     if let Some(what) = wanted.what.filter(|_| !wanted.locked && !wanted.from.is_named()) {
         let asked = name::reference(context, what)?;
-        if asked.digest.is_some()
-            && let Some((pin, staged)) =
-                stage::known_digest(&asked, platform, recipe, &context.store()?)?
-        {
+        let store = context.store()?;
+        let known = match asked.digest {
+            Some(_) => stage::known_digest(&asked, platform, recipe, &store)?,
+            None => None,
+        };
+        tell(&store);
+        if let Some((pin, staged)) = known {
             context.voice.say(format!("pinned {}", pin.reference()));
             published::still_trusted(context, &staged);
             return Ok(From { staged, manifest: pin.manifest, pin: Some(pin) });
@@ -256,6 +260,7 @@ fn archived(
     room::suits(context, &store, false);
     let show: stage::Show = Arc::new(progress(context.voice));
     let (manifest, archived) = stage::archived(location, platform, recipe, &store, &show)?;
+    tell(&store);
     let staged = match archived {
         Archived::Known(staged) => *staged,
         Archived::New(image) => {
@@ -266,12 +271,20 @@ fn archived(
     };
     // the bars go before anything is said
     drop(show);
+    tell(&store);
     context.voice.say(format!("pinned {manifest}"));
     if !staged.known {
         prune::keep_to_limit(context, &staged.image);
     }
     warn(&staged);
     Ok(From { staged, manifest, pin: None })
+}
+
+/// Says what the store met: an image that is made again was there before.
+pub fn tell(store: &Store) {
+    for what in store.told() {
+        output::warn(what);
+    }
 }
 
 fn warn(staged: &Staged) {
@@ -294,7 +307,9 @@ pub fn sif(
     manners: Manners,
 ) -> Result<Staged, Report> {
     let store = context.store()?;
-    if let Some(known) = stage::known(pin, recipe, &store)? {
+    let known = stage::known(pin, recipe, &store)?;
+    tell(&store);
+    if let Some(known) = known {
         published::still_trusted(context, &known);
         return Ok(known);
     }
@@ -332,6 +347,7 @@ pub fn sif(
     let staged = manners.with(|| stage::convert(pin, documents, &supply, how, &store, &show))?;
     // the bars go before anything is said
     drop((lease, supply, show));
+    tell(&store);
     prune::keep_to_limit(context, &staged.image);
     warn(&staged);
     if let (Some(unused), Image::Sif { digest, .. }) = (unused, &staged.image) {

@@ -61,9 +61,8 @@ pub fn pin(context: &Context, what: &str, platform: &Platform) -> Result<Pin, Re
     let found = if named {
         lock.find(what, platform).filter(|e| e.is(&Named::Reference(reference.clone())))
     } else {
-        let meant = |e: &&lock::Entry| {
-            is_image(e) && platform.accepts(&e.pin.platform) && of_place(&e.pin)
-        };
+        let meant =
+            |e: &&lock::Entry| is_image(e) && platform.accepts(&e.pin.platform) && of_place(&e.pin);
         let entries = lock.entries().iter().filter(meant);
         entries.min_by_key(|e| platform.fit(&e.pin.platform))
     };

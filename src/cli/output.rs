@@ -199,9 +199,8 @@ pub fn error(report: &Report) {
         }
         cause = error.source();
     }
-    // whichever step it was that met it, a full disk is mended in one way
-    let full = (failure.kind() == Kind::NoSpace)
-        .then(|| "free space there, or set MOORLINE_CACHE to a directory on a larger disk".into());
+    // which place is full stands in the error; another one is named by who knows how
+    let full = (failure.kind() == Kind::NoSpace).then(|| "free space there".into());
     // what the system said outdoes what the step guesses
     let system = system_hint(&**failure).map(String::from);
     if let Some(hint) = system.or_else(|| failure.hint()).or(full) {

@@ -11,7 +11,7 @@ use super::from_gitlab::FromGitlab;
 use super::image::Wanted;
 use super::output::{self, CliError, Report};
 use crate::failure::Kind;
-use crate::job::{EnvVar, JobId, JobSpec, Mount, Network, Resources, RuntimeChoice, Terms};
+use crate::job::{EnvVar, Grade, JobId, JobSpec, Mount, Network, Resources, RuntimeChoice, Terms};
 use crate::oci::Platform;
 use crate::pin::Image;
 
@@ -39,6 +39,9 @@ pub struct SpecArgs {
     /// Flag for the container runtime; repeatable
     #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
     pub option: Vec<String>,
+    /// Run only with evidence of this grade or a better one: measured
+    #[arg(long, value_name = "GRADE", value_parser = Grade::required)]
+    pub require: Option<Grade>,
     /// Platform of the image, for example linux/arm64
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<Platform>,
@@ -229,6 +232,7 @@ impl Parts {
             terms: Terms {
                 network: self.flags.network,
                 umask: umask(),
+                require: self.flags.require,
                 grace: grace.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),
                 ..Terms::default()
             },

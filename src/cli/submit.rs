@@ -102,6 +102,7 @@ impl Args {
         flags.runtime = flags.runtime.or(file.runtime);
         flags.network = flags.network.take().or(file.network);
         flags.grace = flags.grace.or(file.grace);
+        flags.require = flags.require.or(file.require);
         flags.platform = flags.platform.take().or(file.platform);
         self.backend = self.backend.take().or(file.backend);
         self.workdir = self.workdir.take().or(file.workdir);

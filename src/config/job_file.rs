@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::read::{Item, Source};
 use super::{ConfigError, Problem, keys};
-use crate::job::{EnvVar, Mount, Network, Resources, RuntimeChoice};
+use crate::job::{EnvVar, Grade, Mount, Network, Resources, RuntimeChoice};
 use crate::oci::Platform;
 use crate::pin::Built;
 
@@ -39,6 +39,8 @@ pub struct JobFile {
     pub network: Option<Network>,
     /// `--grace`, in seconds.
     pub grace: Option<u64>,
+    /// `--require`.
+    pub require: Option<Grade>,
     /// `--cpus`, `--memory`, `--time`, `--queue`, `--account`.
     pub resources: Resources,
     /// `--workdir`; a relative path is the caller's to place.
@@ -98,6 +100,10 @@ impl JobFile {
             "runtime" => self.runtime = Some(runtime(item)?),
             "network" => self.network = Some(network(item)?),
             "grace" => self.grace = Some(item.time()?),
+            "require" => {
+                let grade = Grade::required(item.text()?);
+                self.require = Some(grade.map_err(|why| item.bad_value(why))?);
+            }
             "cpus" => self.resources.cpus = Some(item.cpus()?),
             "memory" => self.resources.memory_mib = Some(item.memory()?),
             "time" => self.resources.time_seconds = Some(item.time()?),
@@ -191,7 +197,7 @@ mod tests {
     }
 
     /// A good value for each key.
-    const EXAMPLES: [(&str, &str); 25] = [
+    const EXAMPLES: [(&str, &str); 26] = [
         ("image", "\"group/analysis:v3\""),
         ("command", "[\"run\", \"-x\", \"\"]"),
         ("mount", "[\"/data:ro\"]"),
@@ -201,6 +207,7 @@ mod tests {
         ("runtime", "\"builtin\""),
         ("network", "\"none\""),
         ("grace", "\"30s\""),
+        ("require", "\"measured\""),
         ("cpus", "4"),
         ("memory", "\"4G\""),
         ("time", "90"),

@@ -67,7 +67,7 @@ pub(super) const CONFIG: [(&str, Who); 53] = [
 ];
 
 /// The keys of a job file: those of the long flags.
-pub(super) const JOB: [&str; 25] = [
+pub(super) const JOB: [&str; 26] = [
     "image",
     "command",
     "mount",
@@ -77,6 +77,7 @@ pub(super) const JOB: [&str; 25] = [
     "runtime",
     "network",
     "grace",
+    "require",
     "cpus",
     "memory",
     "time",

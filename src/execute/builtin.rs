@@ -10,8 +10,9 @@ use super::container::{self, Ended, Manner};
 use super::inside::Inside;
 use super::measure::Measured;
 use super::rootfs::{self, Rootfs};
+use super::scratch::Scratch;
 use super::starter::{Container, Start, Word};
-use super::{ExecuteError, PrivateDir, account, filter, keyring, mounts};
+use super::{ExecuteError, account, filter, keyring, mounts};
 use crate::job::{Access, JobSpec, Mount, WORK_DIR};
 use crate::listing;
 use crate::oci::ContainerConfig;
@@ -30,6 +31,10 @@ pub(super) struct Request<'a> {
     /// Must not be seen inside.
     pub(super) control: &'a Path,
     pub(super) workdir: &'a Path,
+    /// The job's own directory.
+    pub(super) scratch: &'a Scratch,
+    /// Whether a tree that an earlier job unpacked is good enough.
+    pub(super) may_share: bool,
 }
 
 /// What came of it, for the receipt.
@@ -43,6 +48,8 @@ pub(super) struct Ran {
     pub(super) notes: Vec<String>,
     /// Mounts over files of the image.
     pub(super) covers: Vec<Cover>,
+    /// What happened to an unpacked image while the program ran.
+    pub(super) damage: Option<String>,
 }
 
 /// Runs the job.
@@ -58,26 +65,32 @@ pub(super) fn run(request: &Request<'_>) -> Result<Ran, ExecuteError> {
     let partition = reader.partition().map_err(sif_error)?;
     let config = container_config(&mut reader).map_err(sif_error)?;
 
-    let base = std::env::temp_dir();
-    let scratch = PrivateDir::new("moorline-job-", &base)?;
+    let scratch = request.scratch;
     // links resolved, because the container is put together from the other side
     let scratch_path =
         fs::canonicalize(scratch.path()).map_err(ExecuteError::io("the scratch directory"))?;
-    let cache = request.plan.node_cache.clone().unwrap_or(base);
+    let cache = request.plan.node_cache.as_ref().unwrap_or(&scratch.base);
+    let shared = if request.may_share {
+        rootfs::shared_directory(cache)
+    } else {
+        Err("the job requires an image that it measured itself".to_owned())
+    };
+    // made by now, so that it can be hidden also from a container that does not need it
+    let mut hidden = rootfs::to_hide(Some(cache));
+    hidden.extend([request.control.to_owned(), scratch_path.clone()]);
+    let room = rootfs::Room {
+        shared: shared.as_deref().map_err(String::as_str),
+        scratch: &scratch_path,
+        limits: &request.plan.limits,
+    };
     let site_store = request.plan.site_store.as_deref();
-    let rootfs = rootfs::provide(
-        request.measured,
-        partition,
-        site_store,
-        (&cache, &request.plan.limits),
-        &scratch_path,
-    )?;
+    let rootfs = rootfs::provide(request.measured, partition, site_store, room)?;
     let tree = Tree(fs::canonicalize(&rootfs.path).map_err(ExecuteError::io("the image's tree"))?);
 
-    let hidden = [request.control.to_owned(), cache_directory(&cache), scratch_path.clone()];
     let points = points(request, &tree, &scratch_path, &hidden)?;
     let machine = Tree(PathBuf::from("/"));
-    let Layout { steps, notes: gave_way, covers } = layout(&tree.0, (&tree, &machine), &points)?;
+    let Layout { steps, notes: gave_way, covers, .. } =
+        layout(&tree.0, (&tree, &machine), &points)?;
     let inside = Inside {
         root: made(scratch_path.join("root"))?,
         steps,
@@ -86,9 +99,10 @@ pub(super) fn run(request: &Request<'_>) -> Result<Ran, ExecuteError> {
         start: start(request, program(job, config.as_ref(), &tree)?, config.as_ref()),
     };
     let ended = container::run(inside, Manner::of(&job.terms)?)?;
+    let damage = rootfs.damage();
     let Rootfs { how, fresh, mut notes, .. } = rootfs;
     notes.extend(gave_way);
-    Ok(Ran { ended, rootfs: how, fresh, notes, covers })
+    Ok(Ran { ended, rootfs: how, fresh, notes, covers, damage })
 }
 
 /// What is started in the container.
@@ -215,11 +229,6 @@ fn points(
 pub(super) fn is_default(bind: &Bind, job: &JobSpec) -> bool {
     let mut same = job.mounts.iter().filter(|m| Path::new(&m.target) == bind.target);
     same.next_back() == Some(&Mount::cvmfs())
-}
-
-/// Where this user's unpacked images lie, whether it is there or not.
-fn cache_directory(base: &Path) -> PathBuf {
-    base.join(format!("moorline-{}", rustix::process::geteuid().as_raw()))
 }
 
 fn made(directory: PathBuf) -> Result<PathBuf, ExecuteError> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::{ExecuteError, find_program, probe};
+use super::{ExecuteError, Refusal, find_program, probe};
 use crate::job::{Name, RuntimeChoice};
 
 /// A runtime that was found to work.
@@ -51,30 +51,36 @@ pub(super) fn choose(choice: RuntimeChoice) -> Result<Runtime, ExecuteError> {
     for one in order {
         match attempt(*one) {
             Ok(runtime) => return Ok(runtime),
-            Err(why) => reasons.push(format!("{}: {why}", one.name())),
+            Err(ExecuteError::NoRuntime(why)) => reasons.push(format!("{}: {why}", one.name())),
+            // no word on the runtime: the next would meet the same
+            Err(error) => return Err(error),
         }
     }
     Err(ExecuteError::NoRuntime(reasons.join("; ")))
 }
 
-fn attempt(choice: RuntimeChoice) -> Result<Runtime, String> {
+fn attempt(choice: RuntimeChoice) -> Result<Runtime, ExecuteError> {
     let name = match choice {
         RuntimeChoice::Apptainer => "apptainer",
         RuntimeChoice::Singularity => "singularity",
         RuntimeChoice::Auto | RuntimeChoice::Builtin | RuntimeChoice::Other(_) => {
-            return probe().map(|()| Runtime::Builtin).map_err(|refusal| refusal.to_string());
+            return probe().map(|()| Runtime::Builtin).map_err(Refusal::into_error);
         }
     };
-    let path = find_program(name).ok_or("not installed")?;
+    let path = find_program(name).ok_or(ExecuteError::NoRuntime("not installed".into()))?;
+    let what = format!("{} --version", path.display());
     let status = Command::new(&path)
         .arg("--version")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
-        .map_err(|e| format!("{}: {e}", path.display()))?;
+        .map_err(|e| match ExecuteError::starting(what.clone(), e) {
+            ExecuteError::NotStarted(why) => ExecuteError::NoRuntime(why),
+            error => error,
+        })?;
     if !status.success() {
-        return Err(format!("{} --version ended with {status}", path.display()));
+        return Err(ExecuteError::NoRuntime(format!("{what} ended with {status}")));
     }
     Ok(Runtime::Program { name: Name::known(name), path })
 }

@@ -3,7 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::scratch::PassedOver;
 use crate::failure::{Failure, Kind, io_kind};
+use crate::job::Grade;
 use crate::oci::SifDigest;
 use crate::runtime::builtin::LayoutError;
 use crate::sif::SifError;
@@ -81,6 +83,30 @@ pub enum ExecuteError {
     /// No runtime works here.
     #[error("no container runtime works on this machine: {0}")]
     NoRuntime(String),
+    /// Nowhere can a directory for the job be made.
+    #[error("no directory for the job can be made: {}", told(.0))]
+    NoScratch(Vec<PassedOver>),
+    /// The system starts no further process or thread for this user.
+    #[error("{what}: {source}: {}", process_limit())]
+    NoProcess {
+        /// What was to be started.
+        what: String,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// Something that the runtime needs kept it from working.
+    #[error("{said}")]
+    Hindered {
+        /// What kind of trouble.
+        kind: Kind,
+        /// What was said of it.
+        said: String,
+        /// What to try.
+        fix: Option<String>,
+    },
+    /// No worker of this version can give the evidence that the job requires.
+    #[error("the job requires evidence of the grade {}, which this moorline cannot give", .0.name())]
+    Requirement(Grade),
     /// The image's squashfs is damaged or hostile.
     #[error("the image cannot be unpacked: {path}: {why}")]
     Unpack {
@@ -122,7 +148,36 @@ pub enum ExecuteError {
     },
 }
 
+fn told(passed: &[PassedOver]) -> String {
+    passed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// The limit that a process or thread may have met.
+fn process_limit() -> String {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let row = limits.lines().find_map(|line| line.strip_prefix("Max processes"));
+    let soft = row.and_then(|row| row.split_whitespace().next()).unwrap_or("unknown");
+    format!(
+        "the limit on processes is reached (ulimit -u is {soft}, a control group may set a lower one)"
+    )
+}
+
+/// Whether a path is that of the SIF in a store.
+fn in_store(path: &std::path::Path, sif: &SifDigest) -> bool {
+    use crate::oci::Sha256Digest;
+    path.ends_with(format!("sifs/sha256/{}.sif", sif.hex()))
+}
+
 impl ExecuteError {
+    /// A failure to start something: the limit on processes has an error of its own.
+    pub(super) fn starting(what: impl Into<String>, source: io::Error) -> Self {
+        let what = what.into();
+        if source.raw_os_error() == Some(rustix::io::Errno::AGAIN.raw_os_error()) {
+            return Self::NoProcess { what, source };
+        }
+        Self::NotStarted(format!("{what}: {source}"))
+    }
+
     /// Names what an I/O error was about.
     pub(super) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
@@ -134,12 +189,15 @@ impl ExecuteError {
     pub fn exit_code(&self) -> i32 {
         match self {
             Self::ImageMissing { .. } => exit::IMAGE_MISSING,
-            Self::Mismatch { .. } | Self::ChangedWhileRead(_) | Self::PlanChanged { .. } => {
-                exit::IMAGE_MISMATCH
-            }
+            Self::Mismatch { .. }
+            | Self::ChangedWhileRead(_)
+            | Self::PlanChanged { .. }
+            | Self::Requirement(_) => exit::IMAGE_MISMATCH,
             Self::MountMissing { .. } => exit::MOUNT_MISSING,
             Self::NoRuntime(_) => exit::NO_RUNTIME,
             Self::Told(signal) => 128 + signal,
+            Self::NoScratch(passed) if passed.iter().any(|p| p.full) => exit::NO_SPACE,
+            Self::Hindered { kind: Kind::NoSpace, .. } => exit::NO_SPACE,
             Self::Io { source, .. } if io_kind(source, Kind::NoRuntime) == Kind::NoSpace => {
                 exit::NO_SPACE
             }
@@ -157,8 +215,11 @@ impl Failure for ExecuteError {
             | Self::PlanChanged { .. }
             | Self::Sif { .. }
             | Self::Unpack { .. } => Kind::Integrity,
+            Self::Requirement(_) => Kind::Policy,
             Self::Io { source, .. } => io_kind(source, Kind::NoRuntime),
-            Self::Plan { .. } => Kind::Configuration,
+            Self::NoScratch(passed) if passed.iter().any(|p| p.full) => Kind::NoSpace,
+            Self::Hindered { kind, .. } => *kind,
+            Self::Plan { .. } | Self::NoScratch(_) | Self::NoProcess { .. } => Kind::Configuration,
             Self::Layout(_) | Self::NothingToRun | Self::Options(_) => Kind::Usage,
             _ => Kind::NoRuntime,
         }
@@ -169,11 +230,28 @@ impl Failure for ExecuteError {
             Self::ImageMissing { .. } => {
                 "the job's nodes must see the store; set the cache to a shared file system".into()
             }
+            Self::Mismatch { path, found, expected } if in_store(path, expected) => format!(
+                "the store's file is damaged ({found}): moorline cache verify puts it away, then the \
+                 image is made again when it is asked for"
+            ),
             Self::Mismatch { .. } => "moorline verify FILE says what the file holds".into(),
+            Self::NoScratch(passed) if passed.iter().any(|p| p.full) => {
+                "free space in one of them, or set TMPDIR to a directory of yours on another disk".into()
+            }
+            Self::NoScratch(passed) if passed.iter().any(|p| p.why.contains("noexec")) => {
+                "install squashfuse, or set TMPDIR to a directory of yours that is not mounted noexec"
+                    .into()
+            }
+            Self::NoScratch(_) => "set TMPDIR to a directory that you can write to".into(),
+            Self::NoProcess { .. } => {
+                "end some of your processes on this machine, or raise the limit (ulimit -u)".into()
+            }
             Self::MountMissing { .. } => "leave out :required to run without this mount".into(),
             Self::Untrusted { .. } => {
                 "remove it, or name another node cache in the configuration".into()
             }
+            Self::Hindered { fix: Some(fix), .. } => fix.clone(),
+            Self::Requirement(_) => "require measured, or use a newer moorline on the workers".into(),
             Self::Processor { image, .. } if image.matches('/').count() > 1 => {
                 "ask the engine for other nodes, or name the image with --platform linux/amd64/v1"
                     .into()

@@ -14,12 +14,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{ExecuteError, measure, rootfs};
+use super::{ExecuteError, PrivateDir, measure, rootfs};
 use crate::elf;
 use crate::oci::SifDigest;
 use crate::sif::SifReader;
+use crate::store::temporary_directory;
 
-/// Unpacks the SIF below `cache` and starts `command` (its first word an absolute path in the image)
+/// Unpacks the SIF below `cache` for this once, and starts `command` (its first word an absolute path in the image)
 /// in `workdir` through the program's own ELF interpreter. Its output goes to the two files. Returns
 /// the exit code as a shell gives it.
 ///
@@ -38,7 +39,11 @@ pub fn run_through_own_loader(
     let handle = measured.file.try_clone().map_err(ExecuteError::io("duplicating a handle"))?;
     let sif_error = |source| ExecuteError::Sif { path: sif.to_owned(), source };
     let partition = SifReader::open(handle).and_then(|r| r.partition()).map_err(sif_error)?;
-    let (root, _) = rootfs::unpack(&measured, partition, (cache, &BTreeMap::new()))?;
+    let dir = temporary_directory(cache)
+        .map(PrivateDir)
+        .map_err(ExecuteError::io(format!("making a directory in {}", cache.display())))?;
+    let tree = rootfs::unpack(&measured, partition, &BTreeMap::new(), dir.path())?;
+    let root = tree.root;
     let (program, arguments) = command.split_first().ok_or(ExecuteError::NothingToRun)?;
     let program = in_image(&root, Path::new(program))?;
     let mut started = match shell_of(&program)? {

@@ -34,6 +34,7 @@ mod probe;
 mod processor;
 mod program;
 mod rootfs;
+mod scratch;
 mod session;
 mod signals;
 mod starter;
@@ -52,6 +53,7 @@ pub use error::ExecuteError;
 pub use front::run_here;
 pub use loader::run_through_own_loader;
 pub use probe::{Refusal, probe};
+pub use scratch::{PassedOver, demo_directory};
 pub use worker::work;
 
 /// A program in `PATH`.
@@ -67,19 +69,11 @@ fn is_executable(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }
 
-/// A temporary directory that only this user can enter, whatever the umask. It goes when this does.
+/// A directory that goes when this does, unless it has another name then.
 #[derive(Debug)]
 struct PrivateDir(PathBuf);
 
 impl PrivateDir {
-    fn new(prefix: &str, base: &Path) -> Result<Self, ExecuteError> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(prefix).permissions(std::fs::Permissions::from_mode(0o700));
-        let made = builder.tempdir_in(base);
-        made.map(|dir| Self(dir.keep()))
-            .map_err(ExecuteError::io(format!("making a directory in {}", base.display())))
-    }
-
     fn path(&self) -> &Path {
         &self.0
     }

@@ -1,7 +1,9 @@
 //! Whether the built-in runtime works here: asked by doing it.
 //!
 //! A container with a root of nothing but `/proc`, `/dev` and one bind goes the whole way to the
-//! program and ends there. What refuses it has few causes; each has its remedy in [`Refusal`].
+//! program and ends there. What refuses it has few causes; each has its remedy in [`Refusal`]. Trouble
+//! with the directory that it needs, or with starting processes, is told apart: it says nothing of
+//! containers.
 
 use std::fmt;
 use std::fs;
@@ -9,17 +11,22 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::PrivateDir;
+use super::ExecuteError;
 use super::container::{self, Manner};
 use super::inside::Inside;
+use super::scratch::{self, Scratch};
 use super::starter::{Container, Start};
 use super::verbs::PROBE;
+use crate::failure::{Failure, Kind};
 use crate::job::Access;
 use crate::runtime::builtin::{Step, What};
 
 /// Why containers cannot be made here, and what the administrator would change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    /// [`Kind::NoRuntime`] when containers cannot be made; else what kept it from being found out:
+    /// [`Kind::NoSpace`], [`Kind::Configuration`].
+    pub kind: Kind,
     /// What was refused, in the kernel's words.
     pub said: String,
     /// What refuses it.
@@ -38,8 +45,40 @@ impl fmt::Display for Refusal {
     }
 }
 
+impl Refusal {
+    fn of(error: &ExecuteError) -> Self {
+        let said = error.to_string();
+        match error {
+            ExecuteError::NoScratch(_)
+            | ExecuteError::NoProcess { .. }
+            | ExecuteError::Io { .. } => {
+                let kind = match error.kind() {
+                    Kind::NoRuntime => Kind::Configuration,
+                    kind => kind,
+                };
+                let cause = "what a container needs here".to_owned();
+                Self { kind, said, cause, fix: error.hint() }
+            }
+            _ => explain(&said, &Facts::of_this_machine()),
+        }
+    }
+
+    /// The same as an error of a job.
+    pub(super) fn into_error(self) -> ExecuteError {
+        match self.kind {
+            Kind::NoRuntime => ExecuteError::NoRuntime(self.to_string()),
+            kind => ExecuteError::Hindered { kind, said: self.said, fix: self.fix },
+        }
+    }
+}
+
 /// What the child says when a container could be made.
 const YES: &str = "containers work";
+/// What it says before the rest, by kind, when that is no word on containers.
+const HINDERED: [(&str, Kind); 2] =
+    [("no space: ", Kind::NoSpace), ("hindered: ", Kind::Configuration)];
+/// Between what was said and what to try.
+const TRY: &str = "\ntry: ";
 
 /// Really makes a container: unshares, maps ids, mounts, pivots, drops privileges. Needs nothing
 /// installed and takes some 20 ms. It is done in a child, so the caller may have threads; the child
@@ -48,7 +87,7 @@ const YES: &str = "containers work";
 /// # Errors
 /// A [`Refusal`] with cause and remedy.
 pub fn probe() -> Result<(), Refusal> {
-    let refuse = |said: &str| Err(explain(said, &Facts::of_this_machine()));
+    let refuse = |said: &str| Err(heard(said));
     let output = Command::new("/proc/self/exe").arg(PROBE).stdin(Stdio::null()).output();
     match output {
         Ok(output) if output.status.success() && output.stdout == YES.as_bytes() => Ok(()),
@@ -56,8 +95,22 @@ pub fn probe() -> Result<(), Refusal> {
             "" => refuse(&format!("the probe ended with {}", output.status)),
             said => refuse(said),
         },
-        Err(error) => refuse(&format!("this program could not be started again: {error}")),
+        Err(error) => {
+            Err(Refusal::of(&ExecuteError::starting("starting this program again", error)))
+        }
     }
+}
+
+/// Reads what the child said.
+fn heard(said: &str) -> Refusal {
+    for (word, kind) in HINDERED {
+        if let Some(rest) = said.strip_prefix(word) {
+            let (said, fix) = rest.split_once(TRY).map_or((rest, None), |(s, f)| (s, Some(f)));
+            let cause = "what a container needs here".to_owned();
+            return Refusal { kind, said: said.to_owned(), cause, fix: fix.map(str::to_owned) };
+        }
+    }
+    explain(said, &Facts::of_this_machine())
 }
 
 /// The child's side; returns its exit code.
@@ -69,12 +122,44 @@ pub(super) fn main(stdout: &mut dyn Write) -> i32 {
     i32::from(stdout.write_all(said.as_bytes()).is_err()).max(code)
 }
 
+/// An error in the words that [`heard`] reads.
+fn tell(error: &ExecuteError) -> String {
+    let refusal = match error {
+        // hakoniwa gives the system's answer as text only
+        ExecuteError::NotStarted(why) if is_process_limit(why) => {
+            let source = std::io::Error::from_raw_os_error(EAGAIN);
+            Refusal::of(&ExecuteError::NoProcess { what: "starting a container".into(), source })
+        }
+        ExecuteError::NotStarted(_) => return error.to_string(),
+        _ => Refusal::of(error),
+    };
+    match HINDERED.iter().find(|(_, kind)| *kind == refusal.kind) {
+        Some((word, _)) => {
+            let fix = refusal.fix.map(|fix| format!("{TRY}{fix}")).unwrap_or_default();
+            format!("{word}{}{fix}", refusal.said)
+        }
+        None => refusal.said,
+    }
+}
+
+/// errno(3) on Linux.
+const EAGAIN: i32 = 11;
+
+/// Whether a failure to start a container is one to start a process.
+pub(super) fn is_process_limit(why: &str) -> bool {
+    why.contains("EAGAIN") || why.contains("Resource temporarily unavailable")
+}
+
 fn go() -> Result<(), String> {
-    let scratch =
-        PrivateDir::new("moorline-probe-", &std::env::temp_dir()).map_err(|e| e.to_string())?;
-    let path = fs::canonicalize(scratch.path()).map_err(|e| e.to_string())?;
+    run().map_err(|error| tell(&error))
+}
+
+fn run() -> Result<(), ExecuteError> {
+    let scratch = Scratch::make(scratch::PROBE, false)?;
+    let io = |e| ExecuteError::io("making a directory for the probe")(e);
+    let path = fs::canonicalize(scratch.path()).map_err(io)?;
     for name in ["root", "bind"] {
-        fs::create_dir(path.join(name)).map_err(|e| e.to_string())?;
+        fs::create_dir(path.join(name)).map_err(io)?;
     }
     let directory = |target: &str| Step::Directory { target: target.into() };
     let mount = |target: &str, what| Step::Mount { target: target.into(), what };
@@ -101,7 +186,7 @@ fn go() -> Result<(), String> {
             container: Some(Container::of_this_process(false)),
         },
     };
-    container::run(inside, Manner::default()).map(drop).map_err(|e| e.to_string())
+    container::run(inside, Manner::default()).map(drop)
 }
 
 /// What can refuse user namespaces, read from this machine.
@@ -162,7 +247,7 @@ fn explain(said: &str, facts: &Facts) -> Refusal {
     } else {
         ("containers cannot be made on this machine", None)
     };
-    Refusal { said: said.to_owned(), cause: cause.to_owned(), fix }
+    Refusal { kind: Kind::NoRuntime, said: said.to_owned(), cause: cause.to_owned(), fix }
 }
 
 fn apparmor_profile(program: &Path) -> String {
@@ -207,5 +292,36 @@ mod tests {
             assert!(refusal.to_string().contains("unshare: EPERM"));
         }
         assert_eq!(explain("x", &Facts::default()).fix, None);
+    }
+
+    #[test]
+    fn what_is_no_word_on_containers_is_told_apart() {
+        let passed = |full| scratch::PassedOver {
+            base: "/x".into(),
+            named: true,
+            why: "it is full".into(),
+            full,
+        };
+        let limit = ExecuteError::NotStarted("fork: EAGAIN: Try again".into());
+        let quota = std::io::Error::from_raw_os_error(122);
+        for (error, kind, said) in [
+            (ExecuteError::NoScratch(vec![passed(true)]), Kind::NoSpace, "TMPDIR=/x: it is full"),
+            (ExecuteError::NoScratch(vec![passed(false)]), Kind::Configuration, "TMPDIR=/x"),
+            (ExecuteError::io("writing it")(quota), Kind::NoSpace, "writing it"),
+            (limit, Kind::Configuration, "limit on processes"),
+            (ExecuteError::NotStarted("unshare: EPERM".into()), Kind::NoRuntime, "EPERM"),
+        ] {
+            let heard = heard(&tell(&error));
+            assert_eq!(heard.kind, kind, "{heard}");
+            assert!(heard.said.contains(said), "{heard}");
+            let code = heard.clone().into_error().exit_code();
+            assert_eq!(
+                code,
+                [(Kind::NoSpace, 217), (Kind::NoRuntime, 213)]
+                    .into_iter()
+                    .find(|(k, _)| *k == kind)
+                    .map_or(214, |(_, code)| code)
+            );
+        }
     }
 }

@@ -8,7 +8,7 @@
 use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::{Pid, Signal};
@@ -19,9 +19,10 @@ use super::session::{self, Fence, at};
 use super::starter::{Start, Word};
 use super::talk::{Line, Talk};
 use super::verbs::LEADER;
-use super::{ExecuteError, keyring, mounts};
+use super::{ExecuteError, keyring, mounts, rootfs, scratch};
 use crate::job::{Access, WORK_DIR};
 use crate::runtime::{Bind, apptainer, environment};
+use crate::store::Held;
 use crate::worker::{Plan, exit};
 
 /// Runs the job to its end.
@@ -39,7 +40,9 @@ pub(super) fn run(
     let io = ExecuteError::io;
     let manner = Manner::of(&plan.job.terms)?;
     let scratch = Scratch::make(control, attempt)?;
-    let binds = [binds, &covers(binds, workdir, control, &scratch)?].concat();
+    let mut hidden = rootfs::to_hide(Some(&scratch::cache_base(plan)));
+    hidden.push(control.to_owned());
+    let binds = [binds, &covers(binds, workdir, &hidden, &scratch)?].concat();
     let mut start = Start {
         program: apptainer::argv(program, &plan.job, sif, &binds, workdir)
             .into_iter()
@@ -116,12 +119,12 @@ pub(super) fn lead() -> i32 {
     session::lead(talk, (stdin, &start), Fence::Reaper, before, || Ok(()))
 }
 
-/// Empty directories over the places where the container would see the control directory, also
-/// through what the runtime binds by itself.
+/// Empty directories over the places where the container would see what it must not, also through what
+/// the runtime binds by itself.
 fn covers(
     binds: &[Bind],
     workdir: &Path,
-    control: &Path,
+    hidden: &[PathBuf],
     scratch: &Scratch,
 ) -> Result<Vec<Bind>, ExecuteError> {
     let own = |source: &Path, target: &Path| Bind {
@@ -135,28 +138,35 @@ fn covers(
     for path in [workdir, Path::new("/tmp"), Path::new("/var/tmp")] {
         seen.push(own(path, path));
     }
-    mounts::refuse_inside(&seen, control)?;
     let empty = scratch.directory("empty")?;
-    Ok(mounts::seen_through(&seen, control)
+    let mut targets = Vec::new();
+    for path in hidden {
+        mounts::refuse_inside(&seen, path)?;
+        targets.extend(mounts::seen_through(&seen, path));
+    }
+    targets.sort();
+    targets.dedup();
+    Ok(targets
         .into_iter()
         .map(|target| Bind { source: empty.clone(), target, access: Access::Ro, directory: true })
         .collect())
 }
 
 /// A directory that goes with its value.
-struct Scratch(std::path::PathBuf);
+struct Scratch(PathBuf, Option<Held>);
 
 impl Scratch {
     fn make(control: &Path, attempt: &str) -> Result<Self, ExecuteError> {
-        let path = control.join(format!("runtime-{attempt}"));
+        let path = scratch::in_control(control, attempt);
         fs::DirBuilder::new()
             .mode(0o700)
             .create(&path)
             .map_err(ExecuteError::io(format!("making {}", path.display())))?;
-        Ok(Self(path))
+        let held = Held::hold(&path).ok().flatten();
+        Ok(Self(path, held))
     }
 
-    fn directory(&self, name: &str) -> Result<std::path::PathBuf, ExecuteError> {
+    fn directory(&self, name: &str) -> Result<PathBuf, ExecuteError> {
         let path = self.0.join(name);
         fs::DirBuilder::new()
             .mode(0o700)
@@ -168,6 +178,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        self.1 = None;
         // what stays is inside the job's own directory
         let _ = crate::listing::remove_tree(&self.0);
     }

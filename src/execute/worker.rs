@@ -9,6 +9,7 @@ use super::choose::{Runtime, choose};
 use super::container::{self, Ended};
 use super::identify::Program;
 use super::measure::{Measured, measure};
+use super::scratch::{self, Scratch};
 use super::{ExecuteError, builtin, dumps, mounts, packed, processor, program, signals};
 use crate::failure::Failure;
 use crate::job::{self, Evidence, Grade, JobSpec, Name, Network};
@@ -17,7 +18,7 @@ use crate::pin::Image;
 use crate::runtime::Bind;
 use crate::runtime::builtin::Cover;
 use crate::worker::{
-    Conditions, MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, Receipt, Start,
+    Conditions, MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, Receipt, Start, exit,
 };
 
 /// Runs the plan in `control` and writes its receipt there; returns the job's exit code: the
@@ -50,7 +51,7 @@ pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -
             attempt.conditions.told = told;
             attempt.conditions.signal = signal;
             attempt.conditions.keys = keys;
-            (Start::Started { at: started_at }, code)
+            (Start::Started { at: started_at }, attempt.as_required(&plan, code, stderr))
         }
         Err(error) => {
             if let ExecuteError::Told(signal) = &error {
@@ -122,6 +123,9 @@ impl Attempt {
         let Image::Sif { digest, place, .. } = &plan.job.image else {
             return Err(ExecuteError::NotSif(plan.job.image.name()));
         };
+        if let Some(required @ (Grade::VerifiedOnRead | Grade::Other(_))) = plan.job.terms.require {
+            return Err(ExecuteError::Requirement(required));
+        }
         let (binds, skipped) = mounts::find(&plan.job.mounts)?;
         for note in &skipped {
             let _ = writeln!(
@@ -148,7 +152,14 @@ impl Attempt {
         let measured = self.measure(place, *digest)?;
         processor::check(&plan.job.image, &measured.file)?;
         match runtime {
-            Runtime::Builtin => self.builtin(plan, control, &measured, &binds, &workdir),
+            Runtime::Builtin => {
+                let scratch = Scratch::make(scratch::JOB, false)?;
+                for note in &scratch.notes {
+                    let _ = writeln!(stderr, "moorline: warning: {note}");
+                }
+                self.notes.extend_from_slice(&scratch.notes);
+                self.builtin(plan, control, &measured, &binds, (&workdir, &scratch))
+            }
             Runtime::Program { path, .. } => {
                 self.rootfs = Some("runtime".into());
                 let identified = Program::of(&path);
@@ -190,14 +201,24 @@ impl Attempt {
         control: &Path,
         measured: &Measured,
         binds: &[Bind],
-        workdir: &Path,
+        (workdir, scratch): (&Path, &Scratch),
     ) -> Result<Ended, ExecuteError> {
-        let request = builtin::Request { plan, measured, binds, control, workdir };
+        let required = plan.job.terms.require;
+        let may_share = required.is_none_or(|grade| Grade::MeasuredCached.meets(&grade));
+        let request =
+            builtin::Request { plan, measured, binds, control, workdir, scratch, may_share };
         let ran = builtin::run(&request)?;
         self.rootfs = Some(ran.rootfs.to_owned());
-        self.notes = ran.notes;
+        self.notes.extend(ran.notes);
         self.conditions.covers = ran.covers.iter().map(Cover::said).collect();
-        if !ran.fresh {
+        if let Some(why) = ran.damage {
+            // what it ran is not known any more
+            self.notes.push(format!(
+                "the unpacked image was damaged while the program ran: {why}; perhaps by a cleaner of \
+                 temporary files"
+            ));
+            self.nothing_is_known();
+        } else if !ran.fresh {
             // the tree was made from the same bytes, by an earlier job of this user
             self.evidence.grade = Grade::MeasuredCached;
         } else if ran.rootfs != "unpacked" && !measured.unchanged() {
@@ -223,6 +244,23 @@ impl Attempt {
             asked().map(|b| Cover { target: b.target.clone(), source: b.source.clone() }).collect()
         });
         self.conditions.covers = covers.iter().map(Cover::said).collect();
+    }
+
+    /// The job's exit code: another than the program's own when the evidence is not what was required.
+    fn as_required(&mut self, plan: &Plan, code: i32, stderr: &mut dyn Write) -> i32 {
+        let grade = self.evidence.grade;
+        let Some(required) = plan.job.terms.require.filter(|required| !grade.meets(required))
+        else {
+            return code;
+        };
+        let why = format!(
+            "the program ended with {code}, and its evidence is {}, not {} as the job requires",
+            grade.name(),
+            required.name()
+        );
+        let _ = writeln!(stderr, "moorline: {why}");
+        self.notes.push(why);
+        exit::IMAGE_MISMATCH
     }
 
     fn nothing_is_known(&mut self) {

@@ -16,6 +16,8 @@ const RECEIPT_LIMIT: u64 = 1 << 20;
 pub struct Collected {
     /// The submission's own receipts.
     pub own: Vec<Receipt>,
+    /// Whether one of them was not recorded yet.
+    pub is_new: bool,
     /// What could not be read, or is another submission's, in sentences. It must be seen, and must not
     /// keep other receipts from being collected.
     pub problems: Vec<String>,
@@ -66,6 +68,7 @@ pub fn collect(
         }
         if submission.is_word(&receipt) {
             found.own.push(receipt);
+            found.is_new = true;
         }
     }
     Ok(found)

@@ -78,6 +78,12 @@ impl Refresh {
         seen: Option<Seen>,
     ) -> Now {
         let submission = job.last();
+        // the answer was given before the receipts are read: their order in the ledger says so
+        if let (Some(ours), Some(seen)) = (*ledger, &seen)
+            && let Err(error) = record(ours, job, seen)
+        {
+            self.give_up(ledger, &error);
+        }
         let mut receipt: Option<Receipt> = None;
         for of in &job.submissions {
             let mut collected = collect(*ledger, of, jobs_dir);
@@ -87,13 +93,15 @@ impl Refresh {
             }
             let Ok(collected) = collected else { continue };
             if of.entry == submission.entry {
-                receipt = collected.last().cloned();
+                // of earlier starts only, until the one that the engine began since leaves its own
+                let earlier = submission.begun_anew() && !collected.is_new;
+                receipt = collected.last().filter(|_| !earlier).cloned();
             }
             self.warnings.extend(collected.problems);
         }
         let now = Now::of(job, seen.as_ref(), receipt.as_ref());
         if let Some(ours) = *ledger
-            && let Err(error) = record(ours, job, seen.as_ref(), &now)
+            && let Err(error) = record_end(ours, job, &now)
         {
             self.give_up(ledger, &error);
         }
@@ -188,30 +196,30 @@ impl Now {
     }
 }
 
-/// Records an engine's answer when it says something new. What an engine that knows the job no more, and a
-/// receipt, say together is recorded as the end: nobody needs to ask again.
-fn record(
-    ledger: &Ledger,
-    job: &JobRecord,
-    seen: Option<&Seen>,
-    now: &Now,
-) -> Result<(), LedgerError> {
+/// Records an engine's answer when it says something new.
+fn record(ledger: &Ledger, job: &JobRecord, seen: &Seen) -> Result<(), LedgerError> {
     let submission = job.last();
-    let Some(seen) = seen else { return Ok(()) };
-    let word = if now.forgotten && now.settled.source == Source::Receipt {
-        let kind = &submission.backend;
-        Observation {
-            state: now.settled.state,
-            exit_code: now.settled.exit_code,
-            engine_state: None,
-            reason: Some(format!("{kind} no longer knows the job; its receipt says how it ended")),
-        }
-    } else {
-        seen.observation()
-    };
+    let word = seen.observation();
     let says_nothing = word.state == JobState::Unknown && submission.seen.is_some();
     if seen.silent.is_some() || says_nothing || submission.knows_observation(&word) {
         return Ok(());
     }
     ledger.observed(&submission.entry, &word)
+}
+
+/// What an engine that knows the job no more and a receipt say together is recorded as the end: nobody
+/// needs to ask again.
+fn record_end(ledger: &Ledger, job: &JobRecord, now: &Now) -> Result<(), LedgerError> {
+    if !now.forgotten || now.settled.source != Source::Receipt {
+        return Ok(());
+    }
+    let submission = job.last();
+    let kind = &submission.backend;
+    let end = Observation {
+        state: now.settled.state,
+        exit_code: now.settled.exit_code,
+        engine_state: None,
+        reason: Some(format!("{kind} no longer knows the job; its receipt says how it ended")),
+    };
+    ledger.observed(&submission.entry, &end)
 }

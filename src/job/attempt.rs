@@ -27,6 +27,34 @@ open_names! {
     }
 }
 
+impl Grade {
+    /// Reads a grade that a job may require.
+    ///
+    /// # Errors
+    /// Names those that there are.
+    pub fn required(text: &str) -> Result<Self, String> {
+        const MAY: [Grade; 3] = [Grade::VerifiedOnRead, Grade::Measured, Grade::MeasuredCached];
+        MAY.into_iter().find(|grade| grade.name() == text).ok_or_else(|| {
+            let names: Vec<_> = MAY.iter().map(|grade| grade.name().to_owned()).collect();
+            format!("{text:?} cannot be required: {}", names.join(", "))
+        })
+    }
+
+    /// Whether evidence of this grade is at least as good as another. A grade that is not known is none.
+    #[must_use]
+    pub fn meets(&self, required: &Self) -> bool {
+        let rank = |grade: &Self| match grade {
+            Self::VerifiedOnRead => 5,
+            Self::Measured => 4,
+            Self::MeasuredCached => 3,
+            Self::RuntimeReported => 2,
+            Self::PathOnly => 1,
+            Self::None | Self::Other(_) => 0,
+        };
+        rank(self) >= rank(required).max(1)
+    }
+}
+
 /// Whose digest a worker compared: each names the image, none can be taken for another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Measured {
@@ -143,6 +171,21 @@ impl From<Read> for Evidence {
 mod tests {
     use super::*;
     use crate::oci::Sha256Digest;
+
+    #[test]
+    fn what_is_required_is_met_by_as_good_or_better() {
+        let required = |text| Grade::required(text).unwrap();
+        assert!(Grade::Measured.meets(&required("measured")));
+        assert!(Grade::VerifiedOnRead.meets(&required("measured")));
+        assert!(!Grade::MeasuredCached.meets(&required("measured")));
+        let newer = Grade::Other(Name::known("attested"));
+        for nothing in [Grade::None, newer] {
+            assert!(!nothing.meets(&required("measured-cached")) && !nothing.meets(&nothing));
+        }
+        for bad in ["", "none", "runtime-reported", "attested"] {
+            assert!(Grade::required(bad).unwrap_err().contains("measured"));
+        }
+    }
 
     #[test]
     fn both_schemas_are_read_and_the_new_one_is_written() {

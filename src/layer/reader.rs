@@ -74,6 +74,8 @@ pub struct TarReader<R> {
     size: u64,
     /// Bytes of holes that may still come.
     holes: u64,
+    /// No header was read yet.
+    first: bool,
     ended: bool,
 }
 
@@ -100,6 +102,7 @@ impl<R: Read> TarReader<R> {
             position: 0,
             size: 0,
             holes: u64::MAX,
+            first: true,
             ended: false,
         }
     }
@@ -355,12 +358,17 @@ impl<R: Read> TarReader<R> {
             }
             return Ok(None);
         }
-        if filled < header.0.len() {
+        if filled < header.0.len() && !self.first {
             return Err(self.malformed("the archive ends in the middle of what stands behind it"));
         }
         if !header.is_intact() {
+            if self.first {
+                let why = "it begins neither as a tar nor as gzip, zstd, xz or bzip2";
+                return Err(self.malformed(why));
+            }
             return Err(self.malformed("the header behind it has a wrong checksum"));
         }
+        self.first = false;
         Ok(Some(header))
     }
 

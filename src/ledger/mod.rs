@@ -18,6 +18,7 @@
 //! payload: a credential in `--env` is on this disk.
 
 mod body;
+mod conversions;
 mod dir;
 mod error;
 #[cfg(test)]
@@ -44,6 +45,7 @@ use crate::pin::{Image, Recipe};
 use crate::worker::{Receipt, Start};
 
 pub use body::{Body, EngineName};
+pub use conversions::Conversions;
 pub use error::{LedgerError, LookupError};
 pub use hash::RecordHash;
 pub use personal::{Payload, Personal};

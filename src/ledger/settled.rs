@@ -7,6 +7,7 @@
 //! ```text
 //! no receipt of its own, or a duplicate's (219)       the engine's word, else the submission's outcome
 //! the engine answers: it waits or runs                the engine's word (it may run a second time)
+//! the engine queued it again after the receipt        the engine's word, until there is a new receipt
 //! a receipt: exit code 0                              completed
 //! a receipt: another code                             failed, with this code
 //!     the engine says cancelled, and the worker was told to end or the code is not 0    killed
@@ -46,8 +47,9 @@ pub struct Settled {
 }
 
 impl Settled {
-    /// What follows from an engine's word and the last receipt of the submission. `open` says whether
-    /// the engine answered just now that the job waits or runs: then no receipt ends it.
+    /// What follows from an engine's word and the last receipt of the submission. `open` says that the
+    /// receipt is no end: the engine answered just now that the job waits or runs, or it began the job
+    /// anew since.
     #[must_use]
     pub fn of(engine: &Observation, open: bool, receipt: Option<&Receipt>) -> Self {
         let Some(receipt) = receipt.filter(|_| !open) else {
@@ -89,6 +91,18 @@ impl Submission {
         self.entry.wrote(receipt) && !(refused && receipt.exit_code == exit::DUPLICATE)
     }
 
+    /// Whether the engine put the job into its queue again after its last receipt was recorded: the receipts
+    /// are those of earlier starts then.
+    #[must_use]
+    pub fn begun_anew(&self) -> bool {
+        let last = self.history.iter().rev().find_map(|event| match &event.body {
+            Body::Observed { state: JobState::Submitted, .. } => Some(true),
+            Body::Receipt { receipt, .. } if self.is_word(receipt) => Some(false),
+            _ => None,
+        });
+        last == Some(true)
+    }
+
     /// The engine's last word; where it has said none, what became of the submission.
     #[must_use]
     pub fn word(&self) -> Observation {
@@ -109,14 +123,7 @@ impl Submission {
     /// What counts, as far as it is recorded.
     #[must_use]
     pub fn settled(&self) -> Settled {
-        let word = self.word();
-        // said after the receipt came: the engine began the job anew
-        let later = self.history.iter().rev().find_map(|event| match &event.body {
-            Body::Observed { state, .. } => Some(!state.is_final() && *state != JobState::Unknown),
-            Body::Receipt { receipt, .. } if self.is_word(receipt) => Some(false),
-            _ => None,
-        });
-        let settled = Settled::of(&word, later.unwrap_or(false), self.own_receipt());
+        let settled = Settled::of(&self.word(), self.begun_anew(), self.own_receipt());
         match (settled.source, &self.seen) {
             (Source::Engine, None) => Settled { source: Source::Ledger, ..settled },
             _ => settled,
@@ -135,4 +142,151 @@ impl JobRecord {
 /// The receipt of the attempt that ended last.
 pub fn latest_receipt<'r>(receipts: impl Iterator<Item = &'r Receipt>) -> Option<&'r Receipt> {
     receipts.max_by_key(|receipt| receipt.ended_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Evidence, Grade, IntentId, JobId, JobSpec, Name, Nonce, Resources};
+    use crate::job::{RuntimeChoice, Terms};
+    use crate::ledger::{Entry, Intent, Ledger, RecordHash, View};
+    use crate::oci::Sha256Digest;
+    use crate::oci::SifDigest;
+    use crate::pin::Image;
+    use crate::worker::{Conditions, RECEIPT_SCHEMA};
+
+    fn at(second: i64) -> jiff::Timestamp {
+        jiff::Timestamp::from_second(1_700_000_000 + second).unwrap()
+    }
+
+    fn receipt(entry: &Entry, second: i64, exit_code: i32) -> Receipt {
+        Receipt {
+            schema: RECEIPT_SCHEMA,
+            writer: "moorline 0.1.0".into(),
+            job: entry.job,
+            intent: entry.intent,
+            nonce: entry.nonce,
+            attempt: format!("{second:032x}"),
+            host: "node7".into(),
+            engine: Vec::new(),
+            pinned: None,
+            expected: None,
+            evidence: Evidence { grade: Grade::None, measured: None, measured_at: None },
+            runtime: Name::known("builtin"),
+            rootfs: None,
+            notes: Vec::new(),
+            skipped_mounts: Vec::new(),
+            start: Start::Started { at: at(second) },
+            ended_at: at(second),
+            exit_code,
+            conditions: Conditions::default(),
+        }
+    }
+
+    fn word(state: JobState, exit_code: Option<i32>) -> Observation {
+        Observation { exit_code, ..Observation::of(state) }
+    }
+
+    #[test]
+    fn the_table() {
+        use JobState::{Completed, Failed, Killed, Running, Submitted, Unknown};
+        let entry = Entry {
+            job: JobId::from_parts(1, 1),
+            intent: IntentId::from_bytes([1; 16]),
+            nonce: Nonce::from_bytes([2; 16]),
+        };
+        let told = |code| {
+            let conditions = Conditions { told: Some(15), ..Conditions::default() };
+            Receipt { conditions, ..receipt(&entry, 9, code) }
+        };
+        let plain = |code| receipt(&entry, 9, code);
+        let table = [
+            // the accounting's code is lost, or there is none
+            (word(Failed, Some(72)), false, plain(200), Failed, Some(200)),
+            (word(Failed, None), false, plain(0), Completed, Some(0)),
+            (word(Unknown, None), false, plain(7), Failed, Some(7)),
+            (word(Submitted, None), false, plain(0), Completed, Some(0)),
+            // it answers that the job waits or runs
+            (word(Running, None), true, plain(0), Running, None),
+            (word(Submitted, None), true, plain(143), Submitted, None),
+            // who ended it is the engine's to say
+            (word(Killed, Some(143)), false, plain(143), Killed, Some(143)),
+            (word(Killed, None), false, told(0), Killed, Some(0)),
+            (word(Killed, None), false, plain(0), Completed, Some(0)),
+            (word(Failed, Some(218)), false, plain(143), Failed, Some(218)),
+            (word(Failed, Some(218)), false, told(0), Failed, Some(218)),
+            (word(Failed, Some(218)), false, plain(3), Failed, Some(3)),
+        ];
+        for (engine, open, receipt, state, code) in table {
+            let got = Settled::of(&engine, open, Some(&receipt));
+            assert_eq!((got.state, got.exit_code), (state, code), "{engine:?} {open} {receipt:?}");
+        }
+        let alone = Settled::of(&word(Failed, Some(72)), false, None);
+        assert_eq!((alone.exit_code, alone.source), (Some(72), Source::Engine));
+    }
+
+    #[test]
+    fn a_start_that_left_no_receipt_is_not_settled_by_an_earlier_one() {
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        let dir = tempfile::Builder::new().permissions(private).tempdir().unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        let id = JobId::from_parts(1, 1);
+        let spec = JobSpec {
+            id,
+            name: None,
+            image: Image::Sif {
+                pin: None,
+                manifest: None,
+                digest: SifDigest::of(b"sif"),
+                recipe: None,
+                place: "/a.sif".into(),
+            },
+            command: Vec::new(),
+            mounts: Vec::new(),
+            env: Vec::new(),
+            runtime: RuntimeChoice::Auto,
+            options: Vec::new(),
+            resources: Resources::default(),
+            workdir: None,
+            rerun_of: None,
+            terms: Terms::default(),
+        };
+        let entry = ledger
+            .intend(&Intent {
+                spec,
+                intent: IntentId::from_bytes([1; 16]),
+                nonce: Nonce::from_bytes([2; 16]),
+                backend: Name::known("slurm"),
+                enclosing: None,
+                plan: RecordHash::of(b"plan"),
+                user: "ada".into(),
+                host: "h".into(),
+            })
+            .unwrap();
+        let state = || {
+            let settled = View::read(ledger.dir()).unwrap().job(id).unwrap().settled();
+            (settled.state, settled.exit_code)
+        };
+        let seen = |state, code| ledger.observed(&entry, &word(state, code)).unwrap();
+        seen(JobState::Running, None);
+        ledger.receipt(&entry, &receipt(&entry, 5, 143)).unwrap();
+        // "completing" is another word for running
+        seen(JobState::Running, None);
+        assert_eq!(state(), (JobState::Failed, Some(143)));
+        seen(JobState::Submitted, None);
+        seen(JobState::Running, None);
+        assert_eq!(state(), (JobState::Running, None));
+        // a duplicate is no word
+        let refused = Start::Refused { why: "duplicate".into() };
+        let duplicate = Receipt { start: refused, ..receipt(&entry, 6, exit::DUPLICATE) };
+        ledger.receipt(&entry, &duplicate).unwrap();
+        assert_eq!(state(), (JobState::Running, None));
+        // another submission's is none either
+        let foreign = Receipt { nonce: Nonce::from_bytes([9; 16]), ..receipt(&entry, 7, 0) };
+        ledger.receipt(&entry, &foreign).unwrap();
+        assert_eq!(state(), (JobState::Running, None));
+        ledger.receipt(&entry, &receipt(&entry, 8, 200)).unwrap();
+        seen(JobState::Failed, Some(72));
+        assert_eq!(state(), (JobState::Failed, Some(200)));
+    }
 }

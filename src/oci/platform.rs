@@ -174,7 +174,7 @@ impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |part: &str| match part {
             "" => "?".to_owned(),
-            part => part.chars().filter(|c| !c.is_control()).take(40).collect(),
+            part => part.chars().filter(|c| !c.is_control()).collect(),
         };
         write!(f, "{}/{}", shown(&self.os), shown(&self.architecture))?;
         self.variant.iter().try_for_each(|v| write!(f, "/{}", shown(v)))

@@ -27,6 +27,9 @@ const MAX_DEPTH: usize = 4;
 /// Documents that are looked at on the way to one image.
 const MAX_LOOKS: usize = 64;
 
+/// Platforms that an error names.
+const MOST_TOLD: usize = 30;
+
 /// Reads documents, their digests verified.
 pub trait Documents {
     /// Why one cannot be had.
@@ -129,13 +132,11 @@ pub async fn choose<D: Documents>(
     platform: &Platform,
 ) -> Result<Chosen, WalkError<D::Error>> {
     let mut walk = Walk::new(documents, platform);
-    match walk.best(index, 0).await? {
-        Some(chosen) => Ok(chosen),
-        None => {
-            walk.passed.extend(index.why_not(platform));
-            Err(walk.nothing())
-        }
+    if let Some(chosen) = walk.best(index, 0).await? {
+        return Ok(chosen);
     }
+    walk.passed.extend(index.why_not(platform));
+    Err(walk.nothing())
 }
 
 /// What one entry of an index holds.
@@ -246,20 +247,16 @@ impl<'a, D: Documents> Walk<'a, D> {
             let why = format!("more than {MAX_DEPTH} indexes stand inside each other");
             return Err(WalkError::Contradiction(why));
         }
-        match Box::pin(self.best(&index, depth + 1)).await? {
-            Some(mut found) => {
-                found.indexes.insert(0, index);
-                Ok(Looked::Found(Box::new(found)))
-            }
-            None => {
-                self.passed.extend(index.why_not(self.platform));
-                if entry.fit(self.platform) < Fit::Unknown {
-                    let index = descriptor.digest;
-                    self.passed.push(format!("the index {index} is said to have it and does not"));
-                }
-                Ok(Looked::Nothing)
-            }
+        if let Some(mut found) = Box::pin(self.best(&index, depth + 1)).await? {
+            found.indexes.insert(0, index);
+            return Ok(Looked::Found(Box::new(found)));
         }
+        self.passed.extend(index.why_not(self.platform));
+        if entry.fit(self.platform) < Fit::Unknown {
+            let index = descriptor.digest;
+            self.passed.push(format!("the index {index} is said to have it and does not"));
+        }
+        Ok(Looked::Nothing)
     }
 
     /// Whether a manifest is an image that serves. `entry` is what an index says of it.
@@ -321,8 +318,8 @@ impl<'a, D: Documents> Walk<'a, D> {
 pub fn instead(offered: &[Platform], passed: &[String]) -> String {
     let mut said: Vec<String> = Vec::new();
     for platform in offered.iter().filter(|platform| platform.can_be_asked_for()) {
-        let platform = platform.to_string();
-        if !said.contains(&platform) {
+        let platform: String = platform.to_string().chars().take(60).collect();
+        if said.len() < MOST_TOLD && !said.contains(&platform) {
             said.push(platform);
         }
     }

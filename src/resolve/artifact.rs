@@ -12,10 +12,14 @@
 //! it is fetched.
 
 use super::{ResolveError, not_an_image};
+use crate::oci::media_type::essence;
 pub use crate::oci::media_type::{SIF_CONFIG, SIF_LAYER};
 use crate::oci::{ConfigDigest, Descriptor, Document, Platform, Reference, Sha256Digest};
 use crate::pin::Pin;
 use crate::registry::{Client, Wanted};
+
+/// A SIF's types: the second was in use before the first was agreed on, with this spelling.
+const SIF_LAYERS: [&str; 2] = [SIF_LAYER, "appliciation/vnd.sylabs.sif.layer.tar"];
 
 /// Resolves a reference to a stored SIF: its pin, and the SIF itself.
 ///
@@ -43,14 +47,16 @@ pub async fn artifact(
     let Document::Manifest(manifest) = fetched.document else {
         return Err(not_a_sif("an index".into()));
     };
-    if manifest.config.media_type != SIF_CONFIG {
+    let is_sif = |layer: &Descriptor| SIF_LAYERS.contains(&essence(&layer.media_type).as_str());
+    // other programs than apptainer put a SIF there with a configuration that says nothing
+    if essence(&manifest.config.media_type) != SIF_CONFIG && !manifest.layers.iter().any(is_sif) {
         let reason = format!("its configuration is of the type {:?}", manifest.config.media_type);
         return Err(not_a_sif(reason));
     }
     let [layer] = manifest.layers.as_slice() else {
         return Err(not_a_sif(format!("it has {} files, not one", manifest.layers.len())));
     };
-    if layer.media_type != SIF_LAYER {
+    if !is_sif(layer) {
         return Err(not_a_sif(format!("its file is of the type {:?}", layer.media_type)));
     }
     let pin = Pin {

@@ -68,7 +68,10 @@ pub fn variables(
 #[must_use]
 pub fn command(image: &ContainerConfig, given: &[String]) -> Option<Vec<String>> {
     let words = if given.is_empty() {
-        [image.entrypoint.as_slice(), image.cmd.as_slice()].concat()
+        // `ENTRYPOINT [""]` is how a Dockerfile takes a base image's away
+        let none = image.entrypoint == [""];
+        let entrypoint = if none { &[] } else { image.entrypoint.as_slice() };
+        [entrypoint, image.cmd.as_slice()].concat()
     } else {
         given.to_vec()
     };
@@ -128,5 +131,8 @@ mod tests {
         ] {
             assert_eq!(command(&image(entrypoint, cmd), &words(given)), expected.map(words));
         }
+        let reset = ContainerConfig { entrypoint: vec![String::new()], ..image("", "sh -l") };
+        assert_eq!(command(&reset, &[]), Some(words("sh -l")));
+        assert_eq!(command(&ContainerConfig { cmd: vec![], ..reset }, &[]), None);
     }
 }

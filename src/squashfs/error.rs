@@ -79,7 +79,7 @@ impl Failure for SquashfsError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Write { source, .. } if io_kind(source, Kind::Conversion) == Kind::NoSpace => {
-                Some("free some space or choose another place for the output".into())
+                Some("free some space where it is written".into())
             }
             _ => None,
         }

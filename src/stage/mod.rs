@@ -109,6 +109,10 @@ pub enum StageError {
     },
 }
 
+/// What helps when the store's disk is full.
+const STORE_IS_FULL: &str = "moorline cache prune makes room in the store; or set MOORLINE_CACHE to a \
+                             directory on a larger disk";
+
 impl Failure for StageError {
     fn kind(&self) -> Kind {
         match self {
@@ -125,14 +129,17 @@ impl Failure for StageError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            // what comes from a registry goes into the store
+            Self::Registry(error) if error.kind() == Kind::NoSpace => Some(STORE_IS_FULL.into()),
             Self::Registry(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Archive(error) => error.hint(),
             Self::Layer { .. } => Some("nothing of it is kept; make the archive again".into()),
-            Self::Convert { source, .. } => source.hint().or_else(|| {
-                (source.kind() == Kind::NoSpace)
-                    .then(|| "free space there, or set MOORLINE_CACHE to a larger disk".to_owned())
-            }),
+            // whatever step met it: a conversion writes into the store
+            Self::Convert { source, .. } if source.kind() == Kind::NoSpace => {
+                Some(STORE_IS_FULL.into())
+            }
+            Self::Convert { source, .. } => source.hint(),
             Self::OtherFile { .. } => {
                 Some("nothing of it is kept; ask whoever keeps the hub's images".into())
             }

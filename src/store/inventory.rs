@@ -15,6 +15,8 @@ use crate::pin::Recipe;
 /// What a file of the store is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum What {
+    /// An image that this machine unpacked; jobs that run from it hold it.
+    Tree(SifDigest),
     /// A blob of a registry or archive: a layer or a configuration.
     Blob(Digest),
     /// Something that was made from the rest and can be made again.
@@ -47,7 +49,7 @@ pub struct Item {
 pub struct Inventory {
     /// The server's time.
     pub now: SystemTime,
-    /// Blobs, indexes and SIFs, least recently used first.
+    /// Unpacked images, blobs, indexes and SIFs, least recently used first.
     pub items: Vec<Item>,
     /// Pruned SIFs that wait to be deleted: how many, and their bytes.
     pub trash: (usize, u64),
@@ -64,7 +66,7 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// Bytes of blobs, indexes and SIFs: what a limit is about.
+    /// Bytes of all items: what a limit is about.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.items.iter().map(|item| item.size).sum()
@@ -130,6 +132,7 @@ impl Store {
         for dir in self.indexes()? {
             files(&dir, &mut |path, meta| add(What::Index, path, meta))?;
         }
+        found.items.extend(self.trees()?);
         for item in &mut found.items {
             let What::Sif(digest) = item.what else { continue };
             item.marks = marks.remove(&digest).unwrap_or_default();
@@ -157,6 +160,31 @@ impl Store {
             }
         }
         Ok(dirs)
+    }
+
+    /// `node/moorline-UID/HEX-XXXXXX`, as `execute` makes them.
+    fn trees(&self) -> Result<Vec<Item>, StoreError> {
+        let mut trees = Vec::new();
+        for user in list(&self.root.join("node"))? {
+            for path in list(&user).unwrap_or_default() {
+                let hex = name(&path).and_then(|name| name.split_once('-')).map(|(hex, _)| hex);
+                let digest = hex.and_then(|hex| format!("sha256:{hex}").parse().ok());
+                let (Some(digest), Ok(meta)) = (digest, fs::symlink_metadata(&path)) else {
+                    continue;
+                };
+                trees.push(Item {
+                    what: What::Tree(digest),
+                    // a tree may be closed to its own user
+                    size: total(&path).unwrap_or_default().1,
+                    path,
+                    used: meta.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+                    made_from: Vec::new(),
+                    marks: Vec::new(),
+                    mappings: Vec::new(),
+                });
+            }
+        }
+        Ok(trees)
     }
 
     /// Those who hold a lease now.

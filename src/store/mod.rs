@@ -27,6 +27,7 @@
 //! measures it.
 
 mod clock;
+mod held;
 mod incoming;
 mod inventory;
 mod lease;
@@ -38,30 +39,36 @@ mod prune;
 mod room;
 mod safe;
 mod site;
+mod sound;
 mod sweep;
 mod turn;
 mod verify;
+mod witness;
 mod writeback;
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use crate::failure::{Failure, Kind, io_kind};
 use crate::oci::{Digest, Sha256Digest, SifDigest};
 
+pub use held::{Held, is_elsewhere, machine, remove_unheld};
 pub use incoming::Incoming;
 pub use inventory::{Inventory, Item, What};
 pub use lease::{Holder, Lease, Timing};
 pub use marks::Mark;
 pub use packs::StoredPack;
 pub use pins::StoredSif;
+pub use process::Process;
 pub use prune::{Limits, Pruned, Wanted};
 pub use room::{Of, Question, Room};
 pub use site::SiteStore;
 pub use sweep::{temporary_beside, temporary_directory};
 pub use turn::Turn;
 pub use verify::{Checked, Fault};
+pub use witness::Witness;
 pub use writeback::Writeback;
 
 /// What went wrong in the store.
@@ -142,8 +149,15 @@ impl Failure for StoreError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Io { doing, .. }
+                if self.kind() == Kind::NoSpace && *doing == site::PUBLISHING =>
+            {
+                Some("free space in the site's store".into())
+            }
             Self::Io { .. } if self.kind() == Kind::NoSpace => Some(
-                "free space there, or set MOORLINE_CACHE to a directory on a larger disk".into(),
+                "moorline cache prune makes room there; or set MOORLINE_CACHE to a directory on a \
+                 larger disk"
+                    .into(),
             ),
             Self::Io { .. } | Self::Unsafe { .. } => {
                 Some("set MOORLINE_CACHE to a directory that only you can write".into())
@@ -169,6 +183,10 @@ const DIRS: [&str; 9] =
 pub struct Store {
     root: PathBuf,
     timing: Timing,
+    /// What is to be said of it.
+    told: Arc<Mutex<Vec<String>>>,
+    /// Who knows what this user made; `None` believes the store.
+    witness: Option<Arc<dyn Witness>>,
 }
 
 impl Store {
@@ -188,7 +206,7 @@ impl Store {
     pub fn open_with(root: &Path, timing: Timing) -> Result<Self, StoreError> {
         let root = std::path::absolute(root).map_err(StoreError::io("cannot find", root))?;
         safe::private_dir(&root)?;
-        let store = Self { root, timing };
+        let store = Self { root, timing, told: Arc::default(), witness: None };
         for name in DIRS.iter().chain(&["node"]) {
             safe::private_child(&store.root.join(name))?;
         }

@@ -34,7 +34,7 @@ impl Store {
         self.root().join(what).join(recipe.key()).join(hex)
     }
 
-    /// The SIFs of a recipe that have an index, newest first.
+    /// The SIFs of a recipe that this user made and that have an index, newest first.
     #[must_use]
     pub fn packs(&self, recipe: &Recipe) -> Vec<StoredPack> {
         let mut found = Vec::new();
@@ -44,7 +44,9 @@ impl Store {
             let digest = name.to_str().and_then(|hex| format!("sha256:{hex}").parse().ok());
             let index = dir.join(&name);
             let time = fs::symlink_metadata(&index).and_then(|meta| meta.modified());
-            if let Some(digest) = digest {
+            if let Some(digest) = digest
+                && self.made_here(&digest)
+            {
                 let pack = StoredPack { digest, sif: self.sif_path(&digest), index };
                 found.push((time.unwrap_or(SystemTime::UNIX_EPOCH), pack));
             }

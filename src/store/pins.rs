@@ -1,14 +1,18 @@
 //! Which SIF a manifest digest gave under a recipe.
 //!
 //! `pins/HEX/RECIPE.json`: `{"schema":1,"manifest":"sha256:..","recipe":{..},"sif":"sha256:..","size":N}`, and
-//! `"signed_by":"ed25519:.."` when it was not made here but taken on somebody's word.
-//! A mapping saves work and proves nothing: the SIF itself is measured when it runs.
+//! `"signed_by":"ed25519:.."` when it was not made here but taken on somebody's word. `"seen"` is what the
+//! SIF's file was when its bytes had been hashed; one that is another now is hashed again before it is
+//! handed out, and what is damaged goes to the trash (`sound.rs`).
+//! A mapping saves work and proves nothing: whether this user made the SIF from the manifest says the
+//! ledger (`witness.rs`), and the SIF itself is measured when it runs.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::sound::Seen;
 use super::{Incoming, Store, StoreError, clock, safe};
 use crate::oci::{Digest, Sha256Digest, SifDigest};
 use crate::pin::Recipe;
@@ -29,7 +33,7 @@ pub struct StoredSif {
     pub signed_by: Option<PublicKey>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Mapping {
     pub(super) schema: u32,
     pub(super) manifest: Digest,
@@ -38,6 +42,8 @@ pub(super) struct Mapping {
     pub(super) size: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) signed_by: Option<PublicKey>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) seen: Option<Seen>,
 }
 
 impl Mapping {
@@ -72,14 +78,24 @@ impl Store {
             return Ok(None);
         }
         let sif = self.sif_path(&mapping.sif);
-        let there = safe::file(&sif)?.is_some_and(|meta| meta.len() == mapping.size);
-        if there {
-            // only the order of pruning follows from it; the SIF itself keeps its time, by which a
-            // worker knows a file that it measured
-            let _ = clock::touch_path(&path);
+        let Some(meta) = safe::file(&sif)? else { return Ok(None) };
+        if !self.believes(manifest, recipe, &mapping.sif) {
+            return Ok(None);
         }
-        let Mapping { sif: digest, size, signed_by, .. } = mapping;
-        Ok(there.then_some(StoredSif { digest, size, path: sif, signed_by }))
+        let seen = Seen::of(&meta);
+        if meta.len() != mapping.size || mapping.seen != Some(seen) {
+            if !self.is_sound(&sif, mapping.sif)? {
+                return Ok(None);
+            }
+            // next time it is known by its times again
+            let again = Mapping { seen: Some(seen), size: meta.len(), ..mapping.clone() };
+            let _ = self.write_mapping(&again, &path);
+        }
+        // only the order of pruning follows from it; the SIF itself keeps its time, by which a
+        // worker knows a file that it measured
+        let _ = clock::touch_path(&path);
+        let Mapping { sif: digest, signed_by, .. } = mapping;
+        Ok(Some(StoredSif { digest, size: meta.len(), path: sif, signed_by }))
     }
 
     /// Names a converted file by its digest and notes what it was made from.
@@ -128,6 +144,8 @@ impl Store {
         let path = self.sif_path(&digest);
         safe::file(&path)?;
         incoming.publish(&path)?;
+        // before it is mapped: who sees the mapping finds the record
+        self.witnessed(manifest, recipe, &digest);
         let mapping = Mapping {
             schema: SCHEMA,
             manifest: *manifest,
@@ -135,17 +153,22 @@ impl Store {
             sif: digest,
             size,
             signed_by,
+            seen: safe::file(&path)?.as_ref().map(Seen::of),
         };
         let target = self.mapping_path(manifest, recipe);
         safe::private_child(target.parent().unwrap_or(&self.root))?;
-        safe::file(&target)?;
-        let mut bytes = serde_json::to_vec(&mapping)
-            .map_err(|source| StoreError::Mapping { path: target.clone(), source })?;
+        self.write_mapping(&mapping, &target)?;
+        Ok(StoredSif { digest, size, path, signed_by })
+    }
+
+    fn write_mapping(&self, mapping: &Mapping, target: &Path) -> Result<(), StoreError> {
+        safe::file(target)?;
+        let mut bytes = serde_json::to_vec(mapping)
+            .map_err(|source| StoreError::Mapping { path: target.to_owned(), source })?;
         bytes.push(b'\n');
         let mut note = self.incoming()?;
         note.write(&bytes)?;
-        note.publish(&target)?;
-        Ok(StoredSif { digest, size, path, signed_by })
+        note.publish(target)
     }
 }
 

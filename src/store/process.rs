@@ -33,9 +33,14 @@ impl Process {
         (!boot.is_empty()).then_some(Self { boot, namespace, pid, start })
     }
 
+    /// Whether `here` can look the process up: they share a running kernel and a namespace.
+    pub fn is_comparable(&self, here: &Self) -> bool {
+        self.boot == here.boot && self.namespace == here.namespace
+    }
+
     /// Whether the process has certainly ended, as `here` can tell.
     pub fn is_dead(&self, here: &Self) -> bool {
-        if self.boot != here.boot || self.namespace != here.namespace {
+        if !self.is_comparable(here) {
             return false;
         }
         // a zombie writes no more

@@ -1,6 +1,7 @@
 //! Making room: what was not used for long goes, never an image that a job needs.
 //!
 //! ```text
+//! tree          removed at once, unless a job of this machine runs from it (held.rs)
 //! blob, index   removed at once, unless somebody converts right now
 //! SIF           -> trash/ -> marks looked at again: back, or its mappings are removed
 //! trash/        deleted when everything in it is older than a job can be
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::inventory::{Inventory, Item, list};
-use super::{Mark, Store, StoreError, What, clock};
+use super::{Mark, Store, StoreError, What, clock, is_elsewhere, remove_unheld};
 use crate::files::rename;
 use crate::listing;
 use crate::oci::{Sha256Digest, SifDigest};
@@ -31,7 +32,7 @@ const JUST_USED: Duration = Duration::from_secs(600);
 pub struct Wanted {
     /// What was not used for this long.
     pub older_than: Option<Duration>,
-    /// The least recently used, until blobs, indexes and SIFs have this many bytes.
+    /// The least recently used, until unpacked images, blobs, indexes and SIFs have this many bytes.
     pub max_size: Option<u64>,
     /// Only say it.
     pub dry_run: bool,
@@ -61,7 +62,7 @@ pub struct Pruned {
     pub needed: usize,
     /// Files that stayed because somebody converts right now.
     pub busy: usize,
-    /// Bytes of blobs, indexes and SIFs that are left.
+    /// Bytes of unpacked images, blobs, indexes and SIFs that are left.
     pub left: u64,
 }
 
@@ -106,6 +107,18 @@ impl Store {
                     done.busy += 1;
                 }
                 What::Sif(_) => self.discard(item, &found, wanted, needs, &mut done)?,
+                What::Tree(_) => {
+                    // of another machine, or where there are no locks, nobody knows who runs from it
+                    let unknown = is_elsewhere(&item.path) && found.age(item) <= limits.trash_age;
+                    let kept = || !wanted.dry_run && !remove_unheld(&item.path).unwrap_or(false);
+                    if unknown || kept() {
+                        done.needed += 1;
+                        continue;
+                    }
+                    done.freed += item.size;
+                    done.left -= item.size;
+                    done.items.push(item.clone());
+                }
                 What::Blob(_) | What::Index if !found.busy.is_empty() => done.busy += 1,
                 What::Blob(_) | What::Index => {
                     if !wanted.dry_run {

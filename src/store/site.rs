@@ -22,6 +22,9 @@ use crate::oci::{Digest, Sha256Digest};
 use crate::pin::Recipe;
 use crate::sign::{PublicKey, Signed, SigningKey, Statement};
 
+/// What fails when the site's store is full; the own one is another place.
+pub(super) const PUBLISHING: &str = "cannot publish";
+
 /// The site's store, for reading.
 #[derive(Clone, Debug)]
 pub struct SiteStore {
@@ -159,5 +162,5 @@ fn place(
         files::persist(file, target)?;
         File::open(target.parent().unwrap_or(target))?.sync_all()
     };
-    work().map_err(StoreError::io("cannot write", target))
+    work().map_err(StoreError::io(PUBLISHING, target))
 }

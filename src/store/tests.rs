@@ -350,3 +350,31 @@ fn what_was_just_asked_for_stays_whatever_the_limit() {
     assert_eq!(s.prune(wanted).left, 100);
     assert!(made.path.exists() && !old.path.exists());
 }
+
+#[test]
+fn unpacked_images_go_like_others_unless_a_job_runs_from_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let hex = "ab".repeat(32);
+    let tree = |number: u32, days: u64| {
+        let path = store.node_cache().join(format!("moorline-7/{hex}-{number}"));
+        fs::create_dir_all(path.join("root")).unwrap();
+        fs::write(path.join("root/file"), "12345").unwrap();
+        let time = SystemTime::now() - Duration::from_secs(days * 86400);
+        File::open(&path).unwrap().set_modified(time).unwrap();
+        path
+    };
+    let (young, old, held) = (tree(1, 1), tree(2, 40), tree(3, 40));
+    let hold = super::Held::hold(&held).unwrap().unwrap();
+    let found = store.inventory().unwrap();
+    assert_eq!((found.items.len(), found.size()), (3, 15));
+    let limits = Limits { trash_age: Duration::ZERO };
+    let prune = |wanted| store.prune(wanted, limits, &mut |_| true).unwrap();
+    let wanted = Wanted { older_than: Some(Duration::from_secs(86400 * 30)), ..Wanted::default() };
+    let done = prune(wanted);
+    assert_eq!((done.freed, done.needed, done.left), (5, 1, 10));
+    assert_eq!([&young, &old, &held].map(|path| path.exists()), [true, false, true]);
+    drop(hold);
+    assert_eq!(prune(Wanted { max_size: Some(0), ..Wanted::default() }).left, 0);
+    assert!(!young.exists() && !held.exists());
+}

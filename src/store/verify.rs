@@ -10,6 +10,7 @@ use super::pins::Mapping;
 use super::{Store, StoreError, clock, safe};
 use crate::files;
 use crate::oci::{Digest, Hasher, Sha256Digest};
+use crate::sif::{self, SifReader};
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +39,8 @@ pub struct Checked {
 }
 
 impl Store {
-    /// Hashes every blob and SIF, and reads every mapping. Indexes are not looked at: who reads them
+    /// Hashes every blob and SIF, reads every mapping, and compares it with the manifest in its SIF: that
+    /// finds mix-ups only. Indexes are not looked at: who reads them
     /// checks them.
     ///
     /// # Errors
@@ -66,7 +68,7 @@ impl Store {
         for path in mappings {
             done.mappings += 1;
             if let Some(why) = self.wrong(&path) {
-                self.put_away(path, why, &mut done);
+                self.set_aside(path, why, &mut done);
             }
         }
         Ok(done)
@@ -79,7 +81,7 @@ impl Store {
             // pruned meanwhile
             Ok(None) => return false,
             Err(StoreError::Foreign { why, .. }) => {
-                self.put_away(path.to_owned(), why, done);
+                self.set_aside(path.to_owned(), why, done);
                 return true;
             }
             Err(error) => {
@@ -91,7 +93,7 @@ impl Store {
             Ok((found, length)) => {
                 done.bytes += length;
                 if found != expected {
-                    self.put_away(path.to_owned(), format!("its bytes are {found}"), done);
+                    self.set_aside(path.to_owned(), format!("its bytes are {found}"), done);
                 }
                 true
             }
@@ -119,12 +121,19 @@ impl Store {
         if *dir != *mapping.manifest.hex() || *file != format!("{}.json", mapping.recipe.key()) {
             return Some("it speaks of another manifest or recipe than its name".into());
         }
-        let length = fs::metadata(self.sif_path(&mapping.sif)).ok()?.len();
-        (length != mapping.size)
-            .then(|| format!("it says {} bytes, the image has {length}", mapping.size))
+        let sif = self.sif_path(&mapping.sif);
+        let length = fs::metadata(&sif).ok()?.len();
+        if length != mapping.size {
+            return Some(format!("it says {} bytes, the image has {length}", mapping.size));
+        }
+        // a mix-up is found so, and nothing that somebody made up: he writes both
+        let bytes = SifReader::open(File::open(&sif).ok()?).ok()?.object(sif::MANIFEST).ok()?;
+        let found = Digest::of(&bytes);
+        (found != mapping.manifest)
+            .then(|| format!("the image says that it was made from another manifest, {found}"))
     }
 
-    fn put_away(&self, path: PathBuf, why: String, done: &mut Checked) {
+    fn set_aside(&self, path: PathBuf, why: String, done: &mut Checked) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let target = self.trash_path(Path::new(&format!("damaged-{name}")));
         // its stay in the trash begins now; a foreign file keeps its time
@@ -138,7 +147,7 @@ fn unread(path: &Path, error: &dyn std::error::Error) -> Fault {
     Fault { path: path.to_owned(), why: error.to_string(), moved: None }
 }
 
-fn hash<D: Sha256Digest>(path: &Path) -> io::Result<(D, u64)> {
+pub(super) fn hash<D: Sha256Digest>(path: &Path) -> io::Result<(D, u64)> {
     let mut file = File::open(path)?;
     let (mut hasher, mut length) = (Hasher::default(), 0);
     let mut buffer = vec![0; 1 << 20];

@@ -82,17 +82,30 @@ refuse() {
     exit "$1"
 }
 
-# mount SOURCE TARGET ro|rw: sets bound to the runtime's words for it
-mount_here() {
-    case $1$2 in
-    *[:,]*) refuse 214 'a mount with a colon or comma needs the moorline binary on this worker' ;;
+# csv KEY PATH: one field of a CSV record; a quote is doubled
+csv() {
+    case $2 in
+    *[,\"]*) printf '"%s=%s"' "$1" "$(printf '%s' "$2" | sed 's/"/""/g')" ;;
+    *) printf '%s=%s' "$1" "$2" ;;
     esac
+}
+
+# mount SOURCE TARGET ro|rw: sets bind and bound to the runtime's words for it
+mount_here() {
     case $control/ in
     "${1%/}"/*) refuse 214 'a mount above the control directory needs the moorline binary on this worker' ;;
     esac
     [ -e "$1" ] || return 1
     # shellcheck disable=SC2034 # for runtime.sh
-    bound=$1:$2:$3
+    bind=$plain bound=$1:$2:$3
+    case $1$2 in
+    *[:,\"\\]*)
+        # the short form splits at these; the long one is a CSV record with both runtimes
+        # shellcheck disable=SC2034 # for runtime.sh
+        bind=--mount bound=type=bind,$(csv source "$1"),$(csv destination "$2")
+        [ "$3" != ro ] || bound=$bound,ro
+        ;;
+    esac
 }
 
 mount_silent() {
@@ -213,8 +226,7 @@ if [ -n "$sif_sha256" ]; then
     done
     [ "$found" != none ] ||
         refuse 213 'neither the moorline binary nor a container runtime is on this worker'
-    # shellcheck disable=SC2034 # for runtime.sh
-    bind=--bind
+    plain=--bind
     [ -r "$image" ] || refuse 210 'the image is not there'
     before=$(identity)
     measured=$(sha256_of "$image")
@@ -227,7 +239,6 @@ else
         refuse 213 'neither the moorline binary nor docker is on this worker'
     found=docker
     grade='runtime-reported'
-    # shellcheck disable=SC2034 # for runtime.sh
-    bind=--volume
+    plain=--volume
 fi
 job_run

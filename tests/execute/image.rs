@@ -117,13 +117,54 @@ fn several_jobs_unpack_at_once() {
     // exactly one of them made the tree that all ran
     assert_eq!(grades.iter().filter(|g| **g == Grade::Measured).count(), 1, "{grades:?}");
     let ours = cache.path().join(format!("moorline-{NOBODY}"));
-    let entries: Vec<_> = fs::read_dir(&ours).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(entries, [image().1.hex().as_str()]);
+    let entries =
+        fs::read_dir(&ours).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    let entries: Vec<String> = entries.filter(|name| name != ".lock").collect();
+    let hex = image().1.hex();
+    assert!(matches!(&entries[..], [one] if one.starts_with(&format!("{hex}-"))), "{entries:?}");
     let mode = |p: &Path| fs::symlink_metadata(p).unwrap().permissions().mode() & 0o7777;
-    let entry = ours.join(image().1.hex());
+    let entry = ours.join(&entries[0]);
     assert_eq!((mode(&ours), mode(&entry)), (0o700, 0o700));
     // setuid and setgid are gone
     assert_eq!(mode(&entry.join("root/opt/tools/hello")), 0o755);
+}
+
+#[test]
+fn a_job_that_requires_it_measures_its_own_tree() {
+    let test = "a_job_that_requires_it_measures_its_own_tree";
+    if !squashfs_tools(test) {
+        return;
+    }
+    let cache = tempfile::Builder::new().prefix("cache-").tempdir_in(world().dir.path()).unwrap();
+    let run = |required: Option<Grade>| {
+        let mut job = Job::sh(User::Me, "echo ran");
+        job.plan.node_cache = Some(cache.path().to_owned());
+        job.plan.job.terms.require = required;
+        job.env.push(("PATH".into(), "/nowhere".into()));
+        let done = job.run();
+        (done.code, done.stdout, done.receipt.unwrap())
+    };
+    let trees = || {
+        let ours = cache.path().join(format!("moorline-{}", rustix::process::getuid().as_raw()));
+        let names = fs::read_dir(ours).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name != ".lock").count()
+    };
+    let measured = Some(Grade::Measured);
+    for (required, grade, shared) in [
+        (measured, Grade::Measured, 0),
+        (None, Grade::Measured, 1),
+        (None, Grade::MeasuredCached, 1),
+        (Some(Grade::MeasuredCached), Grade::MeasuredCached, 1),
+        (measured, Grade::Measured, 1),
+    ] {
+        let (code, stdout, receipt) = run(required);
+        assert_eq!((code, stdout.as_str()), (0, "ran\n"), "{:?}", receipt.notes);
+        assert_eq!((receipt.evidence.grade, trees()), (grade, shared), "{required:?}");
+    }
+    // what this program cannot give is refused before anything starts
+    let (code, stdout, receipt) = run(Some(Grade::VerifiedOnRead));
+    assert_eq!((code, stdout.as_str()), (211, ""));
+    assert!(why(&receipt).contains("verified-on-read"), "{}", why(&receipt));
 }
 
 /// What stands where the cache should be, and how it came there.
@@ -155,8 +196,15 @@ fn a_foreign_or_open_cache_is_never_joined() {
         let mut worker = job.worker();
         plant(&cache.join(&name));
         let done = job.done(&worker.output().unwrap());
-        assert_eq!((done.code, done.stdout.as_str()), (214, ""), "{what}: {}", done.stderr);
-        assert!(done.stderr.contains("cannot be used"), "{what}: {}", done.stderr);
+        // another user's directory stops nobody: the image is unpacked for the one job
+        assert_eq!((done.code, done.stdout.as_str()), (0, "ran\n"), "{what}: {}", done.stderr);
+        let receipt = done.receipt.unwrap();
+        assert_eq!(receipt.evidence.grade, Grade::Measured, "{what}");
+        let told = receipt.notes.iter().any(|note| note.contains("for this job alone"));
+        assert!(told, "{what}: {:?}", receipt.notes);
+        if cache.join(&name).is_dir() && what != "link" {
+            assert!(fs::read_dir(cache.join(&name)).unwrap().next().is_none(), "{what}");
+        }
     }
 }
 
@@ -378,7 +426,10 @@ fn an_unpacked_tree_is_what_was_packed() {
         let done = job.run();
         assert!(done.stderr.contains("\"sh\" was not found"), "{codec}: {}", done.stderr);
         let uid = rustix::process::getuid().as_raw();
-        let root = job.path(&format!("tmp/moorline-{uid}/{}/root", digest.hex()));
+        let trees = job.path(&format!("tmp/moorline-{uid}"));
+        let mut entries = fs::read_dir(&trees).unwrap().map(|entry| entry.unwrap().path());
+        let hex = format!("/{}-", digest.hex());
+        let root = entries.find(|path| path.to_string_lossy().contains(&hex)).unwrap().join("root");
         let same =
             Command::new("diff").args(["-r", "--no-dereference"]).args([&source, &root]).output();
         let same = same.unwrap();

@@ -13,6 +13,7 @@ mod machine;
 mod made;
 mod mounts;
 mod program;
+mod scratch;
 mod script;
 mod signals;
 mod support;

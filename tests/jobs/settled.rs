@@ -111,8 +111,19 @@ fn an_engine_that_runs_the_job_again_is_believed() {
     slurm.says("RUNNING", "0:0");
     assert_eq!(row(&home, &job)["state"], "running");
     home.run(&["wait", "--timeout", "1", &job]).fails(10, &["have not ended"]);
-    slurm.says("FAILED", "3:0");
-    home.run(&["wait", "--timeout", "60", &job]).exits(3);
+    // seen in the queue again: now its silence leaves the question open, whatever lies there
+    slurm.says("PENDING", "0:0");
+    assert_eq!(row(&home, &job)["state"], "submitted");
+    slurm.is_silent();
+    assert_eq!(row(&home, &job)["state"], "unknown");
+    let answer = home.run(&["--json", "audit", "job", &job]).exits(0).json();
+    assert_eq!(answer["state"], "unknown", "{answer}");
+    slurm.has_forgotten();
+    home.run(&["wait", "--unknown", "0", &job]).fails(10, &["nobody can say"]);
+    // the second start died with its node and left no receipt of its own
+    slurm.says("NODE_FAIL", "0:0");
+    home.run(&["wait", "--timeout", "60", &job]).exits(10);
+    assert_eq!(row(&home, &job)["settled_by"], "engine");
 }
 
 /// What an engine knows better than the worker: who ended it.

@@ -15,6 +15,7 @@ mod gitlab;
 mod network;
 mod places;
 mod programs;
+mod records;
 mod registry;
 mod settings;
 mod stores;

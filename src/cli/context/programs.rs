@@ -21,7 +21,7 @@ impl Context {
     /// Refuses early when nothing here can run a container: no download is worth it then.
     ///
     /// # Errors
-    /// With the cause and what mends it; exit code 9.
+    /// With the cause and what mends it; exit code 9, or 8 and 12 when it could not be tried.
     pub fn require_runtime(&self, wanted: Option<RuntimeChoice>) -> Result<(), Report> {
         let wanted = wanted.or(self.settings.runtime).unwrap_or_default();
         let installed = |names: &[&str]| names.iter().any(|name| self.which(name).is_some());
@@ -41,12 +41,27 @@ impl Context {
         }
         crate::execute::probe().map_err(|refused| {
             let (cause, said) = (&refused.cause, &refused.said);
-            let message = format!("no container runtime works here: {cause} ({said})");
-            let error = CliError::new(Kind::NoRuntime, message);
+            // trouble with a directory or with processes is no word on containers
+            let error = match refused.kind {
+                Kind::NoRuntime => CliError::new(
+                    Kind::NoRuntime,
+                    format!("no container runtime works here: {cause} ({said})"),
+                ),
+                kind => return hindered(kind, said, refused.fix).into(),
+            };
             match refused.fix {
                 Some(fix) => error.with_hint(fix).into(),
                 None => error.with_hint("install apptainer").into(),
             }
         })
+    }
+}
+
+/// What kept a runtime from being tried.
+fn hindered(kind: Kind, said: &str, fix: Option<String>) -> CliError {
+    let error = CliError::new(kind, format!("no container can be started: {said}"));
+    match fix {
+        Some(fix) => error.with_hint(fix),
+        None => error,
     }
 }

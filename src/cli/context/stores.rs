@@ -1,10 +1,11 @@
 //! The own store, the site's and the ledger.
 
 use std::path::Path;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use super::Context;
+use super::records::Records;
 use crate::cli::output::{self, Report};
 use crate::ledger::{Ledger, View};
 use crate::store::{SiteStore, Store, Timing};
@@ -70,7 +71,8 @@ impl Context {
         let expiry = self.env("MOORLINE_TEST_LEASE_MS").and_then(|text| text.parse().ok());
         let timing =
             expiry.map(Duration::from_millis).map_or_else(Timing::default, Timing::with_expiry);
-        Ok(Store::open_with(&self.places.cache, timing)?)
+        let store = Store::open_with(&self.places.cache, timing)?;
+        Ok(store.with_witness(Arc::new(Records::of(&self.places.ledger))))
     }
 
     /// The site's store, when one is configured.

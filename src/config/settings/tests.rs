@@ -6,7 +6,7 @@ use super::*;
 use crate::failure::{Failure, Kind};
 
 /// For each key: a line that sets it, and what `config show` says then.
-const EXAMPLES: [(&str, &str, &str); 49] = [
+const EXAMPLES: [(&str, &str, &str); 51] = [
     ("registry", "registry = 'registry.example'", "registry.example"),
     ("insecure_registries", "insecure_registries = ['old.example:5000']", "old.example:5000"),
     ("ca_files", "ca_files = ['/etc/ca.pem']", "/etc/ca.pem"),
@@ -48,6 +48,8 @@ const EXAMPLES: [(&str, &str, &str); 49] = [
     ("gitlab.url", "gitlab.url = 'https://gitlab.example'", "https://gitlab.example"),
     ("gitlab.registry", "gitlab.registry = 'registry.example'", "registry.example"),
     ("shub.endpoint", "shub.endpoint = 'https://hub.example/x'", "https://hub.example/x"),
+    ("wait.unknown", "wait.unknown = '10m'", "600s"),
+    ("wait.silent", "wait.silent = '1d'", "86400s"),
     ("limits.entries", "limits.entries = 1000", "1000"),
     ("limits.layer_bytes", "limits.layer_bytes = 0x1000", "4096"),
     ("limits.metadata_bytes", "limits.metadata_bytes = 0x100000", "1048576"),

@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::Configured;
 use crate::execute::ExecuteError;
@@ -56,6 +57,20 @@ pub(super) fn write(
     configured: &Configured,
     root: &Path,
 ) -> Result<(), ExecuteError> {
+    let link = |from: &OwnedFd, name: &OsStr, to: &OwnedFd, new: &OsStr| {
+        rustix::fs::linkat(from, name, to, new, AtFlags::empty())
+    };
+    write_with(image, partition, configured, root, &link)
+}
+
+/// As [`write`], with another way to link.
+fn write_with(
+    image: &File,
+    partition: Partition,
+    configured: &Configured,
+    root: &Path,
+    link: &Link,
+) -> Result<(), ExecuteError> {
     let mut limits = Limits::default();
     for (name, value) in configured {
         limits.set(name, *value);
@@ -68,19 +83,24 @@ pub(super) fn write(
     let queue = Arc::new(Mutex::new(queue));
     let failed = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
-            .map(|_| {
-                let (image, queue, failed) = (&image, Arc::clone(&queue), &failed);
-                scope.spawn(move || {
-                    let ended = work(image, &queue);
-                    failed.fetch_or(ended.is_err(), Ordering::Relaxed);
-                    ended
-                })
-            })
-            .collect();
+        let mut workers = Vec::new();
+        for _ in 0..threads {
+            let (image, queue, failed) = (&image, Arc::clone(&queue), &failed);
+            let work = move || {
+                let ended = work(image, &queue);
+                failed.fetch_or(ended.is_err(), Ordering::Relaxed);
+                ended
+            };
+            match std::thread::Builder::new().spawn_scoped(scope, work) {
+                Ok(worker) => workers.push(worker),
+                // fewer are enough
+                Err(_) if !workers.is_empty() => break,
+                Err(e) => return Err(ExecuteError::starting("starting a thread that unpacks", e)),
+            }
+        }
         drop(queue);
         let mut entries = image.walk().take_while(|_| !failed.load(Ordering::Relaxed));
-        let walked = walk(&image, &mut entries, root, &runs);
+        let walked = walk(&image, &mut entries, root, &runs, link);
         drop(runs);
         let mut result = Ok(());
         for worker in workers {
@@ -117,12 +137,26 @@ impl Target {
     }
 }
 
+/// Gives a file another name: `linkat` without `AT_SYMLINK_FOLLOW`.
+type Link = dyn Fn(&OwnedFd, &OsStr, &OwnedFd, &OsStr) -> Result<(), Errno>;
+
+/// Whether a file system refuses a further name for reasons of its own: it may have as many as it can
+/// (`EMLINK`), or must have none in another directory (`EXDEV`: AFS, projects with a quota) or at all.
+/// The file is written once more then.
+fn cannot_link(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP | Errno::NOSYS
+    )
+}
+
 /// Makes all names; files' bytes go to the queue.
 fn walk(
     image: &Image<&File>,
     entries: &mut dyn Iterator<Item = Result<Entry, ReadError>>,
     root: &Path,
     runs: &SyncSender<Run>,
+    link: &Link,
 ) -> Result<(), ExecuteError> {
     let top = rustix::fs::open(root, DIRECTORY, Mode::empty()).map_err(writing(root))?;
     let mut parent: (PathBuf, OwnedFd) = (PathBuf::new(), reopen(&top)?);
@@ -143,6 +177,12 @@ fn walk(
             parent = (above.to_owned(), descend(&top, above)?);
         }
         let parent = &parent.1;
+        let new_file = |file: &read::File| {
+            let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(inode.mtime.into());
+            let target =
+                Target { file: create(parent, name, path)?, path: path.to_owned(), modified };
+            fill(image, file, mode, target, runs)
+        };
         match &inode.kind {
             Kind::Directory(_) => {
                 rustix::fs::mkdirat(parent, name, Mode::RWXU).map_err(writing(path))?;
@@ -150,22 +190,24 @@ fn walk(
                     .map_err(writing(path))?;
                 rustix::fs::fchmod(&made, mode | Mode::RWXU).map_err(writing(path))?;
             }
-            Kind::File(_) if first != number && linked.contains_key(&first) => {
+            Kind::File(file) if first != number && linked.contains_key(&first) => {
                 let other = &linked[&first];
                 let directory = descend(&top, other.parent().unwrap_or(Path::new("")))?;
                 let other = other.file_name().unwrap_or_default();
-                // without AT_SYMLINK_FOLLOW
-                rustix::fs::linkat(&directory, other, parent, name, AtFlags::empty())
-                    .map_err(writing(path))?;
+                match link(&directory, other, parent, name) {
+                    // further names are those of the copy
+                    Err(e) if cannot_link(e) => {
+                        linked.insert(first, path.to_owned());
+                        new_file(file)?;
+                    }
+                    linked => linked.map_err(writing(path))?,
+                }
             }
             Kind::File(file) => {
                 if inode.links > 1 {
                     linked.insert(number, path.to_owned());
                 }
-                let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(inode.mtime.into());
-                let target =
-                    Target { file: create(parent, name, path)?, path: path.to_owned(), modified };
-                fill(image, file, mode, target, runs)?;
+                new_file(file)?;
             }
             Kind::Symlink(target) => {
                 rustix::fs::symlinkat(OsStr::from_bytes(target), parent, name)
@@ -216,13 +258,13 @@ fn bad(path: impl AsRef<Path>, why: &impl ToString) -> ExecuteError {
 }
 
 /// A failure to write, which may be a full disk.
-fn writing(path: &Path) -> impl FnOnce(rustix::io::Errno) -> ExecuteError {
+fn writing(path: &Path) -> impl FnOnce(Errno) -> ExecuteError {
     let what = format!("unpacking {}", path.display());
     move |e| match e {
-        rustix::io::Errno::EXIST => {
+        Errno::EXIST => {
             ExecuteError::Unpack { path: what, why: "the name is in the image twice".into() }
         }
-        rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR => {
+        Errno::LOOP | Errno::NOTDIR => {
             ExecuteError::Unpack { path: what, why: "its parent is no directory".into() }
         }
         e => ExecuteError::Io { what, source: e.into() },
@@ -248,4 +290,87 @@ fn create(parent: &OwnedFd, name: &OsStr, path: &Path) -> Result<File, ExecuteEr
     let handle =
         rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR).map_err(writing(path))?;
     Ok(File::from(handle))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+    use std::process::Command;
+
+    use super::*;
+    use crate::execute::find_program;
+    use crate::oci::Platform;
+    use crate::sif::Arch;
+
+    /// The file systems that refuse are put in the place of real ones.
+    #[test]
+    fn a_name_that_the_file_system_refuses_is_a_copy() {
+        if find_program("mksquashfs").is_none() {
+            let required = std::env::var("MOORLINE_TESTS_REQUIRE").unwrap_or_default();
+            assert!(
+                !required.split(',').any(|part| part == "squashfs-tools"),
+                "mksquashfs is required"
+            );
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("source");
+        fs::create_dir_all(source.join("sub")).unwrap();
+        let bytes: Vec<u8> = (0..300_000_u32).map(|n| (n / 7).to_le_bytes()[0]).collect();
+        fs::write(source.join("a"), &bytes).unwrap();
+        for name in ["b", "c", "sub/d", "sub/e"] {
+            fs::hard_link(source.join("a"), source.join(name)).unwrap();
+        }
+        let image = dir.path().join("image");
+        let made = Command::new("mksquashfs")
+            .args([&source, &image])
+            .args(["-noappend", "-quiet", "-no-progress"])
+            .status();
+        assert!(made.unwrap().success());
+        let image = File::open(image).unwrap();
+        let size = image.metadata().unwrap().len();
+        let partition = Partition { offset: 0, size, arch: Arch::of(&Platform::host()).unwrap() };
+        type Refuse = fn(&File, &OsStr) -> Option<Errno>;
+        let refusals: [(&str, Refuse, usize); 4] = [
+            (
+                "two names at most",
+                |f, _| (f.metadata().unwrap().nlink() > 1).then_some(Errno::MLINK),
+                3,
+            ),
+            (
+                "only in one directory",
+                |_, new| (new == "d" || new == "e").then_some(Errno::XDEV),
+                3,
+            ),
+            ("no links", |_, _| Some(Errno::PERM), 5),
+            ("as many as you like", |_, _| None, 1),
+        ];
+        for (what, refuse, files) in refusals {
+            let root = dir.path().join(what);
+            fs::create_dir(&root).unwrap();
+            let link = move |from: &OwnedFd, name: &OsStr, to: &OwnedFd, new: &OsStr| {
+                let file = rustix::fs::openat(from, name, OFlags::RDONLY, Mode::empty())?;
+                match refuse(&File::from(file), new) {
+                    Some(error) => Err(error),
+                    None => rustix::fs::linkat(from, name, to, new, AtFlags::empty()),
+                }
+            };
+            write_with(&image, partition, &Configured::new(), &root, &link).unwrap();
+            let mut inodes = Vec::new();
+            for name in ["a", "b", "c", "sub/d", "sub/e"] {
+                assert_eq!(fs::read(root.join(name)).unwrap(), bytes, "{what}: {name}");
+                let time = |root: &Path| fs::metadata(root.join(name)).unwrap().mtime();
+                assert_eq!(time(&root), time(&source), "{what}: {name}");
+                inodes.push(fs::metadata(root.join(name)).unwrap().ino());
+            }
+            inodes.sort_unstable();
+            inodes.dedup();
+            assert_eq!(inodes.len(), files, "{what}");
+        }
+        let link = |_: &OwnedFd, _: &OsStr, _: &OwnedFd, _: &OsStr| Err(Errno::IO);
+        let root = dir.path().join("broken");
+        fs::create_dir(&root).unwrap();
+        assert!(write_with(&image, partition, &Configured::new(), &root, &link).is_err());
+    }
 }

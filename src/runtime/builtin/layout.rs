@@ -1,6 +1,6 @@
 //! From points to steps.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::covers::{Cover, covers};
 use super::fits::{Fit, fits};
@@ -18,6 +18,18 @@ pub struct Layout {
     pub notes: Vec<String>,
     /// Mounts that were asked for and lie over files of the image.
     pub covers: Vec<Cover>,
+    /// Where the points that are mounted lie: as it was asked for, and the image's links followed.
+    placed: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Layout {
+    /// Where a point lies in the container; `None` when it gave way. Who hides something below a mount
+    /// must ask here: [`super::resolve`] alone knows nothing of the other mounts, and an image could lead
+    /// it elsewhere.
+    #[must_use]
+    pub fn place_of(&self, asked: &Path) -> Option<&Path> {
+        self.placed.iter().find(|(target, _)| target == asked).map(|(_, place)| place.as_path())
+    }
 }
 
 /// The steps that make a container's root: the image at `root` on this machine, and `points`.
@@ -75,7 +87,8 @@ pub fn layout(
         }
         steps.push(Step::Mount { target: point.target.clone(), what });
     }
-    Ok(Layout { steps, notes, covers })
+    let placed = kept.iter().map(|p| (p.point.target.clone(), p.target.clone())).collect();
+    Ok(Layout { steps, notes, covers, placed })
 }
 
 fn bind_of<'a>(placed: &'a Placed<'_>) -> Option<(&'a Path, &'a Path)> {

@@ -194,6 +194,11 @@ fn odd_images_start() {
         assert_eq!(found.covers, [], "{tree}");
         assert!(!shown.contains(OUTSIDE), "{shown}");
     }
+    // where the image's link leads is not where the working directory is
+    let linked = laid(&image("/work_dir>/usr /usr/ /etc"), &defaults).unwrap();
+    assert_eq!(linked.place_of(Path::new("/work_dir/")), Some(Path::new("/work_dir")));
+    assert_eq!(linked.place_of(Path::new("/work_dir/c")), Some(Path::new("/work_dir/c")));
+    assert_eq!(linked.place_of(Path::new("/etc/hosts")), None);
     // openwrt: /var/tmp is made in our own /tmp; two names of one directory are one mount
     let shown = show(&image("/var>tmp /tmp/"), &defaults).unwrap();
     assert!(shown.contains("@/tmp /tmp/tmp/ @/tmp/tmp"), "{shown}");

@@ -1,0 +1,59 @@
+//! The ledger as the store's witness of what this user made.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use crate::ledger::{Conversion, Conversions, Ledger};
+use crate::oci::{Digest, SifDigest};
+use crate::pin::Recipe;
+use crate::store::Witness;
+
+/// The conversions of a ledger; read when the first question comes.
+#[derive(Debug)]
+pub(super) struct Records {
+    ledger: PathBuf,
+    read: Mutex<Option<Conversions>>,
+}
+
+impl Records {
+    pub(super) fn of(ledger: &Path) -> Self {
+        Self { ledger: ledger.to_owned(), read: Mutex::default() }
+    }
+
+    /// Asks what was read; reads once more when that says no, because another process may have recorded
+    /// it since.
+    fn ask(&self, question: impl Fn(&Conversions) -> bool) -> Result<bool, String> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if read.as_ref().is_some_and(&question) {
+            return Ok(true);
+        }
+        let now = Conversions::read(&self.ledger).map_err(|error| error.to_string())?;
+        Ok(question(read.insert(now)))
+    }
+}
+
+impl Witness for Records {
+    fn knows(&self, manifest: &Digest, recipe: &Recipe, sif: &SifDigest) -> Result<bool, String> {
+        self.ask(|known| known.holds(manifest, recipe, sif))
+    }
+
+    fn made(&self, sif: &SifDigest) -> bool {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        // many are asked for at once, none of them a moment old
+        let known = match read.take() {
+            Some(known) => known,
+            None => Conversions::read(&self.ledger).unwrap_or_default(),
+        };
+        read.insert(known).made(sif)
+    }
+
+    fn note(&self, manifest: &Digest, recipe: &Recipe, sif: &SifDigest) -> Result<(), String> {
+        if self.knows(manifest, recipe, sif)? {
+            return Ok(());
+        }
+        let (manifest, recipe, sif) = (*manifest, recipe.clone(), *sif);
+        let made = Conversion { manifest, recipe, sif, tree: None };
+        let ledger = Ledger::open(&self.ledger).map_err(|error| error.to_string())?;
+        ledger.converted(&made).map_err(|error| error.to_string())
+    }
+}

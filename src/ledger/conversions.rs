@@ -1,0 +1,249 @@
+//! Whether this user made a SIF from a manifest: asked whenever an image is known, so the ledger is not
+//! read as a whole for it.
+//!
+//! ```text
+//! LEDGER/conversions.idx       0600, made again from the ledger whenever it does not fit
+//!   moorline conversions 1\n
+//!   segment NAME BYTES\n       read up to there, a whole line's end
+//!   made MANIFEST RECIPE SIF\n
+//!   end HEX\n                  BLAKE3 of all before
+//! ```
+//!
+//! What was appended since is read; the index is written anew when that was much, or held a conversion.
+//! It lies beside the ledger because that is hidden from jobs: it is believed as the ledger is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::body::Body;
+use super::error::LedgerError;
+use super::record::{Content, decode};
+use super::segment::list;
+use crate::files;
+use crate::oci::{Digest, SifDigest};
+use crate::pin::Recipe;
+
+const NAME: &str = "conversions.idx";
+const HEAD: &str = "moorline conversions 1";
+/// What a line of ours holds, as `record.rs` writes it; the rest of the ledger is not parsed.
+const KIND: &[u8] = b"\"kind\":\"converted\"";
+/// After so many bytes without a conversion the index is worth writing.
+const MUCH: u64 = 256 << 10;
+
+/// The conversions of a ledger.
+#[derive(Debug, Default)]
+pub struct Conversions {
+    dir: PathBuf,
+    /// How far each segment was read.
+    read: BTreeMap<String, u64>,
+    made: BTreeSet<(String, String, String)>,
+    sifs: BTreeSet<String>,
+}
+
+impl Conversions {
+    /// Reads what a ledger says of conversions; one that does not exist says nothing.
+    ///
+    /// # Errors
+    /// When a file of the ledger cannot be read. An index that cannot be read or written costs time.
+    pub fn read(dir: &Path) -> Result<Self, LedgerError> {
+        let index = dir.join(NAME);
+        let mut all = fs::read_to_string(&index).ok().and_then(|text| Self::parse(&text));
+        let names = list(dir)?.segments;
+        let sizes: Vec<(String, u64)> = names
+            .iter()
+            .filter_map(|name| {
+                let name = name.to_string();
+                let size = fs::metadata(dir.join(&name)).ok()?.len();
+                Some((name, size))
+            })
+            .collect();
+        // a segment that went or shrank: somebody put another ledger here
+        let fits = |all: &Self| {
+            all.read
+                .iter()
+                .all(|(name, read)| sizes.iter().any(|(there, size)| there == name && size >= read))
+        };
+        all = all.filter(fits);
+        let mut all = all.unwrap_or_default();
+        dir.clone_into(&mut all.dir);
+        let (mut new, before) = (0, all.made.len());
+        for (name, size) in sizes {
+            let from = all.read.get(&name).copied().unwrap_or(0);
+            if size > from {
+                new += size - from;
+                all.take(&name, from).map_err(LedgerError::io("read", &dir.join(&name)))?;
+            }
+        }
+        if new > MUCH || all.made.len() > before {
+            // the next one reads it once more otherwise
+            let _ = files::jot(&index, 0o600, all.to_string().as_bytes());
+        }
+        Ok(all)
+    }
+
+    /// Whether this user made the SIF from the manifest by the recipe.
+    #[must_use]
+    pub fn holds(&self, manifest: &Digest, recipe: &Recipe, sif: &SifDigest) -> bool {
+        self.made.contains(&key(manifest, recipe, sif))
+    }
+
+    /// Whether this user made the SIF from anything.
+    #[must_use]
+    pub fn made(&self, sif: &SifDigest) -> bool {
+        self.sifs.contains(&sif.to_string())
+    }
+
+    fn add(&mut self, key: (String, String, String)) {
+        self.sifs.insert(key.2.clone());
+        self.made.insert(key);
+    }
+
+    /// Reads a segment from where it was left.
+    fn take(&mut self, name: &str, from: u64) -> io::Result<()> {
+        let mut file = File::open(self.dir.join(name))?;
+        file.seek(SeekFrom::Start(from))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        // a line that is being written is read next time
+        let end = memchr::memrchr(b'\n', &bytes).map_or(0, |at| at + 1);
+        let finder = memchr::memmem::Finder::new(KIND);
+        for line in bytes[..end].split(|b| *b == b'\n') {
+            if finder.find(line).is_none() {
+                continue;
+            }
+            let Ok(record) = decode(line) else { continue };
+            if let Content::Known(Body::Converted { manifest, recipe, sif, .. }) = record.body {
+                self.add(key(&manifest, &recipe, &sif));
+            }
+        }
+        self.read.insert(name.to_owned(), from + end as u64);
+        Ok(())
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (content, end) = text.trim_end_matches('\n').rsplit_once('\n')?;
+        let content = &text[..=content.len()];
+        if end.strip_prefix("end ")? != blake3::hash(content.as_bytes()).to_hex().as_str() {
+            return None;
+        }
+        let mut lines = content.lines();
+        if lines.next() != Some(HEAD) {
+            return None;
+        }
+        let mut all = Self::default();
+        for line in lines {
+            let words: Vec<&str> = line.split(' ').collect();
+            match words[..] {
+                ["segment", name, read] => {
+                    all.read.insert(name.to_owned(), read.parse().ok()?);
+                }
+                ["made", manifest, recipe, sif] => {
+                    all.add((manifest.to_owned(), recipe.to_owned(), sif.to_owned()));
+                }
+                _ => return None,
+            }
+        }
+        Some(all)
+    }
+}
+
+impl std::fmt::Display for Conversions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = format!("{HEAD}\n");
+        for (name, read) in &self.read {
+            writeln!(text, "segment {name} {read}")?;
+        }
+        for (manifest, recipe, sif) in &self.made {
+            writeln!(text, "made {manifest} {recipe} {sif}")?;
+        }
+        write!(f, "{text}end {}\n", blake3::hash(text.as_bytes()).to_hex())
+    }
+}
+
+fn key(manifest: &Digest, recipe: &Recipe, sif: &SifDigest) -> (String, String, String) {
+    (manifest.to_string(), recipe.key(), sif.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::ledger::{Conversion, Ledger};
+    use crate::oci::Sha256Digest;
+    use crate::pin::Codec;
+
+    fn conversion(number: u8) -> Conversion {
+        Conversion {
+            manifest: Digest::of(&[number]),
+            recipe: Recipe {
+                schema: 1,
+                layout: 1,
+                template: 1,
+                codec: Codec::Zstd,
+                codec_version: "1.5.7".into(),
+                level: 3,
+                block_size: 131_072,
+            },
+            sif: SifDigest::of(&[number]),
+            tree: None,
+        }
+    }
+
+    fn holds(dir: &Path, number: u8) -> bool {
+        let Conversion { manifest, recipe, sif, .. } = conversion(number);
+        Conversions::read(dir).unwrap().holds(&manifest, &recipe, &sif)
+    }
+
+    #[test]
+    fn only_what_was_recorded_is_held() {
+        let mode = fs::Permissions::from_mode(0o700);
+        let dir = tempfile::Builder::new().permissions(mode).tempdir().unwrap();
+        let (ledger, index) = (dir.path().join("l"), dir.path().join("l").join(NAME));
+        assert!(!holds(&ledger, 1), "there is no ledger");
+        Ledger::open(&ledger).unwrap().converted(&conversion(1)).unwrap();
+        assert!(holds(&ledger, 1) && !holds(&ledger, 2));
+        assert!(index.exists() && holds(&ledger, 1), "also out of the index");
+        // appended behind the index, by this writer and by another
+        Ledger::open(&ledger).unwrap().converted(&conversion(2)).unwrap();
+        let open = Ledger::open(&ledger).unwrap();
+        open.converted(&conversion(3)).unwrap();
+        Ledger::open(&ledger).unwrap().converted(&conversion(4)).unwrap();
+        assert!((1..=4).all(|number| holds(&ledger, number)) && !holds(&ledger, 5));
+        let swapped = Conversions::read(&ledger).unwrap();
+        let (one, two) = (conversion(1), conversion(2));
+        assert!(!swapped.holds(&one.manifest, &one.recipe, &two.sif));
+        assert!(swapped.made(&two.sif) && !swapped.made(&conversion(5).sif));
+        // a damaged index, and one of another ledger, are made again
+        let text = fs::read_to_string(&index).unwrap();
+        for bad in [&text.replace("made sha256:", "made sha256:0"), "", &text[..text.len() / 2]] {
+            fs::write(&index, bad).unwrap();
+            assert!((1..=4).all(|number| holds(&ledger, number)) && !holds(&ledger, 5));
+        }
+        let other = dir.path().join("other");
+        Ledger::open(&other).unwrap().converted(&conversion(9)).unwrap();
+        assert!(holds(&other, 9));
+        fs::copy(&index, other.join(NAME)).unwrap();
+        assert!(holds(&other, 9) && !holds(&other, 1));
+    }
+
+    #[test]
+    fn a_line_that_is_damaged_or_torn_says_nothing() {
+        let mode = fs::Permissions::from_mode(0o700);
+        let dir = tempfile::Builder::new().permissions(mode).tempdir().unwrap();
+        Ledger::open(dir.path()).unwrap().converted(&conversion(1)).unwrap();
+        let name = list(dir.path()).unwrap().segments[0].to_string();
+        let line = fs::read_to_string(dir.path().join(&name)).unwrap();
+        let (one, two) = (conversion(1).sif.to_string(), conversion(2).sif.to_string());
+        for text in [line.replace(&one, &two), line.trim_end().to_owned()] {
+            fs::write(dir.path().join(&name), text).unwrap();
+            let found = Conversions::read(dir.path()).unwrap();
+            assert!(found.made.is_empty(), "{found}");
+        }
+        fs::write(dir.path().join(&name), line).unwrap();
+        assert!(holds(dir.path(), 1), "the line's end came later");
+    }
+}

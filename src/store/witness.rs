@@ -1,0 +1,139 @@
+//! Whether a mapping of the store is true: asked of somebody whom jobs cannot reach.
+//!
+//! A job may reach the store at a path that nobody hid, and a mapping that names another image's SIF would
+//! be *Match, measured*. So each conversion is recorded with the witness (`cli` passes the ledger) before it
+//! is mapped, and a mapping without a record is not used: the image is made again.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Store;
+use crate::oci::{Digest, SifDigest};
+use crate::pin::Recipe;
+
+/// Who knows what this user made.
+pub trait Witness: fmt::Debug + Send + Sync {
+    /// Whether this user made, or took on a key's word, the SIF from the manifest by the recipe.
+    ///
+    /// # Errors
+    /// When that cannot be found out; why.
+    fn knows(&self, manifest: &Digest, recipe: &Recipe, sif: &SifDigest) -> Result<bool, String>;
+
+    /// Whether this user made the SIF from anything.
+    fn made(&self, sif: &SifDigest) -> bool;
+
+    /// Records that this user made it.
+    ///
+    /// # Errors
+    /// When it is not on the disk; why.
+    fn note(&self, manifest: &Digest, recipe: &Recipe, sif: &SifDigest) -> Result<(), String>;
+}
+
+impl Store {
+    /// The same store, whose mappings are held against what a witness knows.
+    #[must_use]
+    pub fn with_witness(self, witness: Arc<dyn Witness>) -> Self {
+        Self { witness: Some(witness), ..self }
+    }
+
+    /// Whether a mapping can be believed.
+    pub(super) fn believes(&self, manifest: &Digest, recipe: &Recipe, sif: &SifDigest) -> bool {
+        let Some(witness) = &self.witness else { return true };
+        match witness.knows(manifest, recipe, sif) {
+            Ok(true) => true,
+            Ok(false) => {
+                self.tell(format!(
+                    "the store says that {manifest} gave {sif}, and the ledger has no record that you made \
+                     it: the image is made again"
+                ));
+                false
+            }
+            Err(why) => {
+                self.tell(format!("what the store has of {manifest} cannot be believed: {why}"));
+                false
+            }
+        }
+    }
+
+    /// Whether a SIF of the store is one that this user made, whose blocks later conversions may use.
+    pub(super) fn made_here(&self, sif: &SifDigest) -> bool {
+        self.witness.as_ref().is_none_or(|witness| witness.made(sif))
+    }
+
+    /// Records a SIF before it is mapped.
+    pub(super) fn witnessed(&self, manifest: &Digest, recipe: &Recipe, sif: &SifDigest) {
+        let Some(witness) = &self.witness else { return };
+        if let Err(why) = witness.note(manifest, recipe, sif) {
+            self.tell(format!(
+                "that {manifest} gave {sif} could not be recorded ({why}): it is made again next time"
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::oci::Sha256Digest;
+    use crate::pin::Codec;
+
+    #[derive(Debug, Default)]
+    struct Notes(Mutex<Vec<(Digest, SifDigest)>>);
+
+    impl Witness for Notes {
+        fn knows(&self, manifest: &Digest, _: &Recipe, sif: &SifDigest) -> Result<bool, String> {
+            Ok(self.0.lock().unwrap().contains(&(*manifest, *sif)))
+        }
+
+        fn made(&self, sif: &SifDigest) -> bool {
+            self.0.lock().unwrap().iter().any(|(_, made)| made == sif)
+        }
+
+        fn note(&self, manifest: &Digest, _: &Recipe, sif: &SifDigest) -> Result<(), String> {
+            self.0.lock().unwrap().push((*manifest, *sif));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_mapping_that_nobody_recorded_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let notes: Arc<Notes> = Arc::default();
+        let plain = Store::open(&dir.path().join("s")).unwrap();
+        let store = plain.clone().with_witness(Arc::clone(&notes) as Arc<dyn Witness>);
+        let recipe = Recipe {
+            schema: 1,
+            layout: 1,
+            template: 1,
+            codec: Codec::Zstd,
+            codec_version: "1.5.7".into(),
+            level: 3,
+            block_size: 131_072,
+        };
+        let publish = |store: &Store, bytes: &[u8]| {
+            let mut file = store.incoming().unwrap();
+            file.write(bytes).unwrap();
+            let (of, sif) = (Digest::of(&bytes[1..]), SifDigest::of(bytes));
+            store.publish_sif(file, &of, &recipe, sif, bytes.len() as u64).unwrap();
+            of
+        };
+        let (one, two, old) =
+            (publish(&store, b"one"), publish(&store, b"two"), publish(&plain, b"old"));
+        assert!(store.sif(&one, &recipe).unwrap().is_some() && store.told().is_empty());
+        assert_eq!(store.sif(&old, &recipe).unwrap(), None);
+        assert!(store.told()[0].contains("no record"));
+        // the other's mapping in its place, with the right name of the manifest in it
+        let (from, to) = (plain.mapping_path(&two, &recipe), plain.mapping_path(&one, &recipe));
+        let text = std::fs::read_to_string(from).unwrap();
+        std::fs::remove_file(&to).unwrap();
+        std::fs::write(&to, text.replace(&two.to_string(), &one.to_string())).unwrap();
+        assert!(plain.sif(&one, &recipe).unwrap().is_some(), "alone it would be believed");
+        assert!(plain.told().is_empty());
+        assert_eq!(store.sif(&one, &recipe).unwrap(), None);
+        assert!(
+            store.made_here(&SifDigest::of(b"two")) && !store.made_here(&SifDigest::of(b"old"))
+        );
+    }
+}
