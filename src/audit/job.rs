@@ -247,7 +247,7 @@ fn notes(job: &JobRecord) -> Vec<String> {
             notes.push(format!("submission {intent}: {unread} {records} a newer moorline"));
         }
         match &submission.personal {
-            Payload::Present(_) => {}
+            Payload::Present(personal) => notes.extend(personal.notes.iter().cloned()),
             Payload::Erased => {
                 notes.push(format!("submission {intent}: names and texts were erased"));
             }

@@ -25,7 +25,7 @@ pub struct Assumed {
 /// # Errors
 /// When the clone cannot be read, or belongs to no GitLab that is known here.
 pub fn assume(context: &Context) -> Result<Option<Assumed>, Report> {
-    let Some(remote) = remote()? else { return Ok(None) };
+    let Some(remote) = remote(context)? else { return Ok(None) };
     let Some(registry) = gitlab_registry::find(context, None, Some(&remote))? else {
         let message = format!(
             "this clone is of {}, and which registry holds its images is not known",
@@ -49,13 +49,12 @@ pub fn assume(context: &Context) -> Result<Option<Assumed>, Report> {
 /// The remote of the clone around the working directory.
 ///
 /// # Errors
-/// When there is a clone and it cannot be read.
-pub fn remote() -> Result<Option<Remote>, Report> {
+/// When there is a clone and it cannot be read, or others can write its configuration.
+pub fn remote(context: &Context) -> Result<Option<Remote>, Report> {
     let broken = |e| {
         CliError::new(Kind::Configuration, format!("cannot read this clone's remote: {e}"))
             .with_hint("name the project with --project")
     };
     let here = std::env::current_dir().map_err(broken)?;
-    let uid = rustix::process::getuid().as_raw();
-    Ok(crate::gitlab::remote(&here, uid).map_err(broken)?)
+    Ok(crate::gitlab::remote(&here, &context.project_writers()).map_err(broken)?)
 }

@@ -227,8 +227,7 @@ fn copy(sif: &StoredSif, to: &Path) -> Result<Option<SifDigest>, Report> {
             return Ok(Some(found));
         }
         file.as_file().set_permissions(fs::Permissions::from_mode(0o755))?;
-        file.as_file().sync_all()?;
-        crate::files::persist(file, to).map(|()| None)
+        crate::files::publish(file, to).map(|()| None)
     };
     work().map_err(|error| {
         let kind = crate::failure::io_kind(&error, Kind::Conversion);

@@ -9,6 +9,7 @@ use super::context::Context;
 use super::gitlab_registry;
 use super::output::{self, CliError, Report};
 use crate::failure::Kind;
+use crate::files::{ForeignError, ForeignFile};
 use crate::gitlab::{CiJob, Handed};
 use crate::oci::{Platform, Reference, Registry};
 use crate::pin::Built;
@@ -16,6 +17,9 @@ use crate::resolve::origin::{Asked, Found, Search, Which};
 
 /// Set on each flag: a heading for what comes next would hold the flags of the verb as well.
 const HEADING: &str = "From GitLab, instead of IMAGE";
+
+/// Larger digest files hold something else.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// Which build's image.
 #[derive(Debug, Default, Clone, Args)]
@@ -156,7 +160,7 @@ impl FromGitlab {
         let repository = self.repository.as_deref();
         let found = if let Some(file) = &self.digest_file {
             let own = project.to_lowercase();
-            let handed = read_digest(file, &|named| {
+            let handed = read_digest(context, file, &|named| {
                 let below = named.repository.as_str().strip_prefix(own.as_str());
                 named.registry == host && below.is_some_and(|r| r.is_empty() || r.starts_with('/'))
             })?;
@@ -183,7 +187,7 @@ fn registry(context: &Context, ci: Option<&CiJob>) -> Result<Registry, Report> {
     let found = match gitlab_registry::find(context, ci, None)? {
         Some(registry) => Some(registry),
         // a clone that cannot be read says nothing of a project that was named
-        None => match clone::remote().ok().flatten() {
+        None => match clone::remote(context).ok().flatten() {
             Some(remote) => gitlab_registry::find(context, None, Some(&remote))?,
             None => None,
         },
@@ -195,16 +199,24 @@ fn registry(context: &Context, ci: Option<&CiJob>) -> Result<Registry, Report> {
     })
 }
 
+/// A digest file comes out of a pipeline's artifacts: it decides what is run, so nobody else may have written
+/// it. Nothing of what it holds is repeated in an error: it may be another file, with a secret in it.
 fn read_digest(
+    context: &Context,
     file: &std::path::Path,
     belongs: &dyn Fn(&Reference) -> bool,
 ) -> Result<Handed, Report> {
-    let bytes = std::fs::read(file).map_err(|e| {
-        let kind = match e.kind() {
-            std::io::ErrorKind::NotFound => Kind::NotFound,
-            _ => Kind::Usage,
-        };
-        CliError::new(kind, format!("cannot read the digest file {}: {e}", file.display()))
+    let writers = context.project_writers();
+    let opened = ForeignFile::written_by(&writers, MOST_BYTES).through_links();
+    let bytes = opened.bytes(file).map_err(|error| {
+        let kind = if error.is_missing() { Kind::NotFound } else { Kind::Usage };
+        let refused =
+            CliError::new(kind, format!("cannot read the digest file {}: {error}", file.display()));
+        match error {
+            ForeignError::Outsider(_) | ForeignError::ForeignLink(_) => refused
+                .with_hint("look at it; a copy of your own that nobody else can write is taken"),
+            _ => refused,
+        }
     })?;
     Handed::read(&bytes, belongs).map_err(|error| {
         let hint = crate::failure::Failure::hint(&error).unwrap_or_default();

@@ -130,7 +130,7 @@ pub fn pin(context: &Context, wanted: Wanted<'_>, platform: &Platform) -> Result
         None if wanted.from.is_named() || context.ci_job()?.is_some() => {
             let pin = wanted.from.find(context, platform)?.resolved.pin;
             if wanted.locked {
-                locked::require(&pin)?;
+                locked::require(context, &pin)?;
             }
             pin
         }

@@ -1,7 +1,5 @@
 //! `moorline lock`: the pins of `[images]`, written to and compared with `moorline.lock`.
 
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use clap::Args as ClapArgs;
@@ -17,6 +15,7 @@ use super::name;
 use super::output::{self, CliError, Outcome, Report};
 use crate::config::{Level, Origin, PROJECT_FILE};
 use crate::failure::{Failure, Kind};
+use crate::files;
 use crate::lock::{FILE, Lock, Named, SIF_SCHEME};
 use crate::oci::{Platform, Sha256Digest, SifDigest};
 use crate::pin::{Pin, Resolved};
@@ -119,7 +118,7 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
         ))
         .into());
     }
-    let mut lock = locked::read()?.unwrap_or_default();
+    let mut lock = locked::read(context)?.unwrap_or_default();
     let all = args.update.is_empty();
     let mut questions = Vec::new();
     let mut hubs = Vec::new();
@@ -273,7 +272,7 @@ fn platforms(lock: &Lock, name: &str, flags: &[Platform]) -> Vec<Platform> {
 }
 
 fn check(context: &Context, named: &[(String, Named)], remote: bool) -> Outcome {
-    let lock = locked::existing()?;
+    let lock = locked::existing(context)?;
     let mut lines = Vec::new();
     let mut values = Vec::new();
     for finding in lock.differences(named) {
@@ -330,16 +329,7 @@ fn check(context: &Context, named: &[(String, Named)], remote: bool) -> Outcome 
 /// # Errors
 /// When the directory or the disk does not take it; then the old file stays.
 pub fn replace(path: &Path, text: &str) -> Result<(), Report> {
-    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let work = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".moorline-").tempfile_in(dir)?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
-    };
-    work().map_err(|error| {
+    files::replace(path, 0o644, text.as_bytes()).map_err(|error| {
         let kind = crate::failure::io_kind(&error, Kind::Configuration);
         CliError::new(kind, format!("cannot write {}: {error}", path.display())).into()
     })

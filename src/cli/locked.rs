@@ -1,7 +1,6 @@
 //! What `moorline.lock` of the current directory holds, for those who take nothing else (`--locked`); no
 //! network.
 
-use std::io::ErrorKind;
 use std::path::Path;
 
 use super::context::Context;
@@ -15,14 +14,11 @@ use crate::pin::Pin;
 /// The lock of the current directory; `None` when there is none.
 ///
 /// # Errors
-/// When it cannot be read or is malformed.
-pub fn read() -> Result<Option<Lock>, Report> {
-    match std::fs::read_to_string(FILE) {
-        Ok(text) => Ok(Some(Lock::parse(&text, Path::new(FILE))?)),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) => {
-            Err(CliError::new(Kind::Configuration, format!("cannot read {FILE}: {e}")).into())
-        }
+/// When it is malformed, or others can write it: as for the project file beside it.
+pub fn read(context: &Context) -> Result<Option<Lock>, Report> {
+    match context.project_file(FILE)? {
+        Some(text) => Ok(Some(Lock::parse(&text, Path::new(FILE))?)),
+        None => Ok(None),
     }
 }
 
@@ -30,8 +26,8 @@ pub fn read() -> Result<Option<Lock>, Report> {
 ///
 /// # Errors
 /// When there is none, and as [`read`].
-pub fn existing() -> Result<Lock, Report> {
-    read()?.ok_or_else(|| {
+pub fn existing(context: &Context) -> Result<Lock, Report> {
+    read(context)?.ok_or_else(|| {
         CliError::new(Kind::NotFound, format!("there is no {FILE} in this directory"))
             .with_hint("moorline lock writes it")
             .into()
@@ -43,7 +39,7 @@ pub fn existing() -> Result<Lock, Report> {
 /// # Errors
 /// 11 when it is not in the lock, or the name stands for another reference now.
 pub fn pin(context: &Context, what: &str, platform: &Platform) -> Result<Pin, Report> {
-    let lock = existing()?;
+    let lock = existing(context)?;
     if let Some(built) = context.settings().built.get(what) {
         let found = lock.find(what, platform).filter(|e| e.is(&Named::Built(built.clone())));
         return found
@@ -82,7 +78,7 @@ pub fn sif(
     reference: &Reference,
     platform: &Platform,
 ) -> Result<(Pin, SifDigest), Report> {
-    let lock = existing()?;
+    let lock = existing(context)?;
     let meant = Named::Sif(reference.clone());
     let named = context.settings().images.contains_key(what);
     let is = |entry: &&lock::Entry| {
@@ -111,7 +107,7 @@ pub fn hub(
     platform: &Platform,
 ) -> Result<HubName, Report> {
     let name = context.settings().images.contains_key(what).then_some(what);
-    let found = existing()?.hub(name, meant).map(|sif| meant.pinned(sif));
+    let found = existing(context)?.hub(name, meant).map(|sif| meant.pinned(sif));
     found.ok_or_else(|| {
         let what = name.map_or_else(|| meant.to_string(), |name| format!("{name} ({meant})"));
         refused(&what, platform)
@@ -122,12 +118,12 @@ pub fn hub(
 ///
 /// # Errors
 /// 11 when it is not.
-pub fn require(pin: &Pin) -> Result<(), Report> {
+pub fn require(context: &Context, pin: &Pin) -> Result<(), Report> {
     let same = |other: &Pin| {
         (&other.registry, &other.repository, other.manifest)
             == (&pin.registry, &pin.repository, pin.manifest)
     };
-    if existing()?.entries().iter().any(|entry| same(&entry.pin)) {
+    if existing(context)?.entries().iter().any(|entry| same(&entry.pin)) {
         return Ok(());
     }
     Err(refused(&pin.reference().to_string(), &pin.platform))

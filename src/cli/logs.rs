@@ -1,6 +1,5 @@
 //! `moorline logs`: what a job wrote.
 
-use std::fs::File;
 use std::io::{self, Read};
 
 use clap::Args as ClapArgs;
@@ -9,6 +8,7 @@ use super::context::Context;
 use super::jobs;
 use super::output::{self, CliError, Outcome};
 use crate::failure::Kind;
+use crate::files::{ForeignFile, Opened};
 
 /// Print what a job wrote to its stdout; --stderr for the other.
 #[derive(Debug, ClapArgs)]
@@ -31,7 +31,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let known = jobs::refresh(context, &[job])?;
     let name = if args.stderr { "stderr" } else { "stdout" };
     let path = context.jobs_dir().join(job.id.to_string()).join(name);
-    let mut file = match File::open(&path) {
+    let opened = ForeignFile::own_or_roots(u64::MAX).open(&path).map(Opened::into_file);
+    let mut file = match opened.map_err(io::Error::from) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let ended = known.iter().all(|job| job.now.is_final());

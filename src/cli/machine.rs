@@ -10,7 +10,6 @@
 //! that feeds it.
 
 use std::num::NonZeroUsize;
-use std::path::Path;
 
 use thread_priority::unix::{NormalThreadSchedulePolicy, ThreadSchedulePolicy};
 use thread_priority::{
@@ -41,9 +40,7 @@ impl Manners {
     /// As this machine suggests; `asked` is what the user said.
     pub fn of(context: &Context, asked: Option<NonZeroUsize>) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let path = context.env("PATH").unwrap_or_default();
-        let submits = |dir: &Path| SUBMIT.iter().any(|name| dir.join(name).is_file());
-        let has_engine = std::env::split_paths(path).any(|dir| submits(&dir));
+        let has_engine = SUBMIT.iter().any(|name| context.which(name).is_some());
         let alone =
             context.env("CI").is_some() || IN_A_JOB.iter().any(|name| context.env(name).is_some());
         Self::decide(asked, cores, has_engine && !alone)

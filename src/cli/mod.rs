@@ -139,6 +139,21 @@ impl Verb {
         matches!(self, Self::Run(_) | Self::Submit(_) | Self::Rerun(_) | Self::Demo(_))
     }
 
+    /// Whether `moorline.toml` of the current directory decides something of it.
+    fn uses_project(&self) -> bool {
+        matches!(
+            self,
+            Self::Resolve(_)
+                | Self::Lock(_)
+                | Self::Convert(_)
+                | Self::Verify(_)
+                | Self::Run(_)
+                | Self::Submit(_)
+                | Self::AuthExplain(_)
+                | Self::Config(_)
+        )
+    }
+
     /// What its network runtime is made for.
     fn threads(&self) -> Threads {
         match self {
@@ -175,6 +190,9 @@ fn run(cli: Cli) -> Outcome {
     // from here on secrets are read
     dumps::off(cli.verb.starts_jobs());
     let context = Context::read(&cli.global, cli.verb.threads())?;
+    if cli.verb.uses_project() {
+        context.require_project()?;
+    }
     match cli.verb {
         Verb::Login(args) => login::login(&context, &args),
         Verb::Logout(args) => login::logout(&context, &args),

@@ -7,7 +7,11 @@ use super::context::Context;
 use super::from_gitlab::FromGitlab;
 use super::output::{self, CliError, Report};
 use crate::lock::SIF_SCHEME;
-use crate::oci::{HubName, Reference};
+use crate::oci::{HubName, ParseReferenceError, Reference, shown};
+
+const FORM: &str = "write registry/group/project:tag, or group/project:tag with registry = \"...\" in the configuration";
+const LOG_IN: &str =
+    "write registry/group/project:tag; moorline login REGISTRY --username NAME keeps a credential";
 
 /// The reference that WHAT means: a name of moorline.toml, else an image reference.
 ///
@@ -23,13 +27,13 @@ pub fn reference(context: &Context, what: &str) -> Result<Reference, Report> {
     }
     // a path is not taken from moorline.toml: that is somebody else's input
     if ["oci:", "oci-archive:", "docker-archive:"].iter().any(|scheme| text.starts_with(scheme)) {
-        let message = format!("{}: this image is in no registry", output::cell(text));
+        let message = format!("{}: this image is in no registry", output::cell(&shown(text)));
         return Err(CliError::usage(message)
             .with_hint("convert, run and submit take it on their command line, with a path")
             .into());
     }
     if text.starts_with(SIF_SCHEME) || HubName::is_meant(text) {
-        let message = format!("{}: this is a SIF, and not an image", output::cell(text));
+        let message = format!("{}: this is a SIF, and not an image", output::cell(&shown(text)));
         return Err(CliError::usage(message)
             .with_hint("resolve, run and submit take it on their command line")
             .into());
@@ -38,16 +42,19 @@ pub fn reference(context: &Context, what: &str) -> Result<Reference, Report> {
         if text.starts_with(scheme) {
             return Err(CliError::usage(format!(
                 "{}: {what} cannot be read yet",
-                output::cell(text)
+                output::cell(&shown(text))
             ))
             .with_hint("push the image to a registry and name it there")
             .into());
         }
     }
+    if !context.settings().images.contains_key(what) {
+        context.no_lost_name(what)?;
+    }
     Reference::parse(text, context.default_registry()).map_err(|error| {
-        CliError::usage(format!("{}: {error}", output::cell(text)))
-            .with_hint("write registry/group/project:tag, or group/project:tag with registry = \"...\" in the configuration")
-            .into()
+        let secret = matches!(error, ParseReferenceError::User);
+        let hint = if secret { LOG_IN } else { FORM };
+        CliError::usage(format!("{}: {error}", output::cell(&shown(text)))).with_hint(hint).into()
     })
 }
 

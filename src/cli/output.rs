@@ -20,6 +20,7 @@ use std::sync::OnceLock;
 use serde::Serialize;
 
 use crate::failure::{Failure, Kind, system_hint};
+use crate::oci::{may_hold_secret, without_users};
 use crate::text::{self, Foreign, Hidden};
 
 /// An error on its way to the user: any module's [`Failure`].
@@ -163,6 +164,7 @@ fn stderr_line(before: &str, text: &str) {
 /// For stderr: harmless, without secrets, and no second line that looks like one of ours.
 fn prose(text: &str) -> String {
     let shown = Foreign::new(text.trim_end()).lines_without(&hidden());
+    let shown = without_users(&shown);
     shown.replace('\n', "\n  ")
 }
 
@@ -172,10 +174,14 @@ pub fn stderr_bytes(bytes: &[u8]) {
 }
 
 /// Prints what clap says of the arguments: help to stdout, errors to stderr. An argument may hold anything, so
-/// an error with something harmful in it loses that, and clap's colours with it.
+/// an error with something harmful in it loses that, and clap's colours with it. clap repeats the words that it does
+/// not understand: one that may hold a secret comes out as `***`.
 pub fn clap(error: &clap::Error) {
     let text = error.render().to_string();
-    let shown = text::lines(&text);
+    let mut shown = text::lines(&text);
+    for word in secret_words() {
+        shown = shown.replace(&word, "***");
+    }
     if error.use_stderr() && shown != text {
         // nobody is left to tell when stderr is gone
         let _ = io::stderr().lock().write_all(shown.as_bytes());
@@ -183,6 +189,16 @@ pub fn clap(error: &clap::Error) {
         // a closed pipe is no failure here
         let _ = error.print();
     }
+}
+
+/// The arguments that may hold a secret, and the values of those in one word: `--api=URL`.
+fn secret_words() -> Vec<String> {
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let parts = words.flat_map(|word| {
+        let value = word.split_once('=').map(|(_, value)| value.to_owned());
+        [Some(word), value].into_iter().flatten()
+    });
+    parts.filter(|word| may_hold_secret(word)).collect()
 }
 
 /// Prints an error: what failed, the causes that its text does not hold yet, and what to try.

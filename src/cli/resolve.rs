@@ -159,7 +159,7 @@ fn warn_of(resolved: &Resolved) {
 
 /// The image that CI built.
 fn built(context: &Context, args: &Args, platform: &Platform) -> Outcome {
-    if !args.from.is_named() && context.ci_job()?.is_none() && clone::remote()?.is_none() {
+    if !args.from.is_named() && context.ci_job()?.is_none() && clone::remote(context)?.is_none() {
         return Err(CliError::usage("no image was named")
             .with_hint("name one: group/project:tag, or --project GROUP/PROJECT --ref BRANCH; only inside GitLab CI and in a clone it is known")
             .into());

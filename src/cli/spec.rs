@@ -10,6 +10,7 @@ use super::credential_args::CredentialArgs;
 use super::from_gitlab::FromGitlab;
 use super::image::Wanted;
 use super::output::{self, CliError, Report};
+use crate::config::Value;
 use crate::failure::Kind;
 use crate::job::{EnvVar, Grade, JobId, JobSpec, Mount, Network, Resources, RuntimeChoice, Terms};
 use crate::oci::Platform;
@@ -17,6 +18,8 @@ use crate::pin::Image;
 
 /// Why a secret's variable is refused.
 const KEPT: &str = "by its name this is a secret, and a job's plan and the ledger would keep it";
+/// Characters of a variable's value that are shown.
+const LONGEST_SHOWN: usize = 200;
 /// What to do with a secret.
 const INSTEAD: &str = "give the job a file that only it can read, through --mount";
 
@@ -86,12 +89,14 @@ impl SpecArgs {
     /// ones with the same target, and a sentence about each that went that way.
     ///
     /// # Errors
-    /// When one of the three says two different mounts for one target.
+    /// When one of the three says two different mounts for one target, or a project file asks for one that it may
+    /// not have.
     pub fn mounts(&self, context: &Context) -> Result<(Vec<Mount>, Vec<String>), Report> {
         let mut mounts = vec![Mount::cvmfs()];
-        let mut notes = Vec::new();
+        let of_flags = [self.file_mounts.as_slice(), &self.mount].concat();
+        let (configured, mut notes) = context.configured_mounts(&of_flags)?;
         for (origin, kind, later) in [
-            ("[submit] mounts", Kind::Configuration, &context.settings().mounts),
+            ("[submit] mounts", Kind::Configuration, &configured),
             ("the job file", Kind::Usage, &self.file_mounts),
             ("--mount", Kind::Usage, &self.mount),
         ] {
@@ -217,6 +222,7 @@ impl Parts {
         for note in notes {
             context.voice.say(format!("note: {}", output::cell(&note)));
         }
+        self.note_project(context, &env, &mounts);
         Ok(JobSpec {
             id,
             name: self.flags.name,
@@ -238,6 +244,50 @@ impl Parts {
             },
         })
     }
+
+    /// Notes what the project file adds: it is said before the job starts, and recorded.
+    fn note_project(&self, context: &Context, env: &[EnvVar], mounts: &[Mount]) {
+        let submit = &context.config.submit;
+        for mount in mounts.iter().filter(|mount| context.is_of_project(mount)) {
+            context.contributed(format!("mount {} at {}, read-only", mount.source, mount.target));
+        }
+        for (name, value) in &submit.env {
+            let set = |var: &EnvVar| var.name == *name && var.value == value.value;
+            if value.origin.is_project() && env.iter().any(set) {
+                let shown: String = value.value.chars().take(LONGEST_SHOWN).collect();
+                let more = if shown.len() < value.value.len() { "..." } else { "" };
+                context.contributed(format!("variable {name}={shown}{more}"));
+            }
+        }
+        let asked = &self.resources;
+        let note = |of_project: bool, text: String| {
+            if of_project {
+                context.contributed(text);
+            }
+        };
+        if let (Some(runtime), None) = (&submit.runtime, self.flags.runtime) {
+            note(runtime.origin.is_project(), format!("runtime {}", runtime.value.name()));
+        }
+        let cpus = asked.cpus.unwrap_or_default();
+        note(is_set(&submit.cpus, asked.cpus.as_ref()), format!("cpus {cpus}"));
+        let memory = asked.memory_mib.unwrap_or_default();
+        note(is_set(&submit.memory_mib, asked.memory_mib.as_ref()), format!("memory {memory}M"));
+        let time = asked.time_seconds.unwrap_or_default();
+        note(is_set(&submit.time_seconds, asked.time_seconds.as_ref()), format!("time {time}s"));
+        for engine in context.config.backends.values() {
+            let (queue, account) = (asked.queue.as_ref(), asked.account.as_ref());
+            note(is_set(&engine.queue, queue), format!("queue {}", queue.map_or("", |q| q)));
+            note(
+                is_set(&engine.account, account),
+                format!("account {}", account.map_or("", |a| a)),
+            );
+        }
+    }
+}
+
+/// Whether a setting is in force, and a project file said it.
+fn is_set<T: PartialEq>(set: &Option<Value<T>>, asked: Option<&T>) -> bool {
+    set.as_ref().is_some_and(|set| set.origin.is_project() && Some(&set.value) == asked)
 }
 
 /// `NAME=VALUE`, or `NAME` for the caller's own value. A secret's variable is refused: the job's

@@ -13,9 +13,13 @@ use super::spec::{Parts, SpecArgs, WhatArgs};
 use super::wait;
 use crate::config::JobFile;
 use crate::failure::Kind;
+use crate::files::ForeignFile;
 use crate::job::{JobId, JobSpec, Resources};
 use crate::stage::convert::default_recipe;
 use crate::submit::{self, Site, Source, new_job_id};
+
+/// Larger job files are refused.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// Submit a job that is pinned to an image's digest.
 ///
@@ -71,13 +75,11 @@ impl Args {
     /// # Errors
     /// When the file cannot be read or is malformed, or names two images.
     fn fill(&mut self, path: &Path) -> Result<(), Report> {
-        let text = std::fs::read_to_string(path).map_err(|e| {
-            let kind = match e.kind() {
-                std::io::ErrorKind::NotFound => Kind::NotFound,
-                _ => Kind::Usage,
-            };
-            CliError::new(kind, format!("cannot read the job file {}: {e}", path.display()))
-        })?;
+        let text =
+            ForeignFile::anyones(MOST_BYTES).through_links().text(path).map_err(|error| {
+                let kind = if error.is_missing() { Kind::NotFound } else { Kind::Usage };
+                CliError::new(kind, format!("cannot read the job file {}: {error}", path.display()))
+            })?;
         let file = JobFile::parse(&text, path)?;
         let (what, flags) = (&mut self.what, &mut self.flags);
         // an image is named in one way: a flag's way is instead of the file's

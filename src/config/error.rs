@@ -47,6 +47,15 @@ pub enum Problem {
         /// The key.
         key: String,
     },
+    /// A variable that a project file may not set.
+    #[error(
+        "a project file, which is somebody else's input, may not set {name:?}: that variable decides \
+         what runs beside the program or instead of it"
+    )]
+    Variable {
+        /// Its name.
+        name: String,
+    },
     /// `[policy]`, which this version cannot keep.
     #[error("the key {key:?} belongs to a policy, and this version cannot enforce policies")]
     Policy {
@@ -104,6 +113,10 @@ impl Failure for ConfigError {
             Problem::Forbidden { .. } => Some(format!(
                 "remove it from {PROJECT_FILE}; it may stand in {SITE_FILE}, in \
                  $XDG_CONFIG_HOME/{USER_FILE}, or be given by its flag or environment variable"
+            )),
+            Problem::Variable { name } => Some(format!(
+                "remove it from {PROJECT_FILE}; --env {name}=VALUE sets it for one job, and [submit.env] \
+                 in $XDG_CONFIG_HOME/{USER_FILE} for all of yours"
             )),
             Problem::Secret { .. } => {
                 Some("moorline login REGISTRY --username NAME keeps it in a safe place".into())

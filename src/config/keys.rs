@@ -10,12 +10,13 @@ pub(super) enum Who {
 }
 
 /// Every key; `*` stands for a name that the author chooses. A key that is not here is unknown.
-pub(super) const CONFIG: [(&str, Who); 53] = [
+pub(super) const CONFIG: [(&str, Who); 54] = [
     ("registry", Who::Trusted),
     ("insecure_registries", Who::Trusted),
     ("ca_files", Who::Trusted),
     ("path_prefixes", Who::Trusted),
     ("requests_at_once", Who::Trusted),
+    ("trusted_groups", Who::Trusted),
     ("helper_variables", Who::Trusted),
     ("realms.*", Who::Trusted),
     ("cache", Who::Trusted),

@@ -4,7 +4,8 @@
 //! site      /etc/moorline/config.toml                 trusted
 //! user      $XDG_CONFIG_HOME/moorline/config.toml     trusted
 //! project   moorline.toml                             somebody else's input: names, references,
-//!                                                     resources, mounts and environment only
+//!                                                     resources, mounts and environment only; no
+//!                                                     variable that decides what runs (variables.rs)
 //! ------- merge: the later wins -------------------- > Config, each value with its Origin
 //! job file  submit -f job.toml                        keys equal the long flags
 //! ```
@@ -17,6 +18,7 @@ mod keys;
 mod read;
 mod server;
 mod settings;
+mod variables;
 
 use std::fmt;
 use std::path::PathBuf;

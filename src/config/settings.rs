@@ -9,7 +9,7 @@ use toml::de::DeTable;
 use super::job_file::{runtime, set_built, unread};
 use super::keys::{self, Found, Who};
 use super::read::{Item, Source};
-use super::{ConfigError, Level, Origin, Problem, ServerUrl, Value};
+use super::{ConfigError, Level, Origin, Problem, ServerUrl, Value, variables};
 use crate::job::{Mount, RuntimeChoice};
 use crate::oci::{DOCKER_HUB, HubName, Platform, Reference, Registry, Repository};
 use crate::pin::Built;
@@ -28,6 +28,8 @@ pub struct Config {
     pub path_prefixes: Vec<Value<String>>,
     /// Requests on their way to one host at the same time, of all this user's processes.
     pub requests_at_once: Option<Value<u64>>,
+    /// Groups whose members may write a project's files, by name or number.
+    pub trusted_groups: Vec<Value<String>>,
     /// Names of variables that credential helpers may see besides their own.
     pub helper_variables: Vec<Value<String>>,
     /// Who hands out tokens for a registry; the URL has no path.
@@ -217,6 +219,7 @@ impl Config {
             "ca_files" => self.ca_files = list(item, origin, Item::absolute_path)?,
             "path_prefixes" => self.path_prefixes = list(item, origin, path_prefix)?,
             "requests_at_once" => self.requests_at_once = Some(value(item.limit()?, origin)),
+            "trusted_groups" => self.trusted_groups = list(item, origin, group)?,
             "helper_variables" => self.helper_variables = list(item, origin, variable)?,
             "realms.*" => {
                 let of = name.parse().map_err(|e| item.bad_value(e))?;
@@ -244,9 +247,12 @@ impl Config {
             }
             "submit.backend" => self.submit.backend = Some(value(item.identifier()?, origin)),
             "submit.runtime" => self.submit.runtime = Some(value(runtime(item)?, origin)),
-            "submit.mounts" => self.submit.mounts = list(item, origin, Item::parsed)?,
+            "submit.mounts" => self.submit.mounts = list(item, origin, mount(origin))?,
             "submit.env.*" => {
                 let variable = item.variable(path.get(2).copied().unwrap_or_default())?;
+                if origin.is_project() && variables::decides_what_runs(&variable.name) {
+                    return Err(item.error(Problem::Variable { name: variable.name }));
+                }
                 self.submit.env.insert(variable.name, value(variable.value, origin));
             }
             "submit.cpus" => self.submit.cpus = Some(value(item.cpus()?, origin)),
@@ -321,6 +327,7 @@ impl Config {
             requests_at_once: upper.requests_at_once.or(self.requests_at_once),
             helper_variables: both(self.helper_variables, upper.helper_variables, PartialEq::eq),
             hub: upper.hub.or(self.hub),
+            trusted_groups: both(self.trusted_groups, upper.trusted_groups, PartialEq::eq),
             realms: self.realms.into_iter().chain(upper.realms).collect(),
             cache: upper.cache.or(self.cache),
             ledger: upper.ledger.or(self.ledger),
@@ -342,7 +349,7 @@ impl Config {
             submit: SubmitSettings {
                 backend: upper.submit.backend.or(self.submit.backend),
                 runtime: upper.submit.runtime.or(self.submit.runtime),
-                mounts: both(self.submit.mounts, upper.submit.mounts, Mount::same_target),
+                mounts: mounts(self.submit.mounts, upper.submit.mounts),
                 env: self.submit.env.into_iter().chain(upper.submit.env).collect(),
                 cpus: upper.submit.cpus.or(self.submit.cpus),
                 memory_mib: upper.submit.memory_mib.or(self.submit.memory_mib),
@@ -372,6 +379,7 @@ impl Config {
         rows.add("ca_files", &self.ca_files, path);
         rows.add("path_prefixes", &self.path_prefixes, String::clone);
         rows.add("requests_at_once", &self.requests_at_once, u64::to_string);
+        rows.add("trusted_groups", &self.trusted_groups, String::clone);
         rows.add("helper_variables", &self.helper_variables, String::clone);
         for (registry, realm) in &self.realms {
             rows.add(
@@ -471,6 +479,39 @@ fn both<T>(
     lower.retain(|low| !upper.iter().any(|up| same(&low.value, &up.value)));
     lower.extend(upper);
     lower
+}
+
+/// The later level's mount to one target stays, except that a project's never takes the place of one that
+/// the user or the site chose.
+fn mounts(lower: Vec<Value<Mount>>, mut upper: Vec<Value<Mount>>) -> Vec<Value<Mount>> {
+    let same = |one: &Mount, other: &Mount| one.same_target(other);
+    upper.retain(|up| {
+        !up.origin.is_project()
+            || !lower.iter().any(|low| !low.origin.is_project() && same(&low.value, &up.value))
+    });
+    both(lower, upper, same)
+}
+
+/// How a mount is written: in a project file its source may be relative to the project's directory.
+fn mount<'a>(origin: &Origin) -> impl Fn(&Item<'a>) -> Result<Mount, ConfigError> + use<'a> {
+    let project = origin.is_project();
+    move |item| {
+        if project {
+            Mount::of_project(item.text()?).map_err(|e| item.bad_value(e))
+        } else {
+            item.parsed()
+        }
+    }
+}
+
+/// A group by its name or number.
+fn group(item: &Item<'_>) -> Result<String, ConfigError> {
+    let text = item.line_of_text()?;
+    let good = |c: char| c.is_alphanumeric() || "._-@\\ ".contains(c);
+    if !text.chars().all(good) {
+        return Err(item.bad_value("write a group's name or its number"));
+    }
+    Ok(text)
 }
 
 /// A registry; a text with `@` may hold a password and is not repeated.

@@ -23,21 +23,19 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use rustix::fs::OFlags;
-use rustix::process::geteuid;
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
 use super::file::{LARGEST, Written};
 use super::variable::{plain, unreplaced};
 use super::{CredentialError, Question, Scope, helper, read_sentence};
+use crate::files::{ForeignError, ForeignFile, Writers};
 use crate::oci::DOCKER_HUB;
 use crate::secret::{Candidates, Credential, Secret};
 
@@ -247,35 +245,30 @@ fn places(question: &Question<'_>) -> Vec<(PathBuf, Option<&'static str>)> {
     all
 }
 
-/// A file's text and mode; `None` when there is none. Links are followed, as these programs do; what was
-/// opened is checked, because whoever can write there can name a helper.
+/// A file's text and mode; `None` when there is none. Links of this user or root are followed, since dotfiles
+/// often are some; what was opened is checked, because whoever can write there can name a helper.
 fn read(path: &Path) -> Result<Option<(Zeroizing<String>, u32)>, CredentialError> {
     let failed = |source| CredentialError::Read { path: path.to_owned(), source };
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags((OFlags::CLOEXEC | OFlags::NONBLOCK).bits().cast_signed())
-        .open(path);
-    let file = match opened {
-        Ok(file) => file,
-        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+    let refused = |error| match error {
+        ForeignError::Io(source) => failed(source),
+        other => CredentialError::Unsafe {
+            path: path.to_owned(),
+            reason: format!("is refused: {other}"),
+        },
+    };
+    let writers = Writers::of_caller();
+    let opened = match ForeignFile::written_by(&writers, LARGEST).through_links().open(path) {
+        Err(ForeignError::Io(e))
+            if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+        {
             return Ok(None);
         }
-        Err(source) => return Err(failed(source)),
+        other => other.map_err(refused)?,
     };
-    let meta = file.metadata().map_err(failed)?;
-    let bad = |reason: String| Err(CredentialError::Unsafe { path: path.to_owned(), reason });
-    if !meta.is_file() {
-        return bad("is no regular file".into());
-    }
-    if meta.uid() != 0 && meta.uid() != geteuid().as_raw() {
-        return bad(format!("belongs to another user ({})", meta.uid()));
-    }
-    if meta.mode() & 0o022 != 0 {
-        return bad(format!("has mode {:04o}, so others can write", meta.mode() & 0o7777));
-    }
+    let mode = opened.meta().mode();
     let mut text = Zeroizing::new(String::new());
-    file.take(LARGEST).read_to_string(&mut text).map_err(failed)?;
-    Ok(Some((text, meta.mode())))
+    opened.text_into(&mut text).map_err(refused)?;
+    Ok(Some((text, mode)))
 }
 
 /// What a document says of one key that covers the repository.

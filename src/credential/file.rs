@@ -14,8 +14,7 @@
 //! (sticky ones such as `/tmp` excepted). It is written through a temporary file (`O_EXCL`, 0600
 //! from the first byte), synced and renamed, under a lock.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{Read, Write};
+use std::fs::{DirBuilder, Metadata, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -25,6 +24,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::{CredentialError, Listed, Place, Question, Scope};
+use crate::files::{self, ForeignError, ForeignFile};
 use crate::secret::{Candidates, Credential, Realm, Secret};
 
 /// The version that this program writes.
@@ -136,19 +136,20 @@ pub(super) fn read(path: &Path) -> Result<Table, CredentialError> {
 /// The text of a file that nobody else can reach; `None` when there is none.
 pub(super) fn read_private(path: &Path) -> Result<Option<Zeroizing<String>>, CredentialError> {
     let failed = |source| CredentialError::Read { path: path.to_owned(), source };
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK).bits().cast_signed())
-        .open(path);
-    let file = match opened {
-        Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(failed(source)),
+    let refused = |error| match error {
+        ForeignError::Io(source) => failed(source),
+        other => CredentialError::Unsafe {
+            path: path.to_owned(),
+            reason: format!("is refused: {other}"),
+        },
     };
-    check_file(path, &file)?;
+    let Some(opened) = ForeignFile::own(LARGEST).find(path).map_err(refused)? else {
+        return Ok(None);
+    };
+    check_file(path, opened.meta())?;
     check_folders(path)?;
     let mut text = Zeroizing::new(String::new());
-    file.take(LARGEST).read_to_string(&mut text).map_err(failed)?;
+    opened.text_into(&mut text).map_err(refused)?;
     Ok(Some(text))
 }
 
@@ -178,13 +179,8 @@ pub(super) fn change<T>(
     let done = work(&mut table)?;
     let text = serde_json::to_vec_pretty(&table).map_err(|e| failed(e.into()))?;
     let text = Zeroizing::new(text);
-    // O_EXCL and 0600 are tempfile's own way; it removes the file when anything fails
-    let mut temporary =
-        tempfile::Builder::new().prefix(".credentials-").tempfile_in(&folder).map_err(failed)?;
-    temporary.write_all(&text).map_err(failed)?;
-    temporary.as_file().sync_all().map_err(failed)?;
-    temporary.persist(path).map_err(|e| failed(e.error))?;
-    File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    // 0600 from the first byte
+    files::replace(path, 0o600, &text).map_err(failed)?;
     Ok(done)
 }
 
@@ -195,22 +191,12 @@ fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
-fn check_file(path: &Path, file: &File) -> Result<(), CredentialError> {
-    let meta =
-        file.metadata().map_err(|source| CredentialError::Read { path: path.into(), source })?;
-    let bad = |reason: &str| {
-        Err(CredentialError::Unsafe { path: path.to_owned(), reason: reason.to_owned() })
-    };
-    if !meta.is_file() {
-        return bad("is no regular file");
+fn check_file(path: &Path, meta: &Metadata) -> Result<(), CredentialError> {
+    if meta.mode() & 0o077 == 0 {
+        return Ok(());
     }
-    if meta.uid() != geteuid().as_raw() {
-        return bad("belongs to another user");
-    }
-    if meta.mode() & 0o077 != 0 {
-        return bad(&format!("has mode {:04o}, so others can reach it", meta.mode() & 0o7777));
-    }
-    Ok(())
+    let reason = format!("has mode {:04o}, so others can reach it", meta.mode() & 0o7777);
+    Err(CredentialError::Unsafe { path: path.to_owned(), reason })
 }
 
 /// Whoever can write in a folder above the file can put another file in its place.

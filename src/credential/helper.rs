@@ -16,7 +16,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
@@ -254,14 +253,7 @@ fn without_user(proxy: &str) -> String {
 }
 
 fn which(environment: &BTreeMap<String, String>, program: &str) -> Option<PathBuf> {
-    let is_program = |file: &PathBuf| {
-        file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-    };
-    std::env::split_paths(environment.get("PATH")?)
-        // a relative folder would be the current one, where a cloned repository lies
-        .filter(|folder| folder.is_absolute())
-        .map(|folder| folder.join(program))
-        .find(is_program)
+    crate::files::in_path(environment.get("PATH")?.as_ref(), program)
 }
 
 /// Runs the helper to its end or the end of its time; then it is killed with what it started.

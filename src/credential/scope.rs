@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::CredentialError;
-use crate::oci::{Registry, Repository};
+use crate::oci::{Registry, Repository, shown};
 
 /// `registry[/group/project]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl FromStr for Scope {
     type Err = CredentialError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bad = |_| CredentialError::Scope(text.chars().take(200).collect());
+        let bad = |_| CredentialError::Scope(shown(text));
         let (registry, prefix) = match text.trim_end_matches('/').split_once('/') {
             Some((registry, prefix)) => (registry, Some(prefix.parse().map_err(bad)?)),
             None => (text.trim_end_matches('/'), None),

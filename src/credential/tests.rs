@@ -369,7 +369,7 @@ fn a_file_that_others_can_reach_is_refused() {
     let elsewhere = folder.path().join("elsewhere");
     fs::rename(&file, &elsewhere).unwrap();
     std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
-    assert!(matches!(error(&chain), CredentialError::Read { .. }));
+    assert!(matches!(error(&chain), CredentialError::Unsafe { .. }));
 }
 
 #[test]

@@ -401,7 +401,8 @@ fn write_configuration(dir: &Path, registry: &str) -> Result<(), DemoError> {
         "# made by moorline demo: its registry stand-in speaks plain http on loopback\n\
          insecure_registries = [\"{registry}\"]\n"
     );
-    fs::write(&file, text).map_err(io("cannot write", &file))
+    // whatever the umask: a configuration that others can write is refused
+    crate::files::replace(&file, 0o600, text.as_bytes()).map_err(io("cannot write", &file))
 }
 
 /// A new deploy token's secret, in GitLab's form.

@@ -13,6 +13,7 @@ use super::rootfs::{self, Rootfs};
 use super::scratch::Scratch;
 use super::starter::{Container, Start, Word};
 use super::{ExecuteError, account, filter, keyring, mounts};
+use crate::files::ForeignFile;
 use crate::job::{Access, JobSpec, Mount, WORK_DIR};
 use crate::listing;
 use crate::oci::ContainerConfig;
@@ -262,6 +263,9 @@ fn account_files(
     ])
 }
 
+/// The largest text file of an image that is read, in bytes.
+const MOST_TEXT: u64 = 16 << 20;
+
 /// An image's tree in a directory of this machine.
 pub(super) struct Tree(pub(super) PathBuf);
 
@@ -280,7 +284,9 @@ impl Tree {
         if self.node(&path).ok().flatten() != Some(Node::File) {
             return Ok(Vec::new());
         }
-        Ok(fs::read(self.at(&path)).unwrap_or_default())
+        // an image may hold a file of a terabyte; then the container gets the host's entries alone
+        let most = ForeignFile::anyones(MOST_TEXT);
+        Ok(most.bytes(&self.at(&path)).unwrap_or_default())
     }
 }
 

@@ -4,12 +4,13 @@
 //! its owner only, and shows in [`Identity`]; an attempt whose file changed has no evidence.
 
 use std::fs::{File, Metadata};
-use std::io::{Read, Seek};
+use std::io::Seek;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::ExecuteError;
-use crate::oci::{Hasher, SifDigest};
+use crate::files::{ForeignFile, sha256};
+use crate::oci::{Sha256Digest, SifDigest};
 
 /// What changes when a file's bytes change; its owner cannot set ctime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,22 +50,13 @@ pub(super) struct Measured {
 /// When it is not there, has another digest, or changed while it was read.
 pub(super) fn measure(path: &Path, expected: SifDigest) -> Result<Measured, ExecuteError> {
     let missing = |source| ExecuteError::ImageMissing { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(missing)?;
-    let before = file.metadata().map_err(missing)?;
-    if !before.is_file() {
-        return Err(missing(std::io::Error::other("it is no regular file")));
-    }
+    let opened = ForeignFile::anyones(u64::MAX).through_links().open(path);
+    let opened = opened.map_err(|error| missing(error.into()))?;
+    let before = opened.meta().clone();
+    let mut file = opened.into_file();
     let reading = |source| ExecuteError::Io { what: format!("reading {}", path.display()), source };
-    let mut hasher = Hasher::default();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer).map_err(reading)? {
-            0 => break,
-            n => hasher.update(&buffer[..n]),
-        }
-    }
+    let found = SifDigest::from_bytes(sha256(&mut file).map_err(reading)?.sha256);
     file.rewind().map_err(reading)?;
-    let found: SifDigest = hasher.finish();
     if found != expected {
         return Err(ExecuteError::Mismatch { path: path.to_owned(), found, expected });
     }
@@ -96,7 +88,7 @@ impl Measured {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oci::Sha256Digest;
+    use std::io::Read;
 
     #[test]
     fn measures_refuses_and_sees_changes() {

@@ -43,7 +43,6 @@ mod terminal;
 mod verbs;
 mod worker;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::listing;
@@ -59,14 +58,7 @@ pub use worker::work;
 /// A program in `PATH`.
 #[must_use]
 pub fn find_program(name: &str) -> Option<PathBuf> {
-    std::env::split_paths(&std::env::var_os("PATH")?)
-        .filter(|dir| dir.is_absolute())
-        .map(|dir| dir.join(name))
-        .find(|path| is_executable(path))
-}
-
-fn is_executable(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    crate::files::in_path(&std::env::var_os("PATH")?, name)
 }
 
 /// A directory that goes when this does, unless it has another name then.

@@ -30,7 +30,7 @@ use super::talk::{Line, Request, Talk};
 use super::verbs::STARTER;
 
 /// How long an engine that tells every process may take from the worker to the leader.
-const ROUND: Duration = Duration::from_millis(150);
+const ROUND: Duration = Duration::from_millis(250);
 /// How long what the leader heard answers a request.
 const HEARD: Duration = Duration::from_secs(1);
 

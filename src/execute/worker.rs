@@ -1,8 +1,7 @@
 //! `moorline worker CONTROL_DIR`: one attempt of one job.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::choose::{Runtime, choose};
@@ -12,6 +11,7 @@ use super::measure::{Measured, measure};
 use super::scratch::{self, Scratch};
 use super::{ExecuteError, builtin, dumps, mounts, packed, processor, program, signals};
 use crate::failure::Failure;
+use crate::files::{self, ForeignFile};
 use crate::job::{self, Evidence, Grade, JobSpec, Name, Network};
 use crate::oci::{Sha256Digest, SifDigest};
 use crate::pin::Image;
@@ -74,7 +74,9 @@ fn read_plan(
     let control = fs::canonicalize(control)
         .map_err(ExecuteError::io(format!("the control directory {}", control.display())))?;
     let path = control.join(PLAN_FILE);
-    let bytes = fs::read(&path).map_err(ExecuteError::io(format!("reading {}", path.display())))?;
+    let bytes = ForeignFile::own_or_roots(MOST_PLAN_BYTES)
+        .bytes(&path)
+        .map_err(|error| ExecuteError::io(format!("reading {}", path.display()))(error.into()))?;
     let found = crate::oci::Digest::of(&bytes).hex();
     if let Some(expected) = sha256
         && expected != found
@@ -84,6 +86,9 @@ fn read_plan(
     let plan = Plan::parse(&bytes).map_err(|source| ExecuteError::Plan { path, source })?;
     Ok((control, plan))
 }
+
+/// Larger plans are refused: a command line has 2 MiB at most (execve(2)).
+const MOST_PLAN_BYTES: u64 = 64 << 20;
 
 /// What is learnt on the way, so that a refusal's receipt says as much as is known.
 struct Attempt {
@@ -315,13 +320,8 @@ fn engine_facts(variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
 fn write_receipt(control: &Path, receipt: &Receipt) -> io::Result<()> {
     let mut text = serde_json::to_vec_pretty(receipt)?;
     text.push(b'\n');
-    let mut file = tempfile::Builder::new().prefix(".receipt-").tempfile_in(control)?;
-    file.write_all(&text)?;
-    file.as_file().set_permissions(fs::Permissions::from_mode(0o400))?;
-    file.as_file().sync_all()?;
     let name = control.join(format!("{RECEIPT_PREFIX}{}.json", receipt.attempt));
-    file.persist_noclobber(name).map_err(|e| e.error)?;
-    File::open(control)?.sync_all()
+    files::create(&name, 0o400, &text)
 }
 
 #[cfg(test)]

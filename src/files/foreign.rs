@@ -25,13 +25,16 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::{Outsider, Writers};
 
 /// Links that are followed one after the other at most; more are a mistake.
 const MOST_LINKS: usize = 8;
+
+/// The largest file of certificates that is read, in bytes; a distribution's bundle has 200,000.
+pub const MOST_CA_BYTES: u64 = 16 << 20;
 
 /// Why a foreign file is not read. The path is the caller's to name.
 #[derive(Debug, thiserror::Error)]
@@ -129,7 +132,7 @@ impl<'a> ForeignFile<'a> {
         Self { whose: Whose::Anyones, links: false, most }
     }
 
-    /// And a link of the caller or of root is followed.
+    /// And a link of the caller or of root is followed; with [`ForeignFile::anyones`] that of anybody.
     #[must_use]
     pub fn through_links(self) -> Self {
         Self { links: true, ..self }
@@ -201,7 +204,8 @@ impl<'a> ForeignFile<'a> {
         if !self.links {
             return Err(ForeignError::Link);
         }
-        if owner != rustix::process::geteuid().as_raw() && owner != 0 {
+        let named = matches!(self.whose, Whose::Anyones);
+        if !named && owner != rustix::process::geteuid().as_raw() && owner != 0 {
             return Err(ForeignError::ForeignLink(owner));
         }
         let target = rustix::fs::readlinkat(link, "", Vec::new())?;
@@ -332,6 +336,18 @@ impl Folder {
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(rustix::fs::open(path, flags, Mode::empty())?.into()))
+    }
+
+    /// Who owns what has a name in it, links not followed; `None` when nothing has.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn owner_of(&self, name: &Path) -> io::Result<Option<u32>> {
+        match rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat.st_uid)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Who besides those that `writers` accepts owns it or can write in it.

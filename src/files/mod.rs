@@ -20,7 +20,7 @@ mod replace;
 mod search;
 mod trust;
 
-pub use foreign::{Folder, ForeignError, ForeignFile, Opened};
+pub use foreign::{Folder, ForeignError, ForeignFile, MOST_CA_BYTES, Opened};
 pub use hash::{Sum, sha256};
 pub use naming::{persist, rename};
 pub use replace::{create, jot, publish, replace, sync_folder};

@@ -87,7 +87,12 @@ impl Writers {
     /// The caller, root, and the caller's private group.
     #[must_use]
     pub fn of_caller() -> Self {
-        let me = rustix::process::geteuid().as_raw();
+        Self::of_user(rustix::process::geteuid().as_raw())
+    }
+
+    /// Another user in the caller's place, root, and that user's private group.
+    #[must_use]
+    pub fn of_user(me: u32) -> Self {
         Self { me, trusted: Vec::new(), everybody: false }
     }
 
@@ -191,9 +196,11 @@ fn is_private(me: &Account<'_>, gid: u32, group: &str, members: &[String], accou
 
 /// Whether a file has a POSIX access list besides its mode.
 fn has_access_list(file: &File) -> std::io::Result<bool> {
-    let mut nothing: [u8; 0] = [];
-    match rustix::fs::fgetxattr(file.as_fd(), "system.posix_acl_access", &mut nothing) {
+    // a list never fits; an empty buffer would give 0 whatever there is
+    let mut beginning = [0; 1];
+    match rustix::fs::fgetxattr(file.as_fd(), "system.posix_acl_access", &mut beginning) {
         Ok(length) => Ok(length > 0),
+        Err(Errno::RANGE) => Ok(true),
         Err(Errno::NODATA | Errno::NOTSUP | Errno::NOSYS) => Ok(false),
         Err(error) => Err(error.into()),
     }
@@ -253,6 +260,39 @@ mod tests {
         }
         let stranger = Writers { me: 4_000_000, trusted: Vec::new(), everybody: false };
         assert!(!stranger.accepts_group(file.metadata().unwrap().gid()));
+    }
+
+    /// What `setfacl -m u:65534:rw` writes (acl(5), `posix_acl_xattr.h`): then the group's bits are a mask.
+    #[test]
+    fn an_access_list_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "").unwrap();
+        let mut list = vec![2, 0, 0, 0];
+        for (tag, rights, id) in [
+            (1u16, 6u16, u32::MAX),
+            (2, 6, 65534),
+            (4, 4, u32::MAX),
+            (16, 6, u32::MAX),
+            (32, 4, u32::MAX),
+        ] {
+            list.extend([tag.to_le_bytes(), rights.to_le_bytes()].concat());
+            list.extend(id.to_le_bytes());
+        }
+        let flags = rustix::fs::XattrFlags::empty();
+        if let Err(error) = rustix::fs::setxattr(&path, "system.posix_acl_access", &list, flags) {
+            eprintln!("SKIPPED: this file system has no access lists: {error}");
+            return;
+        }
+        let file = File::open(&path).unwrap();
+        assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o664);
+        assert!(has_access_list(&file).unwrap());
+        let gid = file.metadata().unwrap().gid().to_string();
+        let writers = Writers::of_caller().and_groups([gid.as_str()]);
+        assert_eq!(writers.outsider(&file).unwrap(), Some(Outsider::AccessList));
+        let plain = dir.path().join("plain");
+        fs::write(&plain, "").unwrap();
+        assert!(!has_access_list(&File::open(&plain).unwrap()).unwrap());
     }
 
     #[test]

@@ -44,9 +44,9 @@ pub enum HandedError {
     /// Several images.
     #[error("it holds several digests: {}", .0.join(", "))]
     Several(Vec<String>),
-    /// Something else.
-    #[error("{0:?} is no digest and no reference with one")]
-    Malformed(String),
+    /// Something else. It may be another file, with a secret in it, so nothing of it is repeated.
+    #[error("line {0} is no digest and no reference with one (it is not repeated here)")]
+    Malformed(usize),
 }
 
 impl Failure for HandedError {
@@ -77,32 +77,32 @@ impl Handed {
             return Self::metadata(text);
         }
         let mut found: Vec<Self> = Vec::new();
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            found.push(Self::line(line)?);
+        for (at, line) in text.lines().map(str::trim).enumerate() {
+            if !line.is_empty() {
+                found.push(Self::line(line).ok_or(HandedError::Malformed(at + 1))?);
+            }
         }
         Self::only(found)
     }
 
-    fn line(line: &str) -> Result<Self, HandedError> {
+    fn line(line: &str) -> Option<Self> {
         if let Ok(digest) = line.parse() {
-            return Ok(Self { digest, named: None });
+            return Some(Self { digest, named: None });
         }
-        let malformed = || HandedError::Malformed(line.chars().take(120).collect());
-        let named: Reference = line.parse().map_err(|_| malformed())?;
-        let digest = named.digest.ok_or_else(malformed)?;
-        Ok(Self { digest, named: Some(named) })
+        let named: Reference = line.parse().ok()?;
+        Some(Self { digest: named.digest?, named: Some(named) })
     }
 
     fn metadata(text: &str) -> Result<Self, HandedError> {
-        let malformed = || HandedError::Malformed(text.chars().take(60).collect());
-        let table: BTreeMap<String, Value> = serde_json::from_str(text).map_err(|_| malformed())?;
+        let malformed = |line| HandedError::Malformed(line);
+        let table: BTreeMap<String, Value> =
+            serde_json::from_str(text).map_err(|error| malformed(error.line()))?;
         // bake writes one such table for each target
         let targets = table.values().filter_map(|value| value.get("containerimage.digest"));
         let digests = table.get("containerimage.digest").into_iter().chain(targets);
         let mut found = Vec::new();
         for digest in digests {
-            let digest =
-                digest.as_str().and_then(|text| text.parse().ok()).ok_or_else(malformed)?;
+            let digest = digest.as_str().and_then(|text| text.parse().ok()).ok_or(malformed(1))?;
             found.push(Self { digest, named: None });
         }
         if found.is_empty() { Err(HandedError::NoDigest) } else { Self::only(found) }
@@ -160,6 +160,22 @@ mod tests {
             assert!(show(bad).contains("is no digest"), "{bad}: {}", show(bad));
         }
         assert!(show(&"x".repeat(2 << 20)).contains("bytes"));
+        assert!(show(&format!("{D}\n\nx")).starts_with("line 3 is no digest"));
+    }
+
+    #[test]
+    fn nothing_of_another_file_is_repeated() {
+        for text in [
+            "glpat-hunter2",
+            "registry.example/a:v1@hunter2",
+            "user:hunter2@registry.example/a",
+            "{\"auths\":{\"r\":{\"auth\":\"hunter2\"}}}",
+            "{\"containerimage.digest\":\"hunter2\"}",
+            "{hunter2",
+        ] {
+            let error = Handed::parse(text).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        }
     }
 
     proptest! {

@@ -13,16 +13,18 @@
 //! Source: git's gitrepository-layout(5), git-config(1), git-fetch(1) "Git URLs". A clone is
 //! somebody else's input: it names a host and a project, never a secret (user and password in a
 //! URL are dropped), and whoever uses it must not send a credential there because of it.
-//! Directories of other users are passed by, as git does (a `.git` in `/tmp` is anybody's).
+//! Directories of other users are passed by, as git does (a `.git` in `/tmp` is anybody's); what belongs to
+//! the caller and can be written by others is an error.
 //!
 //! Not promised: `include`, `insteadOf` and remotes of the user's own git configuration.
 
 use std::fs::{self, Metadata};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::ServerUrl;
+use crate::files::{Folder, ForeignError, ForeignFile, Outsider, Writers};
 use crate::oci::{Registry, Repository};
 
 /// Larger files are not read.
@@ -42,11 +44,12 @@ pub struct Remote {
     pub file: PathBuf,
 }
 
-/// Finds the remote `origin` (else the only one) of the clone that `dir` lies in; `uid` is the user's.
+/// Finds the remote `origin` (else the only one) of the clone that `dir` lies in. What others than `writers` can
+/// have written is not read.
 ///
 /// # Errors
-/// When the clone's own files cannot be read or name each other in vain.
-pub fn remote(dir: &Path, uid: u32) -> io::Result<Option<Remote>> {
+/// When the clone's own files cannot be read, can be written by others, or name each other in vain.
+pub fn remote(dir: &Path, writers: &Writers) -> io::Result<Option<Remote>> {
     for above in dir.ancestors() {
         let dot_git = above.join(".git");
         let found = match fs::metadata(&dot_git) {
@@ -58,15 +61,24 @@ pub fn remote(dir: &Path, uid: u32) -> io::Result<Option<Remote>> {
             }
             Err(e) => return Err(e),
         };
-        if !is_own(&found, uid) {
+        if !writers.trusts(found.uid()) {
             return Ok(None);
         }
-        let file = config_of(&dot_git, &found, above)?;
+        let file = config_of(&dot_git, &found, above, writers)?;
         // the folder is ours, and what it points to must be as well
-        if !is_own(&fs::metadata(&file)?, uid) {
-            return Ok(None);
+        let folder = file.parent().unwrap_or(&file);
+        match Folder::open(folder)?.outsider(writers)? {
+            None => {}
+            Some(Outsider::Owner { .. }) => return Ok(None),
+            Some(other) => return Err(refused(folder, &ForeignError::Outsider(other))),
         }
-        let named = url(&read(&file)?).and_then(|url| parse(&url));
+        let text = match read(&file, writers) {
+            Err(ForeignError::Outsider(Outsider::Owner { .. })) => return Ok(None),
+            Err(ForeignError::Io(error)) => return Err(error),
+            Err(error) => return Err(refused(&file, &error)),
+            Ok(text) => text,
+        };
+        let named = url(&text).and_then(|url| parse(&url));
         return Ok(named.map(|Named { scheme, host, project }| Remote {
             server: format!("{scheme}://{host}").parse().ok(),
             host,
@@ -77,34 +89,35 @@ pub fn remote(dir: &Path, uid: u32) -> io::Result<Option<Remote>> {
     Ok(None)
 }
 
-fn is_own(found: &Metadata, uid: u32) -> bool {
-    found.uid() == uid || found.uid() == 0
+fn refused(path: &Path, why: &ForeignError) -> io::Error {
+    io::Error::other(format!("{}: {why}", path.display()))
 }
 
 /// The configuration of a `.git` folder or file.
-fn config_of(dot_git: &Path, found: &Metadata, above: &Path) -> io::Result<PathBuf> {
+fn config_of(
+    dot_git: &Path,
+    found: &Metadata,
+    above: &Path,
+    writers: &Writers,
+) -> io::Result<PathBuf> {
     if found.is_dir() {
         return Ok(dot_git.join("config"));
     }
-    let text = read(dot_git)?;
+    let text = read(dot_git, writers).map_err(|error| refused(dot_git, &error))?;
     let to = text.strip_prefix("gitdir:").map(|rest| rest.trim_matches([' ', '\t', '\n', '\r']));
     let no_file = || io::Error::other(format!("{} names no gitdir", dot_git.display()));
     let folder = above.join(to.filter(|to| !to.is_empty()).ok_or_else(no_file)?);
-    match read(&folder.join("commondir")) {
+    let commondir = folder.join("commondir");
+    match read(&commondir, writers) {
         Ok(common) => Ok(folder.join(common.trim_end()).join("config")),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(folder.join("config")),
-        Err(e) => Err(e),
+        Err(error) if error.is_missing() => Ok(folder.join("config")),
+        Err(error) => Err(refused(&commondir, &error)),
     }
 }
 
-fn read(path: &Path) -> io::Result<String> {
-    let file = fs::File::open(path)?;
-    // a pipe would wait for ever
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other(format!("{} is no file", path.display())));
-    }
-    let mut bytes = Vec::new();
-    file.take(MOST_BYTES).read_to_end(&mut bytes)?;
+/// git itself follows a link here: worktrees and `repo` make some.
+fn read(path: &Path, writers: &Writers) -> Result<String, ForeignError> {
+    let bytes = ForeignFile::written_by(writers, MOST_BYTES).through_links().bytes(path)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -221,6 +234,8 @@ fn without_port(host: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -275,6 +290,7 @@ mod tests {
     fn clones_worktrees_and_submodules() {
         let dir = tempfile::tempdir().unwrap();
         let uid = dir.path().metadata().unwrap().uid();
+        let mine = Writers::of_caller();
         let write = |name: &str, text: &str| {
             let path = dir.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -285,7 +301,7 @@ mod tests {
         let of = |name: &str| {
             let inside = dir.path().join(name);
             fs::create_dir_all(&inside).unwrap();
-            remote(&inside, uid).unwrap().map(|found| {
+            remote(&inside, &mine).unwrap().map(|found| {
                 assert_eq!(found.server, "https://gitlab.example".parse().ok());
                 found.project
             })
@@ -305,17 +321,31 @@ mod tests {
         // a token would travel in the clear
         let clear = config("g/p").replace("git@gitlab.example:", "http://gitlab.example/");
         write("clear/.git/config", &clear);
-        let found = remote(&dir.path().join("clear"), uid).unwrap().unwrap();
+        let found = remote(&dir.path().join("clear"), &mine).unwrap().unwrap();
         assert_eq!((found.host.as_str(), found.server), ("gitlab.example", None));
         // another user's, above the working directory
         let inside = dir.path().join("main");
         if uid != 0 {
-            assert_eq!(remote(&inside, uid + 1).unwrap(), None);
+            assert_eq!(remote(&inside, &Writers::of_user(uid + 1)).unwrap(), None);
         }
+        // one that others can write
+        let open = dir.path().join("main/.git/config");
+        let mode = |mode| fs::set_permissions(&open, fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o666);
+        let error = remote(&inside, &mine).unwrap_err().to_string();
+        assert!(error.contains("config: everybody may write it"), "{error}");
+        assert!(remote(&inside, &mine.clone().and_everybody()).unwrap().is_some());
+        mode(0o644);
+        // a pipe is not waited for
+        fs::create_dir_all(dir.path().join("pipe/.git")).unwrap();
+        let pipe = dir.path().join("pipe/.git/config");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+        let error = remote(&dir.path().join("pipe"), &mine).unwrap_err().to_string();
+        assert!(error.contains("a named pipe"), "{error}");
         write("broken/.git", "nonsense");
-        assert!(remote(&dir.path().join("broken"), uid).is_err());
+        assert!(remote(&dir.path().join("broken"), &mine).is_err());
         write("dangling/.git", "gitdir: nowhere");
-        assert!(remote(&dir.path().join("dangling"), uid).is_err());
+        assert!(remote(&dir.path().join("dangling"), &mine).is_err());
     }
 
     proptest! {

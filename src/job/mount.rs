@@ -68,6 +68,24 @@ impl Mount {
         }
     }
 
+    /// Reads a mount of a project file. In the first spelling its source may also be relative: `data:/data`,
+    /// `.:/project`. Then it is below the project's directory, which the caller puts in front; until then
+    /// [`Mount::source`] is relative, and `.` is that directory itself.
+    ///
+    /// # Errors
+    /// As for any mount, and when a relative source has no target or leads upward.
+    pub fn of_project(text: &str) -> Result<Self, ParseMountError> {
+        let bad = |why| ParseMountError { text: text.to_owned(), why };
+        if text.starts_with('/') || text.is_empty() || !text.contains(":/") {
+            return text.parse();
+        }
+        // as if the project's directory were the root
+        let mount = spelling::parse(&format!("/{text}")).map_err(bad)?;
+        let below = mount.source.trim_start_matches('/');
+        let source = if below.is_empty() { "." } else { below }.to_owned();
+        Ok(Self { source, ..mount })
+    }
+
     /// Whether both are to lie at one place.
     #[must_use]
     pub fn same_target(&self, other: &Self) -> bool {
@@ -240,6 +258,31 @@ mod tests {
         }
         // a name that begins with another is another
         assert!(!mount("/a:/scratch").same_target(&mount("/a:/scratch2")));
+    }
+
+    #[test]
+    fn a_projects_source_may_be_relative() {
+        let show = |t: &str| Mount::of_project(t).map(|m| m.to_string());
+        assert_eq!(show("data:/data").unwrap(), "data:/data");
+        assert_eq!(show("./a//b/:/d:ro").unwrap(), "a/b:/d:ro");
+        assert_eq!(show(".:/project").unwrap(), ".:/project");
+        assert_eq!(show("/data").unwrap(), "/data:/data");
+        assert_eq!(show("type=bind,source=/a,target=/d").unwrap(), "/a:/d");
+        for bad in [
+            "",
+            "data",
+            "data:ro",
+            "..:/d",
+            "a/../b:/d",
+            "../a:/d",
+            "~:",
+            "/a/../b:/d",
+            "a:b",
+            "a:/",
+            "a:/work_dir",
+        ] {
+            assert!(show(bad).is_err(), "{bad}");
+        }
     }
 
     proptest! {

@@ -130,6 +130,18 @@ impl Ledger {
     /// # Errors
     /// When the record is not on the disk; then the engine must not be asked.
     pub fn intend(&self, intent: &Intent) -> Result<Entry, LedgerError> {
+        self.intend_with_notes(intent, &[])
+    }
+
+    /// The same with notes on where the job's settings come from; they go to the erasable payload.
+    ///
+    /// # Errors
+    /// As [`Ledger::intend`].
+    pub fn intend_with_notes(
+        &self,
+        intent: &Intent,
+        notes: &[String],
+    ) -> Result<Entry, LedgerError> {
         let Intent { spec, intent, nonce, backend, enclosing, plan, user, host } = intent;
         let (image, place) = without_place(&spec.image);
         let personal = Personal {
@@ -143,6 +155,7 @@ impl Ledger {
             workdir: spec.workdir.clone(),
             place,
             plan: Some(*plan),
+            notes: notes.to_vec(),
             inputs: spec.terms.inputs.clone(),
             ..Personal::default()
         };

@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::dir::{private_dir, sync_dir};
 use super::error::LedgerError;
 use super::hash::RecordHash;
-use crate::files;
+use crate::files::{self, ForeignError, ForeignFile};
 use crate::job::{EnvVar, Input, IntentId, Mount};
 use crate::worker::{Cover, MountNote, Output, RuntimeProgram};
 
@@ -28,6 +28,8 @@ use crate::worker::{Cover, MountNote, Output, RuntimeProgram};
 ///
 /// 2: what a receipt says of paths and options, inputs, terms.
 const PERSONAL_SCHEMA: u32 = 2;
+/// Larger payloads are refused: a command line has 2 MiB at most (execve(2)).
+const MOST_BYTES: u64 = 64 << 20;
 /// Their directory in the ledger.
 pub(super) const PERSONAL_DIR: &str = "personal";
 
@@ -75,7 +77,8 @@ pub struct Personal {
     /// Mounts that the worker skipped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped_mounts: Vec<MountNote>,
-    /// What the worker noted of its node, for example why the kernel did not mount the image.
+    /// Of an intent: settings that a project file added. Of a receipt: what the worker noted of its node, for
+    /// example why the kernel did not mount the image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// Mounts that lay over the image.
@@ -175,10 +178,12 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), LedgerError> {
 /// Looks for the payload of a record.
 pub(super) fn load(dir: &Path, intent: IntentId, hash: RecordHash) -> Result<Payload, LedgerError> {
     let path = path(dir, intent, hash);
-    let bytes = match fs::read(&path) {
+    let bytes = match ForeignFile::anyones(MOST_BYTES).bytes(&path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Payload::Erased),
-        Err(error) => return Err(LedgerError::io("read", &path)(error)),
+        Err(error) if error.is_missing() => return Ok(Payload::Erased),
+        Err(ForeignError::Io(error)) => return Err(LedgerError::io("read", &path)(error)),
+        // something else has its name, and the other jobs are shown all the same
+        Err(refused) => return Ok(Payload::Damaged(refused.to_string())),
     };
     if RecordHash::of(&bytes) != hash {
         return Ok(Payload::Damaged("its bytes are not those that were recorded".to_owned()));

@@ -1,13 +1,16 @@
 //! The files of a ledger: their names, and the lines in one of them.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::LedgerError;
 use super::hash::RecordHash;
 use super::record::{Content, LineError, Record, WriterId, decode};
+use crate::files::ForeignFile;
+
+/// Larger segments are refused: they are read as a whole. A writer begins a new one after 4 MiB.
+const MOST_BYTES: u64 = 256 << 20;
 
 /// `WRITERID-SEGMENT.jsonl`; sorts by writer, then segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,7 +75,8 @@ impl Segment {
 
     pub(super) fn read(dir: &Path, name: SegmentName) -> Result<Self, LedgerError> {
         let path = dir.join(name.to_string());
-        let bytes = fs::read(&path).map_err(LedgerError::io("read", &path))?;
+        let bytes = ForeignFile::anyones(MOST_BYTES).bytes(&path);
+        let bytes = bytes.map_err(|error| LedgerError::io("read", &path)(error.into()))?;
         Ok(Self::parse(name, &bytes))
     }
 }

@@ -9,6 +9,7 @@ use rustls::pki_types::pem::PemObject;
 
 use super::pinned::Pinned;
 use crate::failure::{Failure, Kind, chain};
+use crate::files::{ForeignFile, MOST_CA_BYTES};
 
 /// Why certificates cannot be checked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -58,7 +59,8 @@ impl Roots {
         let mut user = Vec::new();
         for path in files {
             let bad = |reason: String| RootsError::File { path: path.clone(), reason };
-            let bytes = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
+            let file = ForeignFile::anyones(MOST_CA_BYTES).through_links();
+            let bytes = file.bytes(path).map_err(|e| bad(e.to_string()))?;
             user.extend(certificates(&bytes).map_err(bad)?);
         }
         Ok(Self { user, made: OnceLock::new() })

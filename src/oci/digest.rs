@@ -15,6 +15,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+use super::shown;
+
 /// A text that is no digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseDigestError {
@@ -50,10 +52,9 @@ pub trait Sha256Digest: Copy + Eq + fmt::Display {
 }
 
 fn parse(text: &str) -> Result<[u8; 32], ParseDigestError> {
-    let hex = text
-        .strip_prefix("sha256:")
-        .ok_or_else(|| ParseDigestError::Algorithm(text.chars().take(80).collect()))?;
-    let bad = || ParseDigestError::Hex(text.chars().take(80).collect());
+    let hex =
+        text.strip_prefix("sha256:").ok_or_else(|| ParseDigestError::Algorithm(shown(text)))?;
+    let bad = || ParseDigestError::Hex(shown(text));
     if hex.len() != 64 || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return Err(bad());
     }

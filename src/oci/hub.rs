@@ -13,7 +13,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{SifDigest, Tag};
+use super::{SifDigest, Tag, shown};
 
 /// In front of such a name.
 const SCHEME: &str = "shub://";
@@ -57,7 +57,7 @@ impl FromStr for HubName {
     type Err = ParseHubNameError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bad = || ParseHubNameError(text.to_owned());
+        let bad = || ParseHubNameError(shown(text));
         let rest = text.strip_prefix(SCHEME).ok_or_else(bad)?;
         let (rest, sif) = match rest.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest.parse().map_err(|_| bad())?)),

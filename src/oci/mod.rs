@@ -16,6 +16,7 @@ mod manifest;
 pub mod media_type;
 mod platform;
 mod reference;
+mod userinfo;
 pub mod walk;
 
 pub use config::{ContainerConfig, History, ImageConfig, RootFs};
@@ -26,3 +27,4 @@ pub use index::{Index, IndexEntry, OddEntry};
 pub use manifest::{Document, DocumentError, Manifest};
 pub use platform::{Fit, ParsePlatformError, Platform};
 pub use reference::{DOCKER_HUB, ParseReferenceError, Reference, Registry, Repository, Tag};
+pub use userinfo::{may_hold_secret, shown, without_users};

@@ -16,7 +16,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::lenient;
+use super::{lenient, shown};
 
 /// `os/architecture[/variant]`, for example `linux/amd64` or `linux/arm64/v8`.
 ///
@@ -195,7 +195,7 @@ impl FromStr for Platform {
                 architecture: (*architecture).to_owned(),
                 variant: rest.first().map(|v| (*v).to_owned()),
             }),
-            _ => Err(ParsePlatformError(text.to_owned())),
+            _ => Err(ParsePlatformError(shown(text))),
         }
     }
 }

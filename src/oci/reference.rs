@@ -16,7 +16,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Digest, ParseDigestError};
+use super::{Digest, ParseDigestError, may_hold_secret};
 
 /// Where short names lead unless a default registry is configured.
 pub const DOCKER_HUB: &str = "docker.io";
@@ -42,6 +42,11 @@ pub enum ParseReferenceError {
     /// The part behind `@` is no digest.
     #[error(transparent)]
     Digest(#[from] ParseDigestError),
+    /// A user, a password or a query in it; the text may hold a secret and is not repeated.
+    #[error(
+        "a user or a query has no place in the name of an image or of a registry (it is not repeated here)"
+    )]
+    User,
     /// A scheme in front that is not `docker://`.
     #[error("{0:?} is not a registry reference (known here: docker://)")]
     Scheme(String),
@@ -70,7 +75,13 @@ macro_rules! text_type {
         impl FromStr for $name {
             type Err = ParseReferenceError;
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                if $check(text) { Ok(Self(text.to_owned())) } else { Err($error(text.to_owned())) }
+                if $check(text) {
+                    Ok(Self(text.to_owned()))
+                } else if may_hold_secret(text) {
+                    Err(ParseReferenceError::User)
+                } else {
+                    Err($error(text.to_owned()))
+                }
             }
         }
 
@@ -192,6 +203,9 @@ impl Reference {
     /// # Errors
     /// Says which part breaks which rule.
     pub fn parse(text: &str, default_registry: &str) -> Result<Self, ParseReferenceError> {
+        if may_hold_secret(text) {
+            return Err(ParseReferenceError::User);
+        }
         let (text, default_registry) = match text.split_once("://") {
             Some(("docker", rest)) => (rest, DOCKER_HUB),
             Some((scheme, _)) => return Err(ParseReferenceError::Scheme(format!("{scheme}://"))),

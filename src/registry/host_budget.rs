@@ -27,6 +27,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use reqwest::Url;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::files::{self, ForeignFile};
+
 /// After this long a wait is worth a sentence.
 const WORTH_SAYING: Duration = Duration::from_secs(1);
 /// After this long a request goes without a slot.
@@ -229,19 +231,14 @@ fn now_ms() -> u128 {
 
 /// What is left of the time that a file names; nothing when it is past or no time at all.
 fn noted(file: &Path) -> Option<Duration> {
-    let until: u128 = std::fs::read_to_string(file).ok()?.trim().parse().ok()?;
+    let until: u128 = ForeignFile::own_or_roots(64).text(file).ok()?.trim().parse().ok()?;
     let left = u64::try_from(until.checked_sub(now_ms())?).ok().map(Duration::from_millis)?;
     (left <= FURTHEST).then_some(left)
 }
 
 fn note(file: &Path, wait: Duration) -> io::Result<()> {
-    let unique = format!("wait-{}-{:x}", std::process::id(), getrandom::u32().unwrap_or(0));
-    let new = file.with_extension(unique);
     let text = (now_ms() + wait.as_millis()).to_string();
-    std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, file)).inspect_err(|_| {
-        // what was written is of no use to anybody
-        let _ = std::fs::remove_file(&new);
-    })
+    files::jot(file, 0o600, text.as_bytes())
 }
 
 /// `registry.example:443` as a file's name.

@@ -8,14 +8,13 @@
 //! what it leads to is checked like a realm that the registry named just now, and whatever goes wrong
 //! with it is tried again after the registry was asked (`call`).
 
-use std::fs::File;
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::challenge::{Bearer, Challenge};
 use super::endpoint::Endpoint;
+use crate::files::{self, ForeignFile};
 use crate::oci::{Digest, Sha256Digest};
 
 /// In bytes; a realm is a URL.
@@ -43,8 +42,7 @@ impl Remembered {
     }
 
     fn read(&self, endpoint: &Endpoint) -> Option<Realm> {
-        let mut text = Vec::new();
-        File::open(self.path(endpoint)?).ok()?.take(MOST).read_to_end(&mut text).ok()?;
+        let text = ForeignFile::own_or_roots(MOST).bytes(&self.path(endpoint)?).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
@@ -67,10 +65,7 @@ impl Remembered {
         }
         let work = || -> std::io::Result<()> {
             let text = serde_json::to_vec(&now)?;
-            let dir = path.parent().unwrap_or(Path::new("."));
-            let mut file = tempfile::Builder::new().prefix(".realm-").tempfile_in(dir)?;
-            file.write_all(&text)?;
-            file.persist(&path).map(drop).map_err(|e| e.error)
+            files::jot(&path, 0o600, &text)
         };
         // without it the next run is turned away once
         if let Err(error) = work() {

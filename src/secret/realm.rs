@@ -68,7 +68,11 @@ impl FromStr for Realm {
 
     /// Reads a URL such as `https://gitlab.example/jwt/auth` or `https://gitlab.example`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bad = || ParseRealmError(text.chars().take(120).collect());
+        // a user or a query may hold a secret, which is not repeated
+        let bad = || match text.contains(['@', '?', '#']) {
+            true => ParseRealmError("***".into()),
+            false => ParseRealmError(text.chars().take(120).collect()),
+        };
         Url::parse(text).ok().and_then(|url| Self::of(&url)).ok_or_else(bad)
     }
 }
@@ -119,6 +123,9 @@ mod tests {
         assert_eq!(realm("http://[::1]:80/x").unwrap().to_string(), "http://[::1]");
         for bad in ["", "gitlab.example", "ftp://gitlab.example", "https://user@gitlab.example"] {
             assert!(realm(bad).is_err(), "{bad}");
+        }
+        for secret in ["https://u:hunter2@gitlab.example", "gitlab.example?hunter2", "hunter2@x"] {
+            assert!(!realm(secret).unwrap_err().to_string().contains("hunter2"), "{secret}");
         }
     }
 }

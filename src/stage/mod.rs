@@ -26,14 +26,15 @@ mod supply;
 pub mod verify;
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Seek};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use crate::archive::ArchiveError;
 use crate::failure::{Failure, Kind, io_kind};
+use crate::files::{ForeignFile, sha256};
 use crate::layer::Limits;
-use crate::oci::{Descriptor, Digest, Hasher, Manifest, SifDigest};
+use crate::oci::{Descriptor, Digest, Manifest, Sha256Digest, SifDigest};
 use crate::pin::{Image, Pin, Recipe};
 use crate::registry::{Client, ImageDocuments, RegistryError};
 use crate::sign::PublicKey;
@@ -409,26 +410,20 @@ fn write(
 pub fn file(path: &Path) -> Result<Image, StageError> {
     let fail = |source| StageError::File { path: path.to_owned(), source };
     let place = std::fs::canonicalize(path).map_err(fail)?;
-    let mut file = File::open(&place).map_err(fail)?;
+    let opened = ForeignFile::anyones(u64::MAX).open(&place);
+    let mut file = opened.map_err(|error| fail(error.into()))?.into_file();
     crate::sif::SifReader::open(&mut file)
         .map_err(|error| StageError::NotSif { path: path.to_owned(), why: error.to_string() })?;
     Ok(Image::Sif {
         pin: None,
         manifest: None,
-        digest: measure(&place).map_err(fail)?,
+        digest: measure(&mut file).map_err(fail)?,
         recipe: None,
         place,
     })
 }
 
-fn measure(path: &Path) -> io::Result<SifDigest> {
-    let mut file = File::open(path)?;
-    let mut hasher = Hasher::default();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hasher.finish()),
-            n => hasher.update(&buffer[..n]),
-        }
-    }
+fn measure(file: &mut File) -> io::Result<SifDigest> {
+    file.rewind()?;
+    Ok(SifDigest::from_bytes(sha256(file)?.sha256))
 }

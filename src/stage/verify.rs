@@ -21,9 +21,10 @@ use serde::{Deserialize, Serialize};
 use super::{How, Progress, Show, StageError, Supply, compare, convert, write};
 use crate::archive::{Archive, Location};
 use crate::failure::{Failure, Kind};
+use crate::files::{ForeignError, ForeignFile, sha256};
 use crate::layer::Limits;
 use crate::oci::{
-    ConfigDigest, Descriptor, Digest, Document, Hasher, ImageConfig, Manifest, Platform, Registry,
+    ConfigDigest, Descriptor, Digest, Document, ImageConfig, Manifest, Platform, Registry,
     Repository, Sha256Digest, SifDigest,
 };
 use crate::pin::Recipe;
@@ -96,10 +97,12 @@ impl Claim {
     pub fn read(path: &Path) -> Result<Self, StageError> {
         let io = |source| StageError::File { path: path.to_owned(), source };
         let not_sif = |why: String| StageError::NotSif { path: path.to_owned(), why };
-        let mut file = File::open(path).map_err(io)?;
-        if !file.metadata().map_err(io)?.is_file() {
-            return Err(not_sif("it is no regular file".into()));
-        }
+        let opened = ForeignFile::anyones(u64::MAX).through_links().open(path);
+        let mut file = match opened {
+            Ok(opened) => opened.into_file(),
+            Err(ForeignError::Io(error)) => return Err(io(error)),
+            Err(refused) => return Err(not_sif(refused.to_string())),
+        };
         let digest = hash(&mut file).map_err(io)?;
         let handle = file.try_clone().map_err(io)?;
         let mut sif = SifReader::open(handle).map_err(|e| not_sif(e.to_string()))?;
@@ -268,14 +271,7 @@ fn provenance<R: Read + Seek>(sif: &mut SifReader<R>) -> Result<(Provenance, Vec
 
 fn hash(file: &mut File) -> io::Result<SifDigest> {
     file.rewind()?;
-    let mut hasher = Hasher::default();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hasher.finish()),
-            n => hasher.update(&buffer[..n]),
-        }
-    }
+    Ok(SifDigest::from_bytes(sha256(file)?.sha256))
 }
 
 /// Why the parts of an image are not there.

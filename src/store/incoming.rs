@@ -64,13 +64,8 @@ impl Incoming {
     pub(super) fn publish(self, path: &Path) -> Result<(), StoreError> {
         let file = self.file.as_file();
         file.set_permissions(Permissions::from_mode(0o444))
-            .and_then(|()| file.sync_all())
             .map_err(StoreError::io("cannot write", path))?;
-        files::persist(self.file, path).map_err(StoreError::io("cannot name", path))?;
-        let parent = path.parent().unwrap_or(path);
-        File::open(parent)
-            .and_then(|dir| dir.sync_all())
-            .map_err(StoreError::io("cannot sync", parent))
+        files::publish(self.file, path).map_err(StoreError::io("cannot name", path))
     }
 }
 

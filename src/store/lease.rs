@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use super::process::Process;
 use super::{StoreError, clock, safe};
+use crate::files::ForeignFile;
 use crate::listing;
 
 const SCHEMA: u32 = 1;
@@ -323,10 +324,10 @@ fn look(path: &Path) -> io::Result<Option<Seen>> {
 
 /// Opening makes an NFS client ask the server for the attributes.
 fn seen(path: &Path) -> io::Result<Seen> {
-    let file = File::open(path)?;
-    let meta = file.metadata()?;
+    let opened = ForeignFile::anyones(u64::MAX).open(path)?;
+    let meta = opened.meta().clone();
     let mut bytes = Vec::new();
-    file.take(MOST_BYTES).read_to_end(&mut bytes)?;
+    opened.into_file().take(MOST_BYTES).read_to_end(&mut bytes)?;
     // what cannot be read, for example a newer program's, counts by its age alone
     let holder: Option<Holder> = serde_json::from_slice(&bytes).ok();
     let holder = holder.filter(|h| !h.id.is_empty() && h.id.bytes().all(|b| b.is_ascii_hexdigit()));

@@ -18,8 +18,12 @@ use serde::{Deserialize, Serialize};
 
 use super::inventory::list;
 use super::{Store, StoreError, clock, safe};
+use crate::files::ForeignFile;
 use crate::job::JobId;
 use crate::oci::{Sha256Digest, SifDigest};
+
+/// Larger marks are refused.
+const MOST_BYTES: u64 = 64 << 10;
 
 const SCHEMA: u32 = 1;
 /// Longer than a submission takes from the mark to the job's directory.
@@ -120,8 +124,10 @@ impl Store {
             };
             let Some(meta) = safe::file(&path)? else { continue };
             let modified = meta.modified().map_err(StoreError::io("cannot look at", &path))?;
-            let text: Option<Text> =
-                fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            let text: Option<Text> = ForeignFile::own_or_roots(MOST_BYTES)
+                .bytes(&path)
+                .ok()
+                .and_then(|bytes| serde_json::from_slice(&bytes).ok());
             marks.push(Mark { sif, job, dir: text.map(|text| text.dir), path, modified });
         }
         Ok(marks)

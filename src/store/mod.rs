@@ -46,12 +46,13 @@ mod verify;
 mod witness;
 mod writeback;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crate::failure::{Failure, Kind, io_kind};
+use crate::files::ForeignFile;
 use crate::oci::{Digest, Sha256Digest, SifDigest};
 
 pub use held::{Held, is_elsewhere, machine, remove_unheld};
@@ -211,7 +212,7 @@ impl Store {
             safe::private_child(&store.root.join(name))?;
         }
         let version = store.root.join("version");
-        match fs::read_to_string(&version) {
+        match ForeignFile::own_or_roots(64).text(&version).map_err(io::Error::from) {
             Ok(text) if text.trim() == "1" => {}
             Ok(found) => {
                 return Err(StoreError::Version { path: store.root, found: found.trim().into() });

@@ -158,9 +158,7 @@ fn place(
         let mut file = super::sweep::temporary_in(tmp)?;
         write(file.as_file_mut())?;
         file.as_file().set_permissions(Permissions::from_mode(0o444))?;
-        file.as_file().sync_all()?;
-        files::persist(file, target)?;
-        File::open(target.parent().unwrap_or(target))?.sync_all()
+        files::publish(file, target)
     };
     work().map_err(StoreError::io(PUBLISHING, target))
 }

@@ -2,14 +2,14 @@
 //! looked at until the next `prune` deletes it.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::inventory::{files, sif_name};
 use super::pins::Mapping;
 use super::{Store, StoreError, clock, safe};
 use crate::files;
-use crate::oci::{Digest, Hasher, Sha256Digest};
+use crate::oci::{Digest, Sha256Digest};
 use crate::sif::{self, SifReader};
 
 /// Something that is wrong.
@@ -148,16 +148,6 @@ fn unread(path: &Path, error: &dyn std::error::Error) -> Fault {
 }
 
 pub(super) fn hash<D: Sha256Digest>(path: &Path) -> io::Result<(D, u64)> {
-    let mut file = File::open(path)?;
-    let (mut hasher, mut length) = (Hasher::default(), 0);
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok((hasher.finish(), length)),
-            n => {
-                hasher.update(&buffer[..n]);
-                length += n as u64;
-            }
-        }
-    }
+    let sum = files::sha256(&mut File::open(path)?)?;
+    Ok((D::from_bytes(sum.sha256), sum.length))
 }

@@ -10,13 +10,14 @@
 //! ```
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::SubmitError;
+use crate::files;
 use crate::job::JobId;
-use crate::oci::{Digest, Hasher, Sha256Digest};
+use crate::oci::{Digest, Sha256Digest};
 use crate::worker::{PLAN_FILE, RUNTIME_FILE, SCRIPT_FILE};
 
 /// The texts that go into `control/`.
@@ -128,27 +129,16 @@ pub fn install_binary(jobs_dir: &Path, program: &Path) -> Result<Digest, SubmitE
         // from file to file the kernel copies
         io::copy(&mut fs::File::open(program)?, file.as_file_mut())?;
         file.as_file().set_permissions(fs::Permissions::from_mode(0o500))?;
-        file.as_file().sync_all()?;
-        file.persist(&target)?;
-        Ok(())
+        files::publish(file, &target)
     };
     copy().map_err(SubmitError::io("cannot install", &target))?;
     Ok(digest)
 }
 
 fn hash(path: &Path) -> Result<Digest, SubmitError> {
-    let read = || -> io::Result<Digest> {
-        let mut file = fs::File::open(path)?;
-        let mut hasher = Hasher::default();
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => return Ok(hasher.finish()),
-                n => hasher.update(&buffer[..n]),
-            }
-        }
-    };
-    read().map_err(SubmitError::io("cannot read", path))
+    let sum = fs::File::open(path).and_then(|mut file| files::sha256(&mut file));
+    let sum = sum.map_err(SubmitError::io("cannot read", path))?;
+    Ok(Digest::from_bytes(sum.sha256))
 }
 
 #[cfg(test)]

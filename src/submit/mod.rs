@@ -140,6 +140,8 @@ pub struct Site {
     pub user: String,
     /// The machine that submits.
     pub host: String,
+    /// What the intent notes of the job's settings: those that a project file added.
+    pub notes: Vec<String>,
     /// Files of this machine that the command starts.
     pub inputs: Vec<Source>,
 }
@@ -264,7 +266,7 @@ pub fn prepare(
     for (source, measured) in site.inputs.iter().zip(&job.terms.inputs) {
         source.put(measured, dir.path())?;
     }
-    let entry = ledger.intend(&Intent {
+    let intent = Intent {
         spec: job.clone(),
         intent: ids.0,
         nonce: ids.1,
@@ -273,7 +275,8 @@ pub fn prepare(
         plan: crate::ledger::RecordHash::of(&texts.plan),
         user: site.user.clone(),
         host: site.host.clone(),
-    })?;
+    };
+    let entry = ledger.intend_with_notes(&intent, &site.notes)?;
     Ok(Prepared { dir, order: order(job, site, ids.0), entry, plan })
 }
 

@@ -208,13 +208,13 @@ fn a_file_that_is_broken_or_that_others_can_write_stops_by_its_name() {
     fs::write(&path, "").unwrap();
     stops("malformed");
     fs::write(&path, [0xff]).unwrap();
-    stops("cannot read");
+    stops("not UTF-8");
     put(&path, &json!({ "auths": { "r.example": auth("u:s") } }));
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o620)).unwrap();
-    stops("others can write");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o602)).unwrap();
+    stops("everybody may write it");
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
-    stops("no regular file");
+    stops("not a regular file");
 }
 
 /// As people have it: `base64` wraps at 76 columns (banzaicloud/drone-kaniko#6), without padding, URL-safe,

@@ -94,16 +94,16 @@ fn whoever_is_told_the_program_hears_it_once() {
                 match way {
                     "worker" => send(signal, &pid.to_string()),
                     "group" => send(signal, &format!("-{pid}")),
+                    // as engines do: one process after the other, without a pause
                     _ => {
                         let skip = usize::from(way != "every process");
                         let all = tree(pid);
                         assert!(all.len() >= 4, "{all:?}");
-                        for process in all.into_iter().skip(skip) {
-                            // the shell's `sleep` may be gone by now
-                            let mut kill = Command::new("kill");
-                            kill.args(["-s", signal, "--", &process.to_string()]);
-                            let _ = kill.stderr(Stdio::null()).status().unwrap();
-                        }
+                        let mut kill = Command::new("kill");
+                        kill.args(["-s", signal, "--"]);
+                        kill.args(all.iter().skip(skip).map(u32::to_string));
+                        // the shell's `sleep` may be gone by now, which is no matter
+                        let _ = kill.stderr(Stdio::null()).status().unwrap();
                     }
                 }
                 until(|| log(&job).iter().any(|heard| heard == signal));
@@ -189,9 +189,12 @@ fn run_under_timeout_ends_and_is_recorded() {
             let job = Job::sh(user, "");
             let command = "for s in HUP INT USR1 TERM; do trap \"echo $s >>log; n=1\" $s; done; \
                 touch ready; n=0; while [ $n = 0 ]; do sleep 0.05; done; sleep 1; exit 6";
-            let before = format!("exec timeout --signal {signal} --preserve-status 4");
-            let output = front(&job, &before, command).output().unwrap();
-            assert!(job.path("work/ready").exists(), "{output:?}");
+            // told itself, it tells on, just as when the time is over
+            let before = format!("exec timeout --signal {signal} --preserve-status 600");
+            let child = front(&job, &before, command).stdout(Stdio::piped()).spawn().unwrap();
+            until(|| job.path("work/ready").exists());
+            send(signal, &child.id().to_string());
+            let output = child.wait_with_output().unwrap();
             assert_eq!(log(&job), [signal], "{output:?}");
             let receipt = receipts(&job.path("tmp")).pop().expect("a receipt");
             let number = match signal {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{BackendError, Order};
-use crate::files::ForeignFile;
+use crate::files::{self, ForeignFile};
 use crate::job::{EngineKey, IntentId, JobId, JobState};
 
 use super::{Place, Process};
@@ -170,9 +170,9 @@ pub(super) fn create(dir: &Path, record: &Record) -> Result<(), BackendError> {
 pub(super) fn replace(dir: &Path, record: &Record) -> Result<(), BackendError> {
     let temporary = write_aside(dir, record)?;
     let path = file(dir);
-    std::fs::rename(&temporary, &path).map_err(io("replacing", &path))?;
+    files::rename(&temporary, &path).map_err(io("replacing", &path))?;
     let control = dir.join("control");
-    File::open(&control).and_then(|d| d.sync_all()).map_err(io("syncing", &control))
+    files::sync_folder(&control).map_err(io("syncing", &control))
 }
 
 /// Takes the record of a job that never began away.

@@ -66,9 +66,9 @@ impl Context {
     /// exactly it. Other tokens do not go where only a directory's content leads.
     fn gitlab_of_remote(&self) -> Result<Option<gitlab::Client>, Report> {
         let here = std::env::current_dir().ok();
-        let uid = rustix::process::getuid().as_raw();
+        let writers = self.project_writers();
         // a clone that cannot be read names nothing
-        let remote = here.and_then(|dir| gitlab::remote(&dir, uid).ok().flatten());
+        let remote = here.and_then(|dir| gitlab::remote(&dir, &writers).ok().flatten());
         let Some(server) = remote.and_then(|remote| remote.server) else { return Ok(None) };
         if let Some((secret, source)) = self.credentials().api_token(&server)? {
             let token = Token { kind: TokenKind::Access, secret, source };

@@ -5,6 +5,7 @@
 //!      where things are                 places.rs      what was configured   settings.rs
 //!      own store, site's, ledger        stores.rs      installed programs    programs.rs
 //!      registry, its credentials        registry.rs, network.rs
+//!      the project around us            project.rs
 //!      GitLab, its token                gitlab.rs
 //! ```
 //!
@@ -15,6 +16,7 @@ mod gitlab;
 mod network;
 mod places;
 mod programs;
+mod project;
 mod records;
 mod registry;
 mod settings;
@@ -28,12 +30,14 @@ use clap::Args;
 use tokio::runtime::Runtime;
 
 use self::places::{Places, Variables};
+use self::project::Project;
 use self::settings::Settings;
 use super::output::{self, CliError, Report, Voice};
 use crate::backend::Environment;
 use crate::config::{self, Config, Level};
 use crate::credential::Explicit;
 use crate::failure::Kind;
+use crate::files::{ForeignError, ForeignFile, Writers};
 use crate::registry::{Client, HostBudget, HostPort};
 use crate::text::Hidden;
 
@@ -60,6 +64,9 @@ pub struct Global {
     pub ca_file: Vec<PathBuf>,
 }
 
+/// Larger configuration files are refused.
+const MOST_BYTES: u64 = 1 << 20;
+
 /// What the network runtime is made for.
 #[derive(Clone, Copy, Debug)]
 pub enum Threads {
@@ -84,6 +91,8 @@ pub struct Context {
     insecure: Vec<HostPort>,
     ca_files: Vec<PathBuf>,
     settings: Settings,
+    project: RefCell<Project>,
+    contributed: RefCell<Vec<String>>,
     places: Places,
     threads: Threads,
     runtime: OnceCell<Runtime>,
@@ -109,7 +118,7 @@ impl Context {
             .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
             .collect();
         let config_home = places::config_home(&environment)?;
-        let config = read_config(global, &config_home)?;
+        let (config, project) = read_config(global, &config_home, &environment)?;
         let places = Places::of(&environment, &config, &config_home)?;
         let program = std::env::current_exe().map_err(|e| {
             CliError::new(Kind::Configuration, format!("cannot find this program itself: {e}"))
@@ -129,6 +138,8 @@ impl Context {
             insecure: insecure(global, &config)?,
             ca_files,
             settings: Settings::of(&config),
+            project: RefCell::new(project),
+            contributed: RefCell::default(),
             config,
             environment,
             places,
@@ -189,23 +200,57 @@ fn insecure(global: &Global, config: &Config) -> Result<Vec<HostPort>, Report> {
 }
 
 /// Site, user, project: the later wins, within what each may set.
-fn read_config(global: &Global, config_home: &Path) -> Result<Config, Report> {
-    let read = |path: &Path, level: Level, needed: bool| -> Result<Config, Report> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => Ok(Config::parse(&text, level, path)?),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !needed => Ok(Config::default()),
-            Err(e) => Err(CliError::new(
-                Kind::Configuration,
-                format!("cannot read {}: {e}", path.display()),
-            )
-            .into()),
+fn read_config(
+    global: &Global,
+    config_home: &Path,
+    environment: &Variables,
+) -> Result<(Config, Project), Report> {
+    let read =
+        |path: &Path, level: Level, file: ForeignFile<'_>| -> Result<Option<Config>, Report> {
+            match file.find(path) {
+                Ok(None) => Ok(None),
+                Ok(Some(opened)) => {
+                    let text = opened.text().map_err(|error| unread(path, &error))?;
+                    Ok(Some(Config::parse(&text, level, path)?))
+                }
+                Err(error) => Err(unread(path, &error)),
+            }
+        };
+    // below /etc only root can put something; and in a user namespace root has another number
+    let any = ForeignFile::anyones(MOST_BYTES).through_links();
+    let site = read(Path::new(config::SITE_FILE), Level::Site, any)?.unwrap_or_default();
+    let user = match &global.config {
+        // named on the command line: whose it is, is the caller's to know
+        // "none": the one device that people name here
+        Some(path) if path == Path::new("/dev/null") => Config::default(),
+        Some(path) => {
+            let text = any.text(path).map_err(|error| unread(path, &error))?;
+            Config::parse(&text, Level::User, path)?
+        }
+        // whoever can write it decides whom the caller trusts; dotfiles are often links
+        None => {
+            let writers = Writers::of_caller();
+            let own = ForeignFile::written_by(&writers, MOST_BYTES).through_links();
+            read(&config_home.join(config::USER_FILE), Level::User, own)?.unwrap_or_default()
         }
     };
-    let site = read(Path::new(config::SITE_FILE), Level::Site, false)?;
-    let user = match &global.config {
-        Some(path) => read(path, Level::User, true)?,
-        None => read(&config_home.join(config::USER_FILE), Level::User, false)?,
+    let groups = site.trusted_groups.iter().chain(&user.trusted_groups);
+    let mut project = Project::here(environment, groups.map(|group| group.value.as_str()));
+    let here = match project.text() {
+        Some(text) => Config::parse(&text, Level::Project, Path::new(config::PROJECT_FILE))?,
+        None => Config::default(),
     };
-    let project = read(Path::new(config::PROJECT_FILE), Level::Project, false)?;
-    Ok(Config::merge(site, user, project))
+    Ok((Config::merge(site, user, here), project))
+}
+
+fn unread(path: &Path, error: &ForeignError) -> Report {
+    let message = format!("cannot read {}: {error}", path.display());
+    let report = CliError::new(Kind::Configuration, message);
+    match error {
+        ForeignError::Outsider(_) | ForeignError::ForeignLink(_) => report
+            .with_hint("a configuration decides whom you trust: it must be yours, and chmod go-w keeps others out")
+            .into(),
+        ForeignError::Io(_) => report.into(),
+        _ => report.with_hint("put a regular file of UTF-8 text there").into(),
+    }
 }

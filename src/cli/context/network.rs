@@ -4,8 +4,6 @@
 //! the store. An index that may be removed at any time; it decides only whether HEAD or GET is sent.
 
 use std::any::Any;
-use std::fs::File;
-use std::io::{Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +14,7 @@ use reqwest::Url;
 
 use crate::cli::output::{CliError, Report};
 use crate::config::Config;
+use crate::files::{self, ForeignFile};
 use crate::gitlab::Turns;
 use crate::oci::{Digest, Sha256Digest};
 use crate::registry::{HostBudget, Kept, PathPrefix, Sharing, TagMemory};
@@ -36,15 +35,7 @@ pub(super) fn kept_documents(cache: &Path) -> Kept {
     // as large as the largest document that is taken from a registry
     const MOST: u64 = 8 << 20;
     let blobs = cache.join("blobs/sha256");
-    Arc::new(move |digest| {
-        let mut bytes = Vec::new();
-        let file = File::open(blobs.join(digest.hex())).ok()?;
-        if file.metadata().ok()?.len() > MOST {
-            return None;
-        }
-        file.take(MOST).read_to_end(&mut bytes).ok()?;
-        Some(bytes)
-    })
+    Arc::new(move |digest| ForeignFile::own_or_roots(MOST).bytes(&blobs.join(digest.hex())).ok())
 }
 
 /// What tags named; noted only where there is a store already.
@@ -56,9 +47,7 @@ pub(super) fn remembered_tags(cache: &Path) -> TagMemory {
     let look = {
         let dir = dir.clone();
         move |name: &str| {
-            let mut text = String::new();
-            let file = File::open(path(&dir, name)).ok()?;
-            file.take(MOST).read_to_string(&mut text).ok()?;
+            let text = ForeignFile::own_or_roots(MOST).text(&path(&dir, name)).ok()?;
             text.trim().parse().ok()
         }
     };
@@ -68,9 +57,7 @@ pub(super) fn remembered_tags(cache: &Path) -> TagMemory {
                 Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(e),
                 _ => {}
             }
-            let mut file = tempfile::Builder::new().prefix(".tag-").tempfile_in(&dir)?;
-            writeln!(file, "{digest}")?;
-            file.persist(path(&dir, name)).map(drop).map_err(|e| e.error)
+            files::jot(&path(&dir, name), 0o600, format!("{digest}\n").as_bytes())
         };
         // without it the tag is asked for with GET next time
         if let Err(error) = work() {

@@ -10,12 +10,7 @@ use crate::job::RuntimeChoice;
 impl Context {
     /// Finds a program in `PATH`.
     pub fn which(&self, program: &str) -> Option<PathBuf> {
-        let path = self.env("PATH")?;
-        std::env::split_paths(path).map(|dir| dir.join(program)).find(|file| {
-            use std::os::unix::fs::PermissionsExt;
-            std::fs::metadata(file)
-                .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-        })
+        crate::files::in_path(self.env("PATH")?.as_ref(), program)
     }
 
     /// Refuses early when nothing here can run a container: no download is worth it then.

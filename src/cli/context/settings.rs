@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Context;
 use crate::cli::output::{CliError, Report};
 use crate::config::{Config, ServerUrl};
-use crate::job::{EnvVar, Mount, Resources, RuntimeChoice};
+use crate::job::{EnvVar, Resources, RuntimeChoice};
 use crate::layer::Limits;
 use crate::oci::{DOCKER_HUB, Platform};
 use crate::pin::Built;
@@ -22,8 +22,6 @@ pub struct Settings {
     pub backend: Option<String>,
     /// `[submit] runtime`.
     pub runtime: Option<RuntimeChoice>,
-    /// `[submit] mounts`.
-    pub mounts: Vec<Mount>,
     /// `[submit.env]`.
     pub env: Vec<EnvVar>,
     /// `[submit] grace`.
@@ -104,7 +102,7 @@ impl Context {
         (layers, documents)
     }
 
-    /// What a submission needs to know of this place.
+    /// What a submission needs to know of this place. Says what the project file added to the job that was made.
     pub fn site(&self, kind: &str, inputs: Vec<Source>) -> Site {
         let set = self.config.node_cache.as_ref().map(|value| value.value.clone());
         let local = (kind == "local").then(|| self.places.cache.join("node"));
@@ -117,6 +115,7 @@ impl Context {
             user: self.user.clone(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             inputs,
+            notes: self.take_contributed(kind),
         }
     }
 }
@@ -128,7 +127,6 @@ impl Settings {
             backend: submit.backend.as_ref().map(|v| v.value.clone()),
             runtime: submit.runtime.as_ref().map(|v| v.value),
             grace: submit.grace_seconds.as_ref().map(|v| v.value),
-            mounts: submit.mounts.iter().map(|v| v.value.clone()).collect(),
             env: submit
                 .env
                 .iter()

@@ -6,12 +6,13 @@ use super::*;
 use crate::failure::{Failure, Kind};
 
 /// For each key: a line that sets it, and what `config show` says then.
-const EXAMPLES: [(&str, &str, &str); 51] = [
+const EXAMPLES: [(&str, &str, &str); 53] = [
     ("registry", "registry = 'registry.example'", "registry.example"),
     ("insecure_registries", "insecure_registries = ['old.example:5000']", "old.example:5000"),
     ("ca_files", "ca_files = ['/etc/ca.pem']", "/etc/ca.pem"),
     ("path_prefixes", "path_prefixes = ['r.example:5000/oci']", "r.example:5000/oci"),
     ("requests_at_once", "requests_at_once = 4", "4"),
+    ("trusted_groups", "trusted_groups = ['physics']", "physics"),
     ("helper_variables", "helper_variables = ['ACME_TOKEN']", "ACME_TOKEN"),
     ("realms.*", "realms = {'r.example' = 'https://gitlab.example'}", "https://gitlab.example"),
     ("cache", "cache = '/c'", "/c"),
@@ -116,6 +117,21 @@ fn a_project_file_sets_only_what_is_harmless() {
         let first = key.split('.').next().unwrap();
         assert_eq!(who == Who::Anyone, allowed.contains(&first), "{key}");
     }
+}
+
+#[test]
+fn a_project_file_sets_no_variable_that_decides_what_runs() {
+    for name in ["LD_PRELOAD", "BASH_ENV", "PYTHONSTARTUP", "APPTAINER_BIND"] {
+        let text = format!("[submit.env]\n{name} = 'x'");
+        let error = parse(&text, Level::Project).expect_err(name);
+        assert_eq!((error.line, error.kind()), (2, Kind::Configuration));
+        assert!(error.to_string().contains(name), "{error}");
+        assert!(error.hint().unwrap().contains(&format!("--env {name}=VALUE")));
+        assert!(parse(&text, Level::User).is_ok(), "{name} is the user's to set");
+    }
+    // a relative source is below the project, and nobody else has one
+    assert!(parse("submit.mounts = ['data:/d']", Level::User).is_err());
+    assert!(parse("submit.mounts = ['../data:/d']", Level::Project).is_err());
 }
 
 #[test]
@@ -244,7 +260,7 @@ fn later_levels_win_and_lists_add_up() {
     );
     let user = parse("cache = '/user'\nca_files = ['/b', '/a']\nsubmit.cpus = 2", Level::User);
     let project = parse(
-        "[submit]\ncpus = 3\nmounts = ['/e:/x']\nenv.B = '3'\n[backend.slurm]\nqueue = 'short'",
+        "[submit]\ncpus = 3\nmounts = ['/e:/x/', 'data:/y']\nenv.B = '3'\n[backend.slurm]\nqueue = 'short'",
         Level::Project,
     );
     let merged = Config::merge(site.unwrap(), user.unwrap(), project.unwrap());
@@ -257,7 +273,9 @@ fn later_levels_win_and_lists_add_up() {
             "ledger = /site from site (config.toml:2)",
             "submit.backend = slurm from site (config.toml:5)",
             "submit.mounts = /s:/s from site (config.toml:7)",
-            "submit.mounts = /e:/x from project (moorline.toml:3)",
+            // a project's never takes the place of a trusted one
+            "submit.mounts = /d:/x:ro from site (config.toml:7)",
+            "submit.mounts = data:/y from project (moorline.toml:3)",
             "submit.env.A = 1 from site (config.toml:8)",
             "submit.env.B = 3 from project (moorline.toml:4)",
             "submit.cpus = 3 from project (moorline.toml:2)",

@@ -162,6 +162,9 @@ fn a_file_is_opened_in_the_folder_that_was_checked() {
     fs::write(one.join("file"), "checked").unwrap();
     let folder = Folder::open(&one).unwrap();
     assert_eq!(folder.outsider(&Writers::of_caller()).unwrap(), None);
+    let me = rustix::process::geteuid().as_raw();
+    assert_eq!(folder.owner_of(Path::new("file")).unwrap(), Some(me));
+    assert_eq!(folder.owner_of(Path::new("none")).unwrap(), None);
     fs::rename(&one, &moved).unwrap();
     fs::create_dir(&one).unwrap();
     fs::write(one.join("file"), "planted").unwrap();
