@@ -14,6 +14,7 @@ use crate::audit::{
 use crate::failure::Kind;
 use crate::job::Grade;
 use crate::ledger::{self, JobRecord, Source};
+use crate::worker::Qualifier;
 
 /// What can be asked.
 #[derive(Debug, Subcommand)]
@@ -62,7 +63,7 @@ pub fn run(context: &Context, verb: &Verb) -> Outcome {
             } else {
                 output::line(job_text(&answer));
             }
-            Ok(code(answer.answer.verdict))
+            Ok(code(context, answer.answer.verdict, &answer.answer.qualified))
         }
         Verb::Image(args) => {
             let query = ImageQuery::parse(&args.image, context.default_registry())
@@ -86,7 +87,8 @@ pub fn run(context: &Context, verb: &Verb) -> Outcome {
             } else {
                 output::line(image_text(&answer));
             }
-            Ok(answer.jobs.iter().map(|job| code(job.verdict)).max().unwrap_or(0))
+            let codes = answer.jobs.iter().map(|job| code(context, job.verdict, &job.qualified));
+            Ok(codes.max().unwrap_or(0))
         }
         Verb::Drift(args) => audit_drift::run(context, args),
         Verb::Verify => verify(context),
@@ -123,10 +125,16 @@ impl JobShown {
     }
 }
 
-/// A mismatch is a failure; what is unproven is said, and is none.
-fn code(verdict: Verdict) -> u8 {
+/// A mismatch is a failure; what is unproven is said, and is none. A *Match, but ...* is one only where the
+/// policy says so.
+fn code(context: &Context, verdict: Verdict, qualified: &[Qualifier]) -> u8 {
+    let only_plain = context.config.plain_match_only.as_ref().is_some_and(|set| set.value);
     match verdict {
         Verdict::Mismatch => super::exit::code(Kind::Integrity),
+        Verdict::Match if only_plain && !qualified.is_empty() => {
+            context.voice.say("policy.plain_match_only refuses a Match with a \"but\"");
+            super::exit::code(Kind::Policy)
+        }
         Verdict::Match | Verdict::Unproven => 0,
     }
 }

@@ -10,7 +10,7 @@ pub(super) enum Who {
 }
 
 /// Every key; `*` stands for a name that the author chooses. A key that is not here is unknown.
-pub(super) const CONFIG: [(&str, Who); 54] = [
+pub(super) const CONFIG: [(&str, Who); 55] = [
     ("registry", Who::Trusted),
     ("insecure_registries", Who::Trusted),
     ("ca_files", Who::Trusted),
@@ -64,6 +64,7 @@ pub(super) const CONFIG: [(&str, Who); 54] = [
     ("limits.index_entries", Who::Anyone),
     ("limits.layers", Who::Anyone),
     ("limits.tags", Who::Anyone),
+    ("policy.plain_match_only", Who::Anyone),
     ("policy.*", Who::Anyone),
 ];
 

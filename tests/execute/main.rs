@@ -5,8 +5,8 @@
 
 mod filter;
 mod image;
-mod layout;
 mod inherited;
+mod layout;
 mod machine;
 #[allow(dead_code, reason = "each test program uses its part of it")]
 #[path = "../squashfs_reader/made.rs"]

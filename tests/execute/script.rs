@@ -241,7 +241,8 @@ fn the_scripts_words_reach_the_runtime_as_they_are() {
     job.plan.job.env.push(format!("A={hostile}").parse().unwrap());
     job.plan.job.options = vec!["--opt=a b".into()];
     job = job.mount("/etc:/host etc:ro").mount("/nowhere/x:/x");
-    job = job.mount("type=bind,source=/etc,\"target=/o:d,\"\"d\"\"\",readonly").mount(r"/etc:/a\:b");
+    job =
+        job.mount("type=bind,source=/etc,\"target=/o:d,\"\"d\"\"\",readonly").mount(r"/etc:/a\:b");
     let bin = job.path("bin");
     fs::create_dir(&bin).unwrap();
     fs::write(bin.join("apptainer"), RECORDER).unwrap();

@@ -6,7 +6,7 @@ use super::*;
 use crate::failure::{Failure, Kind};
 
 /// For each key: a line that sets it, and what `config show` says then.
-const EXAMPLES: [(&str, &str, &str); 53] = [
+const EXAMPLES: [(&str, &str, &str); 54] = [
     ("registry", "registry = 'registry.example'", "registry.example"),
     ("insecure_registries", "insecure_registries = ['old.example:5000']", "old.example:5000"),
     ("ca_files", "ca_files = ['/etc/ca.pem']", "/etc/ca.pem"),
@@ -68,6 +68,7 @@ const EXAMPLES: [(&str, &str, &str); 53] = [
     ("limits.index_entries", "limits.index_entries = 10", "10"),
     ("limits.layers", "limits.layers = 10", "10"),
     ("limits.tags", "limits.tags = 10", "10"),
+    ("policy.plain_match_only", "policy.plain_match_only = true", "true"),
 ];
 
 fn parse(text: &str, level: Level) -> Result<Config, ConfigError> {
@@ -204,6 +205,20 @@ fn an_address_with_a_password_is_refused_and_not_repeated() {
         let error = parse(&format!("site_ledger = '{address}'"), Level::Site).unwrap_err();
         assert!(matches!(error.problem, Problem::Unknown { .. }), "{address}: {error}");
     }
+}
+
+#[test]
+fn a_policy_is_tightened_and_never_loosened() {
+    let merged = |lower: &str, upper: &str| {
+        let lower = parse(lower, Level::Site).unwrap();
+        let upper = parse(upper, Level::Project).unwrap();
+        Config::merge(lower, Config::default(), upper).plain_match_only.map(|set| set.value)
+    };
+    let (on, off) = ("policy.plain_match_only = true", "policy.plain_match_only = false");
+    assert_eq!(merged("", ""), None);
+    assert_eq!(merged(off, on), Some(true));
+    assert_eq!(merged(on, off), Some(true));
+    assert_eq!(merged("", on), Some(true));
 }
 
 #[test]
