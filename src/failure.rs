@@ -68,8 +68,9 @@ pub fn system_hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
         match this.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) {
             Some(EDQUOT) => {
                 return Some(
-                    "`quota -s` (on Lustre `lfs quota -h`) shows your quota; remove something there: \
-                     moorline cache prune does where the store is meant",
+                    "`quota -s` (on Lustre `lfs quota -h`) shows your quota; remove something there; where \
+                     the store is meant, moorline cache prune does, or set MOORLINE_CACHE to another file \
+                     system",
                 );
             }
             Some(ESTALE) => {

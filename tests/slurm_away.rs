@@ -8,6 +8,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -33,6 +34,13 @@ fn slurm(test: &str) -> Option<HashMap<String, String>> {
     Some(text.lines().filter_map(pair).collect())
 }
 
+/// One test at a time: a controller that one of them stops is no controller for the others.
+static CONTROLLER: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    CONTROLLER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A home of the ordinary user whom the cluster knows.
 fn home(server: &Server, env: &HashMap<String, String>) -> Home {
     let user = am_root().then(|| {
@@ -53,6 +61,7 @@ fn submit(home: &Home, server: &Server, script: &str) -> String {
 fn codes_above_127_and_a_pending_job_that_is_cancelled() {
     let test = "codes_above_127_and_a_pending_job_that_is_cancelled";
     let Some(env) = slurm(test) else { return };
+    let _alone = alone();
     let server = Server::with_image();
     let home = home(&server, &env);
     home.ok(&["convert", &server.name(":v1")]);
@@ -94,6 +103,7 @@ fn codes_above_127_and_a_pending_job_that_is_cancelled() {
 fn a_cluster_without_accounting_keeps_the_code() {
     let test = "a_cluster_without_accounting_keeps_the_code";
     let Some(env) = slurm(test) else { return };
+    let _alone = alone();
     let server = Server::with_image();
     let home = home(&server, &env);
     // the same cluster for clients that know of no accounting
@@ -137,6 +147,7 @@ impl Drop for Stopped {
 fn a_controller_that_stands_still_ends_no_wait_and_hides_no_job() {
     let test = "a_controller_that_stands_still_ends_no_wait_and_hides_no_job";
     let Some(env) = slurm(test) else { return };
+    let _alone = alone();
     if !support::have("root", test, am_root()) {
         return;
     }

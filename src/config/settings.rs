@@ -243,7 +243,7 @@ impl Config {
             }
             "submit.backend" => self.submit.backend = Some(value(item.identifier()?, origin)),
             "submit.runtime" => self.submit.runtime = Some(value(runtime(item)?, origin)),
-            "submit.mounts" => self.submit.mounts = list(item, origin, mount(origin))?,
+            "submit.mounts" => self.submit.mounts = list(item, origin, mounts::spelled(origin))?,
             "submit.env.*" => {
                 let variable = item.variable(path.get(2).copied().unwrap_or_default())?;
                 if origin.is_project() && variables::decides_what_runs(&variable.name) {
@@ -348,7 +348,7 @@ impl Config {
             submit: SubmitSettings {
                 backend: upper.submit.backend.or(self.submit.backend),
                 runtime: upper.submit.runtime.or(self.submit.runtime),
-                mounts: mounts(self.submit.mounts, upper.submit.mounts),
+                mounts: mounts::merged(self.submit.mounts, upper.submit.mounts),
                 env: self.submit.env.into_iter().chain(upper.submit.env).collect(),
                 cpus: upper.submit.cpus.or(self.submit.cpus),
                 memory_mib: upper.submit.memory_mib.or(self.submit.memory_mib),
@@ -395,29 +395,6 @@ fn both<T>(
     lower.retain(|low| !upper.iter().any(|up| same(&low.value, &up.value)));
     lower.extend(upper);
     lower
-}
-
-/// The later level's mount to one target stays, except that a project's never takes the place of one that
-/// the user or the site chose.
-fn mounts(lower: Vec<Value<Mount>>, mut upper: Vec<Value<Mount>>) -> Vec<Value<Mount>> {
-    let same = |one: &Mount, other: &Mount| one.same_target(other);
-    upper.retain(|up| {
-        !up.origin.is_project()
-            || !lower.iter().any(|low| !low.origin.is_project() && same(&low.value, &up.value))
-    });
-    both(lower, upper, same)
-}
-
-/// How a mount is written: in a project file its source may be relative to the project's directory.
-fn mount<'a>(origin: &Origin) -> impl Fn(&Item<'a>) -> Result<Mount, ConfigError> + use<'a> {
-    let project = origin.is_project();
-    move |item| {
-        if project {
-            Mount::of_project(item.text()?).map_err(|e| item.bad_value(e))
-        } else {
-            item.parsed()
-        }
-    }
 }
 
 /// A group by its name or number.
@@ -514,5 +491,6 @@ fn named(name: &str, item: &Item<'_>) -> Result<(), ConfigError> {
     Ok(())
 }
 
+mod mounts;
 #[cfg(test)]
 mod tests;

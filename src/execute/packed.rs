@@ -54,11 +54,11 @@ impl Packed<'_> {
             Component::Normal(name) => Some(name.as_bytes()),
             _ => None,
         });
-        self.0.find(parts).map_err(damaged)
+        self.0.find(parts).map_err(|e| damaged(&e))
     }
 }
 
-fn damaged(error: ReadError) -> io::Error {
+fn damaged(error: &ReadError) -> io::Error {
     io::Error::other(error.to_string())
 }
 
@@ -75,7 +75,7 @@ impl ImageTree for Packed<'_> {
     fn names(&self, path: &Path) -> io::Result<Vec<OsString>> {
         match self.find(path)?.map(|inode| inode.kind) {
             Some(Kind::Directory(listing)) => {
-                let names = self.0.names(listing).map_err(damaged)?;
+                let names = self.0.names(listing).map_err(|e| damaged(&e))?;
                 Ok(names.into_iter().map(OsString::from_vec).collect())
             }
             _ => Err(io::ErrorKind::NotADirectory.into()),

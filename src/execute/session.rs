@@ -215,15 +215,15 @@ impl Leader {
             true
         });
         for signal in due {
-            match self.fence {
-                Fence::Namespace => {
-                    let _ = rustix::process::kill_process_group(self.program, signal);
-                }
-                // it passes signals on by itself, so its group would get them twice
-                Fence::Reaper => {
-                    let _ = rustix::process::kill_process(self.program, signal);
-                }
-            }
+            // an installed runtime passes signals on by itself, so its group would get them twice;
+            // stopping is every process's own business
+            let alone =
+                self.fence == Fence::Reaper && signal != Signal::TSTP && signal != Signal::CONT;
+            let _ = if alone {
+                rustix::process::kill_process(self.program, signal)
+            } else {
+                rustix::process::kill_process_group(self.program, signal)
+            };
             if ends(signal) {
                 // one that is stopped could not tidy up
                 let _ = rustix::process::kill_process_group(self.program, Signal::CONT);

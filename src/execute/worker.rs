@@ -150,10 +150,10 @@ impl Attempt {
         }
         let runtime = choose(plan.job.runtime)?;
         self.runtime = runtime.name();
+        self.conditions.network = Some(plan.job.terms.network.clone().unwrap_or(Network::Host));
         if let (Runtime::Builtin, Some(option)) = (&runtime, plan.job.options.first()) {
             return Err(ExecuteError::Options(option.clone()));
         }
-        self.conditions.network = Some(plan.job.terms.network.clone().unwrap_or(Network::Host));
         let measured = self.measure(place, *digest)?;
         processor::check(&plan.job.image, &measured.file)?;
         match runtime {

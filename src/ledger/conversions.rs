@@ -9,7 +9,7 @@
 //!   end HEX\n                  BLAKE3 of all before
 //! ```
 //!
-//! What was appended since is read; the index is written anew when that was much, or held a conversion.
+//! What was appended since is read each time; the index is written anew when that was much.
 //! It lies beside the ledger because that is hidden from jobs: it is believed as the ledger is.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +30,7 @@ const NAME: &str = "conversions.idx";
 const HEAD: &str = "moorline conversions 1";
 /// What a line of ours holds, as `record.rs` writes it; the rest of the ledger is not parsed.
 const KIND: &[u8] = b"\"kind\":\"converted\"";
-/// After so many bytes without a conversion the index is worth writing.
+/// After so many bytes the index is worth writing; to look through fewer is cheap.
 const MUCH: u64 = 256 << 10;
 
 /// The conversions of a ledger.
@@ -49,6 +49,10 @@ impl Conversions {
     /// # Errors
     /// When a file of the ledger cannot be read. An index that cannot be read or written costs time.
     pub fn read(dir: &Path) -> Result<Self, LedgerError> {
+        Self::read_with(dir, MUCH)
+    }
+
+    fn read_with(dir: &Path, much: u64) -> Result<Self, LedgerError> {
         let index = dir.join(NAME);
         let mut all = fs::read_to_string(&index).ok().and_then(|text| Self::parse(&text));
         let names = list(dir)?.segments;
@@ -69,7 +73,7 @@ impl Conversions {
         all = all.filter(fits);
         let mut all = all.unwrap_or_default();
         dir.clone_into(&mut all.dir);
-        let (mut new, before) = (0, all.made.len());
+        let mut new = 0;
         for (name, size) in sizes {
             let from = all.read.get(&name).copied().unwrap_or(0);
             if size > from {
@@ -77,7 +81,7 @@ impl Conversions {
                 all.take(&name, from).map_err(LedgerError::io("read", &dir.join(&name)))?;
             }
         }
-        if new > MUCH || all.made.len() > before {
+        if new > much {
             // the next one reads it once more otherwise
             let _ = files::jot(&index, 0o600, all.to_string().as_bytes());
         }
@@ -195,7 +199,9 @@ mod tests {
 
     fn holds(dir: &Path, number: u8) -> bool {
         let Conversion { manifest, recipe, sif, .. } = conversion(number);
-        Conversions::read(dir).unwrap().holds(&manifest, &recipe, &sif)
+        let few = Conversions::read(dir).unwrap().holds(&manifest, &recipe, &sif);
+        assert_eq!(Conversions::read_with(dir, 0).unwrap().holds(&manifest, &recipe, &sif), few);
+        few
     }
 
     #[test]
@@ -205,6 +211,8 @@ mod tests {
         let (ledger, index) = (dir.path().join("l"), dir.path().join("l").join(NAME));
         assert!(!holds(&ledger, 1), "there is no ledger");
         Ledger::open(&ledger).unwrap().converted(&conversion(1)).unwrap();
+        Conversions::read(&ledger).unwrap();
+        assert!(!index.exists(), "it is not worth it");
         assert!(holds(&ledger, 1) && !holds(&ledger, 2));
         assert!(index.exists() && holds(&ledger, 1), "also out of the index");
         // appended behind the index, by this writer and by another

@@ -2,13 +2,10 @@
 
 import json
 import os
-import shutil
-import time
 
 import lib
 
 HUNT = r"""
-end=$(($(date +%s 2>/dev/null || echo 0) + 0))
 n=0
 while [ $n -lt 200 ]; do
     n=$((n + 1))
@@ -47,9 +44,10 @@ def attack(case):
     for root, _, names in os.walk(case.dir):
         receipts += [os.path.join(root, n) for n in names if n.startswith("receipt-")]
     for path in receipts:
-        with open(path, encoding="utf-8") as text:
-            if json.load(text)["exit_code"] != 0 and "another job" in open(path, encoding="utf-8").read():
-                return lib.broken(f"a receipt holds the other job's word: {path}")
+        with open(path, encoding="utf-8") as opened:
+            text = opened.read()
+        if json.loads(text)["exit_code"] != 0 and "another job" in text:
+            return lib.broken(f"a receipt holds the other job's word: {path}")
     if "wrote" in said:
         return lib.broken(f"a file of the other job's channel was there: {said.split()[1]}")
     return None

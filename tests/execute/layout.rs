@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use moorline::job::RuntimeChoice;
+use moorline::oci::{Digest, Sha256Digest};
 use moorline::pin::Image;
 
 use crate::support::*;
@@ -404,8 +405,7 @@ fn a_foreign_runtime_is_identified() {
         let program = conditions.program.unwrap();
         assert_eq!(program.path, bin.join("theirs").display().to_string());
         assert_eq!(program.version.as_deref(), Some("apptainer version 0.0"));
-        use moorline::oci::Sha256Digest;
-        assert_eq!(program.sha256, Some(moorline::oci::Digest::of(fake.as_bytes())));
+        assert_eq!(program.sha256, Some(Digest::of(fake.as_bytes())));
         let covers: Vec<_> = conditions.covers.iter().map(|c| c.target.as_str()).collect();
         assert_eq!(covers, ["/opt/tools"]);
     }

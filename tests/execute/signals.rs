@@ -208,8 +208,8 @@ fn run_under_timeout_ends_and_is_recorded() {
             assert_eq!(receipt.exit_code, code);
             assert_eq!(output.status.code(), Some(code), "{output:?}");
             let listed = jobs(&job);
-            assert!(!listed.contains("\"submitted\""), "{listed}");
-            assert!(listed.contains(&code.to_string()), "{listed}");
+            assert!(listed.contains("\"state\": \"failed\""), "{listed}");
+            assert!(listed.contains(&format!("\"exit_code\": {code},")), "{listed}");
         }
     }
 }

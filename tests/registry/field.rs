@@ -101,7 +101,7 @@ async fn an_echo_in_a_document_is_hidden() {
             &format!("WWW-Authenticate: Basic realm=\"x\"\r\n{EMPTY}"),
             b"",
         ),
-        Some(_) => ok("", format!(r#"{{"schemaVersion":2,"mediaType":"{spread}"}}"#).as_bytes()),
+        Some(_) => ok("", format!(r#"{{"schemaVersion":2,"mediaType":"application/vnd.{spread}","layers":[],"config":{{}}}}"#).as_bytes()),
     })
     .await;
     let client = liar.client(vec![candidate(USER, SECRET, &[])]);

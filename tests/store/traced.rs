@@ -105,8 +105,8 @@ fn an_unpacked_tree_is_synced_before_its_mark() {
         found.unwrap_or_else(|| panic!("no {words:?}: {answer}\n{text}"))
     };
     let unpacked = lines.iter().rposition(|line| line.contains("\"noise\"")).unwrap();
-    let (synced, marked) = (first(["syncfs(", ".new-"]), first(["openat(", "/complete\""]));
-    let durable = first(["fsync(", "/complete>"]);
+    let (synced, marked) = (first(["syncfs(", ".new-"]), first(["openat(", "/seal\""]));
+    let durable = first(["fsync(", "/seal>"]);
     let named = first(["rename", ".new-"]);
     assert!(unpacked < synced && synced < marked && marked < durable && durable < named, "{text}");
 }

@@ -4,9 +4,10 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::termios::{OptionalActions, Termios, Winsize};
 
-use super::{Pty, Relay};
+use super::{Pty, Relay, job};
 
 /// Settings of the terminal at standard input, to be put back by who started a worker that was killed.
 pub(in crate::execute) struct Saved(Option<Termios>);
@@ -19,7 +20,7 @@ impl Saved {
     /// Puts them back, unless the terminal is somebody else's meanwhile.
     pub(in crate::execute) fn restore(&self) {
         if let Some(settings) = &self.0
-            && in_foreground(io::stdin())
+            && in_foreground(io::stdin(), job::group())
         {
             let _ = rustix::termios::tcsetattr(io::stdin(), OptionalActions::Now, settings);
         }
@@ -32,6 +33,8 @@ pub(in crate::execute) struct Outer {
     pub(super) input: OwnedFd,
     pub(super) output: OwnedFd,
     settings: Termios,
+    /// This process's group.
+    group: Option<i32>,
     raw: bool,
 }
 
@@ -43,7 +46,8 @@ impl Outer {
             return None;
         }
         let settings = rustix::termios::tcgetattr(&stdin).ok()?;
-        Some(Self { input: again(&stdin)?, output: again(&stdout)?, settings, raw: false })
+        let (input, output) = (again(&stdin)?, again(&stdout)?);
+        Some(Self { input, output, settings, group: job::group(), raw: false })
     }
 
     /// Whether standard error is a terminal as well and joins the program's.
@@ -73,7 +77,7 @@ impl Outer {
     /// Whether its keys are this job's. In the background nothing may be read or set: the kernel would
     /// stop this process.
     pub(super) fn in_foreground(&self) -> bool {
-        in_foreground(&self.input)
+        in_foreground(&self.input, self.group)
     }
 
     /// Hands every key on as it is.
@@ -101,9 +105,11 @@ impl Drop for Outer {
     }
 }
 
-fn in_foreground(terminal: impl AsFd) -> bool {
+fn in_foreground(terminal: impl AsFd, group: Option<i32>) -> bool {
     match rustix::termios::tcgetpgrp(terminal) {
-        Ok(group) => group == rustix::process::getpgrp(),
+        Ok(foreground) => group == Some(foreground.as_raw_nonzero().get()),
+        // its number is 0: it is outside of this pid namespace
+        Err(Errno::OPNOTSUPP) => group == Some(0),
         // another session's terminal has no foreground for us: nobody is in our way
         Err(_) => true,
     }

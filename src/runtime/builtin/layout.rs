@@ -30,6 +30,15 @@ impl Layout {
     pub fn place_of(&self, asked: &Path) -> Option<&Path> {
         self.placed.iter().find(|(target, _)| target == asked).map(|(_, place)| place.as_path())
     }
+
+    /// Where something below a point lies, such as a mount of the machine that came in with a bind.
+    #[must_use]
+    pub fn place_below(&self, asked: &Path) -> Option<PathBuf> {
+        let above = self.placed.iter().filter(|(target, _)| asked.starts_with(target));
+        let (target, place) = above.max_by_key(|(target, _)| target.components().count())?;
+        // by component: no slash behind it
+        Some(place.join(asked.strip_prefix(target).ok()?).components().collect())
+    }
 }
 
 /// The steps that make a container's root: the image at `root` on this machine, and `points`.

@@ -199,6 +199,11 @@ fn odd_images_start() {
     assert_eq!(linked.place_of(Path::new("/work_dir/")), Some(Path::new("/work_dir")));
     assert_eq!(linked.place_of(Path::new("/work_dir/c")), Some(Path::new("/work_dir/c")));
     assert_eq!(linked.place_of(Path::new("/etc/hosts")), None);
+    // below a mount that a link leads elsewhere
+    let led = laid(&image("/l>/usr /usr/"), &[point("/l/d", true)]).unwrap();
+    assert_eq!(led.place_below(Path::new("/l/d")), Some("/usr/d".into()));
+    assert_eq!(led.place_below(Path::new("/l/d/in/it")), Some("/usr/d/in/it".into()));
+    assert_eq!(led.place_below(Path::new("/l/d2")), None);
     // openwrt: /var/tmp is made in our own /tmp; two names of one directory are one mount
     let shown = show(&image("/var>tmp /tmp/"), &defaults).unwrap();
     assert!(shown.contains("@/tmp /tmp/tmp/ @/tmp/tmp"), "{shown}");
