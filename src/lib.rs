@@ -13,6 +13,7 @@ pub mod backoff;
 pub mod failure;
 pub mod files;
 pub mod listing;
+pub mod mountinfo;
 pub mod oci;
 pub mod sealed;
 pub mod secret;

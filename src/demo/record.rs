@@ -79,6 +79,7 @@ fn run(dir: &Path, spec: &JobSpec, start: &Start<'_>) -> Result<JobId, DemoError
         node_cache: None,
         site_store: None,
         limits: std::collections::BTreeMap::new(),
+        hide: vec![ledger_dir(dir)],
         user: "demo".into(),
         host: "this machine".into(),
         inputs: Vec::new(),

@@ -6,9 +6,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::asker::Asker;
 use super::container::{self, Ended, Manner};
+use super::hiding::{self, Hidden, Secrets};
 use super::inside::Inside;
 use super::measure::Measured;
+use super::mounts::Passed;
 use super::rootfs::{self, Rootfs};
 use super::scratch::Scratch;
 use super::starter::{Container, Start, Word};
@@ -29,7 +32,10 @@ pub(super) struct Request<'a> {
     pub(super) plan: &'a Plan,
     pub(super) measured: &'a Measured,
     pub(super) binds: &'a [Bind],
-    /// Must not be seen inside.
+    /// Mounts below the binds that cannot be reached.
+    pub(super) passed: &'a [Passed],
+    /// Must not be seen inside, the control directory among it.
+    pub(super) hide: &'a [PathBuf],
     pub(super) control: &'a Path,
     pub(super) workdir: &'a Path,
     /// The job's own directory.
@@ -47,6 +53,8 @@ pub(super) struct Ran {
     pub(super) fresh: bool,
     /// Why better ways were not taken, and what gave way to an odd image.
     pub(super) notes: Vec<String>,
+    /// Mounts of the machine that the container does not show.
+    pub(super) passed: Vec<Passed>,
     /// Mounts over files of the image.
     pub(super) covers: Vec<Cover>,
     /// What happened to an unpacked image while the program ran.
@@ -88,13 +96,21 @@ pub(super) fn run(request: &Request<'_>) -> Result<Ran, ExecuteError> {
     let rootfs = rootfs::provide(request.measured, partition, site_store, room)?;
     let tree = Tree(fs::canonicalize(&rootfs.path).map_err(ExecuteError::io("the image's tree"))?);
 
-    let points = points(request, &tree, &scratch_path, &hidden)?;
+    let points = points(request, &tree, &scratch_path)?;
     let machine = Tree(PathBuf::from("/"));
-    let Layout { steps, notes: gave_way, covers, .. } =
-        layout(&tree.0, (&tree, &machine), &points)?;
+    let laid = layout(&tree.0, (&tree, &machine), &points)?;
+    let mut places = request.hide.to_vec();
+    places.extend(hidden);
+    let hide = hide(request, places, &laid)?;
+    let passed = passed_over(request, &points)?;
+    let out_of_reach = passed.iter().filter_map(|p| laid.place_below(Path::new(&p.target)));
+    let passed_over = out_of_reach.map(Into::into).collect();
+    let Layout { steps, notes: gave_way, covers, .. } = laid;
     let inside = Inside {
         root: made(scratch_path.join("root"))?,
         steps,
+        hide,
+        passed_over,
         uid: rustix::process::getuid().as_raw(),
         terminal: None,
         start: start(request, program(job, config.as_ref(), &tree)?, config.as_ref()),
@@ -103,7 +119,7 @@ pub(super) fn run(request: &Request<'_>) -> Result<Ran, ExecuteError> {
     let damage = rootfs.damage();
     let Rootfs { how, fresh, mut notes, .. } = rootfs;
     notes.extend(gave_way);
-    Ok(Ran { ended, rootfs: how, fresh, notes, covers, damage })
+    Ok(Ran { ended, rootfs: how, fresh, notes, passed, covers, damage })
 }
 
 /// What is started in the container.
@@ -160,12 +176,7 @@ fn variables(job: &JobSpec, config: Option<&ContainerConfig>) -> BTreeMap<String
 }
 
 /// Everything that is mounted, the defaults first.
-fn points(
-    request: &Request<'_>,
-    tree: &Tree,
-    scratch: &Path,
-    hidden: &[PathBuf],
-) -> Result<Vec<Point>, ExecuteError> {
+fn points(request: &Request<'_>, tree: &Tree, scratch: &Path) -> Result<Vec<Point>, ExecuteError> {
     let bind = |source, access, directory| What::Bind { source, access, directory };
     let point = |target: &str, what, role| Point {
         target: target.into(),
@@ -194,25 +205,8 @@ fn points(
         points.push(point(target, bind(source, Access::Ro, false), Role::File));
     }
 
-    let workdir = Bind {
-        source: request.workdir.to_owned(),
-        target: WORK_DIR.into(),
-        access: Access::Rw,
-        directory: true,
-    };
-    let binds: Vec<Bind> = request.binds.iter().cloned().chain([workdir]).collect();
-    for path in hidden {
-        mounts::refuse_inside(&binds, path)?;
-        let seen = mounts::seen_through(&binds, path).into_iter();
-        points.extend(seen.map(|target| Point {
-            target,
-            what: What::Hidden,
-            role: Role::Hiding,
-            supplied: false,
-        }));
-    }
     let job = &request.plan.job;
-    points.extend(binds.into_iter().map(|b| {
+    points.extend(binds(request).into_iter().map(|b| {
         let is_workdir = b.target == Path::new(WORK_DIR);
         let role = match () {
             () if is_workdir => Role::Fixed,
@@ -224,6 +218,45 @@ fn points(
         Point { target: b.target, what: bind(b.source, b.access, b.directory), role, supplied }
     }));
     Ok(points)
+}
+
+/// The job's mounts and its working directory.
+fn binds(request: &Request<'_>) -> Vec<Bind> {
+    let workdir = Bind {
+        source: request.workdir.to_owned(),
+        target: WORK_DIR.into(),
+        access: Access::Rw,
+        directory: true,
+    };
+    request.binds.iter().cloned().chain([workdir]).collect()
+}
+
+/// What is covered, in the binds where [`layout`] put them: those that gave way are not there.
+fn hide(
+    request: &Request<'_>,
+    places: Vec<PathBuf>,
+    laid: &Layout,
+) -> Result<Vec<Hidden>, ExecuteError> {
+    let placed = binds(request)
+        .into_iter()
+        .filter_map(|b| Some(Bind { target: laid.place_of(&b.target)?.to_owned(), ..b }));
+    let jobs = hiding::jobs_of(request.control);
+    let secrets = Secrets { places, jobs, work: request.workdir };
+    hiding::cover(&secrets, &placed.collect::<Vec<_>>())
+}
+
+/// What cannot be reached below the job's mounts, and below the other directories that are bound.
+fn passed_over(request: &Request<'_>, points: &[Point]) -> Result<Vec<Passed>, ExecuteError> {
+    let mut asker = Asker::as_the_program();
+    let mut passed = request.passed.to_vec();
+    for point in points {
+        if let What::Bind { source, directory: true, .. } = &point.what
+            && !request.binds.iter().any(|b| b.target == point.target)
+        {
+            passed.extend(mounts::pass_over(source, &point.target, &mut asker)?);
+        }
+    }
+    Ok(passed)
 }
 
 /// Whether a mount is there although nobody asked for it.

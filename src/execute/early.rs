@@ -3,16 +3,17 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
 use rustix::process::Pid;
 
 use super::verbs::{
-    ALONE, BETWEEN, DIE_WITH_PARENT, INSIDE, LEADER, PROBE, STARTER, WITH_PARENT, WORKER,
+    ALONE, ASK, BETWEEN, DIE_WITH_PARENT, INSIDE, LEADER, PLAIN, PROBE, STARTER, WITH_PARENT,
+    WORKER,
 };
-use super::{between, inside, probe, program, starter, work};
+use super::{asker, between, inside, probe, program, starter, work};
 
 /// Ignores what is meant for a program, then becomes another one. HUP is how its parent's end is told.
 const UNTOUCHED: &str = "trap '' TERM INT QUIT USR1 USR2 ALRM VTALRM PROF XCPU; exec \"$@\"";
@@ -37,6 +38,11 @@ pub fn early(arguments: &[OsString], stderr: &mut dyn Write) -> Option<i32> {
         INSIDE => Some(inside::main()),
         LEADER => Some(program::lead()),
         STARTER => Some(starter::main()),
+        ASK => {
+            let proc = Path::new(rest.first()?);
+            let plain = rest.get(1).is_some_and(|word| word == PLAIN);
+            Some(asker::main((proc, plain), std::io::stdin(), &mut std::io::stdout()))
+        }
         PROBE => Some(probe::main(&mut std::io::stdout())),
         DIE_WITH_PARENT => {
             let signal = Some(rustix::process::Signal::HUP);

@@ -9,7 +9,7 @@
 //!   a session of its own; the program's terminal, if it has one
 //!   unshare mounts, everything a slave of the machine's mounts (automounts arrive, nothing leaves)
 //!   start the starter (pid 2), which waits
-//!   tmpfs skeleton, pivot_root, steps, remount nosuid nodev ro, detach the machine's root
+//!   tmpfs skeleton, pivot_root, steps (mounts by handle: attach.rs), hide, detach the machine's root
 //!   empty the bounding set, drop all capabilities, no_new_privs
 //!   starter: a second user namespace with the caller's own uid and gid: the program owns no mount;
 //!            the same privileges given up; the program
@@ -17,9 +17,11 @@
 //! ```
 
 mod arrange;
+mod attach;
 mod make;
 pub(super) mod privileges;
 
+use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
@@ -30,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use arrange::own_mounts;
 
+use super::hiding::Hidden;
 use super::session::{Fence, at, lead};
 use super::starter::{Start, Word};
 use super::talk::{Line, Talk};
@@ -45,6 +48,12 @@ pub(super) struct Inside {
     pub(super) root: PathBuf,
     /// See [`crate::runtime::builtin`].
     pub(super) steps: Vec<Step>,
+    /// What is covered after them.
+    #[serde(default)]
+    pub(super) hide: Vec<Hidden>,
+    /// Mounts of the machine that are known to be out of reach, by their place in the container.
+    #[serde(default)]
+    pub(super) passed_over: Vec<OsString>,
     /// The caller is root of the machine.
     pub(super) uid: u32,
     /// The program's terminal, a path of the machine.

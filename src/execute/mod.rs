@@ -11,6 +11,7 @@
 //! ```
 
 mod account;
+mod asker;
 mod attend;
 mod between;
 mod builtin;
@@ -20,13 +21,16 @@ mod dumps;
 mod early;
 mod error;
 mod filter;
+mod floor;
 mod front;
+mod handles;
+mod hiding;
 mod identify;
 mod inside;
 mod keyring;
 mod loader;
+mod marker;
 mod measure;
-mod mountinfo;
 mod mounts;
 mod network;
 mod packed;

@@ -1,75 +1,166 @@
-//! Which of a job's mounts this machine has.
+//! Which of a job's mounts this machine has, and what below them cannot be shown.
+//!
+//! Below a bound directory other mounts may lie, of anybody's. One that this user cannot reach, that
+//! another mount covers, or whose server does not answer stops nothing: it is passed over and listed.
 
-use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::ExecuteError;
-use crate::job::{Mount, Need};
+use super::asker::{Answer, Asker, COVERED, LONG, Question, SHORT};
+use crate::job::{Access, Mount, Need};
+use crate::mountinfo::Table;
 use crate::runtime::Bind;
 use crate::worker::MountNote;
 
-/// The mounts that are there, and notes on optional ones that are not.
-///
-/// # Errors
-/// [`ExecuteError::MountMissing`] for a required one.
-pub(super) fn find(mounts: &[Mount]) -> Result<(Vec<Bind>, Vec<MountNote>), ExecuteError> {
-    let (mut binds, mut notes) = (Vec::new(), Vec::new());
-    for mount in mounts {
-        // asking for the metadata also starts an automount
-        let found = fs::canonicalize(&mount.source)
-            .and_then(|path| fs::metadata(&path).map(|m| (path, m.is_dir())));
-        match (found, mount.need) {
-            (Ok((source, directory)), _) => binds.push(Bind {
-                source,
-                target: mount.target.as_str().into(),
-                access: mount.access,
-                directory,
-            }),
-            (Err(_), Need::Silent) => {}
-            (Err(error), Need::Optional) => notes.push(MountNote {
-                source: mount.source.clone(),
-                target: mount.target.clone(),
-                why: error.to_string(),
-            }),
-            (Err(error), Need::Required) => {
-                return Err(ExecuteError::MountMissing {
-                    mount: mount.to_string(),
-                    why: error.to_string(),
-                });
-            }
+/// What came of a job's mounts.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Those that are there.
+    pub(super) binds: Vec<Bind>,
+    /// Optional ones that are not, and why.
+    pub(super) skipped: Vec<MountNote>,
+    /// Mounts below them that cannot be reached.
+    pub(super) passed: Vec<Passed>,
+}
+
+/// A mount below a bound directory that the container cannot show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// Where it is on this machine.
+    pub(super) source: PathBuf,
+    /// Where it would be in the container.
+    pub(super) target: PathBuf,
+    /// Why it is not seen.
+    pub(super) why: String,
+}
+
+impl Passed {
+    /// As receipts say it.
+    pub(super) fn note(&self) -> MountNote {
+        MountNote {
+            source: self.source.to_string_lossy().into_owned(),
+            target: self.target.to_string_lossy().into_owned(),
+            why: self.why.clone(),
         }
     }
-    Ok((binds, notes))
+
+    /// Whether something is missing: what another mount covers, nobody on this machine sees.
+    fn is_loss(&self) -> bool {
+        self.why != COVERED
+    }
 }
 
-/// Where `hidden` would be seen in the container through one of the binds.
-pub(super) fn seen_through(binds: &[Bind], hidden: &Path) -> Vec<PathBuf> {
-    let Ok(hidden) = fs::canonicalize(hidden) else { return Vec::new() };
-    binds
-        .iter()
-        .filter_map(|bind| {
-            let rest = hidden.strip_prefix(&bind.source).ok()?;
-            // by component: no slash behind it
-            Some(bind.target.join(rest).components().collect())
-        })
-        .collect()
+/// How many notes a receipt holds.
+const NOTES: usize = 100;
+
+/// What a receipt says of them.
+pub(super) fn notes(passed: &[Passed]) -> Vec<MountNote> {
+    let mut notes: Vec<MountNote> = passed.iter().take(NOTES).map(Passed::note).collect();
+    if passed.len() > NOTES {
+        let why = format!("{} more were passed over", passed.len() - NOTES);
+        notes.push(MountNote { source: String::new(), target: String::new(), why });
+    }
+    notes
 }
 
-/// Refuses binds whose source lies inside a directory that the container must not see.
+/// The working directory, links resolved.
 ///
 /// # Errors
-/// [`ExecuteError::NotStarted`] naming the mount.
-pub(super) fn refuse_inside(binds: &[Bind], hidden: &Path) -> Result<(), ExecuteError> {
-    let Ok(hidden) = fs::canonicalize(hidden) else { return Ok(()) };
-    match binds.iter().find(|b| b.source != hidden && b.source.starts_with(&hidden)) {
-        Some(bind) => Err(ExecuteError::NotStarted(format!(
-            "the mount {}:{} would show {}, which belongs to moorline",
-            bind.source.display(),
-            bind.target.display(),
-            hidden.display()
-        ))),
-        None => Ok(()),
+/// When it is not there, or its file system does not answer.
+pub(super) fn directory(path: &Path) -> Result<PathBuf, ExecuteError> {
+    let what = || format!("the working directory {}", path.display());
+    let error = match Asker::new().ask_patiently(&Question::Find(path.into())) {
+        Answer::Found { path, .. } => return Ok(path.into()),
+        // with the system's own kind of error
+        Answer::No { .. } => match std::fs::canonicalize(path) {
+            Ok(path) => return Ok(path),
+            Err(error) => error,
+        },
+        _ => io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("its file system did not answer within {} s", LONG.as_secs()),
+        ),
+    };
+    Err(ExecuteError::io(what())(error))
+}
+
+/// Looks for a job's mounts.
+///
+/// # Errors
+/// [`ExecuteError::MountMissing`] for a required one that is not there, and for a required read-only
+/// one below which something cannot be reached: nobody could say that all of it is there, read-only.
+pub(super) fn find(mounts: &[Mount]) -> Result<Found, ExecuteError> {
+    let (mut asker, mut program) = (Asker::new(), Asker::as_the_program());
+    let mut found = Found::default();
+    let missing = |mount: &Mount, why| ExecuteError::MountMissing { mount: mount.to_string(), why };
+    for mount in mounts {
+        // this also starts an automount
+        let answer = asker.ask_patiently(&Question::Find(mount.source.clone().into()));
+        let why = match answer {
+            Answer::Found { path, directory, .. } => {
+                let source = PathBuf::from(path);
+                let passed = pass_over(&source, Path::new(&mount.target), &mut program)?;
+                let strict = mount.need == Need::Required && mount.access == Access::Ro;
+                if let Some(lost) = passed.iter().find(|p| strict && p.is_loss()) {
+                    let why = format!(
+                        "{}, which is mounted below it, cannot be reached: {}",
+                        lost.source.display(),
+                        lost.why
+                    );
+                    return Err(missing(mount, why));
+                }
+                found.passed.extend(passed);
+                found.binds.push(Bind {
+                    source,
+                    target: mount.target.as_str().into(),
+                    access: mount.access,
+                    directory,
+                });
+                continue;
+            }
+            Answer::No { why, .. } => why,
+            _ => format!("its file system did not answer within {} s", LONG.as_secs()),
+        };
+        match mount.need {
+            Need::Silent => {}
+            Need::Optional => found.skipped.push(MountNote {
+                source: mount.source.clone(),
+                target: mount.target.clone(),
+                why,
+            }),
+            Need::Required => return Err(missing(mount, why)),
+        }
     }
+    Ok(found)
+}
+
+/// The mounts below `source` that cannot be reached; `asker` asks as the program would.
+///
+/// # Errors
+/// When the mount table cannot be read.
+pub(super) fn pass_over(
+    source: &Path,
+    target: &Path,
+    asker: &mut Asker,
+) -> Result<Vec<Passed>, ExecuteError> {
+    let table = Table::own().map_err(ExecuteError::io("reading the mount table"))?;
+    let mut passed = Vec::new();
+    for entry in table.below(source) {
+        let why = if table.is_covered(entry) {
+            COVERED.to_owned()
+        } else {
+            match asker.ask(&Question::Mount(entry.point.clone().into())) {
+                Answer::Mount(id) if id == entry.id => continue,
+                Answer::Mount(_) => COVERED.to_owned(),
+                Answer::No { why, .. } => why,
+                _ => format!("it did not answer within {} s", SHORT.as_secs()),
+            }
+        };
+        let rest = entry.point.strip_prefix(source).unwrap_or(&entry.point);
+        passed.push(Passed { source: entry.point.clone(), target: target.join(rest), why });
+    }
+    Ok(passed)
 }
 
 #[cfg(test)]
@@ -77,45 +168,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_kinds_of_need() {
-        let dir = tempfile::tempdir().unwrap();
-        let here = dir.path().to_str().unwrap();
-        let parse = |text: &str| text.parse::<Mount>().unwrap();
-        let silent = Mount { source: "/nowhere".into(), ..Mount::cvmfs() };
-        let there = parse(&format!("{here}:/data:ro"));
-        let (binds, notes) = find(&[silent, parse("/nowhere:/n"), there]).unwrap();
-        assert_eq!((binds.len(), binds[0].target.as_path()), (1, Path::new("/data")));
-        assert_eq!((notes.len(), notes[0].source.as_str()), (1, "/nowhere"));
-        let error = find(&[parse("/nowhere:/n:required")]).unwrap_err();
-        assert_eq!(error.exit_code(), 212);
-    }
-
-    #[test]
-    fn hidden_paths_are_found_by_component() {
-        let dir = tempfile::tempdir().unwrap();
-        let base = fs::canonicalize(dir.path()).unwrap();
-        for name in ["scratch/control", "scratch2"] {
-            fs::create_dir_all(base.join(name)).unwrap();
-        }
-        let bind = |source: &str, target: &str| Bind {
-            source: base.join(source),
-            target: target.into(),
-            access: crate::job::Access::Rw,
-            directory: true,
-        };
-        let binds = [bind("", "/all/"), bind("scratch", "/s"), bind("scratch2", "/s2")];
-        assert_eq!(
-            seen_through(&binds, &base.join("scratch/control")),
-            ["/all/scratch/control", "/s/control"].map(PathBuf::from)
-        );
-        assert_eq!(
-            seen_through(&binds, &base.join("scratch")),
-            ["/all/scratch", "/s"].map(PathBuf::from)
-        );
-
-        refuse_inside(&binds, &base.join("scratch/control")).unwrap();
-        let within = [bind("scratch/control", "/c")];
-        assert!(refuse_inside(&within, &base.join("scratch")).is_err());
-        refuse_inside(&[bind("scratch2", "/c")], &base.join("scratch")).unwrap();
+    fn nothing_is_passed_over_that_can_be_reached() {
+        let passed =
+            pass_over(Path::new("/nowhere"), Path::new("/n"), &mut Asker::as_the_program())
+                .unwrap();
+        assert_eq!(passed, []);
+        let one = |why: &str| Passed { source: "/a".into(), target: "/b".into(), why: why.into() };
+        assert!(!one(COVERED).is_loss() && one("Permission denied").is_loss());
     }
 }

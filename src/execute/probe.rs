@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 
 use super::ExecuteError;
 use super::container::{self, Manner};
+use super::floor;
 use super::inside::Inside;
 use super::scratch::{self, Scratch};
 use super::starter::{Container, Start};
@@ -87,6 +88,12 @@ const TRY: &str = "\ntry: ";
 /// # Errors
 /// A [`Refusal`] with cause and remedy.
 pub fn probe() -> Result<(), Refusal> {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    if let Some(cause) = floor::too_old(&release) {
+        let fix = Some("install apptainer, or a newer kernel".to_owned());
+        let said = format!("this is Linux {release}");
+        return Err(Refusal { said, cause, fix, kind: Kind::NoRuntime });
+    }
     let refuse = |said: &str| Err(heard(said));
     let output = Command::new("/proc/self/exe").arg(PROBE).stdin(Stdio::null()).output();
     match output {
@@ -174,6 +181,8 @@ fn run() -> Result<(), ExecuteError> {
             mount("/dev", What::Dev { own_shm: false }),
             mount("/bind", bind),
         ],
+        hide: vec![],
+        passed_over: vec![],
         uid: rustix::process::getuid().as_raw(),
         terminal: None,
         start: Start {

@@ -15,15 +15,16 @@ use rustix::process::{Pid, Signal};
 
 use super::attend::{Attendance, Ended, GRACE};
 use super::container::{Manner, Terminal, hear};
+use super::hiding::{self, Keep, Secrets};
 use super::session::{self, Fence, at};
 use super::starter::{Start, Word};
 use super::talk::{Line, Talk};
 use super::verbs::LEADER;
-use super::{ExecuteError, keyring, mounts, rootfs, scratch};
+use super::{ExecuteError, keyring, scratch};
 use crate::job::{Access, WORK_DIR};
 use crate::runtime::{Bind, apptainer, environment};
 use crate::store::Held;
-use crate::worker::{Plan, exit};
+use crate::worker::{Hides, Plan, exit};
 
 /// Runs the job to its end.
 ///
@@ -33,16 +34,14 @@ pub(super) fn run(
     program: &Path,
     plan: &Plan,
     sif: &Path,
-    binds: &[Bind],
+    (binds, hide): (&[Bind], Vec<PathBuf>),
     workdir: &Path,
     (control, attempt): (&Path, &str),
 ) -> Result<Ended, ExecuteError> {
     let io = ExecuteError::io;
     let manner = Manner::of(&plan.job.terms)?;
     let scratch = Scratch::make(control, attempt)?;
-    let mut hidden = rootfs::to_hide(Some(&scratch::cache_base(plan)));
-    hidden.push(control.to_owned());
-    let binds = [binds, &covers(binds, workdir, &hidden, &scratch)?].concat();
+    let binds = [binds, &covers(hide, binds, workdir, control, &scratch)?].concat();
     let mut start = Start {
         program: apptainer::argv(program, &plan.job, sif, &binds, workdir)
             .into_iter()
@@ -101,6 +100,20 @@ pub(super) fn run(
     ended
 }
 
+/// Whether the container cannot get at what is covered. Without a pid namespace and a user namespace of
+/// its own it can, by `/proc/PID/root` of another process of this user.
+pub(super) fn hides(options: &[String]) -> Hides {
+    // short flags may stand together in one word
+    let has = |long: &[&str], short: char| {
+        options.iter().any(|o| {
+            long.contains(&o.as_str())
+                || o.starts_with('-') && !o.starts_with("--") && o[1..].contains(short)
+        })
+    };
+    let pid = has(&["--pid", "--containall"], 'p') || has(&[], 'C');
+    if pid && has(&["--userns"], 'u') { Hides::Yes } else { Hides::No }
+}
+
 /// The main function of the leader; returns its exit code.
 pub(super) fn lead() -> i32 {
     let Ok(mut talk) = Talk::from_stdin() else { return exit::RUNTIME_FAILED };
@@ -119,12 +132,13 @@ pub(super) fn lead() -> i32 {
     session::lead(talk, (stdin, &start), Fence::Reaper, before, || Ok(()))
 }
 
-/// Empty directories over the places where the container would see what it must not, also through what
+/// Empty directories over the places where the container would see what is hidden, also through what
 /// the runtime binds by itself.
 fn covers(
+    places: Vec<PathBuf>,
     binds: &[Bind],
     workdir: &Path,
-    hidden: &[PathBuf],
+    control: &Path,
     scratch: &Scratch,
 ) -> Result<Vec<Bind>, ExecuteError> {
     let own = |source: &Path, target: &Path| Bind {
@@ -133,23 +147,29 @@ fn covers(
         access: Access::Rw,
         directory: true,
     };
-    let mut seen = binds.to_vec();
+    let mut seen = Vec::new();
+    for path in [workdir, Path::new("/tmp"), Path::new("/var/tmp"), Path::new("/dev/shm")] {
+        if let Ok(source) = fs::canonicalize(path) {
+            seen.push(own(&source, path));
+        }
+    }
+    seen.extend(binds.iter().cloned());
     seen.push(own(workdir, Path::new(WORK_DIR)));
-    for path in [workdir, Path::new("/tmp"), Path::new("/var/tmp")] {
-        seen.push(own(path, path));
+    let jobs = hiding::jobs_of(control);
+    let hidden = hiding::cover(&Secrets { places, jobs, work: workdir }, &seen)?;
+    let mut covers = Vec::new();
+    for (number, one) in hidden.iter().enumerate() {
+        let target = Path::new(&one.target);
+        let empty = scratch.directory(&format!("empty-{number}"))?;
+        covers.push(Bind { access: Access::Ro, ..own(&empty, target) });
+        if let Some(Keep { below, .. }) = &one.keep {
+            let place = empty.join(below);
+            fs::create_dir_all(&place)
+                .map_err(ExecuteError::io(format!("making {}", place.display())))?;
+            covers.push(own(workdir, &target.join(below)));
+        }
     }
-    let empty = scratch.directory("empty")?;
-    let mut targets = Vec::new();
-    for path in hidden {
-        mounts::refuse_inside(&seen, path)?;
-        targets.extend(mounts::seen_through(&seen, path));
-    }
-    targets.sort();
-    targets.dedup();
-    Ok(targets
-        .into_iter()
-        .map(|target| Bind { source: empty.clone(), target, access: Access::Ro, directory: true })
-        .collect())
+    Ok(covers)
 }
 
 /// A directory that goes with its value.
@@ -181,5 +201,21 @@ impl Drop for Scratch {
         self.1 = None;
         // what stays is inside the job's own directory
         let _ = crate::listing::remove_tree(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_both_namespaces_hide() {
+        let said = |options: &str| hides(&options.split(' ').map(String::from).collect::<Vec<_>>());
+        for yes in ["--userns --pid", "-u -p", "-up", "-u --containall", "-C --userns --nv"] {
+            assert_eq!(said(yes), Hides::Yes, "{yes}");
+        }
+        for no in ["", "--userns", "--pid", "--nv --userns-not", "--containall"] {
+            assert_eq!(said(no), Hides::No, "{no}");
+        }
     }
 }

@@ -20,3 +20,7 @@ pub(super) const PROBE: &str = "container-probe";
 pub(super) const WORKER: &str = "worker";
 /// The flag of a worker that ends its job, as for a TERM, when the process that started it is gone.
 pub(super) const WITH_PARENT: &str = "--with-parent";
+/// The hidden verb that answers questions about file systems (asker.rs).
+pub(super) const ASK: &str = "container-ask";
+/// The flag of one that gives up its capabilities first.
+pub(super) const PLAIN: &str = "--plain";

@@ -8,8 +8,9 @@ use super::choose::{Runtime, choose};
 use super::container::{self, Ended};
 use super::identify::Program;
 use super::measure::{Measured, measure};
+use super::mounts::Passed;
 use super::scratch::{self, Scratch};
-use super::{ExecuteError, builtin, dumps, mounts, packed, processor, program, signals};
+use super::{ExecuteError, builtin, dumps, mounts, packed, processor, program, rootfs, signals};
 use crate::failure::Failure;
 use crate::files::{self, ForeignFile};
 use crate::job::{self, Evidence, Grade, JobSpec, Name, Network};
@@ -18,7 +19,8 @@ use crate::pin::Image;
 use crate::runtime::Bind;
 use crate::runtime::builtin::Cover;
 use crate::worker::{
-    Conditions, MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, Receipt, Start, exit,
+    Conditions, Hides, MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, Receipt, Start,
+    exit,
 };
 
 /// Runs the plan in `control` and writes its receipt there; returns the job's exit code: the
@@ -98,6 +100,7 @@ struct Attempt {
     rootfs: Option<String>,
     notes: Vec<String>,
     skipped: Vec<MountNote>,
+    passed: Vec<Passed>,
     conditions: Conditions,
 }
 
@@ -115,6 +118,7 @@ impl Attempt {
             rootfs: None,
             notes: vec![],
             skipped: vec![],
+            passed: vec![],
             conditions: Conditions::default(),
         }
     }
@@ -131,19 +135,18 @@ impl Attempt {
         if let Some(required @ (Grade::VerifiedOnRead | Grade::Other(_))) = plan.job.terms.require {
             return Err(ExecuteError::Requirement(required));
         }
-        let (binds, skipped) = mounts::find(&plan.job.mounts)?;
-        for note in &skipped {
+        let found = mounts::find(&plan.job.mounts)?;
+        for note in &found.skipped {
             let _ = writeln!(
                 stderr,
                 "moorline: warning: {} is not mounted at {}: {}",
                 note.source, note.target, note.why
             );
         }
-        self.skipped = skipped;
-        let workdir = fs::canonicalize(&plan.workdir).map_err(ExecuteError::io(format!(
-            "the working directory {}",
-            plan.workdir.display()
-        )))?;
+        self.skipped = found.skipped;
+        self.passed = found.passed;
+        let binds = found.binds;
+        let workdir = mounts::directory(&plan.workdir)?;
         if rustix::process::geteuid().is_root() {
             // mounts that only this job sees, and that end with it; no loss where that is refused
             let _ = super::inside::own_mounts();
@@ -156,6 +159,10 @@ impl Attempt {
         }
         let measured = self.measure(place, *digest)?;
         processor::check(&plan.job.image, &measured.file)?;
+        self.conditions.hides = Some(match &runtime {
+            Runtime::Builtin => Hides::Yes,
+            Runtime::Program { .. } => program::hides(&plan.job.options),
+        });
         match runtime {
             Runtime::Builtin => {
                 let scratch = Scratch::make(scratch::JOB, false)?;
@@ -170,7 +177,8 @@ impl Attempt {
                 let identified = Program::of(&path);
                 self.foreign(&identified, &measured, &binds, &plan.job);
                 let here = (control, self.id.as_str());
-                let ended = program::run(&path, plan, &measured.path, &binds, &workdir, here);
+                let shown = (binds.as_slice(), hidden(plan, control));
+                let ended = program::run(&path, plan, &measured.path, shown, &workdir, here);
                 if !identified.unchanged() {
                     if let Some(said) = &mut self.conditions.program {
                         said.sha256 = None;
@@ -210,11 +218,23 @@ impl Attempt {
     ) -> Result<Ended, ExecuteError> {
         let required = plan.job.terms.require;
         let may_share = required.is_none_or(|grade| Grade::MeasuredCached.meets(&grade));
-        let request =
-            builtin::Request { plan, measured, binds, control, workdir, scratch, may_share };
+        let hide = hidden(plan, control);
+        let passed = self.passed.clone();
+        let request = builtin::Request {
+            plan,
+            measured,
+            binds,
+            passed: &passed,
+            hide: &hide,
+            control,
+            workdir,
+            scratch,
+            may_share,
+        };
         let ran = builtin::run(&request)?;
         self.rootfs = Some(ran.rootfs.to_owned());
         self.notes.extend(ran.notes);
+        self.passed = ran.passed;
         self.conditions.covers = ran.covers.iter().map(Cover::said).collect();
         if let Some(why) = ran.damage {
             // what it ran is not known any more
@@ -272,7 +292,8 @@ impl Attempt {
         self.evidence = Evidence::none();
     }
 
-    fn receipt(self, plan: &Plan, start: Start, exit_code: i32) -> Receipt {
+    fn receipt(mut self, plan: &Plan, start: Start, exit_code: i32) -> Receipt {
+        self.conditions.passed_over = mounts::notes(&self.passed);
         Receipt {
             schema: RECEIPT_SCHEMA,
             writer: format!("moorline {}", env!("CARGO_PKG_VERSION")),
@@ -295,6 +316,13 @@ impl Attempt {
             conditions: self.conditions,
         }
     }
+}
+
+/// What no container of this job may see.
+fn hidden(plan: &Plan, control: &Path) -> Vec<std::path::PathBuf> {
+    // the cache is made by now, so that it can be hidden also from a container that does not need it
+    let cache = rootfs::to_hide(Some(&scratch::cache_base(plan)));
+    plan.hide.iter().cloned().chain([control.to_owned()]).chain(cache).collect()
 }
 
 /// What the engine says of the place; identifiers only.

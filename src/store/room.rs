@@ -21,6 +21,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Store;
+use crate::mountinfo::Table;
 
 /// A warning is worth it above this.
 const TIGHT_PERCENT: u64 = 80;
@@ -160,26 +161,19 @@ impl Place<'_> {
     }
 }
 
-/// The mount of a device: its point, and whether it counts quotas.
-///
-/// ```text
-/// 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,usrquota
-/// ```
-fn mount_of(table: &str, device: &str, path: &Path) -> Option<(String, bool)> {
+/// The mount of a device: its point, and whether it counts quotas. One whose name is not text is left
+/// out: the programs are asked by that name.
+fn mount_of(table: &Table, device: (u32, u32), path: &Path) -> Option<(String, bool)> {
     let mut found: Option<(String, bool)> = None;
-    for line in table.lines() {
-        let words: Vec<&str> = line.split(' ').collect();
-        let (Some(its), Some(point)) = (words.get(2), words.get(4)) else { continue };
-        // one with a blank in its name is left out
-        if *its != device || point.contains('\\') || !path.starts_with(point) {
+    for entry in table.iter() {
+        let Some(point) = entry.point.to_str() else { continue };
+        if entry.device != device || !path.starts_with(point) {
             continue;
         }
-        let counts = words.last().is_some_and(|options| {
-            let named = |o: &str| o.contains("quota") && o != "noquota" && !o.starts_with("gr");
-            options.split(',').any(named)
-        });
+        let named = |o: &str| o.contains("quota") && o != "noquota" && !o.starts_with("gr");
+        let counts = entry.super_options.to_string_lossy().split(',').any(named);
         if found.as_ref().is_none_or(|(known, _)| known.len() <= point.len()) {
-            found = Some(((*point).to_owned(), counts));
+            found = Some((point.to_owned(), counts));
         }
     }
     found
@@ -212,10 +206,10 @@ impl Store {
     #[must_use]
     pub fn quota(&self) -> Option<Question> {
         let device = std::fs::metadata(&self.root).ok()?.dev();
-        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-        let table = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+        let device = (rustix::fs::major(device), rustix::fs::minor(device));
+        let table = Table::own().ok()?;
         let root = std::fs::canonicalize(&self.root).ok()?;
-        let mount = mount_of(&table, &format!("{major}:{minor}"), &root);
+        let mount = mount_of(&table, device, &root);
         self.place()?.question(rustix::process::getuid().as_raw(), mount)
     }
 }
@@ -284,22 +278,26 @@ mod tests {
 
     #[test]
     fn only_who_can_know_is_asked() {
-        let table = "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n\
+        let table = b"22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n\
              30 22 7:0 / /home rw - ext4 /dev/loop0 rw,usrquota\n\
              31 22 0:50 / /nfs rw - nfs4 server:/x rw,vers=4.2\n";
-        let mount = |device, path| mount_of(table, device, Path::new(path));
-        assert_eq!(mount("7:0", "/home/me"), Some(("/home".into(), true)));
-        assert_eq!(mount("254:0", "/srv"), Some(("/".into(), false)));
-        assert_eq!(mount("9:9", "/srv"), None);
+        let table = Table::parse(table);
+        let mount = |device, path| mount_of(&table, device, Path::new(path));
+        assert_eq!(mount((7, 0), "/home/me"), Some(("/home".into(), true)));
+        assert_eq!(mount((254, 0), "/srv"), Some(("/".into(), false)));
+        assert_eq!(mount((9, 9), "/srv"), None);
         let ask = |kind, mount| place("/x", kind).question(7, mount);
-        assert_eq!(ask(EXT, mount("254:0", "/srv")), None, "it counts none");
-        assert_eq!(ask(EXT, mount("7:0", "/home/me")).unwrap().args.join(" "), "-u -w -p -f /home");
-        assert_eq!(ask(NFS, mount("0:50", "/nfs/me")).unwrap().program, "quota");
+        assert_eq!(ask(EXT, mount((254, 0), "/srv")), None, "it counts none");
+        assert_eq!(
+            ask(EXT, mount((7, 0), "/home/me")).unwrap().args.join(" "),
+            "-u -w -p -f /home"
+        );
+        assert_eq!(ask(NFS, mount((0, 50), "/nfs/me")).unwrap().program, "quota");
         let lustre = ask(LUSTRE, Some(("/lustre".into(), false))).unwrap();
         assert_eq!(
             (lustre.program, lustre.args.join(" ")),
             ("lfs", "quota -q -u 7 /lustre".into())
         );
-        assert_eq!(ask(AFS[0], mount("254:0", "/afs")), None);
+        assert_eq!(ask(AFS[0], mount((254, 0), "/afs")), None);
     }
 }

@@ -136,6 +136,8 @@ pub struct Site {
     pub site_store: Option<PathBuf>,
     /// `[limits]` that were set, for images that are unpacked.
     pub limits: BTreeMap<String, u64>,
+    /// Directories that no container may see; see [`Plan::hide`].
+    pub hide: Vec<PathBuf>,
     /// The account that submits.
     pub user: String,
     /// The machine that submits.
@@ -237,7 +239,7 @@ fn texts(
         node_cache: site.node_cache.clone(),
         site_store: site.site_store.clone(),
         limits: site.limits.clone(),
-        hide: Vec::new(),
+        hide: site.hide.clone(),
     };
     let bytes = plan.to_bytes()?;
     let hash = Digest::of(&bytes);

@@ -32,13 +32,14 @@ pub struct Plan {
     /// A store whose images may be mounted by the kernel (site configuration).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site_store: Option<PathBuf>,
-    /// Directories that no container may see.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub hide: Vec<PathBuf>,
     /// `[limits]` of the configuration that are not the program's own: they hold for an image that
     /// is unpacked. A name that is unknown here bounds nothing here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, u64>,
+    /// Directories that no container may see: of the jobs, the ledger, the store, the configuration
+    /// and the credentials.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hide: Vec<PathBuf>,
 }
 
 /// A plan that cannot be read.

@@ -4,6 +4,7 @@
 //! machine's `/bin/sh` and a few tools.
 
 mod filter;
+mod hiding;
 mod image;
 mod inherited;
 mod layout;
@@ -18,3 +19,4 @@ mod script;
 mod signals;
 mod support;
 mod terminal;
+mod zoo;

@@ -94,6 +94,33 @@ fn submounts_come_along_and_read_only_means_all_of_them() {
 }
 
 #[test]
+fn a_link_in_the_way_of_a_mount_is_refused_by_name() {
+    if !squashfs_tools("a_link_in_the_way_of_a_mount_is_refused_by_name") {
+        return;
+    }
+    for user in users() {
+        for (mount, link, to) in [
+            ("data", "data", "/dev/shm"),
+            ("data", "data", "inside"),
+            ("a/b/data", "a/b", "/tmp"),
+            ("a/data", "a", "../../../../tmp"),
+        ] {
+            let job = Job::sh(user, "echo ran");
+            let data = job.path("data").display().to_string();
+            fs::create_dir_all(&data).unwrap();
+            fs::create_dir_all(job.path("work/inside/data")).unwrap();
+            let at = job.path("work").join(link);
+            fs::create_dir_all(at.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(to, &at).unwrap();
+            let done = job.mount(&format!("{data}:/work_dir/{mount}:ro:required")).run();
+            assert_eq!((done.code, done.stdout.as_str()), (214, ""), "{link} -> {to}");
+            let said = format!("/work_dir/{link} is a symbolic link");
+            assert!(done.stderr.contains(&said), "{}", done.stderr);
+        }
+    }
+}
+
+#[test]
 fn missing_mounts_are_silent_warned_or_fatal() {
     if !squashfs_tools("missing_mounts_are_silent_warned_or_fatal") {
         return;

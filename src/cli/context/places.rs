@@ -16,10 +16,16 @@ pub(super) struct Places {
     pub(super) cache: PathBuf,
     pub(super) ledger: PathBuf,
     pub(super) jobs: PathBuf,
+    /// The credentials are in it too.
     pub(super) config: PathBuf,
 }
 
 impl Places {
+    /// All of them: what no container may see.
+    pub(super) fn own(&self) -> [&Path; 4] {
+        [&self.jobs, &self.ledger, &self.cache, &self.config]
+    }
+
     /// # Errors
     /// When there is no home directory and nothing else names one of them.
     pub(super) fn of(

@@ -1,6 +1,7 @@
 //! The merged settings as verbs use them, whatever level they come from.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::Context;
 use crate::cli::output::{CliError, Report};
@@ -112,6 +113,7 @@ impl Context {
             node_cache: set.or(local),
             site_store: self.config.store.site.as_ref().map(|value| value.value.clone()),
             limits: self.limits().changed(),
+            hide: self.places.own().map(Path::to_owned).into(),
             user: self.user.clone(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             inputs,

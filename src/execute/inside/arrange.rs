@@ -2,17 +2,26 @@
 //! its own, and takes the machine's root out of sight.
 
 use std::fs::{self, File};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::thread::UnshareFlags;
 
+use super::attach::{self, Bench, Bind};
 use super::{Inside, make, unshare};
-use crate::execute::mountinfo;
+use crate::execute::asker::{Answer, Asker, Identity, Question};
+use crate::execute::handles::{self, Refused};
+use crate::execute::hiding::{Hidden, Keep};
 use crate::execute::session::{Failed, at};
 use crate::job::Access;
+use crate::mountinfo::{Entry, Table};
 use crate::runtime::builtin::{OUTSIDE, Step, What};
+
+/// Flags of what nothing is run from.
+const HARMLESS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
 /// A mount namespace of this thread's own that hears of the machine's mounts and tells it of none.
 pub(in crate::execute) fn own_mounts() -> Result<(), Errno> {
@@ -22,17 +31,24 @@ pub(in crate::execute) fn own_mounts() -> Result<(), Errno> {
 }
 
 pub(super) fn arrange(inside: &Inside) -> Result<(), Failed> {
+    make_bindable(inside);
     let tmpfs = MountFlags::NOSUID | MountFlags::NODEV;
     rustix::mount::mount("moorline", &inside.root, "tmpfs", tmpfs, c"mode=0755,size=16m")
         .map_err(at("mounting the container's root"))?;
+    let older = attach::older(&inside.root)?;
     let outside = inside.root.join(OUTSIDE.trim_start_matches('/'));
     fs::create_dir(&outside).map_err(at("making a directory in the container's root"))?;
     rustix::process::pivot_root(&inside.root, &outside).map_err(at("pivot_root"))?;
     std::env::set_current_dir("/").map_err(at("entering the container's root"))?;
+    let mut bench = Bench::new(older, &inside.passed_over)?;
     for step in &inside.steps {
-        carry_out(step, inside)?;
+        carry_out(&mut bench, step, inside)?;
     }
-    restrict(&inside.steps)?;
+    for hidden in &inside.hide {
+        hide(&mut bench, hidden)?;
+    }
+    // the handles and the process that lead outside
+    drop(bench);
     rustix::mount::unmount(OUTSIDE, UnmountFlags::DETACH)
         .map_err(at("detaching the machine's root"))?;
     fs::remove_dir(OUTSIDE).map_err(at("removing a mount point"))?;
@@ -40,12 +56,39 @@ pub(super) fn arrange(inside: &Inside) -> Result<(), Failed> {
     rustix::mount::mount_remount("/", fixed, "").map_err(at("making the root read-only"))
 }
 
-/// A path of the machine as it is seen while the root is put together.
-fn outside(path: &Path) -> PathBuf {
-    Path::new(OUTSIDE).join(path.strip_prefix("/").unwrap_or(path))
+/// Somebody's unbindable mount below a directory would make the kernel refuse the whole bind. In this
+/// namespace it may be bound.
+fn make_bindable(inside: &Inside) {
+    let Ok(table) = Table::own() else { return };
+    let sources: Vec<&Path> = inside
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Mount { what: What::Bind { source, .. }, .. } => Some(source.as_path()),
+            _ => None,
+        })
+        .collect();
+    let mut asker = Asker::new();
+    let below = |e: &&Entry| sources.iter().any(|source| e.point.starts_with(source));
+    for entry in table.iter().filter(|e| e.unbindable).filter(below) {
+        let question = Question::Mount(entry.point.clone().into());
+        let reached = asker.ask(&question) == Answer::Mount(entry.id);
+        let handle = File::open("/").ok().filter(|_| reached);
+        let done = handle.and_then(|root| {
+            let handle = handles::open(root.as_fd(), &entry.point).ok()?;
+            let path = handles::as_path(Path::new("/proc/self"), handle.as_fd());
+            rustix::mount::mount_change(path, MountPropagationFlags::PRIVATE).ok()
+        });
+        if done.is_none() {
+            // the only way to one that cannot be reached: what is mounted later does not appear then
+            let all = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+            let _ = rustix::mount::mount_change("/", all);
+            return;
+        }
+    }
 }
 
-fn carry_out(step: &Step, inside: &Inside) -> Result<(), Failed> {
+fn carry_out(bench: &mut Bench, step: &Step, inside: &Inside) -> Result<(), Failed> {
     match step {
         Step::Directory { target } => {
             make::directory(target).map_err(at(format!("making {}", target.display())))
@@ -56,39 +99,65 @@ fn carry_out(step: &Step, inside: &Inside) -> Result<(), Failed> {
         Step::Link { target, to } => {
             make::link(target, to).map_err(at(format!("linking {}", target.display())))
         }
-        Step::Image { source, target } => rustix::mount::mount_bind(outside(source), target)
-            .map_err(at(format!("binding the image's {}", target.display()))),
-        Step::Mount { target, what } => mount(target, what, inside),
+        Step::Image { source, target } => {
+            let say = format!("binding the image's {}", target.display());
+            bench.bind(&say, source, target, Bind { recursive: false, read_only: true })
+        }
+        Step::Mount { target, what } => mount(bench, target, what, inside),
     }
 }
 
-fn mount(target: &Path, what: &What, inside: &Inside) -> Result<(), Failed> {
+fn mount(bench: &mut Bench, target: &Path, what: &What, inside: &Inside) -> Result<(), Failed> {
     let say = format!("mounting at {}", target.display());
-    if fs::symlink_metadata(target).is_err() {
-        return Err(Failed(format!(
-            "{say}: there is no such path, and nothing can be made there; mount its parent elsewhere"
-        )));
-    }
-    let harmless = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     match what {
-        What::Bind { source, .. } => {
-            rustix::mount::mount_bind_recursive(outside(source), target).map_err(at(say))
+        What::Bind { source, access, .. } => {
+            let bind = Bind { recursive: true, read_only: *access == Access::Ro };
+            bench.bind(&say, source, target, bind)
         }
-        What::Hidden => {
-            let flags = harmless | MountFlags::RDONLY;
-            rustix::mount::mount("moorline", target, "tmpfs", flags, c"mode=0555,size=4k")
-                .map_err(at(say))
-        }
+        What::Hidden => cover(bench, &say, target),
         What::Proc => {
             // refused where a part of the machine's own /proc is hidden, as in other containers
-            if rustix::mount::mount("proc", target, "proc", harmless, None).is_err() {
-                rustix::mount::mount_bind_recursive(outside(Path::new("/proc")), target)
-                    .map_err(at(say))?;
+            if bench.fresh(&say, target, "proc", HARMLESS, None).is_err() {
+                let bind = Bind { recursive: true, read_only: false };
+                bench.bind(&say, Path::new("/proc"), target, bind)?;
             }
             if inside.uid == 0 { protect_proc(target) } else { Ok(()) }
         }
-        What::Dev { own_shm } => devices(target, *own_shm, inside),
+        What::Dev { own_shm } => devices(bench, target, *own_shm, inside),
     }
+}
+
+/// Mounts an empty directory, which can still be written to.
+fn cover(bench: &Bench, say: &str, target: &Path) -> Result<(), Failed> {
+    bench.fresh(say, target, "tmpfs", HARMLESS, Some(c"mode=0555,size=64k,nr_inodes=64"))?;
+    bench.remount(say, target, HARMLESS | MountFlags::RDONLY)
+}
+
+/// Covers a directory of Moorline's. It must be the very one that was found: somebody may have
+/// exchanged it since.
+fn hide(bench: &mut Bench, hidden: &Hidden) -> Result<(), Failed> {
+    let target = Path::new(&hidden.target);
+    let say = format!("hiding {}", target.display());
+    let found = match bench.look(target) {
+        Ok(handle) => File::from(handle).metadata().map_err(at(say.as_str()))?,
+        // the program has no more rights than this process: what cannot be reached is not seen
+        Err(Refused::System(_, Errno::ACCESS)) => return Ok(()),
+        Err(refused) => return Err(Failed(format!("{say}: {refused}"))),
+    };
+    if Identity::of(&found) != hidden.identity {
+        return Err(Failed(format!("{say}: it was exchanged while the container was made")));
+    }
+    let Some(Keep { source, below }) = &hidden.keep else { return cover(bench, &say, target) };
+    bench.fresh(&say, target, "tmpfs", HARMLESS, Some(c"mode=0555,size=64k,nr_inodes=64"))?;
+    let mut here = bench.look(target).map_err(|e| Failed(format!("{say}: {e}")))?;
+    for name in Path::new(below) {
+        rustix::fs::mkdirat(&here, name, Mode::from_raw_mode(0o555)).map_err(at(say.as_str()))?;
+        here = handles::open(here.as_fd(), Path::new(name))
+            .map_err(|e| Failed(format!("{say}: {e}")))?;
+    }
+    bench.remount(&say, target, HARMLESS | MountFlags::RDONLY)?;
+    let bind = Bind { recursive: true, read_only: false };
+    bench.bind(&say, Path::new(source), &target.join(below), bind)
 }
 
 /// Root of the machine may write there, by uid alone.
@@ -99,21 +168,17 @@ fn protect_proc(proc: &Path) -> Result<(), Failed> {
             continue;
         }
         let say = format!("protecting {}", path.display());
-        rustix::mount::mount_bind(&path, &path).map_err(at(say.clone()))?;
-        let flags = MountFlags::BIND
-            | MountFlags::RDONLY
-            | MountFlags::NOSUID
-            | MountFlags::NODEV
-            | MountFlags::NOEXEC;
-        rustix::mount::mount_remount(&path, flags, "").map_err(at(say))?;
+        rustix::mount::mount_bind(&path, &path).map_err(at(say.as_str()))?;
+        let flags = MountFlags::BIND | MountFlags::RDONLY | HARMLESS;
+        rustix::mount::mount_remount(&path, flags, "").map_err(at(say.as_str()))?;
     }
     Ok(())
 }
 
-fn devices(dev: &Path, own_shm: bool, inside: &Inside) -> Result<(), Failed> {
+fn devices(bench: &mut Bench, dev: &Path, own_shm: bool, inside: &Inside) -> Result<(), Failed> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-    rustix::mount::mount("moorline", dev, "tmpfs", flags, c"mode=0755,size=1m")
-        .map_err(at(format!("mounting {}", dev.display())))?;
+    let say = format!("mounting {}", dev.display());
+    bench.fresh(&say, dev, "tmpfs", flags, Some(c"mode=0755,size=1m"))?;
     // /dev/tty means a process's own terminal: where it has none, nothing is there to be opened.
     // /dev/console is how tools find the name of one that /dev/pts does not list
     let own = inside.terminal.as_ref().map(|terminal| {
@@ -141,16 +206,14 @@ fn devices(dev: &Path, own_shm: bool, inside: &Inside) -> Result<(), Failed> {
     for name in ["shm", "pts"] {
         fs::create_dir(dev.join(name)).map_err(at("making /dev"))?;
     }
-    // ranks of one node share memory through it
-    let shm = outside(Path::new("/dev/shm"));
-    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    // ranks of one node share memory through it; some machines have a link there, to another place
+    let shm = Path::new("/dev/shm");
     if own_shm {
-        rustix::mount::mount("moorline", dev.join("shm"), "tmpfs", flags, c"mode=1777")
-            .map_err(at("mounting /dev/shm"))?;
-    } else if shm.is_dir() {
-        rustix::mount::mount_bind(&shm, dev.join("shm")).map_err(at("binding /dev/shm"))?;
-        rustix::mount::mount_remount(dev.join("shm"), MountFlags::BIND | flags, "")
-            .map_err(at("binding /dev/shm"))?;
+        let flags = MountFlags::NOSUID | MountFlags::NODEV;
+        bench.fresh("mounting /dev/shm", &dev.join("shm"), "tmpfs", flags, Some(c"mode=1777"))?;
+    } else if bench.source(shm).is_ok_and(|found| is_directory(&found)) {
+        let bind = Bind { recursive: true, read_only: false };
+        bench.bind("binding /dev/shm", shm, &dev.join("shm"), bind)?;
     }
     // terminals of the container's own; only interactive programs miss them
     let pts = MountFlags::NOSUID | MountFlags::NOEXEC;
@@ -159,87 +222,12 @@ fn devices(dev: &Path, own_shm: bool, inside: &Inside) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Adds nosuid and nodev, and ro where it was asked for, to every mount that came in with a bind. A
-/// bind ignores such flags, so each is set again; flags that the machine has set stay.
-fn restrict(steps: &[Step]) -> Result<(), Failed> {
-    let table = fs::read(outside(Path::new("/proc/self/mountinfo")))
-        .map_err(at("reading the mount table"))?;
-    for entry in mountinfo::parse(&table) {
-        let Some(read_only) = owner(steps, &entry.point) else { continue };
-        let has = |name: &str| entry.options.iter().any(|o| o == name);
-        if has("nosuid") && has("nodev") && (has("ro") || !read_only) {
-            continue;
-        }
-        let mut flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
-        for (name, flag) in [
-            ("ro", MountFlags::RDONLY),
-            ("noexec", MountFlags::NOEXEC),
-            ("noatime", MountFlags::NOATIME),
-            ("nodiratime", MountFlags::NODIRATIME),
-            ("relatime", MountFlags::RELATIME),
-            ("nosymfollow", MountFlags::NOSYMFOLLOW),
-        ] {
-            if has(name) {
-                flags |= flag;
-            }
-        }
-        if read_only {
-            flags |= MountFlags::RDONLY;
-        }
-        rustix::mount::mount_remount(&entry.point, flags, "")
-            .map_err(at(format!("restricting {}", entry.point.display())))?;
-    }
-    Ok(())
+fn is_directory(handle: &std::os::fd::OwnedFd) -> bool {
+    rustix::fs::fstat(handle)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
 
-/// Which step a mount came in with: the deepest at or above it. `None` for what this file mounted
-/// with the right flags itself; else whether it must be read-only.
-fn owner(steps: &[Step], point: &Path) -> Option<bool> {
-    if point.starts_with(OUTSIDE) {
-        return None;
-    }
-    steps
-        .iter()
-        .filter_map(|step| match step {
-            Step::Image { target, .. } => Some((target, Some(true))),
-            Step::Mount { target, what: What::Bind { access, .. } } => {
-                Some((target, Some(*access == Access::Ro)))
-            }
-            Step::Mount { target, .. } => Some((target, None)),
-            _ => None,
-        })
-        .filter(|(target, _)| point.starts_with(target))
-        .max_by_key(|(target, _)| Path::new(target).components().count())
-        .and_then(|(_, read_only)| read_only)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mounts_belong_to_the_deepest_step() {
-        let bind = |target: &str, access| Step::Mount {
-            target: target.into(),
-            what: What::Bind { source: "/x".into(), access, directory: true },
-        };
-        let steps = [
-            Step::Image { source: "/r/usr".into(), target: "/usr".into() },
-            bind("/scratch", Access::Ro),
-            bind("/scratch/rw", Access::Rw),
-            Step::Mount { target: "/proc".into(), what: What::Proc },
-        ];
-        for (point, expected) in [
-            ("/usr", Some(true)),
-            ("/scratch", Some(true)),
-            ("/scratch/sub", Some(true)),
-            ("/scratch2", None),
-            ("/scratch/rw/deep", Some(false)),
-            ("/proc/sys", None),
-            ("/", None),
-            ("/.moorline-outside/scratch", None),
-        ] {
-            assert_eq!(owner(&steps, Path::new(point)), expected, "{point}");
-        }
-    }
+/// A path of the machine as it is seen while the root is put together.
+fn outside(path: &Path) -> PathBuf {
+    Path::new(OUTSIDE).join(path.strip_prefix("/").unwrap_or(path))
 }

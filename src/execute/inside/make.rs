@@ -4,23 +4,25 @@
 //! lead to the machine's root, which is still in sight while the container's is put together.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::path::{Component, Path};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-const STEP: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+use crate::execute::handles::{self, Refused};
 
 /// The directory that holds an absolute path's last part, and that part.
-fn parent(target: &Path) -> Result<(OwnedFd, &OsStr), Errno> {
-    let mut here = rustix::fs::openat(CWD, "/", STEP | OFlags::DIRECTORY, Mode::empty())?;
+fn parent(target: &Path) -> io::Result<(OwnedFd, &OsStr)> {
+    let root = File::open("/")?;
     let above = target.parent().unwrap_or(Path::new(""));
-    for part in above.components().filter(|part| *part != Component::RootDir) {
-        here =
-            rustix::fs::openat(&here, part.as_os_str(), STEP | OFlags::DIRECTORY, Mode::empty())?;
-    }
+    // the message names the link that is in the way
+    let here = handles::open(root.as_fd(), above).map_err(|e| match e {
+        Refused::System(_, errno) => errno.into(),
+        Refused::Link(_) | Refused::Upwards => io::Error::other(e.to_string()),
+    })?;
     Ok((here, target.file_name().ok_or(Errno::INVAL)?))
 }
 

@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use super::ExecuteError;
 use super::measure::Measured;
 use super::scratch::{self, Scratch};
+use crate::mountinfo::Table;
 use crate::sif::Partition;
 
 pub(super) use place::{shared as shared_directory, to_hide};
@@ -121,6 +122,5 @@ pub(super) fn provide(
 
 /// Whether something is mounted at exactly this path.
 pub(super) fn is_mount_point(path: &Path) -> bool {
-    let Ok(table) = std::fs::read("/proc/self/mountinfo") else { return false };
-    super::mountinfo::parse(&table).iter().any(|entry| entry.point == path)
+    Table::own().is_ok_and(|table| table.is_point(path))
 }
