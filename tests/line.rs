@@ -296,25 +296,38 @@ fn job_file_and_dry_run() {
 fn a_changed_image_does_not_run() {
     let server = Server::with_image();
     let image = server.name(":v1");
-    for home in homes(&server) {
-        let sif = PathBuf::from(home.ok(&["convert", &image]));
-        let (good, _) = home.job_of(&[], &image, "echo ran");
-        let mut bytes = fs::read(&sif).unwrap();
+    let change = |sif: &Path| {
+        let mut bytes = fs::read(sif).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
-        fs::set_permissions(&sif, fs::Permissions::from_mode(0o644)).unwrap();
-        fs::write(&sif, bytes).unwrap();
-        fs::set_permissions(&sif, fs::Permissions::from_mode(0o444)).unwrap();
-        let (job, code) = home.job_of(&[], &image, "echo ran");
-        assert_eq!((code, home.ok(&["logs", &job])), (211, String::new()));
+        fs::set_permissions(sif, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::write(sif, bytes).unwrap();
+        fs::set_permissions(sif, fs::Permissions::from_mode(0o444)).unwrap();
+    };
+    for home in homes(&server) {
+        // one of the store is put away and made again
+        let sif = PathBuf::from(home.ok(&["convert", &image]));
+        change(&sif);
+        let (good, code) = home.job_of(&[], &image, "echo ran");
+        assert_eq!((code, home.ok(&["logs", &good])), (0, "ran".to_owned()));
+        assert_eq!(verdict(&home, &good).exits(0).json()["verdict"], "match");
+
+        // one that the user gave is changed between two runs of a job
+        home.ok(&["convert", &image, "-o", "own.sif"]);
+        let (first, code) = home.job_of(&[], "./own.sif", "echo ran");
+        assert_eq!(code, 0);
+        change(&home.path("here/own.sif"));
+        let job = home.ok(&["rerun", &first]);
+        home.run(&["wait", &job]).exits(211);
+        assert_eq!(home.ok(&["logs", &job]), "");
         let answer = verdict(&home, &job).exits(6).json();
         assert_eq!(answer["verdict"], "mismatch", "{answer}");
         let text = home.run(&["audit", "job", &job]).exits(6);
         assert!(text.stdout.contains("verdict: Mismatch"), "{text}");
-        let digest = images().0.manifest_digest.to_string();
-        home.run(&["audit", "image", &digest]).exits(6);
-        // the job before it is what it was
-        assert_eq!(verdict(&home, &good).exits(0).json()["verdict"], "match");
+        // the jobs before it are what they were
+        for before in [&good, &first] {
+            assert_eq!(verdict(&home, before).exits(0).json()["verdict"], "match");
+        }
     }
 }
 

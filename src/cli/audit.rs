@@ -150,7 +150,9 @@ fn word(verdict: Verdict) -> &'static str {
 fn grade(grade: &Grade) -> String {
     let text = match grade {
         Grade::VerifiedOnRead => "verified-on-read: each block was checked when it was read",
-        Grade::Measured => "measured: the file that ran was hashed before the start",
+        Grade::Measured => {
+            "measured: the file that ran was hashed before the start; only a writable mapping of the same user could have changed it since"
+        }
         Grade::MeasuredCached => "measured-cached: hashed when an earlier job unpacked it",
         Grade::RuntimeReported => "runtime-reported: the container runtime said so",
         Grade::PathOnly => "path-only: only a path was looked at",

@@ -48,7 +48,7 @@ impl Drop for Interrupted {
     }
 }
 
-/// Which signals this process ignores: `SigIgn` of proc_pid_status(5), bit n-1 for signal n.
+/// Which signals this process ignores: `SigIgn` of `proc_pid_status(5)`, bit n-1 for signal n.
 fn ignored() -> impl Fn(i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -269,16 +269,25 @@ impl Parts {
             note(runtime.origin.is_project(), format!("runtime {}", runtime.value.name()));
         }
         let cpus = asked.cpus.unwrap_or_default();
-        note(is_set(&submit.cpus, asked.cpus.as_ref()), format!("cpus {cpus}"));
+        note(is_set(submit.cpus.as_ref(), asked.cpus.as_ref()), format!("cpus {cpus}"));
         let memory = asked.memory_mib.unwrap_or_default();
-        note(is_set(&submit.memory_mib, asked.memory_mib.as_ref()), format!("memory {memory}M"));
+        note(
+            is_set(submit.memory_mib.as_ref(), asked.memory_mib.as_ref()),
+            format!("memory {memory}M"),
+        );
         let time = asked.time_seconds.unwrap_or_default();
-        note(is_set(&submit.time_seconds, asked.time_seconds.as_ref()), format!("time {time}s"));
+        note(
+            is_set(submit.time_seconds.as_ref(), asked.time_seconds.as_ref()),
+            format!("time {time}s"),
+        );
         for engine in context.config.backends.values() {
             let (queue, account) = (asked.queue.as_ref(), asked.account.as_ref());
-            note(is_set(&engine.queue, queue), format!("queue {}", queue.map_or("", |q| q)));
             note(
-                is_set(&engine.account, account),
+                is_set(engine.queue.as_ref(), queue),
+                format!("queue {}", queue.map_or("", |q| q)),
+            );
+            note(
+                is_set(engine.account.as_ref(), account),
                 format!("account {}", account.map_or("", |a| a)),
             );
         }
@@ -286,8 +295,8 @@ impl Parts {
 }
 
 /// Whether a setting is in force, and a project file said it.
-fn is_set<T: PartialEq>(set: &Option<Value<T>>, asked: Option<&T>) -> bool {
-    set.as_ref().is_some_and(|set| set.origin.is_project() && Some(&set.value) == asked)
+fn is_set<T: PartialEq>(set: Option<&Value<T>>, asked: Option<&T>) -> bool {
+    set.is_some_and(|set| set.origin.is_project() && Some(&set.value) == asked)
 }
 
 /// `NAME=VALUE`, or `NAME` for the caller's own value. A secret's variable is refused: the job's

@@ -192,7 +192,8 @@ fn folder_of(path: &Path) -> PathBuf {
 }
 
 fn check_file(path: &Path, meta: &Metadata) -> Result<(), CredentialError> {
-    if meta.mode() & 0o077 == 0 {
+    // 0700 and less: nothing for the group and others
+    if meta.mode().trailing_zeros() >= 6 {
         return Ok(());
     }
     let reason = format!("has mode {:04o}, so others can reach it", meta.mode() & 0o7777);

@@ -256,13 +256,16 @@ fn which(environment: &BTreeMap<String, String>, program: &str) -> Option<PathBu
     crate::files::in_path(environment.get("PATH")?.as_ref(), program)
 }
 
+/// What a helper wrote, which may be a secret.
+type Said = Zeroizing<Vec<u8>>;
+
 /// Runs the helper to its end or the end of its time; then it is killed with what it started.
 fn run(
     program: &Path,
     server: &str,
     seen: &[(&str, String)],
     patience: Duration,
-) -> Result<(ExitStatus, Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>), String> {
+) -> Result<(ExitStatus, Said, Said), String> {
     let deadline = Instant::now() + patience;
     let mut child = Command::new(program)
         .arg("get")

@@ -50,7 +50,7 @@ pub use scope::Scope;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::oci::{DOCKER_HUB, Registry, Repository};
+use crate::oci::{DOCKER_HUB, Registry, Repository, without_users};
 use crate::secret::{Candidate, Candidates, Credential, Realm, Secret};
 
 /// A source: adds what it has for the question.
@@ -70,7 +70,8 @@ fn read_sentence(place: &str, others: &[String]) -> String {
     let shown: Vec<&str> = others.iter().take(MOST_KEYS).map(String::as_str).collect();
     let more = others.len() - shown.len();
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    format!("read {place}; these keys do not cover the image: {}{more}", shown.join(", "))
+    let keys = shown.join(", ");
+    format!("read {place}; these keys do not cover the image: {}{more}", without_users(&keys))
 }
 
 /// All sources by name, the first one wins.

@@ -124,6 +124,16 @@ impl Asker {
         Self { proc: "/proc/self".into(), helper: None, left: TOTAL, renew: true, plain: false }
     }
 
+    /// An asker whose process runs, for a caller that must know when none can be started.
+    ///
+    /// # Errors
+    /// When this program cannot be started again, as with a limit on processes.
+    pub(super) fn started() -> std::io::Result<Self> {
+        let asker = Self::new();
+        let helper = Helper::start(&asker.proc, asker.plain)?;
+        Ok(Self { helper: Some(helper), ..asker })
+    }
+
     /// The same, and what is asked is whether the job's program gets there: root's gets nowhere by
     /// its capabilities, because it has none.
     pub(super) fn as_the_program() -> Self {

@@ -145,15 +145,14 @@ fn find(
 ) -> Result<Option<Place>, ExecuteError> {
     let found = match asker.ask_patiently(&Question::Find(path.into())) {
         Answer::Found { path, directory: true, identity } => Some((PathBuf::from(path), identity)),
-        // a file is no place of ours
-        Answer::Found { .. } => return Ok(None),
         Answer::Silent if binds.iter().any(|b| path.starts_with(&b.source)) => {
             return Err(ExecuteError::NotStarted(format!(
                 "{} must be hidden from the job, and its file system does not answer",
                 path.display()
             )));
         }
-        Answer::Silent => return Ok(None),
+        // a file is no place of ours
+        Answer::Found { .. } | Answer::Silent => return Ok(None),
         _ => make(path, table, binds, asker)?,
     };
     let Some((path, identity)) = found else { return Ok(None) };

@@ -2,7 +2,7 @@
 //! inherits it: it could read them and change who else may. So a program gets an empty one of its own.
 //!
 //! Source: keyrings(7), `session-keyring(7)`. AFS looks for its tokens there: keys of the types
-//! `afs_pag` (OpenAFS) and `rxrpc` (the kernel's own client), which are linked into the new one when
+//! `afs_pag` (`OpenAFS`) and `rxrpc` (the kernel's own client), which are linked into the new one when
 //! the job has a path on AFS.
 
 use keyutils::{Key, Keyring, SpecialKeyring};
@@ -71,8 +71,7 @@ fn is_token(kind: &str) -> bool {
 pub(super) fn on_afs(path: &std::path::Path) -> bool {
     // statfs(2): AFS_FS_MAGIC of the kernel's client, "OAFS" of OpenAFS
     const MAGIC: [i64; 2] = [0x6B41_4653, 0x5346_414F];
-    rustix::fs::statfs(path)
-        .is_ok_and(|about| MAGIC.contains(&i64::try_from(about.f_type).unwrap_or(0)))
+    rustix::fs::statfs(path).is_ok_and(|about| MAGIC.contains(&about.f_type))
 }
 
 #[cfg(test)]

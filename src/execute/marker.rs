@@ -215,7 +215,7 @@ mod tests {
         fs::create_dir_all(&hidden).unwrap();
         let marker = Marker::put(&hidden).unwrap();
         let look = |place: &Path, skip: &[&Path], known: &[&Path]| {
-            let all = |paths: &[&Path]| paths.iter().map(|p| OsString::from(p)).collect();
+            let all = |paths: &[&Path]| paths.iter().map(OsString::from).collect();
             search(&Search {
                 place: place.into(),
                 skip: all(skip),

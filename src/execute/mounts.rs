@@ -91,7 +91,8 @@ pub(super) fn directory(path: &Path) -> Result<PathBuf, ExecuteError> {
 /// [`ExecuteError::MountMissing`] for a required one that is not there, and for a required read-only
 /// one below which something cannot be reached: nobody could say that all of it is there, read-only.
 pub(super) fn find(mounts: &[Mount]) -> Result<Found, ExecuteError> {
-    let (mut asker, mut program) = (Asker::new(), Asker::as_the_program());
+    let cannot = |e| ExecuteError::starting("asking file systems", e);
+    let (mut asker, mut program) = (Asker::started().map_err(cannot)?, Asker::as_the_program());
     let mut found = Found::default();
     let missing = |mount: &Mount, why| ExecuteError::MountMissing { mount: mount.to_string(), why };
     for mount in mounts {

@@ -132,7 +132,7 @@ pub(super) fn main(stdout: &mut dyn Write) -> i32 {
 /// An error in the words that [`heard`] reads.
 fn tell(error: &ExecuteError) -> String {
     let refusal = match error {
-        // hakoniwa gives the system's answer as text only
+        // the system's answer comes as text only
         ExecuteError::NotStarted(why) if is_process_limit(why) => {
             let source = std::io::Error::from_raw_os_error(EAGAIN);
             Refusal::of(&ExecuteError::NoProcess { what: "starting a container".into(), source })

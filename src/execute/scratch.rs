@@ -192,7 +192,7 @@ fn new_directory(prefix: &str, base: &Path) -> io::Result<PathBuf> {
 fn write_test(dir: &Path) -> io::Result<()> {
     let path = dir.join("room");
     let mut file = File::create_new(&path)?;
-    file.write_all(&[0; LEAST])?;
+    file.write_all(&vec![0; LEAST])?;
     drop(file);
     fs::remove_file(path)
 }

@@ -153,7 +153,7 @@ impl Attempt {
         }
         let runtime = choose(plan.job.runtime)?;
         self.runtime = runtime.name();
-        self.conditions.network = Some(plan.job.terms.network.clone().unwrap_or(Network::Host));
+        self.conditions.network = Some(plan.job.terms.network.unwrap_or(Network::Host));
         if let (Runtime::Builtin, Some(option)) = (&runtime, plan.job.options.first()) {
             return Err(ExecuteError::Options(option.clone()));
         }

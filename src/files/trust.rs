@@ -10,12 +10,12 @@
 //! A group is private when it is the caller's primary one, has the caller's name, no other member, and no
 //! other account of `/etc/passwd` has it as its primary group. The name is asked for because a directory
 //! service does not list its accounts: a group `users` that is everybody's primary group looks empty there.
-//! login.defs(5), `USERGROUPS_ENAB`, and pam_umask(8), `usergroups`, decide by the name as well.
+//! login.defs(5), `USERGROUPS_ENAB`, and `pam_umask(8)`, `usergroups`, decide by the name as well.
 //!
 //! Where a file has a POSIX access list, the group's bits of the mode are the list's mask (acl(5)): then
 //! "the group may write" can mean another user, so such a file is refused as soon as these bits allow writing.
 //!
-//! Not promised: NFSv4's own access lists, which do not show in the mode; and the rights of whoever can write
+//! Not promised: `NFSv4`'s own access lists, which do not show in the mode; and the rights of whoever can write
 //! the directories further above.
 
 use std::fmt;
@@ -263,6 +263,7 @@ mod tests {
     }
 
     /// What `setfacl -m u:65534:rw` writes (acl(5), `posix_acl_xattr.h`): then the group's bits are a mask.
+    #[expect(clippy::print_stderr, reason = "people must see what was not tested")]
     #[test]
     fn an_access_list_is_seen() {
         let dir = tempfile::tempdir().unwrap();

@@ -63,7 +63,7 @@ impl Refresh {
         let mut refresh = Self::default();
         let answers = ask(backend, jobs);
         for (job, seen) in jobs.iter().zip(answers) {
-            let now = refresh.one(&mut ledger, jobs_dir, job, seen);
+            let now = refresh.one(&mut ledger, jobs_dir, job, seen.as_ref());
             refresh.jobs.push(now);
         }
         refresh.silence = silence(backend.map(Backend::kind).unwrap_or_default(), &refresh.jobs);
@@ -75,11 +75,11 @@ impl Refresh {
         ledger: &mut Option<&Ledger>,
         jobs_dir: &Path,
         job: &JobRecord,
-        seen: Option<Seen>,
+        seen: Option<&Seen>,
     ) -> Now {
         let submission = job.last();
         // the answer was given before the receipts are read: their order in the ledger says so
-        if let (Some(ours), Some(seen)) = (*ledger, &seen)
+        if let (Some(ours), Some(seen)) = (*ledger, seen)
             && let Err(error) = record(ours, job, seen)
         {
             self.give_up(ledger, &error);
@@ -99,7 +99,7 @@ impl Refresh {
             }
             self.warnings.extend(collected.problems);
         }
-        let now = Now::of(job, seen.as_ref(), receipt.as_ref());
+        let now = Now::of(job, seen, receipt.as_ref());
         if let Some(ours) = *ledger
             && let Err(error) = record_end(ours, job, &now)
         {
@@ -178,7 +178,7 @@ impl Now {
             && settled.state == JobState::Unknown
             && let Some(why) = &seen.silent
         {
-            let before = recorded.as_ref().map(|word| word.state).unwrap_or(word.state);
+            let before = recorded.as_ref().map_or(word.state, |word| word.state);
             let kind = &submission.backend;
             settled.reason =
                 Some(format!("{kind} does not answer: {why}; at last it was {before}"));

@@ -65,6 +65,9 @@ pub struct Token {
     pub source: String,
 }
 
+/// Is told something that concerns the user, such as that a project has moved.
+pub type Notice = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// Everything that [`Client::new`] wants to know.
 #[derive(Clone)]
 pub struct Options {
@@ -83,7 +86,7 @@ pub struct Options {
     /// Secrets that no message may repeat; the token joins it.
     pub hidden: crate::text::Hidden,
     /// Who is told that a project has moved.
-    pub notice: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    pub notice: Option<Notice>,
     /// For one answer, with all its retries' pauses apart.
     pub patience: Duration,
 }

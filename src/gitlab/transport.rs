@@ -53,7 +53,7 @@ pub(super) struct Transport {
     server: ServerUrl,
     turns: Option<Arc<dyn Turns>>,
     hidden: Hidden,
-    notice: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    notice: Option<super::Notice>,
     /// Projects of which was said that they moved.
     told: Mutex<BTreeSet<String>>,
     roots: Roots,

@@ -15,6 +15,7 @@ use crate::worker::{Qualifier, Receipt};
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
+#[expect(clippy::large_enum_variant, reason = "most of a ledger's records are of the large kinds")]
 pub enum Body {
     /// A job is about to be given to an engine.
     Intent {

@@ -163,7 +163,7 @@ impl std::fmt::Display for Conversions {
         for (manifest, recipe, sif) in &self.made {
             writeln!(text, "made {manifest} {recipe} {sif}")?;
         }
-        write!(f, "{text}end {}\n", blake3::hash(text.as_bytes()).to_hex())
+        writeln!(f, "{text}end {}", blake3::hash(text.as_bytes()).to_hex())
     }
 }
 

@@ -366,12 +366,12 @@ fn redact(receipt: &Receipt) -> (Receipt, Option<Personal>) {
         Start::Started { .. } => None,
     };
     let personal = Personal {
+        options,
         text,
         skipped_mounts,
         notes,
         covers,
         passed_over,
-        options,
         outputs,
         keys,
         program,

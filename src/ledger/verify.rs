@@ -184,9 +184,9 @@ impl Chain {
                 report.newer += 1;
                 report.note(name, at, format!("read in part, a newer moorline wrote it: {why}"));
             }
-            Content::Foreign { kind, why } => {
+            Content::Foreign { why, .. } => {
                 report.newer += 1;
-                let what = format!("skipped, a newer moorline wrote it: kind {kind:?}: {why}");
+                let what = format!("skipped, a newer moorline wrote it: {why}");
                 report.note(name, at, what);
             }
         }

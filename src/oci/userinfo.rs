@@ -40,7 +40,7 @@ pub fn shown(text: &str) -> String {
 /// A user without a password stays where no scheme stands in front: `git@host:path`.
 #[must_use]
 pub fn without_users(text: &str) -> Cow<'_, str> {
-    if !text.contains('@') && !(text.contains("://") && text.contains('?')) {
+    if !(text.contains('@') || text.contains("://") && text.contains('?')) {
         return Cow::Borrowed(text);
     }
     Cow::Owned(text.split_inclusive(limit).map(|piece| query(user(piece))).collect())

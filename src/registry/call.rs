@@ -263,6 +263,7 @@ impl Client {
     }
 
     /// Sends a request with whatever authorisation it needs.
+    #[expect(clippy::too_many_lines, reason = "one request's life, in order")]
     pub(super) async fn call(
         &self,
         ask: &Ask<'_>,

@@ -422,6 +422,7 @@ impl Failure for RegistryError {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one sentence for each error")]
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Credential(failure) => return failure.hint(),

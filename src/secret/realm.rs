@@ -69,9 +69,12 @@ impl FromStr for Realm {
     /// Reads a URL such as `https://gitlab.example/jwt/auth` or `https://gitlab.example`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // a user or a query may hold a secret, which is not repeated
-        let bad = || match text.contains(['@', '?', '#']) {
-            true => ParseRealmError("***".into()),
-            false => ParseRealmError(text.chars().take(120).collect()),
+        let bad = || {
+            if text.contains(['@', '?', '#']) {
+                ParseRealmError("***".into())
+            } else {
+                ParseRealmError(text.chars().take(120).collect())
+            }
         };
         Url::parse(text).ok().and_then(|url| Self::of(&url)).ok_or_else(bad)
     }

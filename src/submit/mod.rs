@@ -212,7 +212,7 @@ fn order(job: &JobSpec, site: &Site, intent: IntentId) -> Order {
     let digest = match &job.image {
         Image::Oci { pin } | Image::Sif { pin: Some(pin), .. } => pin.manifest.to_string(),
         Image::Sif { digest, .. } => digest.to_string(),
-        other => other.name(),
+        other @ Image::Other { .. } => other.name(),
     };
     Order {
         job: job.id,

@@ -130,7 +130,7 @@ exit 0
     with open(os.path.join(case.home, "argv")) as file:
         words = file.read().split("\n")
     for hidden in (f"{cache}/moorline-{uid}", f"/tmp/moorline-{uid}"):
-        if not any(word.endswith(f":{hidden}:ro") and "/empty:" in word for word in words):
+        if not any(word.endswith(f":{hidden}:ro") and "/empty" in word for word in words):
             return lib.broken(f"(a) {hidden} is not covered in apptainer's container ({done.stderr})")
     return None
 

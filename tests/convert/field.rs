@@ -170,7 +170,7 @@ fn long_paths_of_old_docker() {
 #[test]
 fn compression_is_seen_and_not_believed() {
     let test = "compression_is_seen_and_not_believed";
-    let tar = Layer::new().file("f", &[b'x'; 100_000]).bytes();
+    let tar = Layer::new().file("f", &vec![b'x'; 100_000]).bytes();
     let mut blobs = vec![
         ("tar", tar.clone()),
         ("gzip", gzip(&tar)),

@@ -227,9 +227,9 @@ fn what_is_unambiguous_is_taken() {
     let raw = format!("{{\"auths\": {{\"r.example\": {{\"auth\": \"{wrapped}\"}}}}}}");
     let take =
         |text: &str| find(&chain(&[("DOCKER_AUTH_CONFIG", text)]), "r.example", "g/p").unwrap();
-    assert_eq!(take(&raw), [long.clone()]);
+    assert_eq!(take(&raw), std::slice::from_ref(&long));
     let escaped = json!({ "auths": { "r.example": { "auth": wrapped } } }).to_string();
-    assert_eq!(take(&escaped), [long.clone()]);
+    assert_eq!(take(&escaped), std::slice::from_ref(&long));
     let unpadded = |pair: &str| STANDARD.encode(pair).trim_end_matches('=').to_owned();
     for (auth, expected) in [
         (unpadded("u:secret"), "u:secret"),

@@ -20,11 +20,12 @@ fn the_project_is_the_clones() {
             .says(&["assuming --project group/project: the remote of DIR/project/.git/config"]);
         assert!(!answer.err.contains("hunter2"), "{}", answer.err);
     }
-    // what is said wins, and without any word nothing is assumed
+    // what is said wins
     world
         .with_api(&["resolve", "--project", "other/project", "--ref", "v"])
         .fails(3, &["other/project"]);
-    world.with_api(&["resolve"]).fails(2, &["no image was named"]);
+    // as without any word, in a clone
+    world.with_api(&["resolve"]).is("", new).says(&["assuming --project group/project"]);
     // in CI the job's own project counts
     cloned(&world, "git@127.0.0.1:other/project.git");
     world.in_ci(&["resolve", "--pipeline", "20"], &[]).is("", new);

@@ -169,7 +169,9 @@ fn what_a_hub_does_wrong_is_told() {
     let resolve = |name: &str| world.moorline(&["resolve", name], &[]);
     resolve("shub://a/gone:v1").fails(3, &["shub://a/gone:v1 does not exist at", "404"]);
     hub.says("/api/container/a/odd:latest", "200 OK", "", b"<html>");
-    resolve("shub://a/odd").fails(5, &["does not say where the image is", "read-only archive"]);
+    resolve("shub://a/odd").fails(5, &["answered with a web page", "read-only archive"]);
+    hub.says("/api/container/a/mute:latest", "200 OK", "", b"{}");
+    resolve("shub://a/mute").fails(5, &["does not say where the image is", "read-only archive"]);
     hub.says("/api/container/a/long:latest", "200 OK", "", &vec![b' '; (1 << 20) + 1]);
     resolve("shub://a/long").fails(6, &["larger than the limit of 1048576 bytes"]);
     let large = format!("Content-Length: {}\r\n", (64_u64 << 30) + 1);

@@ -1,7 +1,7 @@
 #!/bin/bash
 # about: the attacks of docs/threat-model.md against the built program
 # commands: python3 setpriv
-# packages: python3 util-linux squashfuse fuse3
+# packages: python3 util-linux squashfs-tools squashfuse fuse3 gcc libc6-dev keyutils acl
 # minutes: 20
 set -euo pipefail
 # shellcheck source=tests/lib.sh

@@ -2,7 +2,7 @@
 # about: format, clippy, licences and advisories, shellcheck, and the tests that need no server
 # packages: shellcheck dash git ca-certificates
 # provides: dash
-# minutes: 30
+# minutes: 40
 set -euo pipefail
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -18,7 +18,7 @@ try "clippy" cargo clippy --locked --all-targets -- -D warnings
 if have shellcheck; then
     # Goldens are made by programs, and tests check them. What stands in src/ are pieces: which
     # shell, what is sourced and what is set before is said where they are put together.
-    mapfile -t scripts < <(git ls-files -- 'tests/*.sh' '.ci/*.sh' tests/run .ci/run tests/template/moorline 2>/dev/null | grep -v /golden/)
+    mapfile -t scripts < <(git ls-files -- 'tests/*.sh' '.ci/*.sh' tests/run tests/attacks/run .ci/run tests/template/moorline 2>/dev/null | grep -v /golden/)
     [ "${#scripts[@]}" -gt 5 ] || mapfile -t scripts < <(find tests .ci -name golden -prune -o \( -name '*.sh' -o -path '*/run' \) -type f -print)
     mapfile -t pieces < <(find src -name '*.sh')
     try "shellcheck of ${#pieces[@]} pieces of scripts" shellcheck --shell=sh --exclude=SC1090,SC2154 "${pieces[@]}"

@@ -1,9 +1,9 @@
 #!/bin/bash
 # about: the tests again, as an ordinary user
 # commands: setpriv python3
-# packages: util-linux python3 squashfs-tools squashfuse fuse3
+# packages: util-linux python3 squashfs-tools squashfuse fuse3 strace gdb less
 # provides: squashfuse
-# minutes: 15
+# minutes: 25
 set -euo pipefail
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"

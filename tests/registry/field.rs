@@ -31,6 +31,8 @@ fn told(error: &RegistryError) -> String {
 
 /// A server that echoes a credential with something invisible inside: it was replaced before the
 /// invisible part was taken out, and came out whole.
+type Script = Box<dyn Fn(&Heard) -> Answer + Send + Sync>;
+
 #[tokio::test]
 async fn an_echoed_secret_is_hidden_whatever_stands_inside_it() {
     let encoded = {
@@ -44,7 +46,7 @@ async fn an_echoed_secret_is_hidden_whatever_stands_inside_it() {
             let spread = move || -> String {
                 secret.chars().flat_map(|c| [c.to_string(), inside.into()]).collect()
             };
-            let answers: [(&str, Box<dyn Fn(&Heard) -> Answer + Send + Sync>); 4] = [
+            let answers: [(&str, Script); 4] = [
                 (
                     "token realm",
                     Box::new(move |_| body("401 Unauthorized", "", &errors("DENIED", &spread()))),
@@ -193,11 +195,13 @@ async fn each_cause_of_no_access_has_its_own_sentence() {
     let with_header = |header: &'static str| {
         move |_: &Heard| with("401 Unauthorized", &format!("{header}{EMPTY}"), b"")
     };
-    let token_for_nobody = |heard: &Heard| match heard.target.starts_with("/token") {
-        true => ok("", br#"{"token":"of-nobody"}"#),
-        false => challenge(&realm_of(heard)),
+    let token_for_nobody = |heard: &Heard| {
+        if heard.target.starts_with("/token") {
+            ok("", br#"{"token":"of-nobody"}"#)
+        } else {
+            challenge(&realm_of(heard))
+        }
     };
-    type Script = Box<dyn Fn(&Heard) -> Answer + Send + Sync>;
     let cases: [(&str, Script, bool, &[&str]); 5] = [
         (
             "no credential",

@@ -12,7 +12,7 @@ use crate::common::{
     Made, PROJECT, amd64, client, good, put, reference, registry, repository, stand_in,
 };
 
-fn entry(made: &Made, platform: Value) -> Value {
+fn entry(made: &Made, platform: &Value) -> Value {
     json!({"mediaType": media_type::OCI_MANIFEST, "digest": made.manifest.to_string(),
         "size": made.manifest_bytes.len(), "platform": platform})
 }
@@ -54,7 +54,7 @@ async fn an_odd_neighbour_spoils_no_index() {
         let mut neighbour = missing.clone();
         neighbour["platform"] = platform.clone();
         for neighbour in [neighbour, sha512.clone(), Value::Null, json!({})] {
-            for last in [entry(&good_one, linux("amd64")), entry(&good_one, platform.clone())] {
+            for last in [entry(&good_one, &linux("amd64")), entry(&good_one, &platform)] {
                 let (top, _) = index(images, Some("odd"), &[neighbour.clone(), last]);
                 let found = resolve(&client, &odd, &amd64()).await.unwrap();
                 assert_eq!(found.pin.manifest, good_one.manifest);
@@ -65,7 +65,7 @@ async fn an_odd_neighbour_spoils_no_index() {
     }
     // what is meant and cannot be read is told
     sha512["platform"] = linux("arm64");
-    index(images, Some("odd"), &[sha512, entry(&good_one, linux("amd64"))]);
+    index(images, Some("odd"), &[sha512, entry(&good_one, &linux("amd64"))]);
     let error = resolve(&client, &odd, &"linux/arm64".parse().unwrap()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
     for words in ["it has: linux/amd64", "entry 0 for linux/arm64 cannot be read", "sha512:"] {
@@ -73,8 +73,8 @@ async fn an_odd_neighbour_spoils_no_index() {
     }
     assert_eq!(error.hint().unwrap(), "choose one with --platform linux/amd64");
     // a hint offers nothing that cannot be typed
-    let strange = entry(&good_one, json!({"os": "linux", "architecture": "am d64"}));
-    let unknown = entry(&good_one, json!({"os": "unknown", "architecture": "unknown"}));
+    let strange = entry(&good_one, &json!({"os": "linux", "architecture": "am d64"}));
+    let unknown = entry(&good_one, &json!({"os": "unknown", "architecture": "unknown"}));
     index(images, Some("odd"), &[strange, unknown]);
     let error = resolve(&client, &odd, &amd64()).await.unwrap_err();
     assert!(matches!(error, ResolveError::Platform { .. }), "{error}");
@@ -87,8 +87,8 @@ async fn indexes_inside_indexes_are_followed() {
     let images = server.images();
     let amd = put(images, PROJECT, "amd", "linux/amd64");
     let arm = put(images, PROJECT, "arm", "linux/arm64");
-    let (one, one_bytes) = index(images, None, &[entry(&arm, linux("arm64"))]);
-    let (two, two_bytes) = index(images, None, &[entry(&amd, linux("amd64"))]);
+    let (one, one_bytes) = index(images, None, &[entry(&arm, &linux("arm64"))]);
+    let (two, two_bytes) = index(images, None, &[entry(&amd, &linux("amd64"))]);
     let (top, _) =
         index(images, Some("deep"), &[nested(&one, &one_bytes), nested(&two, &two_bytes)]);
     let client = client(&server, good());
@@ -122,7 +122,7 @@ async fn the_baseline_wins_unless_a_variant_is_asked_for() {
     let base = put(images, PROJECT, "base", "linux/amd64");
     let three = put(images, PROJECT, "three", "linux/amd64");
     let variant = json!({"os": "linux", "architecture": "amd64", "variant": "v3"});
-    index(images, Some("v"), &[entry(&three, variant), entry(&base, linux("amd64"))]);
+    index(images, Some("v"), &[entry(&three, &variant), entry(&base, &linux("amd64"))]);
     let client = client(&server, good());
     let named = reference(server.address(), "group/project:v");
     for (asked, made) in

@@ -1,7 +1,7 @@
 //! What is there before a command is swept, and what damages it.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 
 use moorline::job::{EngineKey, IntentId, JobId, JobSpec, Nonce, Resources, RuntimeChoice};
 use moorline::ledger::{Intent, Ledger, RecordHash};
@@ -87,6 +87,10 @@ pub fn open_run(place: &Place) {
     let (id, owner) = (job.to_string(), "tester".to_owned());
     let key = EngineKey { kind: "run".into(), cluster: None, id, submitted_at, owner };
     ledger.submitted(&entry, &key).unwrap();
+    // its directory is there, and nobody holds it
+    let control =
+        place.path("home/.local/state/moorline/jobs").join(job.to_string()).join("control");
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(control).unwrap();
 }
 
 /// A temporary file of nobody.

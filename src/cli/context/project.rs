@@ -97,11 +97,8 @@ impl Project {
 
     fn read(&mut self, name: &str) -> Result<Option<String>, Refused> {
         let Ok(folder) = Folder::open(Path::new(".")) else { return Ok(None) };
-        let owner = match folder.owner_of(Path::new(name)) {
-            Ok(Some(owner)) => owner,
-            // what cannot be looked at cannot be read either
-            Ok(None) | Err(_) => return Ok(None),
-        };
+        // what cannot be looked at cannot be read either
+        let Ok(Some(owner)) = folder.owner_of(Path::new(name)) else { return Ok(None) };
         let theirs = !self.writers.trusts(owner);
         let dir = self.shown_dir();
         let outsider = folder.outsider(&self.writers).map_err(|error| {

@@ -304,6 +304,8 @@ mod tests {
     use crate::sif::Arch;
 
     /// The file systems that refuse are put in the place of real ones.
+    type Refuse = fn(&File, &OsStr) -> Option<Errno>;
+
     #[test]
     fn a_name_that_the_file_system_refuses_is_a_copy() {
         if find_program("mksquashfs").is_none() {
@@ -331,7 +333,6 @@ mod tests {
         let image = File::open(image).unwrap();
         let size = image.metadata().unwrap().len();
         let partition = Partition { offset: 0, size, arch: Arch::of(&Platform::host()).unwrap() };
-        type Refuse = fn(&File, &OsStr) -> Option<Errno>;
         let refusals: [(&str, Refuse, usize); 4] = [
             (
                 "two names at most",
