@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
+use serde::Serialize;
 
 use super::attend::{Attendance, GRACE, check};
 use super::inside::Inside;
@@ -56,28 +57,45 @@ impl Manner {
 /// # Errors
 /// [`ExecuteError::NotStarted`] when the program did not start; the text is the cause.
 pub(super) fn run(mut inside: Inside, manner: Manner) -> Result<Ended, ExecuteError> {
-    let io = ExecuteError::io;
     let ears = hear()?;
     let terminal = Terminal::of_this_process(!inside.start.program.is_empty())?;
     inside.terminal = terminal.pty.as_ref().map(|pty| Word::from(pty.name()));
     inside.start.terminal = terminal.pty.is_some();
 
-    let (mut talk, other) = Talk::pair().map_err(io("making a socket"))?;
     let mut command = Command::new("/proc/self/exe");
-    command.arg(BETWEEN).stdin(other);
+    command.arg(BETWEEN);
     if manner.alone {
         command.arg(super::verbs::ALONE);
     }
+    // the container's first process dies with its parent, and everything with it
+    attended(command, &inside, (ears, terminal), &manner)
+}
+
+/// Starts a process of this program that leads a program, hands it what it is to do, and stays with it to
+/// its end. When the program takes too long to end, the process is killed.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn attended(
+    mut command: Command,
+    order: &impl Serialize,
+    (ears, terminal): (Ears, Terminal),
+    manner: &Manner,
+) -> Result<Ended, ExecuteError> {
+    let io = ExecuteError::io;
+    let (mut talk, other) = Talk::pair().map_err(io("making a socket"))?;
+    command.stdin(other);
     terminal.give(&mut command)?;
     let mut child = command.spawn().map_err(io("starting this program again"))?;
+    // its ends of socket and terminal are the child's alone
     drop(command);
     let stdin = terminal.stdin()?;
     let relay = terminal.keep();
     // a child that ended at once is found out by who listens
-    let _ = talk.hand(stdin.as_fd(), &inside);
+    let _ = talk.hand(stdin.as_fd(), order);
     drop(stdin);
 
-    let between = Pid::from_raw(child.id().cast_signed());
+    let pid = Pid::from_raw(child.id().cast_signed());
     let attendance = Attendance {
         talk,
         ears,
@@ -86,12 +104,11 @@ pub(super) fn run(mut inside: Inside, manner: Manner) -> Result<Ended, ExecuteEr
         front: super::early::front(),
     };
     let ended = attendance.attend(|| {
-        // the container's first process dies with its parent, and everything with it
-        if let Some(between) = between {
-            let _ = rustix::process::kill_process(between, Signal::KILL);
+        if let Some(pid) = pid {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
     });
-    child.wait().map_err(io("waiting for the container"))?;
+    child.wait().map_err(io("waiting for what runs the program"))?;
     ended
 }
 

@@ -6,15 +6,12 @@
 //! container leaves behind; what outlives the leader comes to the worker and is ended.
 
 use std::fs;
-use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rustix::process::{Pid, Signal};
-
-use super::attend::{Attendance, Ended, GRACE};
-use super::container::{Manner, Terminal, hear};
+use super::attend::Ended;
+use super::container::{Manner, Terminal, attended, hear};
 use super::hiding::{self, Keep, Secrets};
 use super::session::{self, Fence, at};
 use super::starter::{Start, Word};
@@ -38,7 +35,6 @@ pub(super) fn run(
     workdir: &Path,
     (control, attempt): (&Path, &str),
 ) -> Result<Ended, ExecuteError> {
-    let io = ExecuteError::io;
     let manner = Manner::of(&plan.job.terms)?;
     let scratch = Scratch::make(control, attempt)?;
     let binds = [binds, &covers(hide, binds, workdir, control, &scratch)?].concat();
@@ -72,30 +68,9 @@ pub(super) fn run(
     start.terminal = terminal.pty.is_some();
     // what a leader that was killed leaves behind comes here
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-    let (mut talk, other) = Talk::pair().map_err(io("making a socket"))?;
     let mut command = Command::new("/proc/self/exe");
-    command.arg(LEADER).stdin(other);
-    terminal.give(&mut command)?;
-    let mut child = command.spawn().map_err(io("starting this program again"))?;
-    drop(command);
-    let stdin = terminal.stdin()?;
-    let relay = terminal.keep();
-    let _ = talk.hand(stdin.as_fd(), &start);
-    drop(stdin);
-    let leader = Pid::from_raw(child.id().cast_signed());
-    let attendance = Attendance {
-        talk,
-        ears,
-        terminal: relay,
-        grace: manner.grace.unwrap_or(GRACE),
-        front: super::early::front(),
-    };
-    let ended = attendance.attend(|| {
-        if let Some(leader) = leader {
-            let _ = rustix::process::kill_process(leader, Signal::KILL);
-        }
-    });
-    child.wait().map_err(io("waiting for the runtime"))?;
+    command.arg(LEADER);
+    let ended = attended(command, &start, (ears, terminal), &manner);
     session::end_children();
     ended
 }
