@@ -188,7 +188,7 @@ fn run_under_timeout_ends_and_is_recorded() {
         for signal in ["TERM", "INT", "HUP", "USR1"] {
             let job = Job::sh(user, "");
             let command = "for s in HUP INT USR1 TERM; do trap \"echo $s >>log; n=1\" $s; done; \
-                touch ready; n=0; while [ $n = 0 ]; do sleep 0.05; done; sleep 1; exit 6";
+                n=0; touch ready; while [ $n = 0 ]; do sleep 0.05; done; sleep 1; exit 6";
             // told itself, it tells on, just as when the time is over
             let before = format!("exec timeout --signal {signal} --preserve-status 600");
             let child = front(&job, &before, command).stdout(Stdio::piped()).spawn().unwrap();
