@@ -19,19 +19,10 @@ use std::sync::OnceLock;
 
 use serde::Serialize;
 
+pub use crate::failure::Report;
 use crate::failure::{Failure, Kind, system_hint};
 use crate::oci::{may_hold_secret, without_users};
 use crate::text::{self, Foreign, Hidden};
-
-/// An error on its way to the user: any module's [`Failure`].
-#[derive(Debug)]
-pub struct Report(pub Box<dyn Failure>);
-
-impl<E: Failure> From<E> for Report {
-    fn from(error: E) -> Self {
-        Self(Box::new(error))
-    }
-}
 
 /// What a verb returns: the exit code, 0 unless the verb passes a job's own code on.
 pub type Outcome = Result<u8, Report>;

@@ -3,11 +3,11 @@
 use clap::Args as ClapArgs;
 
 use super::context::Context;
-use super::image;
 use super::mark;
 use super::output::{self, CliError, Outcome, Report};
 use super::spec::{Parts, SpecArgs, WhatArgs};
 use super::submit;
+use crate::acquire;
 use crate::backend::{FOREGROUND, Held};
 use crate::execute;
 use crate::failure::Kind;
@@ -44,9 +44,8 @@ pub fn run(context: &Context, args: Args) -> Outcome {
     let inputs = submit::inputs(&args.what.command, Some(&here))?;
     context.require_runtime(args.flags.runtime)?;
     let platform = args.flags.platform.clone().unwrap_or_else(Platform::host);
-    let wanted = args.flags.wanted(&args.what);
-    args.flags.credential.apply(context, wanted.place(context).as_deref())?;
-    let image = image::stage(context, wanted, &platform, &default_recipe())?;
+    let asked = args.flags.asked(context, &args.what)?;
+    let image = acquire::obtain(context, &asked, &platform, &default_recipe())?;
     let resources = Resources::default();
     let parts =
         Parts { command: args.what.command, flags: args.flags, resources, workdir: Some(here) };

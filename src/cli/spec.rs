@@ -8,8 +8,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use super::context::Context;
 use super::credential_args::CredentialArgs;
 use super::from_gitlab::FromGitlab;
-use super::image::Wanted;
 use super::output::{self, CliError, Report};
+use crate::acquire::Asked;
 use crate::config::Value;
 use crate::failure::Kind;
 use crate::job::{EnvVar, Grade, JobId, JobSpec, Mount, Network, Resources, RuntimeChoice, Terms};
@@ -70,9 +70,15 @@ pub struct SpecArgs {
 }
 
 impl SpecArgs {
-    /// The image that was asked for.
-    pub fn wanted<'a>(&'a self, what: &'a WhatArgs) -> Wanted<'a> {
-        Wanted { what: what.what.as_deref(), from: &self.from, locked: self.locked }
+    /// The image that was asked for, and the credential of the command line for it.
+    ///
+    /// # Errors
+    /// When it was named twice, or it or the credential makes no sense.
+    pub fn asked(&self, context: &Context, what: &WhatArgs) -> Result<Asked, Report> {
+        let asked = Asked::read(context, what.what.as_deref(), self.from.build(), self.locked)?;
+        let registry = asked.what.as_ref().and_then(|what| what.registry(context));
+        self.credential.apply(context, [registry])?;
+        Ok(asked)
     }
 
     /// Whether a job can be made of the flags. Verbs ask before anything is downloaded.

@@ -6,11 +6,11 @@ use clap::Args as ClapArgs;
 
 use super::adapters::{self, BACKENDS};
 use super::context::Context;
-use super::image;
 use super::mark;
 use super::output::{self, CliError, Outcome, Report};
 use super::spec::{Parts, SpecArgs, WhatArgs};
 use super::wait;
+use crate::acquire;
 use crate::config::JobFile;
 use crate::failure::Kind;
 use crate::files::ForeignFile;
@@ -148,9 +148,8 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
     if kind == "local" && !args.dry_run {
         context.require_runtime(args.flags.runtime)?;
     }
-    let wanted = args.flags.wanted(&args.what);
-    args.flags.credential.apply(context, wanted.place(context).as_deref())?;
-    let image = image::stage(context, wanted, &platform, &default_recipe())?;
+    let asked = args.flags.asked(context, &args.what)?;
+    let image = acquire::obtain(context, &asked, &platform, &default_recipe())?;
     let parts = Parts { command: args.what.command, flags: args.flags, resources, workdir };
     let mut job = parts.job(context, fresh_id()?, image)?;
     if args.dry_run {

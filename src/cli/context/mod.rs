@@ -6,6 +6,7 @@
 //!      own store, site's, ledger        stores.rs      installed programs    programs.rs
 //!      registry, its credentials        registry.rs, network.rs
 //!      the project around us            project.rs
+//!      what `acquire` asks of it all    surroundings.rs
 //!      GitLab, its token                gitlab.rs
 //! ```
 //!
@@ -21,6 +22,7 @@ mod records;
 mod registry;
 mod settings;
 mod stores;
+mod surroundings;
 
 use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
@@ -169,6 +171,14 @@ impl Context {
     /// # Errors
     /// When the system refuses what the runtime needs.
     pub fn block_on<F: Future>(&self, work: F) -> Result<F::Output, Report> {
+        Ok(self.runtime()?.block_on(work))
+    }
+
+    /// What runs asynchronous work, made when it is first needed.
+    ///
+    /// # Errors
+    /// When the system refuses what it needs.
+    fn runtime(&self) -> Result<&Runtime, Report> {
         if self.runtime.get().is_none() {
             let mut made = match self.threads {
                 Threads::One => tokio::runtime::Builder::new_current_thread(),
@@ -182,7 +192,7 @@ impl Context {
             let _ = self.runtime.set(made);
         }
         match self.runtime.get() {
-            Some(runtime) => Ok(runtime.block_on(work)),
+            Some(runtime) => Ok(runtime),
             None => Err(CliError::new(Kind::Configuration, "no network runtime").into()),
         }
     }
