@@ -11,6 +11,7 @@ use crate::registry::RegistryError;
 use crate::text::one_line;
 
 const FORM: &str = "write registry/group/project:tag, or group/project:tag with registry = \"...\" in the configuration";
+const MOUNT: &str = "a SIF file's name ends in .sif; a directory for the job is given with --mount SRC:DST before the image (-v is --verbose)";
 const LOG_IN: &str =
     "write registry/group/project:tag; moorline login REGISTRY --username NAME keeps a credential";
 
@@ -31,6 +32,9 @@ pub enum AcquireError {
         /// What is wrong.
         why: ParseReferenceError,
     },
+    /// WHAT is a job file.
+    #[error("{0} is a file, and no image")]
+    JobFile(String),
     /// A reference was wanted, and the name stands for a build.
     #[error("{what}: it is what CI built ({words})")]
     Built {
@@ -164,7 +168,11 @@ impl Failure for AcquireError {
             Self::NotNamed => {
                 "name one: group/project:tag, or --project GROUP/PROJECT --ref BRANCH"
             }
+            Self::JobFile(file) => {
+                return Some(format!("a job file is given with -f: moorline submit -f {file}"));
+            }
             Self::Reference { why: ParseReferenceError::User, .. } => LOG_IN,
+            Self::Reference { what, .. } if what.starts_with(['/', '.', '~']) => MOUNT,
             Self::Reference { .. } => FORM,
             Self::Built { .. } => {
                 "resolve, lock, convert, run and submit take it; write a reference here"

@@ -53,6 +53,9 @@ impl What {
             if is_sif(word) {
                 return Ok(Self::File(word.into()));
             }
+            if word.ends_with(".toml") && Path::new(word).is_file() {
+                return Err(AcquireError::JobFile(one_line(word)).into());
+            }
             if let Some(location) = Location::parse(word) {
                 return Ok(Self::Archive(location));
             }

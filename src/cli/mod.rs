@@ -16,6 +16,7 @@ mod credential_args;
 mod demo;
 mod dumps;
 mod exit;
+mod foreign_words;
 mod from_gitlab;
 mod interrupted;
 mod jobs;
@@ -26,6 +27,7 @@ mod logs;
 mod machine;
 mod mark;
 mod output;
+mod pages;
 mod progress;
 mod prune;
 mod push;
@@ -45,7 +47,7 @@ mod worker;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use context::{Context, Global, Threads};
 use output::Outcome;
@@ -54,7 +56,7 @@ const EXAMPLES: &str = "\
 Examples:
   moorline login gitlab-registry.example/group/project --username gitlab+deploy-token-1
   moorline resolve gitlab-registry.example/group/project:v1
-  moorline submit --backend slurm group/project:v1 -- ./analysis --events 1000
+  moorline submit --backend slurm group/project:v1 ./analysis --events 1000
   moorline wait JOB && moorline logs JOB
   moorline audit job JOB
   moorline demo";
@@ -82,11 +84,15 @@ enum Verb {
     /// Write or check moorline.lock: the pins of the images that moorline.toml names
     Lock(lock::Args),
     /// Convert an image to a SIF file
+    #[command(visible_alias = "pull")]
     Convert(convert::Args),
     /// Check that a SIF is what it says that it was made from
     Verify(verify::Args),
     /// Run a command in an image, here and now, in the current directory
+    #[command(visible_alias = "exec")]
     Run(run::Args),
+    /// Start a shell in an image, in the current directory
+    Shell(run::Shell),
     /// Submit a job that is pinned to an image's digest
     Submit(submit::Args),
     /// Wait for jobs and take their exit code
@@ -118,6 +124,10 @@ enum Verb {
     Config(config::Verb),
     /// Show the whole line on this machine: no root, no container software, no network
     Demo(demo::Args),
+    /// Print completions for a shell
+    Completions(pages::Completions),
+    /// Print the manual page, or write all pages into a directory
+    Man(pages::Man),
     /// Run a job's plan; started by the job's script
     #[command(hide = true)]
     Worker(worker::Work),
@@ -130,7 +140,10 @@ impl Verb {
     /// Whether a user's program is started by it, on this machine or through an engine that hands
     /// this process's limits on.
     fn starts_jobs(&self) -> bool {
-        matches!(self, Self::Run(_) | Self::Submit(_) | Self::Rerun(_) | Self::Demo(_))
+        matches!(
+            self,
+            Self::Run(_) | Self::Shell(_) | Self::Submit(_) | Self::Rerun(_) | Self::Demo(_)
+        )
     }
 
     /// Whether `moorline.toml` of the current directory decides something of it.
@@ -142,6 +155,7 @@ impl Verb {
                 | Self::Convert(_)
                 | Self::Verify(_)
                 | Self::Run(_)
+                | Self::Shell(_)
                 | Self::Submit(_)
                 | Self::AuthExplain(_)
                 | Self::Config(_)
@@ -181,6 +195,11 @@ fn run(cli: Cli) -> Outcome {
     if let Verb::Supervise(args) = &cli.verb {
         return worker::supervise(args);
     }
+    match &cli.verb {
+        Verb::Completions(args) => return pages::completions(Cli::command(), args),
+        Verb::Man(args) => return pages::man(Cli::command(), args),
+        _ => {}
+    }
     // from here on secrets are read
     dumps::off(cli.verb.starts_jobs());
     let context = Context::read(&cli.global, cli.verb.threads())?;
@@ -196,6 +215,7 @@ fn run(cli: Cli) -> Outcome {
         Verb::Convert(args) => convert::run(&context, &args),
         Verb::Verify(args) => verify::run(&context, &args),
         Verb::Run(args) => run::run(&context, args),
+        Verb::Shell(args) => run::shell(&context, args),
         Verb::Submit(args) => submit::run(&context, args),
         Verb::Wait(args) => wait::run(&context, &args),
         Verb::Status(args) => status::run(&context, &args),
@@ -212,8 +232,8 @@ fn run(cli: Cli) -> Outcome {
             Ok(0)
         }
         Verb::Demo(args) => demo::run(&context, &args),
-        // `execute::early` runs it; here it lacks its directory
-        Verb::Worker(_) | Verb::Supervise(_) => {
+        // those above need no context; `execute::early` runs the worker, which lacks its directory here
+        Verb::Completions(_) | Verb::Man(_) | Verb::Worker(_) | Verb::Supervise(_) => {
             Err(output::CliError::usage("this verb is started by a job's script").into())
         }
     }

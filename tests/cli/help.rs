@@ -23,6 +23,7 @@ fn help_texts() {
         &["convert"],
         &["verify"],
         &["run"],
+        &["shell"],
         &["submit"],
         &["wait"],
         &["status"],
@@ -46,6 +47,8 @@ fn help_texts() {
         &["config"],
         &["config", "show"],
         &["demo"],
+        &["completions"],
+        &["man"],
     ];
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/help");
     for words in verbs {

@@ -21,3 +21,4 @@ mod store;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweep;
+mod words;
