@@ -18,6 +18,7 @@ mod dumps;
 mod exit;
 mod foreign_words;
 mod from_gitlab;
+mod inspect;
 mod interrupted;
 mod jobs;
 mod ledger;
@@ -39,6 +40,7 @@ mod run;
 mod spec;
 mod status;
 mod submit;
+mod tags;
 mod terminal;
 mod trace;
 mod verify;
@@ -81,6 +83,10 @@ enum Verb {
     AuthExplain(auth_explain::Args),
     /// Turn image references into pinned ones: registry/repository@sha256:...
     Resolve(resolve::Args),
+    /// List the tags of an image with dates and digests
+    Tags(tags::Args),
+    /// Show what an image is: platforms, configuration, labels, layers
+    Inspect(inspect::Args),
     /// Write or check moorline.lock: the pins of the images that moorline.toml names
     Lock(lock::Args),
     /// Convert an image to a SIF file
@@ -151,6 +157,8 @@ impl Verb {
         matches!(
             self,
             Self::Resolve(_)
+                | Self::Tags(_)
+                | Self::Inspect(_)
                 | Self::Lock(_)
                 | Self::Convert(_)
                 | Self::Verify(_)
@@ -211,6 +219,8 @@ fn run(cli: Cli) -> Outcome {
         Verb::Logout(args) => login::logout(&context, &args),
         Verb::AuthExplain(args) => auth_explain::run(&context, &args),
         Verb::Resolve(args) => resolve::run(&context, &args),
+        Verb::Tags(args) => tags::run(&context, &args),
+        Verb::Inspect(args) => inspect::run(&context, &args),
         Verb::Lock(args) => lock::run(&context, &args),
         Verb::Convert(args) => convert::run(&context, &args),
         Verb::Verify(args) => verify::run(&context, &args),

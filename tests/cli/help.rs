@@ -19,6 +19,8 @@ fn help_texts() {
         &["logout"],
         &["auth-explain"],
         &["resolve"],
+        &["tags"],
+        &["inspect"],
         &["lock"],
         &["convert"],
         &["verify"],

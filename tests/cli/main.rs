@@ -8,6 +8,7 @@ mod canary;
 mod credentials;
 mod gitlab;
 mod help;
+mod inspect;
 mod liar;
 mod limits;
 mod manners;
