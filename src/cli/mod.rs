@@ -14,10 +14,12 @@ mod context;
 mod convert;
 mod credential_args;
 mod demo;
+mod doctor;
 mod dumps;
 mod exit;
 mod foreign_words;
 mod from_gitlab;
+mod init;
 mod inspect;
 mod interrupted;
 mod jobs;
@@ -75,6 +77,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Write a commented moorline.toml for the project in this directory
+    Init(init::Args),
+    /// Check this machine, the registry and the engines, with a remedy for each problem
+    Doctor(doctor::Args),
     /// Store a credential for a registry, or for a project of it
     Login(login::Login),
     /// Forget a stored credential
@@ -215,6 +221,8 @@ fn run(cli: Cli) -> Outcome {
         context.require_project()?;
     }
     match cli.verb {
+        Verb::Init(args) => init::run(&context, &args),
+        Verb::Doctor(_) => doctor::run(&context),
         Verb::Login(args) => login::login(&context, &args),
         Verb::Logout(args) => login::logout(&context, &args),
         Verb::AuthExplain(args) => auth_explain::run(&context, &args),

@@ -15,6 +15,8 @@ fn help(words: &[&str]) -> String {
 fn help_texts() {
     let verbs: &[&[&str]] = &[
         &[],
+        &["init"],
+        &["doctor"],
         &["login"],
         &["logout"],
         &["auth-explain"],

@@ -6,6 +6,7 @@
 mod bad_input;
 mod canary;
 mod credentials;
+mod doctor;
 mod gitlab;
 mod help;
 mod inspect;
