@@ -27,7 +27,7 @@ const MAY_EXPOSE: &[&str] = &[
     "registry/basic.rs",
     "registry/gates.rs",
     "registry/token_request.rs",
-    "secret/mod.rs",
+    "secret/value.rs",
     "standin/gitlab_api.rs",
     "standin/token.rs",
 ];
