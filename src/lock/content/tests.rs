@@ -3,7 +3,9 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::oci::Sha256Digest;
+use crate::lock::FILE;
+use crate::oci::{ConfigDigest, Digest, Reference, Sha256Digest};
+use crate::pin::Origin;
 
 fn pin(asked: &str, content: &str, platform: &str) -> Pin {
     let asked: Reference = asked.parse().unwrap();
@@ -44,7 +46,10 @@ fn two() -> Lock {
 #[test]
 fn the_text_is_sorted_and_stable() {
     let text = two().write(file()).unwrap();
-    snapbox::assert_data_eq!(&text, snapbox::file!["../../tests/golden/lock/moorline.lock"].raw());
+    snapbox::assert_data_eq!(
+        &text,
+        snapbox::file!["../../../tests/golden/lock/moorline.lock"].raw()
+    );
     let read = parse(&text).unwrap();
     assert_eq!(read.entries(), two().entries());
     assert_eq!(read.write(file()).unwrap(), text);
@@ -121,7 +126,7 @@ fn what_ci_built_needs_schema_2() {
     let mut lock = two();
     lock.put("main", Some(words("main")), pin("r.example/group/b:1a2b3c4d", "m", "linux/amd64"));
     let text = lock.write(file()).unwrap();
-    snapbox::assert_data_eq!(&text, snapbox::file!["../../tests/golden/lock/built.lock"].raw());
+    snapbox::assert_data_eq!(&text, snapbox::file!["../../../tests/golden/lock/built.lock"].raw());
     let read = parse(&text).unwrap();
     assert_eq!(read.entries(), lock.entries());
     let named = |meant: Named| read.differences(&[("main".into(), meant)]);
