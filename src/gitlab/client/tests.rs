@@ -1,4 +1,8 @@
+use std::time::Duration;
+
 use super::*;
+use crate::gitlab::Project;
+use crate::secret::Secret;
 
 fn options(server: &str, secret: &str, insecure: bool) -> Options {
     Options {
