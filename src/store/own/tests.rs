@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::*;
+use crate::failure::{Failure, Kind};
 use crate::job::JobId;
 use crate::pin::{Codec, Recipe};
+use crate::store::{Held, Holder, Limits, Pruned, StoredSif, Turn, Wanted};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const LIMITS: Limits = Limits { trash_age: HOUR };
@@ -365,7 +367,7 @@ fn unpacked_images_go_like_others_unless_a_job_runs_from_them() {
         path
     };
     let (young, old, held) = (tree(1, 1), tree(2, 40), tree(3, 40));
-    let hold = super::Held::hold(&held).unwrap().unwrap();
+    let hold = Held::hold(&held).unwrap().unwrap();
     let found = store.inventory().unwrap();
     assert_eq!((found.items.len(), found.size()), (3, 15));
     let limits = Limits { trash_age: Duration::ZERO };
