@@ -1,9 +1,13 @@
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::*;
+use crate::credential::{Explicit, VaultError};
 use crate::failure::Kind;
+use crate::secret::Candidate;
 
 /// A keyring in memory; `None` when there is none.
 #[derive(Clone, Default)]
