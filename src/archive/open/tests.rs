@@ -3,10 +3,12 @@
 mod neighbours;
 
 use std::fs;
+use std::io::Read;
+use std::path::Path;
 
 use super::*;
 use crate::failure::{Failure, Kind};
-use crate::oci::{DiffId, media_type};
+use crate::oci::{DiffId, Digest, Sha256Digest, media_type};
 
 const LAYER: &[u8] = &[0; 1024];
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::oci::Fit;
+use crate::oci::{Digest, Fit, Sha256Digest};
 
 /// A layout that grows.
 #[derive(Default)]
