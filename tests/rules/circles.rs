@@ -563,7 +563,7 @@ mod the_rules {
             ("struct A;", "struct"),
             ("fn f() {}", "fn"),
             ("impl A {}", "impl"),
-            ("mod inner { fn f() {} }", "inner"),
+            ("mod inner { fn f() {} }", "mod"),
             ("#[derive(Debug)] enum A {}", "enum"),
         ] {
             let found = logic(&format!("mod own;\nuse own::A;\n{item}"));
