@@ -29,7 +29,6 @@ mod options;
 mod remote;
 mod token;
 mod transport;
-mod turns;
 
 pub use answers::{AccessToken, Commit, Job, MergeRequest, Pipeline, Project, Release, Repository};
 pub use ci::CiJob;
@@ -40,4 +39,3 @@ pub use handed::{Handed, HandedError};
 pub use options::{Notice, Options};
 pub use remote::{Remote, remote};
 pub use token::{Token, TokenKind};
-pub use turns::Turns;

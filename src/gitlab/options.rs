@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Token, Turns};
+use super::Token;
 use crate::config::ServerUrl;
 
 /// Is told something that concerns the user, such as that a project has moved.
@@ -22,9 +22,9 @@ pub struct Options {
     /// Plain http or an unverified certificate is allowed: `--insecure-registry` names the host.
     pub insecure: bool,
     /// What the environment says of proxies; the token goes through one only inside TLS.
-    pub proxies: crate::proxy::Proxies,
+    pub proxies: crate::net::Proxies,
     /// The budget of requests; `None` counts nothing.
-    pub turns: Option<Arc<dyn Turns>>,
+    pub hosts: Option<Arc<crate::net::HostBudget>>,
     /// Secrets that no message may repeat; the token joins it.
     pub hidden: crate::text::Hidden,
     /// Who is told that a project has moved.

@@ -23,7 +23,7 @@ const MAY_EXPOSE: &[&str] = &[
     // hands the stand-in's deploy token to `login`, on its stdin
     "demo/shell.rs",
     // hands a proxy's user and password to the HTTP library
-    "proxy.rs",
+    "net/proxy.rs",
     "registry/basic.rs",
     "registry/gates.rs",
     "registry/token_request.rs",

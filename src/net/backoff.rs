@@ -4,7 +4,7 @@
 //!  first, 2 first, 4 first, ...   each times a factor from 0.5 to 1.5, drawn anew
 //! ```
 //!
-//! Floor 0: used by whoever asks a server again. The factor keeps the jobs of one node, which were
+//! Used by whoever asks a server again. The factor keeps the jobs of one node, which were
 //! turned away together, from coming back together.
 
 use std::time::Duration;

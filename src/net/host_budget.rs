@@ -1,5 +1,5 @@
 //! One budget of requests for a host, shared by all processes of a user on this machine, and in a
-//! process by all who ask that host: the client of GitLab's API is handed the same one.
+//! process by all who ask that host: the clients of the registry and of GitLab's API get the same one.
 //!
 //! ```text
 //! DIR/registry.example_443.0 ... .31   a slot each: whoever locks it has a request on its way
@@ -114,7 +114,7 @@ impl HostBudget {
     }
 
     /// Where the processes of this user meet; made, and this user's own.
-    pub(super) fn dir(&self) -> Option<&Path> {
+    pub fn dir(&self) -> Option<&Path> {
         self.dir.as_deref()
     }
 

@@ -11,7 +11,7 @@
 //! makes no difference (curl), a port in `no_proxy` counts (Go), a proxy without a port has that of
 //! its scheme (Go). Loopback never goes through a proxy (Go).
 //!
-//! Floor 3: the variables are passed in. A proxy's own user and password are a [`Secret`]; they go
+//! The variables are passed in. A proxy's own user and password are a [`Secret`]; they go
 //! to the proxy only. Not promised: SOCKS.
 
 use std::fmt;
