@@ -406,6 +406,8 @@ fn through(error: RegistryError, proxy: Option<&Proxy>) -> RegistryError {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::RETRY_AFTER;
+
     use super::*;
 
     #[test]
