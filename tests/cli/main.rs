@@ -8,6 +8,7 @@ mod canary;
 mod credentials;
 mod gitlab;
 mod help;
+mod inspect;
 mod liar;
 mod limits;
 mod manners;
@@ -21,3 +22,4 @@ mod store;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweep;
+mod words;
