@@ -28,7 +28,7 @@ pub use origin::{Level, Origin, Value};
 pub use places::{PROJECT_FILE, SITE_FILE, USER_FILE};
 pub use read::{parse_age, parse_size};
 pub use server::{ParseServerError, ServerUrl};
-pub use settings::shown::Entry;
+pub use settings::shown::ShownValue;
 pub use settings::{
     BackendSettings, Config, GitlabSettings, RegistrySifSettings, StoreSettings, SubmitSettings,
 };

@@ -1,7 +1,7 @@
 //! Tokens of GitLab's API, kept like credentials of registries and apart from them.
 //!
 //! They are keyed by the server's address, and none of the sources for registries
-//! ([`super::SOURCES`]) looks at them: an API token never becomes a registry's credential, nor the
+//! ([`super::chain::SOURCES`]) looks at them: an API token never becomes a registry's credential, nor the
 //! other way round.
 
 use serde::Serialize;

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use super::file::{Row, Table};
 use super::run::Run;
 use super::{
-    CredentialError, Erased, Explanation, Listed, Place, Question, Scope, Settings, SourceReport,
-    Stored, Vault, ci, docker, environment, file, given, keyring, logins, read_sentence,
+    CredentialError, Erased, Explanation, Listed, Place, Scope, Settings, SourceQuestion,
+    SourceReport, Stored, Vault, ci, docker, environment, file, given, keyring, logins,
+    read_sentence,
 };
 use crate::failure::Failure;
 use crate::oci::{DOCKER_HUB, Registry, Repository};
 use crate::secret::{Candidates, Credential, Realm, Secret};
 
 /// A source: adds what it has for the question.
-pub(super) type Source = fn(&Question<'_>, &mut Candidates) -> Result<(), CredentialError>;
+pub(super) type Source = fn(&SourceQuestion<'_>, &mut Candidates) -> Result<(), CredentialError>;
 
 /// The name of the source that `login` fills.
 const LOGIN: &str = "login";
@@ -81,8 +82,14 @@ impl Chain {
             table.entries.iter().filter(|row| row.scope.covers(registry, repository)).collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.scope.prefix_len()));
         let read = RefCell::default();
-        let question =
-            Question { run: &self.run, registry, repository, rows, realms: realms.clone(), read };
+        let question = SourceQuestion {
+            run: &self.run,
+            registry,
+            repository,
+            rows,
+            realms: realms.clone(),
+            read,
+        };
         if !table.entries.is_empty() {
             let others = table.entries.iter().filter(|row| !row.scope.covers(registry, repository));
             let others: Vec<String> = others.map(|row| row.scope.to_string()).collect();

@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::{CredentialError, Question};
+use super::{CredentialError, SourceQuestion};
 use crate::oci::Registry;
 use crate::secret::{Candidates, Realm, Secret};
 
@@ -25,7 +25,10 @@ const REGISTRIES: [(&str, &[(&str, &str)]); 2] = [
 /// User name, secret, and the variable that gave them.
 type Pair<'a> = (Cow<'a, str>, Cow<'a, str>, &'static str);
 
-pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<(), CredentialError> {
+pub(super) fn find(
+    question: &SourceQuestion<'_>,
+    found: &mut Candidates,
+) -> Result<(), CredentialError> {
     let environment = &question.run.settings.environment;
     let mut all: Vec<Pair<'_>> = Vec::new();
     let mut ours = false;

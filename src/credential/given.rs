@@ -1,10 +1,13 @@
 //! Source: a credential from the command line of this very command.
 
-use super::{CredentialError, Explicit, Question};
+use super::{CredentialError, Explicit, SourceQuestion};
 use crate::secret::Candidates;
 
 #[allow(clippy::unnecessary_wraps)] // every source has this form
-pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<(), CredentialError> {
+pub(super) fn find(
+    question: &SourceQuestion<'_>,
+    found: &mut Candidates,
+) -> Result<(), CredentialError> {
     if let Some(Explicit { scope, credential, flag }) = &question.run.settings.explicit
         && scope.covers(question.registry, question.repository)
     {

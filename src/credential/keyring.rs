@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::file::Row;
 use super::run::Run;
-use super::{CredentialError, Place, Question, Vault, VaultError};
+use super::{CredentialError, Place, SourceQuestion, Vault, VaultError};
 use crate::secret::{Candidates, Secret};
 
 /// The name under which keyrings show our entries.
@@ -75,7 +75,7 @@ fn with_entry<T: Send + 'static>(
 }
 
 pub(super) fn find(
-    question: &Question<'_>,
+    question: &SourceQuestion<'_>,
     row: &Row,
     found: &mut Candidates,
 ) -> Result<(), CredentialError> {

@@ -1,11 +1,14 @@
 //! Source: what `login` keeps, the longest prefix first, in whichever place its secret lies.
 
 use super::file::{Row, Written};
-use super::{CredentialError, Place, Question, keyring};
+use super::{CredentialError, Place, SourceQuestion, keyring};
 use crate::secret::Candidates;
 
 /// What `login` keeps: the longest prefix first, in whichever place its secret lies.
-pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<(), CredentialError> {
+pub(super) fn find(
+    question: &SourceQuestion<'_>,
+    found: &mut Candidates,
+) -> Result<(), CredentialError> {
     question.rows.iter().try_for_each(|row| match row.store {
         Place::File => in_file(question, row, found),
         Place::Keyring | Place::Kernel => keyring::find(question, row, found),
@@ -14,7 +17,7 @@ pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<()
 
 /// A secret that lies in our file.
 fn in_file(
-    question: &Question<'_>,
+    question: &SourceQuestion<'_>,
     row: &Row,
     found: &mut Candidates,
 ) -> Result<(), CredentialError> {

@@ -5,15 +5,15 @@
 //!                             \ keyring, kernel keyring or file: wherever `login` put it
 //! ```
 //!
-//! Floor 4. One file per source; the order of [`SOURCES`] is the precedence. Within a source the
+//! Floor 4. One file per source; the order of [`SOURCES`](chain::SOURCES) is the precedence. Within a source the
 //! longest repository prefix comes first, so that two deploy tokens for two projects of one host
 //! both work. A source that has nothing to say is skipped; one that is *broken* (unreadable file,
 //! half a credential) stops the search and is named: a broken source is never read as "nobody".
 //!
 //! A credential on the command line is an order: where it is there, no other source is asked.
 //!
-//! A new source is a file with a `find` function and its line in [`SOURCES`]. It gets a
-//! [`Question`], adds [`Candidate`]s to the answer, and takes everything that it reads from the
+//! A new source is a file with a `find` function and its line in [`SOURCES`](chain::SOURCES). It gets a
+//! [`SourceQuestion`], adds [`Candidate`]s to the answer, and takes everything that it reads from the
 //! chain: this module reads no environment variable and no home directory. (The keyring's library
 //! looks for the user's D-Bus session itself.)
 //!
@@ -51,7 +51,7 @@ pub use flag::Explicit;
 pub use kernel::KernelKeyring;
 pub use keyring::SystemKeyring;
 pub use place::Place;
-pub(crate) use question::Question;
+pub(crate) use question::SourceQuestion;
 use question::read_sentence;
 pub use scope::Scope;
 pub use settings::{PATIENCE as HELPER_PATIENCE, Settings, Warn};

@@ -23,7 +23,7 @@ pub(super) fn read_sentence(place: &str, others: &[String]) -> String {
 }
 
 /// What a source is asked.
-pub(crate) struct Question<'a> {
+pub(crate) struct SourceQuestion<'a> {
     pub(super) run: &'a Run,
     pub(super) registry: &'a Registry,
     pub(super) repository: &'a Repository,
@@ -35,7 +35,7 @@ pub(crate) struct Question<'a> {
     pub(super) read: RefCell<Vec<String>>,
 }
 
-impl Question<'_> {
+impl SourceQuestion<'_> {
     /// A variable that is set and not empty.
     pub(super) fn variable(&self, name: &str) -> Option<&str> {
         self.run.settings.environment.get(name).map(String::as_str).filter(|v| !v.is_empty())

@@ -1,6 +1,8 @@
 //! What a lock file says: read, changed, compared and written.
 
-use super::{Block, Document, Entry, Finding, HubEntry, LockError, Named, SCHEMA, complete, hub};
+use super::{
+    Block, Document, Finding, HubEntry, LockEntry, LockError, Named, SCHEMA, complete, hub,
+};
 use crate::oci::{HubName, Platform, SifDigest};
 use crate::pin::{Built, Pin};
 
@@ -16,7 +18,7 @@ const HEAD: &str = "\
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lock {
     schema: u32,
-    entries: Vec<Entry>,
+    entries: Vec<LockEntry>,
     hubs: Vec<HubEntry>,
 }
 
@@ -64,7 +66,7 @@ impl Lock {
         if self.schema > SCHEMA {
             return Err(LockError::Newer { file: file.to_owned(), found: self.schema });
         }
-        let any = |has: fn(&Entry) -> bool| self.entries.iter().any(has);
+        let any = |has: fn(&LockEntry) -> bool| self.entries.iter().any(has);
         let schema = match () {
             () if !self.hubs.is_empty() => 4,
             () if any(|entry| entry.sif.is_some()) => 3,
@@ -80,14 +82,14 @@ impl Lock {
 
     /// All entries, sorted by name and platform.
     #[must_use]
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[LockEntry] {
         &self.entries
     }
 
     /// The entry of a name for the platform that is wanted; of several the one that asks least.
     #[must_use]
-    pub fn find(&self, name: &str, platform: &Platform) -> Option<&Entry> {
-        let accepts = |e: &&Entry| e.name == name && platform.accepts(&e.pin.platform);
+    pub fn find(&self, name: &str, platform: &Platform) -> Option<&LockEntry> {
+        let accepts = |e: &&LockEntry| e.name == name && platform.accepts(&e.pin.platform);
         self.entries.iter().filter(accepts).min_by_key(|e| platform.fit(&e.pin.platform))
     }
 
@@ -95,16 +97,16 @@ impl Lock {
     /// another image. Of the same image the older entry stays as it is, unless more is known of its
     /// origin now: who has no API token does not take away what another has found out.
     pub fn put(&mut self, name: &str, from: Option<Built>, pin: Pin) -> bool {
-        self.put_entry(Entry { name: name.to_owned(), from, sif: None, pin })
+        self.put_entry(LockEntry { name: name.to_owned(), from, sif: None, pin })
     }
 
     /// As [`Lock::put`], for a SIF that lies in a registry.
     pub fn put_sif(&mut self, name: &str, sif: SifDigest, pin: Pin) -> bool {
-        self.put_entry(Entry { name: name.to_owned(), from: None, sif: Some(sif), pin })
+        self.put_entry(LockEntry { name: name.to_owned(), from: None, sif: Some(sif), pin })
     }
 
-    fn put_entry(&mut self, entry: Entry) -> bool {
-        let Entry { name, from, sif, mut pin } = entry;
+    fn put_entry(&mut self, entry: LockEntry) -> bool {
+        let LockEntry { name, from, sif, mut pin } = entry;
         self.hubs.retain(|hub| hub.name != name);
         let at = self.entries.iter().position(|e| e.name == name && e.pin.platform == pin.platform);
         if let Some(at) = at {
@@ -126,7 +128,7 @@ impl Lock {
             *old = pin;
             return moved;
         }
-        self.entries.push(Entry { name, from, sif, pin });
+        self.entries.push(LockEntry { name, from, sif, pin });
         self.sort();
         true
     }
@@ -150,7 +152,7 @@ impl Lock {
     }
 
     /// Drops the entries of names that are not kept.
-    pub fn keep(&mut self, keep: impl Fn(&Entry) -> bool, hub: impl Fn(&str) -> bool) {
+    pub fn keep(&mut self, keep: impl Fn(&LockEntry) -> bool, hub: impl Fn(&str) -> bool) {
         self.entries.retain(keep);
         self.hubs.retain(|entry| hub(&entry.name));
     }
@@ -176,7 +178,7 @@ impl Lock {
                 }),
             }));
         }
-        let known = |e: &&Entry| !named.iter().any(|(name, _)| *name == e.name);
+        let known = |e: &&LockEntry| !named.iter().any(|(name, _)| *name == e.name);
         for entry in self.entries.iter().filter(known) {
             let finding = Finding::NotNamed { name: entry.name.clone() };
             if !findings.contains(&finding) {
@@ -197,7 +199,7 @@ fn known(pin: &Pin) -> usize {
     pin.origin.as_ref().map_or(0, |origin| origin.evidence.len())
 }
 
-fn key(entry: &Entry) -> (&str, String) {
+fn key(entry: &LockEntry) -> (&str, String) {
     (&entry.name, entry.pin.platform.to_string())
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, HubEntry};
+use super::{HubEntry, LockEntry};
 use crate::oci::{ConfigDigest, Digest, Reference, SifDigest};
 use crate::pin::{Built, Origin, Pin};
 
@@ -36,8 +36,8 @@ pub(super) struct Block {
 }
 
 impl Block {
-    pub(super) fn of(entry: &Entry) -> Self {
-        let Entry { name, from, sif, pin } = entry.clone();
+    pub(super) fn of(entry: &LockEntry) -> Self {
+        let LockEntry { name, from, sif, pin } = entry.clone();
         Self {
             name,
             asked: pin.asked,
@@ -52,7 +52,7 @@ impl Block {
         }
     }
 
-    pub(super) fn entry(self) -> Result<Entry, String> {
+    pub(super) fn entry(self) -> Result<LockEntry, String> {
         let platform = self.platform.parse().map_err(|e| format!("{:?}: {e}", self.name))?;
         let pin = Pin {
             registry: self.asked.registry.clone(),
@@ -65,6 +65,6 @@ impl Block {
             resolved_at: self.resolved_at,
             origin: self.origin,
         };
-        Ok(Entry { name: self.name, from: self.from, sif: self.sif, pin })
+        Ok(LockEntry { name: self.name, from: self.from, sif: self.sif, pin })
     }
 }

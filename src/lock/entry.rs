@@ -8,7 +8,7 @@ use crate::pin::{Built, Pin};
 
 /// A name and what it is pinned to on one platform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Entry {
+pub struct LockEntry {
     /// As in `[images]`.
     pub name: String,
     /// The words that the name stood for, where it was no reference.
@@ -22,7 +22,7 @@ pub struct Entry {
     pub pin: Pin,
 }
 
-impl Entry {
+impl LockEntry {
     /// What its name stood for.
     #[must_use]
     pub fn stood_for(&self) -> Named {

@@ -34,7 +34,7 @@ mod named;
 
 pub use content::Lock;
 use document::{Block, Document};
-pub use entry::{Entry, HubEntry};
+pub use entry::{HubEntry, LockEntry};
 use error::SCHEMA;
 pub use error::{FILE, LockError};
 pub use finding::Finding;

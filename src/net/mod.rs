@@ -2,10 +2,11 @@
 //! a failed handshake means, how many requests a host gets, and how long a server asks to wait.
 //!
 //! ```text
-//!  Roots, Proxy             --client-->  what all our HTTP clients have in common
-//!  --ca-file, ca_files  --Roots-->  the TLS configuration of an HTTP client
-//!  an error of that client  --Fault-->  why the certificate was not taken, and what helps
-//!  Retry-After  --wanted_pause-->  a pause, never shorter than the client's own
+//!  Roots, Proxy          --client-->        what all our HTTP clients have in common
+//!  --ca-file, ca_files   --Roots-->         the TLS configuration of an HTTP client
+//!  its error             --Fault-->         why the certificate was not taken, and what helps
+//!  Retry-After           --retry_after-->   a pause, never shorter than the client's own (Backoff)
+//!  a request             --HostBudget-->    a place among those to its host, of all processes of a user
 //! ```
 //!
 //! Floor 3. Nothing here sends anything.

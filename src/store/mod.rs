@@ -65,7 +65,7 @@ pub use pins::StoredSif;
 pub use process::Process;
 pub use prune::{Limits, Pruned, Wanted};
 pub use records::Witness;
-pub use room::{Of, Question, Room};
+pub use room::{Of, QuotaQuestion, Room};
 pub use site::SiteStore;
 pub use temporary::{temporary_beside, temporary_directory};
 pub use turn::Turn;

@@ -60,7 +60,7 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
         line += rest[..length].matches('\n').count();
         rest = &rest[length..];
     }
-    without_tests(found)
+    without_tests(&found)
 }
 
 /// The length of the text, byte string or character that the code starts with.
@@ -97,7 +97,7 @@ fn literal(code: &str) -> Option<usize> {
 }
 
 /// Leaves out what stands behind `#[cfg(test)]`.
-fn without_tests(tokens: Vec<Token<'_>>) -> Vec<Token<'_>> {
+fn without_tests<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
     const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let mut kept = Vec::new();
     let mut at = 0;
