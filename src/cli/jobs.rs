@@ -104,7 +104,7 @@ impl Known<'_> {
         let submission = self.record.last();
         let name = match &submission.personal {
             Payload::Present(personal) => personal.name.clone(),
-            Payload::Erased | Payload::Damaged(_) => None,
+            Payload::Erased | Payload::Left | Payload::Damaged(_) => None,
         };
         let Now { settled, engine, silent, .. } = &self.now;
         Row {

@@ -10,7 +10,7 @@ use super::record::{Content, LineError, Record, WriterId, decode};
 use crate::files::ForeignFile;
 
 /// Larger segments are refused: they are read as a whole. A writer begins a new one after 4 MiB.
-const MOST_BYTES: u64 = 256 << 20;
+pub(super) const MOST_BYTES: u64 = 256 << 20;
 
 /// `WRITERID-SEGMENT.jsonl`; sorts by writer, then segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,7 +28,7 @@ impl fmt::Display for SegmentName {
 }
 
 impl SegmentName {
-    fn parse(name: &str) -> Option<Self> {
+    pub(super) fn parse(name: &str) -> Option<Self> {
         let (writer, number) = name.strip_suffix(".jsonl")?.split_once('-')?;
         let name_of = Self { writer: writer.parse().ok()?, number: number.parse().ok()? };
         // one spelling for each: -1 and -000001 would be two files of one number
@@ -71,6 +71,23 @@ impl Segment {
             })
             .collect();
         Self { name, lines, torn: torn.to_owned(), size: bytes.len() as u64 }
+    }
+
+    /// The whole lines that hold something, without their newlines.
+    pub(super) fn lines_with<'b>(
+        bytes: &'b [u8],
+        what: &memchr::memmem::Finder<'_>,
+    ) -> Vec<&'b [u8]> {
+        let mut lines = Vec::new();
+        let mut from = 0;
+        while let Some(at) = what.find(&bytes[from..]) {
+            let at = from + at;
+            let start = memchr::memrchr(b'\n', &bytes[..at]).map_or(0, |before| before + 1);
+            let Some(length) = memchr::memchr(b'\n', &bytes[at..]) else { break };
+            lines.push(&bytes[start..at + length]);
+            from = at + length + 1;
+        }
+        lines
     }
 
     pub(super) fn read(dir: &Path, name: SegmentName) -> Result<Self, LedgerError> {

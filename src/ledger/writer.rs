@@ -178,28 +178,43 @@ impl Writer {
         Ok(self.is_alone()? && (self.size < SEGMENT_LIMIT || self.next_segment(dir)?))
     }
 
-    /// Appends one record; it is on the disk when this returns.
+    /// The file that the next records go to.
+    pub(super) fn segment(&self) -> SegmentName {
+        SegmentName { writer: self.id, number: self.segment }
+    }
+
+    /// Appends records; they are on the disk when this returns, all by one sync.
     ///
     /// After an error the writer is not to be used again.
-    pub(super) fn append(&mut self, time: jiff::Timestamp, body: &Body) -> Result<(), LedgerError> {
-        let line = encode(&Record {
-            schema: RECORD_SCHEMA,
-            writer: self.id,
-            segment: self.segment,
-            sequence: self.sequence + 1,
-            time,
-            prev: self.last,
-            body,
-        })?;
+    pub(super) fn append(
+        &mut self,
+        time: jiff::Timestamp,
+        bodies: &[Body],
+    ) -> Result<(), LedgerError> {
+        let mut bytes = Vec::new();
+        let (mut sequence, mut last) = (self.sequence, self.last);
+        for body in bodies {
+            sequence += 1;
+            let line = encode(&Record {
+                schema: RECORD_SCHEMA,
+                writer: self.id,
+                segment: self.segment,
+                sequence,
+                time,
+                prev: last,
+                body,
+            })?;
+            last = Some(RecordHash::of(&line[..line.len() - 1]));
+            bytes.extend_from_slice(&line);
+        }
         // one write(2); only a full disk or a signal makes it two
-        self.file.write_all(&line).map_err(LedgerError::io("write", &self.path))?;
+        self.file.write_all(&bytes).map_err(LedgerError::io("write", &self.path))?;
         if let Err(error) = self.file.sync_data() {
             self.abandon();
             return Err(LedgerError::io("sync", &self.path)(error));
         }
-        self.sequence += 1;
-        self.last = Some(RecordHash::of(&line[..line.len() - 1]));
-        self.size += line.len() as u64;
+        (self.sequence, self.last) = (sequence, last);
+        self.size += bytes.len() as u64;
         Ok(())
     }
 
@@ -292,7 +307,7 @@ mod tests {
     }
 
     fn append(writer: &mut Writer) {
-        writer.append(jiff::Timestamp::UNIX_EPOCH, &body()).unwrap();
+        writer.append(jiff::Timestamp::UNIX_EPOCH, &[body()]).unwrap();
     }
 
     #[test]
