@@ -3,6 +3,7 @@
 //! ```text
 //!  environment, flags, configuration  --read-->  Context
 //!      where things are                 places.rs      what was configured   settings.rs
+//!      jobs of the ledger               jobs.rs
 //!      own store, site's, ledger        stores.rs      installed programs    programs.rs
 //!      registry, its credentials        registry.rs, network.rs
 //!      the project around us            project.rs
@@ -13,6 +14,7 @@
 //! reads its own job's.
 
 mod gitlab;
+mod jobs;
 mod network;
 mod places;
 mod programs;
@@ -38,6 +40,7 @@ use crate::config::{self, Config, Level};
 use crate::credential::Explicit;
 use crate::failure::Kind;
 use crate::files::{ForeignError, ForeignFile, Writers};
+use crate::ledger::index::Catalogue;
 use crate::registry::{Client, HostBudget, HostPort};
 use crate::text::Hidden;
 
@@ -100,6 +103,7 @@ pub struct Context {
     client: OnceCell<Client>,
     api_clients: RefCell<Vec<crate::gitlab::Client>>,
     explicit: OnceCell<Explicit>,
+    catalogue: OnceCell<RefCell<Catalogue>>,
     /// The secrets that no message may repeat.
     hidden: Hidden,
 }
@@ -149,6 +153,7 @@ impl Context {
             client: OnceCell::new(),
             api_clients: RefCell::default(),
             explicit: OnceCell::new(),
+            catalogue: OnceCell::new(),
             hidden: output::hidden(),
         })
     }

@@ -30,6 +30,8 @@ use crate::ledger::view::{Payloads, View};
 const SMALL_LEDGER: u64 = 256 << 10;
 /// So many jobs are named when a name fits several or none.
 const CANDIDATES: usize = 64;
+/// So many jobs are read from the segments that their directories name.
+const FEW: usize = 4;
 /// The newest job's name wherever a job is named.
 const LAST: &str = "last";
 
@@ -121,10 +123,10 @@ impl Catalogue {
         let mut beside = Vec::new();
         let (mut ids, mut whole) = (Vec::new(), Vec::new());
         let mut refreshed = false;
+        let few = self.are_few(names.len());
         for name in names.iter().map(AsRef::as_ref) {
             if let Ok(id) = name.parse::<JobId>()
-                && let Some(jobs) = &self.jobs
-                && let Some(lines) = beside::lines(&self.ledger, jobs, id)
+                && let Some(lines) = few.then(|| self.beside(id)).flatten()
             {
                 if !whole.contains(&id) {
                     beside.extend(lines);
@@ -164,6 +166,28 @@ impl Catalogue {
             records.extend(self.records(&others)?);
         }
         View::of_records(&self.ledger, records, Payloads::Loaded)
+    }
+
+    /// These jobs as they are now, through the index.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn again(&mut self, ids: &[JobId]) -> Result<View, LedgerError> {
+        self.refresh()?;
+        self.view(ids, Payloads::Loaded)
+    }
+
+    /// Whether jobs are better looked for one by one, each in its own segments, than in the index.
+    fn are_few(&self, jobs: usize) -> bool {
+        jobs <= FEW || !(self.index.is_some() || self.is_there())
+    }
+
+    fn is_there(&self) -> bool {
+        self.home().is_ok_and(|home| home.is_some_and(|h| Sqlite::is_there(&self.ledger, &h)))
+    }
+
+    fn beside(&self, job: JobId) -> Option<Vec<Record<record::Content>>> {
+        beside::lines(&self.ledger, self.jobs.as_deref()?, job)
     }
 
     /// One job for a verdict: through the index, whose rows are sealed, where there is one. Where none was made
