@@ -363,9 +363,9 @@ mod tests {
     #[test]
     fn both_ways_agree() {
         let texts = [
-            include_str!("../../../tests/ledger/records-1.jsonl"),
-            include_str!("../../../tests/ledger/records-2.jsonl"),
-            include_str!("../../../tests/ledger/records-3.jsonl"),
+            include_str!("../../../tests/jobs/ledger/records-1.jsonl"),
+            include_str!("../../../tests/jobs/ledger/records-2.jsonl"),
+            include_str!("../../../tests/jobs/ledger/records-3.jsonl"),
         ];
         let (mut fast, mut all) = (0, 0);
         let mut sketcher = Sketcher::default();
