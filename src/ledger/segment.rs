@@ -54,8 +54,6 @@ pub(super) struct Segment {
     pub lines: Vec<Line>,
     /// Bytes behind the last newline: a write that was cut short and never acknowledged.
     pub torn: Vec<u8>,
-    /// The whole file's size in bytes.
-    pub size: u64,
 }
 
 impl Segment {
@@ -70,7 +68,7 @@ impl Segment {
                 Line { number, hash: RecordHash::of(line), record: decode(line) }
             })
             .collect();
-        Self { name, lines, torn: torn.to_owned(), size: bytes.len() as u64 }
+        Self { name, lines, torn: torn.to_owned() }
     }
 
     /// The whole lines that hold something, without their newlines.
@@ -95,6 +93,34 @@ impl Segment {
         let bytes = ForeignFile::anyones(MOST_BYTES).bytes(&path);
         let bytes = bytes.map_err(|error| LedgerError::io("read", &path)(error.into()))?;
         Ok(Self::parse(name, &bytes))
+    }
+}
+
+/// The end of a file: all that a writer needs to go on behind it.
+#[derive(Clone, Debug)]
+pub(super) struct Tail {
+    pub last: Option<Line>,
+    /// Whether bytes stand behind the last newline.
+    pub torn: bool,
+    /// The whole file's size in bytes.
+    pub size: u64,
+}
+
+impl Tail {
+    /// The lines before the last one are not read: to take up a writer costs the same however full its file is.
+    pub(super) fn read(dir: &Path, name: SegmentName) -> Result<Self, LedgerError> {
+        let path = dir.join(name.to_string());
+        let bytes = ForeignFile::anyones(MOST_BYTES).bytes(&path);
+        let bytes = bytes.map_err(|error| LedgerError::io("read", &path)(error.into()))?;
+        let whole = memchr::memrchr(b'\n', &bytes);
+        let last = whole.map(|end| {
+            let start = memchr::memrchr(b'\n', &bytes[..end]).map_or(0, |before| before + 1);
+            let line = &bytes[start..end];
+            let number = memchr::memchr_iter(b'\n', &bytes[..=end]).count();
+            Line { number, hash: RecordHash::of(line), record: decode(line) }
+        });
+        let torn = whole.map_or(0, |end| end + 1) < bytes.len();
+        Ok(Self { last, torn, size: bytes.len() as u64 })
     }
 }
 

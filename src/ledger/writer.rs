@@ -28,7 +28,7 @@ use super::dir::{cannot_lock, private_dir, sync_dir};
 use super::error::LedgerError;
 use super::hash::RecordHash;
 use super::record::{RECORD_SCHEMA, Record, WriterId, encode};
-use super::segment::{Segment, SegmentName, list};
+use super::segment::{SegmentName, Tail, list};
 
 /// At this size in bytes a segment is ended; it only bounds what is read when a writer is taken up.
 const SEGMENT_LIMIT: u64 = 4 << 20;
@@ -129,15 +129,14 @@ impl Writer {
                 size: 0,
             }));
         };
-        let mut tail = Segment::read(dir, newest)?;
-        let (torn, size) = (!tail.torn.is_empty(), tail.size);
+        let Tail { mut last, torn, size } = Tail::read(dir, newest)?;
         let mut earlier = names.iter().rev().skip(1);
-        while tail.lines.is_empty()
+        while last.is_none()
             && let Some(name) = earlier.next()
         {
-            tail = Segment::read(dir, *name)?;
+            last = Tail::read(dir, *name)?.last;
         }
-        let (sequence, last) = match tail.lines.last() {
+        let (sequence, last) = match &last {
             None => (0, None),
             Some(line) => match &line.record {
                 Ok(record) if record.schema <= RECORD_SCHEMA => (record.sequence, Some(line.hash)),

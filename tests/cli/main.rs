@@ -8,6 +8,7 @@ mod canary;
 mod credentials;
 mod gitlab;
 mod help;
+mod index;
 mod liar;
 mod limits;
 mod manners;

@@ -182,8 +182,14 @@ impl Catalogue {
         jobs <= FEW || !(self.index.is_some() || self.is_there())
     }
 
+    /// Whether an index was made; nothing is made by asking.
     fn is_there(&self) -> bool {
-        self.home().is_ok_and(|home| home.is_some_and(|h| Sqlite::is_there(&self.ledger, &h)))
+        let homes = match &self.place {
+            Where::Memory => Vec::new(),
+            Where::Named(dir) => vec![Home::new(dir.clone(), None)],
+            Where::Cache { cache, runtime } => Home::candidates(cache, runtime.as_deref()),
+        };
+        homes.iter().any(|home| Sqlite::is_there(&self.ledger, home))
     }
 
     fn beside(&self, job: JobId) -> Option<Vec<Record<record::Content>>> {
@@ -199,10 +205,8 @@ impl Catalogue {
     pub fn for_verdict(&mut self, id: JobId) -> Result<View, LedgerError> {
         let is_there = self.index.is_some()
             || matches!(self.place, Where::Memory)
-            || size(&self.ledger)? < SMALL_LEDGER
-            || self
-                .home()
-                .is_ok_and(|home| home.is_some_and(|h| Sqlite::is_there(&self.ledger, &h)));
+            || self.is_there()
+            || size(&self.ledger)? < SMALL_LEDGER;
         if self.failed || !is_there {
             return self.of(&[id]);
         }
@@ -335,12 +339,11 @@ impl Catalogue {
 
     fn open(&self) -> Result<Box<dyn Index>, IndexError> {
         let memory = || Ok(Box::new(Memory::new(&self.ledger)) as Box<dyn Index>);
-        let size = size(&self.ledger)?;
         let small = match self.place {
             _ if self.failed => true,
             Where::Memory => true,
-            Where::Cache { .. } => size < SMALL_LEDGER,
-            Where::Named(_) => size == 0,
+            Where::Cache { .. } => !self.is_there() && size(&self.ledger)? < SMALL_LEDGER,
+            Where::Named(_) => size(&self.ledger)? == 0,
         };
         if small {
             return memory();

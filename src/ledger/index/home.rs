@@ -63,17 +63,20 @@ impl Home {
     /// # Errors
     /// Why neither is one.
     pub fn choose(cache: &Path, runtime: Option<&Path>) -> Result<Self, IndexError> {
-        let first = Self::new(cache.to_owned(), None);
-        let why = match first.prepare() {
-            Ok(_) => return Ok(first),
-            Err(why) => why,
-        };
-        let Some(runtime) = runtime else { return Err(why) };
-        let second = Self::new(runtime.join("moorline").join("index"), Some(SMALL));
-        match second.prepare() {
-            Ok(_) => Ok(second),
-            Err(_) => Err(why),
+        let mut why = None;
+        for home in Self::candidates(cache, runtime) {
+            match home.prepare() {
+                Ok(_) => return Ok(home),
+                Err(error) => why = why.or(Some(error)),
+            }
         }
+        Err(why.unwrap_or_else(|| IndexError::Place("there is no place".into())))
+    }
+
+    /// The places in the order in which they are tried.
+    pub(super) fn candidates(cache: &Path, runtime: Option<&Path>) -> Vec<Self> {
+        let runtime = runtime.map(|dir| Self::new(dir.join("moorline/index"), Some(SMALL)));
+        [Some(Self::new(cache.to_owned(), None)), runtime].into_iter().flatten().collect()
     }
 
     /// Whether an index has this name.

@@ -41,6 +41,8 @@ pub struct Sqlite {
     key: Key,
     base: Connection,
     positions: Positions,
+    /// SQLite's count of what other processes wrote, when the positions were read.
+    version: i64,
     sketcher: Sketcher,
     /// Keeps others from throwing the file away.
     _lease: Lease,
@@ -62,6 +64,7 @@ impl Sqlite {
             key,
             base,
             positions: Positions::new(),
+            version: -1,
             sketcher: Sketcher::default(),
             _lease: lease,
         };
@@ -136,7 +139,11 @@ impl Index for Sqlite {
     fn refresh(&mut self, told: &mut dyn FnMut(Progress)) -> Result<()> {
         let (mut done, mut all) = (0, 0);
         loop {
-            self.positions = positions(&self.base, &self.key)?;
+            let version = self.base.query_row("PRAGMA data_version", [], |row| row.get(0))?;
+            if version != self.version {
+                self.positions = positions(&self.base, &self.key)?;
+                self.version = version;
+            }
             let work = grown(&self.dir, &self.positions)?;
             if work.is_empty() {
                 return Ok(());
