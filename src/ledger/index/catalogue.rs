@@ -206,7 +206,7 @@ impl Catalogue {
         let is_there = self.index.is_some()
             || matches!(self.place, Where::Memory)
             || self.is_there()
-            || size(&self.ledger)? < SMALL_LEDGER;
+            || (matches!(self.place, Where::Cache { .. }) && size(&self.ledger)? < SMALL_LEDGER);
         if self.failed || !is_there {
             return self.of(&[id]);
         }

@@ -342,8 +342,9 @@ fn bytes(digest: &str) -> Option<[u8; 32]> {
 }
 
 fn first(bytes: [u8; 16]) -> ShortIntent {
-    let [a, b, c, d, e, f, g, h, ..] = bytes;
-    [a, b, c, d, e, f, g, h]
+    let mut short = [0; 8];
+    short.copy_from_slice(&bytes[..8]);
+    short
 }
 
 fn short(intent: &str) -> Option<ShortIntent> {
