@@ -172,14 +172,8 @@ impl Ledger {
             }
             None => None,
         };
-        let mut writer = match ready {
-            Some(writer) => writer,
-            None => {
-                let mut writer = Writer::acquire(&self.dir)?;
-                writer.is_ready(&self.dir)?;
-                writer
-            }
-        };
+        let mut writer =
+            if let Some(writer) = ready { writer } else { Writer::acquire(&self.dir)? };
         if let Some(jobs) = &self.jobs {
             let first = |body: &Body| matches!(body, Body::Intent { .. });
             let mut noted: Vec<(JobId, bool)> =

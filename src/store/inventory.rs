@@ -149,7 +149,7 @@ impl Store {
     }
 
     /// Directories of the store that this file does not know: other rooms keep indexes there. `hosts`
-    /// holds locks of requests that are on their way, `ledger-index` what SQLite holds open.
+    /// holds locks of requests that are on their way, `ledger-index` what `SQLite` holds open.
     pub(super) fn indexes(&self) -> Result<Vec<PathBuf>, StoreError> {
         let mut dirs = Vec::new();
         for path in list(&self.root)? {

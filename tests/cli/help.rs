@@ -19,10 +19,13 @@ fn help_texts() {
         &["logout"],
         &["auth-explain"],
         &["resolve"],
+        &["tags"],
+        &["inspect"],
         &["lock"],
         &["convert"],
         &["verify"],
         &["run"],
+        &["shell"],
         &["submit"],
         &["wait"],
         &["status"],
@@ -46,6 +49,8 @@ fn help_texts() {
         &["config"],
         &["config", "show"],
         &["demo"],
+        &["completions"],
+        &["man"],
     ];
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/help");
     for words in verbs {

@@ -9,6 +9,7 @@ mod credentials;
 mod gitlab;
 mod help;
 mod index;
+mod inspect;
 mod liar;
 mod limits;
 mod manners;
@@ -22,3 +23,4 @@ mod store;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweep;
+mod words;

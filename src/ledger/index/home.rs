@@ -7,7 +7,7 @@
 //!   NAME.lock           shared by those who use the file, exclusive for who throws it away
 //! ```
 //!
-//! SQLite's locks are not to be trusted on network file systems (sqlite.org/faq.html, question 5), so there is
+//! `SQLite`'s locks are not to be trusted on network file systems (sqlite.org/faq.html, question 5), so there is
 //! never an index there.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -158,7 +158,7 @@ impl Home {
 fn is_ours(meta: &fs::Metadata) -> bool {
     meta.is_file()
         && meta.uid() == rustix::process::geteuid().as_raw()
-        && meta.mode() & 0o077 == 0
+        && meta.mode().trailing_zeros() >= 6
         && meta.nlink() == 1
 }
 
@@ -192,7 +192,7 @@ fn wait(mut lock: impl FnMut() -> Result<(), TryLockError>) -> Result<(), IndexE
     }
 }
 
-/// Opens the file for SQLite.
+/// Opens the file for `SQLite`.
 pub(super) fn connect(path: &Path, most: Option<u64>) -> Result<Connection, IndexError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
@@ -224,5 +224,5 @@ pub(super) fn connect(path: &Path, most: Option<u64>) -> Result<Connection, Inde
 /// Whether a mode lets nobody else in; for tests.
 #[cfg(test)]
 pub(super) fn private(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o077 == 0)
+    fs::metadata(path).is_ok_and(|meta| meta.mode().trailing_zeros() >= 6)
 }

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! It chooses and never judges: what is said of a job, its verdict above all, comes from the job's own lines,
-//! each of them checked when it is read. A PostgreSQL of a site comes behind the same trait and the same suite
+//! each of them checked when it is read. A `PostgreSQL` of a site comes behind the same trait and the same suite
 //! of tests (`suite.rs`).
 
 mod catalogue;

@@ -355,7 +355,7 @@ mod tests {
         let at = |n: i64| 1_700_000_000_000_000_000 + n;
         let place = |n: u32| Place { segment: n, offset: n * 300_000, length: 900 };
         assert!(row.add(place(1), &about(What::Submitted("slurm:1".into())), at(-5)));
-        assert!(row.add(place(2), &about(What::Intent(Default::default())), at(3)));
+        assert!(row.add(place(2), &about(What::Intent(std::sync::Arc::default())), at(3)));
         let seen = What::Observed { state: JobState::Failed, exit_code: Some(-3) };
         assert!(row.add(place(3), &about(seen), at(i64::from(i32::MAX))));
         assert!(!row.add(place(2), &about(What::Other), at(9)), "it is there already");

@@ -1,4 +1,4 @@
-//! The index in an SQLite file. What it holds is drawn in `schema.sql`; where it lies is `home.rs`.
+//! The index in an `SQLite` file. What it holds is drawn in `schema.sql`; where it lies is `home.rs`.
 //!
 //! **Who is believed.** The file chooses which lines are read, so it could leave lines out: a job without the
 //! receipt that speaks against it. So each row of a job and of a segment is sealed with a key that lies in the
@@ -41,7 +41,7 @@ pub struct Sqlite {
     key: Key,
     base: Connection,
     positions: Positions,
-    /// SQLite's count of what other processes wrote, when the positions were read.
+    /// `SQLite`'s count of what other processes wrote, when the positions were read.
     version: i64,
     sketcher: Sketcher,
     /// Keeps others from throwing the file away.
@@ -361,10 +361,10 @@ impl Batch<'_> {
                 let image = image.clone();
                 self.uses(&image, job)?;
             }
-            What::Receipt { measured: Some(measured), .. } => {
-                if !row.asked_for(about.intent, measured) {
-                    self.uses(&ImageKey::measured(*measured), job)?;
-                }
+            What::Receipt { measured: Some(measured), .. }
+                if !row.asked_for(about.intent, measured) =>
+            {
+                self.uses(&ImageKey::measured(*measured), job)?;
             }
             _ => {}
         }
@@ -384,18 +384,17 @@ impl Batch<'_> {
     fn image(&mut self, image: &ImageKey) -> Result<i64> {
         let find = "SELECT id FROM images WHERE key = ?1";
         let known = self.base.prepare_cached(find)?.query_row([image.key], |row| row.get(0));
-        let number = match known.optional()? {
-            Some(number) => number,
-            None => {
-                let sql = "INSERT INTO images(key) VALUES (?1)";
-                self.base.prepare_cached(sql)?.execute([image.key])?;
-                let number = self.base.last_insert_rowid();
-                for name in &image.names {
-                    let sql = "INSERT OR IGNORE INTO names(name, image) VALUES (?1, ?2)";
-                    self.base.prepare_cached(sql)?.execute(params![name, number])?;
-                }
-                number
+        let number = if let Some(number) = known.optional()? {
+            number
+        } else {
+            let sql = "INSERT INTO images(key) VALUES (?1)";
+            self.base.prepare_cached(sql)?.execute([image.key])?;
+            let number = self.base.last_insert_rowid();
+            for name in &image.names {
+                let sql = "INSERT OR IGNORE INTO names(name, image) VALUES (?1, ?2)";
+                self.base.prepare_cached(sql)?.execute(params![name, number])?;
             }
+            number
         };
         self.images.insert(image.key, number);
         Ok(number)

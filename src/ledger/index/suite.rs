@@ -1,7 +1,8 @@
-//! One suite for every implementation: the same questions to the memory, to SQLite, and to the whole view.
+//! One suite for every implementation: the same questions to the memory, to `SQLite`, and to the whole view.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -87,7 +88,7 @@ pub(super) fn intend(ledger: &Ledger, n: u64, image: u64) -> Entry {
     let pin = Pin {
         registry: asked.registry.clone(),
         repository: asked.repository.clone(),
-        index: (image % 2 == 0).then(|| Digest::of(b"index")),
+        index: image.is_multiple_of(2).then(|| Digest::of(b"index")),
         manifest: Digest::of(&image.to_be_bytes()),
         config: ConfigDigest::of(&image.to_be_bytes()),
         platform: Platform { os: "linux".into(), architecture: "amd64".into(), variant: None },
@@ -319,8 +320,8 @@ fn every_index_agrees_with_the_whole_ledger() {
         for round in 0..3 {
             for _ in 0..40 {
                 let number = random.next().unwrap();
-                let ledger = if number % 3 == 0 { &one } else { &two };
-                if begun < 4 || number % 5 == 0 {
+                let ledger = if number.is_multiple_of(3) { &one } else { &two };
+                if begun < 4 || number.is_multiple_of(5) {
                     intend(ledger, begun, random.next().unwrap() % 5);
                     begun += 1;
                 } else {
@@ -402,12 +403,11 @@ fn a_ledger_that_was_changed_ends_the_index() {
                 Err(IndexError::Unfit(_)) => {}
                 other => panic!("{name}: {other:?}"),
             }
-            let mut index: Box<dyn Index> = match name {
-                "memory" => Box::new(Memory::new(&bench.dir())),
-                _ => {
-                    let home = Home::new(bench.root.path().join(change.replace(' ', "-")), None);
-                    Box::new(Sqlite::open(&bench.dir(), &home).unwrap())
-                }
+            let mut index: Box<dyn Index> = if name == "memory" {
+                Box::new(Memory::new(&bench.dir()))
+            } else {
+                let home = Home::new(bench.root.path().join(change.replace(' ', "-")), None);
+                Box::new(Sqlite::open(&bench.dir(), &home).unwrap())
             };
             index.refresh(&mut |_| {}).unwrap();
             let names = crate::listing::names(&bench.dir()).unwrap();
@@ -439,7 +439,6 @@ fn a_torn_tail_is_read_when_it_is_whole() {
     for (name, index) in &all {
         assert_eq!(index.page(Filter::All, Page::newest(9)).unwrap(), [entry(1).job], "{name}");
     }
-    use std::io::Write as _;
     let mut end = fs::OpenOptions::new().append(true).open(&file).unwrap();
     end.write_all(&text.as_bytes()[cut..]).unwrap();
     for (name, index) in &mut all {
