@@ -148,12 +148,13 @@ impl Store {
     }
 
     /// Directories of the store that this file does not know: other rooms keep indexes there. `hosts`
-    /// holds locks of requests that are on their way.
+    /// holds locks of requests that are on their way, `ledger-index` what `SQLite` holds open.
     pub(super) fn indexes(&self) -> Result<Vec<PathBuf>, StoreError> {
         let mut dirs = Vec::new();
         for path in list(&self.root)? {
-            let known = name(&path)
-                .is_some_and(|name| name == "node" || name == "hosts" || DIRS.contains(&name));
+            let known = name(&path).is_some_and(|name| {
+                ["node", "hosts", "ledger-index"].contains(&name) || DIRS.contains(&name)
+            });
             if !known && fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir()) {
                 dirs.push(path);
             }

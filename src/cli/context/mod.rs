@@ -3,6 +3,7 @@
 //! ```text
 //!  environment, flags, configuration  --read-->  Context
 //!      where things are                 places.rs      what was configured   settings.rs
+//!      jobs of the ledger               jobs.rs
 //!      own store, site's, ledger        stores.rs      installed programs    programs.rs
 //!      registry, its credentials        registry.rs, network.rs
 //!      the project around us            project.rs
@@ -14,6 +15,7 @@
 //! reads its own job's.
 
 mod gitlab;
+mod jobs;
 mod network;
 mod places;
 mod programs;
@@ -40,6 +42,7 @@ use crate::config::{self, Config, Level};
 use crate::credential::Explicit;
 use crate::failure::Kind;
 use crate::files::{ForeignError, ForeignFile, Writers};
+use crate::ledger::index::Catalogue;
 use crate::net::HostBudget;
 use crate::registry::{Client, HostPort};
 use crate::text::Hidden;
@@ -106,6 +109,7 @@ pub struct Context {
     client: OnceCell<Client>,
     api_clients: RefCell<Vec<crate::gitlab::Client>>,
     explicit: OnceCell<Explicit>,
+    catalogue: OnceCell<RefCell<Catalogue>>,
     /// The secrets that no message may repeat.
     hidden: Hidden,
 }
@@ -155,6 +159,7 @@ impl Context {
             client: OnceCell::new(),
             api_clients: RefCell::default(),
             explicit: OnceCell::new(),
+            catalogue: OnceCell::new(),
             hidden: output::hidden(),
         })
     }
