@@ -178,7 +178,10 @@ impl Attempt {
                 self.foreign(&identified, &measured, &binds, &plan.job);
                 let here = (control, self.id.as_str());
                 let shown = (binds.as_slice(), hidden(plan, control));
-                let ended = program::run(&path, plan, &measured.path, shown, &workdir, here);
+                let (given, command) = program::given(&measured, &plan.job)?;
+                self.notes.extend_from_slice(&given.notes);
+                let image = (measured.path.as_path(), given, command);
+                let ended = program::run(&path, plan, image, shown, &workdir, here);
                 if !identified.unchanged() {
                     if let Some(said) = &mut self.conditions.program {
                         said.sha256 = None;

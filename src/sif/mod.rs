@@ -27,7 +27,7 @@ pub use descriptor::{DataType, Descriptor};
 pub use error::SifError;
 pub use header::Header;
 pub use reader::{MAX_DESCRIPTORS, MAX_OBJECT, Partition, SifReader};
-pub use singularity_d::{Added, Addition, TEMPLATE, Texts, pretty};
+pub use singularity_d::{Added, Addition, TEMPLATE, Texts, is_name, pretty};
 pub use writer::{Identity, SifWriter};
 
 /// The name of the object that says which digests and which recipe a SIF was made from.
