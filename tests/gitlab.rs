@@ -23,5 +23,7 @@ mod names;
 mod oras;
 #[path = "gitlab/shub.rs"]
 mod shub;
+#[path = "gitlab/surroundings.rs"]
+mod surroundings;
 #[path = "gitlab/tokens.rs"]
 mod tokens;

@@ -27,6 +27,7 @@ use crate::backoff::Backoff;
 use crate::config::ServerUrl;
 use crate::failure::chain;
 use crate::net::{Fault, Page, Roots, longer, wanted_pause};
+use crate::proxy::{Proxy, refuses};
 use crate::secret::Realm;
 use crate::text::{Foreign, Hidden, Shown};
 
@@ -51,6 +52,7 @@ pub(super) struct Transport {
     http: reqwest::Client,
     token: Token,
     server: ServerUrl,
+    proxy: Option<Proxy>,
     turns: Option<Arc<dyn Turns>>,
     hidden: Hidden,
     notice: Option<super::Notice>,
@@ -75,9 +77,9 @@ impl Transport {
         if base.scheme() != "https" && !insecure {
             return Err(GitlabError::PlainHttp { host, token: token.source });
         }
-        let proxy = proxies.of(&base);
+        let proxy = proxies.of(&base).cloned();
         if base.scheme() != "https"
-            && let Some(proxy) = proxy
+            && let Some(proxy) = &proxy
         {
             return Err(configuration(format!(
                 "{host} speaks plain http, and the proxy {proxy} would read the token in {}",
@@ -99,7 +101,7 @@ impl Transport {
             .no_proxy()
             .connect_timeout(patience)
             .timeout(patience);
-        let builder = match proxy.map(crate::proxy::Proxy::for_client) {
+        let builder = match proxy.as_ref().map(Proxy::for_client) {
             None => builder,
             Some(Ok(proxy)) => builder.proxy(proxy),
             Some(Err(error)) => return Err(configuration(error.to_string())),
@@ -120,6 +122,7 @@ impl Transport {
             http,
             token,
             server,
+            proxy,
             turns,
             hidden,
             notice,
@@ -282,7 +285,8 @@ impl Transport {
                     // waiting would not help
                     let last = ["refused", "dns error", "InvalidContentType"]
                         .iter()
-                        .any(|word| reason.contains(word));
+                        .any(|word| reason.contains(word))
+                        || refuses(&reason);
                     if last || tried >= TRIES {
                         return Err(self.unreachable(reason));
                     }
@@ -360,6 +364,10 @@ impl Transport {
     }
 
     fn unreachable(&self, reason: String) -> GitlabError {
+        let reason = match &self.proxy {
+            Some(proxy) => proxy.through(&reason),
+            None => reason,
+        };
         GitlabError::Unreachable { host: self.host.clone(), reason }
     }
 }

@@ -129,8 +129,17 @@ impl Context {
         let mut ca_files = global.ca_file.clone();
         ca_files.extend(config.ca_files.iter().map(|value| value.value.clone()));
         // GitLab's runner writes the authority of its server there
-        let of_ci = places::set(&environment, "CI_SERVER_TLS_CA_FILE").map(PathBuf::from);
-        ca_files.extend(of_ci.filter(|file| file.is_file()));
+        if let Some(of_ci) = places::set(&environment, "CI_SERVER_TLS_CA_FILE") {
+            let file = PathBuf::from(of_ci);
+            if file.is_file() {
+                ca_files.push(file);
+            } else {
+                let path = output::cell(of_ci);
+                output::warn(format!(
+                    "CI_SERVER_TLS_CA_FILE is passed over: there is no file {path}"
+                ));
+            }
+        }
         Ok(Self {
             voice,
             program,
