@@ -5,6 +5,8 @@
 
 #[path = "cli/bad_input.rs"]
 mod bad_input;
+#[path = "cli/barred.rs"]
+mod barred;
 #[path = "cli/help.rs"]
 mod help;
 #[path = "cli/liar.rs"]

@@ -51,8 +51,12 @@ pub fn assume(context: &Context) -> Result<Option<Assumed>, Report> {
 /// # Errors
 /// When there is a clone and it cannot be read, or others can write its configuration.
 pub fn remote(context: &Context) -> Result<Option<Remote>, Report> {
-    let broken = |e| {
-        CliError::new(Kind::Configuration, format!("cannot read this clone's remote: {e}"))
+    let broken = |e: std::io::Error| {
+        let what = match e.kind() {
+            std::io::ErrorKind::PermissionDenied => "cannot see whether this is a clone",
+            _ => "cannot read this clone's remote",
+        };
+        CliError::new(Kind::Configuration, format!("{what}: {e}"))
             .with_hint("name the project with --project")
     };
     let here = std::env::current_dir().map_err(broken)?;

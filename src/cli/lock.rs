@@ -107,6 +107,7 @@ fn place(context: &Context, meant: &Named) -> Option<String> {
 
 fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
     if named.is_empty() {
+        context.needs_project()?;
         return Err(CliError::usage(format!("{PROJECT_FILE} here names no images"))
             .with_hint("add a table [images] with NAME = \"group/project:tag\" lines")
             .into());

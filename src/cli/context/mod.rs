@@ -37,7 +37,7 @@ use crate::backend::Environment;
 use crate::config::{self, Config, Level};
 use crate::credential::Explicit;
 use crate::failure::Kind;
-use crate::files::{ForeignError, ForeignFile, Writers};
+use crate::files::{ForeignError, ForeignFile, Writers, barred};
 use crate::registry::{Client, HostBudget, HostPort};
 use crate::text::Hidden;
 
@@ -258,6 +258,9 @@ fn unread(path: &Path, error: &ForeignError) -> Report {
     match error {
         ForeignError::Outsider(_) | ForeignError::ForeignLink(_) => report
             .with_hint("a configuration decides whom you trust: it must be yours, and chmod go-w keeps others out")
+            .into(),
+        ForeignError::Io(_) if barred(path).is_some() => report
+            .with_hint("HOME or XDG_CONFIG_HOME may be another user's, as su leaves it: set it to a directory of yours")
             .into(),
         ForeignError::Io(_) => report.into(),
         _ => report.with_hint("put a regular file of UTF-8 text there").into(),
