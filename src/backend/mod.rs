@@ -2,7 +2,7 @@
 //!
 //! # Adding a backend
 //! Write `backend/NAME.rs` with a type that implements [`Backend`], and its line in `cli/adapters.rs`.
-//! [`Backend::plan`] is pure, so its text gets a golden file; the suite in `tests/backend/mod.rs`
+//! [`Backend::plan`] is pure, so its text gets a golden file; the suite in `tests/jobs/backend.rs`
 //! runs on it: submit, state, exit code, output, cancel, find by intent.
 
 mod driver;
