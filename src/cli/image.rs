@@ -259,7 +259,9 @@ fn archived(
     let store = context.store()?;
     room::suits(context, &store, false);
     let show: stage::Show = Arc::new(progress(context.voice));
-    let (manifest, archived) = stage::archived(location, platform, recipe, &store, &show)?;
+    let (manifest, found, archived) = stage::archived(location, platform, recipe, &store, &show)?;
+    // there is no pin that says it
+    context.note_platform(found);
     tell(&store);
     let staged = match archived {
         Archived::Known(staged) => *staged,

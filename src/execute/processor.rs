@@ -3,10 +3,11 @@
 //! ```text
 //! SIF's processor     this machine's own, one that it runs too (386 on amd64), or one for which
 //!                     binfmt_misc has a program (qemu)
-//! the pin's variant   amd64/v2, v3, v4: every flag of /proc/cpuinfo that it stands for
+//! the image's variant amd64/v2, v3, v4: every flag of /proc/cpuinfo that it stands for
 //! ```
 //!
-//! What is not known refuses nothing: a file of the user's has no pin, some kernels have no flags.
+//! The variant is the pin's; of an image in an archive, which has none, the plan's (`terms.platform`).
+//! What is not known refuses nothing: a SIF of the user's says no variant, some kernels have no flags.
 //! Sources: x86-64 psABI, "Micro-Architecture Levels"; Linux `admin-guide/binfmt-misc.rst`.
 
 use std::fs::{self, File};
@@ -14,7 +15,6 @@ use std::path::Path;
 
 use super::ExecuteError;
 use crate::oci::Platform;
-use crate::pin::Image;
 use crate::sif::SifReader;
 
 const CPUINFO: &str = "/proc/cpuinfo";
@@ -47,7 +47,7 @@ const MACHINES: [(&str, u8, u8, u16); 12] = [
 ///
 /// # Errors
 /// [`ExecuteError::Processor`] says what is missing.
-pub(super) fn check(image: &Image, sif: &File) -> Result<(), ExecuteError> {
+pub(super) fn check(platform: Option<&Platform>, sif: &File) -> Result<(), ExecuteError> {
     let own = Platform::host();
     // who runs it says what is wrong with a file that cannot be read
     let partition = sif.try_clone().ok().and_then(|file| SifReader::open(file).ok());
@@ -59,7 +59,7 @@ pub(super) fn check(image: &Image, sif: &File) -> Result<(), ExecuteError> {
         let needs = "another processor, and binfmt_misc has no program for that one".to_owned();
         return Err(ExecuteError::Processor { image: format!("linux/{name}"), needs });
     }
-    let Some(platform) = image.pin().map(|pin| &pin.platform) else { return Ok(()) };
+    let Some(platform) = platform else { return Ok(()) };
     if platform.go_architecture() != own.architecture {
         return Ok(());
     }

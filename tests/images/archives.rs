@@ -240,6 +240,34 @@ fn another_processors_image_is_not_started() {
     }
 }
 
+/// There is no pin that could tell the worker what an archive's image is for: the plan does, also where the
+/// index alone knows.
+#[test]
+fn the_plan_says_what_an_archives_image_is_for() {
+    let test = "the_plan_says_what_an_archives_image_is_for";
+    if !crate::support::have("the variants are amd64's", test, std::env::consts::ARCH == "x86_64") {
+        return;
+    }
+    let server = Server::with_image();
+    let image = &images().0;
+    let home = Home::new(&server);
+    let here = home.mkdir("here");
+    let mut files = layout(image);
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": [{
+        "digest": Digest::of(&image.manifest), "size": image.manifest.len(),
+        "platform": {"os": "linux", "architecture": "amd64", "variant": "v2"}}]});
+    files[1].1 = index.to_string().into_bytes();
+    write(&here.join("v2"), &files);
+    // converted now, and known
+    for _ in 0..2 {
+        let job = home.ok(&["submit", "--backend", "local", "oci:v2", "--", "true"]);
+        let plan = fs::read(home.jobs().join(job.trim()).join("control/plan.json")).unwrap();
+        let plan: serde_json::Value = serde_json::from_slice(&plan).unwrap();
+        assert_eq!(plan["job"]["platform"]["variant"], "v2", "{plan}");
+        home.run(&["wait", job.trim()]);
+    }
+}
+
 /// Of a layer that is known nothing is read; where it is read, every byte of it counts.
 #[test]
 fn a_known_layer_of_an_archive_is_not_read() {

@@ -38,6 +38,7 @@ use crate::config::{self, Config, Level};
 use crate::credential::Explicit;
 use crate::failure::Kind;
 use crate::files::{ForeignError, ForeignFile, Writers, barred};
+use crate::oci::Platform;
 use crate::registry::{Client, HostBudget, HostPort};
 use crate::text::Hidden;
 
@@ -93,6 +94,8 @@ pub struct Context {
     settings: Settings,
     project: RefCell<Project>,
     contributed: RefCell<Vec<String>>,
+    /// What the image of this command is for, where no pin says it.
+    platform: RefCell<Option<Platform>>,
     places: Places,
     threads: Threads,
     runtime: OnceCell<Runtime>,
@@ -149,6 +152,7 @@ impl Context {
             settings: Settings::of(&config),
             project: RefCell::new(project),
             contributed: RefCell::default(),
+            platform: RefCell::default(),
             config,
             environment,
             places,
@@ -165,6 +169,16 @@ impl Context {
     /// A variable of the environment; empty counts as unset.
     pub fn env(&self, name: &str) -> Option<&str> {
         places::set(&self.environment, name)
+    }
+
+    /// Keeps what an image in an archive is for, until the job is made of it.
+    pub fn note_platform(&self, platform: Platform) {
+        *self.platform.borrow_mut() = Some(platform);
+    }
+
+    /// What [`Context::note_platform`] kept.
+    pub fn noted_platform(&self) -> Option<Platform> {
+        self.platform.borrow().clone()
     }
 
     /// What engine commands may see of the environment.
