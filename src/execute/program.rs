@@ -96,21 +96,16 @@ pub(super) fn given(
     let handle = measured.file.try_clone().map_err(ExecuteError::io("duplicating a handle"))?;
     let mut reader = SifReader::open(handle).map_err(sif_error)?;
     let ours = reader.object(sif::PROVENANCE).is_ok();
-    Ok(match packed::configuration(&mut reader).map_err(sif_error)?.filter(|_| ours) {
-        Some(config) => {
-            let command = environment::command(&config, &job.command);
-            let given = Given::of(&environment::variables(&config, job, host));
-            (given, command.ok_or(ExecuteError::NothingToRun)?)
-        }
-        None => {
-            let mut given = Given::of(&environment::of_job(job));
-            let there = environment::FROM_HOST.iter();
-            given
-                .environment
-                .extend(there.filter_map(|&name| Some((name.to_owned(), host(name)?))));
-            (given, job.command.clone())
-        }
-    })
+    let config = packed::configuration(&mut reader).map_err(sif_error)?;
+    if let Some(config) = config.filter(|_| ours) {
+        let command = environment::command(&config, &job.command);
+        let given = Given::of(&environment::variables(&config, job, host));
+        return Ok((given, command.ok_or(ExecuteError::NothingToRun)?));
+    }
+    let mut given = Given::of(&environment::of_job(job));
+    let there = environment::FROM_HOST.iter();
+    given.environment.extend(there.filter_map(|&name| Some((name.to_owned(), host(name)?))));
+    Ok((given, job.command.clone()))
 }
 
 /// Whether the container cannot get at what is covered. Without a pid namespace and a user namespace of
