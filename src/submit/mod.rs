@@ -247,9 +247,8 @@ fn texts(
     };
     let bytes = plan.to_bytes()?;
     let hash = Digest::of(&bytes);
-    let runtime = script::runtime_sh(&plan);
-    let input = script::ScriptInput::new(&plan, &bytes, &runtime, *program);
-    let texts = jobdir::Texts { script: script::script(&input), runtime, plan: bytes };
+    let input = script::ScriptInput::new(&plan, &bytes, *program);
+    let texts = jobdir::Texts { script: script::script(&input), plan: bytes };
     Ok((texts, hash))
 }
 
