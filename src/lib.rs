@@ -10,6 +10,7 @@
 
 // floor 0: names and documents
 pub mod backoff;
+pub mod build;
 pub mod failure;
 pub mod files;
 pub mod listing;

@@ -14,6 +14,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use super::ExecuteError;
+use crate::elf::MACHINES;
 use crate::oci::Platform;
 use crate::sif::SifReader;
 
@@ -25,22 +26,6 @@ const LEVELS: [(&str, &[&str]); 3] = [
     ("v2", &["cx16", "lahf_lm", "pni", "popcnt", "sse4_1", "sse4_2", "ssse3"]),
     ("v3", &["abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave"]),
     ("v4", &["avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"]),
-];
-
-/// Class, byte order (1 little, 2 big) and number of a processor in ELF.
-const MACHINES: [(&str, u8, u8, u16); 12] = [
-    ("386", 1, 1, 3),
-    ("amd64", 2, 1, 62),
-    ("arm", 1, 1, 40),
-    ("arm64", 2, 1, 183),
-    ("ppc64", 2, 2, 21),
-    ("ppc64le", 2, 1, 21),
-    ("mips", 1, 2, 8),
-    ("mipsle", 1, 1, 8),
-    ("mips64", 2, 2, 8),
-    ("mips64le", 2, 1, 8),
-    ("s390x", 2, 2, 22),
-    ("riscv64", 2, 1, 243),
 ];
 
 /// Refuses an image that this machine cannot run.

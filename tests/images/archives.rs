@@ -266,6 +266,29 @@ fn the_plan_says_what_an_archives_image_is_for() {
         assert_eq!(plan["job"]["platform"]["variant"], "v2", "{plan}");
         home.run(&["wait", job.trim()]);
     }
+
+    // nodes with another processor get a worker of theirs, or nothing
+    let text = String::from_utf8(image.config.clone()).unwrap();
+    let config = text.replace("\"amd64\"", "\"arm64\"").into_bytes();
+    let mut manifest: serde_json::Value = serde_json::from_slice(&image.manifest).unwrap();
+    manifest["config"]["digest"] = Digest::of(&config).to_string().into();
+    manifest["config"]["size"] = config.len().into();
+    let manifest = manifest.to_string().into_bytes();
+    let blob = |bytes: &[u8]| (format!("blobs/sha256/{}", Digest::of(bytes).hex()), bytes.to_vec());
+    files.extend([blob(&config), blob(&manifest)]);
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": [
+        {"digest": Digest::of(&manifest), "size": manifest.len()}]});
+    files[1].1 = index.to_string().into_bytes();
+    write(&here.join("arm"), &files);
+    let submit =
+        ["submit", "--backend", "slurm", "--platform", "linux/arm64", "oci:arm", "--", "true"];
+    let dry = [&submit[..1], &["--dry-run"], &submit[1..]].concat();
+    for args in [&dry[..], &submit] {
+        home.run(args)
+            .fails(12, &["no worker for the nodes' processor (arm64)", "moorline-worker-aarch64"]);
+    }
+    let jobs = fs::read_dir(home.jobs()).unwrap().count();
+    assert_eq!(jobs, 3, "two jobs and bin: nothing of the refused ones stays");
 }
 
 /// Of a layer that is known nothing is read; where it is read, every byte of it counts.
