@@ -7,8 +7,10 @@ mod bad_input;
 mod barred;
 mod canary;
 mod credentials;
+mod doctor;
 mod gitlab;
 mod help;
+mod inspect;
 mod liar;
 mod limits;
 mod manners;
@@ -22,3 +24,4 @@ mod store;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweep;
+mod words;
