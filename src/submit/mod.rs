@@ -118,8 +118,7 @@ impl Failure for SubmitError {
             Self::InputLost { .. } => Kind::NotFound,
             Self::InputChanged { .. } => Kind::Integrity,
             Self::Plan(_) => Kind::Usage,
-            Self::NoWorker { .. } => Kind::Configuration,
-            Self::Random(_) => Kind::Configuration,
+            Self::NoWorker { .. } | Self::Random(_) => Kind::Configuration,
             Self::Ledger(error) | Self::Unrecorded { source: error, .. } => error.kind(),
             Self::Backend(error) => error.kind(),
         }

@@ -28,7 +28,7 @@ const MOST_BYTES: u64 = 1 << 30;
 pub fn processor(job: &JobSpec, kind: &str) -> String {
     let own = Platform::host().architecture;
     let pinned = job.image.pin().map(|pin| &pin.platform).or(job.terms.platform.as_ref());
-    let named = pinned.map(|platform| platform.go_architecture());
+    let named = pinned.map(Platform::go_architecture);
     match named {
         Some(named) if !matches!(kind, FOREGROUND | "local") => match named.as_str() {
             // these run on the larger one's nodes
