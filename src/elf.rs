@@ -1,4 +1,4 @@
-//! The one thing that is wanted of a program's header: its program interpreter.
+//! What is wanted of a program's header: its program interpreter, and the processor that it is for.
 //!
 //! ```text
 //! 0          4     5    6               32-bit 64-bit
@@ -28,6 +28,32 @@ pub enum ElfError {
     /// A field points outside the file or holds a value that the format does not know.
     #[error("its ELF header is broken")]
     Broken,
+}
+
+/// Class, byte order (1 little, 2 big) and number of a processor in ELF.
+pub const MACHINES: [(&str, u8, u8, u16); 12] = [
+    ("386", 1, 1, 3),
+    ("amd64", 2, 1, 62),
+    ("arm", 1, 1, 40),
+    ("arm64", 2, 1, 183),
+    ("ppc64", 2, 2, 21),
+    ("ppc64le", 2, 1, 21),
+    ("mips", 1, 2, 8),
+    ("mipsle", 1, 1, 8),
+    ("mips64", 2, 2, 8),
+    ("mips64le", 2, 1, 8),
+    ("s390x", 2, 2, 22),
+    ("riscv64", 2, 1, 243),
+];
+
+/// The processor that a program is for, as Go calls it; `None` for what is no program or not in the table.
+#[must_use]
+pub fn processor(file: &[u8]) -> Option<&'static str> {
+    let head = file.get(..20).filter(|head| head.starts_with(b"\x7fELF"))?;
+    let number = [head[18], head[19]];
+    let number = if head[5] == 2 { u16::from_be_bytes(number) } else { u16::from_le_bytes(number) };
+    let mut known = MACHINES.iter();
+    known.find(|m| (m.1, m.2, m.3) == (head[4], head[5], number)).map(|m| m.0)
 }
 
 /// The program interpreter that `file` asks for; `None` for a static program.

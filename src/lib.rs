@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 // floor 0: names and documents
+pub mod build;
 pub mod failure;
 pub mod files;
 pub mod listing;

@@ -41,7 +41,10 @@ pub(super) fn assume(here: &dyn Surroundings) -> Result<Option<Assumed>, Report>
 /// # Errors
 /// When there is a clone and it cannot be read, or others can write its configuration.
 pub fn remote(here: &dyn Surroundings) -> Result<Option<Remote>, Report> {
-    let broken = |e: std::io::Error| AcquireError::Clone(e.to_string());
+    let broken = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::PermissionDenied => AcquireError::CloneUnseen(e.to_string()),
+        _ => AcquireError::Clone(e.to_string()),
+    };
     let dir = std::env::current_dir().map_err(broken)?;
     Ok(crate::gitlab::remote(&dir, &here.project_writers()).map_err(broken)?)
 }

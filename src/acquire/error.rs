@@ -116,6 +116,9 @@ pub enum AcquireError {
     /// The clone cannot be read.
     #[error("cannot read this clone's remote: {0}")]
     Clone(String),
+    /// Whether there is a clone cannot be seen.
+    #[error("cannot see whether this is a clone: {0}")]
+    CloneUnseen(String),
     /// `--pipeline` is neither a number nor `latest`.
     #[error("--pipeline {0}: write its number, or latest")]
     Pipeline(String),
@@ -157,7 +160,9 @@ impl Failure for AcquireError {
             Self::Lockless(_) | Self::NotLocked { .. } => Kind::Policy,
             Self::OtherBytes { .. } => Kind::Integrity,
             Self::HubAway { .. } => Kind::Network,
-            Self::NoRegistry | Self::UnknownHost(_) | Self::Clone(_) => Kind::Configuration,
+            Self::NoRegistry | Self::UnknownHost(_) | Self::Clone(_) | Self::CloneUnseen(_) => {
+                Kind::Configuration
+            }
             Self::DigestFile { error, .. } if error.is_missing() => Kind::NotFound,
             _ => Kind::Usage,
         }
@@ -207,7 +212,7 @@ impl Failure for AcquireError {
                     "write [gitlab] url = \"https://{host}\" and registry = \"HOST\" into ~/.config/moorline/config.toml, or name the project with --project"
                 ));
             }
-            Self::Clone(_) => "name the project with --project",
+            Self::Clone(_) | Self::CloneUnseen(_) => "name the project with --project",
             Self::DigestFile {
                 error: ForeignError::Outsider(_) | ForeignError::ForeignLink(_),
                 ..

@@ -164,7 +164,8 @@ fn archived(
     let store = here.store()?;
     here.suits(&store);
     let show = here.show();
-    let (manifest, archived) = stage::archived(location, platform, recipe, &store, &show)?;
+    let (manifest, found, archived) = stage::archived(location, platform, recipe, &store, &show)?;
+    here.is_for(found);
     tell(here, &store);
     let staged = match archived {
         Archived::Known(staged) => *staged,

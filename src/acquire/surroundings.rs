@@ -12,6 +12,7 @@ use crate::failure::Report;
 use crate::files::Writers;
 use crate::gitlab::{self, CiJob};
 use crate::layer::Limits;
+use crate::oci::Platform;
 use crate::pin::Image;
 use crate::registry::Client;
 use crate::stage::Show;
@@ -87,6 +88,8 @@ pub trait Surroundings: Names {
     fn suits(&self, store: &Store);
     /// A conversion is about to begin: says when there is little room.
     fn has_room(&self, store: &Store);
+    /// What the image of an archive is for: there is no pin that says it to the job.
+    fn is_for(&self, platform: Platform);
     /// An image was put into the store: keeps that to its limit.
     fn stored(&self, image: &Image);
 }

@@ -33,8 +33,10 @@ impl Files {
         match self {
             Self::Directory(root) => {
                 let path = root.join(name);
-                let file = regular(&path)
-                    .map_err(|source| ArchiveError::Io { path: path.clone(), source })?;
+                let file = regular(&path).map_err(|source| ArchiveError::Io {
+                    source: crate::files::explained(&path, source),
+                    path: path.clone(),
+                })?;
                 Ok(Box::new(file))
             }
             Self::Tar(members) | Self::Docker(members, _) => members.file(name),
@@ -71,9 +73,10 @@ pub(super) fn whole(
     limit: u64,
 ) -> Result<Vec<u8>, ArchiveError> {
     let mut bytes = Vec::new();
-    file.take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|source| ArchiveError::Io { path: path.join(name), source })?;
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|source| {
+        let path = path.join(name);
+        ArchiveError::Io { source: crate::files::explained(&path, source), path }
+    })?;
     if bytes.len() as u64 > limit {
         let why = format!("{name} has more than {limit} bytes");
         return Err(ArchiveError::malformed(path, why));

@@ -39,7 +39,10 @@ pub(super) struct Members {
 
 impl Members {
     pub(super) fn open(path: &Path) -> Result<Self, ArchiveError> {
-        let io = |source| ArchiveError::Io { path: path.to_owned(), source };
+        let io = |source| ArchiveError::Io {
+            path: path.to_owned(),
+            source: crate::files::explained(path, source),
+        };
         let mut file = regular(path).map_err(io)?;
         let with = match Compression::of(&Compression::start(&mut file).map_err(io)?) {
             Compression::None => None,

@@ -23,7 +23,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::files::ForeignFile;
 use crate::job::{EngineKey, IntentId, JobId, JobState};
+use crate::worker::{PLAN_FILE, Plan};
 
 use super::driver::{Driver, Environment, JOB_NAMES, printable};
 use super::{Backend, BackendError, Order, Seen, Submission};
@@ -36,8 +38,12 @@ pub(super) const ENGINE: &str = "local";
 
 /// How long a supervisor may take to begin; it refuses to begin later.
 const TAKE_OVER: Duration = Duration::from_secs(30);
-/// Between TERM and KILL.
+/// Between TERM and KILL, when the job wants no more.
 const GRACE: Duration = Duration::from_secs(5);
+/// What the backend's grace has more than the program's.
+const MARGIN: Duration = Duration::from_secs(2);
+/// Larger plans are no worker's.
+const MOST_PLAN_BYTES: u64 = 64 << 20;
 /// After KILL; only a process in an uninterruptible call lasts longer.
 const LAST: Duration = Duration::from_secs(10);
 
@@ -239,6 +245,17 @@ impl Backend for Local {
     }
 }
 
+/// How long the job's processes may take to end: a little longer than the worker gives its program, so that the
+/// receipt is still written.
+pub(super) fn grace_of(dir: &Path) -> Duration {
+    let path = dir.join("control").join(PLAN_FILE);
+    let plan = ForeignFile::own(MOST_PLAN_BYTES).bytes(&path).ok();
+    // without a plan there is no worker that could need it
+    let plan = plan.and_then(|bytes| Plan::parse(&bytes).ok());
+    let own = plan.and_then(|plan| plan.job.terms.grace);
+    own.map_or(GRACE, |seconds| GRACE.max(Duration::from_secs(u64::from(seconds)) + MARGIN))
+}
+
 /// TERM to the job, KILL after the grace, until the supervisor has nothing left to wait for.
 fn stop(dir: &Path, record: &Record, supervisor: Process) -> Result<(), String> {
     let members = || {
@@ -252,7 +269,7 @@ fn stop(dir: &Path, record: &Record, supervisor: Process) -> Result<(), String> 
         let ended = record::read(dir).is_ok_and(|now| matches!(now.phase, Phase::Ended { .. }));
         ended || (!supervisor.is_alive() && members().is_empty())
     };
-    for (signal, patience) in [(process::TERM, GRACE), (process::KILL, LAST)] {
+    for (signal, patience) in [(process::TERM, grace_of(dir)), (process::KILL, LAST)] {
         let deadline = Instant::now() + patience;
         let mut told: Vec<Process> = vec![];
         while Instant::now() < deadline {

@@ -100,6 +100,7 @@ fn registry(context: &Context, meant: &Named) -> Option<Registry> {
 
 fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
     if named.is_empty() {
+        context.needs_project()?;
         return Err(CliError::usage(format!("{PROJECT_FILE} here names no images"))
             .with_hint("add a table [images] with NAME = \"group/project:tag\" lines")
             .into());

@@ -276,6 +276,7 @@ impl Parts {
                 umask: umask(),
                 require: self.flags.require,
                 grace: grace.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),
+                platform: context.noted_platform(),
                 ..Terms::default()
             },
         })

@@ -268,8 +268,12 @@ pub fn inputs(command: &[String], workdir: Option<&Path>) -> Result<Vec<Source>,
 /// # Errors
 /// When it does not exist.
 pub fn absolute_dir(dir: &Path) -> Result<PathBuf, Report> {
-    let found = std::fs::canonicalize(dir).ok().filter(|path| path.is_dir());
-    found.ok_or_else(|| {
-        CliError::usage(format!("--workdir {}: there is no such directory", dir.display())).into()
-    })
+    let no = |why: String| CliError::usage(format!("--workdir {}: {why}", dir.display())).into();
+    match std::fs::canonicalize(dir) {
+        Ok(path) if path.is_dir() => Ok(path),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(no(crate::files::explained(dir, error).to_string()))
+        }
+        _ => Err(no("there is no such directory".into())),
+    }
 }

@@ -35,7 +35,7 @@ use zeroize::Zeroizing;
 use super::file::{LARGEST, Written};
 use super::variable::{plain, unreplaced};
 use super::{CredentialError, Scope, SourceQuestion, helper, read_sentence};
-use crate::files::{ForeignError, ForeignFile, Writers};
+use crate::files::{ForeignError, ForeignFile, Writers, barred};
 use crate::oci::DOCKER_HUB;
 use crate::secret::{Candidates, Credential, Secret};
 
@@ -205,7 +205,7 @@ pub(super) fn find(
     found: &mut Candidates,
 ) -> Result<(), CredentialError> {
     for (path, named_by) in places(question) {
-        let Some((text, mode)) = read(&path)? else {
+        let Some((text, mode)) = read(&path, named_by.is_some())? else {
             found
                 .skipped
                 .extend(named_by.map(|name| {
@@ -250,7 +250,7 @@ fn places(question: &SourceQuestion<'_>) -> Vec<(PathBuf, Option<&'static str>)>
 
 /// A file's text and mode; `None` when there is none. Links of this user or root are followed, since dotfiles
 /// often are some; what was opened is checked, because whoever can write there can name a helper.
-fn read(path: &Path) -> Result<Option<(Zeroizing<String>, u32)>, CredentialError> {
+fn read(path: &Path, named: bool) -> Result<Option<(Zeroizing<String>, u32)>, CredentialError> {
     let failed = |source| CredentialError::Read { path: path.to_owned(), source };
     let refused = |error| match error {
         ForeignError::Io(source) => failed(source),
@@ -266,12 +266,25 @@ fn read(path: &Path) -> Result<Option<(Zeroizing<String>, u32)>, CredentialError
         {
             return Ok(None);
         }
+        // `su` keeps XDG_RUNTIME_DIR and HOME: a default place in somebody else's directory holds nothing of ours
+        Err(ForeignError::Io(e))
+            if !named
+                && e.kind() == ErrorKind::PermissionDenied
+                && barred(path).is_some_and(|dir| is_anothers(&dir)) =>
+        {
+            return Ok(None);
+        }
         other => other.map_err(refused)?,
     };
     let mode = opened.meta().mode();
     let mut text = Zeroizing::new(String::new());
     opened.text_into(&mut text).map_err(refused)?;
     Ok(Some((text, mode)))
+}
+
+fn is_anothers(dir: &Path) -> bool {
+    let me = rustix::process::geteuid().as_raw();
+    std::fs::metadata(dir).is_ok_and(|meta| meta.uid() != me)
 }
 
 /// What a document says of one key that covers the repository.

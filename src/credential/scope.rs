@@ -44,11 +44,12 @@ impl Scope {
     /// As for [`Scope::from_str`]; `http://` is refused, because a registry's secret does not go there.
     pub fn typed(text: &str) -> Result<Self, CredentialError> {
         let text = text.trim();
-        if text.starts_with("http://") {
-            return Err(CredentialError::PlainScope);
-        }
-        let bare = ["https://", "docker://", "oras://"].iter().find_map(|s| text.strip_prefix(s));
-        let bare = bare.unwrap_or(text).trim_end_matches('/');
+        let (scheme, bare) = text.split_once("://").unwrap_or(("", text));
+        let bare = match scheme.to_ascii_lowercase().as_str() {
+            "http" => return Err(CredentialError::PlainScope),
+            "" | "https" | "docker" | "oras" => bare.trim_end_matches('/'),
+            _ => text,
+        };
         match bare.split_once('/') {
             Some((host, "v1" | "v2")) => host.parse(),
             Some((host, project)) => format!("{host}/{}", project.to_lowercase()).parse(),

@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Signal};
 
 use super::ExecuteError;
-use super::signals::{Ears, Heard, Merge, ends};
+use super::signals::{self, Ears, Heard, Merge, ends};
 use super::talk::{Line, Request, Talk};
 use super::terminal::Relay;
 
@@ -42,6 +42,14 @@ pub(super) fn check(ears: &mut Ears) -> Result<(), ExecuteError> {
         Some(heard) => Err(ExecuteError::Told(heard.signal.as_raw())),
         None => Ok(()),
     }
+}
+
+/// The same while nobody listens yet: asked inside the steps that take long, of any thread.
+///
+/// # Errors
+/// [`ExecuteError::Told`].
+pub(super) fn still_wanted() -> Result<(), ExecuteError> {
+    signals::with_kept(check).unwrap_or(Ok(()))
 }
 
 /// What is looked after.

@@ -15,7 +15,7 @@ use super::mounts::Passed;
 use super::rootfs::{self, Rootfs};
 use super::scratch::Scratch;
 use super::starter::{Container, Start, Word};
-use super::{ExecuteError, account, filter, keyring, mounts};
+use super::{ExecuteError, account, filter, keyring, mounts, packed};
 use crate::files::ForeignFile;
 use crate::job::{Access, JobSpec, Mount, WORK_DIR};
 use crate::listing;
@@ -24,7 +24,7 @@ use crate::runtime::builtin::{
     Cover, ImageTree, Layout, LayoutError, Node, Point, Role, What, layout, resolve,
 };
 use crate::runtime::{Bind, environment};
-use crate::sif::{self, SifError, SifReader};
+use crate::sif::SifReader;
 use crate::worker::Plan;
 
 /// What the worker has found before.
@@ -72,7 +72,7 @@ pub(super) fn run(request: &Request<'_>) -> Result<Ran, ExecuteError> {
         request.measured.file.try_clone().map_err(ExecuteError::io("duplicating a handle"))?;
     let mut reader = SifReader::open(handle).map_err(sif_error)?;
     let partition = reader.partition().map_err(sif_error)?;
-    let config = container_config(&mut reader).map_err(sif_error)?;
+    let config = packed::configuration(&mut reader).map_err(sif_error)?;
 
     let scratch = request.scratch;
     // links resolved, because the container is put together from the other side
@@ -133,18 +133,6 @@ fn start(request: &Request<'_>, program: Vec<String>, config: Option<&ContainerC
         umask: request.plan.job.terms.umask,
         afs: sources.into_iter().any(keyring::on_afs),
         container: Some(Container::of_this_process(filter::is_cheap())),
-    }
-}
-
-/// The image configuration's `config`, where the SIF holds one.
-fn container_config<R: io::Read + io::Seek>(
-    reader: &mut SifReader<R>,
-) -> Result<Option<ContainerConfig>, SifError> {
-    match reader.object(sif::OCI_CONFIG) {
-        // a damaged one counts as none: the image's own scripts are asked then
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
-        Err(SifError::NoObject(_)) => Ok(None),
-        Err(e) => Err(e),
     }
 }
 

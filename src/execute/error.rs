@@ -235,6 +235,12 @@ impl Failure for ExecuteError {
                  image is made again when it is asked for"
             ),
             Self::Mismatch { .. } => "moorline verify FILE says what the file holds".into(),
+            Self::Io { what, source }
+                if what.starts_with("the working directory")
+                    && source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                "start it in a directory of yours; submit takes another one with --workdir".into()
+            }
             Self::NoScratch(passed) if passed.iter().any(|p| p.full) => {
                 "free space in one of them, or set TMPDIR to a directory of yours on another disk".into()
             }

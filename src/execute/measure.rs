@@ -4,11 +4,12 @@
 //! its owner only, and shows in [`Identity`]; an attempt whose file changed has no evidence.
 
 use std::fs::{File, Metadata};
-use std::io::Seek;
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::ExecuteError;
+use super::attend::still_wanted;
 use crate::files::{ForeignFile, sha256};
 use crate::oci::{Sha256Digest, SifDigest};
 
@@ -55,7 +56,10 @@ pub(super) fn measure(path: &Path, expected: SifDigest) -> Result<Measured, Exec
     let before = opened.meta().clone();
     let mut file = opened.into_file();
     let reading = |source| ExecuteError::Io { what: format!("reading {}", path.display()), source };
-    let found = SifDigest::from_bytes(sha256(&mut file).map_err(reading)?.sha256);
+    let mut attentive = Attentive { file: &mut file, told: None };
+    let sum = sha256(&mut attentive);
+    let told = attentive.told.map_or(Ok(()), Err);
+    let found = SifDigest::from_bytes(told.and(sum.map_err(reading))?.sha256);
     file.rewind().map_err(reading)?;
     if found != expected {
         return Err(ExecuteError::Mismatch { path: path.to_owned(), found, expected });
@@ -73,6 +77,24 @@ pub(super) fn measure(path: &Path, expected: SifDigest) -> Result<Measured, Exec
     Ok(measured)
 }
 
+/// Reads until the worker is told to end: an image of some gigabytes on a slow disk takes minutes.
+struct Attentive<'a> {
+    file: &'a mut File,
+    told: Option<ExecuteError>,
+}
+
+impl Read for Attentive<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match still_wanted() {
+            Ok(()) => self.file.read(buffer),
+            Err(error) => {
+                self.told = Some(error);
+                Err(io::Error::other("the worker was told to end"))
+            }
+        }
+    }
+}
+
 impl Measured {
     /// Whether the file that was hashed still has the same bytes, as far as its times tell.
     pub(super) fn unchanged(&self) -> bool {
@@ -88,7 +110,6 @@ impl Measured {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
 
     #[test]
     fn measures_refuses_and_sees_changes() {

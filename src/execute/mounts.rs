@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::ExecuteError;
 use super::asker::{Answer, Asker, COVERED, LONG, Question, SHORT};
+use crate::files::{barred, explained};
 use crate::job::{Access, Mount, Need};
 use crate::mountinfo::Table;
 use crate::runtime::Bind;
@@ -71,11 +72,13 @@ pub(super) fn notes(passed: &[Passed]) -> Vec<MountNote> {
 pub(super) fn directory(path: &Path) -> Result<PathBuf, ExecuteError> {
     let what = || format!("the working directory {}", path.display());
     let error = match Asker::new().ask_patiently(&Question::Find(path.into())) {
-        Answer::Found { path, .. } => return Ok(path.into()),
+        Answer::Found { path, .. } => {
+            return entered(path.into()).map_err(ExecuteError::io(what()));
+        }
         // with the system's own kind of error
         Answer::No { .. } => match std::fs::canonicalize(path) {
-            Ok(path) => return Ok(path),
-            Err(error) => error,
+            Ok(path) => return entered(path).map_err(ExecuteError::io(what())),
+            Err(error) => explained(path, error),
         },
         _ => io::Error::new(
             io::ErrorKind::TimedOut,
@@ -83,6 +86,17 @@ pub(super) fn directory(path: &Path) -> Result<PathBuf, ExecuteError> {
         ),
     };
     Err(ExecuteError::io(what())(error))
+}
+
+/// The program starts in it: better to say so here than from inside the container.
+fn entered(path: PathBuf) -> io::Result<PathBuf> {
+    // what lies in it is behind it, so it is in the way itself
+    match barred(&path.join("x")) {
+        Some(dir) if dir == path => {
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, "it may not be entered"))
+        }
+        _ => Ok(path),
+    }
 }
 
 /// Looks for a job's mounts.

@@ -1,4 +1,5 @@
-//! An image's tree as it lies in its SIF, for questions that a runtime without a tree of its own leaves open.
+//! What a SIF says without being unpacked: its image's configuration, and its tree for questions that a runtime without a
+//! tree of its own leaves open.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -6,9 +7,10 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path};
 
+use crate::oci::ContainerConfig;
 use crate::runtime::Bind;
 use crate::runtime::builtin::{Cover, ImageTree, Node, covers, resolve};
-use crate::sif::SifReader;
+use crate::sif::{self, SifError, SifReader};
 use crate::squashfs::read::{Image, Inode, Kind, Limits, ReadError};
 
 /// Where apptainer and singularity mount something by themselves: what lies below hides nothing more of
@@ -44,6 +46,21 @@ pub(super) fn covered<'a>(
         })
         .map(|(target, source)| (target.as_path(), *source));
     covers(&tree, over).map_err(|e| e.to_string())
+}
+
+/// The image configuration's `config`, where the SIF holds one.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(super) fn configuration<R: io::Read + io::Seek>(
+    reader: &mut SifReader<R>,
+) -> Result<Option<ContainerConfig>, SifError> {
+    match reader.object(sif::OCI_CONFIG) {
+        // a damaged one counts as none: the image's own scripts are asked then
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(SifError::NoObject(_)) => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 struct Packed<'a>(Image<&'a File>);

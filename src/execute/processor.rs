@@ -3,18 +3,19 @@
 //! ```text
 //! SIF's processor     this machine's own, one that it runs too (386 on amd64), or one for which
 //!                     binfmt_misc has a program (qemu)
-//! the pin's variant   amd64/v2, v3, v4: every flag of /proc/cpuinfo that it stands for
+//! the image's variant amd64/v2, v3, v4: every flag of /proc/cpuinfo that it stands for
 //! ```
 //!
-//! What is not known refuses nothing: a file of the user's has no pin, some kernels have no flags.
+//! The variant is the pin's; of an image in an archive, which has none, the plan's (`terms.platform`).
+//! What is not known refuses nothing: a SIF of the user's says no variant, some kernels have no flags.
 //! Sources: x86-64 psABI, "Micro-Architecture Levels"; Linux `admin-guide/binfmt-misc.rst`.
 
 use std::fs::{self, File};
 use std::path::Path;
 
 use super::ExecuteError;
+use crate::elf::MACHINES;
 use crate::oci::Platform;
-use crate::pin::Image;
 use crate::sif::SifReader;
 
 const CPUINFO: &str = "/proc/cpuinfo";
@@ -27,27 +28,11 @@ const LEVELS: [(&str, &[&str]); 3] = [
     ("v4", &["avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"]),
 ];
 
-/// Class, byte order (1 little, 2 big) and number of a processor in ELF.
-const MACHINES: [(&str, u8, u8, u16); 12] = [
-    ("386", 1, 1, 3),
-    ("amd64", 2, 1, 62),
-    ("arm", 1, 1, 40),
-    ("arm64", 2, 1, 183),
-    ("ppc64", 2, 2, 21),
-    ("ppc64le", 2, 1, 21),
-    ("mips", 1, 2, 8),
-    ("mipsle", 1, 1, 8),
-    ("mips64", 2, 2, 8),
-    ("mips64le", 2, 1, 8),
-    ("s390x", 2, 2, 22),
-    ("riscv64", 2, 1, 243),
-];
-
 /// Refuses an image that this machine cannot run.
 ///
 /// # Errors
 /// [`ExecuteError::Processor`] says what is missing.
-pub(super) fn check(image: &Image, sif: &File) -> Result<(), ExecuteError> {
+pub(super) fn check(platform: Option<&Platform>, sif: &File) -> Result<(), ExecuteError> {
     let own = Platform::host();
     // who runs it says what is wrong with a file that cannot be read
     let partition = sif.try_clone().ok().and_then(|file| SifReader::open(file).ok());
@@ -59,7 +44,7 @@ pub(super) fn check(image: &Image, sif: &File) -> Result<(), ExecuteError> {
         let needs = "another processor, and binfmt_misc has no program for that one".to_owned();
         return Err(ExecuteError::Processor { image: format!("linux/{name}"), needs });
     }
-    let Some(platform) = image.pin().map(|pin| &pin.platform) else { return Ok(()) };
+    let Some(platform) = platform else { return Ok(()) };
     if platform.go_architecture() != own.architecture {
         return Ok(());
     }

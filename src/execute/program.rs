@@ -13,13 +13,16 @@ use std::process::Command;
 use super::attend::Ended;
 use super::container::{Manner, Terminal, attended, hear};
 use super::hiding::{self, Keep, Secrets};
+use super::measure::Measured;
 use super::session::{self, Fence, at};
 use super::starter::{Start, Word};
 use super::talk::{Line, Talk};
 use super::verbs::LEADER;
-use super::{ExecuteError, keyring, scratch};
-use crate::job::{Access, WORK_DIR};
-use crate::runtime::{Bind, apptainer, environment};
+use super::{ExecuteError, keyring, packed, scratch};
+use crate::job::{Access, JobSpec, WORK_DIR};
+use crate::runtime::apptainer::{self, Given};
+use crate::runtime::{Bind, environment};
+use crate::sif::{self, SifReader};
 use crate::store::Held;
 use crate::worker::{Hides, Plan, exit};
 
@@ -30,7 +33,7 @@ use crate::worker::{Hides, Plan, exit};
 pub(super) fn run(
     program: &Path,
     plan: &Plan,
-    sif: &Path,
+    (sif, given, command): (&Path, Given, Vec<String>),
     (binds, hide): (&[Bind], Vec<PathBuf>),
     workdir: &Path,
     (control, attempt): (&Path, &str),
@@ -38,19 +41,20 @@ pub(super) fn run(
     let manner = Manner::of(&plan.job.terms)?;
     let scratch = Scratch::make(control, attempt)?;
     let binds = [binds, &covers(hide, binds, workdir, control, &scratch)?].concat();
+    let job = JobSpec { command, ..plan.job.clone() };
     let mut start = Start {
-        program: apptainer::argv(program, &plan.job, sif, &binds, workdir)
+        program: apptainer::argv(program, &job, sif, &binds, (workdir, &given.home))
             .into_iter()
             .map(Word::from)
             .collect(),
-        env: apptainer::variables(&plan.job).into_iter().collect(),
+        env: given.environment,
         cwd: workdir.to_owned(),
         terminal: false,
         umask: plan.job.terms.umask,
         afs: binds.iter().map(|b| &*b.source).chain([workdir]).any(keyring::on_afs),
         container: None,
     };
-    for name in environment::FROM_HOST.iter().copied().chain(["PATH", "HOME"]) {
+    for name in ["PATH", "HOME"] {
         if let Ok(value) = std::env::var(name) {
             start.env.insert(name.to_owned(), value);
         }
@@ -62,6 +66,8 @@ pub(super) fn run(
     }
     let run = scratch.directory("run")?.to_string_lossy().into_owned();
     start.env.insert("XDG_RUNTIME_DIR".into(), run);
+    // the runtime's business and a path that the container has not: empty means none
+    start.env.entry("APPTAINERENV_XDG_RUNTIME_DIR".into()).or_default();
 
     let ears = hear()?;
     let terminal = Terminal::of_this_process(true)?;
@@ -73,6 +79,33 @@ pub(super) fn run(
     let ended = attended(command, &start, (ears, terminal), &manner);
     session::end_children();
     ended
+}
+
+/// What the runtime is given so that the program has its variables, and the words to start: those that the built-in
+/// runtime starts, because a shell between (`apptainer run`) would lose variables that it cannot set. A SIF that Moorline did not make sets its own
+/// by its scripts, which may say more than its configuration (`%environment`); they see what the machine has.
+///
+/// # Errors
+/// When the SIF cannot be read.
+pub(super) fn given(
+    measured: &Measured,
+    job: &JobSpec,
+) -> Result<(Given, Vec<String>), ExecuteError> {
+    let host = |name: &str| std::env::var(name).ok();
+    let sif_error = |source| ExecuteError::Sif { path: measured.path.clone(), source };
+    let handle = measured.file.try_clone().map_err(ExecuteError::io("duplicating a handle"))?;
+    let mut reader = SifReader::open(handle).map_err(sif_error)?;
+    let ours = reader.object(sif::PROVENANCE).is_ok();
+    let config = packed::configuration(&mut reader).map_err(sif_error)?;
+    if let Some(config) = config.filter(|_| ours) {
+        let command = environment::command(&config, &job.command);
+        let given = Given::of(&environment::variables(&config, job, host));
+        return Ok((given, command.ok_or(ExecuteError::NothingToRun)?));
+    }
+    let mut given = Given::of(&environment::of_job(job));
+    let there = environment::FROM_HOST.iter();
+    given.environment.extend(there.filter_map(|&name| Some((name.to_owned(), host(name)?))));
+    Ok((given, job.command.clone()))
 }
 
 /// Whether the container cannot get at what is covered. Without a pid namespace and a user namespace of

@@ -109,6 +109,11 @@ pub(super) fn kept() -> Option<Ears> {
     KEPT.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
+/// Asks those that are kept, and leaves them there.
+pub(super) fn with_kept<T>(ask: impl FnOnce(&mut Ears) -> T) -> Option<T> {
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(ask)
+}
+
 /// The signals that this process ignores, which it has from who started it.
 fn ignored() -> Vec<i32> {
     // proc(5): a hexadecimal mask, bit n-1 for signal n

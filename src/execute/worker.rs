@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::attend::still_wanted;
 use super::choose::{Runtime, choose};
 use super::container::{self, Ended};
 use super::identify::Program;
@@ -146,6 +147,8 @@ impl Attempt {
         self.skipped = found.skipped;
         self.passed = found.passed;
         let binds = found.binds;
+        // file systems may have taken their time
+        still_wanted()?;
         let workdir = mounts::directory(&plan.workdir)?;
         if rustix::process::geteuid().is_root() {
             // mounts that only this job sees, and that end with it; no loss where that is refused
@@ -158,7 +161,9 @@ impl Attempt {
             return Err(ExecuteError::Options(option.clone()));
         }
         let measured = self.measure(place, *digest)?;
-        processor::check(&plan.job.image, &measured.file)?;
+        let platform =
+            plan.job.image.pin().map(|pin| &pin.platform).or(plan.job.terms.platform.as_ref());
+        processor::check(platform, &measured.file)?;
         self.conditions.hides = Some(match &runtime {
             Runtime::Builtin => Hides::Yes,
             Runtime::Program { .. } => program::hides(&plan.job.options),
@@ -178,7 +183,10 @@ impl Attempt {
                 self.foreign(&identified, &measured, &binds, &plan.job);
                 let here = (control, self.id.as_str());
                 let shown = (binds.as_slice(), hidden(plan, control));
-                let ended = program::run(&path, plan, &measured.path, shown, &workdir, here);
+                let (given, command) = program::given(&measured, &plan.job)?;
+                self.notes.extend_from_slice(&given.notes);
+                let image = (measured.path.as_path(), given, command);
+                let ended = program::run(&path, plan, image, shown, &workdir, here);
                 if !identified.unchanged() {
                     if let Some(said) = &mut self.conditions.program {
                         said.sha256 = None;

@@ -143,7 +143,10 @@ impl<'a> ForeignFile<'a> {
     /// # Errors
     /// When it is not there or not as it must be.
     pub fn open(self, path: &Path) -> Result<Opened, ForeignError> {
-        self.open_at(CWD, path)
+        self.open_at(CWD, path).map_err(|error| match error {
+            ForeignError::Io(error) => ForeignError::Io(super::explained(path, error)),
+            other => other,
+        })
     }
 
     /// Opens the file in a directory that was opened before.

@@ -8,11 +8,13 @@
 //! naming.rs    what a rename came to when its answer was lost            persist(file, path)
 //! hash.rs      SHA-256 of what a reader gives                            sha256(&mut file)
 //! search.rs    a program in PATH                                         in_path(path, "apptainer")
+//! barred.rs    which directory is in the way                              explained(path, error)
 //! ```
 //!
 //! Floor 0: it knows paths and bytes, and nothing of images, jobs or configurations. The names in a
 //! directory are in `listing`.
 
+mod barred;
 mod foreign;
 mod hash;
 mod naming;
@@ -20,6 +22,7 @@ mod replace;
 mod search;
 mod trust;
 
+pub use barred::{barred, explained};
 pub use foreign::{Folder, ForeignError, ForeignFile, MOST_CA_BYTES, Opened};
 pub use hash::{Sum, sha256};
 pub use naming::{persist, rename};

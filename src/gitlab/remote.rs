@@ -24,7 +24,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::ServerUrl;
-use crate::files::{Folder, ForeignError, ForeignFile, Outsider, Writers};
+use crate::files::{Folder, ForeignError, ForeignFile, Outsider, Writers, explained};
 use crate::oci::{Registry, Repository};
 
 /// Larger files are not read.
@@ -59,7 +59,8 @@ pub fn remote(dir: &Path, writers: &Writers) -> io::Result<Option<Remote>> {
             {
                 continue;
             }
-            Err(e) => return Err(e),
+            // a clone may be there all the same: another one above it would be the wrong project
+            Err(e) => return Err(explained(&dot_git, e)),
         };
         if !writers.trusts(found.uid()) {
             return Ok(None);

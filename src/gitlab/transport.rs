@@ -25,7 +25,8 @@ use super::{GitlabError, Options, Token, TokenKind};
 use crate::config::ServerUrl;
 use crate::failure::chain;
 use crate::net::{
-    self, Backoff, ClientError, Fault, HostBudget, Page, Permit, Roots, longer, retry_after,
+    self, Backoff, ClientError, Fault, HostBudget, Page, Permit, Proxy, Roots, longer, refuses,
+    retry_after,
 };
 use crate::secret::Realm;
 use crate::text::{Foreign, Hidden, Shown};
@@ -51,6 +52,7 @@ pub(super) struct Transport {
     http: reqwest::Client,
     token: Token,
     server: ServerUrl,
+    proxy: Option<Proxy>,
     hosts: Option<Arc<HostBudget>>,
     hidden: Hidden,
     notice: Option<super::Notice>,
@@ -75,9 +77,9 @@ impl Transport {
         if base.scheme() != "https" && !insecure {
             return Err(GitlabError::PlainHttp { host, token: token.source });
         }
-        let proxy = proxies.of(&base);
+        let proxy = proxies.of(&base).cloned();
         if base.scheme() != "https"
-            && let Some(proxy) = proxy
+            && let Some(proxy) = &proxy
         {
             return Err(configuration(format!(
                 "{host} speaks plain http, and the proxy {proxy} would read the token in {}",
@@ -93,7 +95,7 @@ impl Transport {
         })?;
         value.set_sensitive(true);
         let roots = Roots::read(&ca_files).map_err(GitlabError::Roots)?;
-        let builder = net::client(&roots, proxy, insecure)
+        let builder = net::client(&roots, proxy.as_ref(), insecure)
             .map_err(|error| match error {
                 ClientError::Proxy(error) => configuration(error.to_string()),
                 ClientError::Roots(error) => GitlabError::Roots(error),
@@ -110,6 +112,7 @@ impl Transport {
             http,
             token,
             server,
+            proxy,
             hosts,
             hidden,
             notice,
@@ -272,7 +275,8 @@ impl Transport {
                     // waiting would not help
                     let last = ["refused", "dns error", "InvalidContentType"]
                         .iter()
-                        .any(|word| reason.contains(word));
+                        .any(|word| reason.contains(word))
+                        || refuses(&reason);
                     if last || tried >= TRIES {
                         return Err(self.unreachable(reason));
                     }
@@ -352,6 +356,10 @@ impl Transport {
     }
 
     fn unreachable(&self, reason: String) -> GitlabError {
+        let reason = match &self.proxy {
+            Some(proxy) => proxy.through(&reason),
+            None => reason,
+        };
         GitlabError::Unreachable { host: self.host.clone(), reason }
     }
 }

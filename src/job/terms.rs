@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::name::open_names;
 use super::{Grade, Tasks};
+use crate::oci::Platform;
 
 open_names! {
     /// Which network the program sees.
@@ -39,6 +40,10 @@ pub struct Terms {
     /// Seconds between a signal that ends the program and KILL; `None` means the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace: Option<u32>,
+    /// What the image is for, where no pin says it: of an image in an archive. The worker compares it with its
+    /// processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
 }
 
 /// A file that is copied into the working directory when the job is submitted.

@@ -46,7 +46,8 @@ pub enum LedgerError {
 
 impl LedgerError {
     pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io { what, path: path.to_owned(), source }
+        let path = path.to_owned();
+        move |source| Self::Io { what, source: crate::files::explained(&path, source), path }
     }
 }
 

@@ -169,6 +169,7 @@ fn bodies() -> Vec<Body> {
                     require: Some(Grade::Measured),
                     inputs: Vec::new(),
                     grace: Some(30),
+                    platform: None,
                 };
                 *delivery = Some(Name::known("shared"));
                 *enclosing = Some(EngineName {

@@ -94,6 +94,40 @@ impl fmt::Display for Proxy {
     }
 }
 
+/// How every reason begins that a connection through a proxy failed.
+const THROUGH: &str = "through the proxy ";
+
+impl Proxy {
+    /// The reason of a failure, with the proxy on the way in front: it may be the one that failed.
+    #[must_use]
+    pub fn through(&self, reason: &str) -> String {
+        // 403 of a filter, mostly: hyper-util says no more of it
+        let refused = if refuses(reason) { "it refuses to connect there: " } else { "" };
+        format!("{THROUGH}{self}: {refused}{reason}")
+    }
+}
+
+/// Whether a proxy said no to CONNECT: another try would only repeat it.
+#[must_use]
+pub fn refuses(reason: &str) -> bool {
+    reason.contains("tunnel error: unsuccessful")
+}
+
+/// What to do, when a reason is [`Proxy::through`]'s.
+#[must_use]
+pub fn hint(reason: &str, host: &str) -> Option<String> {
+    if !reason.starts_with(THROUGH) {
+        None
+    } else if refuses(reason) {
+        Some(format!(
+            "the proxy does not connect to {host} (many allow port 443 only): ask who runs it, or add \
+             {host} to no_proxy"
+        ))
+    } else {
+        Some(format!("if {host} needs no proxy, add it to no_proxy; else ask who runs the proxy"))
+    }
+}
+
 /// All that the environment says of proxies; the default is none.
 #[derive(Clone, Debug, Default)]
 pub struct Proxies {

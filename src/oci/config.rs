@@ -4,7 +4,7 @@
 //! bytes that were hashed are kept by whoever needs them, never written again from this struct.
 //! What Go writes for nil is read as nothing (`lenient.rs`), and a platform may be unknown in part.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,10 +55,10 @@ pub struct ContainerConfig {
         deserialize_with = "lenient::null_is_default"
     )]
     pub user: String,
-    /// `NAME=value` entries in order.
+    /// `NAME=value` entries in order, as they are written; [`Self::variables`] is what they mean.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::lines")]
     pub env: Vec<String>,
-    /// `ENTRYPOINT` words.
+    /// `ENTRYPOINT` as it is written; [`Self::entrypoint_words`] is what it means.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::words")]
     pub entrypoint: Vec<String>,
     /// `CMD` words.
@@ -88,6 +88,34 @@ pub struct History {
         deserialize_with = "lenient::null_is_default"
     )]
     pub empty_layer: bool,
+}
+
+impl ContainerConfig {
+    /// The variables that the image sets: the one reading of `Env` for all runtimes and for the SIF's own
+    /// script. The last entry of a name counts and keeps its place (runc: `libcontainer/env.go`). An entry
+    /// without `=` sets nothing (moby: `ReplaceOrAppendEnvVars`), and neither does one without a name or
+    /// with a NUL, which no process can have. Any other name is a name: a shell's rules are the shell's.
+    #[must_use]
+    pub fn variables(&self) -> Vec<(&str, &str)> {
+        let mut seen = HashSet::new();
+        let mut all: Vec<_> = self
+            .env
+            .iter()
+            .rev()
+            .filter(|entry| !entry.contains('\0'))
+            .filter_map(|entry| entry.split_once('='))
+            .filter(|(name, _)| !name.is_empty() && seen.insert(*name))
+            .collect();
+        all.reverse();
+        all
+    }
+
+    /// The words of `ENTRYPOINT`. A single empty one is none: `ENTRYPOINT [""]` is how a Dockerfile takes
+    /// a base image's away (moby: `daemon/create.go`).
+    #[must_use]
+    pub fn entrypoint_words(&self) -> &[String] {
+        if self.entrypoint == [""] { &[] } else { &self.entrypoint }
+    }
 }
 
 impl ImageConfig {
@@ -135,6 +163,43 @@ mod tests {
         assert_eq!(container.labels, labels.into());
         let words = read(r#"{"rootfs":{},"config":{"Entrypoint":["a",null,""],"Labels":[]}}"#);
         assert_eq!(words.container().entrypoint, ["a", "", ""]);
+    }
+
+    /// One meaning of odd entries, whoever wrote them (bazel and kaniko repeat names).
+    #[test]
+    fn the_last_entry_of_a_name_counts() {
+        let of = |entries: &[&str]| ContainerConfig {
+            env: entries.iter().map(|e| (*e).to_owned()).collect(),
+            ..Default::default()
+        };
+        let odd = of(&[
+            "A=1",
+            "B=x",
+            "A=2",
+            "NOEQ",
+            "=v",
+            "=",
+            "",
+            "E=",
+            "my.var=a=b",
+            "B",
+            "C=\0",
+            "A=3",
+        ]);
+        assert_eq!(odd.variables(), [("B", "x"), ("E", ""), ("my.var", "a=b"), ("A", "3")]);
+        assert_eq!(of(&["E=1", "E="]).variables(), [("E", "")]);
+        // a later entry that is none takes nothing away
+        assert_eq!(of(&["E=1", "E"]).variables(), [("E", "1")]);
+        assert_eq!(of(&["E=1", "E=\0"]).variables(), [("E", "1")]);
+
+        let starts = |words: &[&str]| ContainerConfig {
+            entrypoint: words.iter().map(|w| (*w).to_owned()).collect(),
+            ..Default::default()
+        };
+        assert!(starts(&[""]).entrypoint_words().is_empty());
+        assert!(starts(&[]).entrypoint_words().is_empty());
+        assert_eq!(starts(&["", ""]).entrypoint_words().len(), 2);
+        assert_eq!(starts(&["a", ""]).entrypoint_words().len(), 2);
     }
 
     #[test]

@@ -32,8 +32,9 @@ pub enum ParseReferenceError {
     Registry(String),
     /// The repository breaks the grammar.
     #[error(
-        "{0:?} is not a repository: lower-case letters, digits and . _ - between slashes, \
-         at most 255 characters"
+        "{_0:?} is not a repository: lower-case letters, digits and . _ - between slashes, \
+         at most 255 characters{}",
+        lower_case(_0)
     )]
     Repository(String),
     /// The tag breaks the grammar.
@@ -47,9 +48,21 @@ pub enum ParseReferenceError {
         "a user or a query has no place in the name of an image or of a registry (it is not repeated here)"
     )]
     User,
+    /// A web address.
+    #[error("an image is named without {0}: registry/group/project:tag")]
+    Web(&'static str),
     /// A scheme in front that is not `docker://`.
     #[error("{0:?} is not a registry reference (known here: docker://)")]
     Scheme(String),
+}
+
+/// GitLab shows a project's path with capitals, and its registry has none.
+fn lower_case(text: &str) -> String {
+    let lower = text.to_lowercase();
+    match lower.parse::<Repository>() {
+        Ok(_) if lower != text => format!("; registries write it in lower case: {lower}"),
+        _ => String::new(),
+    }
 }
 
 macro_rules! text_type {
@@ -207,7 +220,13 @@ impl Reference {
             return Err(ParseReferenceError::User);
         }
         let (text, default_registry) = match text.split_once("://") {
-            Some(("docker", rest)) => (rest, DOCKER_HUB),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("docker") => (rest, DOCKER_HUB),
+            Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
+                return Err(ParseReferenceError::Web("https://"));
+            }
+            Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") => {
+                return Err(ParseReferenceError::Web("http://"));
+            }
             Some((scheme, _)) => return Err(ParseReferenceError::Scheme(format!("{scheme}://"))),
             None => (text, default_registry),
         };
@@ -360,6 +379,7 @@ mod tests {
             "docker://",
             "shub://a/b",
             "R.example/UPPER",
+            "https://r.example/a",
             "r.example/a:",
             "r.example/a b",
             "r.example/a@sha256:../../x",
@@ -373,6 +393,21 @@ mod tests {
         ] {
             assert!(shown(bad).starts_with("error:"), "{bad:?} -> {}", shown(bad));
         }
+    }
+
+    #[test]
+    fn what_a_browser_shows_is_explained() {
+        for (typed, said) in [
+            ("r.example/Grp/Proj:v1", "registries write it in lower case: grp/proj"),
+            ("docker://r.example/Grp/Proj", "in lower case: grp/proj"),
+            ("https://r.example/a/b:v1", "named without https://: registry/group/project:tag"),
+            ("HTTP://r.example/a", "named without http://"),
+        ] {
+            assert!(shown(typed).contains(said), "{typed}: {}", shown(typed));
+        }
+        // where it would not help
+        assert!(!shown("r.example/A//b").contains("lower case: "));
+        assert_eq!(shown("DOCKER://r.example/a:V1"), "r.example/a:V1");
     }
 
     fn reference() -> impl Strategy<Value = Reference> {

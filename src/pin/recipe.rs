@@ -62,7 +62,7 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// A short name for file names: `l1-t3-zstd1.5.7-3-128k`.
+    /// A short name for file names: `l1-t4-zstd1.5.7-3-128k`.
     #[must_use]
     pub fn key(&self) -> String {
         format!(

@@ -433,14 +433,10 @@ impl Failure for RegistryError {
             }
             Self::Roots(error) => return error.hint(),
             Self::Certificate { host, fault, own } => fault.hint(host, *own),
-            Self::Unreachable { host, reason, .. } if reason.contains("tunnel error: unsuccessful") => {
-                format!(
-                    "the proxy does not connect to {host} (many allow port 443 only): ask who runs it, \
-                     or add {host} to no_proxy"
-                )
-            }
-            Self::Unreachable { host, reason, .. } if reason.starts_with("through the proxy") => {
-                format!("if {host} needs no proxy, add it to no_proxy; else ask who runs the proxy")
+            Self::Unreachable { host, reason, .. }
+                if crate::net::proxy_hint(reason, host).is_some() =>
+            {
+                return crate::net::proxy_hint(reason, host);
             }
             Self::Unreachable { doing, .. } if *doing != "connect to" => {
                 "the connection broke in the middle; try again, what is in the store stays there"

@@ -368,7 +368,7 @@ fn is_final(reason: &str) -> bool {
         || reason.contains("InvalidContentType")
         // what a proxy says to CONNECT
         || reason.contains("authorization required")
-        || reason.contains("tunnel error: unsuccessful")
+        || crate::net::refuses(reason)
 }
 
 /// `host:port` of a URL, for messages.
@@ -395,12 +395,7 @@ fn through(error: RegistryError, proxy: Option<&Proxy>) -> RegistryError {
         }
         other => return other,
     };
-    let refused = if reason.contains("tunnel error: unsuccessful") {
-        "it refuses to connect there: "
-    } else {
-        ""
-    };
-    let reason = format!("through the proxy {proxy}: {refused}{reason}");
+    let reason = proxy.through(&reason);
     RegistryError::Unreachable { doing, host, reason }
 }
 

@@ -1,8 +1,9 @@
-//! What the built-in runtime gives a program: variables and command, from image, job and machine.
+//! What a program gets in every runtime: variables and command, from image, job and machine.
 //!
-//! Later ones win: [`DEFAULTS`], the machine's [`FROM_HOST`], the image's `ENV`, `HOME` and
-//! `MOORLINE_JOB_ID`, the job's own. Nothing else of the machine's environment gets in: engines
-//! and CI put secrets there.
+//! Later ones win: [`DEFAULTS`], the machine's [`FROM_HOST`], the image's `ENV`
+//! ([`ContainerConfig::variables`]), `HOME` and `MOORLINE_JOB_ID`, the job's own. Nothing else of the
+//! machine's environment gets in: engines and CI put secrets there. A runtime file hands over exactly
+//! these; what it cannot hand over is a note in the receipt.
 
 use std::collections::BTreeMap;
 
@@ -51,11 +52,15 @@ pub fn variables(
     let mut all: BTreeMap<String, String> =
         DEFAULTS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     all.extend(FROM_HOST.iter().filter_map(|name| Some(((*name).to_owned(), host(name)?))));
-    all.extend(image.env.iter().filter_map(|entry| {
-        let (name, value) = entry.split_once('=')?;
-        let good = !name.is_empty() && !entry.contains('\0');
-        good.then(|| (name.to_owned(), value.to_owned()))
-    }));
+    all.extend(image.variables().into_iter().map(|(name, value)| (name.into(), value.into())));
+    all.extend(of_job(job));
+    all
+}
+
+/// Those that no image decides. An image without a configuration sets its own by its scripts.
+#[must_use]
+pub fn of_job(job: &JobSpec) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
     // the host's home is not there, and an image's own cannot be written
     all.insert("HOME".into(), WORK_DIR.into());
     all.insert("MOORLINE_JOB_ID".into(), job.id.to_string());
@@ -68,10 +73,7 @@ pub fn variables(
 #[must_use]
 pub fn command(image: &ContainerConfig, given: &[String]) -> Option<Vec<String>> {
     let words = if given.is_empty() {
-        // `ENTRYPOINT [""]` is how a Dockerfile takes a base image's away
-        let none = image.entrypoint == [""];
-        let entrypoint = if none { &[] } else { image.entrypoint.as_slice() };
-        [entrypoint, image.cmd.as_slice()].concat()
+        [image.entrypoint_words(), image.cmd.as_slice()].concat()
     } else {
         given.to_vec()
     };

@@ -29,5 +29,5 @@ pub use error::SifError;
 pub use header::Header;
 pub use names::{INSPECT, MANIFEST, OCI_CONFIG, PROVENANCE};
 pub use reader::{MAX_DESCRIPTORS, MAX_OBJECT, Partition, SifReader};
-pub use singularity_d::{Added, Addition, TEMPLATE, Texts, pretty};
+pub use singularity_d::{Added, Addition, TEMPLATE, Texts, is_name, pretty};
 pub use writer::{Identity, SifWriter};

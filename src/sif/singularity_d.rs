@@ -10,17 +10,20 @@
 //! ```
 //!
 //! The behaviour is Apptainer's (1.4), the text our own. Its quoting is not copied: a variable here
-//! may hold any byte but NUL. What the image has under the names of the last two groups is kept.
+//! may hold any byte but NUL. Which variables there are is [`ContainerConfig::variables`]: one reading of
+//! `ENV` for this script and for every runtime. What the image has under the names of the last two groups
+//! is kept.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::json;
 
-use crate::oci::ImageConfig;
+use crate::oci::{ContainerConfig, ImageConfig};
 
-/// The version of these files; part of a recipe.
-pub const TEMPLATE: u32 = 3;
+/// The version of these files; part of a recipe. 4: the last of several `ENV` entries with one name counts, an
+/// entry without `=` sets nothing, `ENTRYPOINT [""]` is none.
+pub const TEMPLATE: u32 = 4;
 /// Where the image's `ENV` stands; the path that `apptainer inspect --environment` shows.
 const ENV_SCRIPT: &str = "/.singularity.d/env/10-docker2singularity.sh";
 
@@ -59,7 +62,7 @@ pub struct Texts {
     pub runscript: String,
     /// The image's labels and ours.
     pub labels: BTreeMap<String, String>,
-    /// `ENV` entries that a shell cannot hold, with the reason.
+    /// `ENV` entries that set nothing, or that a shell cannot set, with the reason.
     pub warnings: Vec<String>,
 }
 
@@ -78,11 +81,11 @@ impl Texts {
         ];
         labels.extend(ours.map(|(name, value)| (name.to_owned(), value.to_owned())));
         labels.extend(provenance.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-        let (environment, warnings) = environment(&container.env);
+        let (environment, warnings) = environment(&container);
         Self {
             definition: format!("bootstrap: docker\nfrom: {reference}\n\n"),
             environment,
-            runscript: runscript(&container.entrypoint, &container.cmd),
+            runscript: runscript(container.entrypoint_words(), &container.cmd),
             labels,
             warnings,
         }
@@ -194,22 +197,35 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', r#"'"'"'"#))
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a shell can set a variable of this name (POSIX 3.231).
+#[must_use]
+pub fn is_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|b| b == b'_' || b.is_ascii_alphabetic())
         && bytes.all(|b| b == b'_' || b.is_ascii_alphanumeric())
 }
 
 /// `PATH` is set as the image has it; another variable only where the caller has no value for it.
-fn environment(env: &[String]) -> (String, Vec<String>) {
+fn environment(container: &ContainerConfig) -> (String, Vec<String>) {
     let mut script = String::from("#!/bin/sh\n");
     let mut warnings = Vec::new();
-    for entry in env {
-        let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+    let shown = |name: &str| name.escape_debug().take(80).collect::<String>();
+    for entry in &container.env {
+        let why = match entry.split_once('=') {
+            None => "has no value, as in docker it sets nothing",
+            Some(("", _)) => "has no name and sets nothing",
+            Some(_) if entry.contains('\0') => "holds a NUL and sets nothing",
+            Some(_) => continue,
+        };
+        warnings.push(format!("ENV {} {why}", shown(entry)));
+    }
+    for (name, value) in container.variables() {
         // writing to a String cannot fail
-        let _ = if !is_name(name) || value.contains('\0') {
-            let name: String = name.escape_debug().take(80).collect();
-            warnings.push(format!("ENV {name} cannot be set by a shell: left out under apptainer"));
+        let _ = if !is_name(name) {
+            warnings.push(format!(
+                "ENV {} cannot be set by a shell: moorline gives it to the program, apptainer alone does not",
+                shown(name)
+            ));
             Ok(())
         } else if name == "PATH" {
             writeln!(script, "export PATH={}", literal(value))

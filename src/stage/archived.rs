@@ -39,10 +39,9 @@ pub fn archived(
     recipe: &Recipe,
     store: &Store,
     show: &Show,
-) -> Result<(Digest, Archived), StageError> {
+) -> Result<(Digest, Platform, Archived), StageError> {
     let archive = Archive::open(location, platform)?;
-    let manifest = archive.digest;
-    // a job from a file has no pin by which its worker could tell
+    let (manifest, found) = (archive.digest, archive.platform.clone());
     let warning = matches!(platform.fit(&archive.platform), Fit::Newer(_)).then(|| {
         let needs = &archive.platform;
         format!("there is nothing but an image for {needs}: older processors cannot run it")
@@ -59,7 +58,7 @@ pub fn archived(
             Archived::New(Box::new(Unconverted { archive, name, warning, _lease: lease }))
         }
     };
-    Ok((manifest, archived))
+    Ok((manifest, found, archived))
 }
 
 impl Unconverted {

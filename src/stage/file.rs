@@ -14,7 +14,10 @@ use crate::pin::Image;
 /// # Errors
 /// When it cannot be read, or is no SIF.
 pub fn file(path: &Path) -> Result<Image, StageError> {
-    let fail = |source| StageError::File { path: path.to_owned(), source };
+    let fail = |source| StageError::File {
+        path: path.to_owned(),
+        source: crate::files::explained(path, source),
+    };
     let place = std::fs::canonicalize(path).map_err(fail)?;
     let opened = ForeignFile::anyones(u64::MAX).open(&place);
     let mut file = opened.map_err(|error| fail(error.into()))?.into_file();

@@ -73,7 +73,11 @@ impl StoreError {
         doing: &'static str,
         path: &'a Path,
     ) -> impl FnOnce(io::Error) -> Self + 'a {
-        move |source| Self::Io { doing, path: path.to_owned(), source }
+        move |source| Self::Io {
+            doing,
+            path: path.to_owned(),
+            source: crate::files::explained(path, source),
+        }
     }
 }
 

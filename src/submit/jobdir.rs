@@ -5,7 +5,7 @@
 //!   bin/HEX/moorline      this program, by the digest of its bytes; shared by all jobs
 //!   ID/                   0700
 //!     work/               bound to /work_dir
-//!     control/            0700: job.sh, plan.json, runtime.sh, inputs/, receipts; never in the container
+//!     control/            0700: job.sh, plan.json, inputs/, receipts; never in the container
 //!     stdout  stderr      written by the engine
 //! ```
 
@@ -18,7 +18,7 @@ use super::SubmitError;
 use crate::files;
 use crate::job::JobId;
 use crate::oci::{Digest, Sha256Digest};
-use crate::worker::{PLAN_FILE, RUNTIME_FILE, SCRIPT_FILE};
+use crate::worker::{PLAN_FILE, SCRIPT_FILE};
 
 /// The texts that go into `control/`.
 pub struct Texts {
@@ -26,8 +26,6 @@ pub struct Texts {
     pub script: String,
     /// `plan.json`.
     pub plan: Vec<u8>,
-    /// `runtime.sh`.
-    pub runtime: String,
 }
 
 /// A job's directory that is removed when it is dropped before [`JobDir::keep`].
@@ -49,7 +47,6 @@ impl JobDir {
         private(&dir.work())?;
         private(&dir.control())?;
         write(&dir.control().join(PLAN_FILE), &texts.plan, 0o400)?;
-        write(&dir.control().join(RUNTIME_FILE), texts.runtime.as_bytes(), 0o400)?;
         write(&dir.control().join(SCRIPT_FILE), texts.script.as_bytes(), 0o500)?;
         Ok(dir)
     }
@@ -146,7 +143,7 @@ mod tests {
     use super::*;
 
     fn texts() -> Texts {
-        Texts { script: "#!/bin/sh\n".into(), plan: b"{}".to_vec(), runtime: String::new() }
+        Texts { script: "#!/bin/sh\n".into(), plan: b"{}".to_vec() }
     }
 
     #[test]

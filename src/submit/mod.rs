@@ -10,6 +10,7 @@
 
 mod inputs;
 mod jobdir;
+mod program;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -63,6 +64,19 @@ pub enum SubmitError {
         /// What it has.
         found: Digest,
     },
+    /// The job's nodes have another processor, and no worker for it is at hand.
+    #[error(
+        "no worker for the nodes' processor ({processor}) can be sent: {}: {why}",
+        path.display()
+    )]
+    NoWorker {
+        /// As Go calls it.
+        processor: String,
+        /// Where it was looked for.
+        path: PathBuf,
+        /// Why that one is not taken.
+        why: String,
+    },
     /// A path that is not UTF-8 cannot stand in a plan.
     #[error("the job's plan cannot be written: {0}")]
     Plan(#[from] serde_json::Error),
@@ -89,7 +103,11 @@ pub enum SubmitError {
 
 impl SubmitError {
     fn io<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
-        move |source| Self::Io { doing, path: path.to_owned(), source }
+        move |source| Self::Io {
+            doing,
+            path: path.to_owned(),
+            source: crate::files::explained(path, source),
+        }
     }
 }
 
@@ -100,7 +118,7 @@ impl Failure for SubmitError {
             Self::InputLost { .. } => Kind::NotFound,
             Self::InputChanged { .. } => Kind::Integrity,
             Self::Plan(_) => Kind::Usage,
-            Self::Random(_) => Kind::Configuration,
+            Self::NoWorker { .. } | Self::Random(_) => Kind::Configuration,
             Self::Ledger(error) | Self::Unrecorded { source: error, .. } => error.kind(),
             Self::Backend(error) => error.kind(),
         }
@@ -118,6 +136,9 @@ impl Failure for SubmitError {
             ),
             Self::Ledger(error) | Self::Unrecorded { source: error, .. } => error.hint(),
             Self::Backend(error) => error.hint(),
+            Self::NoWorker { .. } => Some(
+                "build moorline-worker of this version for that processor and put it there".into(),
+            ),
             Self::Plan(_) | Self::Random(_) => None,
         }
     }
@@ -188,6 +209,7 @@ pub fn dry_run(
     backend: &dyn Backend,
 ) -> Result<(Submission, String), SubmitError> {
     let job = &with_inputs(job, site)?;
+    program::worker(&site.program, &program::processor(job, backend.kind()))?;
     let (texts, _) = texts(job, site, &Digest::of(b"not installed"), &fresh_ids()?)?;
     Ok((backend.plan(&order(job, site, fresh_ids()?.0))?, texts.script))
 }
@@ -243,9 +265,8 @@ fn texts(
     };
     let bytes = plan.to_bytes()?;
     let hash = Digest::of(&bytes);
-    let runtime = script::runtime_sh(&plan);
-    let input = script::ScriptInput::new(&plan, &bytes, &runtime, *program);
-    let texts = jobdir::Texts { script: script::script(&input), runtime, plan: bytes };
+    let input = script::ScriptInput::new(&plan, &bytes, *program);
+    let texts = jobdir::Texts { script: script::script(&input), plan: bytes };
     Ok((texts, hash))
 }
 
@@ -261,7 +282,8 @@ pub fn prepare(
 ) -> Result<Prepared, SubmitError> {
     // what is lost or changed is refused before anything else
     let job = &with_inputs(job, site)?;
-    let program = install_binary(&site.jobs_dir, &site.program)?;
+    let worker = program::worker(&site.program, &program::processor(job, kind))?;
+    let program = install_binary(&site.jobs_dir, &worker)?;
     let ids = fresh_ids()?;
     let (texts, plan) = texts(job, site, &program, &ids)?;
     let dir = JobDir::make(&site.jobs_dir, &job.id, &texts)?;

@@ -11,9 +11,8 @@
 //!     job.sh                       the script (script.rs)
 //!     plan.json                    what to run (plan.rs), read-only
 //!     inputs/NAME                  files of the submitter, as they were (job::Input)
-//!     runtime.sh                   the same for the script when the binary is missing
 //!     receipt-ATTEMPT.json         what ran (receipt.rs), written by temp file and rename
-//! JOBS_DIR/bin/SHA256/moorline     the binary, hash-checked by the script
+//! JOBS_DIR/bin/SHA256/moorline     the worker's program, hash-checked by the script
 //! ```
 
 mod conditions;
@@ -30,7 +29,5 @@ pub use receipt::{MountNote, RECEIPT_SCHEMA, Receipt, ReceiptError, Start};
 pub const PLAN_FILE: &str = "plan.json";
 /// The script's file name in `control/`.
 pub const SCRIPT_FILE: &str = "job.sh";
-/// The data that the script needs when the binary is missing.
-pub const RUNTIME_FILE: &str = "runtime.sh";
 /// How receipts' names begin in `control/`.
 pub const RECEIPT_PREFIX: &str = "receipt-";

@@ -79,7 +79,7 @@ fn what_was_read_adds_up_to_what_was_announced() {
         });
         let location = format!("oci:{}", place.path(image).display());
         let location = Location::parse(&location).unwrap();
-        let (_, image) = archived(&location, &Platform::host(), &recipe, &store, &show).unwrap();
+        let (_, _, image) = archived(&location, &Platform::host(), &recipe, &store, &show).unwrap();
         let Archived::New(image) = image else { panic!("it is known") };
         let how = How { recipe: &recipe, threads, limits: Limits::default() };
         image.convert(how, &store, &show).unwrap();

@@ -440,3 +440,33 @@ fn an_unpacked_tree_is_what_was_packed() {
         assert_eq!((meta("hole").len(), meta("hole").blocks()), (1 << 20, 0));
     }
 }
+
+/// Field report 18: the image of an archive has no pin, so the plan says which processors it is for.
+#[test]
+fn the_variant_of_an_archives_image_is_checked() {
+    if !squashfs_tools("the_variant_of_an_archives_image_is_checked") {
+        return;
+    }
+    // the variants are amd64's; another processor's refuse nothing
+    if std::env::consts::ARCH != "x86_64" {
+        return;
+    }
+    let flags = fs::read_to_string("/proc/cpuinfo").unwrap();
+    for (variant, flag) in [("v1", "sse2"), ("v3", "avx2"), ("v4", "avx512f")] {
+        let has = flags.split_whitespace().any(|word| word == flag);
+        let mut job = Job::sh(User::Me, "echo ran");
+        job.plan.job.terms.platform = Some(format!("linux/amd64/{variant}").parse().unwrap());
+        let done = job.run();
+        if has {
+            assert_eq!(
+                (done.code, done.stdout.as_str()),
+                (0, "ran\n"),
+                "{variant}: {}",
+                done.stderr
+            );
+        } else {
+            assert_ne!(done.code, 0, "{variant}");
+            assert!(done.stderr.contains("a younger processor"), "{}", done.stderr);
+        }
+    }
+}

@@ -59,15 +59,12 @@ fn golden_plan() -> Plan {
 
 fn golden_script() -> String {
     let plan = golden_plan();
-    let runtime = script::runtime_sh(&plan);
-    script::script(&ScriptInput::new(&plan, b"plan", &runtime, Digest::of(b"binary")))
+    script::script(&ScriptInput::new(&plan, b"plan", Digest::of(b"binary")))
 }
 
 #[test]
 fn script_goldens() {
     snapbox::assert_data_eq!(golden_script(), snapbox::file!["../golden/script/job.sh"].raw());
-    let runtime = script::runtime_sh(&golden_plan());
-    snapbox::assert_data_eq!(runtime, snapbox::file!["../golden/script/runtime.sh"].raw());
 }
 
 #[test]
@@ -81,14 +78,10 @@ fn the_script_is_clean_and_holds_nothing_of_the_users() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let runtime = script::runtime_sh(&golden_plan());
-    for (name, text) in [("job.sh", text), ("runtime.sh", runtime)] {
-        let path = dir.path().join(name);
-        fs::write(&path, text).unwrap();
-        let checked =
-            Command::new("shellcheck").args(["--shell", "sh"]).arg(&path).output().unwrap();
-        assert!(checked.status.success(), "{name}:\n{}", String::from_utf8_lossy(&checked.stdout));
-    }
+    let path = dir.path().join("job.sh");
+    fs::write(&path, text).unwrap();
+    let checked = Command::new("shellcheck").args(["--shell", "sh"]).arg(&path).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
 }
 
 impl Job {
@@ -96,11 +89,9 @@ impl Job {
     fn scripted(&self, with_binary: bool) -> Command {
         let control = self.path("control");
         let plan = self.plan.to_bytes().unwrap();
-        let runtime = script::runtime_sh(&self.plan);
         let binary = fs::read(world().program()).unwrap();
-        let input = ScriptInput::new(&self.plan, &plan, &runtime, Digest::of(&binary));
+        let input = ScriptInput::new(&self.plan, &plan, Digest::of(&binary));
         fs::write(control.join("plan.json"), &plan).unwrap();
-        fs::write(control.join("runtime.sh"), &runtime).unwrap();
         fs::write(control.join("job.sh"), script::script(&input)).unwrap();
         if with_binary {
             // JOBS_DIR/bin, seen from JOBS_DIR/ID/control
@@ -144,82 +135,147 @@ fn the_script_starts_the_worker() {
     }
 }
 
-#[test]
-fn a_transferred_binary_is_found_and_a_changed_one_is_not() {
-    if !squashfs_tools("a_transferred_binary_is_found_and_a_changed_one_is_not") {
-        return;
+/// A control directory of its own, without JOBS_DIR/bin, and the script in it.
+struct Apart {
+    jobs: tempfile::TempDir,
+    job: Job,
+}
+
+impl Apart {
+    fn new(job: Job) -> Self {
+        let jobs =
+            tempfile::Builder::new().prefix("apart-").tempdir_in(world().dir.path()).unwrap();
+        drop(job.scripted(false));
+        let apart = Self { jobs, job };
+        fs::create_dir_all(apart.control()).unwrap();
+        for name in ["plan.json", "job.sh"] {
+            fs::copy(apart.job.path("control").join(name), apart.control().join(name)).unwrap();
+        }
+        apart
     }
-    let job = Job::sh(User::Me, "echo ran");
-    // in a place of its own, without JOBS_DIR/bin
-    let apart = tempfile::tempdir().unwrap();
-    let moved = |command: &mut Command| {
-        command.current_dir(apart.path());
-        command.output().unwrap()
-    };
-    let away = apart.path().join("a/b");
-    fs::create_dir_all(&away).unwrap();
-    drop(job.scripted(false));
-    for name in ["plan.json", "runtime.sh", "job.sh"] {
-        fs::copy(job.path("control").join(name), away.join(name)).unwrap();
+
+    fn control(&self) -> std::path::PathBuf {
+        self.jobs.path().join("id/control")
     }
-    let command = || {
-        let mut c = job.as_user(OsStr::new("sh"));
-        c.arg(away.join("job.sh")).arg(&away);
-        c
-    };
-    fs::copy(world().program(), apart.path().join("moorline")).unwrap();
-    assert_eq!(job.done(&moved(&mut command())).stdout, "ran\n");
-    // one byte more: not run, and nothing else is here
-    let mut file = File::options().append(true).open(apart.path().join("moorline")).unwrap();
-    file.write_all(b"x").unwrap();
-    drop(file);
-    if !in_path("apptainer") && !in_path("singularity") {
-        let done = job.done(&moved(&mut command()));
+
+    /// Where the worker's program is looked for, below JOBS_DIR.
+    fn bin(&self) -> std::path::PathBuf {
+        let binary = fs::read(world().program()).unwrap();
+        self.jobs.path().join("bin").join(Digest::of(&binary).hex())
+    }
+
+    /// Runs the script in the jobs directory, with this PATH.
+    fn run(&self, path: &str) -> Done {
+        let mut command = self.job.as_user(OsStr::new("sh"));
+        command.arg(self.control().join("job.sh")).current_dir(self.jobs.path()).env("PATH", path);
+        self.job.done(&command.output().unwrap())
+    }
+
+    /// The receipts of this run, which go.
+    fn receipt(&self) -> Receipt {
+        let mut found: Vec<Receipt> = Vec::new();
+        for entry in fs::read_dir(self.control()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.file_name().unwrap().to_string_lossy().starts_with("receipt-") {
+                found.push(Receipt::parse(&fs::read(&path).unwrap()).unwrap());
+                fs::remove_file(path).unwrap();
+            }
+        }
+        assert_eq!(found.len(), 1);
+        found.remove(0)
+    }
+
+    /// Nothing was started, and why stands in both places.
+    #[track_caller]
+    fn refuses(&self, path: &str, words: &str) {
+        let done = self.run(path);
         assert_eq!((done.code, done.stdout.as_str()), (213, ""), "{}", done.stderr);
+        assert!(done.stderr.contains(words), "{words}: {}", done.stderr);
+        let receipt = self.receipt();
+        assert_eq!((receipt.writer.as_str(), receipt.exit_code), ("script", 213));
+        assert_eq!((receipt.nonce, receipt.evidence.grade), (self.job.plan.nonce, Grade::None));
+        assert_eq!(receipt.expected, Some(image().1));
+        assert!(why(&receipt).contains(words), "{}", why(&receipt));
     }
 }
 
+const USUAL: &str = "/usr/bin:/bin";
+
 #[test]
-fn without_the_binary_the_script_says_what_is_missing() {
-    if !squashfs_tools("without_the_binary_the_script_says_what_is_missing") {
+fn without_the_worker_the_script_says_what_is_missing() {
+    if !squashfs_tools("without_the_worker_the_script_says_what_is_missing") {
         return;
     }
-    if in_path("apptainer") || in_path("singularity") {
-        skipped("without_the_binary_the_script_says_what_is_missing", "a runtime is here");
-        return;
-    }
-    let jobs = tempfile::Builder::new().prefix("jobs-").tempdir_in(world().dir.path()).unwrap();
+    let apart = Apart::new(Job::sh(User::Me, "echo ran"));
+    apart.refuses(USUAL, "neither installed on this node");
+    // in another directory than the program's, a runtime that could have run it is left alone
+    let fake = apart.jobs.path().join("fake");
+    fs::create_dir(&fake).unwrap();
+    program(&fake.join("apptainer"), "#!/bin/sh\ntouch \"${0%/*}/started\"\n");
+    program(&fake.join("moorline-worker"), "#!/bin/sh\ntouch \"${0%/*}/started\"\n");
+    apart.refuses(&format!("{}:{USUAL}", fake.display()), "neither installed on this node");
+    assert!(!fake.join("started").exists());
+    // what has the name has other bytes
+    fs::create_dir_all(apart.bin()).unwrap();
+    let there = apart.bin().join("moorline");
+    program(&there, "#!/bin/sh\ntouch started\n");
+    apart.refuses(USUAL, "has other bytes than the job was submitted with");
+    fs::copy(world().program(), &there).unwrap();
+    fs::OpenOptions::new().append(true).open(&there).unwrap().write_all(b"x").unwrap();
+    apart.refuses(USUAL, "has other bytes than the job was submitted with");
+    fs::copy(world().program(), &there).unwrap();
+    fs::set_permissions(&there, fs::Permissions::from_mode(0o444)).unwrap();
+    apart.refuses(USUAL, "may not be executed here");
+    fs::set_permissions(&there, fs::Permissions::from_mode(0o555)).unwrap();
+    assert_eq!(apart.run(USUAL).stdout, "ran\n");
+    assert!(apart.receipt().writer.starts_with("moorline "));
+}
+
+fn program(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// A program that does not start on this node: simulated by one whose bytes are no program's.
+#[test]
+fn a_worker_for_another_processor_is_told() {
     let job = Job::sh(User::Me, "echo ran");
-    drop(job.scripted(false));
-    let control = jobs.path().join("id/control");
-    fs::create_dir_all(&control).unwrap();
-    for name in ["plan.json", "runtime.sh", "job.sh"] {
-        fs::copy(job.path("control").join(name), control.join(name)).unwrap();
-    }
-    let run = || job.as_user(OsStr::new("dash")).arg(control.join("job.sh")).output().unwrap();
-    let receipts = || -> Vec<Receipt> {
-        fs::read_dir(&control)
-            .unwrap()
-            .map(|e| e.unwrap().path())
-            .filter(|p| p.file_name().unwrap().to_string_lossy().starts_with("receipt-"))
-            .map(|p| Receipt::parse(&fs::read(p).unwrap()).unwrap())
-            .collect()
-    };
-    if !have("dash", "without_the_binary_the_script_says_what_is_missing", in_path("dash")) {
+    let apart = Apart::new(job);
+    let other = b"\x7fELF\x02\x01\x01 of another processor";
+    let plan = apart.job.plan.to_bytes().unwrap();
+    let input = ScriptInput::new(&apart.job.plan, &plan, Digest::of(other));
+    fs::write(apart.control().join("job.sh"), script::script(&input)).unwrap();
+    let bin = apart.jobs.path().join("bin").join(Digest::of(other).hex());
+    fs::create_dir_all(&bin).unwrap();
+    fs::write(bin.join("moorline"), other).unwrap();
+    fs::set_permissions(bin.join("moorline"), fs::Permissions::from_mode(0o755)).unwrap();
+    apart.refuses(USUAL, "it is for another processor or a younger C library");
+}
+
+/// A transferred one is found; an installed one with the same bytes comes first, because profiles of AppArmor
+/// belong to a path.
+#[test]
+fn an_installed_worker_with_the_same_bytes_comes_first() {
+    if !squashfs_tools("an_installed_worker_with_the_same_bytes_comes_first") {
         return;
     }
-    let output = run();
-    assert_eq!(output.status.code(), Some(213), "{}", String::from_utf8_lossy(&output.stderr));
-    let receipt = receipts().pop().unwrap();
-    assert_eq!((receipt.writer.as_str(), receipt.exit_code), ("script", 213));
-    assert_eq!((receipt.nonce, receipt.evidence.grade), (job.plan.nonce, Grade::None));
-    assert!(why(&receipt).contains("container runtime"));
-    // data that was changed is not read
-    let mut file = File::options().append(true).open(control.join("runtime.sh")).unwrap();
-    file.write_all(b"touch /tmp/moorline-canary\n").unwrap();
-    drop(file);
-    assert_eq!(run().status.code(), Some(211));
-    assert!(!Path::new("/tmp/moorline-canary").exists());
+    let apart = Apart::new(Job::sh(User::Me, "echo ran"));
+    fs::copy(world().program(), apart.jobs.path().join("moorline")).unwrap();
+    assert_eq!(apart.run(USUAL).stdout, "ran\n");
+    apart.receipt();
+    let installed = apart.jobs.path().join("installed");
+    fs::create_dir(&installed).unwrap();
+    fs::copy(world().program(), installed.join("moorline-worker")).unwrap();
+    fs::create_dir_all(apart.bin()).unwrap();
+    // would refuse the job if it were looked at first
+    program(&apart.bin().join("moorline"), "#!/bin/sh\n");
+    fs::write(apart.jobs.path().join("moorline"), "other bytes").unwrap();
+    assert_eq!(apart.run(&format!("{}:{USUAL}", installed.display())).stdout, "ran\n");
+    apart.receipt();
+    // another version that is installed is passed over
+    fs::copy(world().program(), apart.bin().join("moorline")).unwrap();
+    program(&installed.join("moorline-worker"), "#!/bin/sh\n");
+    assert_eq!(apart.run(&format!("{}:{USUAL}", installed.display())).stdout, "ran\n");
 }
 
 /// A stand-in that writes down how it was called; the real apptainer is another suite's.
@@ -253,60 +309,39 @@ fn the_scripts_words_reach_the_runtime_as_they_are() {
     let work = job.path("work").display().to_string();
     let sif = image().0.display().to_string();
     let common = format!(
-        "<--bind>\n<{work}:/work_dir>\n<--pwd>\n</work_dir>\n<--no-home>\n<--bind>\n</etc:/host etc:ro>\n\
+        "<--bind>\n<{work}:/work_dir>\n<--pwd>\n</work_dir>\n<--no-home>\n<--home>\n</work_dir>\n<--bind>\n</etc:/host etc:ro>\n\
          <--mount>\n<type=bind,source=/etc,\"destination=/o:d,\"\"d\"\"\",ro>\n\
          <--mount>\n<type=bind,source=/etc,destination=/a:b>\n\
-         <--opt=a b>\n<{sif}>\n<sh>\n<-c>\n<{hostile}>\n<>\n<-x>\nAPPTAINERENV_A={}\n",
+         <--opt=a b>\n<{sif}>\n<sh>\n<-c>\n<{hostile}>\n<>\n<-x>\nAPPTAINERENV_A={}\nAPPTAINERENV_MOORLINE_JOB_ID=",
         // `env | sort` takes the value's second line for one of its own
         hostile.split('\n').next().unwrap()
     );
-    // the worker and the script without the worker say the same
-    for (with_binary, clean, writer) in
-        [(true, "", "moorline "), (false, "<--cleanenv>\n", "script")]
-    {
-        let jobs =
-            tempfile::Builder::new().prefix("apart-").tempdir_in(world().dir.path()).unwrap();
-        let mut command = job.scripted(with_binary);
-        if !with_binary {
-            let away = jobs.path().join("id/control");
-            fs::create_dir_all(&away).unwrap();
-            for name in ["plan.json", "runtime.sh", "job.sh"] {
-                fs::copy(job.path("control").join(name), away.join(name)).unwrap();
-            }
-            command = job.as_user(OsStr::new("dash"));
-            command.arg(away.join("job.sh"));
-        }
-        let output = command.output().unwrap();
-        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(6), "{stderr}");
-        let expected = format!("<-q>\n<exec>\n{clean}{common}XDG_RUNTIME_DIR=");
-        // what hides the control directory and, with the binary, the node's cache in the machine's /tmp
-        // stands somewhere before the image
-        let (hiding, rest): (Vec<&str>, Vec<&str>) =
-            stdout.lines().partition(|l| l.contains("/empty"));
-        let mut stdout = rest.join("\n");
-        while stdout.contains("<--bind>\n<--bind>") {
-            stdout = stdout.replace("<--bind>\n<--bind>", "<--bind>");
-        }
-        let stdout = stdout.replace("<--bind>\n<--opt", "<--opt");
-        assert!(hiding.iter().any(|line| line.ends_with("/control:ro>")), "{hiding:?}");
-        let trees = format!(":/tmp/moorline-{}:ro>", rustix::process::getuid().as_raw());
-        assert_eq!(hiding.iter().any(|line| line.ends_with(&trees)), with_binary, "{hiding:?}");
-        assert!(stdout.starts_with(&expected), "{stdout}\n---\n{expected}");
-        assert!(stderr.contains("warning: /nowhere/x is not mounted at /x"), "{stderr}");
-        assert!(!stdout.contains("geheim"));
-        let control =
-            if with_binary { job.path("control") } else { jobs.path().join("id/control") };
-        let name = |e: &fs::DirEntry| e.file_name().to_string_lossy().into_owned();
-        let entries: Vec<_> = fs::read_dir(&control).unwrap().map(|e| e.unwrap()).collect();
-        assert!(!entries.iter().any(|e| name(e).starts_with("runtime-")), "scratch stays");
-        let receipt = entries.iter().find(|e| name(e).starts_with("receipt-")).unwrap();
-        let receipt = Receipt::parse(&fs::read(receipt.path()).unwrap()).unwrap();
-        assert!(receipt.writer.starts_with(writer));
-        assert_eq!(receipt.evidence.grade, Grade::Measured);
-        assert_eq!((receipt.evidence.sif(), receipt.exit_code), (Some(image().1), 6));
-        assert!(matches!(receipt.start, Start::Started { .. }));
+    let mut command = job.scripted(true);
+    let output = command.output().unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(6), "{stderr}");
+    let expected = format!("<-q>\n<exec>\n{common}");
+    // what hides the control directory and the node's cache in the machine's /tmp stands somewhere before
+    // the image
+    let (hiding, rest): (Vec<&str>, Vec<&str>) = stdout.lines().partition(|l| l.contains("/empty"));
+    let mut stdout = rest.join("\n");
+    while stdout.contains("<--bind>\n<--bind>") {
+        stdout = stdout.replace("<--bind>\n<--bind>", "<--bind>");
     }
+    let stdout = stdout.replace("<--bind>\n<--opt", "<--opt");
+    assert!(hiding.iter().any(|line| line.ends_with("/control:ro>")), "{hiding:?}");
+    let trees = format!(":/tmp/moorline-{}:ro>", rustix::process::getuid().as_raw());
+    assert!(hiding.iter().any(|line| line.ends_with(&trees)), "{hiding:?}");
+    assert!(stdout.starts_with(&expected), "{stdout}\n---\n{expected}");
+    assert!(stderr.contains("warning: /nowhere/x is not mounted at /x"), "{stderr}");
+    assert!(!stdout.contains("geheim"));
+    let entries = fs::read_dir(job.path("control")).unwrap();
+    let mut names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    assert!(!names.any(|name| name.starts_with("runtime-")), "scratch stays");
+    let receipt = job.receipts().pop().unwrap();
+    assert_eq!(receipt.evidence.grade, Grade::Measured);
+    assert_eq!((receipt.evidence.sif(), receipt.exit_code), (Some(image().1), 6));
+    assert!(matches!(receipt.start, Start::Started { .. }));
     assert!(!job.path("work/canary").exists());
 }

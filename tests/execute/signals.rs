@@ -273,3 +273,29 @@ fn an_end_before_the_start_is_recorded() {
     let receipt = job.receipts().pop().expect("a receipt");
     assert_eq!((receipt.exit_code, receipt.conditions.told), (143, Some(15)));
 }
+
+/// A worker that measures a large image ends soon, and not when it has read all of it.
+#[test]
+fn an_end_while_the_image_is_measured_comes_soon() {
+    let mut job = Job::sh(User::Me, "touch started");
+    // hashing it takes minutes; it takes no room
+    let path = job.path("large.sif");
+    fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+    let digest = image().1;
+    job.plan.job.image =
+        moorline::pin::Image::Sif { pin: None, manifest: None, digest, recipe: None, place: path };
+    let mut child = job.worker().spawn().unwrap();
+    let pid = child.id().to_string();
+    until(|| {
+        let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+        let read = io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap_or("0");
+        read.parse::<u64>().unwrap() > 50 << 20
+    });
+    let told = std::time::Instant::now();
+    send("TERM", &pid);
+    until(|| child.try_wait().unwrap().is_some());
+    assert!(told.elapsed() < std::time::Duration::from_secs(3), "{:?}", told.elapsed());
+    let receipt = job.receipts().pop().expect("a receipt");
+    assert_eq!((receipt.exit_code, receipt.conditions.told), (143, Some(15)));
+    assert!(!job.path("work/started").exists());
+}

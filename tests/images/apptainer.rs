@@ -1,7 +1,7 @@
 //! Real apptainer (`tests/env/apptainer.sh`) with our SIFs, as root and as an ordinary user, and its
 //! own conversion of the same image beside ours: what differs is the list in `docs/conversion.md`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
@@ -66,17 +66,21 @@ fn can_run(test: &str) -> bool {
 
 /// The Debian image with another configuration.
 fn image() -> Image {
-    let debian = crate::layout::read(&crate::layout::debian().unwrap(), "v1");
-    let mut config: serde_json::Value =
-        serde_json::from_slice(&debian.source.config_bytes).unwrap();
-    config["config"] = json!({
+    configured(json!({
         "Env": ["PATH=/opt/analysis/bin:/usr/sbin:/usr/bin:/sbin:/bin", "ODD=a b \"c\" 'd' $e `f` \\g ''", "GREETING=hello"],
         "Entrypoint": ["/usr/bin/printf", "<%s>"],
         "Cmd": ["one", "two words"],
         "WorkingDir": "/opt/analysis",
         "User": "1000",
         "Labels": { "maintainer": "somebody", "odd": "a \"b\"" },
-    });
+    }))
+}
+
+fn configured(container: serde_json::Value) -> Image {
+    let debian = crate::layout::read(&crate::layout::debian().unwrap(), "v1");
+    let mut config: serde_json::Value =
+        serde_json::from_slice(&debian.source.config_bytes).unwrap();
+    config["config"] = container;
     let mut source = debian.source;
     source.config_bytes = serde_json::to_vec(&config).unwrap();
     source.config = serde_json::from_value(config).unwrap();
@@ -134,6 +138,93 @@ fn apptainer_runs_our_sifs() {
         does("apptainer test ours.sif");
         let failed = inside(dir.path(), user, "apptainer exec ours.sif sh -c 'exit 7'");
         assert_eq!(failed.code, Some(7), "{}", failed.stderr);
+    }
+}
+
+/// `NAME=value` lines as `env -0` writes them.
+fn variables(said: &str) -> BTreeMap<String, String> {
+    let entries = said.split('\0').filter_map(|entry| entry.split_once('='));
+    entries.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// Field report 23: one value in all runtimes, whatever an image's `ENV` holds. The right values are
+/// docker's (moby `ReplaceOrAppendEnvVars`, runc `prepareEnv`).
+#[test]
+fn a_variable_has_one_value_in_all_runtimes() {
+    if !can_run("a_variable_has_one_value_in_all_runtimes") {
+        return;
+    }
+    let nasty = "a 'b' \"c\" $x `y` $(z) \\ \\n \n \\u000A ''\n";
+    let image = configured(json!({
+        "Env": [
+            "PATH=/img:/usr/bin:/bin", "TWICE=1", "THRICE=1", "TWICE=2", "THRICE=", "THRICE=3", "NOEQ",
+            "TERM", "my.var=dot", "B-C=first", "B-C=dash", "\u{dc}ML=1", "=empty", "EMPTY=", "TZ=",
+            "USER=image", "OMP_NUM_THREADS=3", "HOME=/opt/app", "MINE=image", format!("NASTY={nasty}"),
+            "PS1=mine> ", "LC_ALL=C.UTF-8", "UID=7",
+        ],
+        "Entrypoint": [""],
+        "Cmd": ["/usr/bin/env", "-0"],
+    }));
+    let (dir, _) = work(&image);
+    fs::copy(env!("CARGO_BIN_EXE_moorline"), dir.path().join("moorline")).unwrap();
+    fs::create_dir(dir.path().join("mine")).unwrap();
+    for user in [0, USER] {
+        let home = if user == 0 { "mine" } else { "home" };
+        let runs = |runtime: &str, command: &str| {
+            let run = format!(
+                "cd {home} && env HOME=/work/{home} TERM=host TZ=host USER=host OMP_NUM_THREADS=99 \
+                 MINE=host ../moorline -q run --runtime {runtime} --env MINE='$x `y`' --env OWN=1 \
+                 ../ours.sif {command}"
+            );
+            variables(&inside(dir.path(), user, &run).ok())
+        };
+        for command in ["", "-- /usr/bin/env -0"] {
+            let builtin = runs("builtin", command);
+            for (name, value) in [
+                ("PATH", "/img:/usr/bin:/bin"),
+                ("TWICE", "2"),
+                ("THRICE", "3"),
+                ("my.var", "dot"),
+                ("B-C", "dash"),
+                ("\u{dc}ML", "1"),
+                ("EMPTY", ""),
+                ("TZ", ""),
+                ("USER", "image"),
+                ("OMP_NUM_THREADS", "3"),
+                ("HOME", "/work_dir"),
+                ("MINE", "$x `y`"),
+                ("OWN", "1"),
+                ("NASTY", nasty),
+                ("TERM", "host"),
+                ("PS1", "mine> "),
+            ] {
+                assert_eq!(builtin.get(name).map(String::as_str), Some(value), "{name}");
+            }
+            let mut apptainer = runs("apptainer", command);
+            // a name of its own, read-only there; the receipt's notes say so
+            assert_eq!(builtin["UID"], "7");
+            assert_ne!(apptainer.remove("UID").as_deref(), Some("7"));
+            assert!(apptainer.contains_key("MOORLINE_JOB_ID"));
+            assert_eq!(apptainer.remove("XDG_RUNTIME_DIR").as_deref(), Some(""));
+            apptainer.retain(|name, _| {
+                // what apptainer adds for itself
+                let own = ["USER_PATH", "OLDPWD", "PWD", "PROMPT_COMMAND", "LD_LIBRARY_PATH"];
+                !own.contains(&name.as_str())
+                    && ["APPTAINER_", "SINGULARITY_"].iter().all(|start| !name.starts_with(start))
+            });
+            let mut expected = builtin.clone();
+            expected.remove("UID");
+            for all in [&mut apptainer, &mut expected] {
+                all.remove("MOORLINE_JOB_ID");
+            }
+            assert_eq!(apptainer, expected, "as {user}: {command}");
+        }
+        // without Moorline the SIF's own script says the same, but for names that a shell cannot set
+        let plain = variables(&inside(dir.path(), user, "apptainer run ours.sif").ok());
+        for (name, value) in [("TWICE", "2"), ("THRICE", "3"), ("EMPTY", ""), ("NASTY", nasty)] {
+            assert_eq!(plain.get(name).map(String::as_str), Some(value), "{name}");
+        }
+        assert_eq!((plain.get("NOEQ"), plain.get("my.var")), (None, None));
     }
 }
 

@@ -240,6 +240,57 @@ fn another_processors_image_is_not_started() {
     }
 }
 
+/// There is no pin that could tell the worker what an archive's image is for: the plan does, also where the
+/// index alone knows.
+#[test]
+fn the_plan_says_what_an_archives_image_is_for() {
+    let test = "the_plan_says_what_an_archives_image_is_for";
+    if !crate::support::have("the variants are amd64's", test, std::env::consts::ARCH == "x86_64") {
+        return;
+    }
+    let server = Server::with_image();
+    let image = &images().0;
+    let home = Home::new(&server);
+    let here = home.mkdir("here");
+    let mut files = layout(image);
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": [{
+        "digest": Digest::of(&image.manifest), "size": image.manifest.len(),
+        "platform": {"os": "linux", "architecture": "amd64", "variant": "v2"}}]});
+    files[1].1 = index.to_string().into_bytes();
+    write(&here.join("v2"), &files);
+    // converted now, and known
+    for _ in 0..2 {
+        let job = home.ok(&["submit", "--backend", "local", "oci:v2", "--", "true"]);
+        let plan = fs::read(home.jobs().join(job.trim()).join("control/plan.json")).unwrap();
+        let plan: serde_json::Value = serde_json::from_slice(&plan).unwrap();
+        assert_eq!(plan["job"]["platform"]["variant"], "v2", "{plan}");
+        home.run(&["wait", job.trim()]);
+    }
+
+    // nodes with another processor get a worker of theirs, or nothing
+    let text = String::from_utf8(image.config.clone()).unwrap();
+    let config = text.replace("\"amd64\"", "\"arm64\"").into_bytes();
+    let mut manifest: serde_json::Value = serde_json::from_slice(&image.manifest).unwrap();
+    manifest["config"]["digest"] = Digest::of(&config).to_string().into();
+    manifest["config"]["size"] = config.len().into();
+    let manifest = manifest.to_string().into_bytes();
+    let blob = |bytes: &[u8]| (format!("blobs/sha256/{}", Digest::of(bytes).hex()), bytes.to_vec());
+    files.extend([blob(&config), blob(&manifest)]);
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": [
+        {"digest": Digest::of(&manifest), "size": manifest.len()}]});
+    files[1].1 = index.to_string().into_bytes();
+    write(&here.join("arm"), &files);
+    let submit =
+        ["submit", "--backend", "slurm", "--platform", "linux/arm64", "oci:arm", "--", "true"];
+    let dry = [&submit[..1], &["--dry-run"], &submit[1..]].concat();
+    for args in [&dry[..], &submit] {
+        home.run(args)
+            .fails(12, &["no worker for the nodes' processor (arm64)", "moorline-worker-aarch64"]);
+    }
+    let jobs = fs::read_dir(home.jobs()).unwrap().count();
+    assert_eq!(jobs, 3, "two jobs and bin: nothing of the refused ones stays");
+}
+
 /// Of a layer that is known nothing is read; where it is read, every byte of it counts.
 #[test]
 fn a_known_layer_of_an_archive_is_not_read() {

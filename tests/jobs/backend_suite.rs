@@ -44,6 +44,69 @@ fn cancel_ends_what_left_the_session_and_what_ignores_term() {
     assert!(pids.iter().all(|pid| !runs(*pid)), "cancel returns when all are gone");
 }
 
+/// The program's grace is the job's, and the backend's KILL comes after it: cancelled or out of time.
+#[test]
+fn a_job_has_the_grace_that_it_asked_for() {
+    let base = tempfile::tempdir().unwrap();
+    let (local, jobs) = local(base.path());
+    let slow = "trap 'trap \"\" TERM; sleep 7; echo done >../finished; exit 0' TERM; echo $$ >../main; \
+                while :; do sleep 0.1; done";
+    let mut orders = [order(&jobs, slow), order(&jobs, slow), order(&jobs, slow)];
+    orders[1].resources.time_seconds = Some(1);
+    let keys = orders.each_ref().map(|order| {
+        let grace = if order.job == orders[2].job { None } else { Some(9) };
+        std::fs::write(order.dir.join("control/plan.json"), plan(order, grace)).unwrap();
+        local.submit(order).unwrap()
+    });
+    for order in &orders {
+        pid_in(&order.dir.join("main"));
+    }
+    std::thread::scope(|threads| {
+        for key in [&keys[0], &keys[2]] {
+            let local = &local;
+            threads.spawn(move || local.cancel(key).unwrap());
+        }
+    });
+    assert_eq!(end(&local, &keys[1]).exit_code, Some(218));
+    let finished = orders.each_ref().map(|order| order.dir.join("finished").exists());
+    assert_eq!(finished, [true, true, false], "the last one asked for nothing");
+}
+
+/// A plan with this grace, as `submit` writes it.
+fn plan(order: &moorline::backend::Order, grace: Option<u32>) -> Vec<u8> {
+    use moorline::job::{JobSpec, Nonce, RuntimeChoice, Terms};
+    let place = order.dir.join("x.sif");
+    let digest = moorline::oci::Sha256Digest::from_bytes([7; 32]);
+    let image =
+        moorline::pin::Image::Sif { pin: None, manifest: None, digest, recipe: None, place };
+    let job = JobSpec {
+        id: order.job,
+        name: None,
+        image,
+        command: vec!["true".into()],
+        mounts: vec![],
+        env: vec![],
+        runtime: RuntimeChoice::Auto,
+        options: vec![],
+        resources: order.resources.clone(),
+        workdir: None,
+        rerun_of: None,
+        terms: Terms { grace, ..Terms::default() },
+    };
+    let plan = moorline::worker::Plan {
+        schema: moorline::worker::PLAN_SCHEMA,
+        intent: order.intent,
+        nonce: Nonce::from_bytes([3; 16]),
+        job,
+        workdir: order.dir.join("work"),
+        node_cache: None,
+        site_store: None,
+        limits: std::collections::BTreeMap::new(),
+        hide: vec![],
+    };
+    plan.to_bytes().unwrap()
+}
+
 #[test]
 fn nothing_outlives_the_jobs_first_process() {
     let base = tempfile::tempdir().unwrap();

@@ -40,6 +40,54 @@ fn a_run_shows_as_what_it_is() {
     assert_eq!(home.run(&["recover"]).exits(0).stdout, "");
 }
 
+/// Jobs get the small program that lies beside this one; a moorline that lies alone is its own worker.
+#[test]
+fn jobs_get_the_worker_that_lies_beside() {
+    let server = Server::with_image();
+    let home = Home::logged_in(&server);
+    let image = server.name(":v1");
+    let job = home.ok(&["submit", "--wait", &image, "--", "sh", "-c", "echo by the worker"]);
+    assert_eq!(home.ok(&["logs", &job]), "by the worker");
+    let installed: Vec<_> = std::fs::read_dir(home.jobs().join("bin")).unwrap().collect();
+    assert_eq!(installed.len(), 1);
+    let installed = installed[0].as_ref().unwrap().path().join("moorline");
+    let size = |path: &std::path::Path| std::fs::metadata(path).unwrap().len();
+    assert_eq!(
+        size(&installed),
+        size(&crate::support::program().with_file_name("moorline-worker"))
+    );
+
+    let alone = home.path("alone");
+    std::fs::create_dir_all(&alone).unwrap();
+    let alone = alone.join("moorline");
+    std::fs::copy(env!("CARGO_BIN_EXE_moorline"), &alone).unwrap();
+    let mut command = std::process::Command::new(&alone);
+    let usual = home.command(&["submit", "--wait", &image, "--", "true"]);
+    command.args(usual.get_args()).current_dir(usual.get_current_dir().unwrap()).env_clear();
+    command.envs(usual.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(std::fs::read_dir(home.jobs().join("bin")).unwrap().count(), 2);
+}
+
+/// The worker alone answers nobody but a job's script.
+#[test]
+fn the_worker_has_one_verb() {
+    let worker = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_moorline-worker"));
+        let done = command.args(args).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (done.status.code(), text(done.stdout), text(done.stderr))
+    };
+    let (code, out, _) = worker(&["--version"]);
+    assert!(code == Some(0) && out.starts_with("moorline-worker "), "{out}");
+    for args in [&[][..], &["--help"], &["resolve", "a/b"], &["worker"]] {
+        let (code, out, err) = worker(args);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{args:?}");
+        assert!(err.contains("usage: moorline-worker worker CONTROL_DIR"), "{err}");
+    }
+}
+
 #[test]
 fn last_is_the_newest_job_wherever_one_is_named() {
     let server = Server::with_image();

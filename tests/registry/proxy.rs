@@ -184,43 +184,119 @@ async fn a_tunnel_hears_its_own_credential_and_nothing_else() {
     assert_eq!(proxy.heard().len(), before);
 }
 
+/// Debian's tinyproxy, as it is installed.
+struct Tinyproxy {
+    port: u16,
+    child: std::process::Child,
+    folder: tempfile::TempDir,
+}
+
+impl Drop for Tinyproxy {
+    fn drop(&mut self) {
+        // already gone is fine
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Tinyproxy {
+    fn start(more: &str) -> Self {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let text = format!(
+            "Port {port}\nListen 127.0.0.1\nTimeout 60\nLogLevel Connect\nLogFile \"{}\"\n{more}",
+            at("log").display(),
+        );
+        std::fs::write(at("tinyproxy.conf"), text).unwrap();
+        let mut tinyproxy = Command::new("tinyproxy");
+        tinyproxy.arg("-d").arg("-c").arg(at("tinyproxy.conf")).stdout(Stdio::null());
+        let child = tinyproxy.spawn().unwrap();
+        let started = Self { port, child, folder };
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(std::time::Instant::now() < deadline, "tinyproxy did not start");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        started
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+}
+
+fn has_tinyproxy(test: &str) -> bool {
+    let there = Command::new("tinyproxy").arg("-v").stdout(Stdio::null()).status().is_ok();
+    if !there {
+        let line = format!("SKIPPED: {test}: tinyproxy not installed\n");
+        let required = std::env::var("MOORLINE_TESTS_REQUIRE").unwrap_or_default();
+        assert!(!required.split(',').any(|part| part == "tinyproxy"), "{line}");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+    }
+    there
+}
+
+/// Field report 34: many proxies connect to port 443 alone. Registry and API say who refused.
+#[test]
+fn a_proxy_that_refuses_to_connect_is_named() {
+    if !has_tinyproxy("proxy::a_proxy_that_refuses_to_connect_is_named") {
+        return;
+    }
+    let tinyproxy = Tinyproxy::start("ConnectPort 443\nBasicAuth me hunter2\n");
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join(".config/moorline");
+    std::fs::create_dir_all(&config).unwrap();
+    let text = "[gitlab]\nurl = \"https://gitlab.test:8443\"\nregistry = \"registry.test:5050\"\n";
+    std::fs::write(config.join("config.toml"), text).unwrap();
+    let proxy = format!("http://me:hunter2@127.0.0.1:{}", tinyproxy.port);
+    for (args, host) in [
+        (&["resolve", "registry.test:5050/a/b:v1"][..], "registry.test:5050"),
+        (&["resolve", "--project", "a/b", "--pipeline", "7"], "gitlab.test:8443"),
+    ] {
+        let began = std::time::Instant::now();
+        let out = Command::new(env!("CARGO_BIN_EXE_moorline"))
+            .args(args)
+            .current_dir(folder.path())
+            .env_clear()
+            .env("HOME", folder.path())
+            .env("MOORLINE_GITLAB_TOKEN", "glpat-canary")
+            .env("https_proxy", &proxy)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(5), "{said}");
+        let named = format!("through the proxy http://127.0.0.1:{} (https_proxy)", tinyproxy.port);
+        for words in
+            [named.as_str(), host, "it refuses to connect there", "port 443 only", "no_proxy"]
+        {
+            assert!(said.contains(words), "{words:?} is not in: {said}");
+        }
+        assert!(!said.contains("hunter2"), "{said}");
+        // another try would only repeat it
+        assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+    }
+    assert_eq!(tinyproxy.log().matches("): CONNECT ").count(), 2, "{}", tinyproxy.log());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn through_tinyproxy() {
     const TEST: &str = "proxy::through_tinyproxy";
     if !available(TEST) {
         return;
     }
-    if Command::new("tinyproxy").arg("-v").stdout(Stdio::null()).status().is_err() {
-        let line = format!("SKIPPED: {TEST}: tinyproxy not installed\n");
-        let required = std::env::var("MOORLINE_TESTS_REQUIRE").unwrap_or_default();
-        assert!(!required.split(',').any(|part| part == "tinyproxy"), "{line}");
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
+    if !has_tinyproxy(TEST) {
         return;
     }
     let server = start(300, true).await;
     let _layout = server.filled().await;
     // it looks names up, and this one is known to the next proxy only
     let next = Proxy::start(server.address, true, None).await;
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    let text = format!(
-        "Port {port}\nListen 127.0.0.1\nTimeout 60\nBasicAuth me hunter2\nLogLevel Connect\n\
-         LogFile \"{}\"\nUpstream http {} \".test\"\n",
-        at("log").display(),
-        next.address
-    );
-    std::fs::write(at("tinyproxy.conf"), text).unwrap();
-    let mut tinyproxy = Command::new("tinyproxy");
-    tinyproxy.arg("-d").arg("-c").arg(at("tinyproxy.conf")).stdout(Stdio::null());
-    let mut child = tinyproxy.spawn().unwrap();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(std::time::Instant::now() < deadline, "tinyproxy did not start");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let upstream = format!("Upstream http {} \".test\"\n", next.address);
+    let tinyproxy = Tinyproxy::start(&format!("BasicAuth me hunter2\n{upstream}"));
+    let port = tinyproxy.port;
     let name = format!("registry.test:{}", server.address.port());
     let asked_for = reference(&name, &format!("{PROJECT}:v1"));
     let mut answers = Vec::new();
@@ -230,8 +306,6 @@ async fn through_tinyproxy() {
         let client = Client::new(trusting(&server, proxies)).unwrap();
         answers.push(resolve(&client, &asked_for, &amd64()).await);
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
     let pin = answers.pop().unwrap().unwrap().pin;
     assert_eq!(pin.reference().to_string(), format!("{name}/{PROJECT}@{}", pin.manifest));
     for refused in answers {
@@ -240,7 +314,7 @@ async fn through_tinyproxy() {
         let words = format!("through the proxy http://127.0.0.1:{port} (https_proxy)");
         assert!(error.to_string().contains(&words), "{error}");
     }
-    let logged = std::fs::read_to_string(at("log")).unwrap();
+    let logged = tinyproxy.log();
     assert!(logged.contains(&format!("CONNECT {name}")), "{logged}");
     hears_no_credential(&next.heard());
 }

@@ -132,3 +132,30 @@ async fn each_reason_has_its_own_words() {
         }
     }
 }
+
+/// Field report 34: GitLab's runner writes the authority of its server into a file and names it.
+#[test]
+fn the_authority_that_a_runner_names_is_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = Identity::own(&[HERE], |_| {});
+    let file = own.file(&folder, "runner.pem");
+    let address = serve(
+        &own,
+        &own,
+        "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    );
+    for (variable, says) in
+        [("UNRELATED", "certificate"), ("CI_SERVER_TLS_CA_FILE", "HTTP status 404")]
+    {
+        let out = std::process::Command::new(env!("CARGO_BIN_EXE_moorline"))
+            .args(["resolve", &format!("{address}/a/b:v1")])
+            .current_dir(folder.path())
+            .env_clear()
+            .env("HOME", folder.path())
+            .env(variable, &file)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(!out.status.success() && said.contains(says), "{variable}: {said}");
+    }
+}

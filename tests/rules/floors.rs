@@ -53,9 +53,11 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// The top-level module that the file belongs to; `None` for `lib.rs` and `main.rs`.
+    /// The top-level module that the file belongs to; `None` for `lib.rs` and the programs' main files.
     fn module(&self) -> Option<&str> {
         match self.path.split_once('/') {
+            // a program's main file, like main.rs
+            Some(("bin", _)) => None,
             Some((folder, _)) => Some(folder),
             None => self.path.strip_suffix(".rs").filter(|name| !matches!(*name, "lib" | "main")),
         }

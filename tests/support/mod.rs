@@ -147,14 +147,20 @@ pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
     let (_, path) = PROGRAM.get_or_init(|| {
         let dir = open_dir("program");
-        let path = dir.path().join("moorline");
-        let built = Path::new(env!("CARGO_BIN_EXE_moorline"));
-        // every home gets its own copy: the debugging information would be most of it
-        let stripped = Command::new("strip").arg("-o").arg(&path).arg(built).status();
-        if !stripped.is_ok_and(|status| status.success()) {
-            fs::copy(built, &path).unwrap();
+        // as they are installed: jobs get the worker that lies beside
+        for (name, built) in [
+            ("moorline-worker", env!("CARGO_BIN_EXE_moorline-worker")),
+            ("moorline", env!("CARGO_BIN_EXE_moorline")),
+        ] {
+            let path = dir.path().join(name);
+            // every home gets its own copy: the debugging information would be most of it
+            let stripped = Command::new("strip").arg("-o").arg(&path).arg(built).status();
+            if !stripped.is_ok_and(|status| status.success()) {
+                fs::copy(built, &path).unwrap();
+            }
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = dir.path().join("moorline");
         (dir, path)
     });
     path

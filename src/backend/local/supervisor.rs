@@ -72,7 +72,8 @@ pub fn supervise(dir: &Path, environment: &Environment) -> Result<(), BackendErr
     record::replace(dir, &record)?;
 
     let (status, limited) = wait_for(main, record.time_seconds, &deaths);
-    clear(&deaths, supervisor);
+    // a worker that reached its limit has a program to end; what outlived its worker has not
+    clear(&deaths, supervisor, if limited { super::grace_of(dir) } else { GRACE });
     let code = status.and_then(shell_code);
     let reason = |text: &str| Some(text.to_owned());
     let (state, code, reason) = match (record::is_cancelled(dir), limited, code) {
@@ -172,7 +173,7 @@ fn wait_for(
 }
 
 /// Ends what the job's first process left behind: TERM, a grace, KILL until the channel closes.
-fn clear(deaths: &Receiver<(i32, WaitStatus)>, supervisor: Process) {
+fn clear(deaths: &Receiver<(i32, WaitStatus)>, supervisor: Process, grace: Duration) {
     let tell = |signal| {
         for member in process::below(supervisor) {
             member.signal(signal);
@@ -189,7 +190,7 @@ fn clear(deaths: &Receiver<(i32, WaitStatus)>, supervisor: Process) {
         }
     };
     tell(process::TERM);
-    if gone(Instant::now() + GRACE) {
+    if gone(Instant::now() + grace) {
         return;
     }
     let deadline = Instant::now() + LAST;

@@ -41,9 +41,10 @@ use crate::backend::Environment;
 use crate::config::{self, Config, Level};
 use crate::credential::Explicit;
 use crate::failure::Kind;
-use crate::files::{ForeignError, ForeignFile, Writers};
+use crate::files::{ForeignError, ForeignFile, Writers, barred};
 use crate::ledger::index::Catalogue;
 use crate::net::HostBudget;
+use crate::oci::Platform;
 use crate::registry::{Client, HostPort};
 use crate::text::Hidden;
 
@@ -102,6 +103,8 @@ pub struct Context {
     settings: Settings,
     project: RefCell<Project>,
     contributed: RefCell<Vec<String>>,
+    /// What the image of this command is for, where no pin says it.
+    platform: RefCell<Option<Platform>>,
     places: Places,
     threads: Threads,
     runtime: OnceCell<Runtime>,
@@ -139,8 +142,17 @@ impl Context {
         let mut ca_files = global.ca_file.clone();
         ca_files.extend(config.ca_files.iter().map(|value| value.value.clone()));
         // GitLab's runner writes the authority of its server there
-        let of_ci = places::set(&environment, "CI_SERVER_TLS_CA_FILE").map(PathBuf::from);
-        ca_files.extend(of_ci.filter(|file| file.is_file()));
+        if let Some(of_ci) = places::set(&environment, "CI_SERVER_TLS_CA_FILE") {
+            let file = PathBuf::from(of_ci);
+            if file.is_file() {
+                ca_files.push(file);
+            } else {
+                let path = output::cell(of_ci);
+                output::warn(format!(
+                    "CI_SERVER_TLS_CA_FILE is passed over: there is no file {path}"
+                ));
+            }
+        }
         Ok(Self {
             voice,
             program,
@@ -150,6 +162,7 @@ impl Context {
             settings: Settings::of(&config),
             project: RefCell::new(project),
             contributed: RefCell::default(),
+            platform: RefCell::default(),
             config,
             environment,
             places,
@@ -167,6 +180,16 @@ impl Context {
     /// A variable of the environment; empty counts as unset.
     pub fn env(&self, name: &str) -> Option<&str> {
         places::set(&self.environment, name)
+    }
+
+    /// Keeps what an image in an archive is for, until the job is made of it.
+    pub fn note_platform(&self, platform: Platform) {
+        *self.platform.borrow_mut() = Some(platform);
+    }
+
+    /// What [`Context::note_platform`] kept.
+    pub fn noted_platform(&self) -> Option<Platform> {
+        self.platform.borrow().clone()
     }
 
     /// What engine commands may see of the environment.
@@ -268,6 +291,9 @@ fn unread(path: &Path, error: &ForeignError) -> Report {
     match error {
         ForeignError::Outsider(_) | ForeignError::ForeignLink(_) => report
             .with_hint("a configuration decides whom you trust: it must be yours, and chmod go-w keeps others out")
+            .into(),
+        ForeignError::Io(_) if barred(path).is_some() => report
+            .with_hint("HOME or XDG_CONFIG_HOME may be another user's, as su leaves it: set it to a directory of yours")
             .into(),
         ForeignError::Io(_) => report.into(),
         _ => report.with_hint("put a regular file of UTF-8 text there").into(),

@@ -6,6 +6,8 @@
 //!   not used, somebody else's      one warning; a short name in WHAT is an error, since the file may have it.
 //!                                  A file that somebody plants in /tmp stops nothing else
 //!   not used, the caller's own     error 12 in every verb that would use it: the caller meant it
+//!   not looked for                 the directory cannot be read (`su` keeps it): one warning, and a short name is
+//!                                  an error as above
 //! ```
 //!
 //! In a job of GitLab CI, below its checkout, what everybody can write is accepted with one warning: GitLab's
@@ -27,6 +29,8 @@ use crate::job::{Access, Mount, Need};
 /// Larger project and lock files are refused.
 const MOST_BYTES: u64 = 4 << 20;
 
+const NOT_USED: &str = "is not used";
+
 /// The current directory as a project.
 #[derive(Debug)]
 pub struct Project {
@@ -44,6 +48,8 @@ pub struct Project {
 #[derive(Clone, Debug)]
 pub struct Refused {
     file: String,
+    /// What is done about it: "is not used".
+    is: &'static str,
     why: String,
     hint: String,
     /// Whether somebody else put it there.
@@ -52,7 +58,7 @@ pub struct Refused {
 
 impl Refused {
     fn report(&self) -> Report {
-        CliError::new(Kind::Configuration, format!("{} is not used: {}", self.file, self.why))
+        CliError::new(Kind::Configuration, format!("{} {}: {}", self.file, self.is, self.why))
             .with_hint(self.hint.clone())
             .into()
     }
@@ -96,21 +102,30 @@ impl Project {
     }
 
     fn read(&mut self, name: &str) -> Result<Option<String>, Refused> {
-        let Ok(folder) = Folder::open(Path::new(".")) else { return Ok(None) };
-        // what cannot be looked at cannot be read either
-        let Ok(Some(owner)) = folder.owner_of(Path::new(name)) else { return Ok(None) };
+        let looked = Folder::open(Path::new(".")).and_then(|folder| {
+            let owner = folder.owner_of(Path::new(name))?;
+            Ok(owner.map(|owner| (folder, owner)))
+        });
+        let (folder, owner) = match looked {
+            Ok(Some(found)) => found,
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                return Err(self.unseen(name));
+            }
+            // there is no directory, or none any more
+            Ok(None) | Err(_) => return Ok(None),
+        };
         let theirs = !self.writers.trusts(owner);
         let dir = self.shown_dir();
         let outsider = folder.outsider(&self.writers).map_err(|error| {
             let why = format!("nobody can say who may write its directory {dir}: {error}");
             let hint = "move the project to another file system".to_owned();
-            Refused { file: name.to_owned(), why, hint, theirs }
+            Refused { file: name.to_owned(), is: NOT_USED, why, hint, theirs }
         })?;
         if let Some(outsider) = outsider {
             let theirs = theirs || matches!(outsider, Outsider::Owner { .. });
             let hint = hint(&outsider, &dir, name);
             let why = format!("of its directory {dir}: {outsider}");
-            return Err(Refused { file: name.to_owned(), why, hint, theirs });
+            return Err(Refused { file: name.to_owned(), is: NOT_USED, why, hint, theirs });
         }
         let file = ForeignFile::written_by(&self.writers, MOST_BYTES);
         let opened = match file.open_in(&folder, Path::new(name)) {
@@ -133,7 +148,18 @@ impl Project {
             ),
             _ => format!("put a regular file of UTF-8 text there, or remove {name}"),
         };
-        Refused { file: name.to_owned(), why: error.to_string(), hint, theirs }
+        Refused { file: name.to_owned(), is: NOT_USED, why: error.to_string(), hint, theirs }
+    }
+
+    /// The directory is in the way, whatever lies in it.
+    fn unseen(&self, name: &str) -> Refused {
+        Refused {
+            file: name.to_owned(),
+            is: "is not looked for",
+            why: format!("the current directory {} cannot be read", self.shown_dir()),
+            hint: "change to a directory that you can read".to_owned(),
+            theirs: true,
+        }
     }
 
     fn shown_dir(&self) -> String {
@@ -217,8 +243,8 @@ impl Context {
         match &project.refused {
             Some(refused) if refused.theirs => {
                 output::warn(format!(
-                    "{} is not used: {} ({})",
-                    refused.file, refused.why, refused.hint
+                    "{} {}: {} ({})",
+                    refused.file, refused.is, refused.why, refused.hint
                 ));
                 Ok(())
             }
@@ -240,11 +266,19 @@ impl Context {
         }
         let what = output::cell(what);
         let message = format!(
-            "{what} may be a short name of {}, which is not used: {}",
-            refused.file, refused.why
+            "{what} may be a short name of {}, which {}: {}",
+            refused.file, refused.is, refused.why
         );
         let hint = format!("{}; an image of that name is written {what}:TAG", refused.hint);
         Err(CliError::new(Kind::Configuration, message).with_hint(hint).into())
+    }
+
+    /// Stops a verb that is nothing without the project's file.
+    ///
+    /// # Errors
+    /// With the reason why it is not used.
+    pub fn needs_project(&self) -> Result<(), Report> {
+        self.project.borrow().refused.as_ref().map_or(Ok(()), |refused| Err(refused.report()))
     }
 
     /// The text of another file of the project, such as the lock; `None` when there is none.

@@ -15,6 +15,7 @@ use crate::credential::Listed;
 use crate::files::Writers;
 use crate::gitlab::{self, CiJob};
 use crate::layer::Limits;
+use crate::oci::Platform;
 use crate::pin::{Built, Image};
 use crate::registry::Client;
 use crate::stage::Show;
@@ -95,6 +96,9 @@ impl Surroundings for Context {
     }
     fn has_room(&self, store: &Store) {
         room::has_room(self, store);
+    }
+    fn is_for(&self, platform: Platform) {
+        self.note_platform(platform);
     }
     fn stored(&self, image: &Image) {
         prune::keep_to_limit(self, image);

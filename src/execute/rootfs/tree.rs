@@ -27,6 +27,7 @@ use rustix::io::Errno;
 
 use super::Configured;
 use crate::execute::ExecuteError;
+use crate::execute::attend::still_wanted;
 use crate::sif::Partition;
 use crate::squashfs::read::{self, Decoder, Entry, Image, Kind, Limits, Piece, ReadError};
 
@@ -117,6 +118,7 @@ fn work(image: &Image<&File>, queue: &Mutex<Receiver<Run>>) -> Result<(), Execut
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Run { target, pieces }) = next else { return Ok(()) };
+        still_wanted()?;
         let io = || ExecuteError::io(format!("unpacking {}", target.path.display()));
         for piece in &pieces {
             let bytes = decoder.read(piece).map_err(|e| bad(&target.path, &e))?;

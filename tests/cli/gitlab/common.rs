@@ -209,6 +209,11 @@ impl World {
         Answer::of(output, &self.host(), self.dir.path())
     }
 
+    /// What a program that ran beside it answered.
+    pub fn answer(&self, output: Output) -> Answer {
+        Answer::of(output, &self.host(), self.dir.path())
+    }
+
     /// The program in the project's directory, with nothing of this process's environment.
     pub fn command(&self, args: &[&str], env: &[(&str, &str)]) -> Command {
         // the images are for one platform, whatever this machine is

@@ -12,4 +12,5 @@ mod lock;
 mod names;
 mod oras;
 mod shub;
+mod surroundings;
 mod tokens;

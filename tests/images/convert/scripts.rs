@@ -78,21 +78,31 @@ fn environment_carries_any_value() {
         format!("NASTY={NASTY}"),
         "EMPTY=",
         "UID=7",
+        "AFTER=first",
         "SET=image",
         "odd.name=1",
         "AFTER=still here",
+        "EMPTY",
+        "NOTHING",
+        "=x",
     ]});
     let image = image(&config);
     let (_, report) = image.convert().unwrap();
     assert_eq!(
         report.warnings,
-        ["ENV odd.name cannot be set by a shell: left out under apptainer"]
+        [
+            "ENV EMPTY has no value, as in docker it sets nothing",
+            "ENV NOTHING has no value, as in docker it sets nothing",
+            "ENV =x has no name and sets nothing",
+            "ENV odd.name cannot be set by a shell: moorline gives it to the program, apptainer alone \
+             does not",
+        ]
     );
     let script = text(&image, ".singularity.d/env/10-docker2singularity.sh");
-    let show = "\nprintf '%s|' \"$NASTY\" \"$EMPTY\" \"$SET\" \"$AFTER\" \"$PATH\"";
+    let show = "\nprintf '%s|' \"$NASTY\" \"${EMPTY-unset}\" \"$SET\" \"$AFTER\" \"$PATH\" \"${NOTHING-unset}\"";
     assert_eq!(
         run(&format!("{script}{show}"), &[], &[("SET", "caller"), ("PATH", "/usr/bin:/bin")]),
-        format!("{NASTY}||caller|still here|/opt/a b:/usr/bin:/bin|")
+        format!("{NASTY}||caller|still here|/opt/a b:/usr/bin:/bin|unset|")
     );
     let exported = "\nenv -i true; sh -c 'printf %s \"$NASTY\"'";
     assert_eq!(run(&format!("{script}{exported}"), &[], &[]), NASTY);
@@ -106,6 +116,8 @@ fn entrypoint_and_cmd() {
     let both = list(&["printf", "%s|", "e"], &["c 1", "c2"]);
     let entry = list(&["printf", "%s|"], &[]);
     let cmd = list(&[], &["printf", "%s|", "c"]);
+    // `ENTRYPOINT [""]` is none
+    assert_eq!(list(&[""], &["printf", "%s|", "c"]), cmd);
     for no_eval in [&[][..], &[("SINGULARITY_NO_EVAL", "1")], &[("APPTAINER_NO_EVAL", "1")]] {
         assert_eq!(run(&both, &[], no_eval), "e|c 1|c2|");
         assert_eq!(run(&both, &["a b", "", "\"q\" \\ '"], no_eval), "e|a b||\"q\" \\ '|");
