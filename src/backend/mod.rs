@@ -1,27 +1,44 @@
-//! Engines that run jobs: one file per engine, one driver that runs their commands.
+//! Engines that run jobs: one file per engine, one flow over their commands, one driver that runs these.
+//!
+//! ```text
+//! facts.rs     what everybody else must know of an engine          known.rs    the list of all
+//! dialect.rs   an engine's language: command lines, answers (pure)  engine.rs   the flow over a dialect
+//! driver.rs    runs commands                                       record.rs   which submission is the one
+//! NAME.rs      one dialect each                                      local.rs, foreground.rs   this machine
+//! ```
 //!
 //! # Adding a backend
-//! Write `backend/NAME.rs` with a type that implements [`Backend`], and its line in `cli/adapters.rs`.
-//! [`Backend::plan`] is pure, so its text gets a golden file; the suite in `tests/backend/mod.rs`
-//! runs on it: submit, state, exit code, output, cancel, find by intent.
+//! An engine with commands: write `backend/NAME.rs` with a type that implements `Dialect`, and its line in
+//! `known.rs`. An engine with another interface implements [`Backend`] itself. What else the program must
+//! know of it stands in its [`Facts`]: no other file names it (`tests/floors.rs`). The text of a submission gets
+//! a golden file, and the suite in `tests/backend/mod.rs` runs on it: submit, state, exit code, output,
+//! cancel, find by intent.
 
+mod dialect;
 mod driver;
+mod engine;
 mod error;
+mod facts;
 pub mod foreground;
+mod known;
 pub mod local;
+mod record;
 mod seen;
-pub mod slurm;
+mod slurm;
 
 use std::path::PathBuf;
 
 use crate::job::{EngineKey, IntentId, JobId, Resources};
 
 pub use driver::{Environment, answer};
+pub use engine::Engine;
 pub use error::BackendError;
+pub use facts::Facts;
 pub use foreground::{FOREGROUND, Foreground, Held};
+pub use known::{Surroundings, backend, commanded, engines};
 pub use local::{Local, supervise};
+pub use record::{OnRecord, RecordError};
 pub use seen::Seen;
-pub use slurm::Slurm;
 
 /// What a backend is given: identifiers, numbers and paths; none of the user's text.
 #[derive(Clone, Debug)]
@@ -36,6 +53,8 @@ pub struct Order {
     pub digest: String,
     /// What to ask of the engine.
     pub resources: Resources,
+    /// Whether it takes the job held, and starts it when it is told to ([`Backend::release`]).
+    pub hold: bool,
 }
 
 /// What a backend will do: a command line and the files it needs, without any secret.
@@ -47,16 +66,18 @@ pub struct Submission {
     pub env: Vec<(String, String)>,
     /// Where it is started.
     pub cwd: PathBuf,
+    /// Files that it reads, and their text.
+    pub files: Vec<(PathBuf, String)>,
 }
 
 /// An engine.
 pub trait Backend {
-    /// Its name on the command line and in engine keys.
-    fn kind(&self) -> &'static str;
+    /// What others must know of it.
+    fn facts(&self) -> &'static Facts;
 
-    /// The kind of engine that repeats its jobs.
-    fn again(&self) -> &'static str {
-        self.kind()
+    /// Its name on the command line and in engine keys.
+    fn kind(&self) -> &'static str {
+        self.facts().name
     }
 
     /// What would be done; asks nothing and nobody.
@@ -71,6 +92,14 @@ pub trait Backend {
     /// [`BackendError::Uncertain`] when the engine may have taken the job without saying so; every
     /// other error means that it did not.
     fn submit(&self, order: &Order) -> Result<EngineKey, BackendError>;
+
+    /// Lets a job begin that was taken held. One that is not held any more is no error.
+    ///
+    /// # Errors
+    /// When the engine refused or could not be asked.
+    fn release(&self, _job: &EngineKey) -> Result<(), BackendError> {
+        Ok(())
+    }
 
     /// What the engine says of each job, in the order given. A job that it does not know is
     /// [`crate::job::JobState::Unknown`], which is not an error. A fault that concerns one job only
@@ -93,11 +122,12 @@ pub trait Backend {
     /// When the engine refused or could not be asked.
     fn cancel(&self, job: &EngineKey) -> Result<(), BackendError>;
 
-    /// Looks for a job by the intent that travelled with it.
+    /// Looks for a job by the intent that travelled with it; the oldest first. More than one means that the
+    /// engine took it more often than it said.
     ///
     /// # Errors
-    /// When the engine could not be asked.
-    fn find(&self, intent: &IntentId) -> Result<Option<EngineKey>, BackendError>;
+    /// When nobody found it, and not everybody who could know answered.
+    fn find(&self, intent: &IntentId) -> Result<Vec<EngineKey>, BackendError>;
 
     /// How long the engine waits between telling a job to end and killing it, where it says so.
     fn grace(&self) -> Option<std::time::Duration> {

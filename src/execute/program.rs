@@ -18,6 +18,7 @@ use super::starter::{Start, Word};
 use super::talk::{Line, Talk};
 use super::verbs::LEADER;
 use super::{ExecuteError, keyring, scratch};
+use crate::backend;
 use crate::job::{Access, WORK_DIR};
 use crate::runtime::{Bind, apptainer, environment};
 use crate::store::Held;
@@ -50,7 +51,8 @@ pub(super) fn run(
         afs: binds.iter().map(|b| &*b.source).chain([workdir]).any(keyring::on_afs),
         container: None,
     };
-    for name in environment::FROM_HOST.iter().copied().chain(["PATH", "HOME"]) {
+    let shape = backend::engines().flat_map(|facts| facts.for_program);
+    for name in environment::FROM_HOST.iter().chain(shape).copied().chain(["PATH", "HOME"]) {
         if let Ok(value) = std::env::var(name) {
             start.env.insert(name.to_owned(), value);
         }

@@ -3,6 +3,7 @@
 //! ```text
 //! ledger's view --ask--> engine's word ------+
 //!               --collect--> receipts -------+--> what counts; ledger (only what is new)   refresh.rs, receipts.rs
+//!               --release--> jobs that are held, once they are on record                    release.rs
 //!               --settle--> open intents: found at the engine, or still uncertain           settle.rs
 //!               --patience--> how long a `wait` goes on without an answer                   patience.rs
 //! ```
@@ -14,6 +15,7 @@ mod error;
 mod patience;
 mod receipts;
 mod refresh;
+mod release;
 mod settle;
 
 pub use error::FollowError;

@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use super::receipts::collect;
+use super::release::release;
 use crate::backend::{Backend, Seen};
 use crate::job::{EngineKey, JobState, Observation};
 use crate::ledger::{JobRecord, Ledger, LedgerError, Settled, Source};
@@ -65,6 +66,11 @@ impl Refresh {
         for (job, seen) in jobs.iter().zip(answers) {
             let now = refresh.one(&mut ledger, jobs_dir, job, seen.as_ref());
             refresh.jobs.push(now);
+            if let (Some(ledger), Some(backend), Some(seen)) = (ledger, backend, &seen)
+                && let Err(why) = release(ledger, backend, jobs_dir, job.last(), seen)
+            {
+                refresh.warnings.push(format!("job {} is held still: {why}", job.id));
+            }
         }
         refresh.silence = silence(backend.map(Backend::kind).unwrap_or_default(), &refresh.jobs);
         refresh

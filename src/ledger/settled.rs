@@ -1,6 +1,6 @@
 //! Which word counts when the engine and the worker both spoke of one submission.
 //!
-//! Slurm's accounting keeps exit codes below 128 only (200 becomes 72, 137 becomes 9), and an engine
+//! There is accounting that keeps exit codes below 128 only (200 becomes 72, 137 becomes 9), and an engine
 //! forgets its jobs. The worker saw the program end. So a receipt of this very submission settles state
 //! and exit code, and the engine's word stands beside it.
 //!
@@ -87,8 +87,27 @@ impl Submission {
     /// never starts the program.
     #[must_use]
     pub fn is_word(&self, receipt: &Receipt) -> bool {
+        self.entry.wrote(receipt) && !self.is_duplicate(receipt)
+    }
+
+    /// Whether a receipt is that of a copy which the engine took without saying so: its worker found that it is
+    /// not the submission on record, and measured and started nothing.
+    #[must_use]
+    pub fn is_duplicate(&self, receipt: &Receipt) -> bool {
         let refused = matches!(receipt.start, Start::Refused { .. });
-        self.entry.wrote(receipt) && !(refused && receipt.exit_code == exit::DUPLICATE)
+        let measured = receipt.evidence.measured.is_some();
+        let wrote = self.entry.wrote(receipt);
+        wrote && refused && !measured && receipt.exit_code == exit::DUPLICATE
+    }
+
+    /// Whether the engine holds the job for us: it is on record, and it was not let go, nor is it to end.
+    #[must_use]
+    pub fn awaits_release(&self) -> bool {
+        let has = |is: fn(&Body) -> bool| self.history.iter().any(|event| is(&event.body));
+        self.key().is_some()
+            && !self.cancelled
+            && has(|body| matches!(body, Body::Held { .. }))
+            && !has(|body| matches!(body, Body::Released { .. }))
     }
 
     /// Whether the engine put the job into its queue again after its last receipt was recorded: the receipts

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use moorline::backend::{Backend, Environment, Order, Seen};
+use moorline::backend::{Backend, Engine, Environment, Order, Seen};
 use moorline::job::{EngineKey, IntentId, JobId, JobState, Resources};
 
 /// Much longer than anything takes; only a failing test waits for it.
@@ -26,7 +26,14 @@ pub fn order(jobs: &Path, script: &str) -> Order {
         dir,
         digest: format!("sha256:{:064x}", 7),
         resources: Resources::default(),
+        hold: false,
     }
+}
+
+/// An engine that is spoken to through its commands.
+#[allow(dead_code)] // not every program that includes this file has one
+pub fn engine(kind: &str, environment: &Environment) -> Engine {
+    moorline::backend::commanded(kind, environment).unwrap()
 }
 
 /// Polls until there is an answer.
@@ -99,8 +106,8 @@ pub fn suite(backend: &dyn Backend, jobs: &Path) {
     }
 
     // Found again by its intent, with the same key, while it runs.
-    assert_eq!(backend.find(&forking.intent).unwrap().as_ref(), Some(&forking_key));
-    assert_eq!(backend.find(&IntentId::from_bytes([0xee; 16])).unwrap(), None);
+    assert_eq!(backend.find(&forking.intent).unwrap(), std::slice::from_ref(&forking_key));
+    assert_eq!(backend.find(&IntentId::from_bytes([0xee; 16])).unwrap(), []);
 
     // State, exit code and output.
     let seen = end(backend, &talking_key);
@@ -129,19 +136,54 @@ pub fn suite(backend: &dyn Backend, jobs: &Path) {
     assert_eq!(status(backend, &fine_key).state, JobState::Completed);
 
     // Unknown is not finished, and answers come in the order of the questions.
-    let id = if backend.kind() == "local" { "0".repeat(26) } else { "999999".to_owned() };
-    let stranger = EngineKey { id, ..fine_key.clone() };
+    // of the form that this engine's ids have
+    let digits = if backend.facts().here { 26 } else { 6 };
+    let other = if backend.facts().here { "0" } else { "9" };
+    let tail = fine_key.id.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+    let stranger = EngineKey { id: other.repeat(digits) + tail, ..fine_key.clone() };
     let seen = backend.status(&[fine_key.clone(), stranger.clone(), talking_key.clone()]).unwrap();
     let states: Vec<_> = seen.iter().map(|seen| seen.state).collect();
     assert_eq!(states, [JobState::Completed, JobState::Unknown, JobState::Failed]);
     backend.cancel(&stranger).expect_err("an unknown job cannot be cancelled");
 
+    if backend.facts().can_hold {
+        held(backend, jobs);
+    }
+
     // The number is right, but the job that had it was another one.
     let long_ago = fine_key.submitted_at - jiff::SignedDuration::from_hours(1000);
     let reissued = EngineKey { submitted_at: long_ago, ..fine_key.clone() };
     let owner = EngineKey { owner: "somebody-else".to_owned(), ..fine_key };
-    if backend.kind() != "local" {
+    if !backend.facts().here {
         assert_eq!(status(backend, &reissued).state, JobState::Unknown);
         assert_eq!(status(backend, &owner).state, JobState::Unknown);
     }
+}
+
+/// What an engine must do that can hold: a job waits until it is released, is found and ended while it waits,
+/// and a release that comes too late is no error.
+fn held(backend: &dyn Backend, jobs: &Path) {
+    let to_hold = |script: &str| Order { hold: true, ..order(jobs, script) };
+    let waits = to_hold("echo begun");
+    let waits_key = backend.submit(&waits).unwrap();
+    let ends = to_hold("echo begun");
+    let ends_key = backend.submit(&ends).unwrap();
+    // one that was submitted later and is not held shows that the engine had the time to begin them
+    let free = order(jobs, "exit 0");
+    let free_key = backend.submit(&free).unwrap();
+    assert_eq!(end(backend, &free_key).state, JobState::Completed);
+    for (order, key) in [(&waits, &waits_key), (&ends, &ends_key)] {
+        let seen = status(backend, key);
+        assert_eq!((seen.state, seen.held), (JobState::Submitted, true), "{seen:?}");
+        assert_eq!(backend.find(&order.intent).unwrap(), std::slice::from_ref(key));
+    }
+    backend.release(&waits_key).unwrap();
+    let seen = end(backend, &waits_key);
+    assert_eq!((seen.state, seen.exit_code), (JobState::Completed, Some(0)), "{seen:?}");
+    assert_eq!(std::fs::read_to_string(waits.dir.join("stdout")).unwrap(), "begun\n");
+    backend.release(&waits_key).expect("releasing what has ended is no error");
+    backend.cancel(&ends_key).unwrap();
+    assert_eq!(end(backend, &ends_key).state, JobState::Killed);
+    let out = std::fs::read_to_string(ends.dir.join("stdout")).unwrap_or_default();
+    assert_eq!(out, "", "it never began");
 }

@@ -1,0 +1,48 @@
+//! The list of all engines. A new one is its file and one line here.
+
+use std::path::PathBuf;
+
+use super::dialect::Dialect;
+use super::{Backend, Engine, Environment, FOREGROUND, Facts, Foreground, Local};
+use super::{foreground, local, slurm};
+
+/// Engines that are spoken to through their commands.
+static DIALECTS: [&dyn Dialect; 1] = [&slurm::Slurm];
+
+/// What all engines need of their surroundings.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// This program.
+    pub program: PathBuf,
+    /// The directory that holds `JOB_ID/control`.
+    pub jobs: PathBuf,
+    /// The caller's variables.
+    pub environment: Environment,
+}
+
+/// The facts of all engines, those of this machine first.
+pub fn engines() -> impl Iterator<Item = &'static Facts> {
+    [local::facts(), foreground::facts()]
+        .into_iter()
+        .chain(DIALECTS.iter().map(|dialect| dialect.facts()))
+}
+
+/// The engine of this kind that is spoken to through commands.
+#[must_use]
+pub fn commanded(kind: &str, environment: &Environment) -> Option<Engine> {
+    let dialect = DIALECTS.iter().find(|dialect| dialect.facts().name == kind)?;
+    Some(Engine::new(*dialect, environment.clone()))
+}
+
+/// The engine of this kind; `None` when there is none of that name.
+#[must_use]
+pub fn backend(kind: &str, around: &Surroundings) -> Option<Box<dyn Backend>> {
+    let Surroundings { program, jobs, environment } = around;
+    match kind {
+        local::ENGINE => {
+            Some(Box::new(Local::new(program.clone(), jobs.clone(), environment.clone())))
+        }
+        FOREGROUND => Some(Box::new(Foreground::new(jobs.clone()))),
+        _ => Some(Box::new(commanded(kind, environment)?)),
+    }
+}
