@@ -1,7 +1,7 @@
 //! What the targets start from: small good inputs, made by our own writers.
 
 #[allow(dead_code, reason = "the seeds use a part of it")]
-#[path = "../tests/squashfs_reader/made.rs"]
+#[path = "../tests/images/squashfs_reader/made.rs"]
 mod made;
 
 use std::io::{Cursor, Write};

@@ -2,7 +2,7 @@
 //!
 //! Errors are fine; panics, endless loops and memory without bound are bugs. Where something was
 //! read, what the reader promises is asserted. `fuzz_targets/` calls these for cargo-fuzz, and
-//! `tests/fuzz_smoke.rs` for a short deterministic run with any toolchain. A new format is a function
+//! `tests/rules/fuzz_smoke.rs` for a short deterministic run with any toolchain. A new format is a function
 //! here, a line in `ALL`, its seeds in `seeds.rs`, and a bin in `Cargo.toml`.
 #![allow(dead_code, reason = "each of cargo-fuzz's programs calls one of them")]
 

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The modules stand in the order of the floors, lowest first; a module uses only floors below its
-//! own (`tests/floors.rs`). `docs/architecture.md` draws the house.
+//! own (`tests/rules/floors.rs`). `docs/architecture.md` draws the house.
 #![forbid(unsafe_code)]
 
 // floor 0: names and documents

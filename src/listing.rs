@@ -1,7 +1,7 @@
 //! The names in a directory, and removing one with all that is in it.
 //!
 //! The standard library's own iterator, which its `remove_dir_all` uses too, panics when the file system answers `close` with an error
-//! (`unexpected error during closedir`), and network file systems do so. Found by `tests/sweep.rs`.
+//! (`unexpected error during closedir`), and network file systems do so. Found by `tests/cli/sweep/mod.rs`.
 
 use std::ffi::{OsStr, OsString};
 use std::io;

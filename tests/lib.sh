@@ -105,23 +105,18 @@ cargo_test() {
     }
 }
 
-# integration_tests PATTERN...: the names of the test programs (tests/NAME.rs, tests/NAME/main.rs) that
-# match one of the patterns.
-integration_tests() {
-    local file name pattern
-    for file in "$ROOT"/tests/*.rs "$ROOT"/tests/*/main.rs; do
-        [ -e "$file" ] || continue
-        name=${file#"$ROOT"/tests/}
-        name=${name%/main.rs}
-        name=${name%.rs}
-        for pattern in "$@"; do
-            # shellcheck disable=SC2053  # it is a pattern
-            if [[ $name == $pattern ]]; then
-                printf '%s\n' "$name"
-                break
-            fi
-        done
-    done
+# claimed [PART]: what this part (or every part) claims in its head: PROGRAM or PROGRAM::MODULE, a line each.
+claimed() {
+    local part
+    for part in "$ROOT"/tests/parts/${1:-*}.sh; do
+        header "$(basename "$part" .sh)" tests | tr ' ' '\n'
+    done | grep . | sort -u
+}
+
+# programs: the test programs, tests/NAME/main.rs.
+programs() {
+    local file
+    for file in "$ROOT"/tests/*/main.rs; do basename "$(dirname "$file")"; done
 }
 
 # for_user NAME: a folder of the run that belongs to the ordinary user.
@@ -136,26 +131,51 @@ for_user() {
 # header PART FIELD: the words of a `# FIELD: words` line at the head of tests/parts/PART.sh.
 header() { sed -n "s/^# $2: *//p" "$ROOT/tests/parts/$1.sh" | head -n 1; }
 
-# run_claimed PART: the integration tests that a part claims in its head.
-run_claimed() {
-    local names name patterns targets=()
-    read -ra patterns <<<"$(header "$1" tests)"
-    names=$(integration_tests "${patterns[@]}")
-    for name in $names; do targets+=(--test "$name"); done
-    [ "${#targets[@]}" -gt 0 ] || die "no test program matches: $(header "$1" tests)"
-    step "$(printf '%s ' "$names")" cargo_test "${targets[@]}"
+# run_program PROGRAM FILTER...: the tests of a program that match a filter, without those that another part claims.
+run_program() {
+    local program=$1 claim skips=()
+    shift
+    while read -r claim; do
+        case $claim in
+        "$program") [ "$#" -gt 0 ] || return 0 ;;
+        "$program"::*) skips+=(--skip "${claim#*::}::") ;;
+        esac
+    done < <(claimed)
+    step "$program $*" cargo_test --test "$program" -- "$@" "${skips[@]}"
 }
 
-# run_naming PART: the tests of the files that name a part, as they must to fail where it is required.
+# run_claimed PART: the integration tests that a part claims in its head.
+run_claimed() {
+    local program claim filters
+    for program in $(programs); do
+        filters=()
+        while read -r claim; do
+            case $claim in
+            "$program") filters+=('') ;;
+            "$program"::*) filters+=("${claim#*::}::") ;;
+            esac
+        done < <(claimed "$1")
+        [ "${#filters[@]}" = 0 ] || step "$program ${filters[*]}" cargo_test --test "$program" -- "${filters[@]}"
+    done
+}
+
+# run_naming PART: the tests of the modules that name a part, as they must to fail where it is required. A
+# module that all of a program's tests may use stands for the whole program.
 run_naming() {
-    local file name modules=() targets=()
+    if [ -e "$MOORLINE_RUN/checked" ]; then
+        say "== the tests that name $1 ran in the part check, where they had to"
+        return 0
+    fi
+    local file name program modules=() seen=() filters
     while read -r file; do
         name=${file#"$ROOT"/}
         case $name in
+        tests/support/*) die "$name names $1: which tests are meant?" ;;
         tests/*)
             name=${name#tests/}
-            name=${name%%/*}
-            targets+=(--test "${name%.rs}")
+            name=${name%.rs}
+            name=${name%/mod}
+            seen+=("${name//\//::}")
             ;;
         src/*)
             name=${name#src/}
@@ -165,9 +185,25 @@ run_naming() {
             ;;
         esac
     done < <(grep -rlF --include='*.rs' "\"$1\"" "$ROOT/src" "$ROOT/tests" | sort)
-    [ "$((${#modules[@]} + ${#targets[@]}))" -gt 0 ] || die "no test names \"$1\""
+    [ "$((${#modules[@]} + ${#seen[@]}))" -gt 0 ] || die "no test names \"$1\""
     [ "${#modules[@]}" = 0 ] || step "unit tests: ${modules[*]}" cargo_test --lib -- "${modules[@]}"
-    [ "${#targets[@]}" = 0 ] || step "test programs: ${targets[*]}" cargo_test "${targets[@]}"
+    for program in $(programs); do
+        filters=()
+        for name in "${seen[@]}"; do
+            case $name in
+            "$program"::*)
+                name=${name#*::}
+                if grep -qE '#\[(tokio::)?test' "$ROOT/tests/$program/${name//:://}".rs "$ROOT/tests/$program/${name//:://}/mod.rs" 2>/dev/null; then
+                    filters+=("${name%%::*}::")
+                else
+                    filters=('')
+                    break
+                fi
+                ;;
+            esac
+        done
+        [ "${#filters[@]}" = 0 ] || run_program "$program" "${filters[@]}"
+    done
 }
 
 # test_programs: the compiled unit and integration tests, one path a line.

@@ -10,8 +10,8 @@
 //! # Adding a backend
 //! An engine with commands: write `backend/NAME.rs` with a type that implements `Dialect`, and its line in
 //! `known.rs`. An engine with another interface implements [`Backend`] itself. What else the program must
-//! know of it stands in its [`Facts`]: no other file names it (`tests/floors.rs`). The text of a submission gets
-//! a golden file, and the suite in `tests/backend/mod.rs` runs on it: submit, state, exit code, output,
+//! know of it stands in its [`Facts`]: no other file names it (`tests/rules/floors.rs`). The text of a submission gets
+//! a golden file, and the suite in `tests/jobs/backend.rs` runs on it: submit, state, exit code, output,
 //! cancel, find by intent.
 
 mod dialect;

@@ -49,12 +49,10 @@ fn wait_for(
         })?;
         if let Some(found) = found {
             let named = found.engine.to_string();
-            return match found.intent == *intent && named == own {
-                true => Ok(()),
-                false => {
-                    duplicate(format!("the submission on record is {named}, and this is {own}"))
-                }
-            };
+            if found.intent == *intent && named == own {
+                return Ok(());
+            }
+            return duplicate(format!("the submission on record is {named}, and this is {own}"));
         }
         if Instant::now() >= deadline {
             return duplicate(format!("no submission is on record, and this is {own}"));

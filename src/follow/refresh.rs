@@ -91,6 +91,7 @@ impl Refresh {
             self.give_up(ledger, &error);
         }
         let mut receipt: Option<Receipt> = None;
+        let mut too_early = false;
         for of in &job.submissions {
             let mut collected = collect(*ledger, of, jobs_dir);
             if let Err(error) = collected {
@@ -102,10 +103,14 @@ impl Refresh {
                 // of earlier starts only, until the one that the engine began since leaves its own
                 let earlier = submission.begun_anew() && !collected.is_new;
                 receipt = collected.last().filter(|_| !earlier).cloned();
+                too_early = collected.too_early;
             }
             self.warnings.extend(collected.problems);
         }
-        let now = Now::of(job, seen, receipt.as_ref());
+        let mut now = Now::of(job, seen, receipt.as_ref());
+        if too_early {
+            now.settled = now.settled.never_started();
+        }
         if let Some(ours) = *ledger
             && let Err(error) = record_end(ours, job, &now)
         {

@@ -35,12 +35,13 @@ pub(super) fn release(
         seen.state,
         JobState::Submitted | JobState::Running | JobState::Completed | JobState::Failed
     );
-    match (seen.silent.is_some(), seen.held) {
-        (true, _) => Ok(()),
-        (false, true) => let_go(ledger, backend, jobs_dir, (&submission.entry, key)),
-        (false, false) if began => ledger.released(&submission.entry).map_err(|e| chain(&e)),
-        (false, false) => Ok(()),
+    if seen.silent.is_some() {
+        return Ok(());
     }
+    if seen.held {
+        return let_go(ledger, backend, jobs_dir, (&submission.entry, key));
+    }
+    if began { ledger.released(&submission.entry).map_err(|e| chain(&e)) } else { Ok(()) }
 }
 
 /// Puts the key beside the plan, then releases, then records.

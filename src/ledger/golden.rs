@@ -277,12 +277,12 @@ fn chain() -> Vec<Vec<u8>> {
 #[test]
 fn records_are_written_as_ever() {
     let text = String::from_utf8(chain().concat()).unwrap();
-    assert_data_eq!(text, file!["../../tests/ledger/records-2.jsonl"].raw());
+    assert_data_eq!(text, file!["../../tests/jobs/ledger/records-2.jsonl"].raw());
 }
 
 #[test]
 fn records_of_schema_1_are_read() {
-    let text = include_str!("../../tests/ledger/records-1.jsonl");
+    let text = include_str!("../../tests/jobs/ledger/records-1.jsonl");
     let read: Vec<_> = text.lines().map(|line| decode(line.as_bytes()).unwrap().body).collect();
     let written: Vec<_> = bodies_1(1).into_iter().map(Content::Known).collect();
     assert_eq!(read, written);
@@ -304,8 +304,8 @@ fn what_is_written_is_read() {
 
 #[test]
 fn payloads_of_schema_1_are_read() {
-    let text = include_str!("../../tests/ledger/payload-1.json");
-    let today = std::fs::read_to_string("tests/ledger/payload-2.json").unwrap();
+    let text = include_str!("../../tests/jobs/ledger/payload-1.json");
+    let today = std::fs::read_to_string("tests/jobs/ledger/payload-2.json").unwrap();
     let payload =
         |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["payload"].clone();
     let read: Personal = serde_json::from_value(payload(text)).unwrap();
@@ -340,5 +340,5 @@ fn the_payload_is_written_as_ever() {
         ..Personal::default()
     };
     let text = String::from_utf8(seal(&personal, [7; 32]).unwrap()).unwrap();
-    assert_data_eq!(text, file!["../../tests/ledger/payload-2.json"].raw());
+    assert_data_eq!(text, file!["../../tests/jobs/ledger/payload-2.json"].raw());
 }

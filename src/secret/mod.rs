@@ -3,7 +3,7 @@
 //! Floor 0. [`Secret`] has no `Display`, no `Serialize`, a redacted `Debug`, and is wiped from
 //! memory when dropped (`secrecy`, `zeroize`). The only way to its text is [`Secret::expose`],
 //! which is called where a request's header or a credential store's entry is made and nowhere else
-//! (`tests/floors.rs` holds the list of files that may call it).
+//! (`tests/rules/floors.rs` holds the list of files that may call it).
 
 mod realm;
 

@@ -16,7 +16,7 @@
 //! The tag follows from pin and recipe, so that one HEAD tells whether there is one, and the
 //! statement is in the manifest, so that nothing is fetched that is not signed. There is no
 //! `artifactType` and no referrers API: GitLab's registry is not asked for either.
-//! `apptainer pull oras://` reads it (`tests/apptainer.rs`).
+//! `apptainer pull oras://` reads it (`tests/images/apptainer.rs`).
 //!
 //! Whoever may push can put one there. So it is used only when a configured key signed exactly this
 //! manifest, recipe, digest and size, and its bytes have that digest. Anything else is as good as

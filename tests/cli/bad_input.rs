@@ -501,7 +501,7 @@ fn no_job_stays(home: &Home, answer: &Answer) {
     assert_eq!(states, ["failed"], "{rows}");
 }
 
-/// Stands in for `sbatch`; what real ones say is in `tests/backend_slurm.rs`.
+/// Stands in for `sbatch`; what real ones say is in `tests/jobs/backend_slurm.rs`.
 #[test]
 fn a_simulated_slurm_refuses() {
     let server = Server::with_image();

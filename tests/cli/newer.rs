@@ -1,4 +1,4 @@
-//! A ledger that a newer program wrote (made up: `tests/ledger/records-3.jsonl`), as people see it.
+//! A ledger that a newer program wrote (made up: `tests/jobs/ledger/records-3.jsonl`), as people see it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ fn jobs_of_a_newer_program_are_listed_and_it_is_said_once() {
     fs::create_dir_all(&ledger).unwrap();
     fs::set_permissions(&ledger, fs::Permissions::from_mode(0o700)).unwrap();
     let file = ledger.join("cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd-000001.jsonl");
-    fs::write(file, include_str!("../ledger/records-3.jsonl")).unwrap();
+    fs::write(file, include_str!("../jobs/ledger/records-3.jsonl")).unwrap();
     let run = |words: &[&str]| home.run(words);
     let said = "8 records need a newer moorline";
 

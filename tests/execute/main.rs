@@ -10,7 +10,7 @@ mod inherited;
 mod layout;
 mod machine;
 #[allow(dead_code, reason = "each test program uses its part of it")]
-#[path = "../squashfs_reader/made.rs"]
+#[path = "../images/squashfs_reader/made.rs"]
 mod made;
 mod mounts;
 mod program;

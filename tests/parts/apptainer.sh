@@ -4,7 +4,7 @@
 # packages: debootstrap debian-archive-keyring iproute2 util-linux squashfs-tools mmdebstrap uidmap python3 docker-registry
 # needs: root
 # provides: docker-registry
-# tests: apptainer*
+# tests: images::apptainer
 # minutes: 20
 set -euo pipefail
 # shellcheck source=tests/lib.sh

@@ -45,16 +45,10 @@ else
 fi
 
 # Every test program that no other part claims, so that none is ever left out.
-claimed=()
-for part in "$ROOT"/tests/parts/*.sh; do
-    read -ra patterns <<<"$(header "$(basename "$part" .sh)" tests)"
-    claimed+=("${patterns[@]}")
+try "unit tests" cargo_test --lib --bins --examples
+for program in $(programs); do
+    try "$program" run_program "$program"
 done
-theirs=$(integration_tests "${claimed[@]}")
-targets=()
-for name in $(integration_tests '*'); do
-    grep -qx "$name" <<<"$theirs" || targets+=(--test "$name")
-done
-try "unit tests and $((${#targets[@]} / 2)) test programs" cargo_test --lib --bins --examples "${targets[@]}"
 try "documentation tests" cargo test --locked --doc
+[ "$failed" != 0 ] || : >"$MOORLINE_RUN/checked"
 exit "$failed"

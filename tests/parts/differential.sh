@@ -3,7 +3,7 @@
 # commands: tar bsdtar umoci skopeo xz bzip2 unsquashfs mmdebstrap python3
 # packages: tar libarchive-tools umoci skopeo xz-utils bzip2 squashfs-tools mount mmdebstrap debian-archive-keyring uidmap python3
 # needs: root
-# tests: differential*
+# tests: images::differential
 # minutes: 15
 set -euo pipefail
 # shellcheck source=tests/lib.sh
@@ -11,7 +11,5 @@ set -euo pipefail
 cd "$ROOT"
 [ "$(id -u)" = 0 ] || skip "devices and owners need root, and the caller is not root"
 # the counts are worth reading when it passes, too
-step "generated layers" cargo_test --test differential -- --nocapture
-step "whole images" cargo_test --test differential_images
-step "layers of the field" cargo_test --test convert field::
-step "archives of other tools" cargo_test --test archives what_other_tools_write
+step "generated layers, whole images" cargo_test --test images -- differential:: --nocapture
+step "layers of the field, archives of other tools" cargo_test --test images -- convert::field:: archives::what_other_tools_write

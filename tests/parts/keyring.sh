@@ -13,5 +13,5 @@ if keyctl session - keyctl get_persistent @s >/dev/null 2>&1; then
 else
     need_skipped kernel-keyring "the kernel gives no persistent keyring" || failed=1
 fi
-run_naming keyring || failed=1
+step "credentials" cargo_test --test cli -- credentials:: || failed=1
 exit "$failed"

@@ -3,7 +3,7 @@
 # commands: munged slurmctld slurmd sbatch sacct slurmdbd mariadbd
 # packages: munge slurmctld slurmd slurm-client slurmdbd slurm-wlm-basic-plugins slurm-wlm-mysql-plugin mariadb-server
 # needs: root slurm
-# tests: slurm* backend_slurm*
+# tests: jobs::backend_slurm jobs::slurm_away
 # minutes: 15
 set -euo pipefail
 # shellcheck source=tests/lib.sh

@@ -3,7 +3,7 @@
 # commands: strace
 # packages: strace
 # provides: strace
-# tests: sweep*
+# tests: cli::sweep
 # minutes: 15
 set -euo pipefail
 # shellcheck source=tests/lib.sh

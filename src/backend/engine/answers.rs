@@ -50,8 +50,8 @@ impl Answers {
         if !is_silent(&self.queue) || !is_silent(&self.accounting) {
             return Ok(());
         }
-        let errors = [self.queue.take(), self.accounting.take()].into_iter().flatten();
-        errors.filter_map(Result::err).next().map_or(Ok(()), Err)
+        let mut errors = [self.queue.take(), self.accounting.take()].into_iter().flatten();
+        errors.find_map(Result::err).map_or(Ok(()), Err)
     }
 
     /// What they say together.

@@ -1,0 +1,23 @@
+//! The command line as scripts see it: help texts, bad input, progress, `--quiet`, `--json`, `resolve`.
+//!
+//! Every bad input ends with its documented exit code and one error that says what, where and what
+//! to try, and leaves no file behind.
+
+mod bad_input;
+mod canary;
+mod credentials;
+mod gitlab;
+mod help;
+mod liar;
+mod limits;
+mod manners;
+mod newer;
+mod place;
+mod progress;
+mod push;
+mod resolve;
+mod reuse;
+mod store;
+#[path = "../support/mod.rs"]
+mod support;
+mod sweep;

@@ -1,0 +1,17 @@
+//! Jobs and their engines when something is missing: accounting, the controller, the engine's commands,
+//! an input file, standard output. The Slurm here is *simulated*: scripts of its commands' names that do
+//! what a real one was seen to do. `backend_slurm.rs` and `slurm_away.rs` ask a real one.
+
+mod backend;
+mod backend_slurm;
+mod backend_suite;
+mod here;
+mod inputs;
+mod ledger;
+mod line;
+mod settled;
+mod silent;
+mod simulated;
+mod slurm_away;
+#[path = "../support/mod.rs"]
+mod support;
