@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use super::dialect::Dialect;
 use super::{Backend, Engine, Environment, FOREGROUND, Facts, Foreground, Local};
-use super::{foreground, local, slurm};
+use super::{foreground, htcondor, local, slurm};
 
 /// Engines that are spoken to through their commands.
-static DIALECTS: [&dyn Dialect; 1] = [&slurm::Slurm];
+static DIALECTS: [&dyn Dialect; 2] = [&slurm::Slurm, &htcondor::HtCondor];
 
 /// What all engines need of their surroundings.
 #[derive(Clone, Debug)]

@@ -20,6 +20,7 @@ mod engine;
 mod error;
 mod facts;
 pub mod foreground;
+mod htcondor;
 mod known;
 pub mod local;
 mod record;
