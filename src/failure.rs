@@ -43,6 +43,16 @@ pub trait Failure: Error + Send + Sync + 'static {
     }
 }
 
+/// An error on its way to the user: any module's [`Failure`].
+#[derive(Debug)]
+pub struct Report(pub Box<dyn Failure>);
+
+impl<E: Failure> From<E> for Report {
+    fn from(error: E) -> Self {
+        Self(Box::new(error))
+    }
+}
+
 /// The kind of an I/O error: a full disk or quota is told apart, and a disk or file server that fails is
 /// nobody's wrong usage; everything else is `otherwise`.
 #[must_use]

@@ -55,6 +55,7 @@ pub mod resolve;
 pub mod stage;
 
 // floor 6: whole stories
+pub mod acquire;
 pub mod audit;
 pub mod follow;
 pub mod submit;

@@ -3,6 +3,7 @@
 //! Everything here is pure: a dialect builds command lines and reads texts. [`Engine`](super::Engine)
 //! runs the commands, and decides what follows.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::driver::Finished;
@@ -143,4 +144,9 @@ pub(super) struct Row {
     pub may_return: bool,
     /// It is held in the way in which Moorline submits held jobs.
     pub held: bool,
+}
+
+/// Where engines' commands without a place of their own are started.
+pub(super) fn anywhere() -> PathBuf {
+    Path::new("/").to_owned()
 }

@@ -30,12 +30,13 @@ pub(super) const JOB_NAMES: [&str; 9] =
 pub struct Environment(Vec<(OsString, OsString)>);
 
 impl Environment {
-    /// Keeps the names that some backend may pass on; everything else is forgotten here.
-    pub fn allowed(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        let own = || super::engines().flat_map(|facts| facts.environment);
-        let known =
-            |name: &OsStr| ENGINE_NAMES.iter().chain(&JOB_NAMES).chain(own()).any(|n| name == *n);
-        Self(vars.into_iter().filter(|(name, _)| known(name)).collect())
+    /// Keeps the usual names and those of `own`, the engines'; everything else is forgotten here.
+    pub(super) fn keeping(
+        vars: impl IntoIterator<Item = (OsString, OsString)>,
+        own: impl Fn(&OsStr) -> bool,
+    ) -> Self {
+        let known = |name: &OsStr| ENGINE_NAMES.iter().chain(&JOB_NAMES).any(|n| name == *n);
+        Self(vars.into_iter().filter(|(name, _)| known(name) || own(name)).collect())
     }
 
     /// The variables with these names.

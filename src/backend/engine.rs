@@ -12,7 +12,6 @@
 
 mod answers;
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::dialect::{Dialect, Missing, Question, Row, Taken};
@@ -256,9 +255,4 @@ impl Backend for Engine {
         let text = self.ask(&self.dialect.grace()?).ok()?;
         self.dialect.grace_in(&text)
     }
-}
-
-/// Where engines' commands without a place of their own are started.
-pub(super) fn anywhere() -> std::path::PathBuf {
-    Path::new("/").to_owned()
 }

@@ -98,10 +98,9 @@ impl Failure for BackendError {
             Self::Absent { engine, .. } => Some(format!(
                 "run this on a machine where {engine} can be submitted to, or use --backend local"
             )),
-            Self::Unreachable { engine, .. } => {
-                let look = super::engines().find(|facts| facts.name == *engine)?.look;
-                Some(format!("see whether {engine} works here at all ({look}), then try again"))
-            }
+            Self::Unreachable { engine, .. } => Some(format!(
+                "see whether {engine} works here at all (moorline doctor asks it), then try again"
+            )),
             Self::Uncertain { .. } => {
                 Some("moorline recover asks the engine again; nothing is submitted twice".into())
             }

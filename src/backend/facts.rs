@@ -40,8 +40,6 @@ pub struct Facts {
     pub for_program: &'static [&'static str],
     /// Whether it can take a job, hold it, and start it when it is told to.
     pub can_hold: bool,
-    /// What shows whether it works at all.
-    pub look: &'static str,
 }
 
 impl Facts {
@@ -59,7 +57,6 @@ impl Facts {
         in_receipt: &[],
         for_program: &[],
         can_hold: false,
-        look: "",
     };
 
     /// Whether it can be given a job.

@@ -20,9 +20,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::dialect::{Dialect, Missing, Question, Row, Taken, Whom};
+use super::dialect::{Dialect, Missing, Question, Row, Taken, Whom, anywhere};
 use super::driver::{Ended, Finished, printable};
-use super::engine::anywhere;
 use super::{BackendError, Facts, Order, Submission};
 use crate::job::{EngineKey, IntentId, JobState, Observation, Resources};
 use crate::worker::{SCRIPT_FILE, exit};
@@ -53,7 +52,6 @@ static FACTS: Facts = Facts {
     in_receipt: &[OWN_ID],
     for_program: &[OWN_ID],
     can_hold: true,
-    look: "condor_q and condor_status, and the variable CONDOR_CONFIG",
 };
 
 /// The description's name in the control directory.

@@ -1,5 +1,6 @@
 //! The list of all engines. A new one is its file and one line here.
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use super::dialect::Dialect;
@@ -27,6 +28,15 @@ pub fn engines() -> impl Iterator<Item = &'static Facts> {
         .chain(DIALECTS.iter().map(|dialect| dialect.facts()))
 }
 
+impl Environment {
+    /// Keeps the names that some backend may pass on; everything else is forgotten here.
+    pub fn allowed(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        Self::keeping(vars, |name: &OsStr| {
+            engines().flat_map(|facts| facts.environment).any(|own| name == *own)
+        })
+    }
+}
+
 /// The engine of this kind that is spoken to through commands.
 #[must_use]
 pub fn commanded(kind: &str, environment: &Environment) -> Option<Engine> {
@@ -36,7 +46,7 @@ pub fn commanded(kind: &str, environment: &Environment) -> Option<Engine> {
 
 /// The engine of this kind; `None` when there is none of that name.
 #[must_use]
-pub fn backend(kind: &str, around: &Surroundings) -> Option<Box<dyn Backend>> {
+pub fn named(kind: &str, around: &Surroundings) -> Option<Box<dyn Backend>> {
     let Surroundings { program, jobs, environment } = around;
     match kind {
         local::ENGINE => {

@@ -67,7 +67,6 @@ static FACTS: Facts = Facts {
         "SLURM_LOCALID",
     ],
     can_hold: true,
-    look: "sinfo, and the variable SLURM_CONF",
 };
 
 /// How far back `find` looks in the accounting.

@@ -30,7 +30,7 @@ pub fn backend(context: &Context, kind: &str) -> Option<Box<dyn Backend>> {
         jobs: context.jobs_dir().to_owned(),
         environment: Context::engine_environment(),
     };
-    backend::backend(kind, &around)
+    backend::named(kind, &around)
 }
 
 /// `local, this or that`: for the help of `--backend`.

@@ -57,8 +57,7 @@ pub fn run(context: &Context, args: &Drifted) -> Outcome {
     let found = pinned(chosen.iter().copied());
     let pins: Vec<Pin> = found.images.iter().map(|(pin, _)| pin.clone()).collect();
     if !pins.is_empty() {
-        let places: Vec<String> = pins.iter().map(|pin| pin.reference().to_string()).collect();
-        args.credential.apply(context, places.iter().map(String::as_str))?;
+        args.credential.apply(context, pins.iter().map(|pin| Some(pin.registry.clone())))?;
     }
     let client = context.client()?;
     let answers = context.block_on(drift_many(&client, &pins))?;

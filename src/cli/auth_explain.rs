@@ -5,9 +5,8 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::credential_args::CredentialArgs;
-use super::image;
-use super::name;
 use super::output::{self, Outcome, Report};
+use crate::acquire;
 use crate::credential::{Explanation, SourceReport};
 use crate::oci::{Platform, Reference, Repository};
 use crate::registry::{Client, Grant, RegistryError};
@@ -59,8 +58,8 @@ struct Tried {
 /// # Errors
 /// When a source is broken, after saying what is known so far; and as the registry says.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    args.credential.apply(context, [args.what.as_str()])?;
-    let reference = name::reference(context, &args.what)?;
+    let reference = acquire::reference(context, &args.what)?;
+    args.credential.apply(context, [Some(reference.registry.clone())])?;
     let (registry, repository) = (&reference.registry, &reference.repository);
     let explained = context.credentials().explain(registry, repository)?;
     let broken = explained.sources.iter().any(|source| source.broken.is_some());
@@ -149,7 +148,7 @@ async fn try_one(
 
 /// What the registry answers in the end, with whatever was taken.
 fn ask(context: &Context, reference: &Reference) -> Result<String, Report> {
-    let resolved = image::resolve(context, reference, &Platform::host())?;
+    let resolved = acquire::resolve(context, reference, &Platform::host())?;
     Ok(resolved.pin.reference().to_string())
 }
 

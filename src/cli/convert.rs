@@ -11,10 +11,10 @@ use clap::{ArgGroup, Args as ClapArgs};
 use super::context::Context;
 use super::credential_args::CredentialArgs;
 use super::from_gitlab::FromGitlab;
-use super::image::{self, Wanted};
-use super::machine::Manners;
+use super::machine::manners;
 use super::output::{self, CliError, Outcome, Report};
 use super::push;
+use crate::acquire::{self, Asked, Obtained};
 use crate::failure::Kind;
 use crate::oci::{Digest, Hasher, Platform, SifDigest};
 use crate::pin::{Codec, Image, Recipe};
@@ -111,19 +111,18 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     }
     let recipe = crate::stage::convert::recipe(args.compression, level, args.block_size);
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
-    let wanted = Wanted { what: args.what.as_deref(), from: &args.from, locked: false };
+    let asked = Asked::read(context, args.what.as_deref(), args.from.build(), false)?;
     let to = args.push.as_deref().map(|text| push::target(context, text)).transpose()?;
     let key = args.signing_key.as_deref().map(SigningKey::read).transpose()?;
-    let places = wanted.place(context).into_iter().chain(to.as_ref().map(ToString::to_string));
-    let places: Vec<String> = places.collect();
-    args.credential.apply(context, places.iter().map(String::as_str))?;
-    let manners = Manners::of(context, args.threads);
+    let registry = asked.what.as_ref().and_then(|what| what.registry(context));
+    args.credential.apply(context, [registry, to.as_ref().map(|to| to.registry.clone())])?;
+    let manners = manners(context, args.threads);
     let store = context.store()?;
-    let make = || image::staged(context, wanted, &platform, &recipe, manners);
+    let make = || acquire::convert(context, &asked, &platform, &recipe, manners);
     let mut made = make()?;
     // what goes to others is looked at before; what is copied, while it is copied
     if (args.site || to.is_some()) && made.staged.known && !store.check_sif(&sif_of(&made)?)? {
-        made = again(&store, &make)?;
+        made = again(context, &store, &make)?;
     }
     let sif = sif_of(&made)?;
     if let (true, Some(key)) = (args.site, &key) {
@@ -140,7 +139,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         Some(output) => {
             if let Some(found) = copy(&sif, output)? {
                 store.damaged_sif(&sif, &found)?;
-                made = again(&store, &make)?;
+                made = again(context, &store, &make)?;
                 if let Some(found) = copy(&sif_of(&made)?, output)? {
                     return Err(unreadable(&sif_of(&made)?, &found));
                 }
@@ -149,7 +148,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         }
         None => sif.path.clone(),
     };
-    let image::From { staged, manifest, pin } = made;
+    let Obtained { staged, manifest, pin } = made;
     let digest = sif.digest;
     let known = if staged.known { " (known already)" } else { "" };
     context.voice.say(format!("{digest}, {}{known}", output::size(staged.size)));
@@ -187,7 +186,7 @@ fn folder(file: &Path) -> &Path {
 }
 
 /// The SIF that was staged.
-fn sif_of(made: &image::From) -> Result<StoredSif, Report> {
+fn sif_of(made: &Obtained) -> Result<StoredSif, Report> {
     let Image::Sif { digest, place, .. } = &made.staged.image else {
         return Err(CliError::new(Kind::Conversion, "the conversion made no SIF").into());
     };
@@ -197,10 +196,11 @@ fn sif_of(made: &image::From) -> Result<StoredSif, Report> {
 
 /// Says what was damaged, and makes the image once more.
 fn again(
+    context: &Context,
     store: &Store,
-    make: &dyn Fn() -> Result<image::From, Report>,
-) -> Result<image::From, Report> {
-    image::tell(store);
+    make: &dyn Fn() -> Result<Obtained, Report>,
+) -> Result<Obtained, Report> {
+    acquire::tell(context, store);
     make()
 }
 

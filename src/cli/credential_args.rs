@@ -8,9 +8,9 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use super::context::Context;
-use super::name;
 use super::output::{CliError, Report};
 use crate::credential::{Explicit, Scope};
+use crate::oci::Registry;
 use crate::secret::{LONGEST, Secret};
 
 /// The flags; all or none.
@@ -33,30 +33,20 @@ impl CredentialArgs {
         self.username.is_some() || self.credential_file.is_some()
     }
 
-    /// Hands the credential to the context before anything is asked of a registry. It is for the
-    /// one registry of `images`.
+    /// Hands the credential to the context before anything is asked of a registry. It is for the one registry
+    /// of the images: `None` for one that is in no registry.
     ///
     /// # Errors
     /// When the images are of several registries or of none, or there is no secret.
-    pub fn apply<'a>(
+    pub fn apply(
         &self,
         context: &Context,
-        images: impl IntoIterator<Item = &'a str>,
+        images: impl IntoIterator<Item = Option<Registry>>,
     ) -> Result<(), Report> {
         if !self.is_given() {
             return Ok(());
         }
-        // what is no reference gets its own error from the verb, and does not end the others
-        let (mut registries, mut unread) = (BTreeSet::new(), false);
-        for what in images.into_iter().filter(|what| !name::is_sif(what)) {
-            match name::reference(context, what) {
-                Ok(found) => _ = registries.insert(found.registry),
-                Err(_) => unread = true,
-            }
-        }
-        if registries.is_empty() && unread {
-            return Ok(());
-        }
+        let registries: BTreeSet<Registry> = images.into_iter().flatten().collect();
         let mut registries = registries.into_iter();
         let (Some(registry), None) = (registries.next(), registries.next()) else {
             return Err(CliError::usage(

@@ -8,16 +8,13 @@ use serde_json::json;
 use super::audit_drift::not_compared;
 use super::context::Context;
 use super::credential_args::CredentialArgs;
-use super::from_gitlab::FromGitlab;
-use super::image;
-use super::locked;
-use super::name;
 use super::output::{self, CliError, Outcome, Report};
+use crate::acquire::{self, AcquireError, Build, What};
 use crate::config::{Level, Origin, PROJECT_FILE};
 use crate::failure::{Failure, Kind};
 use crate::files;
 use crate::lock::{FILE, Lock, Named, SIF_SCHEME};
-use crate::oci::{Platform, Sha256Digest, SifDigest};
+use crate::oci::{Platform, Registry, Sha256Digest, SifDigest};
 use crate::pin::{Pin, Resolved};
 use crate::resolve::artifact::artifact;
 use crate::resolve::drift::drift_many;
@@ -66,8 +63,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     }
     if !args.check || args.remote {
         let asked = named.iter().filter(|(name, _)| is_asked(args, name));
-        let places: Vec<String> = asked.filter_map(|(_, meant)| place(context, meant)).collect();
-        args.credential.apply(context, places.iter().map(String::as_str))?;
+        args.credential.apply(context, asked.map(|(_, meant)| registry(context, meant)))?;
     }
     if args.check { check(context, &named, args.remote) } else { write(context, &named, args) }
 }
@@ -80,12 +76,9 @@ fn named(context: &Context) -> Result<Vec<(String, Named)>, Report> {
     let mut named: Vec<(String, Named)> =
         built.map(|(name, built)| (name.clone(), Named::Built(built.value.clone()))).collect();
     for (name, _) in images {
-        let meant = match (name::hub_name(context, name)?, name::artifact(context, name)?) {
-            (Some(hub), _) => Named::Hub(hub),
-            (None, Some(sif)) => Named::Sif(sif),
-            (None, None) => Named::Reference(name::reference(context, name)?),
-        };
-        named.push((name.clone(), meant));
+        let what = What::parse(context, name)?;
+        // a name never stands for a file
+        named.extend(what.named().map(|meant| (name.clone(), meant)));
     }
     named.sort_by(|one, other| one.0.cmp(&other.0));
     Ok(named)
@@ -96,11 +89,11 @@ fn is_asked(args: &Args, name: &String) -> bool {
     args.update.is_empty() || args.update.contains(name)
 }
 
-/// Where it lies in a registry; `None` where it is in none, or that is not known yet.
-fn place(context: &Context, meant: &Named) -> Option<String> {
+/// The registry that it lies in; `None` where it is in none, or that is not known yet.
+fn registry(context: &Context, meant: &Named) -> Option<Registry> {
     match meant {
-        Named::Reference(reference) | Named::Sif(reference) => Some(reference.to_string()),
-        Named::Built(built) => FromGitlab::from(built.clone()).place(context),
+        Named::Reference(reference) | Named::Sif(reference) => Some(reference.registry.clone()),
+        Named::Built(built) => Build::from(built.clone()).registry(context),
         Named::Hub(_) => None,
     }
 }
@@ -118,7 +111,7 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
         ))
         .into());
     }
-    let mut lock = locked::read(context)?.unwrap_or_default();
+    let mut lock = acquire::read_lock(context)?.unwrap_or_default();
     let all = args.update.is_empty();
     let mut questions = Vec::new();
     let mut hubs = Vec::new();
@@ -146,7 +139,7 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
         );
     }
     for (name, hub) in hubs {
-        match image::of_hub(context, hub, None) {
+        match acquire::of_hub(context, hub, None) {
             Ok((pinned, _)) => {
                 let sif =
                     pinned.sif.ok_or_else(|| CliError::usage("a hub's file without digest"))?;
@@ -240,8 +233,8 @@ fn answers(
     for question in questions {
         answers.push(match question.meant {
             Named::Built(built) => {
-                let from = FromGitlab::from(built.clone());
-                from.find(context, &question.platform).map(|found| found.resolved.into())
+                let build = Build::from(built.clone());
+                build.find(context, &question.platform).map(|found| found.resolved.into())
             }
             Named::Sif(reference) => {
                 let found = artifact(&client, reference, &question.platform);
@@ -254,7 +247,7 @@ fn answers(
             Named::Hub(_) => continue,
             Named::Reference(_) => match resolved.next() {
                 Some(answer) => answer.map(Answer::from).map_err(Report::from),
-                None => Err(CliError::usage("no answer came for this reference").into()),
+                None => Err(AcquireError::NoAnswer.into()),
             },
         });
     }
@@ -272,7 +265,7 @@ fn platforms(lock: &Lock, name: &str, flags: &[Platform]) -> Vec<Platform> {
 }
 
 fn check(context: &Context, named: &[(String, Named)], remote: bool) -> Outcome {
-    let lock = locked::existing(context)?;
+    let lock = acquire::existing_lock(context)?;
     let mut lines = Vec::new();
     let mut values = Vec::new();
     for finding in lock.differences(named) {

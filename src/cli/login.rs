@@ -6,9 +6,9 @@ use clap::Args;
 
 use super::context::Context;
 use super::credential_args::from_stdin;
-use super::name;
 use super::output::{self, CliError, Outcome, Report};
 use super::terminal::Terminal;
+use crate::acquire::What;
 use crate::config::ServerUrl;
 use crate::credential::{Place, Scope, Stored};
 use crate::failure::Kind;
@@ -119,8 +119,7 @@ fn asked(context: &Context, scope: &Scope) -> Vec<Repository> {
     let mut asked: Vec<Repository> = scope.prefix.iter().cloned().collect();
     for what in context.settings().images.values() {
         // an image of another kind is of no registry, and its own verb says what is wrong with it
-        let sif = name::artifact(context, what).ok().flatten();
-        if let Some(found) = sif.or_else(|| name::reference(context, what).ok())
+        if let Ok(What::Reference(found) | What::Oras(found)) = What::parse(context, what)
             && scope.covers(&found.registry, &found.repository)
             && !asked.contains(&found.repository)
         {

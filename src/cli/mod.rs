@@ -9,31 +9,30 @@ mod audit_drift;
 mod auth_explain;
 mod cache;
 mod cancel;
-mod clone;
 mod config;
 mod context;
 mod convert;
 mod credential_args;
 mod demo;
+mod doctor;
 mod dumps;
 mod exit;
+mod foreign_words;
 mod from_gitlab;
-mod gitlab_registry;
-mod image;
+mod init;
+mod inspect;
 mod interrupted;
 mod jobs;
 mod ledger;
 mod lock;
-mod locked;
 mod login;
 mod logs;
 mod machine;
 mod mark;
-mod name;
 mod output;
+mod pages;
 mod progress;
 mod prune;
-mod published;
 mod push;
 mod recover;
 mod rerun;
@@ -43,6 +42,7 @@ mod run;
 mod spec;
 mod status;
 mod submit;
+mod tags;
 mod terminal;
 mod trace;
 mod verify;
@@ -51,7 +51,7 @@ mod worker;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use context::{Context, Global, Threads};
 use output::Outcome;
@@ -64,7 +64,7 @@ const EXAMPLES: &str = "\
 Examples:
   moorline login gitlab-registry.example/group/project --username gitlab+deploy-token-1
   moorline resolve gitlab-registry.example/group/project:v1
-  moorline submit --backend ENGINE group/project:v1 -- ./analysis --events 1000
+  moorline submit --backend ENGINE group/project:v1 ./analysis --events 1000
   moorline wait JOB && moorline logs JOB
   moorline audit job JOB
   moorline demo";
@@ -81,6 +81,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Write a commented moorline.toml for the project in this directory
+    Init(init::Args),
+    /// Check this machine, the registry and the engines, with a remedy for each problem
+    Doctor(doctor::Args),
     /// Store a credential for a registry, or for a project of it
     Login(login::Login),
     /// Forget a stored credential
@@ -89,14 +93,22 @@ enum Verb {
     AuthExplain(auth_explain::Args),
     /// Turn image references into pinned ones: registry/repository@sha256:...
     Resolve(resolve::Args),
+    /// List the tags of an image with dates and digests
+    Tags(tags::Args),
+    /// Show what an image is: platforms, configuration, labels, layers
+    Inspect(inspect::Args),
     /// Write or check moorline.lock: the pins of the images that moorline.toml names
     Lock(lock::Args),
     /// Convert an image to a SIF file
+    #[command(visible_alias = "pull")]
     Convert(convert::Args),
     /// Check that a SIF is what it says that it was made from
     Verify(verify::Args),
     /// Run a command in an image, here and now, in the current directory
+    #[command(visible_alias = "exec")]
     Run(run::Args),
+    /// Start a shell in an image, in the current directory
+    Shell(run::Shell),
     /// Submit a job that is pinned to an image's digest
     Submit(submit::Args),
     /// Wait for jobs and take their exit code
@@ -128,6 +140,10 @@ enum Verb {
     Config(config::Verb),
     /// Show the whole line on this machine: no root, no container software, no network
     Demo(demo::Args),
+    /// Print completions for a shell
+    Completions(pages::Completions),
+    /// Print the manual page, or write all pages into a directory
+    Man(pages::Man),
     /// Run a job's plan; started by the job's script
     #[command(hide = true)]
     Worker(worker::Work),
@@ -140,7 +156,10 @@ impl Verb {
     /// Whether a user's program is started by it, on this machine or through an engine that hands
     /// this process's limits on.
     fn starts_jobs(&self) -> bool {
-        matches!(self, Self::Run(_) | Self::Submit(_) | Self::Rerun(_) | Self::Demo(_))
+        matches!(
+            self,
+            Self::Run(_) | Self::Shell(_) | Self::Submit(_) | Self::Rerun(_) | Self::Demo(_)
+        )
     }
 
     /// Whether `moorline.toml` of the current directory decides something of it.
@@ -148,10 +167,13 @@ impl Verb {
         matches!(
             self,
             Self::Resolve(_)
+                | Self::Tags(_)
+                | Self::Inspect(_)
                 | Self::Lock(_)
                 | Self::Convert(_)
                 | Self::Verify(_)
                 | Self::Run(_)
+                | Self::Shell(_)
                 | Self::Submit(_)
                 | Self::AuthExplain(_)
                 | Self::Config(_)
@@ -191,6 +213,11 @@ fn run(cli: Cli) -> Outcome {
     if let Verb::Supervise(args) = &cli.verb {
         return worker::supervise(args);
     }
+    match &cli.verb {
+        Verb::Completions(args) => return pages::completions(Cli::command(), args),
+        Verb::Man(args) => return pages::man(Cli::command(), args),
+        _ => {}
+    }
     // from here on secrets are read
     dumps::off(cli.verb.starts_jobs());
     let context = Context::read(&cli.global, cli.verb.threads())?;
@@ -198,14 +225,19 @@ fn run(cli: Cli) -> Outcome {
         context.require_project()?;
     }
     match cli.verb {
+        Verb::Init(args) => init::run(&context, &args),
+        Verb::Doctor(_) => doctor::run(&context),
         Verb::Login(args) => login::login(&context, &args),
         Verb::Logout(args) => login::logout(&context, &args),
         Verb::AuthExplain(args) => auth_explain::run(&context, &args),
         Verb::Resolve(args) => resolve::run(&context, &args),
+        Verb::Tags(args) => tags::run(&context, &args),
+        Verb::Inspect(args) => inspect::run(&context, &args),
         Verb::Lock(args) => lock::run(&context, &args),
         Verb::Convert(args) => convert::run(&context, &args),
         Verb::Verify(args) => verify::run(&context, &args),
         Verb::Run(args) => run::run(&context, args),
+        Verb::Shell(args) => run::shell(&context, args),
         Verb::Submit(args) => submit::run(&context, args),
         Verb::Wait(args) => wait::run(&context, &args),
         Verb::Status(args) => status::run(&context, &args),
@@ -222,8 +254,8 @@ fn run(cli: Cli) -> Outcome {
             Ok(0)
         }
         Verb::Demo(args) => demo::run(&context, &args),
-        // `execute::early` runs it; here it lacks its directory
-        Verb::Worker(_) | Verb::Supervise(_) => {
+        // those above need no context; `execute::early` runs the worker, which lacks its directory here
+        Verb::Completions(_) | Verb::Man(_) | Verb::Worker(_) | Verb::Supervise(_) => {
             Err(output::CliError::usage("this verb is started by a job's script").into())
         }
     }

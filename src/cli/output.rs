@@ -19,19 +19,12 @@ use std::sync::OnceLock;
 
 use serde::Serialize;
 
+use super::foreign_words;
+
+pub use crate::failure::Report;
 use crate::failure::{Failure, Kind, system_hint};
 use crate::oci::{may_hold_secret, without_users};
 use crate::text::{self, Foreign, Hidden};
-
-/// An error on its way to the user: any module's [`Failure`].
-#[derive(Debug)]
-pub struct Report(pub Box<dyn Failure>);
-
-impl<E: Failure> From<E> for Report {
-    fn from(error: E) -> Self {
-        Self(Box::new(error))
-    }
-}
 
 /// What a verb returns: the exit code, 0 unless the verb passes a job's own code on.
 pub type Outcome = Result<u8, Report>;
@@ -189,12 +182,19 @@ pub fn clap(error: &clap::Error) {
         // a closed pipe is no failure here
         let _ = error.print();
     }
+    if let Some(hint) = foreign_words::hint(error) {
+        stderr_line("hint: ", hint);
+    }
+}
+
+/// The words of the command line, for those who must know where `--` stood.
+pub fn arguments() -> Vec<String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
 /// The arguments that may hold a secret, and the values of those in one word: `--api=URL`.
 fn secret_words() -> Vec<String> {
-    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-    let parts = words.flat_map(|word| {
+    let parts = arguments().into_iter().flat_map(|word| {
         let value = word.split_once('=').map(|(_, value)| value.to_owned());
         [Some(word), value].into_iter().flatten()
     });

@@ -4,10 +4,10 @@ use clap::Args as ClapArgs;
 
 use super::adapters;
 use super::context::Context;
-use super::image;
 use super::jobs;
 use super::output::{self, CliError, Outcome, Report};
 use super::submit;
+use crate::acquire;
 use crate::failure::Kind;
 use crate::ledger::JobRecord;
 use crate::submit::{Earlier, Source, new_job_id, of_earlier};
@@ -50,7 +50,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     if adapters::is_here(kind) {
         context.require_runtime(Some(spec.runtime))?;
     }
-    spec.image = image::restage(context, &spec.image)?;
+    spec.image = acquire::restage(context, &spec.image)?;
     context.voice.say(format!("repeating {} in {}", job.id, output::cell(&spec.image.name())));
     submit::hand_over(context, &spec, kind, inputs, args.wait)
 }

@@ -5,18 +5,15 @@ use clap::Args as ClapArgs;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::clone;
 use super::context::Context;
 use super::credential_args::CredentialArgs;
 use super::from_gitlab::FromGitlab;
-use super::image;
 use super::lock;
-use super::name;
 use super::output::{self, CliError, Outcome, Report};
-use super::published;
+use crate::acquire::{self, AcquireError, What};
 use crate::lock::SIF_SCHEME;
 use crate::oci::{HubName, Platform, Reference, Sha256Digest, SifDigest};
-use crate::pin::{Built, Pin, Resolved};
+use crate::pin::{Pin, Resolved};
 use crate::resolve;
 use crate::resolve::origin::{self, Found};
 
@@ -56,28 +53,26 @@ pub struct Args {
 /// # Errors
 /// When the client cannot be made at all.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    let place = if args.images.is_empty() { args.from.place(context) } else { None };
-    let places = |what: &String| match name::built(context, what) {
-        Some(built) => built.place(context),
-        None if HubName::is_meant(what) => None,
-        None => Some(name::without_scheme(context, what)),
-    };
-    let places: Vec<String> = args.images.iter().filter_map(places).chain(place).collect();
-    args.credential.apply(context, places.iter().map(String::as_str))?;
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     if args.images.is_empty() {
+        args.credential.apply(context, [args.from.build().registry(context)])?;
         return built(context, args, &platform);
     }
     if args.from.is_named() {
-        return Err(CliError::usage("an image was named twice: IMAGE and --project").into());
+        return Err(AcquireError::NamedTwice.into());
     }
     if args.dotenv.is_some() && args.images.len() > 1 {
         return Err(CliError::usage("--dotenv takes one image").into());
     }
-    let parsed: Vec<Result<Question, Report>> =
-        args.images.iter().map(|what| pinnable(context, what)).collect();
-    let reference = |question: &Result<Question, Report>| match question {
-        Ok(Question::Reference(reference)) => Some((reference.clone(), platform.clone())),
+    let parsed: Vec<Result<What, Report>> =
+        args.images.iter().map(|word| pinnable(context, word)).collect();
+    // what is no image gets its own error below, and does not end the others
+    if parsed.iter().any(Result::is_ok) {
+        let registries = parsed.iter().flatten().map(|what| what.registry(context));
+        args.credential.apply(context, registries)?;
+    }
+    let reference = |what: &Result<What, Report>| match what {
+        Ok(What::Reference(reference)) => Some((reference.clone(), platform.clone())),
         _ => None,
     };
     let asked: Vec<(Reference, Platform)> = parsed.iter().filter_map(reference).collect();
@@ -86,17 +81,16 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let answers: Vec<Result<Answer, Report>> = parsed
         .into_iter()
         .map(|named| match named {
-            Ok(Question::Built(built)) => {
-                Ok(FromGitlab::from(built).find(context, &platform)?.resolved.into())
-            }
-            Ok(Question::Sif(reference)) => stored(context, &reference, &platform),
-            Ok(Question::Hub(name)) => {
-                let (name, staged) = image::of_hub(context, &name, None)?;
+            Ok(What::Built(build)) => Ok(build.find(context, &platform)?.resolved.into()),
+            Ok(What::Oras(reference)) => stored(context, &reference, &platform),
+            Ok(What::Hub(name)) => {
+                let (name, staged) = acquire::of_hub(context, &name, None)?;
                 Ok(Answer::Hub { name, size: staged.size })
             }
-            Ok(Question::Reference(_)) => match answers.next() {
+            // `pinnable` let no file through
+            Ok(What::Reference(_) | What::File(_) | What::Archive(_)) => match answers.next() {
                 Some(answer) => answer.map(Answer::from).map_err(Report::from),
-                None => Err(CliError::usage("no answer came for this reference").into()),
+                None => Err(AcquireError::NoAnswer.into()),
             },
             Err(error) => Err(error),
         })
@@ -107,7 +101,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         .map(|report| super::exit::code(report.0.kind()))
         .max()
         .unwrap_or(0);
-    let beside = args.sif.then(|| published::beside(context, &pins(&answers))).transpose()?;
+    let beside =
+        args.sif.then(|| acquire::published::beside(context, &pins(&answers))).transpose()?;
     if context.voice.json {
         let mut values: Vec<serde_json::Value> = answers.iter().map(value).collect();
         for (value, found) in values.iter_mut().zip(beside.into_iter().flatten()) {
@@ -159,12 +154,12 @@ fn warn_of(resolved: &Resolved) {
 
 /// The image that CI built.
 fn built(context: &Context, args: &Args, platform: &Platform) -> Outcome {
-    if !args.from.is_named() && context.ci_job()?.is_none() && clone::remote(context)?.is_none() {
+    if !args.from.is_named() && context.ci_job()?.is_none() && acquire::remote(context)?.is_none() {
         return Err(CliError::usage("no image was named")
             .with_hint("name one: group/project:tag, or --project GROUP/PROJECT --ref BRANCH; only inside GitLab CI and in a clone it is known")
             .into());
     }
-    let Found { resolved, notes, warnings } = args.from.find(context, platform)?;
+    let Found { resolved, notes, warnings } = args.from.build().find(context, platform)?;
     if let Some(file) = &args.dotenv {
         lock::replace(file, &origin::dotenv(&resolved))?;
     }
@@ -173,7 +168,8 @@ fn built(context: &Context, args: &Args, platform: &Platform) -> Outcome {
         context.voice.say(format!("known by {}", rows.collect::<Vec<_>>().join("; ")));
     }
     let answers = [Ok(resolved.into())];
-    let beside = args.sif.then(|| published::beside(context, &pins(&answers))).transpose()?;
+    let beside =
+        args.sif.then(|| acquire::published::beside(context, &pins(&answers))).transpose()?;
     if !context.voice.json {
         output::line(answers.iter().flatten().map(Answer::reference).collect::<String>());
         return Ok(0);
@@ -188,25 +184,20 @@ fn built(context: &Context, args: &Args, platform: &Platform) -> Outcome {
     Ok(0)
 }
 
-fn pinnable(context: &Context, what: &str) -> Result<Question, Report> {
-    if let Some(built) = context.settings().built.get(what) {
-        return Ok(Question::Built(built.clone()));
+/// What a word means, if that can be pinned.
+fn pinnable(context: &Context, word: &str) -> Result<What, Report> {
+    match What::parse(context, word)? {
+        What::File(_) => {
+            Err(CliError::usage(format!("{}: a SIF file needs no resolving", output::cell(word)))
+                .with_hint("submit or run it as it is: it is pinned by its own digest")
+                .into())
+        }
+        what @ What::Archive(_) => Err(match what.into_reference(word) {
+            Err(error) => error.into(),
+            Ok(_) => AcquireError::NoAnswer.into(),
+        }),
+        what => Ok(what),
     }
-    if name::is_sif(what) {
-        return Err(CliError::usage(format!(
-            "{}: a SIF file needs no resolving",
-            output::cell(what)
-        ))
-        .with_hint("submit or run it as it is: it is pinned by its own digest")
-        .into());
-    }
-    if let Some(name) = name::hub_name(context, what)? {
-        return Ok(Question::Hub(name));
-    }
-    if let Some(reference) = name::artifact(context, what)? {
-        return Ok(Question::Sif(reference));
-    }
-    name::reference(context, what).map(Question::Reference)
 }
 
 /// A SIF that lies in a registry.
@@ -219,14 +210,6 @@ fn stored(context: &Context, asked: &Reference, platform: &Platform) -> Result<A
     let resolved = Resolved { pin, size, created: None, labels, annotations, tag_points_here };
     let sif = Some(SifDigest::from_bytes(*sif.digest.bytes()));
     Ok(Answer::Image { resolved: Box::new(resolved), sif })
-}
-
-/// What an argument asks for.
-enum Question {
-    Reference(Reference),
-    Built(Built),
-    Sif(Reference),
-    Hub(HubName),
 }
 
 /// What it is.

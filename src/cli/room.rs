@@ -21,15 +21,24 @@ pub fn suits(context: &Context, store: &Store, shared: bool) {
 
 /// Says when there is little room left for an image.
 pub fn has_room(context: &Context, store: &Store) {
+    for said in tight(context, store) {
+        output::warn(said);
+    }
+}
+
+/// A sentence about each limit that is nearly reached where the store lies.
+pub fn tight(context: &Context, store: &Store) -> Vec<String> {
     let mut rooms: Vec<Room> = store.file_system().into_iter().collect();
     if let Some(Question { program, args }) = store.quota() {
         let environment = Context::engine_environment();
         let answer = backend::answer(&environment, (program, &args), PATIENCE);
         rooms.extend(answer.as_deref().map(Question::read).unwrap_or_default());
     }
-    for room in rooms.iter().filter(|room| room.is_tight()) {
-        output::warn(told(room, context.cache_dir()));
-    }
+    rooms
+        .iter()
+        .filter(|room| room.is_tight())
+        .map(|room| told(room, context.cache_dir()))
+        .collect()
 }
 
 fn told(room: &Room, root: &Path) -> String {

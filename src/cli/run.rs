@@ -3,11 +3,11 @@
 use clap::Args as ClapArgs;
 
 use super::context::Context;
-use super::image;
 use super::mark;
-use super::output::{self, CliError, Outcome, Report};
+use super::output::{self, CliError, Outcome, Report, arguments};
 use super::spec::{Parts, SpecArgs, WhatArgs};
 use super::submit;
+use crate::acquire;
 use crate::backend::{FOREGROUND, Held};
 use crate::execute;
 use crate::failure::Kind;
@@ -24,8 +24,9 @@ use crate::stage::convert::default_recipe;
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
-  moorline run group/project:v1 -- ./analysis --events 10
-  moorline run --mount /data:ro group/project:v1 -- ls /data")]
+  moorline run group/project:v1 ./analysis --events 10
+  moorline run --mount /data:ro group/project:v1 ls /data
+  moorline run group/project:v1                # the image's own command")]
 pub struct Args {
     #[command(flatten)]
     flags: SpecArgs,
@@ -33,20 +34,57 @@ pub struct Args {
     what: WhatArgs,
 }
 
+/// The best shell that the image has.
+const SHELL: [&str; 3] =
+    ["/bin/sh", "-c", "command -v bash >/dev/null 2>&1 && exec bash; exec /bin/sh"];
+
+/// Start an interactive shell in an image, in the current directory.
+///
+/// The current directory is bound to `/work_dir`. The shell is bash where the image has it, else sh.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  moorline shell group/project:v1
+  moorline shell --mount /data:ro group/project:v1")]
+pub struct Shell {
+    #[command(flatten)]
+    flags: SpecArgs,
+    /// Image, as for moorline run
+    #[arg(value_name = "IMAGE")]
+    what: Option<String>,
+}
+
 /// The verb.
 ///
 /// # Errors
 /// As the steps of the line say; 9 when no container runtime works here.
-pub fn run(context: &Context, args: Args) -> Outcome {
+pub fn run(context: &Context, mut args: Args) -> Outcome {
+    args.what.settle(&arguments())?;
+    here(context, args)
+}
+
+/// The verb `shell`: the same with a shell of the image, which is said where it starts.
+///
+/// # Errors
+/// As [`run`].
+pub fn shell(context: &Context, args: Shell) -> Outcome {
+    let what = WhatArgs { what: args.what, command: SHELL.map(str::to_owned).to_vec() };
+    context
+        .voice
+        .say("a shell in the image; /work_dir is this directory, and exit leaves the image");
+    here(context, Args { flags: args.flags, what })
+}
+
+/// Here and now.
+fn here(context: &Context, args: Args) -> Outcome {
     let here = std::env::current_dir()
         .map_err(|e| CliError::new(Kind::Usage, format!("the current directory: {e}")))?;
     args.flags.check(context)?;
     let inputs = submit::inputs(&args.what.command, Some(&here))?;
     context.require_runtime(args.flags.runtime)?;
     let platform = args.flags.platform.clone().unwrap_or_else(Platform::host);
-    let wanted = args.flags.wanted(&args.what);
-    args.flags.credential.apply(context, wanted.place(context).as_deref())?;
-    let image = image::stage(context, wanted, &platform, &default_recipe())?;
+    let asked = args.flags.asked(context, &args.what)?;
+    let image = acquire::obtain(context, &asked, &platform, &default_recipe())?;
     let resources = Resources::default();
     let parts =
         Parts { command: args.what.command, flags: args.flags, resources, workdir: Some(here) };

@@ -8,8 +8,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use super::context::Context;
 use super::credential_args::CredentialArgs;
 use super::from_gitlab::FromGitlab;
-use super::image::Wanted;
 use super::output::{self, CliError, Report};
+use crate::acquire::Asked;
 use crate::config::Value;
 use crate::failure::Kind;
 use crate::job::{EnvVar, Grade, JobId, JobSpec, Mount, Network, Resources, RuntimeChoice, Terms};
@@ -70,9 +70,15 @@ pub struct SpecArgs {
 }
 
 impl SpecArgs {
-    /// The image that was asked for.
-    pub fn wanted<'a>(&'a self, what: &'a WhatArgs) -> Wanted<'a> {
-        Wanted { what: what.what.as_deref(), from: &self.from, locked: self.locked }
+    /// The image that was asked for, and the credential of the command line for it.
+    ///
+    /// # Errors
+    /// When it was named twice, or it or the credential makes no sense.
+    pub fn asked(&self, context: &Context, what: &WhatArgs) -> Result<Asked, Report> {
+        let asked = Asked::read(context, what.what.as_deref(), self.from.build(), self.locked)?;
+        let registry = asked.what.as_ref().and_then(|what| what.registry(context));
+        self.credential.apply(context, [registry])?;
+        Ok(asked)
     }
 
     /// Whether a job can be made of the flags. Verbs ask before anything is downloaded.
@@ -156,16 +162,46 @@ impl SpecArgs {
     }
 }
 
-/// The image, and the command behind `--`.
+/// The image and the command: everything behind the image is the command, as with docker, apptainer and srun.
 #[derive(Debug, Args, Clone)]
 pub struct WhatArgs {
     /// Image: group/project:tag, registry/..., docker://..., a .sif file, oci:DIR, oci-archive:FILE,
     /// docker-archive:FILE, or a name of moorline.toml
     #[arg(value_name = "IMAGE")]
     pub what: Option<String>,
-    /// The command and its arguments; without one the image's own runs
-    #[arg(last = true, value_name = "COMMAND")]
+    /// The command and its arguments; without one the image's own command runs
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
     pub command: Vec<String>,
+}
+
+impl WhatArgs {
+    /// Known flags may also stand between the two; what is not known would be the program's name.
+    ///
+    /// Tells the image from the command where `--` stands before both: then there is only a command, for an
+    /// image that a flag, a job file or CI names. `words` are the arguments of the process.
+    ///
+    /// # Errors
+    /// When an unknown flag stands behind the image.
+    pub fn settle(&mut self, words: &[String]) -> Result<(), Report> {
+        if let Some(image) = self.what.take_if(|_| {
+            let behind = words.iter().position(|word| word == "--");
+            let behind = behind.map(|at| words.len() - at - 1);
+            behind == Some(1 + self.command.len())
+        }) {
+            self.command.insert(0, image);
+        }
+        match self.command.first() {
+            Some(flag) if flag.len() > 1 && flag.starts_with('-') && self.what.is_some() => {
+                let shown = output::cell(flag);
+                Err(CliError::usage(format!(
+                    "{shown} stands behind the image, where the command begins"
+                ))
+                .with_hint("write flags before the image, and the command behind it")
+                .into())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Reads a mount; one that is not UTF-8 is refused by name.
@@ -337,6 +373,26 @@ fn is_secret_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_command_begins_behind_the_image() {
+        let settled = |line: &str, what: Option<&str>, command: &[&str]| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let owned = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect();
+            let mut args = WhatArgs { what: what.map(str::to_owned), command: owned(command) };
+            let result = args.settle(&words);
+            result.map(|()| (args.what, args.command.join(" "))).map_err(|Report(e)| e.to_string())
+        };
+        let image = |command: &str| Ok((Some("i".to_owned()), command.to_owned()));
+        let none = |command: &str| Ok((None, command.to_owned()));
+        assert_eq!(settled("run i ls -l", Some("i"), &["ls", "-l"]), image("ls -l"));
+        assert_eq!(settled("run i -- ls -l", Some("i"), &["ls", "-l"]), image("ls -l"));
+        assert_eq!(settled("run i ls -- x", Some("i"), &["ls", "--", "x"]), image("ls -- x"));
+        assert_eq!(settled("run i", Some("i"), &[]), image(""));
+        assert_eq!(settled("run --ref m -- ls -l", Some("ls"), &["-l"]), none("ls -l"));
+        assert_eq!(settled("run -- -x", Some("-x"), &[]), none("-x"));
+        assert!(settled("run i --name x -- ls", Some("i"), &["--name", "x", "--", "ls"]).is_err());
+    }
 
     #[test]
     fn secrets_are_known_by_name() {

@@ -6,11 +6,11 @@ use clap::Args as ClapArgs;
 
 use super::adapters;
 use super::context::Context;
-use super::image;
 use super::mark;
-use super::output::{self, CliError, Outcome, Report};
+use super::output::{self, CliError, Outcome, Report, arguments};
 use super::spec::{Parts, SpecArgs, WhatArgs};
 use super::wait;
+use crate::acquire;
 use crate::config::JobFile;
 use crate::failure::Kind;
 use crate::files::ForeignFile;
@@ -27,8 +27,8 @@ const MOST_BYTES: u64 = 1 << 20;
 #[derive(Debug, ClapArgs)]
 #[command(after_help = format!("\
 Examples:
-  moorline submit group/project:v1 -- ./analysis --events 1000
-  moorline submit --backend {} --cpus 4 --memory 8G --time 2h group/project:v1 -- ./analysis
+  moorline submit group/project:v1 ./analysis --events 1000
+  moorline submit --backend {} --cpus 4 --memory 8G --time 2h group/project:v1 ./analysis
   moorline submit -f job.toml --wait", adapters::batch()))]
 pub struct Args {
     #[arg(long, value_name = "NAME", help = format!("Engine: {}", adapters::choice()))]
@@ -37,7 +37,7 @@ pub struct Args {
     #[arg(short = 'f', long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Cores
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub cpus: Option<u32>,
     /// Memory: 500M, 4G; a bare number is MiB
     #[arg(long, value_name = "AMOUNT", value_parser = |t: &str| Resources::parse_memory(t).map_err(|e| e.to_string()))]
@@ -121,6 +121,7 @@ impl Args {
 /// # Errors
 /// As the steps of the line say.
 pub fn run(context: &Context, mut args: Args) -> Outcome {
+    args.what.settle(&arguments())?;
     if let Some(file) = args.file.take() {
         args.fill(&file)?;
     }
@@ -147,9 +148,8 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
     if adapters::is_here(&kind) && !args.dry_run {
         context.require_runtime(args.flags.runtime)?;
     }
-    let wanted = args.flags.wanted(&args.what);
-    args.flags.credential.apply(context, wanted.place(context).as_deref())?;
-    let image = image::stage(context, wanted, &platform, &default_recipe())?;
+    let asked = args.flags.asked(context, &args.what)?;
+    let image = acquire::obtain(context, &asked, &platform, &default_recipe())?;
     let parts = Parts { command: args.what.command, flags: args.flags, resources, workdir };
     let mut job = parts.job(context, fresh_id()?, image)?;
     if args.dry_run {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args as ClapArgs;
 
 use super::context::Context;
-use super::machine::Manners;
+use super::machine::manners;
 use super::output::{self, CliError, Outcome, Report};
 use super::progress::progress;
 use crate::archive::Location;
@@ -59,7 +59,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         let from = place.as_ref().map(|(registry, repository)| (&client, registry, repository));
         context.block_on(claim.parts(from, &store, &show))??
     };
-    let manners = Manners::of(context, None);
+    let manners = manners(context, None);
     let verified = match prepared {
         Prepared::Verdict(verdict) => verdict,
         Prepared::Parts(parts) => {

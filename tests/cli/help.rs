@@ -15,14 +15,19 @@ fn help(words: &[&str]) -> String {
 fn help_texts() {
     let verbs: &[&[&str]] = &[
         &[],
+        &["init"],
+        &["doctor"],
         &["login"],
         &["logout"],
         &["auth-explain"],
         &["resolve"],
+        &["tags"],
+        &["inspect"],
         &["lock"],
         &["convert"],
         &["verify"],
         &["run"],
+        &["shell"],
         &["submit"],
         &["wait"],
         &["status"],
@@ -46,6 +51,8 @@ fn help_texts() {
         &["config"],
         &["config", "show"],
         &["demo"],
+        &["completions"],
+        &["man"],
     ];
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/help");
     for words in verbs {

@@ -6,8 +6,10 @@
 mod bad_input;
 mod canary;
 mod credentials;
+mod doctor;
 mod gitlab;
 mod help;
+mod inspect;
 mod liar;
 mod limits;
 mod manners;
@@ -21,3 +23,4 @@ mod store;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweep;
+mod words;

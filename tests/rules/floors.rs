@@ -285,7 +285,9 @@ fn words_of(facts: &moorline::backend::Facts) -> Vec<String> {
 /// The lines that name an engine, help texts and comments too; unit tests may.
 fn naming(source: &Source, engine: &str, words: &[String]) -> Vec<String> {
     let own = [format!("backend/{engine}.rs"), format!("backend/{engine}/")];
-    if source.path == own[0] || source.path.starts_with(&own[1]) {
+    // words of other tools that users try: whether Moorline speaks to those is no matter there
+    let foreign = source.path == "cli/foreign_words.rs";
+    if foreign || source.path == own[0] || source.path.starts_with(&own[1]) {
         return Vec::new();
     }
     let listed = ["backend/mod.rs", "backend/known.rs"].contains(&source.path.as_str());

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::backend::engine::anywhere;
+use crate::backend::dialect::anywhere;
 use crate::backend::{BackendError, Order, Submission};
 use crate::job::{IntentId, Resources};
 use crate::worker::SCRIPT_FILE;

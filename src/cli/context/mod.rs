@@ -6,6 +6,7 @@
 //!      own store, site's, ledger        stores.rs      installed programs    programs.rs
 //!      registry, its credentials        registry.rs, network.rs
 //!      the project around us            project.rs
+//!      what `acquire` asks of it all    surroundings.rs
 //!      GitLab, its token                gitlab.rs
 //! ```
 //!
@@ -21,6 +22,7 @@ mod records;
 mod registry;
 mod settings;
 mod stores;
+mod surroundings;
 
 use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
@@ -41,26 +43,29 @@ use crate::files::{ForeignError, ForeignFile, Writers};
 use crate::registry::{Client, HostBudget, HostPort};
 use crate::text::Hidden;
 
+/// Set on each global flag: the flags of a verb come first.
+const HEADING: &str = "Global options";
+
 /// Flags that stand before or after any verb.
 #[derive(Debug, Args)]
 pub struct Global {
-    /// Say only errors, warnings and data
-    #[arg(short, long, global = true)]
+    /// Print only errors, warnings and data
+    #[arg(help_heading = HEADING, short, long, global = true)]
     pub quiet: bool,
-    /// Say more of what is done; twice for traces of the network (never a secret)
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    /// Print more details; twice for a trace of the network (never a secret)
+    #[arg(help_heading = HEADING, short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Answer as JSON
-    #[arg(long, global = true)]
+    /// Print the answer as JSON
+    #[arg(help_heading = HEADING, long, global = true)]
     pub json: bool,
     /// Read this file instead of the user configuration
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(help_heading = HEADING, long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Allow plain http, or a certificate that cannot be verified, for this registry
-    #[arg(long, global = true, value_name = "HOST[:PORT]")]
+    #[arg(help_heading = HEADING, long, global = true, value_name = "HOST[:PORT]")]
     pub insecure_registry: Vec<String>,
-    /// Trust the certificates of this PEM file as well
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Trust the certificates in this PEM file, too
+    #[arg(help_heading = HEADING, long, global = true, value_name = "FILE")]
     pub ca_file: Vec<PathBuf>,
 }
 
@@ -169,6 +174,14 @@ impl Context {
     /// # Errors
     /// When the system refuses what the runtime needs.
     pub fn block_on<F: Future>(&self, work: F) -> Result<F::Output, Report> {
+        Ok(self.runtime()?.block_on(work))
+    }
+
+    /// What runs asynchronous work, made when it is first needed.
+    ///
+    /// # Errors
+    /// When the system refuses what it needs.
+    fn runtime(&self) -> Result<&Runtime, Report> {
         if self.runtime.get().is_none() {
             let mut made = match self.threads {
                 Threads::One => tokio::runtime::Builder::new_current_thread(),
@@ -182,7 +195,7 @@ impl Context {
             let _ = self.runtime.set(made);
         }
         match self.runtime.get() {
-            Some(runtime) => Ok(runtime.block_on(work)),
+            Some(runtime) => Ok(runtime),
             None => Err(CliError::new(Kind::Configuration, "no network runtime").into()),
         }
     }

@@ -1,22 +1,19 @@
 //! SIFs that lie beside their images: whether one is looked for, and what is said of one that is not used.
 
-use std::sync::Arc;
-
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::context::Context;
-use super::output::{self, Report};
-use super::progress::progress;
-use crate::failure::{Failure, Kind};
+use super::surroundings::{Surroundings, block_on};
+use crate::failure::{Failure, Kind, Report};
 use crate::oci::SifDigest;
 use crate::pin::{Image, Pin, Recipe};
 use crate::registry::Client;
 use crate::sign::PublicKey;
 use crate::stage::convert::default_recipe;
 use crate::stage::published::{self, Published};
-use crate::stage::{Show, StageError, Staged};
+use crate::stage::{StageError, Staged};
 use crate::store::Store;
+use crate::text::one_line;
 
 /// One that was found and cannot be believed; whether that matters tells the conversion.
 pub struct Unused {
@@ -34,8 +31,8 @@ pub enum Taken {
 }
 
 /// The keys whose SIFs are used; `None` when nobody is to be asked: without a key none is used.
-pub fn keys(context: &Context) -> Option<Vec<PublicKey>> {
-    let set = &context.config.registry_sifs;
+pub fn keys(here: &dyn Surroundings) -> Option<Vec<PublicKey>> {
+    let set = &here.config().registry_sifs;
     let off = set.look_up.as_ref().is_some_and(|value| !value.value);
     let keys: Vec<_> = set.keys.iter().map(|value| value.value).collect();
     (!off && !keys.is_empty()).then_some(keys)
@@ -47,20 +44,20 @@ pub fn keys(context: &Context) -> Option<Vec<PublicKey>> {
 /// When the store cannot be written. What is wrong with the registry or its SIF is said, and the image
 /// is to be converted.
 pub fn take(
-    context: &Context,
+    here: &dyn Surroundings,
     pin: &Pin,
     recipe: &Recipe,
     client: &Client,
     store: &Store,
 ) -> Result<Taken, Report> {
-    let Some(keys) = keys(context) else { return Ok(Taken::No(None)) };
+    let Some(keys) = keys(here) else { return Ok(Taken::No(None)) };
     let place = (&pin.registry, &pin.repository);
-    let found =
-        match context.block_on(published::look(place, &pin.manifest, recipe, &keys, client))? {
-            Ok(Some(found)) => found,
-            Ok(None) => return Ok(Taken::No(None)),
-            Err(error) => return refused(error),
-        };
+    let found = match block_on(here, published::look(place, &pin.manifest, recipe, &keys, client))?
+    {
+        Ok(Some(found)) => found,
+        Ok(None) => return Ok(Taken::No(None)),
+        Err(error) => return refused(here, error),
+    };
     let signed_by = match &found.signed_by {
         Ok(key) => key,
         Err(why) => {
@@ -68,14 +65,14 @@ pub fn take(
             return Ok(Taken::No(Some(Unused { place, digest, why: why.clone() })));
         }
     };
-    context.voice.say(format!("taking the SIF beside the image, signed by {signed_by}"));
-    let show: Show = Arc::new(progress(context.voice));
-    let taken = context.block_on(published::take(&found, pin, recipe, client, store, &show))?;
+    here.say(&format!("taking the SIF beside the image, signed by {signed_by}"));
+    let show = here.show();
+    let taken = block_on(here, published::take(&found, pin, recipe, client, store, &show))?;
     // the bar of a download that broke off goes before anything is said
     drop(show);
     match taken {
         Ok(staged) => Ok(Taken::Yes(Box::new(staged))),
-        Err(error) => refused(error),
+        Err(error) => refused(here, error),
     }
 }
 
@@ -83,10 +80,10 @@ pub fn take(
 ///
 /// # Errors
 /// When there is no client.
-pub fn beside(context: &Context, pins: &[Option<&Pin>]) -> Result<Vec<Value>, Report> {
-    let set = &context.config.registry_sifs.keys;
+pub fn beside(here: &dyn Surroundings, pins: &[Option<&Pin>]) -> Result<Vec<Value>, Report> {
+    let set = &here.config().registry_sifs.keys;
     let keys: Vec<PublicKey> = set.iter().map(|value| value.value).collect();
-    let (client, recipe) = (context.client()?, default_recipe());
+    let (client, recipe) = (here.client()?, default_recipe());
     let look = async |pin: &Pin| {
         let place = (&pin.registry, &pin.repository);
         published::look(place, &pin.manifest, &recipe, &keys, &client).await
@@ -95,19 +92,22 @@ pub fn beside(context: &Context, pins: &[Option<&Pin>]) -> Result<Vec<Value>, Re
         Some(pin) => Some((*pin, look(pin).await)),
         None => None,
     });
-    let answers = context.block_on(join_all(asked))?;
-    Ok(answers.into_iter().map(|answer| answer.map_or(Value::Null, |a| tell(context, a))).collect())
+    let answers = block_on(here, join_all(asked))?;
+    Ok(answers.into_iter().map(|answer| answer.map_or(Value::Null, |a| tell(here, a))).collect())
 }
 
-fn tell(context: &Context, (pin, found): (&Pin, Result<Option<Published>, StageError>)) -> Value {
+fn tell(
+    here: &dyn Surroundings,
+    (pin, found): (&Pin, Result<Option<Published>, StageError>),
+) -> Value {
     let image = pin.reference();
     match found {
         Err(error) => {
-            output::warn(format!("{image}: {}", output::cell(&error.to_string())));
+            here.warn(&format!("{image}: {}", one_line(&error.to_string())));
             Value::Null
         }
         Ok(None) => {
-            context.voice.say(format!("{image}: no SIF lies beside it"));
+            here.say(&format!("{image}: no SIF lies beside it"));
             Value::Null
         }
         Ok(Some(found)) => {
@@ -116,10 +116,10 @@ fn tell(context: &Context, (pin, found): (&Pin, Result<Option<Published>, StageE
                 Ok(key) => (Some(key.to_string()), None),
                 Err(why) => (None, Some(why.clone())),
             };
-            context.voice.say(match &why {
+            here.say(&match &why {
                 None => format!("{image}: a SIF lies beside it, {name}"),
                 Some(why) => {
-                    format!("{image}: the SIF beside it is not used: {}", output::cell(why))
+                    format!("{image}: the SIF beside it is not used: {}", one_line(why))
                 }
             });
             json!({
@@ -131,29 +131,28 @@ fn tell(context: &Context, (pin, found): (&Pin, Result<Option<Published>, StageE
 }
 
 /// Says when a SIF of the own store was taken on the word of a key that is configured no longer.
-pub fn still_trusted(context: &Context, staged: &Staged) {
-    let keys = &context.config.registry_sifs.keys;
+pub fn still_trusted(here: &dyn Surroundings, staged: &Staged) {
+    let keys = &here.config().registry_sifs.keys;
     let (Some(key), Image::Sif { place, .. }) = (staged.signed_by, &staged.image) else { return };
     if !keys.iter().any(|value| value.value == key) {
         let place = place.display();
-        output::warn(format!(
+        here.warn(&format!(
             "{place} was taken on the word of {key}, which is no key of [registry_sifs] now; \
              moorline verify {place} makes it again"
         ));
     }
 }
 
-/// What is wrong there is no reason not to convert; what is wrong here is.
-fn refused(error: StageError) -> Result<Taken, Report> {
+/// A fault of the registry or of its SIF is only a warning, and the image is converted; a fault of the own
+/// store or configuration is an error.
+fn refused(here: &dyn Surroundings, error: StageError) -> Result<Taken, Report> {
     if matches!(error, StageError::Store(_) | StageError::File { .. })
         || matches!(error.kind(), Kind::NoSpace | Kind::Configuration)
     {
         return Err(error.into());
     }
-    let why = output::cell(&error.to_string());
-    output::warn(format!(
-        "the SIF beside the image is not used, the image is converted here: {why}"
-    ));
+    let why = one_line(&error.to_string());
+    here.warn(&format!("the SIF beside the image is not used, the image is converted here: {why}"));
     Ok(Taken::No(None))
 }
 
@@ -164,16 +163,16 @@ fn name(pin: &Pin, found: &Published) -> String {
 
 impl Unused {
     /// After the conversion: nothing is to be said when it is what the image converts to.
-    pub fn compare(&self, made: &SifDigest) {
+    pub(super) fn compare(&self, here: &dyn Surroundings, made: &SifDigest) {
         let Self { place, digest, why } = self;
         if digest == made {
             tracing::debug!(%place, %why, "the same as the SIF that was made here");
             return;
         }
-        output::warn(format!(
+        here.warn(&format!(
             "the SIF beside the image was not used: {}; it is {digest} ({place}), the image was converted \
              here to {made}",
-            output::cell(why)
+            one_line(why)
         ));
     }
 }

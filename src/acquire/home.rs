@@ -14,9 +14,9 @@
 
 use std::collections::BTreeMap;
 
-use super::context::Context;
-use super::output::Report;
+use super::surroundings::Surroundings;
 use crate::config::ServerUrl;
+use crate::failure::Report;
 use crate::gitlab::{CiJob, Remote};
 use crate::oci::{DOCKER_HUB, Registry};
 
@@ -28,15 +28,15 @@ const KNOWN: (&str, &str) = ("gitlab.com", "registry.gitlab.com");
 /// # Errors
 /// When the file that remembers logins is broken.
 pub(super) fn find(
-    context: &Context,
+    here: &dyn Surroundings,
     ci: Option<&CiJob>,
     remote: Option<&Remote>,
 ) -> Result<Option<Registry>, Report> {
-    let config = &context.config;
-    let server = context.gitlab_server();
+    let config = here.config();
+    let server = here.gitlab_server();
     let is_meant = |server: &ServerUrl| remote.is_none_or(|remote| is_of(remote, server));
     // CI's registry belongs to CI's server, which a configuration may replace
-    let of_ci = config.gitlab.url.is_none() || server == context.ci_server();
+    let of_ci = config.gitlab.url.is_none() || server == here.ci_server();
     if let Some(job) = ci.filter(|_| of_ci && remote.is_none()) {
         return Ok(Some(job.registry().clone()));
     }
@@ -46,7 +46,7 @@ pub(super) fn find(
     {
         return Ok(Some(own.value.clone()));
     }
-    let mut known = known(context)?;
+    let mut known = known(here)?;
     known.retain(|_, realms| match (&server, remote) {
         (_, Some(remote)) => realms.iter().any(|realm| is_of(remote, realm)),
         (Some(server), None) => realms.contains(server),
@@ -62,12 +62,12 @@ pub(super) fn find(
 }
 
 /// The servers that hand out each registry's tokens: configured, or confirmed at a login.
-fn known(context: &Context) -> Result<BTreeMap<Registry, Vec<ServerUrl>>, Report> {
+fn known(here: &dyn Surroundings) -> Result<BTreeMap<Registry, Vec<ServerUrl>>, Report> {
     let mut known: BTreeMap<Registry, Vec<ServerUrl>> = BTreeMap::new();
-    for (registry, realm) in &context.config.realms {
+    for (registry, realm) in &here.config().realms {
         known.entry(registry.clone()).or_default().push(realm.value.clone());
     }
-    for login in context.credentials().list()? {
+    for login in here.logins()? {
         if login.scope.registry.as_str() == DOCKER_HUB {
             continue;
         }

@@ -1,0 +1,221 @@
+//! What keeps an image from being obtained, beside what registries, archives, conversion and store say.
+
+use std::path::PathBuf;
+
+use crate::failure::{Failure, Kind};
+use crate::files::ForeignError;
+use crate::gitlab::HandedError;
+use crate::lock::{FILE, SIF_SCHEME};
+use crate::oci::{ParseReferenceError, Platform, SifDigest};
+use crate::registry::RegistryError;
+use crate::text::one_line;
+
+const FORM: &str = "write registry/group/project:tag, or group/project:tag with registry = \"...\" in the configuration";
+const MOUNT: &str = "a SIF file's name ends in .sif; a directory for the job is given with --mount SRC:DST before the image (-v is --verbose)";
+const LOG_IN: &str =
+    "write registry/group/project:tag; moorline login REGISTRY --username NAME keeps a credential";
+
+/// Why an image was not obtained. Texts from outside are kept harmless: one line, no control characters.
+#[derive(Debug, thiserror::Error)]
+pub enum AcquireError {
+    /// WHAT and a flag that stands in its place.
+    #[error("an image was named twice: IMAGE and --project")]
+    NamedTwice,
+    /// Neither.
+    #[error("no image was named")]
+    NotNamed,
+    /// WHAT is no reference.
+    #[error("{what}: {why}")]
+    Reference {
+        /// As it was typed, without a user part.
+        what: String,
+        /// What is wrong.
+        why: ParseReferenceError,
+    },
+    /// WHAT is a job file.
+    #[error("{0} is a file, and no image")]
+    JobFile(String),
+    /// A reference was wanted, and the name stands for a build.
+    #[error("{what}: it is what CI built ({words})")]
+    Built {
+        /// The name.
+        what: String,
+        /// What it stands for.
+        words: String,
+    },
+    /// A reference was wanted, and WHAT is an archive or a file.
+    #[error("{what}: this image is in no registry")]
+    InNoRegistry {
+        /// As it was typed.
+        what: String,
+    },
+    /// A reference was wanted, and WHAT is a SIF.
+    #[error("{what}: this is a SIF, and not an image")]
+    Sif {
+        /// As it was typed.
+        what: String,
+    },
+    /// A kind of place that is not built yet.
+    #[error("{what}: {kind} cannot be read yet")]
+    NotYet {
+        /// As it was typed.
+        what: String,
+        /// The kind.
+        kind: &'static str,
+    },
+    /// WHAT is no name of a hub.
+    #[error("{0}")]
+    HubName(String),
+    /// The hub does not answer.
+    #[error("{error}")]
+    HubAway {
+        /// Who plays it.
+        endpoint: String,
+        /// What was met.
+        error: Box<RegistryError>,
+    },
+    /// Between two steps it went.
+    #[error("{0} was pruned just now")]
+    Pruned(String),
+    /// `--locked`, and it can be in no lock file.
+    #[error("--locked: {0} is not in {FILE}")]
+    Lockless(&'static str),
+    /// `--locked`, and the lock file has no such pin.
+    #[error("--locked: {FILE} has no pin of {what} for {platform}")]
+    NotLocked {
+        /// What was asked for.
+        what: String,
+        /// For which platform.
+        platform: Platform,
+    },
+    /// A lock file was wanted.
+    #[error("there is no {FILE} in this directory")]
+    NoLock,
+    /// An earlier job's image is gone and cannot be made again.
+    #[error("the job's image {} is gone, and it came from no registry", .0.display())]
+    Gone(PathBuf),
+    /// An earlier job's image converts to other bytes now.
+    #[error("{reference} gives the SIF {now}; the job used {then}")]
+    OtherBytes {
+        /// Its pin.
+        reference: String,
+        /// What it is now.
+        now: SifDigest,
+        /// What it was.
+        then: SifDigest,
+    },
+    /// Neither a flag, CI nor a clone says which project.
+    #[error("no project was named")]
+    NoProject,
+    /// It is unknown where GitLab's images are.
+    #[error("it is not known which registry holds GitLab's images")]
+    NoRegistry,
+    /// As before, for the clone's GitLab.
+    #[error("this clone is of {0}, and which registry holds its images is not known")]
+    UnknownHost(String),
+    /// The clone cannot be read.
+    #[error("cannot read this clone's remote: {0}")]
+    Clone(String),
+    /// `--pipeline` is neither a number nor `latest`.
+    #[error("--pipeline {0}: write its number, or latest")]
+    Pipeline(String),
+    /// A pipeline has one ref.
+    #[error("--ref: a pipeline's number says all")]
+    RefOfPipeline,
+    /// A digest file cannot be read.
+    #[error("cannot read the digest file {}: {error}", file.display())]
+    DigestFile {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        error: ForeignError,
+    },
+    /// A digest file holds something else; nothing of it is repeated.
+    #[error("the digest file {}: {error}", file.display())]
+    NoDigest {
+        /// Which.
+        file: PathBuf,
+        /// What is wrong.
+        error: HandedError,
+    },
+    /// A question got no answer: a mistake of the program.
+    #[error("no answer came for this reference")]
+    NoAnswer,
+}
+
+impl AcquireError {
+    /// With the reference as it was typed.
+    pub(super) fn reference(what: &str, why: ParseReferenceError) -> Self {
+        Self::Reference { what: one_line(what), why }
+    }
+}
+
+impl Failure for AcquireError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NoLock | Self::Gone(_) | Self::Pruned(_) => Kind::NotFound,
+            Self::Lockless(_) | Self::NotLocked { .. } => Kind::Policy,
+            Self::OtherBytes { .. } => Kind::Integrity,
+            Self::HubAway { .. } => Kind::Network,
+            Self::NoRegistry | Self::UnknownHost(_) | Self::Clone(_) => Kind::Configuration,
+            Self::DigestFile { error, .. } if error.is_missing() => Kind::NotFound,
+            _ => Kind::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::NotNamed => {
+                "name one: group/project:tag, or --project GROUP/PROJECT --ref BRANCH"
+            }
+            Self::JobFile(file) => {
+                return Some(format!("a job file is given with -f: moorline submit -f {file}"));
+            }
+            Self::Reference { why: ParseReferenceError::User, .. } => LOG_IN,
+            Self::Reference { what, .. } if what.starts_with(['/', '.', '~']) => MOUNT,
+            Self::Reference { .. } => FORM,
+            Self::Built { .. } => {
+                "resolve, lock, convert, run and submit take it; write a reference here"
+            }
+            Self::InNoRegistry { .. } => {
+                "convert, run and submit take it on their command line, with a path"
+            }
+            Self::Sif { .. } => "resolve, run and submit take it on their command line",
+            Self::NotYet { .. } => "push the image to a registry and name it there",
+            Self::HubAway { endpoint, .. } => {
+                return Some(format!(
+                    "{endpoint} plays Singularity Hub, which has been a read-only archive since 2021 and \
+                     may be switched off; another place is named by [shub] endpoint in your \
+                     configuration, or push the SIF to a registry and name it with {SIF_SCHEME}"
+                ));
+            }
+            Self::Lockless(_) => "name an image of moorline.toml",
+            Self::NotLocked { platform, .. } => {
+                return Some(format!(
+                    "moorline lock --check says what differs; after a look, moorline lock --platform {platform}"
+                ));
+            }
+            Self::NoLock => "moorline lock writes it",
+            Self::NoProject => {
+                "add --project GROUP/PROJECT; only inside GitLab CI and in a clone it is known"
+            }
+            Self::NoRegistry => {
+                "write [gitlab] url = \"https://...\" and registry = \"HOST\" into ~/.config/moorline/config.toml"
+            }
+            Self::UnknownHost(host) => {
+                return Some(format!(
+                    "write [gitlab] url = \"https://{host}\" and registry = \"HOST\" into ~/.config/moorline/config.toml, or name the project with --project"
+                ));
+            }
+            Self::Clone(_) => "name the project with --project",
+            Self::DigestFile {
+                error: ForeignError::Outsider(_) | ForeignError::ForeignLink(_),
+                ..
+            } => "look at it; a copy of your own that nobody else can write is taken",
+            Self::NoDigest { error, .. } => return error.hint(),
+            Self::Pruned(_) => "the same command makes it again",
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+}

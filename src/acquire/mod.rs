@@ -1,0 +1,36 @@
+//! From WHAT a user typed to an image in the store.
+//!
+//! ```text
+//! WHAT --what.rs--> What      parsed once: a file, an archive, a reference, a SIF in a registry or at a hub,
+//!                             or what CI built (build.rs, with clone.rs and home.rs)
+//! What --pin.rs-->  Pin       or the pin of moorline.lock (locked.rs)
+//! Pin  --obtain.rs--> Image   known, the site's, beside the image in its registry (published.rs), or
+//!                             converted now
+//! ```
+//!
+//! The place where the program runs is passed in as [`Surroundings`]: configuration, clients, store, and the
+//! one who is told. Nothing here prints.
+
+mod build;
+mod clone;
+mod error;
+mod home;
+mod locked;
+mod manners;
+mod names;
+mod obtain;
+mod pin;
+pub mod published;
+mod surroundings;
+mod what;
+
+pub use build::Build;
+pub use clone::remote;
+pub use error::AcquireError;
+pub use locked::{existing as existing_lock, read as read_lock};
+pub use manners::Manners;
+pub use names::Names;
+pub use obtain::{Obtained, convert, obtain, of_hub, restage, tell};
+pub use pin::{pin, resolve};
+pub use surroundings::{Surroundings, block_on};
+pub use what::{Asked, What, reference};

@@ -1,0 +1,57 @@
+//! From WHAT to a pin: asked of the registry now, or taken from `moorline.lock`.
+
+use super::error::AcquireError;
+use super::locked;
+use super::surroundings::{Surroundings, block_on};
+use super::what::{Asked, What};
+use crate::failure::Report;
+use crate::oci::{Platform, Reference};
+use crate::pin::{Pin, Resolved};
+use crate::resolve;
+
+/// Resolves one reference now.
+///
+/// # Errors
+/// As the registry says.
+pub fn resolve(
+    here: &dyn Surroundings,
+    reference: &Reference,
+    platform: &Platform,
+) -> Result<Resolved, Report> {
+    let client = here.client()?;
+    Ok(block_on(here, resolve::resolve(&client, reference, platform))??)
+}
+
+/// The pin of what was asked for, which is said.
+///
+/// # Errors
+/// As GitLab and the registry say; 2 when nothing was named or it has no pin, 11 when it is not locked and
+/// has to be.
+pub fn pin(here: &dyn Surroundings, asked: &Asked, platform: &Platform) -> Result<Pin, Report> {
+    let name = asked.name(here);
+    let pin = match asked.what()? {
+        What::Reference(reference) if asked.locked => {
+            locked::image(here, name, reference, platform)?
+        }
+        What::Reference(reference) => resolve(here, reference, platform)?.pin,
+        What::Built(build) => match name.filter(|_| asked.locked) {
+            Some(name) => locked::built(here, name, &build.built, platform)?,
+            None => {
+                let pin = build.find(here, platform)?.resolved.pin;
+                if asked.locked {
+                    locked::require(here, &pin)?;
+                }
+                pin
+            }
+        },
+        What::File(_) | What::Archive(_) | What::Oras(_) | What::Hub(_) => {
+            let word = asked.word.as_deref().unwrap_or_default();
+            return Err(match asked.what()?.clone().into_reference(word) {
+                Err(error) => error.into(),
+                Ok(_) => AcquireError::NotNamed.into(),
+            });
+        }
+    };
+    here.say(&format!("pinned {}", pin.reference()));
+    Ok(pin)
+}

@@ -1,0 +1,71 @@
+//! Words that people bring along from other tools, and mistakes that must not pass in silence.
+
+use crate::support::{Home, Server, program};
+
+fn said(words: &[&str]) -> (i32, String) {
+    let output = std::process::Command::new(program()).args(words).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn words_of_other_tools_lead_to_the_right_verb() {
+    for (words, hint) in [
+        (&["ps"][..], "hint: moorline jobs"),
+        (&["squeue", "-u", "me"], "hint: moorline jobs"),
+        (&["images"], "hint: moorline cache ls"),
+        (&["scancel", "17"], "hint: moorline cancel JOB"),
+        (&["build", "x"], "hint: moorline convert"),
+        // clap's own guess
+        (&["submitt", "x"], "submit"),
+        (&["run", "--bind", "/data", "x"], "hint: write --mount SRC:DST"),
+        (&["run", "-it", "x"], "hint: leave it out"),
+        (&["run", "-e", "A=b", "x"], "hint: write --env NAME=VALUE"),
+        (&["submit", "--partition=short", "x"], "hint: write --queue NAME"),
+    ] {
+        let (code, text) = said(words);
+        assert_eq!(code, 2, "{words:?}: {text}");
+        assert!(text.contains(hint), "{words:?}: {text}");
+    }
+    for alias in ["pull", "exec"] {
+        let (code, text) = said(&[alias, "--help"]);
+        assert_eq!(code, 0, "{text}");
+    }
+}
+
+#[test]
+fn a_flag_behind_the_image_is_no_program() {
+    let server = Server::with_image();
+    let home = Home::new(&server);
+    let late = home.run(&["run", "group/project:v1", "--bind", "/x", "true"]);
+    late.fails(2, &["--bind stands behind the image", "hint:"]);
+    // behind `--` everything is the command: no image was named
+    home.run(&["run", "--", "-x"]).fails(2, &["no image was named"]);
+}
+
+#[test]
+fn nonsense_is_an_error() {
+    let server = Server::with_image();
+    let home = Home::new(&server);
+    home.write("here/job.toml", "image = \"x\"\n");
+    home.run(&["submit", "job.toml"]).fails(2, &["job.toml", "hint:", "-f job.toml"]);
+    home.run(&["submit", "--cpus", "0", "x"]).fails(2, &["--cpus"]);
+    home.run(&["run", "/data:/data", "x"]).fails(2, &["--mount"]);
+}
+
+#[test]
+fn completions_and_pages_are_made() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, text) = said(&["completions", shell]);
+        assert!(code == 0 && text.contains("submit") && text.contains("audit"), "{shell}");
+    }
+    let (code, text) = said(&["man"]);
+    assert!(code == 0 && text.contains(".TH moorline 1") && !text.contains("supervise"), "{text}");
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("man1");
+    assert_eq!(said(&["man", "--output", to.to_str().unwrap()]).0, 0);
+    for page in ["moorline", "moorline-run", "moorline-audit-job"] {
+        let text = std::fs::read_to_string(to.join(format!("{page}.1"))).unwrap();
+        assert!(text.contains(&format!(".TH {page} 1")), "{page}");
+    }
+}
