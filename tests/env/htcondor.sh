@@ -8,9 +8,10 @@
 #
 # Debian 12 has no HTCondor, so the tree is of trixie. The pool lives in mount, network, process and host name
 # namespaces of its own with the tree as its root (pivot_root: user namespaces and the containers of jobs work
-# there, in a chroot they do not). This checkout, cargo's target directory, DIR, the tests' cache and /tmp are
-# bound to where they are outside, so that a test program runs in there as it is. What is written elsewhere goes into an
-# overlay and is gone with the pool.
+# there, in a chroot they do not). This checkout, cargo's target directory, DIR and the tests' cache are bound to
+# where they are outside, so that a test program runs in there as it is. What is written elsewhere goes into an overlay and
+# is gone with the pool. /tmp is its own: programs that look whether the owner of a directory there lives would
+# see no process of the other side.
 set -euo pipefail
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -77,8 +78,7 @@ inside() {
     configure "$NEW"
     account "$NEW"
     kernel_mounts
-    umount "$NEW/tmp"
-    for path in "$ROOT" "$target" "$dir" "$CACHE" /tmp; do
+    for path in "$ROOT" "$target" "$dir" "$CACHE"; do
         mkdir -p "$NEW$path"
         mount --bind "$path" "$NEW$path"
     done

@@ -16,6 +16,8 @@ end() { as_root "$env" stop "$MOORLINE_RUN/htcondor"; }
 trap end EXIT
 # the test programs run beside the pool: HTCondor's commands are there and not here
 host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
-export "CARGO_TARGET_${host}_RUNNER=$env run $MOORLINE_RUN/htcondor"
+runner="$env run $MOORLINE_RUN/htcondor"
+[ "$(id -u)" = 0 ] || runner="sudo -n -E -- $runner"
+export "CARGO_TARGET_${host}_RUNNER=$runner"
 export MOORLINE_TEST_HTCONDOR=$MOORLINE_RUN/htcondor/env
 run_claimed htcondor
