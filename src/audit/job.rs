@@ -178,7 +178,10 @@ fn worst(reasons: impl Iterator<Item = Reason>) -> Option<Reason> {
 }
 
 fn submission(submission: &Submission) -> SubmissionAnswer {
-    let attempts: Vec<_> = submission.receipts.iter().map(|r| attempt(submission, r)).collect();
+    // a copy that the engine took started nothing: it is a note, and says nothing of the job
+    let counts = |record: &&ReceiptRecord| !submission.is_duplicate(&record.receipt);
+    let attempts: Vec<_> =
+        submission.receipts.iter().filter(counts).map(|r| attempt(submission, r)).collect();
     let refused = matches!(submission.outcome, Outcome::Refused(_));
     let without = if refused { Reason::NotSubmitted } else { Reason::NoReceipt };
     let reason = worst(attempts.iter().map(|a| a.reason)).unwrap_or(without);
@@ -272,6 +275,12 @@ fn notes(job: &JobRecord) -> Vec<String> {
             let name = &record.receipt.attempt;
             if !submission.entry.wrote(&record.receipt) {
                 notes.push(format!("attempt {name}: {}", Reason::ForeignReceipt.sentence()));
+            }
+            if submission.is_duplicate(&record.receipt) {
+                notes.push(format!(
+                    "attempt {name} on {}: a copy that the engine took; its program was not started",
+                    record.receipt.host
+                ));
             }
             if receipts[..i].iter().any(|other| other.receipt.attempt == *name) {
                 notes.push(format!("attempt {name}: there are several receipts that differ"));

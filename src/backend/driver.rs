@@ -2,7 +2,7 @@
 //!
 //! A command gets an argument vector (never a shell line), an environment of listed names only,
 //! nothing on standard input, a process group of its own (so that Ctrl-C in a terminal does not
-//! end `sbatch` half-way), a time limit, and room for a bounded amount of output.
+//! end a submission half-way), a time limit, and room for a bounded amount of output.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
@@ -14,13 +14,12 @@ use std::time::{Duration, Instant};
 
 use super::BackendError;
 
-/// Names that engines' commands and local jobs get from the caller's environment.
+/// Names that every engine's commands get from the caller's environment; an engine's own are in its
+/// [`Facts`](super::Facts).
 ///
 /// Nothing that holds a secret: not `CI_*`, `MOORLINE_*`, `DOCKER_AUTH_CONFIG`. Nothing that
-/// changes what a command does or prints: not `SBATCH_*`, `SQUEUE_FORMAT`, `SACCT_FORMAT`.
-/// `SLURM_CONF` says which cluster, and `KRB5CCNAME` (a path) is needed where a site forwards tickets.
-const ENGINE_NAMES: [&str; 7] =
-    ["PATH", "HOME", "USER", "LOGNAME", "TZ", "SLURM_CONF", "KRB5CCNAME"];
+/// changes what a command does or prints.
+const ENGINE_NAMES: [&str; 5] = ["PATH", "HOME", "USER", "LOGNAME", "TZ"];
 
 /// What a local job gets: the session's folder is there for rootless containers.
 pub(super) const JOB_NAMES: [&str; 9] =
@@ -31,10 +30,13 @@ pub(super) const JOB_NAMES: [&str; 9] =
 pub struct Environment(Vec<(OsString, OsString)>);
 
 impl Environment {
-    /// Keeps the names that some backend may pass on; everything else is forgotten here.
-    pub fn allowed(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+    /// Keeps the usual names and those of `own`, the engines'; everything else is forgotten here.
+    pub(super) fn keeping(
+        vars: impl IntoIterator<Item = (OsString, OsString)>,
+        own: impl Fn(&OsStr) -> bool,
+    ) -> Self {
         let known = |name: &OsStr| ENGINE_NAMES.iter().chain(&JOB_NAMES).any(|n| name == *n);
-        Self(vars.into_iter().filter(|(name, _)| known(name)).collect())
+        Self(vars.into_iter().filter(|(name, _)| known(name) || own(name)).collect())
     }
 
     /// The variables with these names.
@@ -94,6 +96,8 @@ impl Finished {
 #[derive(Clone, Debug)]
 pub(super) struct Driver {
     pub engine: &'static str,
+    /// Variables that its commands get beside the usual ones.
+    pub own: &'static [&'static str],
     pub environment: Environment,
     /// For one command.
     pub limit: Duration,
@@ -125,6 +129,7 @@ impl Driver {
             .args(args)
             .env_clear()
             .envs(self.environment.only(&ENGINE_NAMES))
+            .envs(self.environment.only(self.own))
             .env("LC_ALL", "C")
             .envs(extra.iter().map(|(name, value)| (name, value)))
             .current_dir(cwd)
@@ -196,7 +201,8 @@ pub fn answer<S: AsRef<OsStr>>(
     (program, args): (&str, &[S]),
     limit: Duration,
 ) -> Option<String> {
-    let driver = Driver { engine: "this machine", environment: environment.clone(), limit };
+    let driver =
+        Driver { engine: "this machine", own: &[], environment: environment.clone(), limit };
     let finished = driver.run(program, args, &[], Path::new("/")).ok()?;
     (finished.ended != Ended::TimedOut).then_some(finished.stdout)
 }
@@ -261,7 +267,7 @@ mod tests {
             ("LANG", "de_DE"),
         ];
         let environment = Environment::allowed(vars.map(|(n, v)| (n.into(), v.into())));
-        Driver { engine: "test", environment, limit }
+        Driver { engine: "test", own: &[], environment, limit }
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Failure for BackendError {
                 "run this on a machine where {engine} can be submitted to, or use --backend local"
             )),
             Self::Unreachable { engine, .. } => Some(format!(
-                "see whether {engine} works here at all (for Slurm: sinfo, and SLURM_CONF), then try again"
+                "see whether {engine} works here at all (moorline doctor asks it), then try again"
             )),
             Self::Uncertain { .. } => {
                 Some("moorline recover asks the engine again; nothing is submitted twice".into())

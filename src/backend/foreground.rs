@@ -19,12 +19,15 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::local::process::{self, Place, Process};
-use super::{Backend, BackendError, Order, Seen, Submission};
+use super::{Backend, BackendError, Facts, Order, Seen, Submission};
 use crate::files::ForeignFile;
 use crate::job::{EngineKey, IntentId, JobId, JobState, Observation};
 
 /// Its kind in the ledger.
 pub const FOREGROUND: &str = "run";
+
+static FACTS: Facts =
+    Facts { name: FOREGROUND, again: Some(super::local::ENGINE), ..Facts::OF_THIS_MACHINE };
 
 /// The record's name in the control directory.
 const RECORD: &str = "running";
@@ -141,6 +144,11 @@ enum Shown {
     Missing,
 }
 
+/// What others must know of it.
+pub(super) fn facts() -> &'static Facts {
+    &FACTS
+}
+
 /// The `run`s of this user.
 #[derive(Clone, Debug)]
 pub struct Foreground {
@@ -232,12 +240,8 @@ fn failed(job: &EngineKey, said: impl Into<String>) -> BackendError {
 }
 
 impl Backend for Foreground {
-    fn kind(&self) -> &'static str {
-        FOREGROUND
-    }
-
-    fn again(&self) -> &'static str {
-        super::local::ENGINE
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     fn plan(&self, _: &Order) -> Result<Submission, BackendError> {
@@ -280,9 +284,9 @@ impl Backend for Foreground {
         Ok(())
     }
 
-    fn find(&self, intent: &IntentId) -> Result<Option<EngineKey>, BackendError> {
+    fn find(&self, intent: &IntentId) -> Result<Vec<EngineKey>, BackendError> {
         let names = match crate::listing::names(&self.jobs) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
             names => names.map_err(io_error("reading", &self.jobs))?,
         };
         let jobs = names.iter().filter_map(|name| name.to_str()?.parse::<JobId>().ok());
@@ -291,10 +295,10 @@ impl Backend for Foreground {
             if let Ok(Shown::Lives(Some(record)) | Shown::Gone(Some(record))) = look(&control)
                 && record.intent == *intent
             {
-                return Ok(Some(record.key()));
+                return Ok(vec![record.key()]);
             }
         }
-        Ok(None)
+        Ok(vec![])
     }
 }
 
@@ -313,6 +317,7 @@ mod tests {
             dir,
             digest: "sha256:00".into(),
             resources: Resources::default(),
+            hold: false,
         }
     }
 
@@ -326,8 +331,8 @@ mod tests {
         let key = held.key();
         assert!(Held::take(&order, "ada").is_err(), "it is held once");
         assert_eq!(status(&key).state, JobState::Running);
-        assert_eq!(engine.find(&order.intent).unwrap(), Some(key.clone()));
-        assert_eq!(engine.find(&IntentId::from_bytes([8; 16])).unwrap(), None);
+        assert_eq!(engine.find(&order.intent).unwrap(), std::slice::from_ref(&key));
+        assert_eq!(engine.find(&IntentId::from_bytes([8; 16])).unwrap(), []);
         held.ended(3).unwrap();
         assert_eq!(status(&key).state, JobState::Running, "until its end is recorded");
         drop(held);

@@ -28,13 +28,15 @@ use crate::job::{EngineKey, IntentId, JobId, JobState};
 use crate::worker::{PLAN_FILE, Plan};
 
 use super::driver::{Driver, Environment, JOB_NAMES, printable};
-use super::{Backend, BackendError, Order, Seen, Submission};
+use super::{Backend, BackendError, Facts, Order, Seen, Submission};
 use process::{Place, Process};
 use record::{Phase, Record};
 
 pub use supervisor::supervise;
 
 pub(super) const ENGINE: &str = "local";
+
+static FACTS: Facts = Facts { name: ENGINE, ..Facts::OF_THIS_MACHINE };
 
 /// How long a supervisor may take to begin; it refuses to begin later.
 const TAKE_OVER: Duration = Duration::from_secs(30);
@@ -64,7 +66,7 @@ impl Local {
     #[must_use]
     pub fn new(binary: PathBuf, jobs: PathBuf, environment: Environment) -> Self {
         let limit = Duration::from_secs(30);
-        Self { binary, jobs, driver: Driver { engine: ENGINE, environment, limit } }
+        Self { binary, jobs, driver: Driver { engine: ENGINE, own: &[], environment, limit } }
     }
 
     fn start(&self, plan: &Submission, dir: &Path) -> Result<Child, BackendError> {
@@ -137,9 +139,14 @@ impl Local {
     }
 }
 
+/// What others must know of it.
+pub(super) fn facts() -> &'static Facts {
+    &FACTS
+}
+
 impl Backend for Local {
-    fn kind(&self) -> &'static str {
-        ENGINE
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     fn plan(&self, order: &Order) -> Result<Submission, BackendError> {
@@ -161,6 +168,7 @@ impl Backend for Local {
             argv: vec![text(&self.binary)?, "supervise".to_owned(), text(&order.dir)?],
             env: vec![],
             cwd: order.dir.join("work"),
+            files: vec![],
         })
     }
 
@@ -216,11 +224,11 @@ impl Backend for Local {
         }
     }
 
-    fn find(&self, intent: &IntentId) -> Result<Option<EngineKey>, BackendError> {
+    fn find(&self, intent: &IntentId) -> Result<Vec<EngineKey>, BackendError> {
         let io =
             |source| BackendError::Io { what: format!("reading {}", self.jobs.display()), source };
         let names = match crate::listing::names(&self.jobs) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
             names => names.map_err(io)?,
         };
         let mut unread = None;
@@ -231,13 +239,13 @@ impl Backend for Local {
                 continue;
             }
             match record::read(&dir) {
-                Ok(record) if record.intent == *intent => return Ok(Some(record.key())),
+                Ok(record) if record.intent == *intent => return Ok(vec![record.key()]),
                 Ok(_) => {}
                 Err(error) => unread = Some(error),
             }
         }
         // the one that could not be read may be the one that is looked for
-        unread.map_or(Ok(None), Err)
+        unread.map_or(Ok(vec![]), Err)
     }
 
     fn grace(&self) -> Option<Duration> {
@@ -298,6 +306,7 @@ fn seen(dir: &Path, record: &Record) -> Seen {
         engine_state: Some(engine_state.to_owned()),
         reason,
         silent: None,
+        held: false,
     };
     if let Phase::Ended { exit_code, ref reason, .. } = record.phase {
         return seen(state, exit_code, reason.clone());

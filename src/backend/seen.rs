@@ -16,6 +16,8 @@ pub struct Seen {
     pub reason: Option<String>,
     /// Why whoever knows the job best could not be asked; the state is old or unknown then.
     pub silent: Option<String>,
+    /// It is held in the way in which Moorline submits held jobs; its owner can hold a job in the same way.
+    pub held: bool,
 }
 
 impl Seen {
@@ -46,6 +48,6 @@ impl Seen {
 impl From<Observation> for Seen {
     fn from(seen: Observation) -> Self {
         let Observation { state, exit_code, engine_state, reason } = seen;
-        Self { state, exit_code, engine_state, reason, silent: None }
+        Self { state, exit_code, engine_state, reason, silent: None, held: false }
     }
 }

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::adapters;
 use super::audit_drift::{self, Drifted};
 use super::context::Context;
 use super::jobs;
@@ -34,8 +35,7 @@ pub enum Verb {
 /// `audit job`.
 #[derive(Debug, Args)]
 pub struct Job {
-    /// Job id, a unique beginning of it, an engine id such as slurm:123, or last
-    #[arg(value_name = "JOB")]
+    #[arg(value_name = "JOB", help = adapters::one_job())]
     job: String,
 }
 

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
+use super::adapters;
 use super::context::Context;
 use super::credential_args::CredentialArgs;
 use super::jobs;
@@ -27,8 +28,10 @@ Examples:
   moorline audit drift 01jd
   moorline audit drift --since 30d")]
 pub struct Drifted {
-    /// Jobs: an id, a unique beginning of it, or an engine id such as slurm:123; default: all
-    #[arg(value_name = "JOB", conflicts_with = "since")]
+    #[arg(value_name = "JOB", conflicts_with = "since", help = format!(
+        "Jobs: an id, a unique beginning of it, or an engine id such as {}; default: all",
+        adapters::example()
+    ))]
     jobs: Vec<String>,
     /// Only jobs that were submitted since: a duration (30d, 12h), a date or a time
     #[arg(long, value_name = "WHEN", value_parser = since)]

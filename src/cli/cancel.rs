@@ -12,8 +12,7 @@ use crate::ledger::Ledger;
 /// End jobs with all their processes.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    /// Job ids, unique beginnings of them, engine ids such as slurm:123, or last
-    #[arg(value_name = "JOB", required = true)]
+    #[arg(value_name = "JOB", required = true, help = adapters::several_jobs())]
     jobs: Vec<String>,
 }
 

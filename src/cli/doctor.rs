@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::adapters::{self, BACKENDS};
+use super::adapters;
 use super::context::Context;
 use super::output::{self, Outcome, Report};
 use super::room;
@@ -237,7 +237,7 @@ fn fuse(context: &Context) -> Finding {
 }
 
 fn engines(context: &Context) -> Vec<Finding> {
-    let ask = |name: &&'static str| {
+    let ask = |name: &'static str| {
         let backend = adapters::backend(context, name)?;
         Some(match backend.ready() {
             Ok(said) => Finding::ok("engine", format!("{name}: {said}")),
@@ -248,7 +248,7 @@ fn engines(context: &Context) -> Vec<Finding> {
             ),
         })
     };
-    BACKENDS.iter().filter_map(ask).collect()
+    adapters::backends().into_iter().filter_map(ask).collect()
 }
 
 /// Store, ledger and jobs directory: can they be written, is there room, and is the clock that of their

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::Args as ClapArgs;
 
-use super::adapters::{self, BACKENDS};
+use super::adapters;
 use super::context::Context;
 use super::output::{self, CliError, Outcome, Report};
 use crate::acquire;
@@ -17,11 +17,11 @@ use crate::files;
 /// The git remote says which project it is, and the installed engines which backend is proposed. An
 /// existing file is kept.
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "\
+#[command(after_help = format!("\
 Examples:
   moorline init
   moorline init --print
-  moorline init --project group/project --backend slurm")]
+  moorline init --project group/project --backend {}", adapters::batch()))]
 pub struct Args {
     /// The project; default: that of the git remote
     #[arg(long, value_name = "GROUP/PROJECT")]
@@ -46,9 +46,9 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let remote = acquire::remote(context).ok().flatten();
     let project = args.project.clone().or_else(|| remote.map(|remote| remote.project));
     let backend = match &args.backend {
-        Some(name) if !BACKENDS.contains(&name.as_str()) => {
+        Some(name) if !adapters::backends().contains(&name.as_str()) => {
             return Err(CliError::usage(format!("unknown backend {}", output::cell(name)))
-                .with_hint(format!("known backends: {}", BACKENDS.join(", ")))
+                .with_hint(format!("known backends: {}", adapters::backends().join(", ")))
                 .into());
         }
         Some(name) => name.clone(),
@@ -78,10 +78,13 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
 
 /// The first engine that answers, beside this machine.
 fn installed(context: &Context) -> String {
-    let answers = |name: &&&str| {
-        **name != "local" && adapters::backend(context, name).is_some_and(|b| b.ready().is_ok())
+    let (here, others): (Vec<&str>, Vec<&str>) =
+        adapters::backends().into_iter().partition(|name| adapters::is_here(name));
+    let answers = |name: &&str| {
+        adapters::backend(context, name).is_some_and(|backend| backend.ready().is_ok())
     };
-    BACKENDS.iter().find(answers).unwrap_or(&"local").to_string()
+    let found = others.into_iter().find(answers).or_else(|| here.first().copied());
+    found.unwrap_or_default().to_owned()
 }
 
 fn text(project: Option<&str>, backend: &str) -> String {
@@ -114,11 +117,12 @@ backend = "{backend}"
 # [submit.env]
 # OMP_NUM_THREADS = "1"
 
-# [backend.slurm]
+# [backend.{batch}]
 # queue = "short"
 # account = "physics"
 "#,
-        engines = BACKENDS.join(", "),
+        batch = adapters::batch(),
+        engines = adapters::backends().join(", "),
     )
 }
 
@@ -130,7 +134,7 @@ mod tests {
     #[test]
     fn the_file_is_one_that_moorline_reads() {
         for project in [None, Some("Group/Sub.Project")] {
-            for backend in BACKENDS {
+            for backend in adapters::backends() {
                 let text = text(project, backend);
                 let config = Config::parse(&text, Level::Project, Path::new(PROJECT_FILE)).unwrap();
                 assert_eq!(config.images.len(), usize::from(project.is_some()));

@@ -4,6 +4,7 @@ use std::io::{self, Read};
 
 use clap::Args as ClapArgs;
 
+use super::adapters;
 use super::context::Context;
 use super::jobs;
 use super::output::{self, CliError, Outcome};
@@ -13,8 +14,7 @@ use crate::files::{ForeignFile, Opened};
 /// Print what a job wrote to its stdout; --stderr for the other.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    /// Job id, a unique beginning of it, an engine id such as slurm:123, or last
-    #[arg(value_name = "JOB")]
+    #[arg(value_name = "JOB", help = adapters::one_job())]
     job: String,
     /// Print the job's stderr instead
     #[arg(long)]

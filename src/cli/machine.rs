@@ -9,17 +9,20 @@ use std::num::NonZeroUsize;
 
 use super::context::Context;
 use crate::acquire::Manners;
+use crate::backend;
 
-/// What engines' users call to submit.
-const SUBMIT: [&str; 4] = ["sbatch", "condor_submit", "qsub", "bsub"];
-/// What engines set in a job: Slurm, `HTCondor`, SGE, PBS, LSF, OAR.
-const IN_A_JOB: [&str; 6] =
-    ["SLURM_JOB_ID", "_CONDOR_JOB_AD", "SGE_TASK_ID", "PBS_JOBID", "LSB_JOBID", "OAR_JOB_ID"];
+/// What users of engines call to submit that Moorline cannot speak to: SGE, PBS, LSF, OAR.
+const SUBMIT: [&str; 2] = ["qsub", "bsub"];
+/// What those set in a job.
+const IN_A_JOB: [&str; 4] = ["SGE_TASK_ID", "PBS_JOBID", "LSB_JOBID", "OAR_JOB_ID"];
+
 /// What a conversion may take as this machine suggests; `asked` is what the user said.
 pub fn manners(context: &Context, asked: Option<NonZeroUsize>) -> Manners {
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let has_engine = SUBMIT.iter().any(|name| context.which(name).is_some());
-    let alone =
-        context.env("CI").is_some() || IN_A_JOB.iter().any(|name| context.env(name).is_some());
+    let commands = backend::engines().filter_map(|facts| facts.commands.first());
+    let has_engine = SUBMIT.iter().chain(commands).any(|name| context.which(name).is_some());
+    let marks = backend::engines().filter_map(|facts| facts.in_a_job.as_ref());
+    let in_a_job = IN_A_JOB.iter().chain(marks).any(|name| context.env(name).is_some());
+    let alone = context.env("CI").is_some() || in_a_job;
     Manners::decide(asked, cores, has_engine && !alone)
 }

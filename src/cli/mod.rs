@@ -56,18 +56,22 @@ use clap::{CommandFactory, Parser, Subcommand};
 use context::{Context, Global, Threads};
 use output::Outcome;
 
+fn examples() -> String {
+    EXAMPLES.replace("ENGINE", adapters::batch())
+}
+
 const EXAMPLES: &str = "\
 Examples:
   moorline login gitlab-registry.example/group/project --username gitlab+deploy-token-1
   moorline resolve gitlab-registry.example/group/project:v1
-  moorline submit --backend slurm group/project:v1 ./analysis --events 1000
+  moorline submit --backend ENGINE group/project:v1 ./analysis --events 1000
   moorline wait JOB && moorline logs JOB
   moorline audit job JOB
   moorline demo";
 
 /// Run a job in exactly the image that your GitLab CI built, and be able to prove it later.
 #[derive(Debug, Parser)]
-#[command(name = "moorline", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "moorline", version, after_help = examples(), max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
     global: Global,

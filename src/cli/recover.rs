@@ -69,8 +69,17 @@ fn settle(context: &Context, ledger: &Ledger, submission: &Submission) -> Result
         let kind = output::cell(kind);
         CliError::new(Kind::Engine, format!("this moorline knows no backend {kind}"))
     })?;
-    Ok(match follow::settle(ledger, backend.as_ref(), submission)? {
-        Settled::Found(key) => format!("found {key}"),
-        Settled::NotFound => "uncertain".to_owned(),
-    })
+    let settled = follow::settle(ledger, backend.as_ref(), context.jobs_dir(), submission)?;
+    let Settled::Found { key, copies, problems } = settled else {
+        return Ok("uncertain".to_owned());
+    };
+    for problem in problems {
+        output::warn(output::cell(&problem));
+    }
+    for copy in copies {
+        context
+            .voice
+            .say(format!("{}: {copy} was a copy of it, and is ended", submission.entry.job));
+    }
+    Ok(format!("found {key}"))
 }

@@ -15,11 +15,9 @@ use crate::submit::{Earlier, Source, new_job_id, of_earlier};
 /// Submit a job again, with the same digest even when the tag has moved.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    /// Job id, a unique beginning of it, an engine id such as slurm:123, or last
-    #[arg(value_name = "JOB")]
+    #[arg(value_name = "JOB", help = adapters::one_job())]
     job: String,
-    /// Engine: local or slurm; default: the job's
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help = format!("Engine: {}; default: the job's", adapters::choice()))]
     backend: Option<String>,
     /// Wait for the new job and take its exit code
     #[arg(long)]
@@ -47,10 +45,9 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     spec.rerun_of = Some(job.id);
     spec.id = new_job_id(jiff::Timestamp::now())
         .map_err(|e| CliError::new(Kind::Configuration, format!("no random numbers: {e}")))?;
-    let backend = adapters::backend(context, &submission.backend);
-    let again = backend.map_or(submission.backend.as_str(), |backend| backend.again());
+    let again = adapters::again(submission.backend.as_str());
     let kind = args.backend.as_deref().unwrap_or(again);
-    if kind == "local" {
+    if adapters::is_here(kind) {
         context.require_runtime(Some(spec.runtime))?;
     }
     spec.image = acquire::restage(context, &spec.image)?;

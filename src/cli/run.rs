@@ -91,7 +91,7 @@ fn here(context: &Context, args: Args) -> Outcome {
     let job = parts.job(context, submit::fresh_id()?, image)?;
 
     mark::mark(context, &job, false)?;
-    let site = context.site("local", inputs);
+    let site = context.site(FOREGROUND, inputs);
     let prepared = context
         .ledger()
         .and_then(|ledger| Ok((crate::submit::prepare(&job, &site, FOREGROUND, &ledger)?, ledger)));

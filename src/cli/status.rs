@@ -2,6 +2,7 @@
 
 use clap::Args as ClapArgs;
 
+use super::adapters;
 use super::context::Context;
 use super::jobs;
 use super::output::{self, Outcome};
@@ -9,8 +10,7 @@ use super::output::{self, Outcome};
 /// Say how jobs are.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    /// Job ids, unique beginnings of them, engine ids such as slurm:123, or last
-    #[arg(value_name = "JOB", required = true)]
+    #[arg(value_name = "JOB", required = true, help = adapters::several_jobs())]
     jobs: Vec<String>,
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 
-use super::adapters::{self, BACKENDS};
+use super::adapters;
 use super::context::Context;
 use super::mark;
 use super::output::{self, CliError, Outcome, Report, arguments};
@@ -25,14 +25,13 @@ const MOST_BYTES: u64 = 1 << 20;
 ///
 /// The tag is resolved once, now. stdout gets the job's id and nothing else.
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "\
+#[command(after_help = format!("\
 Examples:
   moorline submit group/project:v1 ./analysis --events 1000
-  moorline submit --backend slurm --cpus 4 --memory 8G --time 2h group/project:v1 ./analysis
-  moorline submit -f job.toml --wait")]
+  moorline submit --backend {} --cpus 4 --memory 8G --time 2h group/project:v1 ./analysis
+  moorline submit -f job.toml --wait", adapters::batch()))]
 pub struct Args {
-    /// Engine: local or slurm
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help = format!("Engine: {}", adapters::choice()))]
     pub backend: Option<String>,
     /// Read the job from this file; its keys are the long flags, which override it
     #[arg(short = 'f', long, value_name = "FILE")]
@@ -128,9 +127,9 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
     }
     let settings = context.settings();
     let kind = args.backend.or_else(|| settings.backend.clone()).unwrap_or_else(|| "local".into());
-    if !BACKENDS.contains(&kind.as_str()) {
+    if !adapters::backends().contains(&kind.as_str()) {
         return Err(CliError::usage(format!("unknown backend {}", output::cell(&kind)))
-            .with_hint(format!("known backends: {}", BACKENDS.join(", ")))
+            .with_hint(format!("known backends: {}", adapters::backends().join(", ")))
             .into());
     }
     let workdir = args.workdir.map(|dir| absolute_dir(&dir)).transpose()?;
@@ -146,7 +145,7 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
         account: args.account.or(engine.account),
     };
     args.flags.check(context)?;
-    if kind == "local" && !args.dry_run {
+    if adapters::is_here(&kind) && !args.dry_run {
         context.require_runtime(args.flags.runtime)?;
     }
     let asked = args.flags.asked(context, &args.what)?;
@@ -179,11 +178,19 @@ pub fn hand_over(
     let backend = adapters::backend(context, kind)
         .ok_or_else(|| CliError::usage(format!("unknown backend {}", output::cell(kind))))?;
     let site = context.site(kind, inputs);
-    mark::mark(context, job, kind != "local")?;
+    mark::mark(context, job, !adapters::is_here(kind))?;
     let submitted = context
         .ledger()
         .and_then(|ledger| Ok(submit::submit(job, &site, backend.as_ref(), &ledger)?));
-    let key = submitted.inspect_err(|_| mark::unmark_refused(context, job))?;
+    let submit::HandedOver { key, held } =
+        submitted.inspect_err(|_| mark::unmark_refused(context, job))?;
+    if let Some(why) = held {
+        output::warn(format!(
+            "{kind} holds the job, and it could not be released: {}; moorline status {} tries it again",
+            output::cell(&why),
+            job.id
+        ));
+    }
     if key.id != job.id.to_string() {
         context.voice.say(format!("submitted as {key}"));
     }
@@ -206,6 +213,9 @@ fn dry_run(context: &Context, job: &JobSpec, kind: &str, inputs: Vec<Source>) ->
         .ok_or_else(|| CliError::usage(format!("unknown backend {}", output::cell(kind))))?;
     let site: Site = context.site(kind, inputs);
     let (submission, script) = submit::dry_run(job, &site, backend.as_ref())?;
+    for (path, text) in &submission.files {
+        output::line(format!("# {}\n{text}", path.display()));
+    }
     let words = shlex::try_join(submission.argv.iter().map(String::as_str))
         .unwrap_or_else(|_| submission.argv.join(" "));
     context.voice.say("nothing was submitted; the engine would get this command and this script:");

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args as ClapArgs;
 
+use super::adapters;
 use super::context::Context;
 use super::interrupted::Interrupted;
 use super::jobs::{self, Known, Refreshed};
@@ -21,8 +22,7 @@ use crate::worker::exit;
 /// answer is asked again; the jobs go on meanwhile.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    /// Job ids, unique beginnings of them, engine ids such as slurm:123, or last
-    #[arg(value_name = "JOB", required = true)]
+    #[arg(value_name = "JOB", required = true, help = adapters::several_jobs())]
     jobs: Vec<String>,
     /// Give up after this many seconds; the jobs go on
     #[arg(long, value_name = "SECONDS")]

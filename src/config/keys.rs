@@ -10,7 +10,7 @@ pub(super) enum Who {
 }
 
 /// Every key; `*` stands for a name that the author chooses. A key that is not here is unknown.
-pub(super) const CONFIG: [(&str, Who); 55] = [
+pub(super) const CONFIG: [(&str, Who); 56] = [
     ("registry", Who::Trusted),
     ("insecure_registries", Who::Trusted),
     ("ca_files", Who::Trusted),
@@ -42,6 +42,7 @@ pub(super) const CONFIG: [(&str, Who); 55] = [
     ("backend.*.platform", Who::Anyone),
     ("backend.*.queue", Who::Anyone),
     ("backend.*.account", Who::Anyone),
+    ("backend.*.hold", Who::Trusted),
     ("gitlab.url", Who::Trusted),
     ("gitlab.registry", Who::Trusted),
     ("shub.endpoint", Who::Trusted),

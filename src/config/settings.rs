@@ -128,6 +128,8 @@ pub struct BackendSettings {
     pub queue: Option<Value<String>>,
     /// Who pays.
     pub account: Option<Value<String>>,
+    /// Whether a job is submitted held and released when it is on record; by default where the engine can.
+    pub hold: Option<Value<bool>>,
 }
 
 /// `[wait]`: how many seconds nobody may say how a job is.
@@ -263,6 +265,9 @@ impl Config {
             "backend.*.account" => {
                 self.backend(name).account = Some(value(item.identifier()?, origin));
             }
+            "backend.*.hold" => {
+                self.backend(name).hold = Some(value(item.yes_or_no()?, origin));
+            }
             "gitlab.url" => self.gitlab.url = Some(value(item.parsed::<ServerUrl>()?, origin)),
             "gitlab.registry" => self.gitlab.registry = Some(value(registry(item)?, origin)),
             "shub.endpoint" => self.hub = Some(value(item.parsed::<ServerUrl>()?, origin)),
@@ -312,6 +317,7 @@ impl Config {
                     platform: settings.platform.or(lower.platform),
                     queue: settings.queue.or(lower.queue),
                     account: settings.account.or(lower.account),
+                    hold: settings.hold.or(lower.hold),
                 },
             );
         }

@@ -4,7 +4,7 @@
 //! loader, C library   LD_*  GCONV_PATH  GLIBC_TUNABLES  LOCPATH ...   code or data before main()
 //! shells              BASH_ENV  ENV  PROMPT_COMMAND  SHELLOPTS ...    a file that is run at the start
 //! interpreters        PYTHONSTARTUP  PERL5OPT  NODE_OPTIONS ...       the same, or options
-//! runtimes, engines   APPTAINER*  SINGULARITY*  SLURM_*  OCI_* ...    they steer a program of the host
+//! runtimes            APPTAINER*  SINGULARITY*  DOCKER_* ...          they steer a program of the host
 //! ours                MOORLINE_*
 //! ```
 //!
@@ -14,19 +14,17 @@
 //! case here, so that a relaxed reader of the other side changes nothing.
 //!
 //! Sources: ld.so(8), glibc's `unsecvars.h`, bash(1), zsh(1), python(1), perlrun(1), node(1), ruby(1), java(1),
-//! R's `Startup`, the manuals of Apptainer and Slurm. Not promised: variables of programs that are not named here.
+//! R's `Startup`, the manual of Apptainer. What steers an engine stands in that engine's facts, and is refused where
+//! those are known (`cli/context`). Not promised: variables of programs that are not named here.
 
 /// Names that begin so.
-const FAMILIES: [&str; 14] = [
+const FAMILIES: [&str; 11] = [
     "LD_",
     "_LD_",
     "GLIBC_",
     "APPTAINER",
     "SINGULARITY",
     "MOORLINE",
-    "SLURM_",
-    "SBATCH_",
-    "SRUN_",
     "DOCKER_",
     "PODMAN_",
     "CONTAINER",
@@ -120,7 +118,6 @@ mod tests {
             "PYTHONSTARTUP",
             "PERL5OPT",
             "NODE_OPTIONS",
-            "SLURM_EXPORT_ENV",
             "MOORLINE_LEDGER",
             "ld_preload",
         ] {

@@ -84,6 +84,7 @@ fn run(dir: &Path, spec: &JobSpec, start: &Start<'_>) -> Result<JobId, DemoError
         host: "this machine".into(),
         inputs: Vec::new(),
         notes: Vec::new(),
+        hold: false,
     };
     let ledger = Ledger::open(&ledger_dir(dir)).map_err(failed)?;
     let prepared = submit::prepare(spec, &site, KIND, &ledger).map_err(failed)?;

@@ -16,6 +16,7 @@ use super::rootfs::{self, Rootfs};
 use super::scratch::Scratch;
 use super::starter::{Container, Start, Word};
 use super::{ExecuteError, account, filter, keyring, mounts, packed};
+use crate::backend;
 use crate::files::ForeignFile;
 use crate::job::{Access, JobSpec, Mount, WORK_DIR};
 use crate::listing;
@@ -160,7 +161,9 @@ fn program(
 
 fn variables(job: &JobSpec, config: Option<&ContainerConfig>) -> BTreeMap<String, String> {
     let none = ContainerConfig::default();
-    environment::variables(config.unwrap_or(&none), job, |name| std::env::var(name).ok())
+    let shape: Vec<&str> =
+        backend::engines().flat_map(|facts| facts.for_program).copied().collect();
+    environment::variables(config.unwrap_or(&none), job, &shape, |name| std::env::var(name).ok())
 }
 
 /// Everything that is mounted, the defaults first.

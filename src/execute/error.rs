@@ -32,6 +32,9 @@ pub enum ExecuteError {
         /// What the script says.
         expected: String,
     },
+    /// The engine took the job more than once, and this is not the one that counts.
+    #[error("this is not the submission on record, its program is not started: {0}")]
+    Duplicate(String),
     /// The image is not there.
     #[error("the image {path} cannot be opened: {source}")]
     ImageMissing {
@@ -188,6 +191,7 @@ impl ExecuteError {
     #[must_use]
     pub fn exit_code(&self) -> i32 {
         match self {
+            Self::Duplicate(_) => exit::DUPLICATE,
             Self::ImageMissing { .. } => exit::IMAGE_MISSING,
             Self::Mismatch { .. }
             | Self::ChangedWhileRead(_)
@@ -216,6 +220,7 @@ impl Failure for ExecuteError {
             | Self::Sif { .. }
             | Self::Unpack { .. } => Kind::Integrity,
             Self::Requirement(_) => Kind::Policy,
+            Self::Duplicate(_) => Kind::Engine,
             Self::Io { source, .. } => io_kind(source, Kind::NoRuntime),
             Self::NoScratch(passed) if passed.iter().any(|p| p.full) => Kind::NoSpace,
             Self::Hindered { kind, .. } => *kind,

@@ -33,6 +33,7 @@ mod marker;
 mod measure;
 mod mounts;
 mod network;
+mod on_record;
 mod packed;
 mod probe;
 mod processor;

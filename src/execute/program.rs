@@ -19,6 +19,7 @@ use super::starter::{Start, Word};
 use super::talk::{Line, Talk};
 use super::verbs::LEADER;
 use super::{ExecuteError, keyring, packed, scratch};
+use crate::backend;
 use crate::job::{Access, JobSpec, WORK_DIR};
 use crate::runtime::apptainer::{self, Given};
 use crate::runtime::{Bind, environment};
@@ -92,6 +93,8 @@ pub(super) fn given(
     job: &JobSpec,
 ) -> Result<(Given, Vec<String>), ExecuteError> {
     let host = |name: &str| std::env::var(name).ok();
+    let shape: Vec<&str> =
+        backend::engines().flat_map(|facts| facts.for_program).copied().collect();
     let sif_error = |source| ExecuteError::Sif { path: measured.path.clone(), source };
     let handle = measured.file.try_clone().map_err(ExecuteError::io("duplicating a handle"))?;
     let mut reader = SifReader::open(handle).map_err(sif_error)?;
@@ -99,11 +102,11 @@ pub(super) fn given(
     let config = packed::configuration(&mut reader).map_err(sif_error)?;
     if let Some(config) = config.filter(|_| ours) {
         let command = environment::command(&config, &job.command);
-        let given = Given::of(&environment::variables(&config, job, host));
+        let given = Given::of(&environment::variables(&config, job, &shape, host));
         return Ok((given, command.ok_or(ExecuteError::NothingToRun)?));
     }
     let mut given = Given::of(&environment::of_job(job));
-    let there = environment::FROM_HOST.iter();
+    let there = environment::FROM_HOST.iter().chain(&shape);
     given.environment.extend(there.filter_map(|&name| Some((name.to_owned(), host(name)?))));
     Ok((given, job.command.clone()))
 }

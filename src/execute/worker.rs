@@ -11,7 +11,10 @@ use super::identify::Program;
 use super::measure::{Measured, measure};
 use super::mounts::Passed;
 use super::scratch::{self, Scratch};
-use super::{ExecuteError, builtin, dumps, mounts, packed, processor, program, rootfs, signals};
+use super::{
+    ExecuteError, builtin, dumps, mounts, on_record, packed, processor, program, rootfs, signals,
+};
+use crate::backend;
 use crate::failure::Failure;
 use crate::files::{self, ForeignFile};
 use crate::job::{self, Evidence, Grade, JobSpec, Name, Network};
@@ -130,6 +133,9 @@ impl Attempt {
         control: &Path,
         stderr: &mut dyn Write,
     ) -> Result<Ended, ExecuteError> {
+        if let Some(kind) = &plan.on_record {
+            on_record::check(control, &plan.intent, kind)?;
+        }
         let Image::Sif { digest, place, .. } = &plan.job.image else {
             return Err(ExecuteError::NotSif(plan.job.image.name()));
         };
@@ -340,16 +346,10 @@ fn engine_facts(variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
             && v.len() <= 64
             && v.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
     };
-    [
-        "SLURM_JOB_ID",
-        "SLURM_ARRAY_JOB_ID",
-        "SLURM_ARRAY_TASK_ID",
-        "SLURM_RESTART_COUNT",
-        "SLURM_CLUSTER_NAME",
-    ]
-    .iter()
-    .filter_map(|name| Some(format!("{name}={}", variable(name).filter(|v| good(v))?)))
-    .collect()
+    backend::engines()
+        .flat_map(|facts| facts.in_receipt)
+        .filter_map(|name| Some(format!("{name}={}", variable(name).filter(|v| good(v))?)))
+        .collect()
 }
 
 /// Whole or not at all: a temporary file, synced, renamed.

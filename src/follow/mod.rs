@@ -3,6 +3,7 @@
 //! ```text
 //! ledger's view --ask--> engine's word ------+
 //!               --collect--> receipts -------+--> what counts; ledger (only what is new)   refresh.rs, receipts.rs
+//!               --release--> jobs that are held, once they are on record                    release.rs
 //!               --settle--> open intents: found at the engine, or still uncertain           settle.rs
 //! ledger's index --newest--> no more jobs than a list holds                              newest.rs
 //!               --patience--> how long a `wait` goes on without an answer                   patience.rs
@@ -16,6 +17,7 @@ mod newest;
 mod patience;
 mod receipts;
 mod refresh;
+mod release;
 mod settle;
 
 pub use error::FollowError;

@@ -16,6 +16,8 @@ const RECEIPT_LIMIT: u64 = 1 << 20;
 pub struct Collected {
     /// The submission's own receipts.
     pub own: Vec<Receipt>,
+    /// Whether the job on record began too early, and so never started its program.
+    pub too_early: bool,
     /// Whether one of them was not recorded yet.
     pub is_new: bool,
     /// What could not be read, or is another submission's, in sentences. It must be seen, and must not
@@ -56,6 +58,7 @@ pub(super) fn gather(
     let control = jobs_dir.join(submission.entry.job.to_string()).join("control");
     let mut found = Collected::default();
     let recorded = submission.receipts.iter().map(|record| &record.receipt);
+    found.too_early = recorded.clone().any(|receipt| submission.began_too_early(receipt));
     found.own = recorded.filter(|receipt| submission.is_word(receipt)).cloned().collect();
     for path in receipts(&control, &mut found.problems) {
         let receipt = match read(&path) {
@@ -69,6 +72,7 @@ pub(super) fn gather(
             continue;
         }
         let own = submission.entry.wrote(&receipt);
+        found.too_early |= submission.began_too_early(&receipt);
         if !own {
             found.problems.push(format!(
                 "{}: this receipt is of another submission; it proves nothing here",

@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use super::receipts::gather;
+use super::release::release;
 use crate::backend::{Backend, Seen};
 use crate::job::{EngineKey, JobState, Observation};
 use crate::ledger::{Batch, JobRecord, Ledger, LedgerError, Settled, Source};
@@ -67,6 +68,11 @@ impl Refresh {
         for (job, seen) in jobs.iter().zip(answers) {
             let now = refresh.one(&mut batch, jobs_dir, job, seen.as_ref());
             refresh.jobs.push(now);
+            if let (Some(ledger), Some(backend), Some(seen)) = (ledger, backend, &seen)
+                && let Err(why) = release(ledger, backend, jobs_dir, job.last(), seen)
+            {
+                refresh.warnings.push(format!("job {} is held still: {why}", job.id));
+            }
         }
         if let Some(batch) = batch
             && let Err(error) = batch.write()
@@ -92,6 +98,7 @@ impl Refresh {
             self.give_up(batch, &error);
         }
         let mut receipt: Option<Receipt> = None;
+        let mut too_early = false;
         for of in &job.submissions {
             let mut collected = gather(batch.as_mut(), of, jobs_dir);
             if let Err(error) = collected {
@@ -103,10 +110,14 @@ impl Refresh {
                 // of earlier starts only, until the one that the engine began since leaves its own
                 let earlier = submission.begun_anew() && !collected.is_new;
                 receipt = collected.last().filter(|_| !earlier).cloned();
+                too_early = collected.too_early;
             }
             self.warnings.extend(collected.problems);
         }
-        let now = Now::of(job, seen, receipt.as_ref());
+        let mut now = Now::of(job, seen, receipt.as_ref());
+        if too_early {
+            now.settled = now.settled.never_started();
+        }
         if let Some(ours) = batch.as_mut()
             && let Err(error) = record_end(ours, job, &now)
         {

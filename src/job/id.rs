@@ -137,7 +137,7 @@ textual!(JobId, IntentId, Nonce);
 /// What names a job at its engine for ever: engines issue the same numbers again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineKey {
-    /// `local`, `slurm`, ...
+    /// `local`, or the name of a batch engine
     pub kind: String,
     /// The cluster's name, where the engine has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,7 +151,7 @@ pub struct EngineKey {
 }
 
 impl fmt::Display for EngineKey {
-    /// `slurm:123`, as the command line takes it.
+    /// `ENGINE:123`, as the command line takes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.kind, self.id)
     }

@@ -51,8 +51,7 @@ impl Resources {
         n.checked_mul(factor).ok_or_else(bad)
     }
 
-    /// A duration as `90s`, `30m`, `2h`, `1d` or `[D-]HH:MM:SS`; a bare number is minutes, as
-    /// in Slurm.
+    /// A duration as `90s`, `30m`, `2h`, `1d` or `[D-]HH:MM:SS`; a bare number is minutes.
     ///
     /// # Errors
     /// When the text is no such duration.

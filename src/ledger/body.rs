@@ -25,7 +25,7 @@ pub enum Body {
         intent: IntentId,
         /// Comes back in its receipts.
         nonce: Nonce,
-        /// The kind of engine: `local`, `slurm`.
+        /// The kind of engine: `local`, or the name of a batch engine.
         backend: Name,
         /// The image; a SIF's `place` is empty here and stands in the payload.
         image: Box<Image>,
@@ -275,7 +275,7 @@ impl Body {
 /// An [`EngineKey`](crate::job::EngineKey) without its owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineName {
-    /// `local`, `slurm`, ...
+    /// `local`, or the name of a batch engine
     pub kind: Name,
     /// The cluster's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]

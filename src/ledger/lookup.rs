@@ -7,7 +7,7 @@ use super::view::{JobRecord, View};
 const LAST: &str = "last";
 
 impl View {
-    /// The job that `text` means: a prefix of one id, `slurm:123` with the engine's own id, or `last`, the
+    /// The job that `text` means: a prefix of one id, `ENGINE:123` with the engine's own id, or `last`, the
     /// newest job.
     ///
     /// # Errors

@@ -82,7 +82,7 @@ pub struct Intent {
     pub intent: IntentId,
     /// Comes back in its receipts.
     pub nonce: Nonce,
-    /// The kind of engine: `local`, `slurm`.
+    /// The kind of engine: `local`, or the name of a batch engine.
     pub backend: Name,
     /// The engine's job in which it is started, for a `run` inside of one.
     pub enclosing: Option<EngineName>,

@@ -1,6 +1,6 @@
 //! Which word counts when the engine and the worker both spoke of one submission.
 //!
-//! Slurm's accounting keeps exit codes below 128 only (200 becomes 72, 137 becomes 9), and an engine
+//! There is accounting that keeps exit codes below 128 only (200 becomes 72, 137 becomes 9), and an engine
 //! forgets its jobs. The worker saw the program end. So a receipt of this very submission settles state
 //! and exit code, and the engine's word stands beside it.
 //!
@@ -92,6 +92,19 @@ pub(super) fn settle((state, exit_code): (JobState, Option<i32>), end: Ending) -
     }
 }
 
+impl Settled {
+    /// The same without an exit code that is only the worker's.
+    #[must_use]
+    pub fn never_started(self) -> Self {
+        if self.source == Source::Receipt || self.state != JobState::Failed {
+            return self;
+        }
+        let why =
+            "it began before it was on record, so its program was not started; submit it again";
+        Self { exit_code: None, reason: Some(why.to_owned()), ..self }
+    }
+}
+
 impl Submission {
     /// The last receipt that is this submission's own: job, intent and nonce are right.
     #[must_use]
@@ -104,8 +117,37 @@ impl Submission {
     /// never starts the program.
     #[must_use]
     pub fn is_word(&self, receipt: &Receipt) -> bool {
+        self.entry.wrote(receipt) && !self.is_duplicate(receipt)
+    }
+
+    /// Whether a receipt is that of a copy which the engine took without saying so: its worker found that it is
+    /// not the submission on record, and measured and started nothing.
+    #[must_use]
+    pub fn is_duplicate(&self, receipt: &Receipt) -> bool {
         let refused = matches!(receipt.start, Start::Refused { .. });
-        self.entry.wrote(receipt) && !(refused && receipt.exit_code == exit::DUPLICATE)
+        let measured = receipt.evidence.measured.is_some();
+        let wrote = self.entry.wrote(receipt);
+        wrote && refused && !measured && receipt.exit_code == exit::DUPLICATE
+    }
+
+    /// Whether a receipt says that the very job on record began before it was on record, and so never started
+    /// its program. Its exit code is the worker's, not the job's.
+    #[must_use]
+    pub fn began_too_early(&self, receipt: &Receipt) -> bool {
+        let named = self.key().map(|key| format!("={}", key.id));
+        let names =
+            |named: &String| receipt.engine.iter().any(|fact| fact.ends_with(named.as_str()));
+        self.is_duplicate(receipt) && named.as_ref().is_some_and(names)
+    }
+
+    /// Whether the engine holds the job for us: it is on record, and it was not let go, nor is it to end.
+    #[must_use]
+    pub fn awaits_release(&self) -> bool {
+        let has = |is: fn(&Body) -> bool| self.history.iter().any(|event| is(&event.body));
+        self.key().is_some()
+            && !self.cancelled
+            && has(|body| matches!(body, Body::Held { .. }))
+            && !has(|body| matches!(body, Body::Released { .. }))
     }
 
     /// Whether the engine put the job into its queue again after its last receipt was recorded: the receipts
@@ -140,7 +182,10 @@ impl Submission {
     /// What counts, as far as it is recorded.
     #[must_use]
     pub fn settled(&self) -> Settled {
-        let settled = Settled::of(&self.word(), self.begun_anew(), self.own_receipt());
+        let mut settled = Settled::of(&self.word(), self.begun_anew(), self.own_receipt());
+        if self.receipts.iter().any(|record| self.began_too_early(&record.receipt)) {
+            settled = settled.never_started();
+        }
         match (settled.source, &self.seen) {
             (Source::Engine, None) => Settled { source: Source::Ledger, ..settled },
             _ => settled,
@@ -242,11 +287,8 @@ mod tests {
         assert_eq!((alone.exit_code, alone.source), (Some(72), Source::Engine));
     }
 
-    #[test]
-    fn a_start_that_left_no_receipt_is_not_settled_by_an_earlier_one() {
-        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-        let dir = tempfile::Builder::new().permissions(private).tempdir().unwrap();
-        let ledger = Ledger::open(dir.path()).unwrap();
+    /// A submission on record.
+    fn entry_of(ledger: &Ledger) -> Entry {
         let id = JobId::from_parts(1, 1);
         let spec = JobSpec {
             id,
@@ -268,7 +310,7 @@ mod tests {
             rerun_of: None,
             terms: Terms::default(),
         };
-        let entry = ledger
+        ledger
             .intend(&Intent {
                 spec,
                 intent: IntentId::from_bytes([1; 16]),
@@ -279,7 +321,16 @@ mod tests {
                 user: "ada".into(),
                 host: "h".into(),
             })
-            .unwrap();
+            .unwrap()
+    }
+
+    #[test]
+    fn a_start_that_left_no_receipt_is_not_settled_by_an_earlier_one() {
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        let dir = tempfile::Builder::new().permissions(private).tempdir().unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        let entry = entry_of(&ledger);
+        let id = entry.job;
         let state = || {
             let settled = View::read(ledger.dir()).unwrap().job(id).unwrap().settled();
             (settled.state, settled.exit_code)
@@ -305,5 +356,36 @@ mod tests {
         ledger.receipt(&entry, &receipt(&entry, 8, 200)).unwrap();
         seen(JobState::Failed, Some(72));
         assert_eq!(state(), (JobState::Failed, Some(200)));
+    }
+
+    /// The engine began the very job on record before it was on record: the worker's code is not the job's.
+    #[test]
+    fn a_job_that_began_too_early_has_no_code() {
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        let dir = tempfile::Builder::new().permissions(private).tempdir().unwrap();
+        let path = dir.path().to_owned();
+        let ledger = Ledger::open(&path).unwrap();
+        let entry = entry_of(&ledger);
+        let key = crate::job::EngineKey {
+            kind: "engine".into(),
+            cluster: None,
+            id: "46".into(),
+            submitted_at: at(0),
+            owner: "ada".into(),
+        };
+        ledger.submitted(&entry, &key).unwrap();
+        let refused = |engine: &str| Receipt {
+            start: Start::Refused { why: "too early".into() },
+            engine: vec![engine.into()],
+            ..receipt(&entry, 6, exit::DUPLICATE)
+        };
+        let settled = || View::read(&path).unwrap().job(entry.job).unwrap().settled();
+        ledger.observed(&entry, &word(JobState::Failed, Some(91))).unwrap();
+        ledger.receipt(&entry, &refused("JOB_ID=45")).unwrap();
+        assert_eq!(settled().exit_code, Some(91), "another job's word is none of this one's");
+        ledger.receipt(&entry, &refused("JOB_ID=46")).unwrap();
+        let now = settled();
+        assert_eq!((now.state, now.exit_code), (JobState::Failed, None));
+        assert!(now.reason.unwrap().contains("before it was on record"));
     }
 }

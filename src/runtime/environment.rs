@@ -14,44 +14,22 @@ use crate::oci::ContainerConfig;
 pub const DEFAULTS: [(&str, &str); 1] =
     [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")];
 
-/// Variables that are taken from the machine: the terminal, and what engines say of a job's shape. The
-/// language is the image's, which alone knows the locales that it has. Names, not patterns: `SLURM_JWT`
-/// is a secret.
-pub const FROM_HOST: [&str; 23] = [
-    "TERM",
-    "TZ",
-    "USER",
-    "LOGNAME",
-    "OMP_NUM_THREADS",
-    "CUDA_VISIBLE_DEVICES",
-    "SLURM_JOB_ID",
-    "SLURM_JOB_NAME",
-    "SLURM_JOB_NODELIST",
-    "SLURM_JOB_PARTITION",
-    "SLURM_ARRAY_JOB_ID",
-    "SLURM_ARRAY_TASK_ID",
-    "SLURM_ARRAY_TASK_COUNT",
-    "SLURM_ARRAY_TASK_MIN",
-    "SLURM_ARRAY_TASK_MAX",
-    "SLURM_CPUS_PER_TASK",
-    "SLURM_CPUS_ON_NODE",
-    "SLURM_MEM_PER_NODE",
-    "SLURM_NTASKS",
-    "SLURM_NNODES",
-    "SLURM_NODEID",
-    "SLURM_PROCID",
-    "SLURM_LOCALID",
-];
+/// Variables that are taken from the machine, beside those in which engines say a job's shape. The
+/// language is the image's, which alone knows the locales that it has.
+pub const FROM_HOST: [&str; 6] =
+    ["TERM", "TZ", "USER", "LOGNAME", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"];
 
-/// The program's variables.
+/// The program's variables. `shape` names those of the engines' that tell a job's shape.
 pub fn variables(
     image: &ContainerConfig,
     job: &JobSpec,
+    shape: &[&str],
     host: impl Fn(&str) -> Option<String>,
 ) -> BTreeMap<String, String> {
     let mut all: BTreeMap<String, String> =
         DEFAULTS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    all.extend(FROM_HOST.iter().filter_map(|name| Some(((*name).to_owned(), host(name)?))));
+    let names = FROM_HOST.iter().chain(shape);
+    all.extend(names.filter_map(|name| Some(((*name).to_owned(), host(name)?))));
     all.extend(image.variables().into_iter().map(|(name, value)| (name.into(), value.into())));
     all.extend(of_job(job));
     all
@@ -98,21 +76,23 @@ mod tests {
         let host = |name: &str| match name {
             "LANG" | "LC_ALL" | "LC_CTYPE" => Some("de_DE".into()),
             "TERM" => Some("xterm".into()),
+            "JOB_SHAPE" | "JOB_SECRET" => Some("2".into()),
             _ => None,
         };
-        let all = variables(&image, &j, host);
+        let all = variables(&image, &j, &["JOB_SHAPE"], host);
         for (name, value) in [
             ("PATH", "/img"),
             ("LANG", "C"),
             ("TERM", "xterm"),
+            ("JOB_SHAPE", "2"),
             ("A", "i"),
             ("B", "job"),
             ("HOME", "/work_dir"),
         ] {
             assert_eq!(all[name], value, "{name}");
         }
-        assert_eq!(all.len(), 7, "{all:?}");
-        for secret in ["MOORLINE_PASSWORD", "SLURM_JWT", "CI_JOB_TOKEN", "DOCKER_AUTH_CONFIG"] {
+        assert_eq!(all.len(), 8, "{all:?}");
+        for secret in ["MOORLINE_PASSWORD", "CI_JOB_TOKEN", "DOCKER_AUTH_CONFIG"] {
             assert!(!FROM_HOST.contains(&secret));
         }
     }

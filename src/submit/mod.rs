@@ -1,12 +1,15 @@
 //! From a job to an engine's id, with the ledger on both sides of the engine.
 //!
 //! ```text
-//! job --prepare--> job directory --intend--> ledger --submit--> engine --submitted--> ledger
+//! job --prepare--> job directory --intend--> ledger --submit--> engine --held, submitted--> ledger
+//!     --key--> control/submission.json --release--> engine --released--> ledger
 //! ```
 //!
 //! The intent is durable before the engine hears of the job. A crash in between leaves an open
 //! entry, which `recover` settles by asking the engine for the intent: at most one submission per
-//! intent, or the honest answer *uncertain*.
+//! intent, or the honest answer *uncertain*. Where the engine can hold, the job begins only when its key is on
+//! the disk: a copy that the engine took without saying so never runs. A crash after that leaves a held job,
+//! which every verb that asks for it releases.
 
 mod inputs;
 mod jobdir;
@@ -16,10 +19,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::backend::{Backend, BackendError, Order, Submission};
+use crate::backend::{Backend, BackendError, OnRecord, Order, Submission};
 use crate::failure::{Failure, Kind, io_kind};
 use crate::job::{EngineKey, IntentId, JobId, JobSpec, Nonce};
-use crate::ledger::{Intent, Ledger, LedgerError};
+use crate::ledger::{Entry, Intent, Ledger, LedgerError};
 use crate::oci::{Digest, Sha256Digest};
 use crate::pin::Image;
 use crate::worker::{PLAN_SCHEMA, Plan, script};
@@ -167,6 +170,8 @@ pub struct Site {
     pub notes: Vec<String>,
     /// Files of this machine that the command starts.
     pub inputs: Vec<Source>,
+    /// The engine takes the job held, until its key is on the disk.
+    pub hold: bool,
 }
 
 /// A new job id: the time and 80 random bits.
@@ -209,8 +214,9 @@ pub fn dry_run(
     backend: &dyn Backend,
 ) -> Result<(Submission, String), SubmitError> {
     let job = &with_inputs(job, site)?;
-    program::worker(&site.program, &program::processor(job, backend.kind()))?;
-    let (texts, _) = texts(job, site, &Digest::of(b"not installed"), &fresh_ids()?)?;
+    let kind = backend.kind();
+    program::worker(&site.program, &program::processor(job, kind))?;
+    let (texts, _) = texts(job, (site, kind), &Digest::of(b"not installed"), &fresh_ids()?)?;
     Ok((backend.plan(&order(job, site, fresh_ids()?.0))?, texts.script))
 }
 
@@ -242,12 +248,13 @@ fn order(job: &JobSpec, site: &Site, intent: IntentId) -> Order {
         dir: site.jobs_dir.join(job.id.to_string()),
         digest,
         resources: job.resources.clone(),
+        hold: site.hold,
     }
 }
 
 fn texts(
     job: &JobSpec,
-    site: &Site,
+    (site, kind): (&Site, &str),
     program: &Digest,
     (intent, nonce): &(IntentId, Nonce),
 ) -> Result<(jobdir::Texts, Digest), SubmitError> {
@@ -262,6 +269,7 @@ fn texts(
         site_store: site.site_store.clone(),
         limits: site.limits.clone(),
         hide: site.hide.clone(),
+        on_record: site.hold.then(|| kind.to_owned()),
     };
     let bytes = plan.to_bytes()?;
     let hash = Digest::of(&bytes);
@@ -285,7 +293,7 @@ pub fn prepare(
     let worker = program::worker(&site.program, &program::processor(job, kind))?;
     let program = install_binary(&site.jobs_dir, &worker)?;
     let ids = fresh_ids()?;
-    let (texts, plan) = texts(job, site, &program, &ids)?;
+    let (texts, plan) = texts(job, (site, kind), &program, &ids)?;
     let dir = JobDir::make(&site.jobs_dir, &job.id, &texts)?;
     for (source, measured) in site.inputs.iter().zip(&job.terms.inputs) {
         source.put(measured, dir.path())?;
@@ -304,7 +312,16 @@ pub fn prepare(
     Ok(Prepared { dir, order: order(job, site, ids.0), entry, plan })
 }
 
-/// The whole story: directory, intent, engine, ledger.
+/// A job that an engine has.
+#[derive(Debug)]
+pub struct HandedOver {
+    /// Its engine's name for it.
+    pub key: EngineKey,
+    /// Why it is held still, when it could not be released; the next verb that asks for it does it.
+    pub held: Option<String>,
+}
+
+/// The whole story: directory, intent, engine, ledger, release.
 ///
 /// # Errors
 /// When the engine refused (the directory is removed, the refusal recorded), may or may not have
@@ -314,16 +331,25 @@ pub fn submit(
     site: &Site,
     backend: &dyn Backend,
     ledger: &Ledger,
-) -> Result<EngineKey, SubmitError> {
+) -> Result<HandedOver, SubmitError> {
     let prepared = prepare(job, site, backend.kind(), ledger)?;
     match backend.submit(&prepared.order) {
         Ok(key) => {
             let entry = prepared.entry;
             // from here on the job exists, whatever happens to the ledger
-            prepared.keep();
+            let order = prepared.keep();
             let what = format!("job {} was handed over as {key}", job.id);
-            ledger.submitted(&entry, &key).map_err(unrecorded(what, true))?;
-            Ok(key)
+            if !order.hold {
+                ledger.submitted(&entry, &key).map_err(unrecorded(what, true))?;
+                return Ok(HandedOver { key, held: None });
+            }
+            // who finds the key without this word would take the hold for the user's own
+            ledger
+                .held(&entry)
+                .and_then(|()| ledger.submitted(&entry, &key))
+                .map_err(unrecorded(what, true))?;
+            let held = release(&order, backend, ledger, (&entry, &key)).err();
+            Ok(HandedOver { key, held })
         }
         Err(error @ BackendError::Uncertain { .. }) => {
             let entry = prepared.entry;
@@ -338,6 +364,19 @@ pub fn submit(
             Err(error.into())
         }
     }
+}
+
+/// Names the job in its directory, and lets it begin.
+fn release(
+    order: &Order,
+    backend: &dyn Backend,
+    ledger: &Ledger,
+    (entry, key): (&Entry, &EngineKey),
+) -> Result<(), String> {
+    let why = |error: &dyn std::error::Error| crate::failure::chain(error);
+    OnRecord::write(&order.dir.join("control"), order.intent, key).map_err(|e| why(&e))?;
+    backend.release(key).map_err(|error| error.why())?;
+    ledger.released(entry).map_err(|e| why(&e))
 }
 
 fn unrecorded(what: String, taken: bool) -> impl FnOnce(LedgerError) -> SubmitError {

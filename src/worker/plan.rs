@@ -40,6 +40,10 @@ pub struct Plan {
     /// and the credentials.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hide: Vec<PathBuf>,
+    /// The kind of engine that held the job until its key was beside this plan: the worker starts the program
+    /// only in the job of that key. `None` means that nobody wrote a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_record: Option<String>,
 }
 
 /// A plan that cannot be read.

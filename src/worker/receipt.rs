@@ -29,7 +29,7 @@ pub struct Receipt {
     pub attempt: String,
     /// The worker's host name.
     pub host: String,
-    /// The engine's word for the place: `SLURM_JOB_ID=12` and the like, identifiers only.
+    /// The engine's word for the place: variables such as `JOB_ID=12`, identifiers only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub engine: Vec<String>,
     /// The manifest digest that the job was pinned to.

@@ -52,6 +52,7 @@ fn golden_plan() -> Plan {
         site_store: None,
         limits: std::collections::BTreeMap::new(),
         hide: Vec::new(),
+        on_record: None,
     };
     plan.job.mounts[2].target = "/req uired".into();
     plan

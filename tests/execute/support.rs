@@ -225,6 +225,7 @@ impl Job {
             site_store: None,
             limits: std::collections::BTreeMap::new(),
             hide: Vec::new(),
+            on_record: None,
         };
         let job = Self { dir, plan, user, env: vec![] };
         job.give_away();

@@ -1,10 +1,14 @@
 //! What the backends' tests share: job directories, patience, and the one suite that every backend
 //! must pass.
 
+use std::collections::HashMap;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use moorline::backend::{Backend, Environment, Order, Seen};
+use moorline::backend::{Backend, Engine, Environment, Order, Seen};
 use moorline::job::{EngineKey, IntentId, JobId, JobState, Resources};
 
 /// Much longer than anything takes; only a failing test waits for it.
@@ -26,6 +30,89 @@ pub fn order(jobs: &Path, script: &str) -> Order {
         dir,
         digest: format!("sha256:{:064x}", 7),
         resources: Resources::default(),
+        hold: false,
+    }
+}
+
+/// An engine that is spoken to through its commands.
+pub fn engine(kind: &str, environment: &Environment) -> Engine {
+    moorline::backend::commanded(kind, environment).unwrap()
+}
+
+/// A real engine that `tests/env/PART.sh` started: `MOORLINE_TEST_PART` names its file `DIR/env`, whose
+/// `export NAME='value'` lines say how it is reached, and the ordinary account that submits
+/// (`MOORLINE_TEST_PART_USER`). Started as root, a test runs itself again as that account.
+pub struct Real {
+    pub part: &'static str,
+    /// The module of the tests.
+    pub module: &'static str,
+}
+
+impl Real {
+    fn variable(&self) -> String {
+        format!("MOORLINE_TEST_{}", self.part.to_uppercase())
+    }
+
+    /// `None` when there is none to test with.
+    pub fn env(&self, test: &str) -> Option<HashMap<String, String>> {
+        let (part, name) = (self.part, self.variable());
+        let Some(file) = std::env::var_os(&name) else {
+            let required = std::env::var("MOORLINE_TESTS_REQUIRE").unwrap_or_default();
+            assert!(!required.split(',').any(|p| p == part), "{test}: {part} is required here");
+            let why = format!("{name} is not set (tests/env/{part}.sh starts one)");
+            // Not eprintln: what that prints in a passing test is not shown.
+            let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
+            return None;
+        };
+        let text = std::fs::read_to_string(&file).expect("the file of the engine");
+        let pair = |line: &str| {
+            let (name, value) = line.strip_prefix("export ")?.split_once('=')?;
+            Some((name.to_owned(), value.trim_matches('\'').to_owned()))
+        };
+        Some(text.lines().filter_map(pair).collect())
+    }
+
+    /// Runs the body as the ordinary user: directly, or in a copy of this program started as that user
+    /// with these variables more. The body gets an environment that knows the engine.
+    pub fn as_user(
+        &self,
+        test: &str,
+        more: &[(&str, &str)],
+        body: impl FnOnce(Environment, &Path),
+    ) {
+        let Some(env) = self.env(test) else { return };
+        let base = tempfile::tempdir().unwrap();
+        let is_root = rustix::process::geteuid().is_root();
+        let again = std::env::var("MOORLINE_TEST_AGAIN").is_ok_and(|name| name == test);
+        if again || (!is_root && more.is_empty()) {
+            let ours = env.iter().filter(|(name, _)| !name.starts_with("MOORLINE_"));
+            let ours = ours.map(|(name, value)| (name.into(), value.into()));
+            body(Environment::allowed(std::env::vars_os().chain(ours)), base.path());
+            return;
+        }
+        let copy = base.path().join("again");
+        std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+        for path in [base.path(), &copy] {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        let mut words: Vec<String> = vec![];
+        if is_root {
+            let user = &env[&format!("{}_USER", self.variable())];
+            let setpriv =
+                ["setpriv", "--reuid", user, "--regid", user, "--init-groups", "--reset-env"];
+            words.extend([&setpriv[..], &["--"]].concat().into_iter().map(str::to_owned));
+        }
+        // --reset-env forgets all variables, so they are set after it.
+        let name = self.variable();
+        let file = std::env::var(&name).unwrap();
+        let own = [("MOORLINE_TEST_AGAIN", test), (&name, &file)];
+        words.push("env".to_owned());
+        words.extend(own.iter().chain(more).map(|(name, value)| format!("{name}={value}")));
+        let exe = copy.to_str().unwrap();
+        let exact = format!("{}::{test}", self.module);
+        words.extend([exe, "--exact", &exact, "--nocapture"].map(str::to_owned));
+        let status = Command::new(&words[0]).args(&words[1..]).current_dir("/").status().unwrap();
+        assert!(status.success(), "{test} as an ordinary user: {status}");
     }
 }
 
@@ -99,8 +186,8 @@ pub fn suite(backend: &dyn Backend, jobs: &Path) {
     }
 
     // Found again by its intent, with the same key, while it runs.
-    assert_eq!(backend.find(&forking.intent).unwrap().as_ref(), Some(&forking_key));
-    assert_eq!(backend.find(&IntentId::from_bytes([0xee; 16])).unwrap(), None);
+    assert_eq!(backend.find(&forking.intent).unwrap(), std::slice::from_ref(&forking_key));
+    assert_eq!(backend.find(&IntentId::from_bytes([0xee; 16])).unwrap(), []);
 
     // State, exit code and output.
     let seen = end(backend, &talking_key);
@@ -129,19 +216,54 @@ pub fn suite(backend: &dyn Backend, jobs: &Path) {
     assert_eq!(status(backend, &fine_key).state, JobState::Completed);
 
     // Unknown is not finished, and answers come in the order of the questions.
-    let id = if backend.kind() == "local" { "0".repeat(26) } else { "999999".to_owned() };
-    let stranger = EngineKey { id, ..fine_key.clone() };
+    // of the form that this engine's ids have
+    let digits = if backend.facts().here { 26 } else { 6 };
+    let other = if backend.facts().here { "0" } else { "9" };
+    let tail = fine_key.id.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+    let stranger = EngineKey { id: other.repeat(digits) + tail, ..fine_key.clone() };
     let seen = backend.status(&[fine_key.clone(), stranger.clone(), talking_key.clone()]).unwrap();
     let states: Vec<_> = seen.iter().map(|seen| seen.state).collect();
     assert_eq!(states, [JobState::Completed, JobState::Unknown, JobState::Failed]);
     backend.cancel(&stranger).expect_err("an unknown job cannot be cancelled");
 
+    if backend.facts().can_hold {
+        held(backend, jobs);
+    }
+
     // The number is right, but the job that had it was another one.
     let long_ago = fine_key.submitted_at - jiff::SignedDuration::from_hours(1000);
     let reissued = EngineKey { submitted_at: long_ago, ..fine_key.clone() };
     let owner = EngineKey { owner: "somebody-else".to_owned(), ..fine_key };
-    if backend.kind() != "local" {
+    if !backend.facts().here {
         assert_eq!(status(backend, &reissued).state, JobState::Unknown);
         assert_eq!(status(backend, &owner).state, JobState::Unknown);
     }
+}
+
+/// What an engine must do that can hold: a job waits until it is released, is found and ended while it waits,
+/// and a release that comes too late is no error.
+fn held(backend: &dyn Backend, jobs: &Path) {
+    let to_hold = |script: &str| Order { hold: true, ..order(jobs, script) };
+    let waits = to_hold("echo begun");
+    let waits_key = backend.submit(&waits).unwrap();
+    let ends = to_hold("echo begun");
+    let ends_key = backend.submit(&ends).unwrap();
+    // one that was submitted later and is not held shows that the engine had the time to begin them
+    let free = order(jobs, "exit 0");
+    let free_key = backend.submit(&free).unwrap();
+    assert_eq!(end(backend, &free_key).state, JobState::Completed);
+    for (order, key) in [(&waits, &waits_key), (&ends, &ends_key)] {
+        let seen = status(backend, key);
+        assert_eq!((seen.state, seen.held), (JobState::Submitted, true), "{seen:?}");
+        assert_eq!(backend.find(&order.intent).unwrap(), std::slice::from_ref(key));
+    }
+    backend.release(&waits_key).unwrap();
+    let seen = end(backend, &waits_key);
+    assert_eq!((seen.state, seen.exit_code), (JobState::Completed, Some(0)), "{seen:?}");
+    assert_eq!(std::fs::read_to_string(waits.dir.join("stdout")).unwrap(), "begun\n");
+    backend.release(&waits_key).expect("releasing what has ended is no error");
+    backend.cancel(&ends_key).unwrap();
+    assert_eq!(end(backend, &ends_key).state, JobState::Killed);
+    let out = std::fs::read_to_string(ends.dir.join("stdout")).unwrap_or_default();
+    assert_eq!(out, "", "it never began");
 }

@@ -4,77 +4,37 @@
 //! runs itself again as the account that the file names.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::backend::{awkward, end, environment, order, pid_in, status, suite, until};
-use moorline::backend::{Backend, BackendError, Environment, Local, Order, Slurm};
+use crate::backend::{
+    Real, awkward, end, engine, environment, order, pid_in, status, suite, until,
+};
+use moorline::backend::{Backend, BackendError, Engine, Environment, Local, Order};
 use moorline::job::{IntentId, JobId, JobState, Resources};
 
-/// Says aloud that a test's part cannot run here, or fails where it is required.
-fn skipped(test: &str, part: &str, why: &str) {
-    let required = std::env::var("MOORLINE_TESTS_REQUIRE").unwrap_or_default();
-    assert!(!required.split(',').any(|p| p == part), "{test}: {part} is required here, but {why}");
-    // Not eprintln: what that prints in a passing test is not shown.
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
+fn of_slurm(environment: &Environment) -> Engine {
+    engine("slurm", environment)
 }
+
+const SLURM: Real = Real { part: "slurm", module: "backend_slurm" };
 
 /// `export NAME='value'` lines of `DIR/env`; `None` when there is no Slurm to test with.
 fn slurm_env(name: &str) -> Option<HashMap<String, String>> {
-    let Some(file) = std::env::var_os("MOORLINE_TEST_SLURM") else {
-        skipped(name, "slurm", "MOORLINE_TEST_SLURM is not set (tests/env/slurm.sh starts one)");
-        return None;
-    };
-    let text = std::fs::read_to_string(&file).expect("the file that MOORLINE_TEST_SLURM names");
-    let pair = |line: &str| {
-        let (name, value) = line.strip_prefix("export ")?.split_once('=')?;
-        Some((name.to_owned(), value.trim_matches('\'').to_owned()))
-    };
-    Some(text.lines().filter_map(pair).collect())
+    SLURM.env(name)
 }
 
-/// Runs the body as the ordinary user: directly, or in a copy of this program started as that user
-/// with these variables more. The body gets an environment that knows the cluster.
 fn as_user(test: &str, more: &[(&str, &str)], body: impl FnOnce(Environment, &Path)) {
-    let Some(env) = slurm_env(test) else { return };
-    let base = tempfile::tempdir().unwrap();
-    let again = std::env::var("MOORLINE_TEST_AGAIN").is_ok_and(|name| name == test);
-    if again || (!rustix::process::geteuid().is_root() && more.is_empty()) {
-        let conf = ("SLURM_CONF".into(), env["SLURM_CONF"].clone().into());
-        body(Environment::allowed(std::env::vars_os().chain([conf])), base.path());
-        return;
-    }
-    let copy = base.path().join("again");
-    std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
-    for path in [base.path(), &copy] {
-        std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
-    }
-    let mut words: Vec<String> = vec![];
-    if rustix::process::geteuid().is_root() {
-        let user = &env["MOORLINE_TEST_SLURM_USER"];
-        let setpriv = ["setpriv", "--reuid", user, "--regid", user, "--init-groups", "--reset-env"];
-        words.extend([&setpriv[..], &["--"]].concat().into_iter().map(str::to_owned));
-    }
-    // --reset-env forgets all variables, so they are set after it.
-    let file = std::env::var("MOORLINE_TEST_SLURM").unwrap();
-    let own = [("MOORLINE_TEST_AGAIN", test), ("MOORLINE_TEST_SLURM", &file)];
-    words.push("env".to_owned());
-    words.extend(own.iter().chain(more).map(|(name, value)| format!("{name}={value}")));
-    let exe = copy.to_str().unwrap();
-    let exact = format!("backend_slurm::{test}");
-    words.extend([exe, "--exact", &exact, "--nocapture"].map(str::to_owned));
-    let status = Command::new(&words[0]).args(&words[1..]).current_dir("/").status().unwrap();
-    assert!(status.success(), "{test} as an ordinary user: {status}");
+    SLURM.as_user(test, more, body);
 }
 
 #[test]
 fn the_suite() {
     as_user("the_suite", &[], |environment, base| {
         assert!(!rustix::process::geteuid().is_root());
-        suite(&Slurm::new(environment), &awkward(base));
+        suite(&of_slurm(&environment), &awkward(base));
         let names: Vec<_> =
             std::fs::read_dir(base).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names.len(), 1, "no canary: {names:?}");
@@ -119,7 +79,7 @@ fn secrets_of_the_submitter_reach_neither_job_nor_slurm() {
     as_user(test, &SENTINELS, |environment, base| {
         assert_eq!(std::env::var("CI_JOB_TOKEN").as_deref(), Ok("sentinel-NTbq3"));
         let conf = slurm_conf();
-        let slurm = Slurm::new(environment);
+        let slurm = of_slurm(&environment);
         let script =
             "env; cat /proc/$PPID/environ 2>/dev/null; while [ ! -e ../go ]; do sleep 0.1; done";
         let order = order(base, script);
@@ -191,7 +151,7 @@ fn variables_of_slurms_commands_change_nothing() {
     ];
     as_user(test, &hostile, |environment, base| {
         assert_eq!(std::env::var("SBATCH_PARTITION").as_deref(), Ok("no-such-partition"));
-        let slurm = Slurm::new(environment);
+        let slurm = of_slurm(&environment);
         let order = order(
             base,
             "echo \"$SLURM_JOB_NAME ${SLURM_ARRAY_TASK_ID:-none}\"; echo $$ >../main; sleep 1000",
@@ -199,7 +159,7 @@ fn variables_of_slurms_commands_change_nothing() {
         let key = slurm.submit(&order).unwrap();
         // Slurm says RUNNING some time before the script's first line.
         pid_in(&order.dir.join("main"));
-        assert_eq!(slurm.find(&order.intent).unwrap(), Some(key.clone()));
+        assert_eq!(slurm.find(&order.intent).unwrap(), std::slice::from_ref(&key));
         slurm.cancel(&key).unwrap();
         assert_eq!(end(&slurm, &key).state, JobState::Killed);
         let stdout = std::fs::read_to_string(order.dir.join("stdout")).unwrap();
@@ -212,7 +172,7 @@ fn a_job_is_found_by_the_accounting_alone_and_beside_hostile_comments() {
     let test = "a_job_is_found_by_the_accounting_alone_and_beside_hostile_comments";
     as_user(test, &[], |environment, base| {
         let conf = slurm_conf();
-        let slurm = Slurm::new(environment);
+        let slurm = of_slurm(&environment);
         let order = order(base, "exit 0");
         // Another job of this account, whose comment plays a row with this intent.
         let comment = format!("x\n1|1|somebody|moorline:{}:\n|||", order.intent);
@@ -223,7 +183,7 @@ fn a_job_is_found_by_the_accounting_alone_and_beside_hostile_comments() {
             .output()
             .unwrap();
         assert!(other.status.success(), "{other:?}");
-        assert_eq!(slurm.find(&order.intent).unwrap(), None);
+        assert_eq!(slurm.find(&order.intent).unwrap(), []);
         let key = slurm.submit(&order).unwrap();
         assert_eq!(end(&slurm, &key).state, JobState::Completed);
 
@@ -233,8 +193,10 @@ fn a_job_is_found_by_the_accounting_alone_and_beside_hostile_comments() {
         std::fs::set_permissions(&fake, PermissionsExt::from_mode(0o755)).unwrap();
         let path = format!("{}:/usr/bin:/bin", base.display());
         let vars = [("PATH".into(), path.into()), ("SLURM_CONF".into(), conf.clone().into())];
-        let forgetful = Slurm::new(Environment::allowed(vars));
-        until("the accounting", || forgetful.find(&order.intent).unwrap().filter(|k| *k == key));
+        let forgetful = of_slurm(&Environment::allowed(vars));
+        until("the accounting", || {
+            (forgetful.find(&order.intent).unwrap() == [key.clone()]).then_some(())
+        });
         assert_eq!(end(&forgetful, &key).state, JobState::Completed);
 
         let id = String::from_utf8(other.stdout).unwrap();
@@ -246,7 +208,7 @@ fn a_job_is_found_by_the_accounting_alone_and_beside_hostile_comments() {
 #[test]
 fn a_refusal_says_why() {
     as_user("a_refusal_says_why", &[], |environment, base| {
-        let slurm = Slurm::new(environment);
+        let slurm = of_slurm(&environment);
         let mut order = order(base, "exit 0");
         order.resources.queue = Some("no-such-partition".into());
         let error = slurm.submit(&order).unwrap_err();
@@ -256,7 +218,7 @@ fn a_refusal_says_why() {
         order.resources.cpus = Some(100_000);
         let error = slurm.submit(&order).unwrap_err();
         assert!(matches!(error, BackendError::Refused { .. }), "{error:?}");
-        assert_eq!(slurm.find(&order.intent).unwrap(), None);
+        assert_eq!(slurm.find(&order.intent).unwrap(), []);
     });
 }
 
@@ -277,7 +239,7 @@ fn a_controller_that_is_not_there_is_told_apart() {
         std::fs::write(&file, conf.join("\n") + "\nMessageTimeout=5\n").unwrap();
         let path = std::env::var_os("PATH").unwrap();
         let vars = [("PATH".into(), path), ("SLURM_CONF".into(), file.into_os_string())];
-        let slurm = Slurm::new(Environment::allowed(vars));
+        let slurm = of_slurm(&Environment::allowed(vars));
         let order = order(base, "exit 0");
         for error in [slurm.submit(&order).unwrap_err(), slurm.find(&order.intent).unwrap_err()] {
             assert!(matches!(error, BackendError::Unreachable { .. }), "{error:?}");
@@ -293,9 +255,9 @@ fn fake(dir: &Path, name: &str, script: &str) {
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
 }
 
-fn faked(dir: &Path) -> Slurm {
+fn faked(dir: &Path) -> Engine {
     let path = format!("{}:/usr/bin:/bin", dir.display());
-    Slurm::new(Environment::allowed([("PATH".into(), path.into())]))
+    of_slurm(&Environment::allowed([("PATH".into(), path.into())]))
 }
 
 #[test]
@@ -303,7 +265,7 @@ fn no_slurm_and_a_silent_slurm_are_told_apart() {
     let base = tempfile::tempdir().unwrap();
     let order = order(base.path(), "exit 0");
     let nowhere = [("PATH".into(), base.path().as_os_str().to_owned())];
-    let absent = Slurm::new(Environment::allowed(nowhere));
+    let absent = of_slurm(&Environment::allowed(nowhere));
     for error in [
         absent.submit(&order).unwrap_err(),
         absent.find(&order.intent).unwrap_err(),
@@ -363,8 +325,9 @@ fn plans() {
         dir: "/home/alice/jobs 100%/01HF7YAT000000000000000001A".into(),
         digest: format!("sha256:{}", "a".repeat(64)),
         resources: Resources::default(),
+        hold: true,
     };
-    let slurm = Slurm::new(environment());
+    let slurm = of_slurm(&environment());
     let mut text = slurm.plan(&order).unwrap().argv.join("\n");
     order.resources = Resources {
         cpus: Some(4),

@@ -3,9 +3,11 @@
 //! what a real one was seen to do. `backend_slurm.rs` and `slurm_away.rs` ask a real one.
 
 mod backend;
+mod backend_htcondor;
 mod backend_slurm;
 mod backend_suite;
 mod here;
+mod htcondor_whole;
 mod inputs;
 mod ledger;
 mod line;

@@ -37,7 +37,7 @@ impl Simulated {
             &format!(
                 "for word; do case $word in --chdir=*) cd \"${{word#*=}}\" ;; esac; script=$control; \
                  control=$word; done\n\
-                 setsid sh \"$script\" \"$control\" >../stdout 2>../stderr </dev/null &\necho {ID}"
+                 SLURM_JOB_ID={ID} setsid sh \"$script\" \"$control\" >../stdout 2>../stderr </dev/null &\necho {ID}"
             ),
         );
         simulated.command("scontrol", "exit 0");

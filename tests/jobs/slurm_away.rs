@@ -1,6 +1,8 @@
 //! The whole program with a real Slurm (`tests/env/slurm.sh`), as an ordinary user: codes that the
 //! accounting loses, a cluster without accounting, a controller that stands still for a while.
 
+mod held;
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write;

@@ -5,6 +5,8 @@
 //! - A secret is opened (`.expose()`) only in the files named here.
 //! - Only `cli` prints.
 //! - No file outgrows 600 lines.
+//! - An engine's name, commands and variables stand in its own file only: what others must know of it are its
+//!   `Facts`.
 //!
 //! Circles of files inside a room, and logic in `mod.rs`, are in `circles`.
 
@@ -278,6 +280,58 @@ fn no_file_outgrows_its_page() {
     none(&offences, "a file is split by 600 lines");
 }
 
+/// What names an engine: its name, its commands, the beginnings of its variables.
+fn words_of(facts: &moorline::backend::Facts) -> Vec<String> {
+    let words = [facts.name].into_iter().chain(facts.commands.iter().copied());
+    words.chain(facts.families.iter().copied()).map(str::to_lowercase).collect()
+}
+
+/// The lines that name an engine, help texts and comments too; unit tests may.
+fn naming(source: &Source, engine: &str, words: &[String]) -> Vec<String> {
+    let own = [format!("backend/{engine}.rs"), format!("backend/{engine}/")];
+    // words of other tools that users try: whether Moorline speaks to those is no matter there
+    let foreign = source.path == "cli/foreign_words.rs";
+    if foreign || source.path == own[0] || source.path.starts_with(&own[1]) {
+        return Vec::new();
+    }
+    let listed = ["backend/mod.rs", "backend/known.rs"].contains(&source.path.as_str());
+    let mut testing = source.path.ends_with("/tests.rs") || source.path.contains("/tests/");
+    // the ledger's stored examples are a unit test in a file of its own
+    testing |= source.path.ends_with("/golden.rs");
+    let mut found = Vec::new();
+    let lines: Vec<&str> = source.text.lines().collect();
+    for (at, line) in lines.iter().enumerate() {
+        // a module that is a file of its own says nothing of the lines below
+        let file = lines.get(at + 1).is_some_and(|next| next.ends_with(';'));
+        testing |= line.trim() == "#[cfg(test)]" && !file;
+        let lower = line.to_lowercase();
+        let is_entry =
+            listed && (lower.contains("mod ") || lower.contains("use ") || lower.contains("::"));
+        if testing || is_entry {
+            continue;
+        }
+        if let Some(word) = words.iter().find(|word| lower.contains(word.as_str())) {
+            found.push(format!("src/{}:{}: {word}", source.path, at + 1));
+        }
+    }
+    found
+}
+
+#[test]
+fn an_engine_is_named_in_its_own_file_only() {
+    let sources = sources();
+    let engines: Vec<_> = moorline::backend::engines().filter(|facts| !facts.here).collect();
+    assert!(!engines.is_empty());
+    let mut offences = Vec::new();
+    for facts in engines {
+        let own = format!("backend/{}.rs", facts.name);
+        assert!(sources.iter().any(|source| source.path == own), "{own} is {}'s file", facts.name);
+        let words = words_of(facts);
+        offences.extend(sources.iter().flat_map(|source| naming(source, facts.name, &words)));
+    }
+    none(&offences, "what others must know of an engine is in its Facts");
+}
+
 /// The rules themselves: each finds what it is there to find.
 mod the_rules {
     use super::*;
@@ -332,6 +386,17 @@ mod the_rules {
     #[test]
     fn a_module_without_a_floor_is_found() {
         assert_eq!(misplaced(&source("attic/mod.rs", ""), &house()).len(), 1);
+    }
+
+    #[test]
+    fn engines_are_found_in_comments_and_help() {
+        let words = ["pbs".to_owned(), "qsub".to_owned()];
+        let text = "//! Like PBS.\n/// Calls qsub.\nfn f() {}\n#[cfg(test)]\n// pbs\n";
+        assert_eq!(naming(&source("cli/x.rs", text), "pbs", &words).len(), 2);
+        assert_eq!(naming(&source("backend/pbs.rs", text), "pbs", &words), [""; 0]);
+        assert_eq!(naming(&source("backend/pbs/argv.rs", text), "pbs", &words), [""; 0]);
+        let line = "mod pbs;\n    &pbs::Pbs,\n// pbs is one\n";
+        assert_eq!(naming(&source("backend/known.rs", line), "pbs", &words).len(), 1);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The `sbatch` command line: identifiers, numbers and paths only; the script is copied by Slurm.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::backend::dialect::anywhere;
 use crate::backend::{BackendError, Order, Submission};
 use crate::job::{IntentId, Resources};
 use crate::worker::SCRIPT_FILE;
@@ -33,6 +34,9 @@ pub(super) fn sbatch(order: &Order) -> Result<Submission, BackendError> {
         format!("--error={}", pattern(&order.dir.join("stderr"))?),
         "--open-mode=truncate".into(),
     ];
+    if order.hold {
+        argv.push("--hold".into());
+    }
     let Resources { cpus, memory_mib, time_seconds, queue, account } = &order.resources;
     argv.extend(cpus.map(|n| format!("--cpus-per-task={n}")));
     argv.extend(memory_mib.map(|n| format!("--mem={n}M")));
@@ -45,11 +49,11 @@ pub(super) fn sbatch(order: &Order) -> Result<Submission, BackendError> {
     }
     argv.push(path(&control.join(SCRIPT_FILE))?);
     argv.push(path(&control)?);
-    Ok(Submission { argv, env: vec![], cwd: PathBuf::from("/") })
+    Ok(Submission { argv, env: vec![], cwd: anywhere(), files: vec![] })
 }
 
 fn unfit(what: impl Into<String>, why: impl Into<String>) -> BackendError {
-    BackendError::Unfit { engine: super::ENGINE, what: what.into(), why: why.into() }
+    BackendError::Unfit { engine: super::FACTS.name, what: what.into(), why: why.into() }
 }
 
 /// `D-HH:MM:SS`; Slurm rounds up to whole minutes.

@@ -9,6 +9,7 @@
 //! Slurm's own words. `find` must read comments and command lines; they come last, are raw, and
 //! may hold `|` and line breaks, so a line counts only with a well-formed start.
 
+use crate::backend::dialect::Row;
 use crate::backend::driver::printable;
 use crate::job::{IntentId, JobState, Observation};
 
@@ -24,9 +25,9 @@ pub(super) const SACCT_FIND_FIELDS: &str = "JobIDRaw,Submit,User,SubmitLine,Comm
 /// For `squeue --format` when looking for a comment.
 pub(super) const SQUEUE_FIND_FIELDS: &str = "%A|%V|%u|%k";
 
-/// One start of one job.
+/// One start of one job, as a line says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct Line {
     pub id: String,
     /// Seconds since 1970.
     pub submit: i64,
@@ -59,7 +60,10 @@ const ENDS: [&str; 14] = [
     "DeadLine",
 ];
 
-impl Row {
+/// Why a job waits that its owner holds; `sbatch --hold` is such a hold too.
+const HELD: &str = "JobHeldUser";
+
+impl Line {
     fn meaning(&self) -> Meaning {
         meaning(&self.word)
     }
@@ -68,9 +72,18 @@ impl Row {
         self.meaning().state
     }
 
-    /// Whether Slurm itself may start the job again after this row.
-    pub fn is_requeued(&self) -> bool {
-        self.meaning().may_return
+    /// What the flow needs of it.
+    pub fn row(&self) -> Row {
+        let held = self.state() == JobState::Submitted && self.reason.as_deref() == Some(HELD);
+        Row {
+            id: self.id.clone(),
+            cluster: None,
+            submit: self.submit,
+            user: self.user.clone(),
+            seen: self.observation(),
+            may_return: self.meaning().may_return,
+            held,
+        }
     }
 
     pub fn observation(&self) -> Observation {
@@ -105,18 +118,18 @@ impl Row {
 }
 
 /// The rows of `sacct`; lines that are none are left out.
-pub(super) fn sacct(text: &str) -> Vec<Row> {
+pub(super) fn sacct(text: &str) -> Vec<Line> {
     text.lines().filter_map(|line| row(line, colon)).collect()
 }
 
 /// The rows of `squeue`; lines that are none are left out.
-pub(super) fn squeue(text: &str) -> Vec<Row> {
+pub(super) fn squeue(text: &str) -> Vec<Line> {
     text.lines()
         .filter_map(|line| row(line.strip_suffix('|').unwrap_or(line), wait_status))
         .collect()
 }
 
-fn row(line: &str, code: fn(&str) -> Option<i32>) -> Option<Row> {
+fn row(line: &str, code: fn(&str) -> Option<i32>) -> Option<Line> {
     let fields: Vec<&str> = line.split('|').map(str::trim).collect();
     let [id, submit, user, state, exit, reason] = fields[..] else { return None };
     let mut words = state.split_whitespace();
@@ -127,7 +140,7 @@ fn row(line: &str, code: fn(&str) -> Option<i32>) -> Option<Row> {
         return None;
     }
     let reason = printable(reason);
-    Some(Row {
+    Some(Line {
         id: id.to_owned(),
         submit: submit.parse().ok()?,
         user: user.to_owned(),
@@ -155,16 +168,24 @@ fn shell(code: i32, signal: i32) -> i32 {
     if signal == 0 { code } else { 128 + signal }
 }
 
-/// The first submission of this account whose last fields hold the intent's tag: id and time.
-pub(super) fn find(text: &str, owner: &str, intent: &IntentId) -> Option<(String, i64)> {
+/// The submissions of this account whose last fields hold the intent's tag. How they are is not asked here.
+pub(super) fn find(text: &str, owner: &str, intent: &IntentId) -> Vec<Row> {
     let tag = super::argv::tag(intent);
-    text.lines()
-        .filter_map(|line| {
-            let mut fields = line.splitn(4, '|');
-            let (id, submit, user) = (fields.next()?, fields.next()?, fields.next()?);
-            let free = fields.next()?;
-            let ours = super::is_id(id) && user == owner && free.contains(&tag);
-            Some((id.to_owned(), submit.parse::<i64>().ok()?)).filter(|_| ours)
+    let one = |line: &str| {
+        let mut fields = line.splitn(4, '|');
+        let (id, submit, user) = (fields.next()?, fields.next()?, fields.next()?);
+        let free = fields.next()?;
+        let ours = super::is_id(id) && user == owner && free.contains(&tag);
+        let submit = submit.parse().ok().filter(|_| ours)?;
+        Some(Row {
+            id: id.to_owned(),
+            cluster: None,
+            submit,
+            user: user.to_owned(),
+            seen: Observation::of(JobState::Unknown),
+            may_return: false,
+            held: false,
         })
-        .min_by_key(|(_, submit)| *submit)
+    };
+    text.lines().filter_map(one).collect()
 }

@@ -38,7 +38,7 @@ use self::project::Project;
 use self::settings::Settings;
 use super::output::{self, CliError, Report, Voice};
 use crate::backend::Environment;
-use crate::config::{self, Config, Level};
+use crate::config::{self, Config, ConfigError, Level, Origin, Problem};
 use crate::credential::Explicit;
 use crate::failure::Kind;
 use crate::files::{ForeignError, ForeignFile, Writers, barred};
@@ -279,10 +279,31 @@ fn read_config(
     let groups = site.trusted_groups.iter().chain(&user.trusted_groups);
     let mut project = Project::here(environment, groups.map(|group| group.value.as_str()));
     let here = match project.text() {
-        Some(text) => Config::parse(&text, Level::Project, Path::new(config::PROJECT_FILE))?,
+        Some(text) => {
+            let here = Config::parse(&text, Level::Project, Path::new(config::PROJECT_FILE))?;
+            steers_no_engine(&here)?;
+            here
+        }
         None => Config::default(),
     };
     Ok((Config::merge(site, user, here), project))
+}
+
+/// A project file sets no variable that steers an engine: that could do something else than the job says.
+fn steers_no_engine(project: &Config) -> Result<(), Report> {
+    let steers = |name: &str| {
+        let name = name.to_ascii_uppercase();
+        crate::backend::engines().flat_map(|of| of.families).any(|f| name.starts_with(f))
+    };
+    match project.submit.env.iter().find(|(name, _)| steers(name)) {
+        Some((name, value)) => {
+            let line = if let Origin::File { line, .. } = value.origin { line } else { 1 };
+            let problem = Problem::Variable { name: name.clone() };
+            let file = PathBuf::from(config::PROJECT_FILE);
+            Err(ConfigError { file, line, problem, job_file: false }.into())
+        }
+        None => Ok(()),
+    }
 }
 
 fn unread(path: &Path, error: &ForeignError) -> Report {

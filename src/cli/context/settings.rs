@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::Context;
+use crate::cli::adapters;
 use crate::cli::output::{CliError, Report};
 use crate::config::{Config, ServerUrl};
 use crate::job::{EnvVar, Resources, RuntimeChoice};
@@ -106,7 +107,10 @@ impl Context {
     /// What a submission needs to know of this place. Says what the project file added to the job that was made.
     pub fn site(&self, kind: &str, inputs: Vec<Source>) -> Site {
         let set = self.config.node_cache.as_ref().map(|value| value.value.clone());
-        let local = (kind == "local").then(|| self.places.cache.join("node"));
+        let facts = adapters::facts(kind);
+        let here = facts.is_some_and(|facts| facts.here);
+        let local = here.then(|| self.places.cache.join("node"));
+        let hold = self.config.backends.get(kind).and_then(|of| of.hold.as_ref());
         Site {
             jobs_dir: self.places.jobs.clone(),
             program: self.program.clone(),
@@ -118,6 +122,7 @@ impl Context {
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             inputs,
             notes: self.take_contributed(kind),
+            hold: facts.is_some_and(|f| f.can_hold) && hold.is_none_or(|value| value.value),
         }
     }
 }

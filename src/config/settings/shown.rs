@@ -73,6 +73,7 @@ impl Config {
             rows.add(&key("platform"), &backend.platform, Platform::to_string);
             rows.add(&key("queue"), &backend.queue, String::clone);
             rows.add(&key("account"), &backend.account, String::clone);
+            rows.add(&key("hold"), &backend.hold, bool::to_string);
         }
         rows.add("gitlab.url", &self.gitlab.url, ServerUrl::to_string);
         rows.add("gitlab.registry", &self.gitlab.registry, Registry::to_string);

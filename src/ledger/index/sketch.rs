@@ -229,7 +229,8 @@ impl Sketcher {
                 let measured = receipt.evidence.measured.map(|m| m.digest);
                 let measured = measured.or(receipt.evidence.sif);
                 What::Receipt {
-                    word: own && !(refused && receipt.exit_code == exit::DUPLICATE),
+                    word: own
+                        && !(refused && measured.is_none() && receipt.exit_code == exit::DUPLICATE),
                     ended_at: nanoseconds(receipt.ended_at),
                     exit_code: receipt.exit_code,
                     told: receipt.told.is_some(),
@@ -329,7 +330,7 @@ fn of_receipt(receipt: &Receipt, own: bool) -> What {
     let refused = matches!(receipt.start, Start::Refused { .. });
     let measured = receipt.evidence.measured.as_ref().map(Measured::digest);
     What::Receipt {
-        word: own && !(refused && receipt.exit_code == exit::DUPLICATE),
+        word: own && !(refused && measured.is_none() && receipt.exit_code == exit::DUPLICATE),
         ended_at: nanoseconds(receipt.ended_at),
         exit_code: receipt.exit_code,
         told: receipt.conditions.told.is_some(),

@@ -1,0 +1,151 @@
+//! The whole program with a real `HTCondor`: a job held, recorded and released; a submitter that is killed in
+//! between; a copy that the schedd took without anybody seeing it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::backend::Real;
+use crate::support::{Home, Server, am_root, until};
+
+const HTCONDOR: Real = Real { part: "htcondor", module: "htcondor_whole" };
+
+/// Writes a line into the working directory when the program begins.
+const PROGRAM: &str = "echo begun >>/work_dir/starts; exit 200";
+
+struct Bench {
+    home: Home,
+    plain: String,
+    image: String,
+    _server: Server,
+}
+
+impl Bench {
+    fn new(test: &str) -> Option<Self> {
+        let env = HTCONDOR.env(test)?;
+        let server = Server::with_image();
+        let user = am_root().then(|| {
+            let name = &env["MOORLINE_TEST_HTCONDOR_USER"];
+            let id = Command::new("id").args(["-u", name]).output().unwrap().stdout;
+            String::from_utf8(id).unwrap().trim().parse().unwrap()
+        });
+        let home = Home::of(&server, user).log_in(&server);
+        let image = server.name(":v1");
+        let plain = home.env["PATH"].clone();
+        home.ok(&["convert", &image]);
+        Some(Self { home, plain, image, _server: server })
+    }
+
+    /// Replaces a command for the next calls; in the script, the real one is `"$real"`.
+    fn replaces(&mut self, name: &str, script: &str) {
+        let bin: PathBuf = self.home.mkdir("harm");
+        let real = std::env::split_paths(&self.plain).map(|dir| dir.join(name));
+        let real = real.into_iter().find(|path| path.is_file()).unwrap().display().to_string();
+        let path = bin.join(name);
+        fs::write(&path, format!("#!/bin/sh\nreal={real}\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let first = format!("{}:{}", bin.display(), self.plain);
+        self.home.env.insert("PATH".into(), first);
+    }
+
+    fn heals(&mut self) {
+        self.home.env.insert("PATH".into(), self.plain.clone());
+    }
+
+    fn submit(&self) -> crate::support::Answer {
+        let image = &self.image;
+        self.home.run(&["submit", "--backend", "htcondor", image, "--", "sh", "-c", PROGRAM])
+    }
+
+    fn ends_once(&self, job: &str) {
+        let waited = self.home.run(&["wait", "--timeout", "120", job]);
+        let stderr = fs::read_to_string(self.home.job(job).join("stderr")).unwrap_or_default();
+        assert_eq!(waited.code, 200, "{waited}\nits stderr: {stderr}");
+        assert_eq!(self.starts(job), 1);
+    }
+
+    fn starts(&self, job: &str) -> usize {
+        let text = fs::read_to_string(self.home.job(job).join("work/starts")).unwrap_or_default();
+        text.lines().count()
+    }
+
+    /// The only job; no verb is asked, since each of them lets a held job go.
+    fn job(&self) -> String {
+        let names = fs::read_dir(self.home.jobs()).unwrap().flatten().map(|e| e.file_name());
+        let mut jobs = names.filter_map(|name| name.into_string().ok()).filter(|n| n.len() == 26);
+        jobs.next().unwrap()
+    }
+}
+
+#[test]
+fn a_job_runs_and_its_digest_is_proved() {
+    let Some(bench) = Bench::new("a_job_runs_and_its_digest_is_proved") else { return };
+    let job = bench.submit().exits(0).stdout.trim().to_owned();
+    bench.ends_once(&job);
+    let answer = bench.home.run(&["--json", "audit", "job", &job]).exits(0);
+    assert_eq!(answer.json()["verdict"], "match", "{answer}");
+    let row = bench.home.run(&["--json", "status", &job]).exits(0).json()[0].clone();
+    let engine = row["engine"].as_str().unwrap();
+    assert!(engine.starts_with("htcondor:"), "{row}");
+    bench.home.run(&["status", engine]).exits(0);
+}
+
+#[test]
+fn a_submitter_that_is_killed_leaves_one_job() {
+    for harm in ["exit 1", "kill -9 $PPID", "\"$real\" \"$@\"; kill -9 $PPID"] {
+        let Some(mut bench) = Bench::new("a_submitter_that_is_killed_leaves_one_job") else {
+            return;
+        };
+        bench.replaces("condor_release", harm);
+        let _ = bench.submit();
+        bench.heals();
+        let job = bench.job();
+        bench.home.ok(&["status", &job]);
+        bench.ends_once(&job);
+    }
+    // nobody knows the id: the schedd took it twice, and one is kept
+    let Some(mut bench) = Bench::new("a_submitter_that_is_killed_leaves_one_job") else { return };
+    let twice = "\"$real\" \"$@\" >/dev/null; \"$real\" \"$@\" >/dev/null; kill -9 $PPID";
+    bench.replaces("condor_submit", twice);
+    let _ = bench.submit();
+    bench.heals();
+    let job = bench.job();
+    let settled = bench.home.run(&["recover"]).exits(0);
+    assert!(settled.stdout.starts_with(&format!("{job} found htcondor:")), "{settled}");
+    assert!(settled.stderr.contains("was a copy"), "{settled}");
+    bench.ends_once(&job);
+}
+
+#[test]
+fn a_copy_that_nobody_saw_never_starts_the_program() {
+    let test = "a_copy_that_nobody_saw_never_starts_the_program";
+    let Some(mut bench) = Bench::new(test) else { return };
+    bench.replaces(
+        "condor_submit",
+        "\"$real\" \"$@\" | sed 's/ .*//' >\"$(dirname \"$2\")/copy\"; exec \"$real\" \"$@\"",
+    );
+    let job = bench.submit().exits(0).stdout.trim().to_owned();
+    bench.heals();
+    bench.ends_once(&job);
+    let control = bench.home.job(&job).join("control");
+    let copy = fs::read_to_string(control.join("copy")).unwrap().trim().to_owned();
+    // somebody lets it go
+    if am_root() {
+        let released = Command::new("condor_release").arg(&copy).output().unwrap();
+        assert!(released.status.success(), "{released:?}");
+        until("its receipt", 60, || {
+            let names = fs::read_dir(&control).unwrap().flatten();
+            let is = |e: &fs::DirEntry| e.file_name().to_string_lossy().starts_with("receipt-");
+            (names.filter(is).count() == 2).then_some(())
+        });
+        assert_eq!(bench.starts(&job), 1);
+        let row = bench.home.run(&["--json", "status", &job]).exits(0).json()[0].clone();
+        assert_eq!((row["state"].as_str(), row["exit_code"].as_i64()), (Some("failed"), Some(200)));
+        let after = bench.home.run(&["--json", "audit", "job", &job]);
+        assert_eq!(after.json()["verdict"], "match", "{after}");
+        assert!(after.stdout.contains("a copy that the engine took"), "{after}");
+    } else {
+        let _ = Command::new("condor_rm").arg(&copy).status();
+    }
+}
