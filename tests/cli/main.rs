@@ -8,6 +8,7 @@ mod canary;
 mod credentials;
 mod doctor;
 mod gitlab;
+mod handed;
 mod help;
 mod inspect;
 mod liar;
