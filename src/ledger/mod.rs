@@ -24,6 +24,7 @@ mod error;
 #[cfg(test)]
 mod golden;
 mod hash;
+mod kept;
 mod lookup;
 mod personal;
 mod record;
@@ -48,6 +49,7 @@ pub use body::{Body, EngineName};
 pub use conversions::Conversions;
 pub use error::{LedgerError, LookupError};
 pub use hash::RecordHash;
+pub use kept::Kept;
 pub use personal::{Payload, Personal};
 pub use record::{Content, LineError, RECORD_SCHEMA, Record, WriterId};
 pub use segment::SegmentName;
