@@ -10,7 +10,7 @@ pub(super) enum Who {
 }
 
 /// Every key; `*` stands for a name that the author chooses. A key that is not here is unknown.
-pub(super) const CONFIG: [(&str, Who); 55] = [
+pub(super) const CONFIG: [(&str, Who); 56] = [
     ("registry", Who::Trusted),
     ("insecure_registries", Who::Trusted),
     ("ca_files", Who::Trusted),
@@ -23,6 +23,7 @@ pub(super) const CONFIG: [(&str, Who); 55] = [
     ("ledger", Who::Trusted),
     ("jobs_dir", Who::Trusted),
     ("node_cache", Who::Trusted),
+    ("syscall_filter", Who::Trusted),
     ("store.site", Who::Trusted),
     ("store.site_owner", Who::Trusted),
     ("store.site_keys", Who::Trusted),
@@ -69,7 +70,7 @@ pub(super) const CONFIG: [(&str, Who); 55] = [
 ];
 
 /// The keys of a job file: those of the long flags.
-pub(super) const JOB: [&str; 26] = [
+pub(super) const JOB: [&str; 27] = [
     "image",
     "command",
     "mount",
@@ -79,6 +80,7 @@ pub(super) const JOB: [&str; 26] = [
     "runtime",
     "network",
     "grace",
+    "krb",
     "require",
     "cpus",
     "memory",

@@ -17,7 +17,7 @@ use super::session::{self, Fence, at};
 use super::starter::{Start, Word};
 use super::talk::{Line, Talk};
 use super::verbs::LEADER;
-use super::{ExecuteError, keyring, scratch};
+use super::{ExecuteError, keyring, scratch, tickets};
 use crate::job::{Access, WORK_DIR};
 use crate::runtime::{Bind, apptainer, environment};
 use crate::store::Held;
@@ -37,7 +37,10 @@ pub(super) fn run(
 ) -> Result<Ended, ExecuteError> {
     let manner = Manner::of(&plan.job.terms)?;
     let scratch = Scratch::make(control, attempt)?;
-    let binds = [binds, &covers(hide, binds, workdir, control, &scratch)?].concat();
+    let mut binds = [binds, &covers(hide, binds, workdir, control, &scratch)?].concat();
+    let tickets = tickets::bind(&plan.job, control, &scratch.0)?;
+    let has_tickets = tickets.is_some();
+    binds.extend(tickets);
     let mut start = Start {
         program: apptainer::argv(program, &plan.job, sif, &binds, workdir)
             .into_iter()
@@ -53,6 +56,11 @@ pub(super) fn run(
     for name in environment::FROM_HOST.iter().copied().chain(["PATH", "HOME"]) {
         if let Ok(value) = std::env::var(name) {
             start.env.insert(name.to_owned(), value);
+        }
+    }
+    if has_tickets {
+        for prefix in ["APPTAINERENV_", "SINGULARITYENV_"] {
+            start.env.insert(format!("{prefix}{}", tickets::VARIABLE), tickets::value());
         }
     }
     for (name, directory) in [("CACHEDIR", "cache"), ("TMPDIR", "tmp"), ("CONFIGDIR", "config")] {

@@ -10,14 +10,17 @@ use super::identify::Program;
 use super::measure::{Measured, measure};
 use super::mounts::Passed;
 use super::scratch::{self, Scratch};
-use super::{ExecuteError, builtin, dumps, mounts, packed, processor, program, rootfs, signals};
+use super::{
+    ExecuteError, builtin, dumps, mounts, packed, processor, program, rootfs, signals, tickets,
+};
 use crate::failure::Failure;
 use crate::files::{self, ForeignFile};
-use crate::job::{self, Evidence, Grade, JobSpec, Name, Network};
+use crate::job::{self, CallFilter, Evidence, Grade, JobSpec, Name, Network};
 use crate::oci::{Sha256Digest, SifDigest};
 use crate::pin::Image;
 use crate::runtime::Bind;
 use crate::runtime::builtin::Cover;
+use crate::text;
 use crate::worker::{
     Conditions, Hides, MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, Receipt, Start,
     exit,
@@ -31,9 +34,9 @@ use crate::worker::{
 /// `stderr`. Must be called while the process has one thread: [`super::early`] does so.
 pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -> i32 {
     let refuse = |stderr: &mut dyn Write, error: &ExecuteError| {
-        let _ = writeln!(stderr, "moorline: {error}");
+        tell(stderr, &error.to_string());
         if let Some(hint) = error.hint() {
-            let _ = writeln!(stderr, "moorline: {hint}");
+            tell(stderr, &hint);
         }
         error.exit_code()
     };
@@ -62,9 +65,12 @@ pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -
             (Start::Refused { why: error.to_string() }, refuse(stderr, &error))
         }
     };
+    if attempt.conditions.told.is_none() {
+        tickets::forget(&control);
+    }
     let receipt = attempt.receipt(&plan, start, code);
     if let Err(error) = write_receipt(&control, &receipt) {
-        let _ = writeln!(stderr, "moorline: warning: the receipt could not be written: {error}");
+        tell(stderr, &format!("warning: the receipt could not be written: {error}"));
     }
     code
 }
@@ -137,11 +143,8 @@ impl Attempt {
         }
         let found = mounts::find(&plan.job.mounts)?;
         for note in &found.skipped {
-            let _ = writeln!(
-                stderr,
-                "moorline: warning: {} is not mounted at {}: {}",
-                note.source, note.target, note.why
-            );
+            let MountNote { source, target, why } = note;
+            tell(stderr, &format!("warning: {source} is not mounted at {target}: {why}"));
         }
         self.skipped = found.skipped;
         self.passed = found.passed;
@@ -167,7 +170,7 @@ impl Attempt {
             Runtime::Builtin => {
                 let scratch = Scratch::make(scratch::JOB, false)?;
                 for note in &scratch.notes {
-                    let _ = writeln!(stderr, "moorline: warning: {note}");
+                    tell(stderr, &format!("warning: {note}"));
                 }
                 self.notes.extend_from_slice(&scratch.notes);
                 self.builtin(plan, control, &measured, &binds, (&workdir, &scratch))
@@ -233,6 +236,7 @@ impl Attempt {
         };
         let ran = builtin::run(&request)?;
         self.rootfs = Some(ran.rootfs.to_owned());
+        self.conditions.filter = Some(if ran.filtered { CallFilter::On } else { CallFilter::Off });
         self.notes.extend(ran.notes);
         self.passed = ran.passed;
         self.conditions.covers = ran.covers.iter().map(Cover::said).collect();
@@ -283,7 +287,7 @@ impl Attempt {
             grade.name(),
             required.name()
         );
-        let _ = writeln!(stderr, "moorline: {why}");
+        tell(stderr, &why);
         self.notes.push(why);
         exit::IMAGE_MISMATCH
     }
@@ -316,6 +320,13 @@ impl Attempt {
             conditions: self.conditions,
         }
     }
+}
+
+/// Says something on the job's standard error, which is the caller's terminal below `run`. Names of the image and of
+/// the machine are in it, so it does nothing to a terminal and begins no line of its own.
+fn tell(stderr: &mut dyn Write, text: &str) {
+    // nobody is left to tell when it is gone
+    let _ = writeln!(stderr, "moorline: {}", text::lines(text).replace('\n', "\n  "));
 }
 
 /// What no container of this job may see.

@@ -10,7 +10,7 @@ use super::receipts::collect;
 use crate::backend::{Backend, Seen};
 use crate::job::{EngineKey, JobState, Observation};
 use crate::ledger::{JobRecord, Ledger, LedgerError, Settled, Source};
-use crate::worker::Receipt;
+use crate::worker::{Receipt, TICKETS_FILE};
 
 /// A job's state as of now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +100,11 @@ impl Refresh {
             self.warnings.extend(collected.problems);
         }
         let now = Now::of(job, seen, receipt.as_ref());
+        if now.is_final() && submission.terms.kerberos {
+            // those of an attempt that was killed; where it fails only their user can read them
+            let control = jobs_dir.join(job.id.to_string()).join("control");
+            let _ = std::fs::remove_file(control.join(TICKETS_FILE));
+        }
         if let Some(ours) = *ledger
             && let Err(error) = record_end(ours, job, &now)
         {

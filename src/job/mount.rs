@@ -54,6 +54,10 @@ pub struct Mount {
     pub access: Access,
     /// What a missing source means.
     pub need: Need,
+    /// A directory in which the source lay without any link when the job was submitted, and must still lie: for
+    /// mounts that a project's file asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<String>,
 }
 
 impl Mount {
@@ -65,6 +69,7 @@ impl Mount {
             target: "/cvmfs".into(),
             access: Access::Ro,
             need: Need::Silent,
+            below: None,
         }
     }
 
@@ -297,6 +302,7 @@ mod tests {
                 target,
                 access: if ro { Access::Ro } else { Access::Rw },
                 need: if required { Need::Required } else { Need::Optional },
+                below: None,
             };
             prop_assert_eq!(mount.to_string().parse::<Mount>().unwrap(), mount);
         }

@@ -169,6 +169,7 @@ fn bodies() -> Vec<Body> {
                     require: Some(Grade::Measured),
                     inputs: Vec::new(),
                     grace: Some(30),
+                    kerberos: false,
                 };
                 *delivery = Some(Name::known("shared"));
                 *enclosing = Some(EngineName {
@@ -194,6 +195,7 @@ fn bodies() -> Vec<Body> {
                     passed_over: Vec::new(),
                     network: Some(Network::Host),
                     hides: Some(Hides::No),
+                    filter: None,
                     delivery: Some(Name::known("shared")),
                     moved: Some(0),
                     worker: Some(Digest::of(b"worker")),

@@ -42,6 +42,7 @@ pub(super) fn salvage(kind: &str, body: &Value) -> Option<Body> {
                 require: piece(body, "require"),
                 inputs: Vec::new(),
                 grace: piece(body, "grace"),
+                kerberos: piece(body, "kerberos").unwrap_or_default(),
             },
             delivery: piece(body, "delivery"),
             enclosing: piece(body, "enclosing"),

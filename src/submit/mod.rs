@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 
 use crate::backend::{Backend, BackendError, Order, Submission};
 use crate::failure::{Failure, Kind, io_kind};
-use crate::job::{EngineKey, IntentId, JobId, JobSpec, Nonce};
+use crate::job::{CallFilter, EngineKey, IntentId, JobId, JobSpec, Nonce};
+use crate::kerberos::Tickets;
 use crate::ledger::{Intent, Ledger, LedgerError};
 use crate::oci::{Digest, Sha256Digest};
 use crate::pin::Image;
@@ -132,6 +133,8 @@ pub struct Site {
     pub program: PathBuf,
     /// Where a node may unpack images.
     pub node_cache: Option<PathBuf>,
+    /// Whether programs run behind the filter of system calls.
+    pub filter: Option<CallFilter>,
     /// A store that the kernel may mount from.
     pub site_store: Option<PathBuf>,
     /// `[limits]` that were set, for images that are unpacked.
@@ -146,6 +149,8 @@ pub struct Site {
     pub notes: Vec<String>,
     /// Files of this machine that the command starts.
     pub inputs: Vec<Source>,
+    /// Kerberos tickets for a job that asks for them.
+    pub tickets: Option<Tickets>,
 }
 
 /// A new job id: the time and 80 random bits.
@@ -237,6 +242,7 @@ fn texts(
         job: job.clone(),
         workdir: job.workdir.clone().unwrap_or_else(|| dir.join("work")),
         node_cache: site.node_cache.clone(),
+        filter: site.filter,
         site_store: site.site_store.clone(),
         limits: site.limits.clone(),
         hide: site.hide.clone(),
@@ -267,6 +273,9 @@ pub fn prepare(
     let dir = JobDir::make(&site.jobs_dir, &job.id, &texts)?;
     for (source, measured) in site.inputs.iter().zip(&job.terms.inputs) {
         source.put(measured, dir.path())?;
+    }
+    if let Some(tickets) = site.tickets.as_ref().filter(|_| job.terms.kerberos) {
+        dir.put_tickets(tickets)?;
     }
     let intent = Intent {
         spec: job.clone(),

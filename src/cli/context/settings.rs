@@ -111,6 +111,7 @@ impl Context {
             jobs_dir: self.places.jobs.clone(),
             program: self.program.clone(),
             node_cache: set.or(local),
+            filter: self.config.syscall_filter.as_ref().map(|value| value.value),
             site_store: self.config.store.site.as_ref().map(|value| value.value.clone()),
             limits: self.limits().changed(),
             hide: self.places.own().map(Path::to_owned).into(),
@@ -118,6 +119,7 @@ impl Context {
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             inputs,
             notes: self.take_contributed(kind),
+            tickets: None,
         }
     }
 }

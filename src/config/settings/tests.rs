@@ -6,7 +6,7 @@ use super::*;
 use crate::failure::{Failure, Kind};
 
 /// For each key: a line that sets it, and what `config show` says then.
-const EXAMPLES: [(&str, &str, &str); 54] = [
+const EXAMPLES: [(&str, &str, &str); 55] = [
     ("registry", "registry = 'registry.example'", "registry.example"),
     ("insecure_registries", "insecure_registries = ['old.example:5000']", "old.example:5000"),
     ("ca_files", "ca_files = ['/etc/ca.pem']", "/etc/ca.pem"),
@@ -19,6 +19,7 @@ const EXAMPLES: [(&str, &str, &str); 54] = [
     ("ledger", "ledger = '/l'", "/l"),
     ("jobs_dir", "jobs_dir = '/j'", "/j"),
     ("node_cache", "node_cache = '/n'", "/n"),
+    ("syscall_filter", "syscall_filter = 'off'", "off"),
     ("store.site", "store.site = '/s'", "/s"),
     ("store.site_owner", "store.site_owner = 990", "990"),
     (

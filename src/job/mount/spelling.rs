@@ -21,6 +21,7 @@ pub(super) fn parse(text: &str) -> Result<Mount, String> {
         source: path(&source)?,
         access: said.access.unwrap_or_default(),
         need: said.need.unwrap_or_default(),
+        below: None,
     };
     if mount.target == "/" {
         return Err("the container's root cannot be mounted over".into());
