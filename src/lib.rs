@@ -9,7 +9,6 @@
 #![forbid(unsafe_code)]
 
 // floor 0: names and documents
-pub mod backoff;
 pub mod failure;
 pub mod files;
 pub mod listing;
@@ -33,7 +32,6 @@ pub mod elf;
 pub mod layer;
 pub mod lock;
 pub mod net;
-pub mod proxy;
 pub mod sif;
 pub mod squashfs;
 pub mod worker;

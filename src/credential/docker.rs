@@ -211,7 +211,7 @@ pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<()
             continue;
         };
         if offer(question, &Place::File(&path), &text, found)? && mode & 0o044 != 0 {
-            question.chain.warn(&format!(
+            question.run.warn(&format!(
                 "{} holds a secret and others can read it (mode {:04o}): chmod 600 {0}",
                 path.display(),
                 mode & 0o7777
@@ -348,7 +348,7 @@ fn offer(
             found.offered.push(question.candidate(&pair.username, pair.password, source));
             written_here = true;
         } else if let Some(name) = program {
-            match helper::ask(question.chain, name, key, &place.to_string())? {
+            match helper::ask(question.run, name, key, &place.to_string())? {
                 Some(pair) => {
                     let source = format!("docker-credential-{name} ({place}, {key})");
                     found.offered.push(question.candidate(&pair.username, pair.password, source));

@@ -55,7 +55,7 @@ pub enum RegistryError {
     },
     /// The environment names a proxy that cannot be used.
     #[error("{0}")]
-    Proxy(crate::proxy::ProxyError),
+    Proxy(crate::net::ProxyError),
     /// The host asked for a longer pause than this request may take.
     #[error("{host} asked an earlier request of this user to stay away for another {seconds} s")]
     HeldOff {

@@ -40,7 +40,8 @@ use crate::config::{self, Config, Level};
 use crate::credential::Explicit;
 use crate::failure::Kind;
 use crate::files::{ForeignError, ForeignFile, Writers};
-use crate::registry::{Client, HostBudget, HostPort};
+use crate::net::HostBudget;
+use crate::registry::{Client, HostPort};
 use crate::text::Hidden;
 
 /// Set on each global flag: the flags of a verb come first.

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::Entry;
 use crate::failure::{Failure, Kind};
 
 /// For each key: a line that sets it, and what `config show` says then.
