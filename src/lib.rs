@@ -42,6 +42,7 @@ pub mod archive;
 pub mod backend;
 pub mod credential;
 pub mod gitlab;
+pub mod kerberos;
 pub mod ledger;
 pub mod registry;
 pub mod runtime;

@@ -7,7 +7,9 @@
 //!
 //! Floor 0. It tells damage and not forgery: whoever can write the file can seal it.
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 
 /// Bytes of the hash.
 const SUM: usize = 32;
@@ -70,6 +72,57 @@ pub fn open(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// The hash that such a file ends with; `None` when it is not whole.
+#[must_use]
+pub fn seal(bytes: &[u8]) -> Option<[u8; SUM]> {
+    let (content, sum) = bytes.split_at_checked(bytes.len().checked_sub(SUM)?)?;
+    (sum == blake3::hash(content).as_bytes()).then(|| sum.try_into().ok())?
+}
+
+/// The last bytes of a file, which are its hash if it is whole.
+///
+/// # Errors
+/// When it cannot be read, or is shorter.
+pub fn last(file: &File) -> io::Result<[u8; SUM]> {
+    let at = file.metadata()?.len().checked_sub(SUM as u64);
+    let mut sum = [0; SUM];
+    file.read_exact_at(&mut sum, at.ok_or(io::ErrorKind::UnexpectedEof)?)?;
+    Ok(sum)
+}
+
+/// Passes on what is written, and knows the last bytes of it: the hash, when all was written.
+pub struct Seen<'a> {
+    out: &'a mut dyn Write,
+    last: [u8; SUM],
+}
+
+impl<'a> Seen<'a> {
+    /// Starts with nothing.
+    pub fn new(out: &'a mut dyn Write) -> Self {
+        Self { out, last: [0; SUM] }
+    }
+
+    /// The last bytes.
+    #[must_use]
+    pub fn seal(&self) -> [u8; SUM] {
+        self.last
+    }
+}
+
+impl Write for Seen<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        let new = &bytes[count.saturating_sub(SUM)..count];
+        self.last.rotate_left(new.len());
+        self.last[SUM - new.len()..].copy_from_slice(new);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
 /// Gives changed bytes a right seal.
 #[cfg(test)]
 pub(crate) fn seal_again(bytes: &mut [u8]) {
@@ -96,6 +149,15 @@ mod tests {
     fn what_was_sealed_opens() {
         for records in [0, 1, AT_ONCE / 8 - 1, AT_ONCE / 8, AT_ONCE / 8 + 1, AT_ONCE / 2] {
             let (file, content) = sealed(records);
+            let mut out = Vec::new();
+            let mut seen = Seen::new(&mut out);
+            for part in file.chunks(7) {
+                seen.write_all(part).unwrap();
+            }
+            assert_eq!(Some(seen.seal()), seal(&file));
+            let mut disk = tempfile::tempfile().unwrap();
+            disk.write_all(&out).unwrap();
+            assert_eq!(last(&disk).ok(), seal(&file));
             assert_eq!(open(file), Some(content), "{records}");
         }
     }

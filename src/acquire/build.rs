@@ -153,7 +153,7 @@ fn read_digest(
     belongs: &dyn Fn(&Reference) -> bool,
 ) -> Result<Handed, Report> {
     let writers = here.project_writers();
-    let opened = ForeignFile::written_by(&writers, MOST_BYTES).through_links();
+    let opened = ForeignFile::written_by(&writers, MOST_BYTES).through_links().or_handed();
     let bytes = opened
         .bytes(file)
         .map_err(|error| AcquireError::DigestFile { file: file.to_owned(), error })?;

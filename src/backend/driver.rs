@@ -13,6 +13,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::BackendError;
+use crate::text::{Foreign, Hidden};
 
 /// Names that every engine's commands get from the caller's environment; an engine's own are in its
 /// [`Facts`](super::Facts).
@@ -243,15 +244,15 @@ fn wait(child: &mut Child, deadline: Instant) -> std::io::Result<Ended> {
     }
 }
 
-/// Foreign text as one line without control or direction-changing characters.
+/// Characters of an engine's words that are shown.
+const MOST_SHOWN: usize = 2000;
+
+/// An engine's words as one line that does nothing to a terminal.
 pub(super) fn printable(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let line: String = lines.collect::<Vec<_>>().join("; ");
-    line.chars().filter(|c| !hidden(*c)).take(2000).collect()
+    let line = lines.collect::<Vec<_>>().join("; ");
+    // engines get no secret of ours that they could repeat
+    Foreign::new(&line).words(&Hidden::default(), MOST_SHOWN).into()
 }
 
 #[cfg(test)]
@@ -290,7 +291,7 @@ mod tests {
     fn failure_keeps_the_words_and_drops_the_escapes() {
         let script = "printf 'it \\033[31mbroke\\nbadly\\n' >&2; exit 3";
         let error = driver(Duration::from_secs(60)).ask("sh", &["-c", script], &[]).unwrap_err();
-        assert_eq!(error.to_string(), "test: sh failed: it [31mbroke; badly (exit code 3)");
+        assert_eq!(error.to_string(), "test: sh failed: it broke; badly (exit code 3)");
     }
 
     #[test]

@@ -44,6 +44,7 @@ mod status;
 mod submit;
 mod tags;
 mod terminal;
+mod tickets;
 mod trace;
 mod verify;
 mod wait;

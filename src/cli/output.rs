@@ -113,7 +113,7 @@ pub fn path(path: &Path) {
 /// look as if it had not been.
 pub fn try_line(text: impl AsRef<str>) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{}", text.as_ref()).and_then(|()| out.flush())
+    writeln!(out, "{}", text::lines(text.as_ref())).and_then(|()| out.flush())
 }
 
 /// Copies bytes to stdout as they are.
@@ -171,8 +171,8 @@ pub fn stderr_bytes(bytes: &[u8]) {
 /// not understand: one that may hold a secret comes out as `***`.
 pub fn clap(error: &clap::Error) {
     let text = error.render().to_string();
-    let mut shown = text::lines(&text);
-    for word in secret_words() {
+    let mut shown = no_line_of_its_own(&text::lines(&text));
+    for word in words().filter(|word| may_hold_secret(word)) {
         shown = shown.replace(&word, "***");
     }
     if error.use_stderr() && shown != text {
@@ -192,13 +192,26 @@ pub fn arguments() -> Vec<String> {
     std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
-/// The arguments that may hold a secret, and the values of those in one word: `--api=URL`.
-fn secret_words() -> Vec<String> {
-    let parts = arguments().into_iter().flat_map(|word| {
+/// A word with a line's end in it must not begin a line that looks like one of ours: behind the first line only
+/// what clap itself begins a line with stays where it is.
+fn no_line_of_its_own(text: &str) -> String {
+    let own = |line: &str| {
+        let begins = ["  ", "Usage: ", "For more information"];
+        line.trim().is_empty() || begins.iter().any(|begin| line.starts_with(begin))
+    };
+    let lines = text.split_inclusive('\n').enumerate();
+    let mark = |(at, line): (usize, &str)| {
+        if at == 0 || own(line) { line.to_owned() } else { format!("  {line}") }
+    };
+    lines.map(mark).collect()
+}
+
+/// The arguments, and the values of those in one word: `--api=URL`.
+fn words() -> impl Iterator<Item = String> {
+    arguments().into_iter().flat_map(|word| {
         let value = word.split_once('=').map(|(_, value)| value.to_owned());
         [Some(word), value].into_iter().flatten()
-    });
-    parts.filter(|word| may_hold_secret(word)).collect()
+    })
 }
 
 /// Prints an error: what failed, the causes that its text does not hold yet, and what to try.

@@ -6,7 +6,7 @@ use super::context::Context;
 use super::mark;
 use super::output::{self, CliError, Outcome, Report, arguments};
 use super::spec::{Parts, SpecArgs, WhatArgs};
-use super::submit;
+use super::{submit, tickets};
 use crate::acquire;
 use crate::backend::{FOREGROUND, Held};
 use crate::execute;
@@ -90,8 +90,9 @@ fn here(context: &Context, args: Args) -> Outcome {
         Parts { command: args.what.command, flags: args.flags, resources, workdir: Some(here) };
     let job = parts.job(context, submit::fresh_id()?, image)?;
 
+    let mut site = context.site(FOREGROUND, inputs);
+    site.tickets = tickets::of(context, &job)?;
     mark::mark(context, &job, false)?;
-    let site = context.site(FOREGROUND, inputs);
     let prepared = context
         .ledger()
         .and_then(|ledger| Ok((crate::submit::prepare(&job, &site, FOREGROUND, &ledger)?, ledger)));
@@ -102,6 +103,8 @@ fn here(context: &Context, args: Args) -> Outcome {
     let mut held = Held::take(&order, &context.user)?;
     ledger.submitted(&entry, &held.key())?;
     let code = execute::run_here(&control, Some(&plan.hex()))?;
+    // nobody starts it again, however it ended
+    let _ = std::fs::remove_file(control.join(crate::worker::TICKETS_FILE));
     // the program ran: its code is the answer, whatever can be recorded
     if let Err(Report(error)) = record_end(context, &job, &ledger, (&entry, &mut held), code) {
         output::warn(format!(

@@ -9,6 +9,7 @@ use super::context::Context;
 use super::credential_args::CredentialArgs;
 use super::from_gitlab::FromGitlab;
 use super::output::{self, CliError, Report};
+use super::tickets;
 use crate::acquire::Asked;
 use crate::config::Value;
 use crate::failure::Kind;
@@ -55,6 +56,9 @@ pub struct SpecArgs {
     /// number is minutes
     #[arg(long, value_name = "TIME", value_parser = |t: &str| Resources::parse_time(t).map_err(|e| e.to_string()))]
     pub grace: Option<u64>,
+    /// Give the program a copy of your Kerberos tickets, as KRB5CCNAME
+    #[arg(long)]
+    pub krb: bool,
     /// A name for you; free text
     #[arg(long, value_name = "TEXT")]
     pub name: Option<String>,
@@ -84,11 +88,13 @@ impl SpecArgs {
     /// Whether a job can be made of the flags. Verbs ask before anything is downloaded.
     ///
     /// # Errors
-    /// As [`SpecArgs::variables`], [`SpecArgs::mounts`] and [`SpecArgs::options`] say.
+    /// As [`SpecArgs::variables`], [`SpecArgs::mounts`] and [`SpecArgs::options`] say, and when the tickets of
+    /// `--krb` cannot be copied.
     pub fn check(&self, context: &Context) -> Result<(), Report> {
         self.variables(context)?;
         self.mounts(context)?;
-        self.options(context)
+        self.options(context)?;
+        tickets::check(context, self)
     }
 
     /// The mounts of the configuration, the job file and `--mount`, later ones in the place of earlier
@@ -277,6 +283,7 @@ impl Parts {
                 require: self.flags.require,
                 grace: grace.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),
                 platform: context.noted_platform(),
+                kerberos: self.flags.krb,
                 ..Terms::default()
             },
         })

@@ -9,6 +9,7 @@ use super::context::Context;
 use super::mark;
 use super::output::{self, CliError, Outcome, Report, arguments};
 use super::spec::{Parts, SpecArgs, WhatArgs};
+use super::tickets;
 use super::wait;
 use crate::acquire;
 use crate::config::JobFile;
@@ -33,7 +34,7 @@ Examples:
 pub struct Args {
     #[arg(long, value_name = "NAME", help = format!("Engine: {}", adapters::choice()))]
     pub backend: Option<String>,
-    /// Read the job from this file; its keys are the long flags, which override it
+    /// Read the job from this file, or from standard input (-); its keys are the long flags, which override it
     #[arg(short = 'f', long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Cores
@@ -74,8 +75,11 @@ impl Args {
     /// # Errors
     /// When the file cannot be read or is malformed, or names two images.
     fn fill(&mut self, path: &Path) -> Result<(), Report> {
-        let text =
-            ForeignFile::anyones(MOST_BYTES).through_links().text(path).map_err(|error| {
+        let text = ForeignFile::anyones(MOST_BYTES)
+            .through_links()
+            .or_handed()
+            .text(path)
+            .map_err(|error| {
                 let kind = if error.is_missing() { Kind::NotFound } else { Kind::Usage };
                 CliError::new(kind, format!("cannot read the job file {}: {error}", path.display()))
             })?;
@@ -104,6 +108,7 @@ impl Args {
         flags.network = flags.network.take().or(file.network);
         flags.grace = flags.grace.or(file.grace);
         flags.require = flags.require.or(file.require);
+        flags.krb |= file.krb;
         flags.platform = flags.platform.take().or(file.platform);
         self.backend = self.backend.take().or(file.backend);
         self.workdir = self.workdir.take().or(file.workdir);
@@ -177,7 +182,8 @@ pub fn hand_over(
 ) -> Outcome {
     let backend = adapters::backend(context, kind)
         .ok_or_else(|| CliError::usage(format!("unknown backend {}", output::cell(kind))))?;
-    let site = context.site(kind, inputs);
+    let mut site = context.site(kind, inputs);
+    site.tickets = tickets::of(context, job)?;
     mark::mark(context, job, !adapters::is_here(kind))?;
     let submitted = context
         .ledger()

@@ -17,6 +17,7 @@ use rustix::termios::{
 use zeroize::Zeroizing;
 
 use crate::secret::{LONGEST, Secret};
+use crate::text;
 
 const CTRL_C: u8 = 0x03;
 const CTRL_D: u8 = 0x04;
@@ -129,7 +130,8 @@ impl Terminal {
     }
 
     fn say(&mut self, text: &str) -> io::Result<()> {
-        self.0.write_all(text.as_bytes())?;
+        // a name of a registry may be in it
+        self.0.write_all(text::lines(text).as_bytes())?;
         self.0.flush()
     }
 }

@@ -39,6 +39,8 @@ pub struct JobFile {
     pub network: Option<Network>,
     /// `--grace`, in seconds.
     pub grace: Option<u64>,
+    /// `--krb`.
+    pub krb: bool,
     /// `--require`.
     pub require: Option<Grade>,
     /// `--cpus`, `--memory`, `--time`, `--queue`, `--account`.
@@ -100,6 +102,7 @@ impl JobFile {
             "runtime" => self.runtime = Some(runtime(item)?),
             "network" => self.network = Some(network(item)?),
             "grace" => self.grace = Some(item.time()?),
+            "krb" => self.krb = item.yes_or_no()?,
             "require" => {
                 let grade = Grade::required(item.text()?);
                 self.require = Some(grade.map_err(|why| item.bad_value(why))?);
@@ -197,7 +200,7 @@ mod tests {
     }
 
     /// A good value for each key.
-    const EXAMPLES: [(&str, &str); 26] = [
+    const EXAMPLES: [(&str, &str); 27] = [
         ("image", "\"group/analysis:v3\""),
         ("command", "[\"run\", \"-x\", \"\"]"),
         ("mount", "[\"/data:ro\"]"),
@@ -207,6 +210,7 @@ mod tests {
         ("runtime", "\"builtin\""),
         ("network", "\"none\""),
         ("grace", "\"30s\""),
+        ("krb", "true"),
         ("require", "\"measured\""),
         ("cpus", "4"),
         ("memory", "\"4G\""),

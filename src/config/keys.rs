@@ -10,7 +10,7 @@ pub(super) enum Who {
 }
 
 /// Every key; `*` stands for a name that the author chooses. A key that is not here is unknown.
-pub(super) const CONFIG: [(&str, Who); 56] = [
+pub(super) const CONFIG: [(&str, Who); 57] = [
     ("registry", Who::Trusted),
     ("insecure_registries", Who::Trusted),
     ("ca_files", Who::Trusted),
@@ -23,6 +23,7 @@ pub(super) const CONFIG: [(&str, Who); 56] = [
     ("ledger", Who::Trusted),
     ("jobs_dir", Who::Trusted),
     ("node_cache", Who::Trusted),
+    ("syscall_filter", Who::Trusted),
     ("store.site", Who::Trusted),
     ("store.site_owner", Who::Trusted),
     ("store.site_keys", Who::Trusted),
@@ -70,7 +71,7 @@ pub(super) const CONFIG: [(&str, Who); 56] = [
 ];
 
 /// The keys of a job file: those of the long flags.
-pub(super) const JOB: [&str; 26] = [
+pub(super) const JOB: [&str; 27] = [
     "image",
     "command",
     "mount",
@@ -80,6 +81,7 @@ pub(super) const JOB: [&str; 26] = [
     "runtime",
     "network",
     "grace",
+    "krb",
     "require",
     "cpus",
     "memory",

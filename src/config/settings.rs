@@ -13,7 +13,7 @@ use super::job_file::{runtime, set_built, unread};
 use super::keys::{self, Found, Who};
 use super::read::{Item, Source};
 use super::{ConfigError, Level, Origin, Problem, ServerUrl, Value, variables};
-use crate::job::{Mount, RuntimeChoice};
+use crate::job::{CallFilter, Mount, RuntimeChoice};
 use crate::oci::{DOCKER_HUB, HubName, Platform, Reference, Registry, Repository};
 use crate::pin::Built;
 use crate::sign::PublicKey;
@@ -51,6 +51,8 @@ pub struct Config {
     pub registry_sifs: RegistrySifSettings,
     /// Where a worker unpacks images.
     pub node_cache: Option<Value<PathBuf>>,
+    /// Whether programs run behind the filter of system calls.
+    pub syscall_filter: Option<Value<CallFilter>>,
     /// Short names for images. The text is a reference; it is read again when the default
     /// registry is known.
     pub images: BTreeMap<String, Value<String>>,
@@ -228,6 +230,7 @@ impl Config {
             "ledger" => self.ledger = Some(value(item.absolute_path()?, origin)),
             "jobs_dir" => self.jobs_dir = Some(value(item.absolute_path()?, origin)),
             "node_cache" => self.node_cache = Some(value(item.absolute_path()?, origin)),
+            "syscall_filter" => self.syscall_filter = Some(value(filter(item)?, origin)),
             "store.site" => self.store.site = Some(value(item.absolute_path()?, origin)),
             "store.site_owner" => self.store.site_owner = Some(value(item.uid()?, origin)),
             "store.site_keys" => self.store.site_keys = list(item, origin, Item::parsed)?,
@@ -339,6 +342,7 @@ impl Config {
             ledger: upper.ledger.or(self.ledger),
             jobs_dir: upper.jobs_dir.or(self.jobs_dir),
             node_cache: upper.node_cache.or(self.node_cache),
+            syscall_filter: upper.syscall_filter.or(self.syscall_filter),
             store: StoreSettings {
                 site: upper.store.site.or(self.store.site),
                 site_owner: upper.store.site_owner.or(self.store.site_owner),
@@ -401,6 +405,15 @@ fn group(item: &Item<'_>) -> Result<String, ConfigError> {
         return Err(item.bad_value("write a group's name or its number"));
     }
     Ok(text)
+}
+
+/// Whether the filter is on.
+fn filter(item: &Item<'_>) -> Result<CallFilter, ConfigError> {
+    let text = item.text()?;
+    let known = CallFilter::ALL.iter().find(|(name, _)| *name == text);
+    known
+        .map(|(_, filter)| *filter)
+        .ok_or_else(|| item.bad_value(format!("{text:?} is none of auto, on, off")))
 }
 
 /// A registry; a text with `@` may hold a password and is not repeated.

@@ -19,12 +19,11 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
-use rustix::process::geteuid;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::{CredentialError, Listed, Place, Scope};
-use crate::files::{self, ForeignError, ForeignFile};
+use crate::files::{self, ForeignError, ForeignFile, WayError};
 use crate::secret::{Credential, Realm, Secret};
 
 /// The version that this program writes.
@@ -120,7 +119,19 @@ pub(super) fn read(path: &Path) -> Result<Table, CredentialError> {
 }
 
 /// The text of a file that nobody else can reach; `None` when there is none.
-pub(super) fn read_private(path: &Path) -> Result<Option<Zeroizing<String>>, CredentialError> {
+fn read_private(path: &Path) -> Result<Option<Zeroizing<String>>, CredentialError> {
+    read_as(ForeignFile::own(LARGEST), path)
+}
+
+/// The same of a file that the command line names, which may be a pipe that the caller hands over.
+pub(super) fn read_named(path: &Path) -> Result<Option<Zeroizing<String>>, CredentialError> {
+    read_as(ForeignFile::own(LARGEST).or_handed(), path)
+}
+
+fn read_as(
+    file: ForeignFile<'_>,
+    path: &Path,
+) -> Result<Option<Zeroizing<String>>, CredentialError> {
     let failed = |source| CredentialError::Read { path: path.to_owned(), source };
     let refused = |error| match error {
         ForeignError::Io(source) => failed(source),
@@ -129,11 +140,13 @@ pub(super) fn read_private(path: &Path) -> Result<Option<Zeroizing<String>>, Cre
             reason: format!("is refused: {other}"),
         },
     };
-    let Some(opened) = ForeignFile::own(LARGEST).find(path).map_err(refused)? else {
+    let Some(opened) = file.find(path).map_err(refused)? else {
         return Ok(None);
     };
-    check_file(path, opened.meta())?;
-    check_folders(path)?;
+    if opened.is_file() {
+        check_file(path, opened.meta())?;
+        check_folders(path)?;
+    }
     let mut text = Zeroizing::new(String::new());
     opened.text_into(&mut text).map_err(refused)?;
     Ok(Some(text))
@@ -188,22 +201,13 @@ fn check_file(path: &Path, meta: &Metadata) -> Result<(), CredentialError> {
 
 /// Whoever can write in a folder above the file can put another file in its place.
 fn check_folders(path: &Path) -> Result<(), CredentialError> {
-    let folder = folder_of(path);
-    let real = folder
-        .canonicalize()
-        .map_err(|source| CredentialError::Read { path: folder.clone(), source })?;
-    for above in real.ancestors() {
-        let meta = above
-            .metadata()
-            .map_err(|source| CredentialError::Read { path: above.to_owned(), source })?;
-        let bad = |reason: String| Err(CredentialError::Unsafe { path: above.to_owned(), reason });
-        if meta.uid() != 0 && meta.uid() != geteuid().as_raw() {
-            return bad(format!("belongs to another user ({})", meta.uid()));
+    let me = rustix::process::geteuid().as_raw();
+    let folder = std::path::absolute(folder_of(path))
+        .map_err(|source| CredentialError::Read { path: path.to_owned(), source })?;
+    files::walk(&folder, &[0, me], false).map(drop).map_err(|error| match error {
+        WayError::Io { path, source, .. } => CredentialError::Read { path, source },
+        WayError::Unsafe { path, why } => {
+            CredentialError::Unsafe { path, reason: format!("is refused: {why}") }
         }
-        let sticky = meta.mode() & 0o1000 != 0;
-        if meta.mode() & 0o022 != 0 && !sticky {
-            return bad(format!("has mode {:04o}, so others can write", meta.mode() & 0o7777));
-        }
-    }
-    Ok(())
+    })
 }

@@ -29,7 +29,7 @@ impl Explicit {
     /// When others can reach the file, it cannot be read, or it has not these two lines.
     pub fn from_file(scope: Scope, path: &Path) -> Result<Self, CredentialError> {
         let bad = |reason| CredentialError::NoCredential { path: path.to_owned(), reason };
-        let text = file::read_private(path)?.ok_or_else(|| bad("does not exist"))?;
+        let text = file::read_named(path)?.ok_or_else(|| bad("does not exist"))?;
         let mut lines = text.lines();
         let (Some(username), Some(password), None) = (lines.next(), lines.next(), lines.next())
         else {

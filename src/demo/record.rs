@@ -77,6 +77,7 @@ fn run(dir: &Path, spec: &JobSpec, start: &Start<'_>) -> Result<JobId, DemoError
         jobs_dir: state.map_or_else(|| dir.to_owned(), |(_, path)| path).join("moorline/jobs"),
         program: std::env::current_exe().map_err(super::io("cannot find", dir))?,
         node_cache: None,
+        filter: None,
         site_store: None,
         limits: std::collections::BTreeMap::new(),
         hide: vec![ledger_dir(dir)],
@@ -85,6 +86,7 @@ fn run(dir: &Path, spec: &JobSpec, start: &Start<'_>) -> Result<JobId, DemoError
         inputs: Vec::new(),
         notes: Vec::new(),
         hold: false,
+        tickets: None,
     };
     let ledger = Ledger::open(&ledger_dir(dir)).map_err(failed)?;
     let prepared = submit::prepare(spec, &site, KIND, &ledger).map_err(failed)?;

@@ -15,7 +15,7 @@ use super::mounts::Passed;
 use super::rootfs::{self, Rootfs};
 use super::scratch::Scratch;
 use super::starter::{Container, Start, Word};
-use super::{ExecuteError, account, filter, keyring, mounts, packed};
+use super::{ExecuteError, account, filter, keyring, mounts, packed, tickets};
 use crate::backend;
 use crate::files::ForeignFile;
 use crate::job::{Access, JobSpec, Mount, WORK_DIR};
@@ -48,6 +48,8 @@ pub(super) struct Request<'a> {
 /// What came of it, for the receipt.
 pub(super) struct Ran {
     pub(super) ended: Ended,
+    /// Whether the program ran behind the filter of system calls.
+    pub(super) filtered: bool,
     /// Which way the root file system was provided.
     pub(super) rootfs: &'static str,
     /// Whether the tree was made from the measured bytes just now.
@@ -97,7 +99,13 @@ pub(super) fn run(request: &Request<'_>) -> Result<Ran, ExecuteError> {
     let rootfs = rootfs::provide(request.measured, partition, site_store, room)?;
     let tree = Tree(fs::canonicalize(&rootfs.path).map_err(ExecuteError::io("the image's tree"))?);
 
-    let points = points(request, &tree, &scratch_path)?;
+    let mut points = points(request, &tree, &scratch_path)?;
+    let tickets = tickets::bind(job, request.control, &scratch_path)?;
+    let mut start = start(request, program(job, config.as_ref(), &tree)?, config.as_ref());
+    if let Some(bind) = tickets {
+        points.push(tickets_point(bind));
+        start.env.insert(tickets::VARIABLE.to_owned(), tickets::value());
+    }
     let machine = Tree(PathBuf::from("/"));
     let laid = layout(&tree.0, (&tree, &machine), &points)?;
     let mut places = request.hide.to_vec();
@@ -114,13 +122,14 @@ pub(super) fn run(request: &Request<'_>) -> Result<Ran, ExecuteError> {
         passed_over,
         uid: rustix::process::getuid().as_raw(),
         terminal: None,
-        start: start(request, program(job, config.as_ref(), &tree)?, config.as_ref()),
+        start,
     };
+    let filtered = inside.start.container.as_ref().is_some_and(|container| container.filter);
     let ended = container::run(inside, Manner::of(&job.terms)?)?;
     let damage = rootfs.damage();
     let Rootfs { how, fresh, mut notes, .. } = rootfs;
     notes.extend(gave_way);
-    Ok(Ran { ended, rootfs: how, fresh, notes, passed, covers, damage })
+    Ok(Ran { ended, filtered, rootfs: how, fresh, notes, passed, covers, damage })
 }
 
 /// What is started in the container.
@@ -133,7 +142,7 @@ fn start(request: &Request<'_>, program: Vec<String>, config: Option<&ContainerC
         terminal: false,
         umask: request.plan.job.terms.umask,
         afs: sources.into_iter().any(keyring::on_afs),
-        container: Some(Container::of_this_process(filter::is_cheap())),
+        container: Some(Container::of_this_process(filter::wanted(request.plan.filter))),
     }
 }
 
@@ -209,6 +218,12 @@ fn points(request: &Request<'_>, tree: &Tree, scratch: &Path) -> Result<Vec<Poin
         Point { target: b.target, what: bind(b.source, b.access, b.directory), role, supplied }
     }));
     Ok(points)
+}
+
+/// The tickets are there, or the job does not start.
+fn tickets_point(bind: Bind) -> Point {
+    let what = What::Bind { source: bind.source, access: bind.access, directory: bind.directory };
+    Point { target: bind.target, what, role: Role::Asked, supplied: false }
 }
 
 /// The job's mounts and its working directory.

@@ -35,6 +35,18 @@ pub enum ExecuteError {
     /// The engine took the job more than once, and this is not the one that counts.
     #[error("this is not the submission on record, its program is not started: {0}")]
     Duplicate(String),
+    /// A mount of a project's file leads elsewhere since the job was submitted.
+    #[error(
+        "the mount {mount}: it leads to {found} now, and lay in {below} without a link when the job was submitted"
+    )]
+    MountMoved {
+        /// The mount.
+        mount: String,
+        /// Where it leads.
+        found: PathBuf,
+        /// Where it must lie.
+        below: String,
+    },
     /// The image is not there.
     #[error("the image {path} cannot be opened: {source}")]
     ImageMissing {
@@ -197,7 +209,7 @@ impl ExecuteError {
             | Self::ChangedWhileRead(_)
             | Self::PlanChanged { .. }
             | Self::Requirement(_) => exit::IMAGE_MISMATCH,
-            Self::MountMissing { .. } => exit::MOUNT_MISSING,
+            Self::MountMissing { .. } | Self::MountMoved { .. } => exit::MOUNT_MISSING,
             Self::NoRuntime(_) => exit::NO_RUNTIME,
             Self::Told(signal) => 128 + signal,
             Self::NoScratch(passed) if passed.iter().any(|p| p.full) => exit::NO_SPACE,
@@ -219,7 +231,7 @@ impl Failure for ExecuteError {
             | Self::PlanChanged { .. }
             | Self::Sif { .. }
             | Self::Unpack { .. } => Kind::Integrity,
-            Self::Requirement(_) => Kind::Policy,
+            Self::Requirement(_) | Self::MountMoved { .. } => Kind::Policy,
             Self::Duplicate(_) => Kind::Engine,
             Self::Io { source, .. } => io_kind(source, Kind::NoRuntime),
             Self::NoScratch(passed) if passed.iter().any(|p| p.full) => Kind::NoSpace,
@@ -258,6 +270,9 @@ impl Failure for ExecuteError {
                 "end some of your processes on this machine, or raise the limit (ulimit -u)".into()
             }
             Self::MountMissing { .. } => "leave out :required to run without this mount".into(),
+            Self::MountMoved { mount, .. } => {
+                format!("if you want it as it is now, give it yourself: --mount {mount}")
+            }
             Self::Untrusted { .. } => {
                 "remove it, or name another node cache in the configuration".into()
             }

@@ -18,6 +18,8 @@
 
 use seccompiler::sock_filter;
 
+use crate::job::CallFilter;
+
 // linux/audit.h
 const X86_64: u32 = 0xC000_003E;
 const I386: u32 = 0x4000_0003;
@@ -114,9 +116,19 @@ pub(super) fn install() -> std::io::Result<()> {
     seccompiler::apply_filter(&program()).map_err(std::io::Error::other)
 }
 
+/// Whether a program is to run behind the filter here.
+pub(super) fn wanted(choice: Option<CallFilter>) -> bool {
+    match choice {
+        Some(CallFilter::On) => true,
+        Some(CallFilter::Off) => false,
+        // what only a newer program knows is no reason to leave it out
+        None | Some(CallFilter::Auto | CallFilter::Other(_)) => is_cheap(),
+    }
+}
+
 /// Whether a filter costs nothing on this kernel. Before 5.16 every process with a filter gets the
 /// mitigation of speculative store bypass, which slows it down.
-pub(super) fn is_cheap() -> bool {
+fn is_cheap() -> bool {
     cheap(&rustix::system::uname().release().to_string_lossy())
 }
 

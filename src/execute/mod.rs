@@ -45,6 +45,7 @@ mod signals;
 mod starter;
 mod talk;
 mod terminal;
+mod tickets;
 mod verbs;
 mod worker;
 

@@ -115,6 +115,7 @@ pub(super) fn find(mounts: &[Mount]) -> Result<Found, ExecuteError> {
         let why = match answer {
             Answer::Found { path, directory, .. } => {
                 let source = PathBuf::from(path);
+                stays_below(mount, &source, &mut asker)?;
                 let passed = pass_over(&source, Path::new(&mount.target), &mut program)?;
                 let strict = mount.need == Need::Required && mount.access == Access::Ro;
                 if let Some(lost) = passed.iter().find(|p| strict && p.is_loss()) {
@@ -148,6 +149,31 @@ pub(super) fn find(mounts: &[Mount]) -> Result<Found, ExecuteError> {
         }
     }
     Ok(found)
+}
+
+/// Whether a project's mount still is where it was when the job was submitted: a job of that project may have put
+/// a link there since. Links above the project's directory are this machine's own business.
+///
+/// # Errors
+/// [`ExecuteError::MountMoved`].
+fn stays_below(mount: &Mount, source: &Path, asker: &mut Asker) -> Result<(), ExecuteError> {
+    let Some(below) = &mount.below else { return Ok(()) };
+    let rest = Path::new(&mount.source).strip_prefix(below).ok();
+    let top = match asker.ask_patiently(&Question::Find(below.into())) {
+        Answer::Found { path, .. } => Some(PathBuf::from(path)),
+        _ => None,
+    };
+    // joining nothing would add a slash
+    let meant =
+        top.zip(rest).map(|(top, rest)| top.components().chain(rest.components()).collect());
+    if meant.is_some_and(|meant: PathBuf| meant == source) {
+        return Ok(());
+    }
+    Err(ExecuteError::MountMoved {
+        mount: mount.to_string(),
+        found: source.to_owned(),
+        below: below.clone(),
+    })
 }
 
 /// The mounts below `source` that cannot be reached; `asker` asks as the program would.

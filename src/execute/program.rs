@@ -18,7 +18,7 @@ use super::session::{self, Fence, at};
 use super::starter::{Start, Word};
 use super::talk::{Line, Talk};
 use super::verbs::LEADER;
-use super::{ExecuteError, keyring, packed, scratch};
+use super::{ExecuteError, keyring, packed, scratch, tickets};
 use crate::backend;
 use crate::job::{Access, JobSpec, WORK_DIR};
 use crate::runtime::apptainer::{self, Given};
@@ -41,7 +41,10 @@ pub(super) fn run(
 ) -> Result<Ended, ExecuteError> {
     let manner = Manner::of(&plan.job.terms)?;
     let scratch = Scratch::make(control, attempt)?;
-    let binds = [binds, &covers(hide, binds, workdir, control, &scratch)?].concat();
+    let mut binds = [binds, &covers(hide, binds, workdir, control, &scratch)?].concat();
+    let tickets = tickets::bind(&plan.job, control, &scratch.0)?;
+    let has_tickets = tickets.is_some();
+    binds.extend(tickets);
     let job = JobSpec { command, ..plan.job.clone() };
     let mut start = Start {
         program: apptainer::argv(program, &job, sif, &binds, (workdir, &given.home))
@@ -58,6 +61,11 @@ pub(super) fn run(
     for name in ["PATH", "HOME"] {
         if let Ok(value) = std::env::var(name) {
             start.env.insert(name.to_owned(), value);
+        }
+    }
+    if has_tickets {
+        for prefix in ["APPTAINERENV_", "SINGULARITYENV_"] {
+            start.env.insert(format!("{prefix}{}", tickets::VARIABLE), tickets::value());
         }
     }
     for (name, directory) in [("CACHEDIR", "cache"), ("TMPDIR", "tmp"), ("CONFIGDIR", "config")] {

@@ -87,6 +87,8 @@ struct Leader {
     /// The program and its process group.
     program: Pid,
     fence: Fence,
+    /// Whether the program has a terminal of its own.
+    terminal: bool,
     /// Signals that came from outside, and when.
     heard: HashMap<i32, Instant>,
     /// Signals that are to be passed on, and when.
@@ -141,7 +143,8 @@ impl Leader {
                 _ => {}
             }
         }
-        Ok((Self { ears, program, fence, heard: HashMap::new(), asked: vec![] }, keys))
+        let (heard, asked) = (HashMap::new(), vec![]);
+        Ok((Self { ears, program, fence, terminal: start.terminal, heard, asked }, keys))
     }
 
     /// Until the program has ended, or the worker is gone.
@@ -215,10 +218,13 @@ impl Leader {
             true
         });
         for signal in due {
-            // an installed runtime passes signals on by itself, so its group would get them twice;
-            // stopping is every process's own business
-            let alone =
-                self.fence == Fence::Reaper && signal != Signal::TSTP && signal != Signal::CONT;
+            // an installed runtime passes signals on by itself, so its group would get them twice; it does not
+            // when its group is a terminal's foreground, which a terminal's keys reach as a whole. Stopping is
+            // every process's own business
+            let alone = self.fence == Fence::Reaper
+                && !self.terminal
+                && signal != Signal::TSTP
+                && signal != Signal::CONT;
             let _ = if alone {
                 rustix::process::kill_process(self.program, signal)
             } else {

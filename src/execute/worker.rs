@@ -13,15 +13,17 @@ use super::mounts::Passed;
 use super::scratch::{self, Scratch};
 use super::{
     ExecuteError, builtin, dumps, mounts, on_record, packed, processor, program, rootfs, signals,
+    tickets,
 };
 use crate::backend;
 use crate::failure::Failure;
 use crate::files::{self, ForeignFile};
-use crate::job::{self, Evidence, Grade, JobSpec, Name, Network};
+use crate::job::{self, CallFilter, Evidence, Grade, JobSpec, Name, Network};
 use crate::oci::{Sha256Digest, SifDigest};
 use crate::pin::Image;
 use crate::runtime::Bind;
 use crate::runtime::builtin::Cover;
+use crate::text;
 use crate::worker::{
     Conditions, Hides, MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, Receipt, Start,
     exit,
@@ -35,9 +37,9 @@ use crate::worker::{
 /// `stderr`. Must be called while the process has one thread: [`super::early`] does so.
 pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -> i32 {
     let refuse = |stderr: &mut dyn Write, error: &ExecuteError| {
-        let _ = writeln!(stderr, "moorline: {error}");
+        tell(stderr, &error.to_string());
         if let Some(hint) = error.hint() {
-            let _ = writeln!(stderr, "moorline: {hint}");
+            tell(stderr, &hint);
         }
         error.exit_code()
     };
@@ -66,9 +68,12 @@ pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -
             (Start::Refused { why: error.to_string() }, refuse(stderr, &error))
         }
     };
+    if attempt.conditions.told.is_none() {
+        tickets::forget(&control);
+    }
     let receipt = attempt.receipt(&plan, start, code);
     if let Err(error) = write_receipt(&control, &receipt) {
-        let _ = writeln!(stderr, "moorline: warning: the receipt could not be written: {error}");
+        tell(stderr, &format!("warning: the receipt could not be written: {error}"));
     }
     code
 }
@@ -144,11 +149,8 @@ impl Attempt {
         }
         let found = mounts::find(&plan.job.mounts)?;
         for note in &found.skipped {
-            let _ = writeln!(
-                stderr,
-                "moorline: warning: {} is not mounted at {}: {}",
-                note.source, note.target, note.why
-            );
+            let MountNote { source, target, why } = note;
+            tell(stderr, &format!("warning: {source} is not mounted at {target}: {why}"));
         }
         self.skipped = found.skipped;
         self.passed = found.passed;
@@ -178,7 +180,7 @@ impl Attempt {
             Runtime::Builtin => {
                 let scratch = Scratch::make(scratch::JOB, false)?;
                 for note in &scratch.notes {
-                    let _ = writeln!(stderr, "moorline: warning: {note}");
+                    tell(stderr, &format!("warning: {note}"));
                 }
                 self.notes.extend_from_slice(&scratch.notes);
                 self.builtin(plan, control, &measured, &binds, (&workdir, &scratch))
@@ -247,6 +249,7 @@ impl Attempt {
         };
         let ran = builtin::run(&request)?;
         self.rootfs = Some(ran.rootfs.to_owned());
+        self.conditions.filter = Some(if ran.filtered { CallFilter::On } else { CallFilter::Off });
         self.notes.extend(ran.notes);
         self.passed = ran.passed;
         self.conditions.covers = ran.covers.iter().map(Cover::said).collect();
@@ -297,7 +300,7 @@ impl Attempt {
             grade.name(),
             required.name()
         );
-        let _ = writeln!(stderr, "moorline: {why}");
+        tell(stderr, &why);
         self.notes.push(why);
         exit::IMAGE_MISMATCH
     }
@@ -330,6 +333,13 @@ impl Attempt {
             conditions: self.conditions,
         }
     }
+}
+
+/// Says something on the job's standard error, which is the caller's terminal below `run`. Names of the image and of
+/// the machine are in it, so it does nothing to a terminal and begins no line of its own.
+fn tell(stderr: &mut dyn Write, text: &str) {
+    // nobody is left to tell when it is gone
+    let _ = writeln!(stderr, "moorline: {}", text::lines(text).replace('\n', "\n  "));
 }
 
 /// What no container of this job may see.

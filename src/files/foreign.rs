@@ -15,6 +15,8 @@
 //! does in sticky directories (proc(5), `protected_symlinks`). Links in the directories on the way are the
 //! kernel's business.
 //!
+//! **Pipes.** One that the caller hands over is no file of somebody else's ([`ForeignFile::or_handed`]).
+//!
 //! **Namespaces.** Inside a user namespace the files of everybody outside of it, root included, seem to belong to
 //! uid 65534. That is nobody's here, so such a file is refused where an owner is asked for.
 
@@ -104,6 +106,7 @@ enum Whose<'a> {
 pub struct ForeignFile<'a> {
     whose: Whose<'a>,
     links: bool,
+    handed: bool,
     most: u64,
 }
 
@@ -111,25 +114,35 @@ impl<'a> ForeignFile<'a> {
     /// A regular file of the caller with at most so many bytes, and no link.
     #[must_use]
     pub fn own(most: u64) -> Self {
-        Self { whose: Whose::Mine, links: false, most }
+        Self::of(Whose::Mine, most)
     }
 
     /// The same of the caller or of root.
     #[must_use]
     pub fn own_or_roots(most: u64) -> Self {
-        Self { whose: Whose::MineOrRoots, links: false, most }
+        Self::of(Whose::MineOrRoots, most)
     }
 
     /// The same of the caller or of root, when nobody can write it whom `writers` does not accept.
     #[must_use]
     pub fn written_by(writers: &'a Writers, most: u64) -> Self {
-        Self { whose: Whose::Written(writers), links: false, most }
+        Self::of(Whose::Written(writers), most)
     }
 
     /// The same of anybody: for a file that the caller named, so that only its kind and size matter.
     #[must_use]
     pub fn anyones(most: u64) -> Self {
-        Self { whose: Whose::Anyones, links: false, most }
+        Self::of(Whose::Anyones, most)
+    }
+
+    fn of(whose: Whose<'a>, most: u64) -> Self {
+        Self { whose, links: false, handed: false, most }
+    }
+
+    /// And a pipe that the caller handed over: `-`, `/dev/fd/N`. For a file that the command line names.
+    #[must_use]
+    pub fn or_handed(self) -> Self {
+        Self { handed: true, ..self }
     }
 
     /// And a link of the caller or of root is followed; with [`ForeignFile::anyones`] that of anybody.
@@ -186,6 +199,17 @@ impl<'a> ForeignFile<'a> {
     }
 
     fn open_at(self, folder: impl AsFd, path: &Path) -> Result<Opened, ForeignError> {
+        if let Some(handed) = self.handed.then(|| handed::open(path)).flatten() {
+            let file = handed?;
+            let meta = file.metadata()?;
+            return match FileType::from_raw_mode(meta.mode()) {
+                FileType::RegularFile => self.checked(file, meta),
+                FileType::Fifo | FileType::Socket | FileType::CharacterDevice => {
+                    Ok(Opened { file, meta, most: self.most })
+                }
+                other => Err(ForeignError::NotRegular(describe(other))),
+            };
+        }
         let mut at = path.to_owned();
         for _ in 0..=MOST_LINKS {
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -229,6 +253,11 @@ impl<'a> ForeignFile<'a> {
         if kind != FileType::RegularFile {
             return Err(ForeignError::NotRegular(describe(kind)));
         }
+        self.checked(file, meta)
+    }
+
+    /// Whose a regular file is, and how large.
+    fn checked(self, file: File, meta: Metadata) -> Result<Opened, ForeignError> {
         let me = rustix::process::geteuid().as_raw();
         let stranger = || ForeignError::Outsider(Outsider::Owner { uid: meta.uid() });
         match self.whose {
@@ -259,6 +288,8 @@ fn describe(kind: FileType) -> &'static str {
     }
 }
 
+mod handed;
+
 /// A foreign file that is as it must be.
 #[derive(Debug)]
 pub struct Opened {
@@ -284,6 +315,12 @@ impl Opened {
     #[must_use]
     pub fn meta(&self) -> &Metadata {
         &self.meta
+    }
+
+    /// Whether it is a file, and no pipe that was handed over.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.meta.is_file()
     }
 
     /// All bytes.

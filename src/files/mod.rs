@@ -6,6 +6,7 @@
 //! trust.rs     who besides the caller can write a file or a directory    Writers::of(me).may_write(&meta)
 //! replace.rs   a whole new file or the old one, also after a crash       replace(path, 0o644, bytes)
 //! naming.rs    what a rename came to when its answer was lost            persist(file, path)
+//! way.rs       who else could exchange a part of a path                  walk(path, &[0, me], false)
 //! hash.rs      SHA-256 of what a reader gives                            sha256(&mut file)
 //! search.rs    a program in PATH                                         in_path(path, "apptainer")
 //! barred.rs    which directory is in the way                              explained(path, error)
@@ -21,6 +22,7 @@ mod naming;
 mod replace;
 mod search;
 mod trust;
+mod way;
 
 pub use barred::{barred, explained};
 pub use foreign::{Folder, ForeignError, ForeignFile, MOST_CA_BYTES, Opened};
@@ -29,3 +31,4 @@ pub use naming::{persist, rename};
 pub use replace::{create, jot, publish, replace, sync_folder};
 pub use search::in_path;
 pub use trust::{Outsider, Writers};
+pub use way::{WayError, walk};

@@ -152,7 +152,7 @@ impl Writers {
         None
     }
 
-    fn accepts_group(&self, gid: u32) -> bool {
+    pub(super) fn accepts_group(&self, gid: u32) -> bool {
         let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
         let trusted = self.trusted.iter().any(|trusted| match trusted {
             Trusted::Number(number) => *number == gid,

@@ -11,7 +11,7 @@ use super::release::release;
 use crate::backend::{Backend, Seen};
 use crate::job::{EngineKey, JobState, Observation};
 use crate::ledger::{Batch, JobRecord, Ledger, LedgerError, Settled, Source};
-use crate::worker::Receipt;
+use crate::worker::{Receipt, TICKETS_FILE};
 
 /// A job's state as of now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +117,11 @@ impl Refresh {
         let mut now = Now::of(job, seen, receipt.as_ref());
         if too_early {
             now.settled = now.settled.never_started();
+        }
+        if now.is_final() && submission.terms.kerberos {
+            // those of an attempt that was killed; where it fails only their user can read them
+            let control = jobs_dir.join(job.id.to_string()).join("control");
+            let _ = std::fs::remove_file(control.join(TICKETS_FILE));
         }
         if let Some(ours) = batch.as_mut()
             && let Err(error) = record_end(ours, job, &now)

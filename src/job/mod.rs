@@ -2,6 +2,7 @@
 
 mod attempt;
 mod env;
+mod filter;
 mod id;
 mod mount;
 mod name;
@@ -15,6 +16,7 @@ mod work_dir;
 
 pub use attempt::{Evidence, Grade, Measured};
 pub use env::EnvVar;
+pub use filter::CallFilter;
 pub use id::{EngineKey, IntentId, JobId, Nonce, ParseIdError};
 pub use mount::{Access, Mount, Need, ParseMountError};
 pub use name::Name;

@@ -34,6 +34,10 @@ pub struct Mount {
     pub access: Access,
     /// What a missing source means.
     pub need: Need,
+    /// A directory in which the source lay without any link when the job was submitted, and must still lie: for
+    /// mounts that a project's file asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<String>,
 }
 
 impl Mount {
@@ -45,6 +49,7 @@ impl Mount {
             target: "/cvmfs".into(),
             access: Access::Ro,
             need: Need::Silent,
+            below: None,
         }
     }
 
@@ -130,7 +135,7 @@ pub struct ParseMountError {
 impl From<Written> for Mount {
     fn from(written: Written) -> Self {
         let Written { source, target, access, need } = written;
-        Self { source, target, access, need }
+        Self { source, target, access, need, below: None }
     }
 }
 
@@ -286,6 +291,7 @@ mod tests {
                 target,
                 access: if ro { Access::Ro } else { Access::Rw },
                 need: if required { Need::Required } else { Need::Optional },
+                below: None,
             };
             prop_assert_eq!(mount.to_string().parse::<Mount>().unwrap(), mount);
         }

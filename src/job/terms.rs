@@ -44,6 +44,10 @@ pub struct Terms {
     /// processor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
+    /// Whether it gets a copy of the submitter's Kerberos tickets. They are in no document: they lie beside the
+    /// plan until the job has ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kerberos: bool,
 }
 
 /// A file that is copied into the working directory when the job is submitted.

@@ -170,6 +170,7 @@ fn bodies() -> Vec<Body> {
                     inputs: Vec::new(),
                     grace: Some(30),
                     platform: None,
+                    kerberos: false,
                 };
                 *delivery = Some(Name::known("shared"));
                 *enclosing = Some(EngineName {
@@ -195,6 +196,7 @@ fn bodies() -> Vec<Body> {
                     passed_over: Vec::new(),
                     network: Some(Network::Host),
                     hides: Some(Hides::No),
+                    filter: None,
                     delivery: Some(Name::known("shared")),
                     moved: Some(0),
                     worker: Some(Digest::of(b"worker")),

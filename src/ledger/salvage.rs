@@ -43,6 +43,7 @@ pub(super) fn salvage(kind: &str, body: &Value) -> Option<Body> {
                 inputs: Vec::new(),
                 grace: piece(body, "grace"),
                 platform: piece(body, "platform"),
+                kerberos: piece(body, "kerberos").unwrap_or_default(),
             },
             delivery: piece(body, "delivery"),
             enclosing: piece(body, "enclosing"),

@@ -59,7 +59,7 @@ impl Roots {
         let mut user = Vec::new();
         for path in files {
             let bad = |reason: String| RootsError::File { path: path.clone(), reason };
-            let file = ForeignFile::anyones(MOST_CA_BYTES).through_links();
+            let file = ForeignFile::anyones(MOST_CA_BYTES).through_links().or_handed();
             let bytes = file.bytes(path).map_err(|e| bad(e.to_string()))?;
             user.extend(certificates(&bytes).map_err(bad)?);
         }

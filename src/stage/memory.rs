@@ -1,17 +1,18 @@
 //! The store as a conversion's memory: its SIFs are the packs.
 //!
-//! Indexes of a user's own store only, and only files that nobody else can have put there: they are
-//! believed as far as their checksums go, and what is copied is hashed again.
+//! Indexes of a user's own store only, and only those that this user's conversions are known to have written
+//! (`store/witness.rs`); what is copied is hashed again. So a wrong index costs time, and no byte of a SIF.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use super::convert::Memory;
 use crate::layer::LayerIndex;
 use crate::oci::DiffId;
 use crate::pin::Recipe;
+use crate::sealed::Seen;
 use crate::squashfs::{Pack, PackIndex, SortedPack};
 use crate::store::{Store, StoreError, StoredPack, StoredSif};
 
@@ -38,7 +39,7 @@ impl<'a> Remembered<'a> {
     /// Whether there is an index of a layer; it was not looked into.
     #[must_use]
     pub fn knows(&self, diff_id: &DiffId) -> bool {
-        self.store.layer_index(self.recipe, diff_id).is_some()
+        self.store.has_layer_index(self.recipe, diff_id)
     }
 
     /// Keeps the index of a SIF that is in the store now.
@@ -48,26 +49,22 @@ impl<'a> Remembered<'a> {
     pub fn keep_pack(&self, pack: &SortedPack, sif: &StoredSif) -> Result<(), StoreError> {
         let mut incoming = self.store.incoming()?;
         let path = incoming.path().to_owned();
-        let written = pack.write(&sif.digest, sif.size, incoming.file_mut());
+        let mut seen = Seen::new(incoming.file_mut());
+        let written = pack.write(&sif.digest, sif.size, &mut seen);
         written.map_err(|source| StoreError::Io { doing: "cannot write", path, source })?;
-        self.store.publish_pack(incoming, self.recipe, &sif.digest)
+        let seal = seen.seal();
+        self.store.publish_pack(incoming, self.recipe, &sif.digest, &seal)
     }
 
     fn pack(&mut self, stored: &StoredPack) -> Option<Pack> {
         let file = self.store.open_own(&stored.sif)?;
         let size = file.metadata().ok()?.len();
-        let index = whole(self.store.open_own(&stored.index)?)?;
+        let index = self.store.pack_index(self.recipe, stored)?;
         let index = PackIndex::read(index, &stored.digest, size)?;
         let name = stored.sif.display().to_string();
         self.indexes.insert(name.clone(), stored.index.clone());
         Some(Pack { name, file, index })
     }
-}
-
-fn whole(mut file: File) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).ok()?;
-    Some(bytes)
 }
 
 impl Memory for Remembered<'_> {
@@ -89,7 +86,7 @@ impl Memory for Remembered<'_> {
     }
 
     fn layer(&mut self, diff_id: &DiffId) -> Option<LayerIndex> {
-        let index = whole(self.store.layer_index(self.recipe, diff_id)?)?;
+        let index = self.store.layer_index(self.recipe, diff_id)?;
         LayerIndex::read(index, diff_id, self.recipe.block_size)
     }
 
@@ -107,10 +104,13 @@ impl Memory for Remembered<'_> {
     ) -> io::Result<()> {
         let mut incoming = self.store.incoming().map_err(io::Error::other)?;
         let mut out = BufWriter::with_capacity(64 << 10, incoming.file_mut());
-        write(&mut out)?;
+        let mut seen = Seen::new(&mut out);
+        write(&mut seen)?;
+        let seal = seen.seal();
         out.flush()?;
         drop(out);
-        self.store.publish_layer_index(incoming, self.recipe, diff_id).map_err(io::Error::other)
+        let kept = self.store.publish_layer_index(incoming, self.recipe, diff_id, &seal);
+        kept.map_err(io::Error::other)
     }
 
     fn spare(&mut self) -> Option<File> {

@@ -6,10 +6,11 @@
 //! ```
 //!
 //! They save work and prove nothing: each has a checksum and a version and says whose it is; one that
-//! is damaged, from another version, or not this user's own counts as none. Any of them may be removed
-//! at any time.
+//! is damaged, from another version, not this user's own, or that no conversion of this user is known to have
+//! written (`witness.rs`) counts as none. Any of them may be removed at any time.
 
-use std::fs::{self, File};
+use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -17,6 +18,11 @@ use super::{Incoming, Store, StoreError, safe};
 use crate::listing;
 use crate::oci::{DiffId, Sha256Digest, SifDigest};
 use crate::pin::Recipe;
+use crate::sealed;
+
+/// The two kinds.
+const PACKS: &str = "packs";
+const LAYERS: &str = "layers";
 
 /// A SIF and its index; neither was looked into.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +44,7 @@ impl Store {
     #[must_use]
     pub fn packs(&self, recipe: &Recipe) -> Vec<StoredPack> {
         let mut found = Vec::new();
-        let dir = self.index_path("packs", recipe, "");
+        let dir = self.index_path(PACKS, recipe, "");
         // what cannot be listed is not there: it only saves work
         for name in listing::names(&dir).unwrap_or_default() {
             let digest = name.to_str().and_then(|hex| format!("sha256:{hex}").parse().ok());
@@ -55,36 +61,61 @@ impl Store {
         found.into_iter().map(|(_, pack)| pack).collect()
     }
 
-    /// Keeps the index of a SIF.
+    /// The index of a pack, whole, if this user's conversions wrote it.
+    #[must_use]
+    pub fn pack_index(&self, recipe: &Recipe, pack: &StoredPack) -> Option<Vec<u8>> {
+        self.index_of(PACKS, recipe, &pack.index)
+    }
+
+    fn index_of(&self, kind: &str, recipe: &Recipe, path: &Path) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.open_own(path)?.read_to_end(&mut bytes).ok()?;
+        let seal = sealed::seal(&bytes)?;
+        self.wrote(kind, recipe, &seal).then_some(bytes)
+    }
+
+    /// Keeps the index of a SIF, which ends with `seal`.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When it cannot be written or recorded.
     pub fn publish_pack(
         &self,
         incoming: Incoming,
         recipe: &Recipe,
         sif: &SifDigest,
+        seal: &[u8; 32],
     ) -> Result<(), StoreError> {
-        publish(incoming, &self.index_path("packs", recipe, &sif.hex()))
+        self.writes(PACKS, recipe, seal)?;
+        publish(incoming, &self.index_path(PACKS, recipe, &sif.hex()))
     }
 
-    /// The index of a layer, opened, if there is one that this user's Moorline put there.
+    /// The index of a layer, whole, if this user's conversions wrote it.
     #[must_use]
-    pub fn layer_index(&self, recipe: &Recipe, diff_id: &DiffId) -> Option<File> {
-        self.open_own(&self.index_path("layers", recipe, &diff_id.hex()))
+    pub fn layer_index(&self, recipe: &Recipe, diff_id: &DiffId) -> Option<Vec<u8>> {
+        self.index_of(LAYERS, recipe, &self.index_path(LAYERS, recipe, &diff_id.hex()))
     }
 
-    /// Keeps the index of a layer.
+    /// Whether there is such an index, by the seal that it says it has.
+    #[must_use]
+    pub fn has_layer_index(&self, recipe: &Recipe, diff_id: &DiffId) -> bool {
+        let file = self.open_own(&self.index_path(LAYERS, recipe, &diff_id.hex()));
+        let seal = file.and_then(|file| sealed::last(&file).ok());
+        seal.is_some_and(|seal| self.wrote(LAYERS, recipe, &seal))
+    }
+
+    /// Keeps the index of a layer, which ends with `seal`.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When it cannot be written or recorded.
     pub fn publish_layer_index(
         &self,
         incoming: Incoming,
         recipe: &Recipe,
         diff_id: &DiffId,
+        seal: &[u8; 32],
     ) -> Result<(), StoreError> {
-        publish(incoming, &self.index_path("layers", recipe, &diff_id.hex()))
+        self.writes(LAYERS, recipe, seal)?;
+        publish(incoming, &self.index_path(LAYERS, recipe, &diff_id.hex()))
     }
 }
 

@@ -21,4 +21,13 @@ pub trait Witness: fmt::Debug + Send + Sync {
     /// # Errors
     /// When it is not on the disk; why.
     fn note(&self, manifest: &Digest, recipe: &Recipe, sif: &SifDigest) -> Result<(), String>;
+
+    /// Whether a conversion of this user by the recipe wrote the index with this seal.
+    fn kept(&self, kind: &str, recipe: &Recipe, seal: &[u8; 32]) -> bool;
+
+    /// Records that one did.
+    ///
+    /// # Errors
+    /// When it is not on the disk; why.
+    fn keep(&self, kind: &str, recipe: &Recipe, seal: &[u8; 32]) -> Result<(), String>;
 }

@@ -1,26 +1,19 @@
 //! Nobody else can have put something into the store: the directories above it, its own, its files.
 //!
-//! The way from `/` is walked with handles, one component after the other, and what was opened is
-//! looked at. A symbolic link on the way is followed when root or this user made it. As long as nobody
-//! else can rename on that way, what is later opened by path is what was checked.
+//! The way there is `files::walk`'s business. A file of the store must also have one name: another one could be
+//! somewhere where somebody else may write.
 
-use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::StoreError;
-
-/// Links on the way, as the kernel counts them (`path_resolution(7)`).
-const MOST_LINKS: usize = 40;
-
-const HANDLE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+use crate::files::{self, WayError};
 
 /// This user.
 pub(super) fn me() -> u32 {
@@ -136,100 +129,10 @@ pub(super) fn unsound(meta: &Metadata, owners: &[u32]) -> Option<String> {
 
 /// Walks from `/` to `path`, and says the first component that somebody else could replace.
 pub(super) fn walk(path: &Path, trusted: &[u32], make: bool) -> Result<OwnedFd, StoreError> {
-    let mut rest: Vec<OsString> = parts(path);
-    let mut at = PathBuf::from("/");
-    let mut handle = rustix::fs::open("/", HANDLE | OFlags::DIRECTORY, Mode::empty())
-        .map_err(|e| StoreError::io("cannot open", Path::new("/"))(e.into()))?;
-    let mut links = 0;
-    while let Some(name) = rest.pop() {
-        let here = at.join(&name);
-        let io = |doing| {
-            let here = here.clone();
-            move |e: Errno| StoreError::Io { doing, path: here, source: e.into() }
-        };
-        let open = || rustix::fs::openat(&handle, &name, HANDLE, Mode::empty());
-        let next = match open() {
-            Err(Errno::NOENT) if make => {
-                match rustix::fs::mkdirat(&handle, &name, Mode::RWXU) {
-                    Ok(()) | Err(Errno::EXIST) => {}
-                    Err(e) => return Err(io("cannot make")(e)),
-                }
-                open().map_err(io("cannot open"))?
-            }
-            other => other.map_err(io("cannot open"))?,
-        };
-        let stat = rustix::fs::fstat(&next).map_err(io("cannot look at"))?;
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
-            links += 1;
-            let foreign = (!trusts(stat.st_uid, trusted))
-                .then(|| format!("it is a symbolic link of uid {}", stat.st_uid));
-            let endless = (links > MOST_LINKS).then(|| "it has too many symbolic links".to_owned());
-            if let Some(why) = foreign.or(endless) {
-                return Err(StoreError::Unsafe { path: here, why });
-            }
-            let target =
-                rustix::fs::readlinkat(&next, "", Vec::new()).map_err(io("cannot read"))?;
-            let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
-            if target.is_absolute() {
-                at = PathBuf::from("/");
-                handle = rustix::fs::open("/", HANDLE | OFlags::DIRECTORY, Mode::empty())
-                    .map_err(io("cannot open"))?;
-            }
-            rest.extend(parts(&target));
-            continue;
-        }
-        if let Some(why) = replaceable(&stat, trusted) {
-            return Err(StoreError::Unsafe { path: here, why });
-        }
-        handle = next;
-        if name == OsStr::new("..") {
-            at.pop();
-        } else {
-            at = here;
-        }
-    }
-    Ok(handle)
-}
-
-/// The components, the last one first.
-fn parts(path: &Path) -> Vec<OsString> {
-    let part = |component: Component<'_>| match component {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some("..".into()),
-        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
-    };
-    path.components().rev().filter_map(part).collect()
-}
-
-fn trusts(uid: u32, trusted: &[u32]) -> bool {
-    // inside a user namespace everybody outside of it, root included, looks like this
-    const OVERFLOW: u32 = 65534;
-    trusted.contains(&uid) || (uid == OVERFLOW && me() != OVERFLOW && in_user_namespace())
-}
-
-fn in_user_namespace() -> bool {
-    fs::read_to_string("/proc/self/uid_map")
-        .is_ok_and(|map| map.split_whitespace().collect::<Vec<_>>() != ["0", "0", "4294967295"])
-}
-
-/// Why somebody else could rename what is in a directory.
-fn replaceable(stat: &Stat, trusted: &[u32]) -> Option<String> {
-    const STICKY: u32 = 0o1000;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-        return Some("it is not a directory".into());
-    }
-    if !trusts(stat.st_uid, trusted) {
-        return Some(format!("it belongs to uid {}", stat.st_uid));
-    }
-    let mode = stat.st_mode & 0o7777;
-    // a group with the user's own number is the user's alone (user private groups)
-    let alone = stat.st_gid == me() && rustix::process::getegid().as_raw() == stat.st_gid;
-    let others = mode & if alone { 0o002 } else { 0o022 };
-    // in a sticky directory such as /tmp only the owner of a name can take it away
-    if others != 0 && mode & STICKY == 0 {
-        return Some(format!("others may write into it (mode {mode:o})"));
-    }
-    None
+    files::walk(path, trusted, make).map_err(|error| match error {
+        WayError::Io { doing, path, source } => StoreError::Io { doing, path, source },
+        WayError::Unsafe { path, why } => StoreError::Unsafe { path, why },
+    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Store, Witness};
+use super::{Store, StoreError, Witness};
 use crate::oci::{Digest, SifDigest};
 use crate::pin::Recipe;
 
@@ -41,6 +41,30 @@ impl Store {
         self.witness.as_ref().is_none_or(|witness| witness.made(sif))
     }
 
+    /// Whether an index of the store is one that this user's conversions wrote: it decides which bytes are copied,
+    /// and whoever can write it can also seal it.
+    pub(super) fn wrote(&self, kind: &str, recipe: &Recipe, seal: &[u8; 32]) -> bool {
+        self.witness.as_ref().is_none_or(|witness| witness.kept(kind, recipe, seal))
+    }
+
+    /// Records an index before it has its name.
+    ///
+    /// # Errors
+    /// When nobody could be told: it would never be used.
+    pub(super) fn writes(
+        &self,
+        kind: &str,
+        recipe: &Recipe,
+        seal: &[u8; 32],
+    ) -> Result<(), StoreError> {
+        let Some(witness) = &self.witness else { return Ok(()) };
+        witness.keep(kind, recipe, seal).map_err(|why| StoreError::Io {
+            doing: "cannot record an index of",
+            path: self.root.clone(),
+            source: std::io::Error::other(why),
+        })
+    }
+
     /// Records a SIF before it is mapped.
     pub(super) fn witnessed(&self, manifest: &Digest, recipe: &Recipe, sif: &SifDigest) {
         let Some(witness) = &self.witness else { return };
@@ -61,7 +85,7 @@ mod tests {
     use crate::pin::Codec;
 
     #[derive(Debug, Default)]
-    struct Notes(Mutex<Vec<(Digest, SifDigest)>>);
+    struct Notes(Mutex<Vec<(Digest, SifDigest)>>, Mutex<Vec<String>>);
 
     impl Witness for Notes {
         fn knows(&self, manifest: &Digest, _: &Recipe, sif: &SifDigest) -> Result<bool, String> {
@@ -74,6 +98,15 @@ mod tests {
 
         fn note(&self, manifest: &Digest, _: &Recipe, sif: &SifDigest) -> Result<(), String> {
             self.0.lock().unwrap().push((*manifest, *sif));
+            Ok(())
+        }
+
+        fn kept(&self, kind: &str, recipe: &Recipe, seal: &[u8; 32]) -> bool {
+            self.1.lock().unwrap().contains(&format!("{kind} {} {seal:?}", recipe.key()))
+        }
+
+        fn keep(&self, kind: &str, recipe: &Recipe, seal: &[u8; 32]) -> Result<(), String> {
+            self.1.lock().unwrap().push(format!("{kind} {} {seal:?}", recipe.key()));
             Ok(())
         }
     }

@@ -5,7 +5,7 @@
 //!   bin/HEX/moorline      this program, by the digest of its bytes; shared by all jobs
 //!   ID/                   0700
 //!     work/               bound to /work_dir
-//!     control/            0700: job.sh, plan.json, inputs/, receipts; never in the container
+//!     control/            0700: job.sh, plan.json, inputs/, krb5cc, receipts; never in the container
 //!     stdout  stderr      written by the engine
 //! ```
 
@@ -17,8 +17,9 @@ use std::path::{Path, PathBuf};
 use super::SubmitError;
 use crate::files;
 use crate::job::JobId;
+use crate::kerberos::Tickets;
 use crate::oci::{Digest, Sha256Digest};
-use crate::worker::{PLAN_FILE, SCRIPT_FILE};
+use crate::worker::{PLAN_FILE, SCRIPT_FILE, TICKETS_FILE};
 
 /// The texts that go into `control/`.
 pub struct Texts {
@@ -49,6 +50,14 @@ impl JobDir {
         write(&dir.control().join(PLAN_FILE), &texts.plan, 0o400)?;
         write(&dir.control().join(SCRIPT_FILE), texts.script.as_bytes(), 0o500)?;
         Ok(dir)
+    }
+
+    /// Puts the Kerberos tickets beside the plan. The worker takes them away when the job has ended.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn put_tickets(&self, tickets: &Tickets) -> Result<(), SubmitError> {
+        write(&self.control().join(TICKETS_FILE), tickets.bytes(), 0o600)
     }
 
     /// `JOBS_DIR/ID`.

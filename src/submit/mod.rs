@@ -21,7 +21,8 @@ use std::path::{Path, PathBuf};
 
 use crate::backend::{Backend, BackendError, OnRecord, Order, Submission};
 use crate::failure::{Failure, Kind, io_kind};
-use crate::job::{EngineKey, IntentId, JobId, JobSpec, Nonce};
+use crate::job::{CallFilter, EngineKey, IntentId, JobId, JobSpec, Nonce};
+use crate::kerberos::Tickets;
 use crate::ledger::{Entry, Intent, Ledger, LedgerError};
 use crate::oci::{Digest, Sha256Digest};
 use crate::pin::Image;
@@ -156,6 +157,8 @@ pub struct Site {
     pub program: PathBuf,
     /// Where a node may unpack images.
     pub node_cache: Option<PathBuf>,
+    /// Whether programs run behind the filter of system calls.
+    pub filter: Option<CallFilter>,
     /// A store that the kernel may mount from.
     pub site_store: Option<PathBuf>,
     /// `[limits]` that were set, for images that are unpacked.
@@ -172,6 +175,8 @@ pub struct Site {
     pub inputs: Vec<Source>,
     /// The engine takes the job held, until its key is on the disk.
     pub hold: bool,
+    /// Kerberos tickets for a job that asks for them.
+    pub tickets: Option<Tickets>,
 }
 
 /// A new job id: the time and 80 random bits.
@@ -266,6 +271,7 @@ fn texts(
         job: job.clone(),
         workdir: job.workdir.clone().unwrap_or_else(|| dir.join("work")),
         node_cache: site.node_cache.clone(),
+        filter: site.filter,
         site_store: site.site_store.clone(),
         limits: site.limits.clone(),
         hide: site.hide.clone(),
@@ -297,6 +303,9 @@ pub fn prepare(
     let dir = JobDir::make(&site.jobs_dir, &job.id, &texts)?;
     for (source, measured) in site.inputs.iter().zip(&job.terms.inputs) {
         source.put(measured, dir.path())?;
+    }
+    if let Some(tickets) = site.tickets.as_ref().filter(|_| job.terms.kerberos) {
+        dir.put_tickets(tickets)?;
     }
     let intent = Intent {
         spec: job.clone(),

@@ -4,8 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::MountNote;
-use crate::job::Name;
-use crate::job::Network;
+use crate::job::{CallFilter, Name, Network};
 use crate::oci::Digest;
 
 /// The conditions.
@@ -39,6 +38,9 @@ pub struct Conditions {
     /// `yes` or `no`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hides: Option<Hides>,
+    /// Whether our own container's program ran behind the filter of system calls: `on` or `off`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<CallFilter>,
     /// How the image got to this worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Name>,

@@ -11,6 +11,7 @@
 //!     job.sh                       the script (script.rs)
 //!     plan.json                    what to run (plan.rs), read-only
 //!     inputs/NAME                  files of the submitter, as they were (job::Input)
+//!     krb5cc                       Kerberos tickets, 0600, until the job has ended
 //!     receipt-ATTEMPT.json         what ran (receipt.rs), written by temp file and rename
 //! JOBS_DIR/bin/SHA256/moorline     the worker's program, hash-checked by the script
 //! ```
@@ -29,5 +30,7 @@ pub use receipt::{MountNote, RECEIPT_SCHEMA, Receipt, ReceiptError, Start};
 pub const PLAN_FILE: &str = "plan.json";
 /// The script's file name in `control/`.
 pub const SCRIPT_FILE: &str = "job.sh";
+/// The Kerberos tickets of a job that asked for them; gone when it has ended.
+pub const TICKETS_FILE: &str = "krb5cc";
 /// How receipts' names begin in `control/`.
 pub const RECEIPT_PREFIX: &str = "receipt-";

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::{IntentId, JobSpec, Nonce};
+use crate::job::{CallFilter, IntentId, JobSpec, Nonce};
 
 /// The version of this document.
 pub const PLAN_SCHEMA: u32 = 2;
@@ -29,6 +29,9 @@ pub struct Plan {
     /// Where a node may unpack images; `None` means the job's own temporary directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_cache: Option<PathBuf>,
+    /// Whether the program runs behind the filter of system calls; `None` means `auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<CallFilter>,
     /// A store whose images may be mounted by the kernel (site configuration).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site_store: Option<PathBuf>,

@@ -1,9 +1,12 @@
 """Receipts, file names, registries and configuration files send escape sequences to the terminal, by every verb that prints."""
 
+import hashlib
 import http.server
+import io
 import json
 import os
 import re
+import tarfile
 import threading
 
 import lib
@@ -15,6 +18,52 @@ TEXT = "A" + "".join(f"{part}." for part in CORPUS) + "Z\nwarning: forged"
 NAME = TEXT.replace("/", "")  # a file's name may hold a line end
 HARMFUL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
                      "\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]")
+
+
+# documents that a registry gives by tag or digest: an image whose author wrote the corpus wherever text may stand
+GOOD = {}
+
+
+def good_image():
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name in ("bin/" + TEXT.replace("/", "").replace("\n", "") + ".link", "etc/passwd"):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = 1, 0o755
+            tar.addfile(entry, io.BytesIO(b"x"))
+    layer = layer.getvalue()
+
+    def blob(data, media):
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        GOOD[digest] = data
+        return {"mediaType": media, "digest": digest, "size": len(data)}
+
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+    labels = {name: TEXT for name in (
+        "org.opencontainers.image.revision", "org.opencontainers.image.source", "org.opencontainers.image.version",
+        "org.opencontainers.image.created", "org.opencontainers.image.title", "maintainer", TEXT)}
+    config = json.dumps({"architecture": machine, "os": "linux", "author": TEXT, "config": {
+        "Env": ["PATH=/bin", f"{TEXT}={TEXT}"], "Cmd": [TEXT], "Entrypoint": [TEXT], "WorkingDir": "/" + TEXT,
+        "User": TEXT, "Labels": labels}, "history": [{"created_by": TEXT, "comment": TEXT}],
+        "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()]}}).encode()
+    manifest = json.dumps({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": blob(config, "application/vnd.oci.image.config.v1+json"),
+        "layers": [{**blob(layer, "application/vnd.oci.image.layer.v1.tar"), "annotations": {TEXT: TEXT}}],
+        "annotations": labels}).encode()
+    blob(manifest, "")
+    GOOD["good"] = manifest
+
+
+# an engine's commands that answer with the corpus
+ENGINE = {
+    "sbatch": "echo 4711",
+    "squeue": "cat $0.said; cat $0.said >&2; exit 0",
+    "sacct": "cat $0.said; cat $0.said >&2; exit 0",
+    "scontrol": "cat $0.said",
+    "scancel": "cat $0.said >&2; exit 1",
+    "sinfo": "cat $0.said",
+}
 
 
 class Liar(http.server.BaseHTTPRequestHandler):
@@ -39,6 +88,8 @@ class Liar(http.server.BaseHTTPRequestHandler):
             status, head = 401, {"WWW-Authenticate": "Other" + "\x9b"}
         elif kind == "redirect":
             status, head = 307, {"Location": "http://169.254.169.254/" + "x"}
+        elif kind in GOOD:
+            head, body = {"Content-Type": "application/vnd.oci.image.manifest.v1+json"}, GOOD[kind]
         elif kind == "broken":
             body = ('{"schemaVersion":2,"config":"' + json.dumps(TEXT)[1:-1] + '","layers":[]}').encode()
         self.send_response(status)
@@ -54,20 +105,23 @@ class Liar(http.server.BaseHTTPRequestHandler):
 
 
 def attack(case):
+    good_image()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Liar)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     at = f"127.0.0.1:{server.server_port}"
     spoiled = []
     seen = set()
 
-    def look(*args, env=None, cwd=None):
-        done = case.call("moorline", *args, env=env, cwd=cwd)
+    def look(*args, env=None, cwd=None, **kwargs):
+        if any("\0" in arg for arg in args):
+            raise RuntimeError("no argument can hold that")
+        done = case.call("moorline", *args, env=env, cwd=cwd, **kwargs)
         words = " ".join(arg for arg in args if not HARMFUL.search(arg))
         for name, text in (("stdout", done.stdout), ("stderr", done.stderr)):
             found = HARMFUL.search(text) or re.search("^warning: forged", text, re.M)
             if found:
                 spoiled.append(f"{words} ({name}: {text[max(0, found.start() - 30):found.end() + 10]!r})")
-            if re.search("A.*Z", text):
+            if re.search("A[^A]*Z", text):
                 seen.add(words)
         return done
 
@@ -95,6 +149,53 @@ def attack(case):
                      ["audit", "job", job], ["--json", "audit", "job", job], ["audit", "verify"], ["ledger", "collect"],
                      ["recover"], ["rerun", job], ["cancel", job], ["audit", "image", "sha256:" + "0" * 64]):
             look(*verb)
+    # what a job is called, and what the worker of a `run` warns of and refuses by name
+    missing, at_most = "/nowhere/" + TEXT.replace("/", "").replace("\n", " "), "/opt/" + NAME.replace("\n", " ")
+    image = "docker-archive:" + archive
+    for flags in (["--name", TEXT], ["--mount", f"type=bind,source={missing},target=/x"],
+                  ["--mount", f"type=bind,source={missing},target=/y,required"],
+                  ["--mount", f"type=bind,source=/etc,target={at_most}"],
+                  ["--mount", f"type=bind,source=/etc,target=/bin/sh/{NAME.replace(chr(10), ' ')}"],
+                  ["--env", "A=" + TEXT], ["--env", TEXT], ["--option", TEXT], ["--require", TEXT],
+                  ["--platform", TEXT], ["--runtime", TEXT], ["--network", TEXT], ["--grace", TEXT], ["--krb"]):
+        look("run", "--runtime", "builtin", *flags, image, "--", "/bin/true", env={"KRB5CCNAME": "KCM:" + NAME})
+    look("run", image, "--", TEXT)
+    look("run", image, "--", "./" + NAME)
+    for verb in (["jobs"], ["--json", "jobs"], ["status", "last"], ["--json", "status", "last"], ["audit", "job", "last"],
+                 ["--json", "audit", "job", "last"], ["rerun", "last", "--wait"], ["ledger", "verify"],
+                 ["ledger", "collect"], ["audit", "verify"], ["recover"]):
+        look(*verb)
+    # an engine that answers with it
+    engine = case.make("engine", 0o755)
+    row = "|".join([TEXT.replace("\n", " ")] * 9)
+    for name, script in ENGINE.items():
+        case.write("engine/" + name, "#!/bin/sh\n" + script + "\n", 0o755)
+        case.write(f"engine/{name}.said", f"4711|{row}\n{row}\nslurm_load_jobs error: {TEXT}\n")
+    path = {"PATH": engine + ":" + case.env["PATH"]}
+    sent = look("submit", "--backend", "slurm", image, "--", "/bin/true", env=path).stdout.split()
+    for verb in (["jobs"], ["--json", "jobs"], ["status", *sent], ["--json", "status", *sent], ["audit", "job", *sent],
+                 ["cancel", *sent], ["recover"], ["submit", "--backend", "slurm", "--dry-run", image, "--", "true"]):
+        look(*verb, env=path)
+    case.write("engine/sbatch", "#!/bin/sh\ncat $0.said >&2; exit 1\n", 0o755)
+    look("submit", "--backend", "slurm", image, "--", "/bin/true", env=path)
+    # an image whose author wrote it into every field, from a registry
+    label = case.make("labels")
+    case.write("labels/moorline.toml", f'[images]\nx = "{at}/a/b:good"\n')
+    sif = os.path.join(case.dir, "labels.sif")
+    insecure = ["--insecure-registry", at]
+    for verb in (["resolve", "x"], ["--json", "resolve", "x"], ["-vv", "resolve", "x"], ["lock"], ["--json", "lock"],
+                 ["lock", "--check"], ["audit", "drift"], ["--json", "audit", "drift"], ["convert", "x", "-o", sif],
+                 ["--json", "convert", "x"], ["verify", sif], ["--json", "verify", sif],
+                 ["verify", sif, "--from", f"{at}/a/b:good"], ["run", "--locked", "x"], ["run", "x", "--", "/bin/" + NAME],
+                 ["submit", "--dry-run", "x"], ["submit", "--wait", "x"], ["jobs"], ["status", "last"],
+                 ["audit", "job", "last"], ["logs", "--stderr", "last"], ["tags", f"{at}/a/b"], ["inspect", "x"],
+                 ["login", at, "--username", TEXT, "--password-stdin"], ["cache", "ls"], ["cache", "verify"]):
+        look(*insecure, *verb, cwd=label)
+    # job files, and a pipe as one
+    for text in (f"image = {json.dumps(NAME)}\n", f"{json.dumps('x' + NAME)} = 1\n", TEXT, f"runtime = {json.dumps('y' + NAME)}\n"):
+        job_file = case.write("job.toml", text)
+        look("submit", "--dry-run", "-f", job_file)
+        look("submit", "--dry-run", "-f", "/dev/stdin", stdin=open(job_file, "rb"))
     # names of files, arguments, the environment (not the path that `convert -o` prints into a pipe: a script
     # needs it as it is)
     odd = case.write(NAME, b"no image " + TEXT.encode())
@@ -127,9 +228,11 @@ def attack(case):
         return lib.broken(f"{len(spoiled)} printing paths, such as {spoiled[0]}; {spoiled[-1]}")
     if not ids:
         raise RuntimeError(f"no job could be run: {ran.stderr}")
-    for verb in ("audit", "resolve", "convert", "auth-explain", "lock", "config"):
-        if not any(verb in words.split() for words in seen):
-            raise RuntimeError(f"{verb} never printed the corpus: {sorted(seen)}")
+    silent = [verb for verb in ("audit", "resolve", "convert", "auth-explain", "lock", "config", "run", "submit", "status",
+                                "jobs", "ledger", "verify", "rerun")
+              if not any(verb in words.split() for words in seen)]
+    if silent:
+        raise RuntimeError(f"{silent} never printed the corpus: {sorted(seen)}")
     return f"{len(seen)} printing paths show it harmless"
 
 

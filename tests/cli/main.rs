@@ -9,6 +9,7 @@ mod canary;
 mod credentials;
 mod doctor;
 mod gitlab;
+mod handed;
 mod help;
 mod index;
 mod inspect;

@@ -18,21 +18,34 @@ set -euo pipefail
 
 TREE=$CACHE/apptainer-tree
 LOG=$CACHE/apptainer-tree.log
+# beside apptainer, for the tests that play a terminal there and look at keys
+MORE="python3 less keyutils"
 
 make_tree() {
-    [ -e "$TREE/.complete" ] && return 0
+    [ -e "$TREE/.complete-2" ] && return 0
     lock apptainer-tree
-    [ ! -e "$TREE/.complete" ] || { unlock && return 0; }
+    [ ! -e "$TREE/.complete-2" ] || { unlock && return 0; }
+    if [ -e "$TREE/.complete" ]; then
+        say "adding $MORE to the tree in $TREE"
+        # shellcheck disable=SC2086  # words
+        { apt_in_tree "$TREE" -qq update && apt_in_tree "$TREE" -qq install -y $MORE; } >>"$LOG" 2>&1 ||
+            no_tree "$TREE" "$LOG" "$MORE"
+        as_root rm -rf "$TREE/var/cache/apt/archives" "$TREE/var/lib/apt/lists"
+        as_root touch "$TREE/.complete-2"
+        unlock
+        return 0
+    fi
     say "making a tree with apptainer in $TREE"
     as_root rm -rf "$TREE"
     trixie_tree "$TREE" sid >"$LOG" 2>&1 || no_tree "$TREE" "$LOG" apptainer
-    { apt_in_tree "$TREE" -qq update && apt_in_tree "$TREE" -qq install -y apptainer squashfs-tools squashfuse fuse3; } \
+    # shellcheck disable=SC2086  # words
+    { apt_in_tree "$TREE" -qq update && apt_in_tree "$TREE" -qq install -y apptainer squashfs-tools squashfuse fuse3 $MORE; } \
         >>"$LOG" 2>&1 || no_tree "$TREE" "$LOG" apptainer
     as_root rm -rf "$TREE/var/cache/apt/archives" "$TREE/var/lib/apt/lists"
     as_root mkdir -p "$TREE/work"
     # Root in a container may lack CAP_SYS_RESOURCE, and then cannot hand on `full` capabilities.
     as_root sed -i 's/^root default capabilities = .*/root default capabilities = file/' "$TREE/etc/apptainer/apptainer.conf"
-    as_root touch "$TREE/.complete"
+    as_root touch "$TREE/.complete" "$TREE/.complete-2"
     unlock
 }
 

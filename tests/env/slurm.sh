@@ -10,12 +10,14 @@
 # ordinary account that submits. DIR must be reachable by that account (not below /root).
 # proctrack/pgid and task/none need no cgroup: this also runs in a container without systemd. The price
 # is that a process that calls setsid outlives its job here; proctrack/cgroup would share its folder
-# with a Slurm of the machine, and proctrack/linuxproc loses every double fork.
+# with a Slurm of the machine, and proctrack/linuxproc loses every double fork. MOORLINE_SLURM_PROCTRACK
+# (pgid, linuxproc) chooses.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 
 PACKAGES="munge slurmctld slurmd slurm-client slurmdbd slurm-wlm-basic-plugins slurm-wlm-mysql-plugin mariadb-server"
 TEST_USER=moorline-test
+PROCTRACK=${MOORLINE_SLURM_PROCTRACK:-pgid}
 
 say() { echo "slurm.sh: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -112,7 +114,7 @@ SlurmUser=slurm
 AuthType=auth/munge
 AuthInfo=socket=$DIR/munge/socket
 CredType=cred/munge
-ProctrackType=proctrack/pgid
+ProctrackType=proctrack/$PROCTRACK
 TaskPlugin=task/none
 MpiDefault=none
 SelectType=select/cons_tres

@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::Command;
 
+use moorline::job::CallFilter;
+
 use crate::support::*;
 
 /// Ends with the error number of each call, one after the other. Without a library, so that it can be made
@@ -153,6 +155,36 @@ fn tools_still_work() {
             }
             assert_eq!(done.code, 0, "{tool} {user:?}: {}{}", done.stdout, done.stderr);
             assert!(done.stdout.contains("root:x:0:0"), "{tool}: {}", done.stdout);
+        }
+    }
+}
+
+/// What the configuration says reaches the program, and the receipt says what came of it.
+#[test]
+fn the_configuration_decides_and_the_receipt_says_it() {
+    let test = "filter::the_configuration_decides_and_the_receipt_says_it";
+    if !squashfs_tools(test) {
+        return;
+    }
+    for user in users() {
+        for (choice, expected) in [
+            (Some(CallFilter::Off), Some(false)),
+            (Some(CallFilter::On), Some(true)),
+            (Some(CallFilter::Auto), None),
+            (None, None),
+        ] {
+            let mut job = Job::new(user, &["cat", "/proc/self/status"]);
+            job.plan.filter = choice;
+            let done = job.run();
+            if choice == Some(CallFilter::On) && done.stderr.contains("installing the filter") {
+                skipped(test, "this kernel has no filters");
+                continue;
+            }
+            assert_eq!(done.code, 0, "{}", done.stderr);
+            let filtered = is_filtered(&done);
+            assert!(expected.is_none_or(|expected| expected == filtered), "{choice:?}");
+            let said = done.receipt.unwrap().conditions.filter;
+            assert_eq!(said, Some(if filtered { CallFilter::On } else { CallFilter::Off }));
         }
     }
 }

@@ -139,7 +139,7 @@ fn what_was_asked_for_is_refused_by_name_where_the_image_is_odd() {
     let tree = dir.path().join("tree");
     changed("etc/hosts>/dev/null a/f c>c d>/dev/full two/ also>two", &tree);
     for (mounts, expected) in [
-        (&["H:/a/f/x"][..], Err("/a/f is no directory in the image")),
+        (&["H:/a/f/x"][..], Err("/a/f is a file in the image and no directory")),
         (&["D:/c/x"], Err("too many symbolic links in the image")),
         (&["D:/a/f"], Err("it is a file in the image and a directory on this machine")),
         (&["H:/two", "D:/d"], Err("it is a directory in the image and a file on this machine")),
@@ -408,5 +408,38 @@ fn a_foreign_runtime_is_identified() {
         assert_eq!(program.sha256, Some(Digest::of(fake.as_bytes())));
         let covers: Vec<_> = conditions.covers.iter().map(|c| c.target.as_str()).collect();
         assert_eq!(covers, ["/opt/tools"]);
+    }
+}
+
+/// A link that a job left where the next one's mount goes is called a link, wherever on the way it stands, and the
+/// hint is not to make something behind it.
+#[test]
+fn a_link_in_a_mounted_directory_is_called_one() {
+    let test = "a_link_in_a_mounted_directory_is_called_one";
+    if !squashfs_tools(test) {
+        return;
+    }
+    for (at, target) in
+        ["work/data", "work/data/in", "work/data/in/deeper", "work/there/data"].iter().enumerate()
+    {
+        let users = users();
+        let job = Job::sh(users[at % users.len()], "true");
+        for dir in ["host", "elsewhere/in", "work/there"] {
+            fs::create_dir_all(job.path(dir)).unwrap();
+        }
+        let link = if target.contains("there") { "work/there/data" } else { "work/data" };
+        std::os::unix::fs::symlink(job.path("elsewhere"), job.path(link)).unwrap();
+        job.give_away();
+        let mut job = job;
+        // a directory that the user named: nothing is made in it
+        job.plan.job.workdir = Some(job.plan.workdir.clone());
+        let source = job.path("host").display().to_string();
+        let target = target.replace("work/", "/work_dir/");
+        let job = job.mount(&format!("{source}:{target}"));
+        let done = job.run();
+        assert_eq!(done.code, 214, "{}", done.stderr);
+        let expected = format!("{} is a symbolic link", job.path(link).display());
+        assert!(done.stderr.contains(&expected), "{target}: {}", done.stderr);
+        assert!(!done.stderr.contains("mkdir"), "{}", done.stderr);
     }
 }

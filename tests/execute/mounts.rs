@@ -189,3 +189,32 @@ fn control_is_never_seen_inside() {
 fn listed(stdout: &str) -> String {
     stdout.split_once(".\n..\n").map(|(_, rest)| rest.to_owned()).unwrap_or_default()
 }
+
+/// A graphics card, a fast network: what is mounted by name from the machine's `/dev` is a device in the container, and
+/// nothing else that is mounted is.
+#[test]
+fn devices_that_were_asked_for_by_name_can_be_opened() {
+    let test = "devices_that_were_asked_for_by_name_can_be_opened";
+    if !squashfs_tools(test) {
+        return;
+    }
+    for user in users() {
+        let script = "read -r n </opt/zero; [ -c /opt/zero ] && echo x >/opt/full || echo full; \
+                      for m in /opt/zero /data; do while read -r i p d r at o rest; do \
+                      [ $at = $m ] && echo $m $o; done </proc/self/mountinfo; done";
+        let mut job = Job::sh(user, script);
+        fs::create_dir(job.path("data")).unwrap();
+        job.give_away();
+        let data = job.path("data").display().to_string();
+        job = job
+            .mount("/dev/null:/opt/zero")
+            .mount("/dev/full:/opt/full")
+            .mount(&format!("{data}:/data"));
+        let done = job.run();
+        let lines: Vec<&str> = done.stdout.lines().collect();
+        assert_eq!(lines[0], "full", "{user:?} {}{}", done.stdout, done.stderr);
+        assert!(lines[1].starts_with("/opt/zero ") && lines[1].contains("nosuid"), "{lines:?}");
+        assert!(!lines[1].contains("nodev"), "{lines:?}");
+        assert!(lines[2].starts_with("/data ") && lines[2].contains("nosuid,nodev"), "{lines:?}");
+    }
+}

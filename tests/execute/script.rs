@@ -48,6 +48,7 @@ fn golden_plan() -> Plan {
             terms: moorline::job::Terms::default(),
         },
         workdir: "/jobs/x/work".into(),
+        filter: None,
         node_cache: None,
         site_store: None,
         limits: std::collections::BTreeMap::new(),

@@ -222,6 +222,7 @@ impl Job {
             },
             workdir: dir.path().join("work"),
             node_cache: Some(dir.path().join("tmp")),
+            filter: None,
             site_store: None,
             limits: std::collections::BTreeMap::new(),
             hide: Vec::new(),

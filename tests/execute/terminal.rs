@@ -70,7 +70,7 @@ fn a_new_size() {
 
 #[test]
 fn a_paste_of_100_kb() {
-    play("paste", "echo ready; exec cat >/work_dir/pasted");
+    play("paste", "stty -echo; echo ready; cat >/work_dir/pasted; exec cat /work_dir/pasted");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Real apptainer (`tests/env/apptainer.sh`) with our SIFs, as root and as an ordinary user, and its
 //! own conversion of the same image beside ours: what differs is the list in `docs/conversion.md`.
 
+mod walls;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};

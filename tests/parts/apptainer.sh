@@ -1,7 +1,7 @@
 #!/bin/bash
 # about: real apptainer (Debian sid) runs and inspects our SIFs, and its own conversion beside ours
 # commands: debootstrap unshare ip unsquashfs mmdebstrap python3 setpriv docker-registry
-# packages: debootstrap debian-archive-keyring iproute2 util-linux squashfs-tools mmdebstrap uidmap python3 docker-registry
+# packages: debootstrap debian-archive-keyring iproute2 util-linux squashfs-tools mmdebstrap uidmap python3 docker-registry keyutils
 # needs: root
 # provides: docker-registry
 # tests: images::apptainer

@@ -39,13 +39,23 @@ pub enum Reach {
     All,
 }
 
-/// Adds nosuid and nodev, and read-only where it is asked for, to the mount whose root `mount` is a
-/// handle of. Restrictions that it has stay. All mounts change or none.
+/// What a mount loses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Nothing can be written through it.
+    pub read_only: bool,
+    /// Devices on it can be opened.
+    pub devices: bool,
+}
+
+/// Adds nosuid, and nodev and read-only as `limits` say, to the mount whose root `mount` is a handle of.
+/// Restrictions that it has stay. All mounts change or none.
 ///
 /// # Errors
 /// What the kernel says; `ENOSYS` before Linux 5.12.
-pub fn restrict(mount: BorrowedFd<'_>, read_only: bool, reach: Reach) -> io::Result<()> {
-    let set = NOSUID | NODEV | if read_only { RDONLY } else { 0 };
+pub fn restrict(mount: BorrowedFd<'_>, limits: Limits, reach: Reach) -> io::Result<()> {
+    let set =
+        NOSUID | if limits.devices { 0 } else { NODEV } | if limits.read_only { RDONLY } else { 0 };
     let attr = MountAttr { set, clear: 0, propagation: 0, user_namespace: 0 };
     let all = if reach == Reach::All { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the handle is open for as long as it is borrowed, the path is a constant that ends with
@@ -78,7 +88,8 @@ mod tests {
     fn who_may_not_is_told_so() {
         // a file is no mount's root: the kernel looks at the structure and then refuses
         let file = std::fs::File::open("/proc/self/status").unwrap();
-        let error = restrict(file.as_fd(), false, Reach::One).unwrap_err();
+        let error = restrict(file.as_fd(), Limits { read_only: false, devices: false }, Reach::One)
+            .unwrap_err();
         let known = [libc::EINVAL, libc::EPERM, libc::ENOSYS];
         assert!(known.contains(&error.raw_os_error().unwrap()), "{error}");
     }

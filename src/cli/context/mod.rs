@@ -266,7 +266,7 @@ fn read_config(
         // "none": the one device that people name here
         Some(path) if path == Path::new("/dev/null") => Config::default(),
         Some(path) => {
-            let text = any.text(path).map_err(|error| unread(path, &error))?;
+            let text = any.or_handed().text(path).map_err(|error| unread(path, &error))?;
             Config::parse(&text, Level::User, path)?
         }
         // whoever can write it decides whom the caller trusts; dotfiles are often links

@@ -193,9 +193,12 @@ impl Project {
                 dir.display()
             ));
         }
-        let source = source.into_os_string().into_string();
-        let source = source.map_err(|_| "its path is no UTF-8".to_owned())?;
-        Ok(Some(Mount { source, access: Access::Ro, ..mount.clone() }))
+        let text = |path: PathBuf| {
+            path.into_os_string().into_string().map_err(|_| "its path is no UTF-8".to_owned())
+        };
+        // somebody may put a link there before the job starts: the worker looks again
+        let below = Some(text(dir.clone())?);
+        Ok(Some(Mount { source: text(source)?, access: Access::Ro, below, ..mount.clone() }))
     }
 }
 

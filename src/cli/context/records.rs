@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::ledger::{Conversion, Conversions, Ledger};
+use crate::ledger::{Conversion, Conversions, Kept, Ledger};
 use crate::oci::{Digest, SifDigest};
 use crate::pin::Recipe;
 use crate::store::Witness;
@@ -13,11 +13,12 @@ use crate::store::Witness;
 pub(super) struct Records {
     ledger: PathBuf,
     read: Mutex<Option<Conversions>>,
+    kept: Mutex<Option<Kept>>,
 }
 
 impl Records {
     pub(super) fn of(ledger: &Path) -> Self {
-        Self { ledger: ledger.to_owned(), read: Mutex::default() }
+        Self { ledger: ledger.to_owned(), read: Mutex::default(), kept: Mutex::default() }
     }
 
     /// Asks what was read; reads once more when that says no, because another process may have recorded
@@ -55,5 +56,15 @@ impl Witness for Records {
         let made = Conversion { manifest, recipe, sif, tree: None };
         let ledger = Ledger::open(&self.ledger).map_err(|error| error.to_string())?;
         ledger.converted(&made).map_err(|error| error.to_string())
+    }
+    fn kept(&self, kind: &str, recipe: &Recipe, seal: &[u8; 32]) -> bool {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = kept.take().filter(|kept| !kept.is_old());
+        let known = known.unwrap_or_else(|| Kept::read(&self.ledger));
+        kept.insert(known).holds(kind, &recipe.key(), seal)
+    }
+
+    fn keep(&self, kind: &str, recipe: &Recipe, seal: &[u8; 32]) -> Result<(), String> {
+        Kept::keep(&self.ledger, kind, &recipe.key(), seal).map_err(|error| error.to_string())
     }
 }

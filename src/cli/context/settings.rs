@@ -115,6 +115,7 @@ impl Context {
             jobs_dir: self.places.jobs.clone(),
             program: self.program.clone(),
             node_cache: set.or(local),
+            filter: self.config.syscall_filter.as_ref().map(|value| value.value),
             site_store: self.config.store.site.as_ref().map(|value| value.value.clone()),
             limits: self.limits().changed(),
             hide: self.places.own().into_iter().map(Path::to_owned).collect(),
@@ -123,6 +124,7 @@ impl Context {
             inputs,
             notes: self.take_contributed(kind),
             hold: facts.is_some_and(|f| f.can_hold) && hold.is_none_or(|value| value.value),
+            tickets: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::Config;
 use crate::config::{Origin, ServerUrl, Value};
-use crate::job::Mount;
+use crate::job::{CallFilter, Mount};
 use crate::oci::{Platform, Registry};
 use crate::pin::Built;
 use crate::sign::PublicKey;
@@ -44,6 +44,7 @@ impl Config {
         rows.add("ledger", &self.ledger, path);
         rows.add("jobs_dir", &self.jobs_dir, path);
         rows.add("node_cache", &self.node_cache, path);
+        rows.add("syscall_filter", &self.syscall_filter, CallFilter::to_string);
         rows.add("store.site", &self.store.site, path);
         rows.add("store.site_owner", &self.store.site_owner, u32::to_string);
         rows.add("store.site_keys", &self.store.site_keys, PublicKey::to_string);

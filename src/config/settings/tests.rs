@@ -20,6 +20,7 @@ const EXAMPLES: [(&str, &str, &str); 55] = [
     ("ledger", "ledger = '/l'", "/l"),
     ("jobs_dir", "jobs_dir = '/j'", "/j"),
     ("node_cache", "node_cache = '/n'", "/n"),
+    ("syscall_filter", "syscall_filter = 'off'", "off"),
     ("store.site", "store.site = '/s'", "/s"),
     ("store.site_owner", "store.site_owner = 990", "990"),
     (

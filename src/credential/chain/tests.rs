@@ -365,7 +365,7 @@ fn a_file_that_others_can_reach_is_refused() {
     assert!(matches!(error(&chain), CredentialError::Unsafe { .. }));
     assert_eq!(error(&chain).kind(), Kind::Configuration);
     mode(&file, 0o600);
-    mode(parent, 0o770);
+    mode(parent, 0o707);
     assert!(matches!(error(&chain), CredentialError::Unsafe { .. }));
     mode(parent, 0o700);
     assert_eq!(found(&chain, "r.example", "g/p"), ["u:s"]);

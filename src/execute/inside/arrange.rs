@@ -101,7 +101,12 @@ fn carry_out(bench: &mut Bench, step: &Step, inside: &Inside) -> Result<(), Fail
         }
         Step::Image { source, target } => {
             let say = format!("binding the image's {}", target.display());
-            bench.bind(&say, source, target, Bind { recursive: false, read_only: true })
+            bench.bind(
+                &say,
+                source,
+                target,
+                Bind { recursive: false, read_only: true, devices: false },
+            )
         }
         Step::Mount { target, what } => mount(bench, target, what, inside),
     }
@@ -111,20 +116,31 @@ fn mount(bench: &mut Bench, target: &Path, what: &What, inside: &Inside) -> Resu
     let say = format!("mounting at {}", target.display());
     match what {
         What::Bind { source, access, .. } => {
-            let bind = Bind { recursive: true, read_only: *access == Access::Ro };
+            let bind = Bind {
+                recursive: true,
+                read_only: *access == Access::Ro,
+                devices: is_for_devices(source),
+            };
             bench.bind(&say, source, target, bind)
         }
         What::Hidden => cover(bench, &say, target),
         What::Proc => {
             // refused where a part of the machine's own /proc is hidden, as in other containers
             if bench.fresh(&say, target, "proc", HARMLESS, None).is_err() {
-                let bind = Bind { recursive: true, read_only: false };
+                let bind = Bind { recursive: true, read_only: false, devices: false };
                 bench.bind(&say, Path::new("/proc"), target, bind)?;
             }
             if inside.uid == 0 { protect_proc(target) } else { Ok(()) }
         }
         What::Dev { own_shm } => devices(bench, target, *own_shm, inside),
     }
+}
+
+/// Whether somebody who mounts this by name wants devices: a graphics card, a fast network. Only the machine's root
+/// makes them there, and who may open one is still the device's own business. `/dev/shm` is memory, which any
+/// program writes to.
+fn is_for_devices(source: &Path) -> bool {
+    source.starts_with("/dev") && source != Path::new("/dev") && !source.starts_with("/dev/shm")
 }
 
 /// Mounts an empty directory, which can still be written to.
@@ -156,7 +172,7 @@ fn hide(bench: &mut Bench, hidden: &Hidden) -> Result<(), Failed> {
             .map_err(|e| Failed(format!("{say}: {e}")))?;
     }
     bench.remount(&say, target, HARMLESS | MountFlags::RDONLY)?;
-    let bind = Bind { recursive: true, read_only: false };
+    let bind = Bind { recursive: true, read_only: false, devices: false };
     bench.bind(&say, Path::new(source), &target.join(below), bind)
 }
 
@@ -212,7 +228,7 @@ fn devices(bench: &mut Bench, dev: &Path, own_shm: bool, inside: &Inside) -> Res
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
         bench.fresh("mounting /dev/shm", &dev.join("shm"), "tmpfs", flags, Some(c"mode=1777"))?;
     } else if bench.source(shm).is_ok_and(|found| is_directory(&found)) {
-        let bind = Bind { recursive: true, read_only: false };
+        let bind = Bind { recursive: true, read_only: false, devices: false };
         bench.bind("binding /dev/shm", shm, &dev.join("shm"), bind)?;
     }
     // terminals of the container's own; only interactive programs miss them

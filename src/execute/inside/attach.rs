@@ -19,7 +19,7 @@ use std::ffi::{CStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use moorline_mount_attr::{Reach, restrict};
+use moorline_mount_attr::{Limits, Reach, restrict};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
 
@@ -38,6 +38,14 @@ pub(super) struct Bind {
     /// With everything that is mounted below it.
     pub(super) recursive: bool,
     pub(super) read_only: bool,
+    /// Devices on it can be opened.
+    pub(super) devices: bool,
+}
+
+impl Bind {
+    fn limits(self) -> Limits {
+        Limits { read_only: self.read_only, devices: self.devices }
+    }
 }
 
 /// Makes mounts in the container's new root.
@@ -61,9 +69,10 @@ struct Target {
 /// Otherwise the process that sets them one by one is started: after the change of root this
 /// program's libraries are out of sight.
 pub(super) fn older(root: &Path) -> Result<Option<Asker>, Failed> {
-    let tried = rustix::fs::open(root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-        .ok()
-        .and_then(|root| copy(root.as_fd(), Bind { recursive: true, read_only: true }));
+    let tried =
+        rustix::fs::open(root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok().and_then(
+            |root| copy(root.as_fd(), Bind { recursive: true, read_only: true, devices: false }),
+        );
     if tried.is_some() {
         return Ok(None);
     }
@@ -81,7 +90,7 @@ fn copy(source: BorrowedFd<'_>, bind: Bind) -> Option<OwnedFd> {
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_EMPTY_PATH;
     let tree = rustix::mount::open_tree(source, "", flags | recursive).ok()?;
-    restrict(tree.as_fd(), bind.read_only, reach).ok()?;
+    restrict(tree.as_fd(), bind.limits(), reach).ok()?;
     Some(tree)
 }
 
@@ -155,7 +164,7 @@ impl Bench {
         }
         let made = again(say, &to, under, &before)?;
         let after = table(say)?;
-        self.restrict_one_by_one(say, made, &after, bind.read_only)
+        self.restrict_one_by_one(say, made, &after, bind.limits())
     }
 
     /// Mounts a new file system.
@@ -190,7 +199,7 @@ impl Bench {
         say: &str,
         made: u32,
         table: &Table,
-        read_only: bool,
+        limits: Limits,
     ) -> Result<(), Failed> {
         if self.older.is_none() {
             // `mount_setattr` works here and refused this tree: no other way will do better
@@ -204,7 +213,7 @@ impl Bench {
             if entry.id != made {
                 tree.push(entry.id);
             }
-            let Some(flags) = missing_flags(entry, read_only) else { continue };
+            let Some(flags) = missing_flags(entry, limits) else { continue };
             self.set(entry, flags, table).map_err(|why| {
                 Failed(format!("{say}: restricting {}: {why}", entry.point.display()))
             })?;
@@ -251,12 +260,18 @@ fn again(say: &str, to: &Target, under: u32, before: &Table) -> Result<u32, Fail
 }
 
 /// The flags to set on a mount, with those that it has; `None` when it needs none.
-fn missing_flags(entry: &Entry, read_only: bool) -> Option<MountFlags> {
-    if entry.has("nosuid") && entry.has("nodev") && (entry.has("ro") || !read_only) {
+fn missing_flags(entry: &Entry, limits: Limits) -> Option<MountFlags> {
+    let Limits { read_only, devices } = limits;
+    let nodev = entry.has("nodev") || devices;
+    if entry.has("nosuid") && nodev && (entry.has("ro") || !read_only) {
         return None;
     }
-    let mut flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
+    let mut flags = MountFlags::BIND | MountFlags::NOSUID;
+    if !devices {
+        flags |= MountFlags::NODEV;
+    }
     for (name, flag) in [
+        ("nodev", MountFlags::NODEV),
         ("ro", MountFlags::RDONLY),
         ("noexec", MountFlags::NOEXEC),
         ("noatime", MountFlags::NOATIME),
@@ -279,7 +294,8 @@ mod tests {
     fn flags_that_are_there_stay() {
         let line = |options: &str| format!("2 1 0:5 / /a {options} - tmpfs x rw\n");
         let flags = |options: &str, read_only| {
-            missing_flags(Table::parse(line(options).as_bytes()).by_id(2).unwrap(), read_only)
+            let limits = Limits { read_only, devices: false };
+            missing_flags(Table::parse(line(options).as_bytes()).by_id(2).unwrap(), limits)
         };
         let base = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
         assert_eq!(flags("rw,nosuid,nodev,relatime", false), None);
@@ -288,6 +304,13 @@ mod tests {
             flags("rw,nosuid,nodev,noexec,relatime", true),
             Some(base | MountFlags::NOEXEC | MountFlags::RELATIME | MountFlags::RDONLY)
         );
+        let devices = |options: &str| {
+            let limits = Limits { read_only: false, devices: true };
+            missing_flags(Table::parse(line(options).as_bytes()).by_id(2).unwrap(), limits)
+        };
+        assert_eq!(devices("rw,nosuid"), None);
+        assert_eq!(devices("rw"), Some(MountFlags::BIND | MountFlags::NOSUID));
+        assert_eq!(devices("rw,nodev"), Some(base));
         assert_eq!(
             flags("ro,noatime", false),
             Some(base | MountFlags::NOATIME | MountFlags::RDONLY)

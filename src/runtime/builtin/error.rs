@@ -21,12 +21,27 @@ pub enum LayoutError {
         source_kind: &'static str,
     },
     /// A part of the path is no directory.
-    #[error("cannot mount at {target}: {part} is no directory in the image")]
+    #[error("cannot mount at {target}: {part} is a {what} {whose} and no directory")]
     NotDirectory {
         /// Where.
         target: PathBuf,
         /// What is in the way.
         part: PathBuf,
+        /// What it is.
+        what: &'static str,
+        /// `in the image`, or in which directory of this machine.
+        whose: String,
+    },
+    /// A link stands in a directory that is mounted; it could lead anywhere.
+    #[error(
+        "cannot mount at {target}: {link} is a symbolic link on this machine, and links in directories that are \
+         mounted are not followed; remove it, or mount elsewhere"
+    )]
+    Link {
+        /// Where.
+        target: PathBuf,
+        /// The link.
+        link: PathBuf,
     },
     /// It lies below another mount, in a directory that is not Moorline's.
     #[error(

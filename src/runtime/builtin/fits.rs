@@ -35,11 +35,12 @@ pub(super) fn fits(
             _ => below(machine, placed, above),
         };
     }
-    if let Some(part) = obstacle(image, &placed.target)? {
+    if let Some((part, found)) = obstacle(image, Path::new("/"), &placed.target)? {
         if ours {
             return aside(&format!("{} is no directory in the image", part.display()));
         }
-        return Err(LayoutError::NotDirectory { target: placed.point.target.clone(), part });
+        let (target, what) = (placed.point.target.clone(), name(&found));
+        return Err(LayoutError::NotDirectory { target, part, what, whose: "in the image".into() });
     }
     let found = node(image, &placed.target)?;
     let replaces = |what: &str| {
@@ -83,7 +84,12 @@ fn below(
             return Err(LayoutError::InHidden { target: target(), hidden: above.target.clone() });
         }
         What::Bind { directory: false, .. } => {
-            return Err(LayoutError::NotDirectory { target: target(), part: above.target.clone() });
+            return Err(LayoutError::NotDirectory {
+                target: target(),
+                part: above.target.clone(),
+                what: "file",
+                whose: "that is mounted".into(),
+            });
         }
         // what these hold is known when they are mounted only
         What::Proc | What::Dev { .. } => return Ok(Fit::Yes(None)),
@@ -92,14 +98,24 @@ fn below(
     };
     let rest = placed.target.strip_prefix(&above.target).unwrap_or(Path::new(""));
     let there = source.join(rest);
+    let link = |link| LayoutError::Link { target: target(), link };
+    match obstacle(machine, source, &there)? {
+        Some((part, Node::Link(_))) => return Err(link(part)),
+        Some((part, found)) => {
+            let whose = format!("in {}", source.display());
+            let what = name(&found);
+            return Err(LayoutError::NotDirectory { target: target(), part, what, whose });
+        }
+        None => {}
+    }
     match node(machine, &there)? {
         None => Err(LayoutError::NoMountPoint {
             target: target(),
             missing: there,
             how: if placed.directory() { "mkdir -p" } else { "touch" },
         }),
-        // a link is refused by name when it is opened
-        Some(Node::Link(_) | Node::Other) => Ok(Fit::Yes(None)),
+        Some(Node::Link(_)) => Err(link(there)),
+        Some(Node::Other) => Ok(Fit::Yes(None)),
         Some(found) if (found == Node::Directory) == placed.directory() => Ok(Fit::Yes(None)),
         Some(found) => Err(LayoutError::Kind {
             target: target(),
@@ -119,15 +135,20 @@ fn name(node: &Node) -> &'static str {
     }
 }
 
-/// The first part on the way to a path that is there and no directory.
-fn obstacle(tree: &dyn ImageTree, path: &Path) -> Result<Option<PathBuf>, LayoutError> {
-    let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
+/// The first part on the way from `top` to a path that is there and no directory.
+fn obstacle(
+    tree: &dyn ImageTree,
+    top: &Path,
+    path: &Path,
+) -> Result<Option<(PathBuf, Node)>, LayoutError> {
+    let mut above: Vec<&Path> =
+        path.ancestors().skip(1).take_while(|part| part.starts_with(top)).collect();
     above.reverse();
     for part in above {
         match node(tree, part)? {
             Some(Node::Directory) => {}
             None => return Ok(None),
-            Some(_) => return Ok(Some(part.to_owned())),
+            Some(found) => return Ok(Some((part.to_owned(), found))),
         }
     }
     Ok(None)

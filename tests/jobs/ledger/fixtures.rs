@@ -66,6 +66,7 @@ pub fn spec(n: u64) -> JobSpec {
             target: "/data".into(),
             access: Access::Ro,
             need: Need::Required,
+            below: None,
         }],
         env: vec![EnvVar { name: "SENTINEL_env".into(), value: "SENTINEL-value".into() }],
         runtime: RuntimeChoice::Builtin,

@@ -316,8 +316,8 @@ fn refusals() {
     for (target, directory, why) in [
         ("/file", true, "it is a file in the image and a directory on this machine"),
         ("/dir", false, "it is a directory in the image and a file on this machine"),
-        ("/file/x", true, "/file is no directory in the image"),
-        ("/to/x", true, "/file is no directory in the image"),
+        ("/file/x", true, "/file is a file in the image and no directory"),
+        ("/to/x", true, "/file is a file in the image and no directory"),
         ("/circle/x", true, "too many symbolic links"),
         ("/.moorline-outside/x", true, "moorline's own"),
     ] {
