@@ -31,6 +31,10 @@ bench-convert *ARGS:
 bench-resolve *ARGS:
     tests/env/bench-resolve.sh {{ ARGS }}
 
+# a ledger of 1,000,000 jobs: what verbs, refresh and rebuild of its index cost; --help tells more
+bench-ledger *ARGS:
+    cargo bench --locked --bench ledger -- {{ ARGS }}
+
 # a target of fuzz/targets.rs under libFuzzer for so many seconds: just fuzz squashfs 600
 fuzz TARGET SECONDS="60":
     fuzz/run {{ TARGET }} {{ SECONDS }}

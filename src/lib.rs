@@ -9,7 +9,6 @@
 #![forbid(unsafe_code)]
 
 // floor 0: names and documents
-pub mod backoff;
 pub mod build;
 pub mod failure;
 pub mod files;
@@ -34,7 +33,6 @@ pub mod elf;
 pub mod layer;
 pub mod lock;
 pub mod net;
-pub mod proxy;
 pub mod sif;
 pub mod squashfs;
 pub mod worker;

@@ -1,4 +1,4 @@
-//! Options of a bench: `--name value`, each of them known to it. Both benches use this file by its path.
+//! Options of a bench: `--name value`, each of them known to it. All benches use this file by its path.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;

@@ -59,7 +59,7 @@ pub(super) fn image(
 ) -> Result<Pin, Report> {
     let lock = existing(here)?;
     let reference = lock::complete(reference);
-    let is_image = |entry: &&lock::Entry| entry.sif.is_none();
+    let is_image = |entry: &&lock::LockEntry| entry.sif.is_none();
     let of_place = |pin: &Pin| {
         let digest = reference.digest.is_some_and(|d| d == pin.manifest || Some(d) == pin.index);
         let same = (&pin.registry, &pin.repository) == (&reference.registry, &reference.repository);
@@ -68,8 +68,9 @@ pub(super) fn image(
     let found = if let Some(name) = name {
         lock.find(name, platform).filter(|e| e.is(&Named::Reference(reference.clone())))
     } else {
-        let meant =
-            |e: &&lock::Entry| is_image(e) && platform.accepts(&e.pin.platform) && of_place(&e.pin);
+        let meant = |e: &&lock::LockEntry| {
+            is_image(e) && platform.accepts(&e.pin.platform) && of_place(&e.pin)
+        };
         let entries = lock.entries().iter().filter(meant);
         entries.min_by_key(|e| platform.fit(&e.pin.platform))
     };
@@ -90,7 +91,7 @@ pub(super) fn sif(
 ) -> Result<(Pin, SifDigest), Report> {
     let lock = existing(here)?;
     let wanted = Named::Sif(reference.clone());
-    let is = |entry: &&lock::Entry| {
+    let is = |entry: &&lock::LockEntry| {
         let by_digest = reference.digest == Some(entry.pin.manifest)
             && (&entry.pin.registry, &entry.pin.repository)
                 == (&reference.registry, &reference.repository);

@@ -17,24 +17,46 @@ pub struct Pinned {
 /// Collects the pins of jobs. A submission that its engine refused does not count.
 pub fn pinned<'v>(jobs: impl IntoIterator<Item = &'v JobRecord>) -> Pinned {
     let mut found = Pinned::default();
-    for job in jobs {
+    found.add(jobs);
+    found
+}
+
+impl Pinned {
+    /// Adds the pins of further jobs.
+    pub fn add<'v>(&mut self, jobs: impl IntoIterator<Item = &'v JobRecord>) {
+        for job in jobs {
+            self.add_one(job);
+        }
+    }
+
+    /// As [`pinned`] has it, for jobs that came in another order.
+    pub fn sort(&mut self) {
+        self.without.sort_unstable();
+        for (_, jobs) in &mut self.images {
+            jobs.sort_unstable();
+        }
+        self.images.sort_by_key(|(_, jobs)| jobs.first().copied());
+    }
+
+    fn add_one(&mut self, job: &JobRecord) {
+        let found = self;
         let ran = job.submissions.iter().filter(|s| !matches!(s.outcome, Outcome::Refused(_)));
         for image in ran.map(|submission| &submission.image) {
             let Some(pin) = image.pin() else {
-                if !found.without.contains(&job.id) {
+                if found.without.last() != Some(&job.id) {
                     found.without.push(job.id);
                 }
                 continue;
             };
             let known = found.images.iter_mut().find(|(other, _)| same(other, pin));
             match known {
-                Some((_, jobs)) if jobs.contains(&job.id) => {}
+                // the jobs come one after the other
+                Some((_, jobs)) if jobs.last() == Some(&job.id) => {}
                 Some((_, jobs)) => jobs.push(job.id),
                 None => found.images.push((pin.clone(), vec![job.id])),
             }
         }
     }
-    found
 }
 
 /// When it was resolved and what is known of its origin do not matter to a registry.

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::job::{UsedImage, answer};
 use super::verdict::{Reason, Verdict};
 use crate::job::{EngineKey, JobId, JobState};
+use crate::ledger::index::ImageName;
 use crate::ledger::{JobRecord, View};
 use crate::oci::{Digest, ParseReferenceError, Reference, Sha256Digest, Tag};
 use crate::worker::Qualifier;
@@ -57,6 +58,9 @@ pub struct ImageAnswer {
     pub asked: String,
     /// The jobs, oldest first.
     pub jobs: Vec<ImageUse>,
+    /// Whether older jobs used it as well, which are not in this answer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
 }
 
 /// One job that used it.
@@ -89,6 +93,26 @@ pub struct ImageUse {
     pub qualified: Vec<Qualifier>,
 }
 
+impl ImageQuery {
+    /// What an index is asked for; it may name further jobs, which [`audit_image`] leaves out.
+    #[must_use]
+    pub fn name(&self) -> ImageName {
+        match self {
+            Self::Bytes(bytes) => ImageName::Digest(*bytes),
+            Self::Reference(Reference { registry, repository, tag, digest }) => {
+                let (registry, repository) = (registry.clone(), repository.clone());
+                match (digest, tag) {
+                    (Some(digest), _) => ImageName::Pinned(registry, repository, *digest),
+                    (None, Some(tag)) => {
+                        ImageName::Tag(registry, repository, tag.as_str().to_owned())
+                    }
+                    (None, None) => ImageName::Repository(registry, repository),
+                }
+            }
+        }
+    }
+}
+
 /// Answers for one image.
 #[must_use]
 pub fn audit_image(view: &View, query: &ImageQuery) -> ImageAnswer {
@@ -96,7 +120,8 @@ pub fn audit_image(view: &View, query: &ImageQuery) -> ImageAnswer {
         ImageQuery::Bytes(bytes) => Digest::from_bytes(*bytes).to_string(),
         ImageQuery::Reference(reference) => reference.to_string(),
     };
-    ImageAnswer { asked, jobs: view.jobs().filter_map(|job| image_use(job, query)).collect() }
+    let jobs = view.jobs().filter_map(|job| image_use(job, query)).collect();
+    ImageAnswer { asked, jobs, more: false }
 }
 
 fn image_use(job: &JobRecord, query: &ImageQuery) -> Option<ImageUse> {

@@ -248,6 +248,7 @@ fn notes(job: &JobRecord) -> Vec<String> {
         }
         match &submission.personal {
             Payload::Present(personal) => notes.extend(personal.notes.iter().cloned()),
+            Payload::Left => {}
             Payload::Erased => {
                 notes.push(format!("submission {intent}: names and texts were erased"));
             }

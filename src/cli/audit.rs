@@ -12,8 +12,10 @@ use crate::audit::{
     audit_job, but,
 };
 use crate::failure::Kind;
+use crate::follow::newest;
 use crate::job::Grade;
-use crate::ledger::{self, JobRecord, Source};
+use crate::job::JobId;
+use crate::ledger::{self, JobRecord, Payloads, Source};
 use crate::worker::Qualifier;
 
 /// What can be asked.
@@ -43,6 +45,9 @@ pub struct Image {
     /// sha256:... of a manifest, index, configuration or SIF; or a reference as it was asked for
     #[arg(value_name = "IMAGE")]
     image: String,
+    /// At most this many, the newest
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    last: usize,
 }
 
 /// The verb. A mismatch, or a ledger that was changed, exits with 6.
@@ -51,48 +56,60 @@ pub struct Image {
 /// When the job is unknown or the ledger cannot be read.
 pub fn run(context: &Context, verb: &Verb) -> Outcome {
     match verb {
-        Verb::Job(args) => {
-            let view = context.view()?;
-            // by its id: `last` may be another one a moment later
-            let job = view.find(&args.job)?;
-            let known = jobs::refresh(context, &[job])?;
-            let answer = audit_job(&context.view()?, &job.id.to_string())?;
-            let answer = JobShown::of(answer, known.first().map(jobs::Known::row));
-            if context.voice.json {
-                output::json(&answer);
-            } else {
-                output::line(job_text(&answer));
-            }
-            Ok(code(context, answer.answer.verdict, &answer.answer.qualified))
-        }
-        Verb::Image(args) => {
-            let query = ImageQuery::parse(&args.image, context.default_registry())
-                .map_err(|e| output::CliError::usage(e.to_string()))?;
-            let all = context.view()?;
-            // a receipt may say of any job that it ran this image; engines are asked for those that did
-            jobs::collect(context, &all.jobs().collect::<Vec<&JobRecord>>())?;
-            let all = context.view()?;
-            let used = audit_image(&all, &query);
-            let used: Vec<&JobRecord> =
-                used.jobs.iter().filter_map(|used| all.job(used.job)).collect();
-            let known = jobs::refresh(context, &used)?;
-            let mut answer = audit_image(&context.view()?, &query);
-            for used in &mut answer.jobs {
-                if let Some(job) = known.iter().find(|job| job.record.id == used.job) {
-                    used.state = job.now.settled.state;
-                }
-            }
-            if context.voice.json {
-                output::json(&answer);
-            } else {
-                output::line(image_text(&answer));
-            }
-            let codes = answer.jobs.iter().map(|job| code(context, job.verdict, &job.qualified));
-            Ok(codes.max().unwrap_or(0))
-        }
+        Verb::Job(args) => job(context, args),
+        Verb::Image(args) => image(context, args),
         Verb::Drift(args) => audit_drift::run(context, args),
         Verb::Verify => verify(context),
     }
+}
+
+fn job(context: &Context, args: &Job) -> Outcome {
+    let view = context.named(&[&args.job])?;
+    // by its id: `last` may be another one a moment later
+    let id = view.find(&args.job)?.id;
+    let view = context.for_verdict(id)?;
+    let known = jobs::refresh(context, &view.job(id).into_iter().collect::<Vec<_>>())?;
+    let answer = audit_job(&context.for_verdict(id)?, &id.to_string())?;
+    let answer = JobShown::of(answer, known.first().map(jobs::Known::row));
+    if context.voice.json {
+        output::json(&answer);
+    } else {
+        output::line(job_text(&answer));
+    }
+    Ok(code(context, answer.answer.verdict, &answer.answer.qualified))
+}
+
+fn image(context: &Context, args: &Image) -> Outcome {
+    let query = ImageQuery::parse(&args.image, context.default_registry())
+        .map_err(|e| output::CliError::usage(e.to_string()))?;
+    // a receipt may say of any job that it ran this image; engines are asked for those that did
+    jobs::collect_open(context)?;
+    let page = |page| context.look(|all| all.of_image(&query.name(), page));
+    let used = |ids: &[JobId]| {
+        let view = context.look(|all| all.view(ids, Payloads::Left))?;
+        Ok(audit_image(&view, &query).jobs.iter().rev().map(|used| used.job).collect())
+    };
+    let (ids, more) = newest(args.last, page, used, |_| true)?;
+    let view = context.look(|all| all.view(&ids, Payloads::Loaded))?;
+    let known = jobs::refresh(context, &view.jobs().collect::<Vec<&JobRecord>>())?;
+    let view = context.look(|all| all.again(&ids))?;
+    let mut answer = ImageAnswer { more, ..audit_image(&view, &query) };
+    for used in &mut answer.jobs {
+        if let Some(job) = known.iter().find(|job| job.record.id == used.job) {
+            used.state = job.now.settled.state;
+        }
+    }
+    if context.voice.json {
+        output::json(&answer);
+    } else {
+        output::line(image_text(&answer));
+    }
+    if more {
+        let more = args.last.saturating_mul(5);
+        context.voice.say(format!("(there are older ones, which were not judged: --last {more})"));
+    }
+    let codes = answer.jobs.iter().map(|job| code(context, job.verdict, &job.qualified));
+    Ok(codes.max().unwrap_or(0))
 }
 
 /// The answer for one job with its state as of now, and the engine's word beside it.
@@ -302,7 +319,8 @@ fn image_text(answer: &ImageAnswer) -> String {
     }
     let count = answer.jobs.len();
     let jobs = if count == 1 { "job" } else { "jobs" };
-    format!("{count} {jobs} used {}\n{}", output::cell(&answer.asked), output::table(&rows))
+    let newest = if answer.more { "the newest " } else { "" };
+    format!("{newest}{count} {jobs} used {}\n{}", output::cell(&answer.asked), output::table(&rows))
 }
 
 fn verify(context: &Context) -> Outcome {

@@ -10,10 +10,11 @@ use super::context::Context;
 use super::credential_args::CredentialArgs;
 use super::jobs;
 use super::output::{self, CliError, Outcome, Report};
-use crate::audit::pinned;
+use crate::audit::{Pinned, pinned};
 use crate::failure::{Failure, Kind};
 use crate::job::{JobId, Resources};
-use crate::ledger::JobRecord;
+use crate::ledger::index::{Filter, Page};
+use crate::ledger::{JobRecord, Payloads};
 use crate::pin::Pin;
 use crate::registry::RegistryError;
 use crate::resolve::drift::{Drift, drift_many};
@@ -44,14 +45,7 @@ type Answer = Result<Vec<Drift>, RegistryError>;
 /// # Errors
 /// When a job is unknown or the ledger cannot be read.
 pub fn run(context: &Context, args: &Drifted) -> Outcome {
-    let view = context.view()?;
-    let chosen: Vec<&JobRecord> = if args.jobs.is_empty() {
-        let young = |job: &&JobRecord| args.since.is_none_or(|since| job.last().time >= since);
-        view.jobs().filter(young).collect()
-    } else {
-        jobs::find(&view, &args.jobs)?
-    };
-    let found = pinned(chosen.iter().copied());
+    let (found, chosen) = chosen(context, args)?;
     let pins: Vec<Pin> = found.images.iter().map(|(pin, _)| pin.clone()).collect();
     if !pins.is_empty() {
         args.credential.apply(context, pins.iter().map(|pin| Some(pin.registry.clone())))?;
@@ -92,7 +86,7 @@ pub fn run(context: &Context, args: &Drifted) -> Outcome {
         output::json(&json!({ "images": images, "without_registry": found.without }));
     }
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    let mut said = format!("{} of {}", count(rows.len(), "image"), count(chosen.len(), "job"));
+    let mut said = format!("{} of {}", count(rows.len(), "image"), count(chosen, "job"));
     if !found.without.is_empty() {
         said +=
             &format!(", {} whose image came from no registry", count(found.without.len(), "job"));
@@ -102,6 +96,32 @@ pub fn run(context: &Context, args: &Drifted) -> Outcome {
     }
     context.voice.say(said);
     Ok(worst)
+}
+
+/// The pins of the jobs that were asked for, and how many jobs these are.
+fn chosen(context: &Context, args: &Drifted) -> Result<(Pinned, usize), Report> {
+    if !args.jobs.is_empty() {
+        let view = context.named(&args.jobs)?;
+        let jobs = jobs::find(&view, &args.jobs)?;
+        return Ok((pinned(jobs.iter().copied()), jobs.len()));
+    }
+    let (mut found, mut count) = (Pinned::default(), 0);
+    let young = |job: &&JobRecord| args.since.is_none_or(|since| job.last().time >= since);
+    let page = Page { from: args.since.map(before), ..Page::newest(1000) };
+    context.pages(Filter::All, page, Payloads::Left, |view| {
+        let jobs: Vec<&JobRecord> = view.jobs().rev().filter(young).collect();
+        found.add(jobs.iter().copied());
+        count += jobs.len();
+        Ok(())
+    })?;
+    found.sort();
+    Ok((found, count))
+}
+
+/// No job of this time or later has a smaller id; ids are made a moment before the job is recorded.
+fn before(time: Timestamp) -> JobId {
+    let day = time.checked_sub(SignedDuration::from_hours(24)).unwrap_or(time);
+    JobId::from_parts(u64::try_from(day.as_millisecond()).unwrap_or(0), 0)
 }
 
 /// A pin whose registry did not answer.

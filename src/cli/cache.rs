@@ -1,6 +1,6 @@
 //! `moorline cache`: what is in the store, making room in it, and whether it is whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::output::{self, Outcome};
 use super::prune;
 use crate::config;
 use crate::failure::Kind;
+use crate::ledger::index::ImageName;
 use crate::oci::{Digest, Sha256Digest};
 use crate::sign::SigningKey;
 use crate::store::{Inventory, Item, Store, Wanted, What};
@@ -78,11 +79,17 @@ pub fn run(context: &Context, verb: &Verb) -> Outcome {
 // ---- ls
 
 /// Where images came from, as far as the ledger knows.
-fn names(context: &Context) -> BTreeMap<Digest, String> {
-    // a ledger that cannot be read names nothing
-    let Ok(view) = context.view() else { return BTreeMap::new() };
-    let pins = view.jobs().filter_map(|job| job.last().image.pin());
-    pins.map(|pin| (pin.manifest, format!("{}/{}", pin.registry, pin.repository))).collect()
+fn names(context: &Context, found: &Inventory) -> BTreeMap<Digest, String> {
+    let made_from = found.items.iter().flat_map(|item| &item.made_from);
+    let wanted: BTreeSet<Digest> = made_from.map(|(manifest, _)| *manifest).collect();
+    let name = |manifest: Digest| {
+        // a ledger that cannot be read names nothing
+        let view = context.of_image(&ImageName::Digest(*manifest.bytes()), 5).ok()?;
+        let mut pins = view.jobs().rev().filter_map(|job| job.last().image.pin());
+        let pin = pins.find(|pin| pin.manifest == manifest)?;
+        Some((manifest, format!("{}/{}", pin.registry, pin.repository)))
+    };
+    wanted.into_iter().filter_map(name).collect()
 }
 
 fn ls(context: &Context, store: &Store) -> Outcome {
@@ -90,7 +97,7 @@ fn ls(context: &Context, store: &Store) -> Outcome {
     for problem in &found.problems {
         output::warn(problem);
     }
-    let names = names(context);
+    let names = names(context, &found);
     if context.voice.json {
         let items: Vec<Value> = found.items.iter().map(|item| row(&found, item, &names)).collect();
         output::json(&json!({

@@ -23,7 +23,7 @@ pub struct Args {
 /// When a job is unknown, never reached an engine, or its engine refuses or does not answer: the first of
 /// these, after all jobs were tried.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    let view = context.view()?;
+    let view = context.named(&args.jobs)?;
     let known = jobs::refresh(context, &jobs::find(&view, &args.jobs)?)?;
     let ledger = context.ledger()?;
     let mut first = None;

@@ -1,6 +1,6 @@
 //! `moorline jobs`: the list of jobs; and how every verb finds jobs and learns their state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args as ClapArgs;
 use serde::Serialize;
@@ -9,9 +9,10 @@ use super::adapters;
 use super::context::Context;
 use super::mark;
 use super::output::{self, Outcome, Report};
-use crate::follow::{Now, Refresh};
+use crate::follow::{self, Now, Refresh};
 use crate::job::{JobId, JobState};
-use crate::ledger::{JobRecord, Ledger, LedgerError, Payload, Source, View};
+use crate::ledger::index::{Filter, Page};
+use crate::ledger::{JobRecord, Payload, Payloads, Source, View};
 use crate::worker::exit;
 
 /// List jobs, newest last.
@@ -104,7 +105,7 @@ impl Known<'_> {
         let submission = self.record.last();
         let name = match &submission.personal {
             Payload::Present(personal) => personal.name.clone(),
-            Payload::Erased | Payload::Damaged(_) => None,
+            Payload::Erased | Payload::Left | Payload::Damaged(_) => None,
         };
         let Now { settled, engine, silent, .. } = &self.now;
         Row {
@@ -166,6 +167,53 @@ pub fn collect(context: &Context, jobs: &[&JobRecord]) -> Result<(), Report> {
     Ok(())
 }
 
+/// Refreshes the whole ledger, a page at a time: receipts of all jobs are collected, engines are asked for those
+/// that have not ended. Says how many jobs there are, and how many have not ended.
+///
+/// # Errors
+/// As [`refresh`].
+pub fn collect_all(context: &Context) -> Result<(usize, usize), Report> {
+    let (mut all, mut open) = (0, 0);
+    let mut said = BTreeSet::new();
+    // without payloads: nothing of them is shown
+    context.pages(Filter::All, Page::newest(PAGE), Payloads::Left, |view| {
+        all += view.jobs().count();
+        let ended = |job: &&JobRecord| job.last().word().state.is_final();
+        let (ended, others): (Vec<&JobRecord>, Vec<&JobRecord>) = view.jobs().partition(ended);
+        said.extend(refreshed(context, &ended, false)?.warnings);
+        let ids: Vec<JobId> = others.iter().map(|job| job.id).collect();
+        let others = context.look(|all| all.view(&ids, Payloads::Loaded))?;
+        let others: Vec<&JobRecord> = others.jobs().collect();
+        let Refreshed { known, warnings, silences } = quiet_refresh(context, &others)?;
+        open += known.iter().filter(|job| !job.now.is_final()).count();
+        said.extend(warnings.into_iter().chain(silences));
+        Ok(())
+    })?;
+    for warning in said {
+        output::warn(output::cell(&warning));
+    }
+    Ok((all, open))
+}
+
+/// Collects what jobs have left since they were looked at last, the newest of those of which something may still
+/// be learnt; no engine is asked.
+///
+/// # Errors
+/// As [`refresh`].
+pub fn collect_open(context: &Context) -> Result<(), Report> {
+    let ids = context.look(|all| all.page(Filter::Open, Page::newest(MOST_OPEN)))?;
+    for ids in ids.chunks(PAGE) {
+        let view = context.look(|all| all.view(ids, Payloads::Left))?;
+        collect(context, &view.jobs().collect::<Vec<&JobRecord>>())?;
+    }
+    Ok(())
+}
+
+/// So many jobs are in memory at once.
+const PAGE: usize = 500;
+/// So many jobs that left no receipt are looked at again and again.
+const MOST_OPEN: usize = 2000;
+
 /// As [`refresh`], and says nothing: for whoever asks again and again.
 ///
 /// # Errors
@@ -183,14 +231,12 @@ fn refreshed<'v>(
     ask: bool,
 ) -> Result<Refreshed<'v>, Report> {
     let (mut warnings, mut silences) = (Vec::new(), Vec::new());
-    let ledger = match Ledger::open(context.ledger_dir()) {
+    let ledger = match context.ledger_if_writable()? {
         Ok(ledger) => Some(ledger),
-        // a full or read-only disk hides nothing
-        Err(error @ LedgerError::Io { .. }) => {
-            warnings.push(format!("what is new is not recorded: {error}"));
+        Err(why) => {
+            warnings.push(why);
             None
         }
-        Err(error) => return Err(error.into()),
     };
     let mut by_kind: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (i, job) in jobs.iter().enumerate() {
@@ -249,27 +295,45 @@ fn short_image(name: &str) -> String {
     }
 }
 
+fn newest(context: &Context, args: &Args) -> Result<(Vec<Row>, bool), Report> {
+    let filter = match args.state.as_ref().map(|state| state.parse()) {
+        None => Filter::All,
+        Some(Ok(state)) => Filter::State(state),
+        // no job has a state of such a name
+        Some(Err(_)) => return Ok((Vec::new(), false)),
+    };
+    let mut said = BTreeSet::new();
+    let now = |ids: &[JobId]| {
+        let view = context.look(|all| all.view(ids, Payloads::Loaded))?;
+        let jobs: Vec<&JobRecord> = view.jobs().rev().collect();
+        let Refreshed { known, warnings, silences } = quiet_refresh(context, &jobs)?;
+        said.extend(warnings.into_iter().chain(silences));
+        Ok(known.iter().map(Known::row).collect())
+    };
+    let page = |page| context.look(|all| all.page(filter, page));
+    let wanted = |row: &Row| args.state.as_ref().is_none_or(|s| row.state.to_string() == *s);
+    let found = follow::newest(args.last, page, now, wanted);
+    for warning in said {
+        output::warn(output::cell(&warning));
+    }
+    found
+}
+
 /// The verb.
 ///
 /// # Errors
 /// When the ledger cannot be read.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    let view = context.view()?;
-    let mut jobs: Vec<&JobRecord> = view.jobs().collect();
-    let hidden = jobs.len().saturating_sub(args.last);
-    jobs.drain(..hidden);
-    let mut rows: Vec<Row> = refresh(context, &jobs)?.iter().map(Known::row).collect();
-    if let Some(state) = &args.state {
-        rows.retain(|row| row.state.to_string() == *state);
-    }
+    let (mut rows, more) = newest(context, args)?;
+    rows.reverse();
     if context.voice.json {
         output::json(&rows);
     } else if rows.is_empty() {
         context.voice.say("no jobs");
     } else {
         output::line(table(&rows));
-        if hidden > 0 {
-            context.voice.say(format!("({hidden} older ones: --last {})", hidden + args.last));
+        if more {
+            context.voice.say(format!("(there are older ones: --last {})", args.last * 5));
         }
     }
     Ok(0)

@@ -5,7 +5,6 @@ use clap::Subcommand;
 use super::context::Context;
 use super::jobs;
 use super::output::Outcome;
-use crate::ledger::JobRecord;
 
 /// Look after the ledger.
 #[derive(Debug, Subcommand)]
@@ -21,11 +20,8 @@ pub enum Verb {
 pub fn run(context: &Context, verb: &Verb) -> Outcome {
     match verb {
         Verb::Collect => {
-            let view = context.view()?;
-            let all: Vec<&JobRecord> = view.jobs().collect();
-            let known = jobs::refresh(context, &all)?;
-            let open = known.iter().filter(|job| !job.now.is_final()).count();
-            context.voice.say(format!("{} jobs, {open} of them not ended", known.len()));
+            let (all, open) = jobs::collect_all(context)?;
+            context.voice.say(format!("{all} jobs, {open} of them not ended"));
             Ok(0)
         }
     }

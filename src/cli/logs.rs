@@ -26,7 +26,7 @@ pub struct Args {
 /// # Errors
 /// When the job is unknown or its file cannot be read.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    let view = context.view()?;
+    let view = context.named(&[&args.job])?;
     let job = view.find(&args.job)?;
     let known = jobs::refresh(context, &[job])?;
     let name = if args.stderr { "stderr" } else { "stdout" };

@@ -12,10 +12,12 @@
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::output::{self, Voice};
+use crate::ledger::index;
 use crate::stage::Progress;
 
 /// Says what is done as this terminal, or file, can show it.
@@ -36,6 +38,34 @@ pub fn sending(voice: Voice, size: u64) -> impl Fn(u64) + Send + Sync + 'static 
         None => {}
     }
 }
+
+/// Shows how much of the ledger was read, when that takes long; the bar goes at its end.
+pub fn reading(voice: Voice) -> impl FnMut(index::Progress) + 'static {
+    let began = Instant::now();
+    let shows = stderr().is_terminal() && !voice.quiet;
+    let mut shown: Option<ProgressBar> = None;
+    let mut said = false;
+    move |progress| {
+        if progress.done >= progress.all {
+            if let Some(bar) = shown.take() {
+                bar.finish_and_clear();
+            }
+        } else if shows && began.elapsed() > SOON {
+            let bar = shown.get_or_insert_with(|| bar(progress.all, "ledger's index".to_owned()));
+            bar.set_length(progress.all);
+            bar.set_position(progress.done);
+        } else if !said && began.elapsed() > LONG {
+            said = true;
+            let size = output::size(progress.all);
+            voice.say(format!("reading {size} of the ledger for its index"));
+        }
+    }
+}
+
+/// What takes less time is not shown.
+const SOON: Duration = Duration::from_millis(300);
+/// What takes longer is said also where there is no terminal.
+const LONG: Duration = Duration::from_secs(5);
 
 fn line(voice: Voice, progress: &Progress<'_>) {
     match progress {

@@ -57,9 +57,9 @@ pub fn prune(context: &Context, store: &Store, wanted: Wanted) -> Result<Pruned,
 
 /// Which marked jobs may still need their image. What cannot be found out counts as needed.
 fn needs(context: &Context, marks: &[Mark]) -> BTreeMap<JobId, bool> {
-    let Ok(view) = context.view() else { return BTreeMap::new() };
-    let known = marks.iter().filter_map(|mark| view.job(mark.job));
-    let jobs: Vec<&JobRecord> = known.collect();
+    let ids: Vec<JobId> = marks.iter().map(|mark| mark.job).collect();
+    let Ok(view) = context.jobs(&ids) else { return BTreeMap::new() };
+    let jobs: Vec<&JobRecord> = view.jobs().collect();
     // one that the engine does not answer for is not final: its image stays
     match jobs::refresh(context, &jobs) {
         Ok(known) => known.iter().map(|job| (job.record.id, !job.now.is_final())).collect(),

@@ -9,7 +9,8 @@ use super::output::{self, CliError, Outcome, Report};
 use crate::failure::Kind;
 use crate::follow::{self, Settled};
 use crate::job::JobState;
-use crate::ledger::{JobRecord, Ledger, Outcome as Submitted, Submission};
+use crate::ledger::index::{Filter, Page};
+use crate::ledger::{JobRecord, Ledger, Outcome as Submitted, Payloads, Submission};
 
 /// Settle submissions that were interrupted: asks the engine, never submits again.
 #[derive(Debug, ClapArgs)]
@@ -21,7 +22,8 @@ pub struct Args {}
 /// When the ledger cannot be read, or an engine does not answer for an open submission: the first of
 /// these, after all were tried.
 pub fn run(context: &Context, _: &Args) -> Outcome {
-    let view = context.view()?;
+    let ids = context.look(|all| all.page(Filter::Running, Page::newest(usize::MAX)))?;
+    let view = context.look(|all| all.view(&ids, Payloads::Loaded))?;
     // by the engine's own word: a receipt says how a job ended, and not under which number
     let is_open =
         |job: &&JobRecord| matches!(job.last().outcome, Submitted::Open | Submitted::Uncertain(_));

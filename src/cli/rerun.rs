@@ -32,7 +32,7 @@ pub struct Args {
 /// When the job is unknown, its texts were erased, its image is gone, an input is lost or changed, or the
 /// engine refuses.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    let view = context.view()?;
+    let view = context.named(&[&args.job])?;
     let job = view.find(&args.job)?;
     jobs::refresh(context, &[job])?;
     let submission = job.last();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::context::Context;
 use super::output;
 use crate::backend;
-use crate::store::{Of, Question, Room, Store};
+use crate::store::{Of, QuotaQuestion, Room, Store};
 
 /// A file server that is away is waited for no longer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -29,10 +29,10 @@ pub fn has_room(context: &Context, store: &Store) {
 /// A sentence about each limit that is nearly reached where the store lies.
 pub fn tight(context: &Context, store: &Store) -> Vec<String> {
     let mut rooms: Vec<Room> = store.file_system().into_iter().collect();
-    if let Some(Question { program, args }) = store.quota() {
+    if let Some(QuotaQuestion { program, args }) = store.quota() {
         let environment = Context::engine_environment();
         let answer = backend::answer(&environment, (program, &args), PATIENCE);
-        rooms.extend(answer.as_deref().map(Question::read).unwrap_or_default());
+        rooms.extend(answer.as_deref().map(QuotaQuestion::read).unwrap_or_default());
     }
     rooms
         .iter()

@@ -126,7 +126,7 @@ fn record_end(
     held.ended(code)?;
     ledger.observed(entry, &Observation { exit_code: Some(code), ..Observation::of(state) })?;
     mark::unmark(context, &job.image, &job.id);
-    let view = context.view()?;
+    let view = context.jobs(&[job.id])?;
     if let Some(record) = view.job(job.id) {
         let collected = follow::collect(Some(ledger), record.last(), context.jobs_dir())?;
         for problem in collected.problems {

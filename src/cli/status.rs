@@ -19,7 +19,7 @@ pub struct Args {
 /// # Errors
 /// When a job is unknown.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    let view = context.view()?;
+    let view = context.named(&args.jobs)?;
     let known = jobs::refresh(context, &jobs::find(&view, &args.jobs)?)?;
     let rows: Vec<jobs::Row> = known.iter().map(jobs::Known::row).collect();
     if context.voice.json {

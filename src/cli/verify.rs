@@ -11,7 +11,8 @@ use super::output::{self, CliError, Outcome, Report};
 use super::progress::progress;
 use crate::archive::Location;
 use crate::failure::Kind;
-use crate::oci::{Digest, Reference, Registry, Repository};
+use crate::ledger::index::ImageName;
+use crate::oci::{Digest, Reference, Registry, Repository, Sha256Digest};
 use crate::stage::Show;
 use crate::stage::verify::{Claim, Prepared, Verified};
 
@@ -128,7 +129,8 @@ fn repository(context: &Context, text: &str) -> Result<(Registry, Repository), R
 
 /// Where a job's image of this manifest came from. A ledger that cannot be read is none.
 fn remembered(context: &Context, manifest: &Digest) -> Option<(Registry, Repository)> {
-    let view = context.view().ok()?;
+    let name = ImageName::Digest(*manifest.bytes());
+    let view = context.of_image(&name, 5).ok()?;
     let pins = view.jobs().rev().filter_map(|job| job.last().image.pin());
     let pin = pins.into_iter().find(|pin| pin.manifest == *manifest)?;
     Some((pin.registry.clone(), pin.repository.clone()))

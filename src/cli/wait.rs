@@ -11,7 +11,8 @@ use super::jobs::{self, Known, Refreshed};
 use super::output::{self, CliError, Outcome, Report};
 use crate::failure::Kind;
 use crate::follow::{Limits, Patience, Verdict};
-use crate::job::JobState;
+use crate::job::{JobId, JobState};
+use crate::ledger::{JobRecord, View};
 use crate::worker::exit;
 
 /// Wait for jobs and take their exit code.
@@ -83,10 +84,11 @@ pub fn until_ended(
     let _interrupted = Interrupted::says(&names.join(" "));
     let mut patience = Patience::new(limits);
     let mut told = Told::default();
+    // once: `last` may be another one a moment later
+    let mut view = context.named(names)?;
+    let ids = jobs::find(&view, names)?.iter().map(|job| job.id).collect::<Vec<JobId>>();
     loop {
-        let view = context.view()?;
-        let Refreshed { known, warnings, .. } =
-            jobs::quiet_refresh(context, &jobs::find(&view, names)?)?;
+        let Refreshed { known, warnings, .. } = jobs::quiet_refresh(context, &these(&view, &ids)?)?;
         told.warnings(warnings);
         if known.iter().all(|job| job.now.is_final()) {
             return Ok(known.iter().map(Known::row).collect());
@@ -119,7 +121,16 @@ pub fn until_ended(
                 .into());
         }
         thread::sleep(left.map_or(pause, |left| pause.min(left)));
+        view = context.jobs(&ids)?;
     }
+}
+
+/// The jobs in the order in which they were named.
+fn these<'v>(view: &'v View, ids: &[JobId]) -> Result<Vec<&'v JobRecord>, Report> {
+    let gone = |id: &JobId| {
+        CliError::new(Kind::NotFound, format!("job {id} is no longer in the ledger")).into()
+    };
+    ids.iter().map(|id| view.job(*id).ok_or_else(|| gone(id))).collect()
 }
 
 /// What was said already: each thing once.

@@ -15,92 +15,20 @@
 mod error;
 mod job_file;
 mod keys;
+mod origin;
+mod places;
 mod read;
 mod server;
 mod settings;
 mod variables;
 
-use std::fmt;
-use std::path::PathBuf;
-
 pub use error::{ConfigError, Problem};
 pub use job_file::JobFile;
+pub use origin::{Level, Origin, Value};
+pub use places::{PROJECT_FILE, SITE_FILE, USER_FILE};
 pub use read::{parse_age, parse_size};
 pub use server::{ParseServerError, ServerUrl};
+pub use settings::shown::ShownValue;
 pub use settings::{
-    BackendSettings, Config, Entry, GitlabSettings, RegistrySifSettings, StoreSettings,
-    SubmitSettings,
+    BackendSettings, Config, GitlabSettings, RegistrySifSettings, StoreSettings, SubmitSettings,
 };
-
-/// Where a project's configuration is looked for.
-pub const PROJECT_FILE: &str = "moorline.toml";
-/// The site's configuration.
-pub const SITE_FILE: &str = "/etc/moorline/config.toml";
-/// The user's configuration, below the directory of configurations.
-pub const USER_FILE: &str = "moorline/config.toml";
-
-/// Whose configuration file it is, weakest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    /// The machine's administrators'.
-    Site,
-    /// The user's own, or one named by `--config`.
-    User,
-    /// A repository's; somebody else's input.
-    Project,
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Site => "site",
-            Self::User => "user",
-            Self::Project => "project",
-        })
-    }
-}
-
-/// Where a value was said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// In a file.
-    File {
-        /// Whose.
-        level: Level,
-        /// Which.
-        file: PathBuf,
-        /// From 1.
-        line: usize,
-    },
-    /// In this environment variable; made by `cli`.
-    Environment(&'static str),
-    /// By this flag; made by `cli`.
-    Flag(&'static str),
-}
-
-impl Origin {
-    /// Whether somebody else's input said it.
-    #[must_use]
-    pub fn is_project(&self) -> bool {
-        matches!(self, Self::File { level: Level::Project, .. })
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { level, file, line } => write!(f, "{level} ({}:{line})", file.display()),
-            Self::Environment(name) => write!(f, "environment ({name})"),
-            Self::Flag(name) => write!(f, "flag ({name})"),
-        }
-    }
-}
-
-/// A value and where it was said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Value<T> {
-    /// The value.
-    pub value: T,
-    /// Where it comes from.
-    pub origin: Origin,
-}

@@ -1,6 +1,7 @@
 //! The settings themselves: read from one file, merged over the levels, listed for `config show`.
 
-mod shown;
+mod lists;
+pub(super) mod shown;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use crate::oci::{DOCKER_HUB, HubName, Platform, Reference, Registry, Repository}
 use crate::pin::Built;
 use crate::sign::PublicKey;
 
-pub use shown::Entry;
+use lists::both;
 
 /// All settings. Nothing is filled in: what nobody said is `None` or empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -384,17 +385,6 @@ fn list<'a, T>(
     read: impl Fn(&Item<'a>) -> Result<T, ConfigError>,
 ) -> Result<Vec<Value<T>>, ConfigError> {
     item.list()?.iter().map(|item| Ok(value(read(item)?, origin))).collect()
-}
-
-/// The lower values that none of the upper ones replaces, then the upper ones.
-fn both<T>(
-    mut lower: Vec<Value<T>>,
-    upper: Vec<Value<T>>,
-    same: impl Fn(&T, &T) -> bool,
-) -> Vec<Value<T>> {
-    lower.retain(|low| !upper.iter().any(|up| same(&low.value, &up.value)));
-    lower.extend(upper);
-    lower
 }
 
 /// A group by its name or number.

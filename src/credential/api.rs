@@ -1,7 +1,7 @@
 //! Tokens of GitLab's API, kept like credentials of registries and apart from them.
 //!
 //! They are keyed by the server's address, and none of the sources for registries
-//! ([`super::SOURCES`]) looks at them: an API token never becomes a registry's credential, nor the
+//! ([`super::chain::SOURCES`]) looks at them: an API token never becomes a registry's credential, nor the
 //! other way round.
 
 use serde::Serialize;
@@ -41,7 +41,7 @@ impl Chain {
         let (place, notes) = self.keep(&name(&server), token, choice)?;
         let password = (place == Place::File).then(|| Written(token.clone()));
         let row = ApiRow { server: server.clone(), store: place, password };
-        let older = file::change(&self.settings.file, |table: &mut Table| {
+        let older = file::change(&self.run.settings.file, |table: &mut Table| {
             let old = table.api.iter().filter(|old| old.server == server);
             let older: Vec<Place> = old.map(|old| old.store).collect();
             table.api.retain(|old| old.server != server);
@@ -60,7 +60,7 @@ impl Chain {
         &self,
         server: &ServerUrl,
     ) -> Result<Option<(Secret, String)>, CredentialError> {
-        let path = &self.settings.file;
+        let path = &self.run.settings.file;
         let table = file::read(path)?;
         let server = server.to_string();
         let Some(row) = table.api.into_iter().find(|row| row.server == server) else {
@@ -74,10 +74,10 @@ impl Chain {
             };
             return Ok(Some((token, source(&path.display().to_string()))));
         }
-        match keyring::ask(self, row.store, &name)? {
+        match keyring::ask(&self.run, row.store, &name)? {
             Ok(token) => Ok(Some((token, source(row.store.described())))),
             Err(why) => {
-                self.warn(&format!("the API token in {}: {why}", row.store.described()));
+                self.run.warn(&format!("the API token in {}: {why}", row.store.described()));
                 Ok(None)
             }
         }
@@ -89,11 +89,11 @@ impl Chain {
     /// [`CredentialError::NotStored`] when there is none.
     pub fn erase_api(&self, server: &ServerUrl) -> Result<Erased, CredentialError> {
         let server = server.to_string();
-        file::change(&self.settings.file, |table: &mut Table| {
+        file::change(&self.run.settings.file, |table: &mut Table| {
             let at = table.api.iter().position(|row| row.server == server);
             let row = at.map(|at| table.api.remove(at));
             let row = row.ok_or_else(|| CredentialError::NotStored(name(&server)))?;
-            let removed = keyring::remove(self, row.store, &name(&server))?;
+            let removed = keyring::remove(&self.run, row.store, &name(&server))?;
             Ok(Erased { place: row.store, remains: !removed })
         })
     }
@@ -103,7 +103,7 @@ impl Chain {
     /// # Errors
     /// When the file is broken.
     pub fn list_api(&self) -> Result<Vec<ListedApi>, CredentialError> {
-        let rows = file::read(&self.settings.file)?.api.into_iter();
+        let rows = file::read(&self.run.settings.file)?.api.into_iter();
         Ok(rows.map(|row| ListedApi { server: row.server, place: row.store }).collect())
     }
 }

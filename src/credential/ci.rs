@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::{CredentialError, Question};
+use super::{CredentialError, SourceQuestion};
 use crate::oci::Registry;
 use crate::secret::{Candidates, Realm, Secret};
 
@@ -25,8 +25,11 @@ const REGISTRIES: [(&str, &[(&str, &str)]); 2] = [
 /// User name, secret, and the variable that gave them.
 type Pair<'a> = (Cow<'a, str>, Cow<'a, str>, &'static str);
 
-pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<(), CredentialError> {
-    let environment = &question.chain.settings.environment;
+pub(super) fn find(
+    question: &SourceQuestion<'_>,
+    found: &mut Candidates,
+) -> Result<(), CredentialError> {
+    let environment = &question.run.settings.environment;
     let mut all: Vec<Pair<'_>> = Vec::new();
     let mut ours = false;
     for (registry, pairs) in REGISTRIES {
@@ -61,7 +64,7 @@ pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<()
     }
     let trace = question.variable("CI_DEBUG_TRACE");
     if !all.is_empty() && trace.is_some_and(|on| !matches!(on, "false" | "0")) {
-        question.chain.warn(
+        question.run.warn(
             "CI_DEBUG_TRACE is on: GitLab prints every variable of this job into its log, and the \
              registry's credential is one of them",
         );

@@ -34,7 +34,7 @@ use zeroize::Zeroizing;
 
 use super::file::{LARGEST, Written};
 use super::variable::{plain, unreplaced};
-use super::{CredentialError, Question, Scope, helper, read_sentence};
+use super::{CredentialError, Scope, SourceQuestion, helper, read_sentence};
 use crate::files::{ForeignError, ForeignFile, Writers, barred};
 use crate::oci::DOCKER_HUB;
 use crate::secret::{Candidates, Credential, Secret};
@@ -190,7 +190,7 @@ impl fmt::Display for Place<'_> {
 
 /// The variable's text.
 pub(super) fn find_variable(
-    question: &Question<'_>,
+    question: &SourceQuestion<'_>,
     found: &mut Candidates,
 ) -> Result<(), CredentialError> {
     match question.text(VARIABLE)? {
@@ -200,7 +200,10 @@ pub(super) fn find_variable(
 }
 
 /// The files.
-pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<(), CredentialError> {
+pub(super) fn find(
+    question: &SourceQuestion<'_>,
+    found: &mut Candidates,
+) -> Result<(), CredentialError> {
     for (path, named_by) in places(question) {
         let Some((text, mode)) = read(&path, named_by.is_some())? else {
             found
@@ -211,7 +214,7 @@ pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<()
             continue;
         };
         if offer(question, &Place::File(&path), &text, found)? && mode & 0o044 != 0 {
-            question.chain.warn(&format!(
+            question.run.warn(&format!(
                 "{} holds a secret and others can read it (mode {:04o}): chmod 600 {0}",
                 path.display(),
                 mode & 0o7777
@@ -222,7 +225,7 @@ pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<()
 }
 
 /// The files that may be there, and the variable that named one.
-fn places(question: &Question<'_>) -> Vec<(PathBuf, Option<&'static str>)> {
+fn places(question: &SourceQuestion<'_>) -> Vec<(PathBuf, Option<&'static str>)> {
     let home = |below: &str| question.variable("HOME").map(|home| Path::new(home).join(below));
     let named = |variable: &'static str, file: &str| {
         question.variable(variable).map(|folder| (Path::new(folder).join(file), Some(variable)))
@@ -292,7 +295,7 @@ enum Says<'a> {
 
 /// Offers what a document has for the question; says whether a secret stood in the document itself.
 fn offer(
-    question: &Question<'_>,
+    question: &SourceQuestion<'_>,
     place: &Place<'_>,
     text: &str,
     found: &mut Candidates,
@@ -361,7 +364,7 @@ fn offer(
             found.offered.push(question.candidate(&pair.username, pair.password, source));
             written_here = true;
         } else if let Some(name) = program {
-            match helper::ask(question.chain, name, key, &place.to_string())? {
+            match helper::ask(question.run, name, key, &place.to_string())? {
                 Some(pair) => {
                     let source = format!("docker-credential-{name} ({place}, {key})");
                     found.offered.push(question.candidate(&pair.username, pair.password, source));

@@ -6,18 +6,21 @@
 
 use std::borrow::Cow;
 
-use super::{CredentialError, Question, Scope};
+use super::{CredentialError, Scope, SourceQuestion};
 use crate::secret::{Candidates, Secret};
 
 fn three<'a>(
-    question: &'a Question<'_>,
+    question: &'a SourceQuestion<'_>,
     names: [&'static str; 3],
 ) -> Result<[Option<Cow<'a, str>>; 3], CredentialError> {
     let [one, two, three] = names.map(|name| question.text(name));
     Ok([one?, two?, three?])
 }
 
-pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<(), CredentialError> {
+pub(super) fn find(
+    question: &SourceQuestion<'_>,
+    found: &mut Candidates,
+) -> Result<(), CredentialError> {
     const NAMES: [&str; 3] = ["MOORLINE_REGISTRY", "MOORLINE_USERNAME", "MOORLINE_PASSWORD"];
     let lacks = |has, lacks| Err(CredentialError::Incomplete { has, lacks });
     let (registry, username, password) = match three(question, NAMES)? {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::helper_name::is_name;
 use crate::failure::{Failure, Kind, io_kind};
 
 /// A credential source that is broken, or a credential that is not there.
@@ -153,7 +154,7 @@ impl Failure for CredentialError {
                 "mend {place}, or take the registry out of it: a broken source is never read as \
                  \"nobody\""
             ),
-            Self::Helper { name, server, .. } if super::helper::is_name(name) => {
+            Self::Helper { name, server, .. } if is_name(name) => {
                 format!("see what it says: printf %s {server} | docker-credential-{name} get")
             }
             Self::NoCredential { .. } => {

@@ -23,9 +23,9 @@ use rustix::process::geteuid;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use super::{CredentialError, Listed, Place, Question, Scope};
+use super::{CredentialError, Listed, Place, Scope};
 use crate::files::{self, ForeignError, ForeignFile};
-use crate::secret::{Candidates, Credential, Realm, Secret};
+use crate::secret::{Credential, Realm, Secret};
 
 /// The version that this program writes.
 const SCHEMA: u32 = 1;
@@ -52,7 +52,7 @@ pub(super) struct Row {
     pub(super) realm: Option<Realm>,
     pub(super) store: Place,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    password: Option<Written>,
+    pub(super) password: Option<Written>,
 }
 
 /// One `login --api`.
@@ -104,20 +104,6 @@ impl Row {
             place: self.store,
         }
     }
-}
-
-pub(super) fn find(
-    question: &Question<'_>,
-    row: &Row,
-    found: &mut Candidates,
-) -> Result<(), CredentialError> {
-    let path = &question.chain.settings.file;
-    let Some(Written(secret)) = &row.password else {
-        return Err(CredentialError::Malformed { path: path.clone(), line: 1, column: 1 });
-    };
-    let source = format!("{} (login {})", path.display(), row.scope);
-    found.offered.push(question.candidate(&row.username, secret.clone(), source));
-    Ok(())
 }
 
 /// The document; empty when there is no file.

@@ -1,9 +1,9 @@
-//! Source: `--username` with `--password-stdin`, or `--credential-file`, on this very command.
+//! A credential from the command line: `--username` with `--password-stdin`, or `--credential-file`, on this very command.
 
 use std::path::Path;
 
-use super::{CredentialError, Question, Scope, file};
-use crate::secret::{Candidates, Credential, Secret};
+use super::{CredentialError, Scope, file};
+use crate::secret::{Credential, Secret};
 
 /// A credential from the command line and what it is for.
 #[derive(Clone, Debug)]
@@ -44,19 +44,4 @@ impl Explicit {
         };
         Ok(Self { scope, credential, flag: "--credential-file" })
     }
-}
-
-#[allow(clippy::unnecessary_wraps)] // every source has this form
-pub(super) fn find(question: &Question<'_>, found: &mut Candidates) -> Result<(), CredentialError> {
-    if let Some(Explicit { scope, credential, flag }) = &question.chain.settings.explicit
-        && scope.covers(question.registry, question.repository)
-    {
-        found.offered.push(question.candidate(
-            &credential.username,
-            credential.password.clone(),
-            format!("the command line ({flag})"),
-        ));
-        found.skipped.push(format!("other sources: not asked, because {flag} was given"));
-    }
-    Ok(())
 }

@@ -26,23 +26,19 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use super::CredentialError;
 use super::file::Written;
+use super::helper_name::{LONGEST_NAME, is_name};
+use super::run::{Answered, Run};
 use super::variable::plain;
-use super::{Chain, CredentialError};
 use crate::secret::{Credential, Secret};
 use crate::text::{Foreign, Hidden};
-
-/// How long a helper may take by default, a question to its user included.
-pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A credential is small; what is larger is something else. In bytes.
 const LARGEST: u64 = 64 << 10;
 
 /// The user name that stands for "the secret is an identity token".
 const TOKEN_USER: &str = "<token>";
-
-/// The longest name; a file name has at most 255 bytes.
-const LONGEST_NAME: usize = 100;
 
 /// What a helper may see: where its own files are, how to ask its user, how to reach the network.
 const VARIABLES: &[&str] = &[
@@ -100,9 +96,6 @@ const MOST_WORDS: u64 = 8 << 10;
 /// A word of this length with letters and digits may be a secret that nobody told us of.
 const LONG_WORD: usize = 16;
 
-/// What a helper answered, kept for the run: the error is its reason.
-pub(super) type Answered = Result<Option<Credential>, String>;
-
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Answer {
@@ -113,7 +106,7 @@ struct Answer {
 /// The credential that a helper has for a registry; `None` when it says that it has none.
 /// `place` is the file that named it.
 pub(super) fn ask(
-    chain: &Chain,
+    shared: &Run,
     name: &str,
     server: &str,
     place: &str,
@@ -129,17 +122,12 @@ pub(super) fn ask(
         return Err(failed("this is no name of a helper"));
     }
     // held while it runs: whoever else needs it waits for this one answer
-    let mut helped = chain.helped.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut helped = shared.helped.lock().unwrap_or_else(PoisonError::into_inner);
     helped
         .entry((name.to_owned(), server.to_owned()))
-        .or_insert_with(|| get(chain, name, server))
+        .or_insert_with(|| get(shared, name, server))
         .clone()
         .map_err(|reason| failed(&reason))
-}
-
-pub(super) fn is_name(name: &str) -> bool {
-    (1..=LONGEST_NAME).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
 }
 
 /// Whether a pair, of a helper or of a file, can be used as one.
@@ -152,13 +140,13 @@ pub(super) fn check(found: &Credential) -> Result<(), &'static str> {
     }
 }
 
-fn get(chain: &Chain, name: &str, server: &str) -> Answered {
-    let environment = &chain.settings.environment;
+fn get(shared: &Run, name: &str, server: &str) -> Answered {
+    let environment = &shared.settings.environment;
     let program = which(environment, &format!("docker-credential-{name}"))
         .ok_or("it is not in PATH (only absolute folders count)")?;
     let seen: Vec<(&str, String)> =
-        seen(environment, name, &chain.settings.helper_variables).collect();
-    let (status, out, words) = run(&program, server, &seen, chain.settings.helper_patience)?;
+        seen(environment, name, &shared.settings.helper_variables).collect();
+    let (status, out, words) = run(&program, server, &seen, shared.settings.helper_patience)?;
     let said = || match said(&words, &out, &seen) {
         words if words.is_empty() => String::new(),
         words => format!("; it says: {words}"),

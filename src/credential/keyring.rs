@@ -10,7 +10,8 @@ use std::sync::{PoisonError, mpsc};
 use std::time::Duration;
 
 use super::file::Row;
-use super::{Chain, CredentialError, Place, Question};
+use super::run::Run;
+use super::{CredentialError, Place, SourceQuestion, Vault, VaultError};
 use crate::secret::{Candidates, Secret};
 
 /// The name under which keyrings show our entries.
@@ -18,41 +19,6 @@ const SERVICE: &str = "moorline";
 
 /// How long a keyring may take, a question to its user included.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Why a keyring did not do it.
-#[derive(Debug)]
-pub enum VaultError {
-    /// There is none.
-    Absent(String),
-    /// There is one.
-    Broken(String),
-}
-
-/// A place that keeps secrets by name.
-pub trait Vault: Send + Sync {
-    /// Keeps a secret, in place of an older one.
-    ///
-    /// # Errors
-    /// When there is no keyring, or it refuses.
-    fn put(&self, name: &str, secret: &Secret) -> Result<(), VaultError>;
-
-    /// The secret, `None` when there is none of this name.
-    ///
-    /// # Errors
-    /// When there is no keyring, or it refuses.
-    fn get(&self, name: &str) -> Result<Option<Secret>, VaultError>;
-
-    /// Forgets the secret; it is no error when there was none.
-    ///
-    /// # Errors
-    /// When there is no keyring, or it refuses.
-    fn remove(&self, name: &str) -> Result<(), VaultError>;
-
-    /// How long a secret stays at least when nobody uses it; `None`: until it is removed.
-    fn lasts(&self) -> Option<Duration> {
-        None
-    }
-}
 
 /// The keyring of this session. It may ask its user to unlock it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -109,16 +75,16 @@ fn with_entry<T: Send + 'static>(
 }
 
 pub(super) fn find(
-    question: &Question<'_>,
+    question: &SourceQuestion<'_>,
     row: &Row,
     found: &mut Candidates,
 ) -> Result<(), CredentialError> {
     let (place, name) = (row.store, row.scope.to_string());
-    let unlocked = &question.chain.unlocked;
+    let unlocked = &question.run.unlocked;
     let known = unlocked.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
     let secret = match known {
         Some(secret) => secret,
-        None => match ask(question.chain, place, &name)? {
+        None => match ask(question.run, place, &name)? {
             Ok(secret) => secret,
             Err(why) => {
                 found.skipped.push(format!("{place} (login {name}): {why}"));
@@ -135,12 +101,12 @@ pub(super) fn find(
 /// The secret that `login NAME` put there. The inner error is why there is none although nothing
 /// is broken.
 pub(super) fn ask(
-    chain: &Chain,
+    run: &Run,
     place: Place,
     name: &str,
 ) -> Result<Result<Secret, String>, CredentialError> {
     let broken = |reason| CredentialError::Keyring { name: name.to_owned(), reason };
-    let Some(vault) = chain.vault(place) else {
+    let Some(vault) = run.vault(place) else {
         return Ok(Err("absent here, it is not used".into()));
     };
     match vault.get(name) {
@@ -158,12 +124,12 @@ pub(super) fn ask(
 
 /// Keeps a secret in one of the keyrings.
 pub(super) fn put(
-    chain: &Chain,
+    run: &Run,
     place: Place,
     name: &str,
     secret: &Secret,
 ) -> Result<(), CredentialError> {
-    let Some(vault) = chain.vault(place) else {
+    let Some(vault) = run.vault(place) else {
         return Err(CredentialError::NoKeyring("it is not used".into()));
     };
     vault.put(name, secret).map_err(|error| told(name, error))
@@ -171,8 +137,8 @@ pub(super) fn put(
 
 /// Removes a secret, and says whether it is gone: a desktop's keyring that does not answer here
 /// keeps it. What a place cannot hold any more is gone.
-pub(super) fn remove(chain: &Chain, place: Place, name: &str) -> Result<bool, CredentialError> {
-    let Some(vault) = chain.vault(place) else {
+pub(super) fn remove(run: &Run, place: Place, name: &str) -> Result<bool, CredentialError> {
+    let Some(vault) = run.vault(place) else {
         return Ok(place == Place::File); // it goes with its row
     };
     match vault.remove(name) {

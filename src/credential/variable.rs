@@ -20,9 +20,9 @@ use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
 use super::file::LARGEST;
-use super::{CredentialError, Question};
+use super::{CredentialError, SourceQuestion};
 
-impl Question<'_> {
+impl SourceQuestion<'_> {
     /// The text that a variable gives; `None` when it is not set or empty.
     ///
     /// # Errors

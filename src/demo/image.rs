@@ -13,6 +13,7 @@
 //! `annotations.md`. Not promised: that the image runs on another machine, or that it is safe to
 //! share, because it holds files of this one.
 
+mod blob;
 mod error;
 mod layer;
 mod libraries;
@@ -28,6 +29,8 @@ use crate::oci::{
 };
 use tree::{Node, Tree};
 
+pub use blob::Blob;
+use blob::CREATED;
 pub use error::DemoImageError;
 pub use programs::Launcher;
 
@@ -35,20 +38,6 @@ pub use programs::Launcher;
 pub const PROGRAM: &str = "/opt/analysis/run";
 /// The file that tells the version.
 pub const VERSION_FILE: &str = "/etc/moorline-demo";
-
-/// When the image was made, as it says; fixed so that its bytes are.
-const CREATED: &str = "2026-01-01T00:00:00Z";
-/// [`CREATED`] in seconds since 1970.
-const CREATED_SECONDS: u64 = 1_767_225_600;
-
-/// A blob as a registry stores it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blob {
-    /// The bytes.
-    pub bytes: Vec<u8>,
-    /// What a manifest says of them.
-    pub descriptor: Descriptor,
-}
 
 /// An image, ready to be put into a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]

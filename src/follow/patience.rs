@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::backoff::Backoff;
+use crate::net::Backoff;
 
 /// The pauses between two questions that are answered grow from the first to the second of these.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));

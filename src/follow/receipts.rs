@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::FollowError;
 use crate::files::ForeignFile;
-use crate::ledger::{Ledger, Submission, latest_receipt};
+use crate::ledger::{Batch, Ledger, Submission, latest_receipt};
 use crate::worker::{RECEIPT_PREFIX, Receipt};
 
 /// The largest receipt that is read, in bytes; ours have about 1,000.
@@ -41,6 +41,18 @@ pub fn collect(
     submission: &Submission,
     jobs_dir: &Path,
 ) -> Result<Collected, FollowError> {
+    let mut batch = ledger.map(Ledger::batch);
+    let found = gather(batch.as_mut(), submission, jobs_dir)?;
+    batch.map_or(Ok(()), Batch::write)?;
+    Ok(found)
+}
+
+/// The same, recorded with whatever else is in the batch.
+pub(super) fn gather(
+    mut batch: Option<&mut Batch<'_>>,
+    submission: &Submission,
+    jobs_dir: &Path,
+) -> Result<Collected, FollowError> {
     let control = jobs_dir.join(submission.entry.job.to_string()).join("control");
     let mut found = Collected::default();
     let recorded = submission.receipts.iter().map(|record| &record.receipt);
@@ -63,8 +75,8 @@ pub fn collect(
                 path.display()
             ));
         }
-        if let Some(ledger) = ledger {
-            ledger.receipt(&submission.entry, &receipt)?;
+        if let Some(batch) = batch.as_mut() {
+            batch.receipt(&submission.entry, &receipt)?;
         }
         if submission.is_word(&receipt) {
             found.own.push(receipt);

@@ -6,10 +6,10 @@
 
 use std::path::Path;
 
-use super::receipts::collect;
+use super::receipts::gather;
 use crate::backend::{Backend, Seen};
 use crate::job::{EngineKey, JobState, Observation};
-use crate::ledger::{JobRecord, Ledger, LedgerError, Settled, Source};
+use crate::ledger::{Batch, JobRecord, Ledger, LedgerError, Settled, Source};
 use crate::worker::Receipt;
 
 /// A job's state as of now.
@@ -55,16 +55,23 @@ impl Refresh {
     /// records what is new. Without a ledger, and when it cannot be written, nothing is recorded.
     #[must_use]
     pub fn of(
-        mut ledger: Option<&Ledger>,
+        ledger: Option<&Ledger>,
         backend: Option<&dyn Backend>,
         jobs_dir: &Path,
         jobs: &[&JobRecord],
     ) -> Self {
         let mut refresh = Self::default();
         let answers = ask(backend, jobs);
+        // all that is new by one append
+        let mut batch = ledger.map(Ledger::batch);
         for (job, seen) in jobs.iter().zip(answers) {
-            let now = refresh.one(&mut ledger, jobs_dir, job, seen.as_ref());
+            let now = refresh.one(&mut batch, jobs_dir, job, seen.as_ref());
             refresh.jobs.push(now);
+        }
+        if let Some(batch) = batch
+            && let Err(error) = batch.write()
+        {
+            refresh.give_up(&mut None, &error);
         }
         refresh.silence = silence(backend.map(Backend::kind).unwrap_or_default(), &refresh.jobs);
         refresh
@@ -72,24 +79,24 @@ impl Refresh {
 
     fn one(
         &mut self,
-        ledger: &mut Option<&Ledger>,
+        batch: &mut Option<Batch<'_>>,
         jobs_dir: &Path,
         job: &JobRecord,
         seen: Option<&Seen>,
     ) -> Now {
         let submission = job.last();
         // the answer was given before the receipts are read: their order in the ledger says so
-        if let (Some(ours), Some(seen)) = (*ledger, seen)
+        if let (Some(ours), Some(seen)) = (batch.as_mut(), seen)
             && let Err(error) = record(ours, job, seen)
         {
-            self.give_up(ledger, &error);
+            self.give_up(batch, &error);
         }
         let mut receipt: Option<Receipt> = None;
         for of in &job.submissions {
-            let mut collected = collect(*ledger, of, jobs_dir);
+            let mut collected = gather(batch.as_mut(), of, jobs_dir);
             if let Err(error) = collected {
-                self.give_up(ledger, &error);
-                collected = collect(None, of, jobs_dir);
+                self.give_up(batch, &error);
+                collected = gather(None, of, jobs_dir);
             }
             let Ok(collected) = collected else { continue };
             if of.entry == submission.entry {
@@ -100,17 +107,17 @@ impl Refresh {
             self.warnings.extend(collected.problems);
         }
         let now = Now::of(job, seen, receipt.as_ref());
-        if let Some(ours) = *ledger
+        if let Some(ours) = batch.as_mut()
             && let Err(error) = record_end(ours, job, &now)
         {
-            self.give_up(ledger, &error);
+            self.give_up(batch, &error);
         }
         now
     }
 
     /// What is known is shown all the same.
-    fn give_up(&mut self, ledger: &mut Option<&Ledger>, error: &dyn std::error::Error) {
-        *ledger = None;
+    fn give_up(&mut self, batch: &mut Option<Batch<'_>>, error: &dyn std::error::Error) {
+        *batch = None;
         let why = crate::failure::chain(error);
         self.warnings.push(format!("what is new is not recorded: {why}"));
     }
@@ -197,19 +204,19 @@ impl Now {
 }
 
 /// Records an engine's answer when it says something new.
-fn record(ledger: &Ledger, job: &JobRecord, seen: &Seen) -> Result<(), LedgerError> {
+fn record(batch: &mut Batch<'_>, job: &JobRecord, seen: &Seen) -> Result<(), LedgerError> {
     let submission = job.last();
     let word = seen.observation();
     let says_nothing = word.state == JobState::Unknown && submission.seen.is_some();
     if seen.silent.is_some() || says_nothing || submission.knows_observation(&word) {
         return Ok(());
     }
-    ledger.observed(&submission.entry, &word)
+    batch.observed(&submission.entry, &word)
 }
 
 /// What an engine that knows the job no more and a receipt say together is recorded as the end: nobody
 /// needs to ask again.
-fn record_end(ledger: &Ledger, job: &JobRecord, now: &Now) -> Result<(), LedgerError> {
+fn record_end(batch: &mut Batch<'_>, job: &JobRecord, now: &Now) -> Result<(), LedgerError> {
     if !now.forgotten || now.settled.source != Source::Receipt {
         return Ok(());
     }
@@ -221,5 +228,5 @@ fn record_end(ledger: &Ledger, job: &JobRecord, now: &Now) -> Result<(), LedgerE
         engine_state: None,
         reason: Some(format!("{kind} no longer knows the job; its receipt says how it ended")),
     };
-    ledger.observed(&submission.entry, &end)
+    batch.observed(&submission.entry, &end)
 }

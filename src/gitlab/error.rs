@@ -146,7 +146,7 @@ impl Failure for GitlabError {
             )),
             Self::Roots(error) => error.hint(),
             Self::Certificate { host, fault, own } => Some(fault.hint(host, *own)),
-            Self::Unreachable { host, reason } => crate::proxy::hint(reason, host),
+            Self::Unreachable { host, reason } => crate::net::proxy_hint(reason, host),
             Self::HeldOff { seconds, .. } => Some(format!("try again in {seconds} s")),
             Self::Answer { status: 429, .. } => Some("wait a minute and try again".into()),
             _ => None,

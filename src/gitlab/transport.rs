@@ -8,10 +8,9 @@
 //!  3xx within the base                  -> followed (a project that moved), and said once
 //!  3xx elsewhere                        -> an error that names the target
 //!  429, 502, 503, 504, no connection    -> again, at most twice (Retry-After up to 20 s)
-//!  before each sending                  -> its turn among the requests to this host (`Turns`)
+//!  before each sending                  -> its turn among the requests to this host (`HostBudget`)
 //! ```
 
-use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,15 +18,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use gitlab::api::{ApiError, AsyncClient, RestClient};
-use reqwest::header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{HeaderName, HeaderValue, LOCATION};
 use reqwest::{Response, Url};
 
-use super::{GitlabError, Options, Token, TokenKind, Turns};
-use crate::backoff::Backoff;
+use super::{GitlabError, Options, Token, TokenKind};
 use crate::config::ServerUrl;
 use crate::failure::chain;
-use crate::net::{Fault, Page, Roots, longer, wanted_pause};
-use crate::proxy::{Proxy, refuses};
+use crate::net::{
+    self, Backoff, ClientError, Fault, HostBudget, Page, Permit, Roots, longer, retry_after,
+};
+use crate::net::{Proxy, proxy_refuses};
 use crate::secret::Realm;
 use crate::text::{Foreign, Hidden, Shown};
 
@@ -53,7 +53,7 @@ pub(super) struct Transport {
     token: Token,
     server: ServerUrl,
     proxy: Option<Proxy>,
-    turns: Option<Arc<dyn Turns>>,
+    hosts: Option<Arc<HostBudget>>,
     hidden: Hidden,
     notice: Option<super::Notice>,
     /// Projects of which was said that they moved.
@@ -67,7 +67,7 @@ pub(super) struct Transport {
 
 impl Transport {
     pub(super) fn new(options: Options) -> Result<Self, GitlabError> {
-        let Options { server, token, ca_files, insecure, proxies, turns, patience, hidden, notice } =
+        let Options { server, token, ca_files, insecure, proxies, hosts, patience, hidden, notice } =
             options;
         hidden.add(token.secret.expose());
         let host = server.host().to_string();
@@ -94,24 +94,14 @@ impl Transport {
             configuration(format!("the token in {} is no token: one line of text", token.source))
         })?;
         value.set_sensitive(true);
-        let builder = reqwest::Client::builder()
-            .user_agent(concat!("moorline/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
+        let roots = Roots::read(&ca_files).map_err(GitlabError::Roots)?;
+        let builder = net::client(&roots, proxy.as_ref(), insecure)
+            .map_err(|error| match error {
+                ClientError::Proxy(error) => configuration(error.to_string()),
+                ClientError::Roots(error) => GitlabError::Roots(error),
+            })?
             .connect_timeout(patience)
             .timeout(patience);
-        let builder = match proxy.as_ref().map(Proxy::for_client) {
-            None => builder,
-            Some(Ok(proxy)) => builder.proxy(proxy),
-            Some(Err(error)) => return Err(configuration(error.to_string())),
-        };
-        let roots = Roots::read(&ca_files).map_err(GitlabError::Roots)?;
-        let builder = if insecure {
-            builder.tls_danger_accept_invalid_certs(true)
-        } else {
-            builder.tls_backend_preconfigured(roots.tls().map_err(GitlabError::Roots)?)
-        };
         let http = builder
             .build()
             .map_err(|e| configuration(format!("cannot make connections: {}", chain(&e))))?;
@@ -123,7 +113,7 @@ impl Transport {
             token,
             server,
             proxy,
-            turns,
+            hosts,
             hidden,
             notice,
             roots,
@@ -265,10 +255,10 @@ impl Transport {
             let mut pause = backoff.pause();
             match sent {
                 Ok(answer) if matches!(answer.status().as_u16(), 429 | 502..=504) => {
-                    if let Some(wait) = wanted(&answer) {
+                    if let Some(wait) = retry_after(answer.headers()) {
                         pause = longer(pause, Some(wait));
-                        if let Some(turns) = &self.turns {
-                            turns.hold_off(url, wait);
+                        if let Some(hosts) = &self.hosts {
+                            hosts.hold_off(&HostBudget::host(url), wait);
                         }
                     }
                     if tried >= TRIES || pause > LONGEST_PAUSE {
@@ -286,7 +276,7 @@ impl Transport {
                     let last = ["refused", "dns error", "InvalidContentType"]
                         .iter()
                         .any(|word| reason.contains(word))
-                        || refuses(&reason);
+                        || proxy_refuses(&reason);
                     if last || tried >= TRIES {
                         return Err(self.unreachable(reason));
                     }
@@ -298,12 +288,14 @@ impl Transport {
     }
 
     /// A place among the requests to this host, as soon as it may be asked at all.
-    async fn turn(&self, url: &Url) -> Result<Option<Box<dyn Any + Send>>, GitlabError> {
-        let Some(turns) = &self.turns else { return Ok(None) };
+    async fn turn(&self, url: &Url) -> Result<Option<Permit>, GitlabError> {
+        let Some(hosts) = &self.hosts else { return Ok(None) };
+        let host = HostBudget::host(url);
         let mut left = LONGEST_PAUSE;
         loop {
-            let turn = turns.enter(url).await;
-            let Some(wait) = turns.held_off(url) else { return Ok(Some(turn)) };
+            let turn = hosts.enter(&host).await;
+            let Some(wait) = hosts.held_off(&host) else { return Ok(Some(turn)) };
+            hosts.say_held_off(&host, wait);
             drop(turn);
             left = left.checked_sub(wait).ok_or_else(|| GitlabError::HeldOff {
                 host: self.host.clone(),
@@ -415,11 +407,6 @@ fn project_of(base: &Url, url: &Url) -> Option<String> {
     let name = rest.split('/').next().filter(|name| !name.is_empty())?;
     // a path is one component, its slashes encoded
     Some(name.replace("%2F", "/").replace("%2f", "/"))
-}
-
-/// The pause that `Retry-After` asks for.
-fn wanted(answer: &Response) -> Option<Duration> {
-    wanted_pause(answer.headers().get(RETRY_AFTER)?.to_str().ok()?)
 }
 
 /// GitLab's own words: `message` or `error`; what a page calls itself; as they were sent.

@@ -25,6 +25,24 @@ impl JobId {
     pub fn from_parts(milliseconds: u64, random: u128) -> Self {
         Self(ulid::Ulid::from_parts(milliseconds, random))
     }
+
+    /// Its 128 bits, most significant first: they sort as the ids do.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_bytes()
+    }
+
+    /// The id of these bits.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(ulid::Ulid::from_bytes(bytes))
+    }
+
+    /// When it was made, in milliseconds since 1970.
+    #[must_use]
+    pub fn milliseconds(self) -> u64 {
+        self.0.timestamp_ms()
+    }
 }
 
 impl fmt::Display for JobId {
@@ -56,6 +74,12 @@ pub struct Nonce([u8; 16]);
 macro_rules! hex16 {
     ($name:ident, $what:literal) => {
         impl $name {
+            /// Its 16 bytes.
+            #[must_use]
+            pub fn to_bytes(self) -> [u8; 16] {
+                self.0
+            }
+
             /// Takes 16 random bytes.
             #[must_use]
             pub fn from_bytes(bytes: [u8; 16]) -> Self {

@@ -10,6 +10,7 @@
 //! Whether the source exists is decided on the worker. The built-in `/cvmfs` mount is silent when
 //! the worker has none; one that the user asked for warns, or ends the job when it is required.
 
+mod manner;
 mod spelling;
 
 use std::ffi::OsStr;
@@ -19,29 +20,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Whether the job may write.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Access {
-    /// Read only.
-    Ro,
-    /// As the host allows.
-    #[default]
-    Rw,
-}
-
-/// What a missing source means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Need {
-    /// Nothing: for built-in mounts.
-    Silent,
-    /// A warning on the job's stderr and a note in the receipt.
-    #[default]
-    Optional,
-    /// The job ends with 212 before its program starts.
-    Required,
-}
+pub use manner::{Access, Need};
+use spelling::Written;
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +60,7 @@ impl Mount {
             return text.parse();
         }
         // as if the project's directory were the root
-        let mount = spelling::parse(&format!("/{text}")).map_err(bad)?;
+        let mount = Self::from(spelling::parse(&format!("/{text}")).map_err(bad)?);
         let below = mount.source.trim_start_matches('/');
         let source = if below.is_empty() { "." } else { below }.to_owned();
         Ok(Self { source, ..mount })
@@ -147,11 +127,20 @@ pub struct ParseMountError {
     why: String,
 }
 
+impl From<Written> for Mount {
+    fn from(written: Written) -> Self {
+        let Written { source, target, access, need } = written;
+        Self { source, target, access, need }
+    }
+}
+
 impl FromStr for Mount {
     type Err = ParseMountError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        spelling::parse(text).map_err(|why| ParseMountError { text: text.to_owned(), why })
+        spelling::parse(text)
+            .map(Self::from)
+            .map_err(|why| ParseMountError { text: text.to_owned(), why })
     }
 }
 

@@ -231,6 +231,26 @@ impl Body {
         })
     }
 
+    /// The job that the record speaks of.
+    #[must_use]
+    pub fn job(&self) -> Option<JobId> {
+        Some(match self {
+            Self::Converted { .. } => return None,
+            Self::Intent { job, .. }
+            | Self::Submitted { job, .. }
+            | Self::Held { job, .. }
+            | Self::Released { job, .. }
+            | Self::Policy { job, .. }
+            | Self::Other { job, .. }
+            | Self::Refused { job, .. }
+            | Self::Uncertain { job, .. }
+            | Self::Observed { job, .. }
+            | Self::Receipt { job, .. }
+            | Self::Cancelled { job, .. }
+            | Self::Note { job, .. } => *job,
+        })
+    }
+
     /// The payload that it commits to.
     #[must_use]
     pub fn personal(&self) -> Option<RecordHash> {

@@ -18,6 +18,16 @@ impl RecordHash {
         Self(Digest::of(bytes))
     }
 
+    /// The 32 bytes.
+    pub(super) fn bytes(&self) -> &[u8; 32] {
+        self.0.bytes()
+    }
+
+    /// The hash that these bytes are.
+    pub(super) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Digest::from_bytes(bytes))
+    }
+
     /// The first 16 hex characters, for file names.
     pub(super) fn short(&self) -> String {
         self.0.hex()[..16].to_owned()

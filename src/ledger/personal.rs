@@ -108,6 +108,8 @@ pub enum Payload {
     Present(Box<Personal>),
     /// Not there: erased, or lost.
     Erased,
+    /// It was not looked for: nothing of it is to be shown.
+    Left,
     /// There, but not what the record committed to, or unreadable.
     Damaged(String),
 }
@@ -137,7 +139,7 @@ fn path(dir: &Path, intent: IntentId, hash: RecordHash) -> PathBuf {
     dir.join(PERSONAL_DIR).join(format!("{intent}.{}.json", hash.short()))
 }
 
-/// Stores a payload durably and gives the hash to commit to.
+/// Stores a payload and gives the hash to commit to. Its bytes are on the disk, its name is after [`settle`].
 pub(super) fn store(
     dir: &Path,
     intent: IntentId,
@@ -159,8 +161,12 @@ pub(super) fn store(
         let _ = fs::remove_file(&temporary);
         return Err(error);
     }
-    sync_dir(&folder)?;
     Ok(hash)
+}
+
+/// Makes the names of all payloads durable that were stored before: once for all that one append commits to.
+pub(super) fn settle(dir: &Path) -> Result<(), LedgerError> {
+    sync_dir(&dir.join(PERSONAL_DIR))
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> Result<(), LedgerError> {

@@ -10,7 +10,7 @@ use super::record::{Content, LineError, Record, WriterId, decode};
 use crate::files::ForeignFile;
 
 /// Larger segments are refused: they are read as a whole. A writer begins a new one after 4 MiB.
-const MOST_BYTES: u64 = 256 << 20;
+pub(super) const MOST_BYTES: u64 = 256 << 20;
 
 /// `WRITERID-SEGMENT.jsonl`; sorts by writer, then segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,7 +28,7 @@ impl fmt::Display for SegmentName {
 }
 
 impl SegmentName {
-    fn parse(name: &str) -> Option<Self> {
+    pub(super) fn parse(name: &str) -> Option<Self> {
         let (writer, number) = name.strip_suffix(".jsonl")?.split_once('-')?;
         let name_of = Self { writer: writer.parse().ok()?, number: number.parse().ok()? };
         // one spelling for each: -1 and -000001 would be two files of one number
@@ -54,8 +54,6 @@ pub(super) struct Segment {
     pub lines: Vec<Line>,
     /// Bytes behind the last newline: a write that was cut short and never acknowledged.
     pub torn: Vec<u8>,
-    /// The whole file's size in bytes.
-    pub size: u64,
 }
 
 impl Segment {
@@ -70,7 +68,24 @@ impl Segment {
                 Line { number, hash: RecordHash::of(line), record: decode(line) }
             })
             .collect();
-        Self { name, lines, torn: torn.to_owned(), size: bytes.len() as u64 }
+        Self { name, lines, torn: torn.to_owned() }
+    }
+
+    /// The whole lines that hold something, without their newlines.
+    pub(super) fn lines_with<'b>(
+        bytes: &'b [u8],
+        what: &memchr::memmem::Finder<'_>,
+    ) -> Vec<&'b [u8]> {
+        let mut lines = Vec::new();
+        let mut from = 0;
+        while let Some(at) = what.find(&bytes[from..]) {
+            let at = from + at;
+            let start = memchr::memrchr(b'\n', &bytes[..at]).map_or(0, |before| before + 1);
+            let Some(length) = memchr::memchr(b'\n', &bytes[at..]) else { break };
+            lines.push(&bytes[start..at + length]);
+            from = at + length + 1;
+        }
+        lines
     }
 
     pub(super) fn read(dir: &Path, name: SegmentName) -> Result<Self, LedgerError> {
@@ -78,6 +93,34 @@ impl Segment {
         let bytes = ForeignFile::anyones(MOST_BYTES).bytes(&path);
         let bytes = bytes.map_err(|error| LedgerError::io("read", &path)(error.into()))?;
         Ok(Self::parse(name, &bytes))
+    }
+}
+
+/// The end of a file: all that a writer needs to go on behind it.
+#[derive(Clone, Debug)]
+pub(super) struct Tail {
+    pub last: Option<Line>,
+    /// Whether bytes stand behind the last newline.
+    pub torn: bool,
+    /// The whole file's size in bytes.
+    pub size: u64,
+}
+
+impl Tail {
+    /// The lines before the last one are not read: to take up a writer costs the same however full its file is.
+    pub(super) fn read(dir: &Path, name: SegmentName) -> Result<Self, LedgerError> {
+        let path = dir.join(name.to_string());
+        let bytes = ForeignFile::anyones(MOST_BYTES).bytes(&path);
+        let bytes = bytes.map_err(|error| LedgerError::io("read", &path)(error.into()))?;
+        let whole = memchr::memrchr(b'\n', &bytes);
+        let last = whole.map(|end| {
+            let start = memchr::memrchr(b'\n', &bytes[..end]).map_or(0, |before| before + 1);
+            let line = &bytes[start..end];
+            let number = memchr::memchr_iter(b'\n', &bytes[..=end]).count();
+            Line { number, hash: RecordHash::of(line), record: decode(line) }
+        });
+        let torn = whole.map_or(0, |end| end + 1) < bytes.len();
+        Ok(Self { last, torn, size: bytes.len() as u64 })
     }
 }
 

@@ -56,22 +56,39 @@ impl Settled {
             let Observation { state, exit_code, reason, .. } = engine.clone();
             return Self { state, exit_code, reason, source: Source::Engine };
         };
-        let code = receipt.exit_code;
-        // the worker was told to end, or a signal ended the program
-        let told = receipt.conditions.told.is_some();
-        let by_signal = told || (129..=192).contains(&code);
-        let limit = engine.exit_code == Some(exit::LIMIT) && by_signal;
-        let killed = engine.state == JobState::Killed && (told || code != 0);
-        let state = match code {
-            _ if killed => JobState::Killed,
-            _ if limit => JobState::Failed,
-            0 => JobState::Completed,
-            _ => JobState::Failed,
+        let ending = Ending {
+            code: receipt.exit_code,
+            // the worker was told to end, or a signal ended the program
+            told: receipt.conditions.told.is_some(),
         };
+        let (state, limit) = settle((engine.state, engine.exit_code), ending);
+        let by_engine = limit || state == JobState::Killed;
         // why an engine ended a job belongs to its own state
-        let reason = engine.reason.clone().filter(|_| killed || limit || state == engine.state);
-        let exit_code = Some(if limit { exit::LIMIT } else { code });
+        let reason = engine.reason.clone().filter(|_| by_engine || state == engine.state);
+        let exit_code = Some(if limit { exit::LIMIT } else { ending.code });
         Self { state, exit_code, reason, source: Source::Receipt }
+    }
+}
+
+/// What a receipt says of an end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ending {
+    /// The exit code.
+    pub code: i32,
+    /// Whether the worker was told to end.
+    pub told: bool,
+}
+
+/// The state that follows from an engine's word and a receipt that is an end, and whether a limit ended it.
+pub(super) fn settle((state, exit_code): (JobState, Option<i32>), end: Ending) -> (JobState, bool) {
+    let by_signal = end.told || (129..=192).contains(&end.code);
+    let limit = exit_code == Some(exit::LIMIT) && by_signal;
+    let killed = state == JobState::Killed && (end.told || end.code != 0);
+    match end.code {
+        _ if killed => (JobState::Killed, limit),
+        _ if limit => (JobState::Failed, limit),
+        0 => (JobState::Completed, limit),
+        _ => (JobState::Failed, limit),
     }
 }
 

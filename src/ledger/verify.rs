@@ -214,7 +214,7 @@ fn payloads(
     for (file, (intent, hash)) in committed {
         match personal::load(dir, *intent, *hash)? {
             Payload::Present(_) => report.payloads += 1,
-            Payload::Erased => report.erased += 1,
+            Payload::Erased | Payload::Left => report.erased += 1,
             Payload::Damaged(why) => report.find(format!("{PERSONAL_DIR}/{file}"), None, why),
         }
     }

@@ -1,6 +1,6 @@
 //! Reading: all files of a ledger as jobs with their history.
 //!
-//! A ledger is read as a whole; records of all writers are merged by their clocks, but those of one
+//! A ledger is read as a whole, or the records of some jobs that an index named; records of all writers are merged by their clocks, but those of one
 //! writer never change places. Damaged lines and torn tails are passed over and counted: `verify`
 //! names them.
 
@@ -121,62 +121,89 @@ pub struct Event {
     pub text: Option<String>,
 }
 
+/// Whether payloads are opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payloads {
+    /// Each one.
+    Loaded,
+    /// None: names, commands and reasons are not to be shown.
+    Left,
+}
+
 impl View {
     /// Reads a ledger; one that does not exist is empty.
     ///
     /// # Errors
     /// When a file cannot be read. Damage in a file is no error: it is counted.
     pub fn read(dir: &Path) -> Result<Self, LedgerError> {
+        let mut records = Vec::new();
+        let mut damaged = 0;
+        for name in list(dir)?.segments {
+            for line in Segment::read(dir, name)?.lines {
+                match line.record {
+                    Ok(record) => records.push(record),
+                    Err(_) => damaged += 1,
+                }
+            }
+        }
+        Ok(Self { damaged, ..Self::of_records(dir, records, Payloads::Loaded)? })
+    }
+
+    /// The jobs of some records of a ledger; those of one writer in the order in which they stand.
+    ///
+    /// # Errors
+    /// When a payload cannot be read.
+    pub(super) fn of_records(
+        dir: &Path,
+        records: Vec<Record<Content>>,
+        payloads: Payloads,
+    ) -> Result<Self, LedgerError> {
         let mut view = Self::default();
-        let mut events = view.events(dir)?;
+        let mut events = view.events(records);
         // intents first: another host's clock may stand behind that of the one that submitted
         events.sort_by_key(|(order, event)| {
             (!matches!(event.body, Body::Intent { .. }), *order, event.writer, event.sequence)
         });
         let mut owners = BTreeMap::new();
         for (_, event) in events {
-            view.take(dir, event, &mut owners)?;
+            view.take((dir, payloads), event, &mut owners)?;
         }
         Ok(view)
     }
 
     /// All understood records, each with the time that it counts as: never before its writer's
     /// record before it.
-    fn events(&mut self, dir: &Path) -> Result<Vec<(jiff::Timestamp, Event)>, LedgerError> {
+    fn events(&mut self, mut records: Vec<Record<Content>>) -> Vec<(jiff::Timestamp, Event)> {
+        // stable: lines of one file keep their places
+        records.sort_by_key(|record| (record.writer, record.segment));
         let mut events = Vec::new();
         let mut latest: Option<(WriterId, jiff::Timestamp)> = None;
-        for name in list(dir)?.segments {
-            for line in Segment::read(dir, name)?.lines {
-                let Ok(record) = line.record else {
-                    self.damaged += 1;
+        for record in records {
+            let order = match latest {
+                Some((writer, before)) if writer == record.writer => before.max(record.time),
+                _ => record.time,
+            };
+            latest = Some((record.writer, order));
+            let (body, whole) = match record.body {
+                Content::Known(body) => (body, true),
+                Content::Partly { body, .. } => {
+                    self.newer += 1;
+                    (body, false)
+                }
+                Content::Foreign { .. } => {
+                    self.newer += 1;
                     continue;
-                };
-                let order = match latest {
-                    Some((writer, before)) if writer == record.writer => before.max(record.time),
-                    _ => record.time,
-                };
-                latest = Some((record.writer, order));
-                let (body, whole) = match record.body {
-                    Content::Known(body) => (body, true),
-                    Content::Partly { body, .. } => {
-                        self.newer += 1;
-                        (body, false)
-                    }
-                    Content::Foreign { .. } => {
-                        self.newer += 1;
-                        continue;
-                    }
-                };
-                let Record { time, writer, sequence, .. } = record;
-                events.push((order, Event { time, writer, sequence, body, whole, text: None }));
-            }
+                }
+            };
+            let Record { time, writer, sequence, .. } = record;
+            events.push((order, Event { time, writer, sequence, body, whole, text: None }));
         }
-        Ok(events)
+        events
     }
 
     fn take(
         &mut self,
-        dir: &Path,
+        (dir, payloads): (&Path, Payloads),
         mut event: Event,
         owners: &mut BTreeMap<IntentId, JobId>,
     ) -> Result<(), LedgerError> {
@@ -185,7 +212,11 @@ impl View {
             return Ok(());
         }
         let Some(intent) = event.body.intent() else { return Ok(()) };
-        let payload = event.body.personal().map(|hash| load(dir, intent, hash)).transpose()?;
+        let payload = match payloads {
+            Payloads::Loaded => event.body.personal().map(|hash| load(dir, intent, hash)),
+            Payloads::Left => Some(Ok(Payload::Left)),
+        };
+        let payload = payload.transpose()?;
         if let Body::Intent { .. } = event.body {
             // the same record in two files (a copied ledger) is one submission
             if !owners.contains_key(&intent)

@@ -28,7 +28,7 @@ use super::dir::{cannot_lock, private_dir, sync_dir};
 use super::error::LedgerError;
 use super::hash::RecordHash;
 use super::record::{RECORD_SCHEMA, Record, WriterId, encode};
-use super::segment::{Segment, SegmentName, list};
+use super::segment::{SegmentName, Tail, list};
 
 /// At this size in bytes a segment is ended; it only bounds what is read when a writer is taken up.
 const SEGMENT_LIMIT: u64 = 4 << 20;
@@ -129,15 +129,14 @@ impl Writer {
                 size: 0,
             }));
         };
-        let mut tail = Segment::read(dir, newest)?;
-        let (torn, size) = (!tail.torn.is_empty(), tail.size);
+        let Tail { mut last, torn, size } = Tail::read(dir, newest)?;
         let mut earlier = names.iter().rev().skip(1);
-        while tail.lines.is_empty()
+        while last.is_none()
             && let Some(name) = earlier.next()
         {
-            tail = Segment::read(dir, *name)?;
+            last = Tail::read(dir, *name)?.last;
         }
-        let (sequence, last) = match tail.lines.last() {
+        let (sequence, last) = match &last {
             None => (0, None),
             Some(line) => match &line.record {
                 Ok(record) if record.schema <= RECORD_SCHEMA => (record.sequence, Some(line.hash)),
@@ -178,28 +177,43 @@ impl Writer {
         Ok(self.is_alone()? && (self.size < SEGMENT_LIMIT || self.next_segment(dir)?))
     }
 
-    /// Appends one record; it is on the disk when this returns.
+    /// The file that the next records go to.
+    pub(super) fn segment(&self) -> SegmentName {
+        SegmentName { writer: self.id, number: self.segment }
+    }
+
+    /// Appends records; they are on the disk when this returns, all by one sync.
     ///
     /// After an error the writer is not to be used again.
-    pub(super) fn append(&mut self, time: jiff::Timestamp, body: &Body) -> Result<(), LedgerError> {
-        let line = encode(&Record {
-            schema: RECORD_SCHEMA,
-            writer: self.id,
-            segment: self.segment,
-            sequence: self.sequence + 1,
-            time,
-            prev: self.last,
-            body,
-        })?;
+    pub(super) fn append(
+        &mut self,
+        time: jiff::Timestamp,
+        bodies: &[Body],
+    ) -> Result<(), LedgerError> {
+        let mut bytes = Vec::new();
+        let (mut sequence, mut last) = (self.sequence, self.last);
+        for body in bodies {
+            sequence += 1;
+            let line = encode(&Record {
+                schema: RECORD_SCHEMA,
+                writer: self.id,
+                segment: self.segment,
+                sequence,
+                time,
+                prev: last,
+                body,
+            })?;
+            last = Some(RecordHash::of(&line[..line.len() - 1]));
+            bytes.extend_from_slice(&line);
+        }
         // one write(2); only a full disk or a signal makes it two
-        self.file.write_all(&line).map_err(LedgerError::io("write", &self.path))?;
+        self.file.write_all(&bytes).map_err(LedgerError::io("write", &self.path))?;
         if let Err(error) = self.file.sync_data() {
             self.abandon();
             return Err(LedgerError::io("sync", &self.path)(error));
         }
-        self.sequence += 1;
-        self.last = Some(RecordHash::of(&line[..line.len() - 1]));
-        self.size += line.len() as u64;
+        (self.sequence, self.last) = (sequence, last);
+        self.size += bytes.len() as u64;
         Ok(())
     }
 
@@ -292,7 +306,7 @@ mod tests {
     }
 
     fn append(writer: &mut Writer) {
-        writer.append(jiff::Timestamp::UNIX_EPOCH, &body()).unwrap();
+        writer.append(jiff::Timestamp::UNIX_EPOCH, &[body()]).unwrap();
     }
 
     #[test]

@@ -6,8 +6,16 @@
 
 use std::time::Duration;
 
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+
 /// Longer ones are taken for this: a wrong date must not stop everybody for years.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The pause that the `Retry-After` of an answer asks for.
+#[must_use]
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    wanted_pause(headers.get(RETRY_AFTER)?.to_str().ok()?)
+}
 
 /// The pause that a `Retry-After` asks for; `None` when it cannot be read, and when it asks for none.
 #[must_use]

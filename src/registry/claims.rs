@@ -11,8 +11,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::token_request::seconds;
-
 /// The claims that are looked at.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -65,6 +63,12 @@ impl Claims {
             .map(|a| a.name.clone())
             .collect()
     }
+}
+
+/// A number of seconds, however it is written.
+pub(super) fn seconds(value: &Value) -> Option<f64> {
+    let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
+    number.filter(|number| number.is_finite())
 }
 
 #[cfg(test)]

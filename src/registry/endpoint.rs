@@ -142,7 +142,7 @@ mod tests {
         assert!(endpoint("127.0.0.1:5000", false, &[], true).takes_secrets());
         // a proxy would read what goes through it in the clear
         let proxies = |name: &str| (name == "all_proxy").then_some("http://proxy.example");
-        let proxies = crate::proxy::Proxies::read(proxies).unwrap();
+        let proxies = crate::net::Proxies::read(proxies).unwrap();
         let insecure = vec!["r.example".parse().unwrap()];
         let options = Options { insecure, proxies, ..Options::default() };
         let by_proxy =

@@ -55,7 +55,7 @@ pub enum RegistryError {
     },
     /// The environment names a proxy that cannot be used.
     #[error("{0}")]
-    Proxy(crate::proxy::ProxyError),
+    Proxy(crate::net::ProxyError),
     /// The host asked for a longer pause than this request may take.
     #[error("{host} asked an earlier request of this user to stay away for another {seconds} s")]
     HeldOff {
@@ -434,9 +434,9 @@ impl Failure for RegistryError {
             Self::Roots(error) => return error.hint(),
             Self::Certificate { host, fault, own } => fault.hint(host, *own),
             Self::Unreachable { host, reason, .. }
-                if crate::proxy::hint(reason, host).is_some() =>
+                if crate::net::proxy_hint(reason, host).is_some() =>
             {
-                return crate::proxy::hint(reason, host);
+                return crate::net::proxy_hint(reason, host);
             }
             Self::Unreachable { doing, .. } if *doing != "connect to" => {
                 "the connection broke in the middle; try again, what is in the store stays there"

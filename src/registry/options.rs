@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::failure::Failure;
+use crate::net::{HostBudget, Proxies, Sharing};
 use crate::oci::{Registry, Repository};
-use crate::proxy::Proxies;
 use crate::secret::Candidates;
 use crate::text::Hidden;
 
-use super::host_budget::{HostBudget, Sharing};
 use super::known::{Kept, TagMemory};
 use super::names::{Names, system_names};
 
@@ -181,7 +180,7 @@ pub struct Patience {
     /// How often one request is sent at most.
     pub attempts: u32,
     /// The first pause; each further one is twice as long, times a factor from 0.5
-    /// to 1.5 ([`crate::backoff`]).
+    /// to 1.5 ([`crate::net::Backoff`]).
     pub first_pause: Duration,
     /// The sum of all pauses; a `Retry-After` beyond it ends the request.
     pub pauses: Duration,

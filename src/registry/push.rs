@@ -31,8 +31,9 @@ use reqwest::{Method, Response, StatusCode, Url};
 
 use super::call::{Answered, Ask, To, protocol};
 use super::manifest::stated_digest;
-use super::transport::{Budget, host_of, retry_after};
+use super::transport::{Budget, host_of};
 use super::{Client, RegistryError};
+use crate::net::retry_after;
 use crate::oci::{Descriptor, Digest, Registry, Repository, Sha256Digest, Tag};
 use crate::secret::Realm;
 

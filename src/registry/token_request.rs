@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::basic::basic;
 use super::challenge::Bearer;
-use super::claims::Claims;
+use super::claims::{Claims, seconds};
 use super::endpoint::is_loopback;
 use super::gates::Failed;
 use super::names::{Reach, look_up};
@@ -240,12 +240,6 @@ impl Answer {
         let seconds = seconds(&self.expires_in).filter(|seconds| *seconds >= 1.0)?;
         Duration::try_from_secs_f64(seconds).ok()
     }
-}
-
-/// A number of seconds, however it is written.
-pub(super) fn seconds(value: &Value) -> Option<f64> {
-    let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
-    number.filter(|number| number.is_finite())
 }
 
 #[cfg(test)]

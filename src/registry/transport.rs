@@ -6,7 +6,7 @@
 //!  everything else                        -> the caller's
 //! ```
 //!
-//! Before each sending it waits for its place in the host's budget (`host_budget`). Redirects are
+//! Before each sending it waits for its place in the host's budget (`net`). Redirects are
 //! never followed here, a proxy is used only when `proxy` says so, and every `Authorization` header is
 //! marked sensitive, so that no trace of the HTTP libraries shows it.
 
@@ -15,17 +15,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, Response, StatusCode, Url};
 
-use super::host_budget::{HostBudget, Permit};
 use super::names::{Names, Reach, Resolver};
 use super::options::{Options, Patience};
 use super::{RegistryError, Said};
-use crate::backoff::Backoff;
 use crate::failure::chain;
-use crate::net::{Fault, Page, Roots, longer, wanted_pause};
-use crate::proxy::{Proxies, Proxy};
+use crate::net::{
+    self, Backoff, ClientError, Fault, HostBudget, Page, Permit, Proxies, Proxy, Roots, longer,
+    retry_after,
+};
 use crate::text::{Foreign, Hidden, Shown};
 
 /// How many characters of a server's words are repeated.
@@ -175,22 +175,14 @@ impl Transport {
         if let Some(client) = pools.get(&way) {
             return Ok(client.clone());
         }
-        let mut builder = Client::builder()
-            .user_agent(concat!("moorline/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
+        let builder = net::client(&self.roots, proxy, way.unverified)
+            .map_err(|error| match error {
+                ClientError::Proxy(error) => RegistryError::Proxy(error),
+                ClientError::Roots(error) => RegistryError::Roots(error),
+            })?
             .dns_resolver(Resolver { names: self.names.clone(), reach: way.reach })
             .connect_timeout(self.patience.connect)
             .read_timeout(self.patience.stall);
-        if let Some(proxy) = proxy {
-            builder = builder.proxy(proxy.for_client().map_err(RegistryError::Proxy)?);
-        }
-        builder = if way.unverified {
-            builder.tls_danger_accept_invalid_certs(true)
-        } else {
-            builder.tls_backend_preconfigured(self.roots.tls().map_err(RegistryError::Roots)?)
-        };
         let client = builder.build().map_err(|e| {
             RegistryError::Configuration(format!("cannot make connections: {}", chain(&e)))
         })?;
@@ -376,12 +368,7 @@ fn is_final(reason: &str) -> bool {
         || reason.contains("InvalidContentType")
         // what a proxy says to CONNECT
         || reason.contains("authorization required")
-        || crate::proxy::refuses(reason)
-}
-
-/// The pause that `Retry-After` asks for.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    wanted_pause(headers.get(RETRY_AFTER)?.to_str().ok()?)
+        || crate::net::proxy_refuses(reason)
 }
 
 /// `host:port` of a URL, for messages.
@@ -414,6 +401,8 @@ fn through(error: RegistryError, proxy: Option<&Proxy>) -> RegistryError {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::RETRY_AFTER;
+
     use super::*;
 
     #[test]

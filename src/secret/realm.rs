@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use reqwest::Url;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use url::Url;
 
 use super::Credential;
 

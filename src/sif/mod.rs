@@ -18,6 +18,7 @@ mod arch;
 mod descriptor;
 mod error;
 mod header;
+mod names;
 mod reader;
 mod singularity_d;
 mod writer;
@@ -26,15 +27,7 @@ pub use arch::Arch;
 pub use descriptor::{DataType, Descriptor};
 pub use error::SifError;
 pub use header::Header;
+pub use names::{INSPECT, MANIFEST, OCI_CONFIG, PROVENANCE};
 pub use reader::{MAX_DESCRIPTORS, MAX_OBJECT, Partition, SifReader};
 pub use singularity_d::{Added, Addition, TEMPLATE, Texts, is_name, pretty};
 pub use writer::{Identity, SifWriter};
-
-/// The name of the object that says which digests and which recipe a SIF was made from.
-pub const PROVENANCE: &str = "moorline.json";
-/// The name of the object that holds the image's manifest, byte for byte.
-pub const MANIFEST: &str = "oci-manifest.json";
-/// The name of the object that `apptainer inspect` shows.
-pub const INSPECT: &str = "inspect-metadata.json";
-/// The name of the object that holds the image configuration's `config`.
-pub const OCI_CONFIG: &str = "oci-config.json";

@@ -41,12 +41,14 @@ mod location;
 mod lookup;
 mod memo;
 mod metadata;
+mod options;
 mod pack;
 mod place;
 mod pool;
 pub mod read;
 mod superblock;
 mod tables;
+mod time;
 mod xattr;
 
 pub use compress::{codec_version, levels};
@@ -55,31 +57,7 @@ pub use data::{Counters, DataWriter, Finished};
 pub use error::SquashfsError;
 pub use groups::Bytes;
 pub use memo::{Copied, Memo, Pack, Target};
+pub use options::{BLOCK_SIZES, LAYOUT, Options};
 pub use pack::{PackBuilder, PackIndex, SortedPack};
 pub use place::Place;
-
-use crate::pin::Codec;
-
-/// The version of the layout rule and of how compressors are set that this code follows; part of a
-/// recipe.
-pub const LAYOUT: u32 = 6;
-/// Smallest and largest block size in bytes.
-pub const BLOCK_SIZES: std::ops::RangeInclusive<u32> = (4 << 10)..=(1 << 20);
-
-/// What decides the bytes besides the tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Compressor.
-    pub codec: Codec,
-    /// Its level: zstd 1 to 22, gzip 1 to 9.
-    pub level: i32,
-    /// Bytes of a data block; a power of two within [`BLOCK_SIZES`].
-    pub block_size: u32,
-    /// The file system's time, seconds since 1970.
-    pub time: i64,
-}
-
-/// Squashfs holds seconds in 32 bits: earlier and later times become the first and last of those.
-pub(crate) fn clamp_time(seconds: i64) -> u32 {
-    u32::try_from(seconds.max(0)).unwrap_or(u32::MAX)
-}
+pub(crate) use time::clamp_time;

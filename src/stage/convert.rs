@@ -13,73 +13,36 @@
 //! give the same bytes.
 
 mod digest;
+mod error;
 mod memory;
 mod pass;
 mod replay;
+mod source;
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, Write};
-use std::num::NonZeroUsize;
 
 use serde_json::json;
 
+pub use self::error::ConvertError;
 pub use self::memory::{Forgetful, Memory};
+pub use self::source::{Source, Work};
 
 use self::memory::Anew;
 use self::pass::{First, Layers};
-use crate::failure::{Failure, Kind as FailureKind, io_kind};
-use crate::layer::{LayerError, Limits, Merger};
-use crate::oci::{ConfigDigest, Descriptor, Digest, ImageConfig, Sha256Digest, SifDigest};
+use self::source::AddedContent;
+use crate::layer::Merger;
+use crate::oci::{ConfigDigest, Digest, Sha256Digest, SifDigest};
 use crate::pin::{Codec, Recipe};
-use crate::sif::{
-    self, Added, Addition, Arch, DataType, Identity, SifError, SifWriter, TEMPLATE, Texts,
-};
+use crate::sif::{self, Added, Addition, Arch, DataType, Identity, SifWriter, TEMPLATE, Texts};
 use crate::squashfs::{
     DataWriter, Finished, LAYOUT, Memo, Options, Pack, PackIndex, SortedPack, SquashfsError,
     Target, codec_version,
 };
-use crate::tree::{ContentId, Contents, Inode, Kind, Meta, PathError, Scan, Tree, TreePath};
+use crate::tree::{ContentId, Contents, Inode, Kind, Meta, Scan, Tree, TreePath};
 
 /// The version of the recipe and provenance documents.
 const SCHEMA: u32 = 1;
-
-/// An image whose documents and blobs the caller has verified.
-#[derive(Clone, Debug)]
-pub struct Source {
-    /// What the SIF says that it was made from. It is part of the bytes: without a registry's name in
-    /// it the same manifest gives the same SIF wherever it lies.
-    pub reference: String,
-    /// The platform's manifest.
-    pub manifest: Digest,
-    /// Its bytes, kept in the SIF.
-    pub manifest_bytes: Vec<u8>,
-    /// The configuration's bytes.
-    pub config_bytes: Vec<u8>,
-    /// The same, read.
-    pub config: ImageConfig,
-    /// The layers' blobs, lowest first.
-    pub layers: Vec<Descriptor>,
-}
-
-/// How a conversion is done; nothing of it is in the result.
-#[derive(Clone, Copy, Debug)]
-pub struct Work {
-    /// How many compress, beside those that inflate and hash.
-    pub threads: NonZeroUsize,
-    /// Whether files are written when they are first read if they seem to be visible. Without it
-    /// every layer is read twice.
-    pub forecast: bool,
-    /// What foreign layers may ask for at most.
-    pub limits: Limits,
-}
-
-impl Work {
-    /// The fast way.
-    #[must_use]
-    pub fn new(threads: NonZeroUsize) -> Self {
-        Self { threads, forecast: true, limits: Limits::default() }
-    }
-}
 
 /// What a SIF is written to.
 pub trait Output: Read + Target {
@@ -134,95 +97,6 @@ pub struct Counters {
     /// Of all passes.
     #[serde(flatten)]
     pub data: crate::squashfs::Counters,
-}
-
-/// An image could not be converted.
-#[derive(Debug, thiserror::Error)]
-pub enum ConvertError {
-    /// The image's documents do not fit together.
-    #[error("the image cannot be converted: {0}")]
-    Image(String),
-    /// The manifest's bytes are not those of its digest.
-    #[error("the manifest's bytes have the digest {found}, expected {expected}")]
-    Manifest {
-        /// What was asked for.
-        expected: Digest,
-        /// What was given.
-        found: Digest,
-    },
-    /// A layer's blob cannot be opened.
-    #[error("layer {number} ({digest}) cannot be opened: {source}")]
-    Open {
-        /// From 1, the lowest.
-        number: usize,
-        /// Its blob.
-        digest: Digest,
-        /// Why.
-        source: io::Error,
-    },
-    /// A layer is malformed, hostile or not the one that the configuration names.
-    #[error("layer {number} ({digest}): {source}")]
-    Layer {
-        /// From 1, the lowest.
-        number: usize,
-        /// Its blob.
-        digest: Digest,
-        /// What is wrong.
-        source: LayerError,
-    },
-    /// A name that is added stands in the image's way.
-    #[error("{path} cannot be added to the image: {source}")]
-    Addition {
-        /// Which.
-        path: &'static str,
-        /// Why.
-        source: PathError,
-    },
-    /// The file system could not be written.
-    #[error(transparent)]
-    Squashfs(#[from] SquashfsError),
-    /// The SIF could not be written.
-    #[error(transparent)]
-    Sif(#[from] SifError),
-    /// What was kept of a layer is not what is in it. The conversion can be done without it.
-    #[error("layer {number} ({digest}) is not what was kept of it")]
-    Index {
-        /// From 1, the lowest.
-        number: usize,
-        /// Its blob.
-        digest: Digest,
-    },
-    /// What was written could not be taken back.
-    #[error("the SIF cannot be begun again: {0}")]
-    Again(#[source] io::Error),
-    /// The finished SIF could not be read again for its digest.
-    #[error("the finished SIF cannot be read: {0}")]
-    Digest(#[source] io::Error),
-}
-
-impl Failure for ConvertError {
-    fn kind(&self) -> FailureKind {
-        match self {
-            Self::Image(_) | Self::Addition { .. } => FailureKind::Conversion,
-            Self::Manifest { .. } | Self::Index { .. } => FailureKind::Integrity,
-            Self::Open { source, .. } | Self::Again(source) | Self::Digest(source) => {
-                io_kind(source, FailureKind::Conversion)
-            }
-            Self::Layer { source, .. } => source.kind(),
-            Self::Squashfs(source) => source.kind(),
-            Self::Sif(SifError::Io { source, .. }) => io_kind(source, FailureKind::Conversion),
-            Self::Sif(source) => source.kind(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Layer { source, .. } => source.hint(),
-            Self::Squashfs(source) => source.hint(),
-            Self::Sif(source) => source.hint(),
-            _ => None,
-        }
-    }
 }
 
 /// The recipe of images that nobody asked to be special: zstd, level 3, blocks of 128 KiB.
@@ -456,13 +330,6 @@ fn objects<W: Write + Seek>(
     sif.object(DataType::Json, sif::MANIFEST, &source.manifest_bytes)?;
     sif.object(DataType::Json, sif::PROVENANCE, provenance.to_string().as_bytes())?;
     Ok(())
-}
-
-/// A content that is not in a layer but in memory.
-struct AddedContent {
-    path: &'static str,
-    bytes: Vec<u8>,
-    content: ContentId,
 }
 
 fn intern(bytes: &[u8], block_size: usize, contents: &mut Contents) -> ContentId {

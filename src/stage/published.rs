@@ -24,7 +24,9 @@
 //!
 //! Sources: OCI image specification 1.1, `manifest.md`; what `apptainer push oras://` writes.
 
+mod found;
 mod give;
+mod names;
 mod take;
 
 use std::collections::BTreeMap;
@@ -33,49 +35,16 @@ use serde::Deserialize;
 
 use super::StageError;
 use crate::oci::media_type::{SIF_CONFIG, SIF_LAYER};
-use crate::oci::{
-    Descriptor, Digest, Document, Registry, Repository, Sha256Digest, SifDigest, Tag,
-};
+use crate::oci::{Descriptor, Digest, Document, Registry, Repository, Sha256Digest};
 use crate::pin::Recipe;
 use crate::registry::{Client, Fetched};
 use crate::sign::{PublicKey, Signed};
 
+pub use found::Published;
 pub use give::{Given, give};
+use names::SIGNED;
+pub use names::tag;
 pub use take::take;
-
-/// Of the image.
-const MANIFEST: &str = "io.moorline.manifest";
-/// The recipe's key.
-const RECIPE: &str = "io.moorline.recipe";
-/// The signed statement.
-const SIGNED: &str = "io.moorline.signed";
-/// What a person sees in a registry's list of files.
-const TITLE: &str = "org.opencontainers.image.title";
-
-/// The tag of an image's SIF; `None` for a recipe whose name fits into no tag.
-#[must_use]
-pub fn tag(manifest: &Digest, recipe: &Recipe) -> Option<Tag> {
-    format!("sha256-{}.{}.sif", manifest.hex(), recipe.key()).parse().ok()
-}
-
-/// A SIF in a registry, as its artifact describes it; of the SIF itself nothing was fetched.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Published {
-    /// The artifact's manifest.
-    pub artifact: Digest,
-    /// The SIF.
-    pub sif: Descriptor,
-    /// Which of the trusted keys signed it, or why it is not used.
-    pub signed_by: Result<PublicKey, String>,
-}
-
-impl Published {
-    /// The SIF's digest, if it is what is there.
-    #[must_use]
-    pub fn digest(&self) -> SifDigest {
-        SifDigest::from_bytes(*self.sif.digest.bytes())
-    }
-}
 
 /// Looks for the SIF of an image beside it: one HEAD when there is none.
 ///

@@ -53,7 +53,7 @@ pub struct Config {
     /// Users who may give their password.
     pub accounts: Vec<Account>,
     /// What its REST API knows.
-    pub gitlab: super::gitlab_api::GitlabFacts,
+    pub gitlab: super::facts::GitlabFacts,
 }
 
 impl Default for Config {
@@ -69,7 +69,7 @@ impl Default for Config {
             job_tokens: Vec::new(),
             oauth_tokens: Vec::new(),
             accounts: Vec::new(),
-            gitlab: super::gitlab_api::GitlabFacts::default(),
+            gitlab: super::facts::GitlabFacts::default(),
         }
     }
 }

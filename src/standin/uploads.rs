@@ -11,8 +11,7 @@
 //! Source: OCI distribution specification 1.1 ("Push"). As docker-registry, it begins nothing for a
 //! token that may not pull too; as GitLab, it refuses media types that are not on its list.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -23,10 +22,6 @@ use super::Shared;
 use super::access::{authorize, challenge, set, with_digest};
 use super::token::error;
 use crate::oci::{Digest, Sha256Digest, media_type};
-
-/// Uploads that have not ended, by number.
-#[derive(Default)]
-pub(super) struct Uploads(Mutex<(u64, HashMap<u64, Vec<u8>>)>);
 
 /// Configurations that GitLab's registry knows; of its list only what tests push.
 const CONFIGS: [&str; 3] = [
@@ -76,12 +71,6 @@ pub(super) async fn handle(
         (Method::PUT, true) => finish(&shared, rest, uri.query().unwrap_or_default(), &bytes),
         (Method::PUT, false) => manifest(&shared, repository, rest, &headers, bytes),
         _ => unknown(),
-    }
-}
-
-impl Uploads {
-    fn lock(&self) -> std::sync::MutexGuard<'_, (u64, HashMap<u64, Vec<u8>>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -21,7 +21,7 @@ pub struct Incoming {
 impl Incoming {
     pub(super) fn new(tmp: &Path) -> Result<Self, StoreError> {
         let file = tempfile::Builder::new()
-            .prefix(&super::sweep::temporary_prefix())
+            .prefix(&super::temporary::temporary_prefix())
             .tempfile_in(tmp)
             .map_err(StoreError::io("cannot make a file in", tmp))?;
         Ok(Self { file, hasher: Hasher::default(), length: 0 })

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::found::{files, list};
 use super::pins::Mapping;
 use super::{DIRS, Mark, Store, StoreError, clock, lease};
-use crate::listing;
 use crate::oci::{Digest, SifDigest};
 use crate::pin::Recipe;
 
@@ -149,12 +148,13 @@ impl Store {
     }
 
     /// Directories of the store that this file does not know: other rooms keep indexes there. `hosts`
-    /// holds locks of requests that are on their way.
+    /// holds locks of requests that are on their way, `ledger-index` what `SQLite` holds open.
     pub(super) fn indexes(&self) -> Result<Vec<PathBuf>, StoreError> {
         let mut dirs = Vec::new();
         for path in list(&self.root)? {
-            let known = name(&path)
-                .is_some_and(|name| name == "node" || name == "hosts" || DIRS.contains(&name));
+            let known = name(&path).is_some_and(|name| {
+                ["node", "hosts", "ledger-index"].contains(&name) || DIRS.contains(&name)
+            });
             if !known && fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir()) {
                 dirs.push(path);
             }
@@ -208,34 +208,6 @@ fn name(path: &Path) -> Option<&str> {
 /// The digest that a SIF's name says.
 pub(super) fn sif_name(path: &Path) -> Option<SifDigest> {
     format!("sha256:{}", name(path)?.strip_suffix(".sif")?).parse().ok()
-}
-
-/// What a directory holds; one that is not there holds nothing.
-pub(super) fn list(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    match listing::names(dir) {
-        Ok(names) => Ok(names.into_iter().map(|name| dir.join(name)).collect()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(e) => Err(StoreError::io("cannot read", dir)(e)),
-    }
-}
-
-/// Every file below a directory, links not followed; what vanishes meanwhile is left out.
-pub(super) fn files(
-    dir: &Path,
-    see: &mut dyn FnMut(&Path, &fs::Metadata),
-) -> Result<(), StoreError> {
-    let mut dirs = vec![dir.to_owned()];
-    while let Some(dir) = dirs.pop() {
-        for path in list(&dir)? {
-            let Ok(meta) = fs::symlink_metadata(&path) else { continue };
-            if meta.is_dir() {
-                dirs.push(path);
-            } else {
-                see(&path, &meta);
-            }
-        }
-    }
-    Ok(())
 }
 
 fn total(dir: &Path) -> Result<(usize, u64), StoreError> {

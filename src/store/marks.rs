@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::inventory::list;
+use super::found::list;
 use super::{Store, StoreError, clock, safe};
 use crate::files::ForeignFile;
 use crate::job::JobId;

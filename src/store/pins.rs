@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::sound::Seen;
+use super::seen::Seen;
 use super::{Incoming, Store, StoreError, clock, safe};
 use crate::oci::{Digest, Sha256Digest, SifDigest};
 use crate::pin::Recipe;

@@ -17,7 +17,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::inventory::{Inventory, Item, list};
+use super::found::list;
+use super::inventory::{Inventory, Item};
 use super::{Mark, Store, StoreError, What, clock, is_elsewhere, remove_unheld};
 use crate::files::rename;
 use crate::listing;

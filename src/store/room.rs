@@ -6,7 +6,7 @@
 //!               lfs quota -q -u UID MOUNT    Lustre
 //! ```
 //!
-//! Nothing is run here: who may start programs asks the [`Question`] and hands the answer back. Both
+//! Nothing is run here: who may start programs asks the [`QuotaQuestion`] and hands the answer back. Both
 //! answer in the same nine columns:
 //!
 //! ```text
@@ -87,14 +87,14 @@ impl Room {
 
 /// What a program is to be asked about the user's quota.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
+pub struct QuotaQuestion {
     /// The program's name.
     pub program: &'static str,
     /// Its arguments.
     pub args: Vec<String>,
 }
 
-impl Question {
+impl QuotaQuestion {
     /// What it answered: the used part of each quota. A limit of 0 is none; of a soft and a hard one
     /// the lower counts.
     #[must_use]
@@ -145,7 +145,7 @@ impl Place<'_> {
     }
 
     /// `mount` is the mount's point and whether it counts quotas.
-    fn question(&self, uid: u32, mount: Option<(String, bool)>) -> Option<Question> {
+    fn question(&self, uid: u32, mount: Option<(String, bool)>) -> Option<QuotaQuestion> {
         let (point, counts) = mount?;
         let args = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         match self.kind {
@@ -153,11 +153,11 @@ impl Place<'_> {
             EXT | XFS if counts => {}
             LUSTRE => {
                 let args = args(&["quota", "-q", "-u", &uid.to_string(), &point]);
-                return Some(Question { program: "lfs", args });
+                return Some(QuotaQuestion { program: "lfs", args });
             }
             _ => return None,
         }
-        Some(Question { program: "quota", args: args(&["-u", "-w", "-p", "-f", &point]) })
+        Some(QuotaQuestion { program: "quota", args: args(&["-u", "-w", "-p", "-f", &point]) })
     }
 }
 
@@ -204,7 +204,7 @@ impl Store {
 
     /// What to ask for the user's quota there; `None` where there is none that can be asked for.
     #[must_use]
-    pub fn quota(&self) -> Option<Question> {
+    pub fn quota(&self) -> Option<QuotaQuestion> {
         let device = std::fs::metadata(&self.root).ok()?.dev();
         let device = (rustix::fs::major(device), rustix::fs::minor(device));
         let table = Table::own().ok()?;
@@ -262,18 +262,18 @@ mod tests {
         let answer = "Disk quotas for user anna (uid 1000): \n\
              \x20    Filesystem  blocks   quota   limit   grace   files   quota   limit   grace\n\
              server:/home  900*     800    1000  1764000000     20       0       0       0\n";
-        assert_eq!(Question::read(answer), [quota(900, 800)]);
+        assert_eq!(QuotaQuestion::read(answer), [quota(900, 800)]);
         let answer = "Disk quotas for user anna (uid 1000): \n Filesystem blocks quota limit grace \
              files quota limit grace\n /dev/loop0 20 0 1000 0 90 100 200 0\n";
-        assert_eq!(Question::read(answer), [quota(20, 1000), files(90, 100)]);
+        assert_eq!(QuotaQuestion::read(answer), [quota(20, 1000), files(90, 100)]);
         // lfs quota -q, the name on a line of its own
         let answer = "/lustre/a-very-long-name-of-a-mount\n  4096  0 8192 - 10* 5 0 6d23h\n";
-        assert_eq!(Question::read(answer), [quota(4096, 8192), files(10, 5)]);
+        assert_eq!(QuotaQuestion::read(answer), [quota(4096, 8192), files(10, 5)]);
         for none in ["", "Disk quotas for user anna (uid 1000): none\n", "/a b c d e f g h i", "/"]
         {
-            assert_eq!(Question::read(none), []);
+            assert_eq!(QuotaQuestion::read(none), []);
         }
-        assert_eq!(Question::read("/x 99999999999999999999 1 1 - 1 0 0 -"), []);
+        assert_eq!(QuotaQuestion::read("/x 99999999999999999999 1 1 - 1 0 0 -"), []);
     }
 
     #[test]

@@ -16,14 +16,12 @@ use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::error::PUBLISHING;
 use super::{StoreError, StoredSif, safe};
 use crate::files;
 use crate::oci::{Digest, Sha256Digest};
 use crate::pin::Recipe;
 use crate::sign::{PublicKey, Signed, SigningKey, Statement};
-
-/// What fails when the site's store is full; the own one is another place.
-pub(super) const PUBLISHING: &str = "cannot publish";
 
 /// The site's store, for reading.
 #[derive(Clone, Debug)]
@@ -155,7 +153,7 @@ fn place(
     write: &mut dyn FnMut(&mut File) -> io::Result<()>,
 ) -> Result<(), StoreError> {
     let mut work = || -> io::Result<()> {
-        let mut file = super::sweep::temporary_in(tmp)?;
+        let mut file = super::temporary::temporary_in(tmp)?;
         write(file.as_file_mut())?;
         file.as_file().set_permissions(Permissions::from_mode(0o444))?;
         files::publish(file, target)

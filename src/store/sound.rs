@@ -4,38 +4,13 @@
 //! A damaged one goes to the trash, where it can be looked at until the next `prune` deletes it, and
 //! counts as missing from then on: whoever asked for it makes it again.
 
-use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-
-use serde::{Deserialize, Serialize};
 
 use super::verify::hash;
 use super::{Store, StoreError, StoredSif, clock, safe};
 use crate::files;
 use crate::oci::SifDigest;
-
-/// What changes when a file's bytes are written to, or another file takes its place. The device is left
-/// out: a file server's has another number after each mount.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Seen {
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Seen {
-    pub(super) fn of(meta: &Metadata) -> Self {
-        Self {
-            inode: meta.ino(),
-            size: meta.size(),
-            modified: (meta.mtime(), meta.mtime_nsec()),
-            changed: (meta.ctime(), meta.ctime_nsec()),
-        }
-    }
-}
 
 impl Store {
     /// Hashes a SIF of this store; one that is damaged goes to the trash, and [`Store::told`] says so.

@@ -5,79 +5,16 @@
 //! they go after a day without a change, by the server's time.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use tempfile::NamedTempFile;
-
 use super::process::Process;
+use super::temporary::process_of;
 use super::{Store, clock, lease};
 use crate::listing;
 
 /// Longer than a process writes nothing to a file that it still needs.
 const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
-
-const TEMPORARY: &str = "incoming-";
-
-/// What the names of this process' temporary files begin with.
-pub(super) fn temporary_prefix() -> String {
-    match Process::current() {
-        Some(process) => format!("{TEMPORARY}{process}-"),
-        None => format!("{TEMPORARY}unknown-"),
-    }
-}
-
-/// A temporary file in a directory that is not the store's, for a file that is to stand there. Those
-/// that dead processes left there go.
-///
-/// # Errors
-/// When it cannot be made.
-pub fn temporary_beside(dir: &Path) -> io::Result<NamedTempFile> {
-    temporary(dir, ".moorline-")
-}
-
-/// The same in a `tmp/`.
-pub(super) fn temporary_in(tmp: &Path) -> io::Result<NamedTempFile> {
-    temporary(tmp, TEMPORARY)
-}
-
-/// A directory of this user, 0700, below one that nobody else can write. Those of this kind that dead
-/// processes left there go. Who made it removes it.
-///
-/// # Errors
-/// When it cannot be made.
-pub fn temporary_directory(parent: &Path) -> io::Result<PathBuf> {
-    const PREFIX: &str = ".new-";
-    let prefix = make_way(parent, PREFIX);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).permissions(fs::Permissions::from_mode(0o700));
-    Ok(builder.tempdir_in(parent)?.keep())
-}
-
-fn temporary(dir: &Path, prefix: &str) -> io::Result<NamedTempFile> {
-    let prefix = make_way(dir, prefix);
-    tempfile::Builder::new().prefix(&prefix).tempfile_in(dir)
-}
-
-/// Removes what dead processes left under such names; what a new name begins with.
-fn make_way(dir: &Path, prefix: &str) -> String {
-    let here = Process::current();
-    for name in listing::names(dir).unwrap_or_default() {
-        let process = name.to_str().filter(|name| name.starts_with(prefix)).and_then(process_of);
-        if process.zip(here.as_ref()).is_some_and(|(it, here)| it.is_dead(here)) {
-            let _ = listing::remove_tree(&dir.join(&name));
-        }
-    }
-    let process = here.map_or_else(|| "unknown".into(), |process| process.to_string());
-    format!("{prefix}{process}-")
-}
-
-/// The process that a name carries: `PREFIX-PROCESS-RANDOM`.
-fn process_of(name: &str) -> Option<Process> {
-    name.split_once('-')?.1.rsplit_once('-')?.0.parse().ok()
-}
 
 impl Store {
     /// Removes leftovers; what cannot be removed is left for the next time.
@@ -118,6 +55,8 @@ mod tests {
     use std::fs::File;
 
     use super::*;
+    use crate::store::temporary_directory;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn leftovers_go_when_their_writer_is_dead_or_forgotten() {

@@ -5,7 +5,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::inventory::{files, sif_name};
+use super::found::files;
+use super::inventory::sif_name;
 use super::pins::Mapping;
 use super::{Store, StoreError, clock, safe};
 use crate::files;

@@ -4,30 +4,11 @@
 //! be *Match, measured*. So each conversion is recorded with the witness (`cli` passes the ledger) before it
 //! is mapped, and a mapping without a record is not used: the image is made again.
 
-use std::fmt;
 use std::sync::Arc;
 
-use super::Store;
+use super::{Store, Witness};
 use crate::oci::{Digest, SifDigest};
 use crate::pin::Recipe;
-
-/// Who knows what this user made.
-pub trait Witness: fmt::Debug + Send + Sync {
-    /// Whether this user made, or took on a key's word, the SIF from the manifest by the recipe.
-    ///
-    /// # Errors
-    /// When that cannot be found out; why.
-    fn knows(&self, manifest: &Digest, recipe: &Recipe, sif: &SifDigest) -> Result<bool, String>;
-
-    /// Whether this user made the SIF from anything.
-    fn made(&self, sif: &SifDigest) -> bool;
-
-    /// Records that this user made it.
-    ///
-    /// # Errors
-    /// When it is not on the disk; why.
-    fn note(&self, manifest: &Digest, recipe: &Recipe, sif: &SifDigest) -> Result<(), String>;
-}
 
 impl Store {
     /// The same store, whose mappings are held against what a witness knows.

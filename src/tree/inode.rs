@@ -1,21 +1,9 @@
-//! Inodes and the names that lead to them.
+//! Inodes: files of any type, whatever names lead to them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{ContentId, Names};
-
-/// An inode's place in its tree; stable, but not the number that is written to disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InodeId(pub(super) u32);
-
-impl InodeId {
-    /// As an index into per-inode tables.
-    #[must_use]
-    pub fn index(self) -> usize {
-        self.0 as usize
-    }
-}
 
 /// Extended attributes by full name (`security.capability`).
 pub type Xattrs = Arc<BTreeMap<Vec<u8>, Vec<u8>>>;

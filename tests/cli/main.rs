@@ -10,6 +10,7 @@ mod credentials;
 mod doctor;
 mod gitlab;
 mod help;
+mod index;
 mod inspect;
 mod liar;
 mod limits;

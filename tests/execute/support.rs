@@ -1,5 +1,8 @@
 //! Images, jobs, and what this machine has.
 
+#[path = "../support/open_dir.rs"]
+mod open_dir;
+
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write;
@@ -8,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+use self::open_dir::open_dir;
 
 use moorline::job::{IntentId, JobId, JobSpec, Mount, Nonce, Resources, RuntimeChoice};
 use moorline::oci::{Digest, Sha256Digest, SifDigest};
@@ -68,8 +73,7 @@ impl World {
 pub fn world() -> &'static World {
     static WORLD: OnceLock<World> = OnceLock::new();
     WORLD.get_or_init(|| {
-        let dir = tempfile::Builder::new().prefix("execute-test-").tempdir_in("/tmp").unwrap();
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let dir = open_dir("execute");
         let world = World { dir };
         fs::copy(env!("CARGO_BIN_EXE_moorline"), world.program()).unwrap();
         fs::set_permissions(world.program(), fs::Permissions::from_mode(0o755)).unwrap();

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use moorline::failure::{Failure, Kind};
+use moorline::net::{HostBudget, Sharing};
 use moorline::oci::{Digest, Sha256Digest, media_type};
-use moorline::registry::{Client, HostBudget, Options, Sharing};
+use moorline::registry::{Client, Options};
 use moorline::resolve::resolve;
 use moorline::secret::Candidate;
 

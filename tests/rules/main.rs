@@ -1,8 +1,9 @@
-//! Rules about the project itself: floors, forgotten files, the benches' options; no secret in a trace;
+//! Rules about the project itself: floors, circles, forgotten files, the benches' options; no secret in a trace;
 //! and the fuzz targets for a short time. Some bind the whole process (its address space, its log), so
 //! they share a program with tests that do not mind.
 
 mod bench_options;
+mod circles;
 #[path = "../registry/common.rs"]
 mod common;
 mod files;

@@ -4,6 +4,8 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::print_stderr, reason = "what is skipped is said")]
 
+mod open_dir;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -13,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+use self::open_dir::open_dir;
 
 use moorline::demo::image::{LowerLayers, OciImage};
 use moorline::oci::Digest;
@@ -160,13 +164,6 @@ pub fn program() -> &'static Path {
         (dir, path)
     });
     path
-}
-
-fn open_dir(name: &str) -> tempfile::TempDir {
-    let prefix = format!("moorline-{name}-");
-    let dir = tempfile::Builder::new().prefix(&prefix).tempdir_in("/tmp").unwrap();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    dir
 }
 
 /// What a command answered.

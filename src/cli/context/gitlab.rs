@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::Context;
-use super::network::ApiTurns;
 use crate::cli::output::{self, CliError, Report};
 use crate::config::ServerUrl;
 use crate::failure::Kind;
@@ -104,7 +103,8 @@ impl Context {
             proxies: self.proxies()?,
             hidden: self.hidden.clone(),
             notice: Some(Arc::new(|sentence| output::warn(sentence))),
-            turns: Some(Arc::new(ApiTurns(self.hosts()))),
+            // a host that is both has one budget
+            hosts: Some(self.hosts()),
             patience: std::time::Duration::from_secs(30),
         })?;
         made.push(client.clone());

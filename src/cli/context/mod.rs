@@ -3,6 +3,7 @@
 //! ```text
 //!  environment, flags, configuration  --read-->  Context
 //!      where things are                 places.rs      what was configured   settings.rs
+//!      jobs of the ledger               jobs.rs
 //!      own store, site's, ledger        stores.rs      installed programs    programs.rs
 //!      registry, its credentials        registry.rs, network.rs
 //!      the project around us            project.rs
@@ -14,6 +15,7 @@
 //! reads its own job's.
 
 mod gitlab;
+mod jobs;
 mod network;
 mod places;
 mod programs;
@@ -40,8 +42,10 @@ use crate::config::{self, Config, Level};
 use crate::credential::Explicit;
 use crate::failure::Kind;
 use crate::files::{ForeignError, ForeignFile, Writers, barred};
+use crate::ledger::index::Catalogue;
+use crate::net::HostBudget;
 use crate::oci::Platform;
-use crate::registry::{Client, HostBudget, HostPort};
+use crate::registry::{Client, HostPort};
 use crate::text::Hidden;
 
 /// Set on each global flag: the flags of a verb come first.
@@ -108,6 +112,7 @@ pub struct Context {
     client: OnceCell<Client>,
     api_clients: RefCell<Vec<crate::gitlab::Client>>,
     explicit: OnceCell<Explicit>,
+    catalogue: OnceCell<RefCell<Catalogue>>,
     /// The secrets that no message may repeat.
     hidden: Hidden,
 }
@@ -167,6 +172,7 @@ impl Context {
             client: OnceCell::new(),
             api_clients: RefCell::default(),
             explicit: OnceCell::new(),
+            catalogue: OnceCell::new(),
             hidden: output::hidden(),
         })
     }

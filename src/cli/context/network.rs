@@ -3,21 +3,16 @@
 //! `tags/HEX` in the own store: the digest that the tag with this hash named when its manifest lay in
 //! the store. An index that may be removed at any time; it decides only whether HEAD or GET is sent.
 
-use std::any::Any;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
-
-use async_trait::async_trait;
-use reqwest::Url;
 
 use crate::cli::output::{CliError, Report};
 use crate::config::Config;
 use crate::files::{self, ForeignFile};
-use crate::gitlab::Turns;
+use crate::net::Sharing;
 use crate::oci::{Digest, Sha256Digest};
-use crate::registry::{HostBudget, Kept, PathPrefix, Sharing, TagMemory};
+use crate::registry::{Kept, PathPrefix, TagMemory};
 
 /// The registries that are below a path of their host.
 ///
@@ -74,23 +69,4 @@ pub(super) fn sharing(cache: &Path, runtime_dir: Option<&str>, at_once: Option<u
     let dir = runtime.map_or_else(|| cache.to_owned(), |dir| dir.join("moorline")).join("hosts");
     let set = at_once.and_then(|number| usize::try_from(number).ok());
     Sharing { dir: Some(dir), at_once: set.unwrap_or(Sharing::default().at_once) }
-}
-
-/// GitLab's API counts where the registry counts: a host that is both has one budget.
-pub(super) struct ApiTurns(pub(super) Arc<HostBudget>);
-
-#[async_trait]
-impl Turns for ApiTurns {
-    async fn enter(&self, url: &Url) -> Box<dyn Any + Send> {
-        Box::new(self.0.enter(&HostBudget::host(url)).await)
-    }
-
-    fn held_off(&self, url: &Url) -> Option<Duration> {
-        let host = HostBudget::host(url);
-        self.0.held_off(&host).inspect(|wait| self.0.say_held_off(&host, *wait))
-    }
-
-    fn hold_off(&self, url: &Url, wait: Duration) {
-        self.0.hold_off(&HostBudget::host(url), wait);
-    }
 }

@@ -18,12 +18,17 @@ pub(super) struct Places {
     pub(super) jobs: PathBuf,
     /// The credentials are in it too.
     pub(super) config: PathBuf,
+    /// The ledger's index, when the user says where; `off` keeps none on the disk.
+    pub(super) index: Option<PathBuf>,
+    /// For what is small and of this session (XDG base directory specification).
+    pub(super) runtime: Option<PathBuf>,
 }
 
 impl Places {
     /// All of them: what no container may see.
-    pub(super) fn own(&self) -> [&Path; 4] {
-        [&self.jobs, &self.ledger, &self.cache, &self.config]
+    pub(super) fn own(&self) -> Vec<&Path> {
+        let index = self.index.as_deref().filter(|path| path.is_absolute());
+        [&*self.jobs, &self.ledger, &self.cache, &self.config].into_iter().chain(index).collect()
     }
 
     /// # Errors
@@ -50,6 +55,10 @@ impl Places {
             ledger: place("MOORLINE_LEDGER", &config.ledger, ledger)?,
             jobs: place("", &config.jobs_dir, jobs)?,
             config: config_home.join("moorline"),
+            index: set(environment, "MOORLINE_INDEX").map(PathBuf::from),
+            runtime: set(environment, "XDG_RUNTIME_DIR")
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute()),
         })
     }
 }

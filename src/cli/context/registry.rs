@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::{Context, network};
 use crate::cli::output::{self, CliError, Report};
 use crate::credential::{self, Chain, Explicit, KernelKeyring, SystemKeyring};
+use crate::net::{HostBudget, Notice, Proxies};
 use crate::oci::Registry;
-use crate::proxy::Proxies;
-use crate::registry::{self, Client, HostBudget, Notice};
+use crate::registry::{self, Client};
 use crate::secret::Realm;
 
 impl Context {

@@ -113,7 +113,7 @@ impl Context {
             node_cache: set.or(local),
             site_store: self.config.store.site.as_ref().map(|value| value.value.clone()),
             limits: self.limits().changed(),
-            hide: self.places.own().map(Path::to_owned).into(),
+            hide: self.places.own().into_iter().map(Path::to_owned).collect(),
             user: self.user.clone(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             inputs,

@@ -1,17 +1,14 @@
 //! The own store, the site's and the ledger.
 
 use std::path::Path;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Context;
 use super::records::Records;
-use crate::cli::output::{self, Report};
-use crate::ledger::{Ledger, View};
+use crate::cli::output::Report;
+use crate::ledger::Ledger;
 use crate::store::{SiteStore, Store, Timing};
-
-/// What is to be said of a ledger is said once.
-static SAID: Once = Once::new();
 
 impl Context {
     /// Where the jobs' directories are.
@@ -34,32 +31,7 @@ impl Context {
     /// # Errors
     /// When its directory is not safe or cannot be made.
     pub fn ledger(&self) -> Result<Ledger, Report> {
-        Ok(Ledger::open(&self.places.ledger)?)
-    }
-
-    /// All jobs of the ledger. Lines that are damaged or need a newer program are reported once.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn view(&self) -> Result<View, Report> {
-        let view = View::read(&self.places.ledger)?;
-        // a verb may read it several times
-        SAID.call_once(|| {
-            let records = |n: usize, one: &str, many: &str| {
-                if n == 1 { format!("1 record {one}") } else { format!("{n} records {many}") }
-            };
-            if view.damaged > 0 {
-                let what = records(view.damaged, "is damaged", "are damaged");
-                output::warn(format!("{what} in the ledger; moorline audit verify names them"));
-            }
-            if view.newer > 0 {
-                let what = records(view.newer, "needs", "need");
-                output::warn(format!(
-                    "{what} a newer moorline; their jobs are shown as far as this one can read"
-                ));
-            }
-        });
-        Ok(view)
+        Ok(Ledger::open(&self.places.ledger)?.with_jobs(&self.places.jobs))
     }
 
     /// The own store.

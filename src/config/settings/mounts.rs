@@ -1,6 +1,6 @@
 //! Mounts of the levels: how each writes them, and whose stays.
 
-use super::both;
+use super::lists::both;
 use crate::config::read::Item;
 use crate::config::{ConfigError, Origin, Value};
 use crate::job::Mount;

@@ -11,7 +11,7 @@ use crate::sign::PublicKey;
 
 /// A line of `config show`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry<'a> {
+pub struct ShownValue<'a> {
     /// The key's whole path.
     pub key: String,
     /// The value as text.
@@ -23,7 +23,7 @@ pub struct Entry<'a> {
 impl Config {
     /// Every value that somebody said, by key.
     #[must_use]
-    pub fn entries(&self) -> Vec<Entry<'_>> {
+    pub fn entries(&self) -> Vec<ShownValue<'_>> {
         let path = |path: &PathBuf| path.display().to_string();
         let mut rows = Rows(Vec::new());
         rows.add("registry", &self.registry, Registry::to_string);
@@ -87,7 +87,7 @@ impl Config {
     }
 }
 
-struct Rows<'a>(Vec<Entry<'a>>);
+struct Rows<'a>(Vec<ShownValue<'a>>);
 
 impl<'a> Rows<'a> {
     fn add<T: 'a>(
@@ -96,7 +96,7 @@ impl<'a> Rows<'a> {
         values: impl IntoIterator<Item = &'a Value<T>>,
         show: impl Fn(&T) -> String,
     ) {
-        self.0.extend(values.into_iter().map(|v| Entry {
+        self.0.extend(values.into_iter().map(|v| ShownValue {
             key: key.to_owned(),
             value: show(&v.value),
             origin: &v.origin,

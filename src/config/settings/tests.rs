@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::ShownValue;
 use crate::failure::{Failure, Kind};
 
 /// For each key: a line that sets it, and what `config show` says then.
@@ -81,7 +82,7 @@ fn user(text: &str) -> Config {
 }
 
 fn shown(config: &Config) -> Vec<String> {
-    let line = |e: Entry<'_>| format!("{} = {} from {}", e.key, e.value, e.origin);
+    let line = |e: ShownValue<'_>| format!("{} = {} from {}", e.key, e.value, e.origin);
     config.entries().into_iter().map(line).collect()
 }
 

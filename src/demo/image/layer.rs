@@ -9,8 +9,9 @@ use std::path::Path;
 use flate2::{Compression, GzBuilder};
 use tar::{Builder, EntryType, Header};
 
+use super::DemoImageError;
+use super::blob::{Blob, CREATED_SECONDS};
 use super::tree::Node;
-use super::{Blob, CREATED_SECONDS, DemoImageError};
 use crate::oci::{Descriptor, DiffId, Digest, Sha256Digest, media_type};
 
 /// The link name field of a ustar header.

@@ -9,14 +9,23 @@
 //! quotes, `"source=/a,b"`, and a quote in it is doubled. Keys and their other names are docker's;
 //! `required` and `optional` are ours. A text that starts with `/` is of the first kind.
 
-use super::{Access, Mount, Need};
+use super::manner::{Access, Need};
+use crate::job::WORK_DIR;
+
+/// A mount as it was written.
+pub(super) struct Written {
+    pub(super) source: String,
+    pub(super) target: String,
+    pub(super) access: Access,
+    pub(super) need: Need,
+}
 
 /// What a text says; the error says why it is no mount.
-pub(super) fn parse(text: &str) -> Result<Mount, String> {
+pub(super) fn parse(text: &str) -> Result<Written, String> {
     let record = !text.starts_with('/') && text.contains('=');
     let said = if record { long(text)? } else { short(text)? };
     let source = said.source.ok_or("it has no source")?;
-    let mount = Mount {
+    let mount = Written {
         target: path(&said.target.unwrap_or_else(|| source.clone()))?,
         source: path(&source)?,
         access: said.access.unwrap_or_default(),
@@ -25,7 +34,7 @@ pub(super) fn parse(text: &str) -> Result<Mount, String> {
     if mount.target == "/" {
         return Err("the container's root cannot be mounted over".into());
     }
-    if mount.target == crate::job::WORK_DIR {
+    if mount.target == WORK_DIR {
         return Err("/work_dir is the working directory; use --workdir".into());
     }
     Ok(mount)

@@ -1,7 +1,7 @@
 //! The fragment table: where each block of tails lies.
 
-use super::lookup::Lookup;
 use super::superblock::Superblock;
+use super::table::Lookup;
 use super::{Image, ReadAt, ReadError, long, word};
 use crate::squashfs::fragment::Fragment;
 
@@ -17,6 +17,6 @@ pub(super) fn table(superblock: &Superblock) -> Result<Lookup, ReadError> {
 }
 
 pub(super) fn get<S: ReadAt>(image: &Image<S>, number: u32) -> Result<Fragment, ReadError> {
-    let record: [u8; 16] = image.fragments.get(image, number)?;
+    let record: [u8; 16] = image.record(&image.fragments, number)?;
     Ok(Fragment { place: long(&record, 0), size: word(&record, 8) })
 }

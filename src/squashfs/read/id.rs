@@ -1,6 +1,6 @@
 //! User and group ids.
 
-use super::lookup::Lookup;
+use super::table::Lookup;
 use super::{Image, ReadAt, ReadError};
 
 const WHAT: &str = "id table";
@@ -10,7 +10,7 @@ pub(super) fn read<S: ReadAt>(image: &Image<S>) -> Result<Vec<u32>, ReadError> {
     let superblock = &image.superblock;
     let count = u32::from(superblock.ids);
     let table = Lookup::new(WHAT, superblock.id_table, count, 4, superblock.bytes_used)?;
-    (0..count).map(|number| table.get(image, number).map(u32::from_le_bytes)).collect()
+    (0..count).map(|number| image.record(&table, number).map(u32::from_le_bytes)).collect()
 }
 
 /// The id that an inode means.

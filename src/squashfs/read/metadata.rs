@@ -5,26 +5,11 @@
 
 use std::sync::{Arc, PoisonError};
 
+use super::table::{Block, Table};
 use super::{Image, ReadAt, ReadError, half, long, word};
 use crate::squashfs::metadata::BLOCK;
 
 const STORED: u16 = 0x8000;
-
-/// The metadata blocks from `start` to `end`, counted from the superblock.
-#[derive(Clone, Copy)]
-pub(super) struct Table {
-    /// For messages.
-    pub(super) what: &'static str,
-    pub(super) start: u64,
-    pub(super) end: u64,
-}
-
-/// An inflated block of 1 to 8192 bytes.
-pub(super) struct Block {
-    bytes: Vec<u8>,
-    /// Where the next one starts.
-    next: u64,
-}
 
 /// A place in a table from which is read on.
 pub(super) struct Cursor<'a, S> {

@@ -1,6 +1,6 @@
 //! The first 96 bytes; see the drawing in the writer's `superblock.rs`.
 
-use super::metadata::Table;
+use super::table::Table;
 use super::{ReadAt, ReadError, half, long, word};
 use crate::squashfs::BLOCK_SIZES;
 use crate::squashfs::superblock::{ABSENT, LEN};

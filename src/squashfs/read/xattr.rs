@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::error::check;
-use super::lookup::Lookup;
-use super::metadata::Table;
+use super::table::{Attributes, Lookup, Table};
 use super::{Image, Inode, ReadAt, ReadError, half, long, word};
 use crate::squashfs::superblock::LEN;
 use crate::tree::Xattrs;
@@ -16,26 +15,18 @@ use crate::tree::Xattrs;
 const WHAT: &str = "attribute table";
 const ELSEWHERE: u16 = 0x100;
 
-/// Where the attributes are.
-pub(super) struct Place {
-    attributes: Table,
-    sets: Lookup,
-}
-
-impl Place {
-    /// `None` when the image has no attributes.
-    pub(super) fn read<S: ReadAt>(image: &Image<S>) -> Result<Option<Self>, ReadError> {
-        let Some(table) = image.superblock.xattr_table else { return Ok(None) };
-        let mut header = [0; 16];
-        image.bytes(WHAT, &mut header, table)?;
-        let (start, count) = (long(&header, 0), word(&header, 8));
-        if !(LEN as u64..=table).contains(&start) {
-            return Err(ReadError::damaged(WHAT, format!("it starts at {start}")));
-        }
-        let end = image.superblock.bytes_used;
-        let sets = Lookup::new(WHAT, table + 16, count, 16, end)?;
-        Ok(Some(Self { attributes: Table { what: WHAT, start, end: table }, sets }))
+/// Where an image's attributes are; `None` when the image has no attributes.
+pub(super) fn read<S: ReadAt>(image: &Image<S>) -> Result<Option<Attributes>, ReadError> {
+    let Some(table) = image.superblock.xattr_table else { return Ok(None) };
+    let mut header = [0; 16];
+    image.bytes(WHAT, &mut header, table)?;
+    let (start, count) = (long(&header, 0), word(&header, 8));
+    if !(LEN as u64..=table).contains(&start) {
+        return Err(ReadError::damaged(WHAT, format!("it starts at {start}")));
     }
+    let end = image.superblock.bytes_used;
+    let sets = Lookup::new(WHAT, table + 16, count, 16, end)?;
+    Ok(Some(Attributes { values: Table { what: WHAT, start, end: table }, sets }))
 }
 
 impl<S: ReadAt> Image<S> {
@@ -48,9 +39,9 @@ impl<S: ReadAt> Image<S> {
         let damaged = |why: String| ReadError::damaged(WHAT, why);
         let place =
             self.xattrs.as_ref().ok_or_else(|| damaged(format!("set {number}, but no table")))?;
-        let set: [u8; 16] = place.sets.get(self, number)?;
+        let set: [u8; 16] = self.record(&place.sets, number)?;
         let (reference, count) = (long(&set, 0), word(&set, 8));
-        let mut cursor = self.cursor(place.attributes, reference)?;
+        let mut cursor = self.cursor(place.values, reference)?;
         let limit = self.limits.xattr_bytes;
         let bounded = |sum: u64| check("xattr bytes", sum, limit);
         let mut sum = 0;
@@ -77,7 +68,7 @@ impl<S: ReadAt> Image<S> {
                     return Err(damaged(format!("a reference of {length} bytes")));
                 }
                 let reference = cursor.long()?;
-                let mut there = self.cursor(place.attributes, reference)?;
+                let mut there = self.cursor(place.values, reference)?;
                 let length = there.word()?;
                 sum += u64::from(length);
                 bounded(sum)?;

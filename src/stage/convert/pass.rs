@@ -11,7 +11,8 @@
 use std::collections::HashSet;
 use std::io::{self, Read};
 
-use super::{AddedContent, ConvertError, Memory, Source, Work};
+use super::source::AddedContent;
+use super::{ConvertError, Memory, Source, Work};
 use crate::layer::{
     Entries, EntryKind, FileEntry, Forecast, LayerError, LayerIndex, LayerStream, Limits, Merger,
     TarReader,

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{MANIFEST, RECIPE, SIGNED, TITLE, tag};
+use super::names::{MANIFEST, RECIPE, SIGNED, TITLE, tag};
 use crate::oci::media_type::{OCI_MANIFEST, SIF_CONFIG, SIF_LAYER};
 use crate::oci::{Descriptor, Digest, Registry, Repository, Sha256Digest, SifDigest, Tag};
 use crate::pin::Recipe;

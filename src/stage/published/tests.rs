@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::oci::SifDigest;
 use crate::oci::media_type::OCI_MANIFEST;
 use crate::pin::Codec;
 use crate::sign::{SigningKey, Statement};

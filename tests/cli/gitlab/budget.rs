@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use moorline::registry::{HostBudget, Sharing};
+use moorline::net::{HostBudget, Sharing};
 
 use crate::gitlab::common::{API_TOKEN, PROJECT, World};
 

@@ -1,0 +1,98 @@
+//! An image that a job can be made from.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Pin, Recipe};
+use crate::oci::{Digest, SifDigest};
+
+/// An image that a job can be made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Image {
+    /// By manifest digest, pulled or loaded by the runtime.
+    Oci {
+        /// Which.
+        pin: Pin,
+    },
+    /// A SIF file.
+    Sif {
+        /// What it was converted from, or, without a recipe, the artifact that it was fetched as;
+        /// `None` for a file that the user gave.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pin: Option<Pin>,
+        /// The manifest that it was converted from, where no pin says it: of an image in a file.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        manifest: Option<Digest>,
+        /// The digest of the whole file.
+        digest: SifDigest,
+        /// How it was converted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        recipe: Option<Recipe>,
+        /// Where it lies, as workers see it.
+        place: PathBuf,
+    },
+    /// A form that only a newer program knows, with those names of it that this one can read. It can be
+    /// shown and found, and not be run.
+    #[serde(untagged)]
+    Other {
+        /// What the newer program calls the form.
+        kind: String,
+        /// Where it came from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pin: Option<Pin>,
+        /// The platform's manifest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        manifest: Option<Digest>,
+        /// The digest of a SIF.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<SifDigest>,
+    },
+}
+
+impl Image {
+    /// The pin, where the image came from a registry.
+    #[must_use]
+    pub fn pin(&self) -> Option<&Pin> {
+        match self {
+            Self::Oci { pin } => Some(pin),
+            Self::Sif { pin, .. } | Self::Other { pin, .. } => pin.as_ref(),
+        }
+    }
+
+    /// The platform's manifest, where it is known what the image was made from.
+    #[must_use]
+    pub fn manifest(&self) -> Option<Digest> {
+        match self {
+            Self::Sif { pin: None, manifest, .. } | Self::Other { pin: None, manifest, .. } => {
+                *manifest
+            }
+            _ => self.pin().map(|pin| pin.manifest),
+        }
+    }
+
+    /// The SIF, where the image is one.
+    #[must_use]
+    pub fn sif(&self) -> Option<SifDigest> {
+        match self {
+            Self::Sif { digest, .. } => Some(*digest),
+            Self::Other { digest, .. } => *digest,
+            Self::Oci { .. } => None,
+        }
+    }
+
+    /// What a person calls the image: the pinned reference, else the SIF's digest.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Oci { pin }
+            | Self::Sif { pin: Some(pin), .. }
+            | Self::Other { pin: Some(pin), .. } => pin.reference().to_string(),
+            Self::Sif { digest, .. } | Self::Other { digest: Some(digest), .. } => {
+                format!("sif {digest}")
+            }
+            Self::Other { kind, .. } => format!("an image of kind {kind:?}"),
+        }
+    }
+}
