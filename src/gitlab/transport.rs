@@ -25,8 +25,8 @@ use super::{GitlabError, Options, Token, TokenKind};
 use crate::config::ServerUrl;
 use crate::failure::chain;
 use crate::net::{
-    self, Backoff, ClientError, Fault, HostBudget, Page, Permit, Proxy, Roots, longer, refuses,
-    retry_after,
+    self, Backoff, ClientError, Fault, HostBudget, Page, Permit, Proxy, Roots, longer,
+    proxy_refuses, retry_after,
 };
 use crate::secret::Realm;
 use crate::text::{Foreign, Hidden, Shown};
@@ -276,7 +276,7 @@ impl Transport {
                     let last = ["refused", "dns error", "InvalidContentType"]
                         .iter()
                         .any(|word| reason.contains(word))
-                        || refuses(&reason);
+                        || proxy_refuses(&reason);
                     if last || tried >= TRIES {
                         return Err(self.unreachable(reason));
                     }

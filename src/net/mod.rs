@@ -27,5 +27,5 @@ pub use fault::Fault;
 pub use host_budget::{HostBudget, Notice, Permit, Sharing};
 pub use page::Page;
 pub use pause::{longer, retry_after, wanted_pause};
-pub use proxy::{Proxies, Proxy, ProxyError, hint as proxy_hint, refuses};
+pub use proxy::{Proxies, Proxy, ProxyError, hint as proxy_hint, refuses as proxy_refuses};
 pub use roots::{Roots, RootsError};

@@ -368,7 +368,7 @@ fn is_final(reason: &str) -> bool {
         || reason.contains("InvalidContentType")
         // what a proxy says to CONNECT
         || reason.contains("authorization required")
-        || crate::net::refuses(reason)
+        || crate::net::proxy_refuses(reason)
 }
 
 /// `host:port` of a URL, for messages.
