@@ -48,10 +48,8 @@ pub fn obtain(
         What::File(_) if asked.locked => Err(AcquireError::Lockless("a SIF file").into()),
         What::File(file) => Ok(stage::file(Path::new(file))?),
         What::Hub(hub) => {
-            let hub = match asked.locked {
-                true => locked::hub(here, name, hub, platform)?,
-                false => hub.clone(),
-            };
+            let hub =
+                if asked.locked { locked::hub(here, name, hub, platform)? } else { hub.clone() };
             let (pinned, staged) = of_hub(here, &hub, Some(platform))?;
             here.say(&format!("pinned {pinned}"));
             Ok(staged.image)

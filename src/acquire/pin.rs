@@ -34,16 +34,17 @@ pub fn pin(here: &dyn Surroundings, asked: &Asked, platform: &Platform) -> Resul
             locked::image(here, name, reference, platform)?
         }
         What::Reference(reference) => resolve(here, reference, platform)?.pin,
-        What::Built(build) => match name.filter(|_| asked.locked) {
-            Some(name) => locked::built(here, name, &build.built, platform)?,
-            None => {
+        What::Built(build) => {
+            if let Some(name) = name.filter(|_| asked.locked) {
+                locked::built(here, name, &build.built, platform)?
+            } else {
                 let pin = build.find(here, platform)?.resolved.pin;
                 if asked.locked {
                     locked::require(here, &pin)?;
                 }
                 pin
             }
-        },
+        }
         What::File(_) | What::Archive(_) | What::Oras(_) | What::Hub(_) => {
             let word = asked.word.as_deref().unwrap_or_default();
             return Err(match asked.what()?.clone().into_reference(word) {

@@ -53,7 +53,8 @@ impl What {
             if is_sif(word) {
                 return Ok(Self::File(word.into()));
             }
-            if word.ends_with(".toml") && Path::new(word).is_file() {
+            let path = Path::new(word);
+            if path.extension().is_some_and(|kind| kind == "toml") && path.is_file() {
                 return Err(AcquireError::JobFile(one_line(word)).into());
             }
             if let Some(location) = Location::parse(word) {
@@ -206,7 +207,7 @@ mod tests {
         fn built(&self) -> &BTreeMap<String, Built> {
             &self.built
         }
-        fn default_registry(&self) -> &str {
+        fn default_registry(&self) -> &'static str {
             "registry.example"
         }
         fn no_lost_name(&self, _: &str) -> Result<(), Report> {

@@ -2,7 +2,7 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// Verbs of docker, podman, apptainer, Slurm, HTCondor and Ganga.
+/// Verbs of docker, podman, apptainer, batch engines and Ganga.
 const VERBS: [(&[&str], &str); 13] = [
     (&["ps", "squeue", "condor_q", "qstat", "bjobs", "list", "ls"], "moorline jobs"),
     (&["images", "image"], "moorline cache ls lists the images of the store"),
@@ -19,7 +19,7 @@ const VERBS: [(&[&str], &str); 13] = [
     (&["resubmit", "restart", "retry"], "moorline rerun JOB"),
 ];
 
-/// Flags of docker, podman, apptainer and sbatch on `run`, `shell` and `submit`.
+/// Flags of docker, podman, apptainer and batch engines on `run`, `shell` and `submit`.
 const FLAGS: [(&[&str], &str); 11] = [
     (&["--volume", "--bind", "-B"], "write --mount SRC:DST[:ro]"),
     (&["-e"], "write --env NAME=VALUE"),

@@ -215,7 +215,10 @@ fn run(cli: Cli) -> Outcome {
         return worker::supervise(args);
     }
     match &cli.verb {
-        Verb::Completions(args) => return pages::completions(Cli::command(), args),
+        Verb::Completions(args) => {
+            pages::completions(Cli::command(), args);
+            return Ok(0);
+        }
         Verb::Man(args) => return pages::man(Cli::command(), args),
         _ => {}
     }
@@ -227,7 +230,7 @@ fn run(cli: Cli) -> Outcome {
     }
     match cli.verb {
         Verb::Init(args) => init::run(&context, &args),
-        Verb::Doctor(_) => doctor::run(&context),
+        Verb::Doctor(_) => Ok(doctor::run(&context)),
         Verb::Login(args) => login::login(&context, &args),
         Verb::Logout(args) => login::logout(&context, &args),
         Verb::AuthExplain(args) => auth_explain::run(&context, &args),

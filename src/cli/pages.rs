@@ -35,14 +35,10 @@ pub struct Man {
 }
 
 /// The verb: prints a script.
-///
-/// # Errors
-/// None.
-pub fn completions(mut command: Command, args: &Completions) -> Outcome {
+pub fn completions(mut command: Command, args: &Completions) {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "moorline", &mut script);
     output::bytes(&script);
-    Ok(0)
 }
 
 /// The verb: prints a page, or writes them all.

@@ -59,7 +59,8 @@ fn run_and_submit_give_the_same() {
         for line in [
             "umask 0027",
             "cwd /work_dir",
-            "nice 3",
+            // on top of what the tests themselves run under
+            &format!("nice {}", 3 + rustix::process::getpriority_process(None).unwrap()),
             "Cpus_allowed_list: 0",
             "SigBlk: 0000000000000000",
             "NoNewPrivs: 1",

@@ -1,7 +1,7 @@
 //! The script on the worker.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -137,7 +137,7 @@ fn the_script_starts_the_worker() {
     }
 }
 
-/// A control directory of its own, without JOBS_DIR/bin, and the script in it.
+/// A control directory of its own, without `JOBS_DIR/bin`, and the script in it.
 struct Apart {
     jobs: tempfile::TempDir,
     job: Job,
@@ -160,7 +160,7 @@ impl Apart {
         self.jobs.path().join("id/control")
     }
 
-    /// Where the worker's program is looked for, below JOBS_DIR.
+    /// Where the worker's program is looked for, below `JOBS_DIR`.
     fn bin(&self) -> std::path::PathBuf {
         let binary = fs::read(world().program()).unwrap();
         self.jobs.path().join("bin").join(Digest::of(&binary).hex())
@@ -254,7 +254,7 @@ fn a_worker_for_another_processor_is_told() {
     apart.refuses(USUAL, "it is for another processor or a younger C library");
 }
 
-/// A transferred one is found; an installed one with the same bytes comes first, because profiles of AppArmor
+/// A transferred one is found; an installed one with the same bytes comes first, because profiles of `AppArmor`
 /// belong to a path.
 #[test]
 fn an_installed_worker_with_the_same_bytes_comes_first() {

@@ -103,6 +103,8 @@ fn plan(order: &moorline::backend::Order, grace: Option<u32>) -> Vec<u8> {
         site_store: None,
         limits: std::collections::BTreeMap::new(),
         hide: vec![],
+        filter: None,
+        on_record: None,
     };
     plan.to_bytes().unwrap()
 }

@@ -7,7 +7,7 @@ use crate::config::ShownValue;
 use crate::failure::{Failure, Kind};
 
 /// For each key: a line that sets it, and what `config show` says then.
-const EXAMPLES: [(&str, &str, &str); 55] = [
+const EXAMPLES: [(&str, &str, &str); 56] = [
     ("registry", "registry = 'registry.example'", "registry.example"),
     ("insecure_registries", "insecure_registries = ['old.example:5000']", "old.example:5000"),
     ("ca_files", "ca_files = ['/etc/ca.pem']", "/etc/ca.pem"),
