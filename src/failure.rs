@@ -1,7 +1,7 @@
 //! What kind of failure an error is, so that one place maps it to an exit code.
 //!
 //! Every module has its own typed error. Each of them says its [`Kind`] and, where there is
-//! something to try, a hint. Only `cli` prints errors and only `cli::exit` turns a kind into a number.
+//! something to try, a hint. Only `cli` prints errors and only `cli::show::exit` turns a kind into a number.
 
 use std::error::Error;
 

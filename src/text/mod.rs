@@ -16,7 +16,7 @@
 //! is one function for all three steps ([`Foreign::words`]), and no other way.
 //!
 //! Floor 0. What reaches a terminal goes once more through step 1 where it is printed
-//! (`cli/output.rs`), so that a text that nobody thought of is harmless too. A program's own output
+//! (`cli/show/output.rs`), so that a text that nobody thought of is harmless too. A program's own output
 //! (`run`, `shell`, `logs`) is the user's and passes as it is.
 
 mod foreign;

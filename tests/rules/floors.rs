@@ -40,13 +40,13 @@ const MAY_PRINT: &str = "cli/";
 /// The files that take a handle of the caller's, or the terminal itself, and why no foreign text gets past them.
 const MAY_REACH_A_TERMINAL: &[&str] = &[
     // the boundary: every text goes through `text`
-    "cli/output.rs",
+    "cli/show/output.rs",
     // numbers and words of its own, on bars
-    "cli/progress.rs",
+    "cli/show/progress.rs",
     // a sentence with a job's id, made one line before
-    "cli/interrupted.rs",
+    "cli/show/interrupted.rs",
     // questions, made harmless where they are asked
-    "cli/terminal.rs",
+    "cli/show/terminal.rs",
     // hands the worker its standard error: execute/worker.rs makes what it says harmless
     "main.rs",
     // pipes between processes of Moorline
@@ -300,7 +300,7 @@ fn what_reaches_a_terminal_goes_through_few_places() {
     none(
         &offences,
         "only the files of MAY_REACH_A_TERMINAL (tests/rules/floors.rs) take the handles on which foreign text could \
-         reach a terminal; the others say it through cli/output.rs, which makes it harmless",
+         reach a terminal; the others say it through cli/show/output.rs, which makes it harmless",
     );
 }
 
@@ -325,7 +325,7 @@ fn words_of(facts: &moorline::backend::Facts) -> Vec<String> {
 fn naming(source: &Source, engine: &str, words: &[String]) -> Vec<String> {
     let own = [format!("backend/{engine}.rs"), format!("backend/{engine}/")];
     // words of other tools that users try: whether Moorline speaks to those is no matter there
-    let foreign = source.path == "cli/foreign_words.rs";
+    let foreign = source.path == "cli/args/foreign_words.rs";
     if foreign || source.path == own[0] || source.path.starts_with(&own[1]) {
         return Vec::new();
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Context;
-use crate::cli::output::{self, CliError, Report};
+use crate::cli::show::output::{self, CliError, Report};
 use crate::config::ServerUrl;
 use crate::failure::Kind;
 use crate::gitlab::{self, CiJob, Token, TokenKind};

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Context;
-use crate::cli::output::{self, CliError, Report};
-use crate::cli::progress;
+use crate::cli::show::output::{self, CliError, Report};
+use crate::cli::show::progress;
 use crate::failure::Kind;
 use crate::job::JobId;
 use crate::ledger::index::{Catalogue, Counts, Filter, FindError, ImageName, Page, Where};

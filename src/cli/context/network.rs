@@ -7,7 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::cli::output::{CliError, Report};
+use crate::cli::show::output::{CliError, Report};
 use crate::config::Config;
 use crate::files::{self, ForeignFile};
 use crate::net::Sharing;

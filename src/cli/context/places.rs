@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::cli::output::{CliError, Report};
+use crate::cli::show::output::{CliError, Report};
 use crate::config::{Config, Value};
 use crate::failure::Kind;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Context;
-use crate::cli::output::{CliError, Report};
+use crate::cli::show::output::{CliError, Report};
 use crate::failure::Kind;
 use crate::job::RuntimeChoice;
 

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use super::Context;
 use super::places::{self, Variables};
-use crate::cli::output::{self, CliError, Report};
+use crate::cli::show::output::{self, CliError, Report};
 use crate::config::{Config, PROJECT_FILE};
 use crate::failure::Kind;
 use crate::files::{Folder, ForeignError, ForeignFile, Outsider, Writers};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Context, network};
-use crate::cli::output::{self, CliError, Report};
+use crate::cli::show::output::{self, CliError, Report};
 use crate::credential::{self, Chain, Explicit, KernelKeyring, SystemKeyring};
 use crate::net::{HostBudget, Notice, Proxies};
 use crate::oci::Registry;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::Context;
-use crate::cli::adapters;
-use crate::cli::output::{CliError, Report};
+use crate::cli::context::adapters;
+use crate::cli::show::output::{CliError, Report};
 use crate::config::{Config, ServerUrl};
 use crate::job::{EnvVar, Resources, RuntimeChoice};
 use crate::layer::Limits;

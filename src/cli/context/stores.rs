@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Context;
 use super::records::Records;
-use crate::cli::output::Report;
+use crate::cli::show::output::Report;
 use crate::ledger::Ledger;
 use crate::store::{SiteStore, Store, Timing};
 

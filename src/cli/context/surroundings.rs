@@ -8,8 +8,11 @@ use tokio::runtime::Runtime;
 
 use super::Context;
 use crate::acquire::{Manners, Names, Surroundings};
-use crate::cli::output::{self, Report};
-use crate::cli::{machine, progress, prune, room};
+use crate::cli::context::machine;
+use crate::cli::context::prune;
+use crate::cli::context::room;
+use crate::cli::show::output::{self, Report};
+use crate::cli::show::progress;
 use crate::config::{Config, ServerUrl};
 use crate::credential::Listed;
 use crate::files::Writers;

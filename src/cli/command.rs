@@ -1,0 +1,222 @@
+//! The verbs, what each may do before it runs, and how the program ends.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::cli::context::{Context, Global, Threads, adapters, dumps};
+use crate::cli::show::output::Outcome;
+use crate::cli::show::{exit, output};
+use crate::cli::verbs::{
+    audit, auth_explain, cache, cancel, config, convert, demo, doctor, init, inspect, jobs, ledger,
+    lock, login, logs, pages, recover, rerun, resolve, run, status, submit, tags, verify, wait,
+    worker,
+};
+
+fn examples() -> String {
+    EXAMPLES.replace("ENGINE", adapters::batch())
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  moorline login gitlab-registry.example/group/project --username gitlab+deploy-token-1
+  moorline resolve gitlab-registry.example/group/project:v1
+  moorline submit --backend ENGINE group/project:v1 ./analysis --events 1000
+  moorline wait JOB && moorline logs JOB
+  moorline audit job JOB
+  moorline demo";
+
+/// Run a job in exactly the image that your GitLab CI built, and be able to prove it later.
+#[derive(Debug, Parser)]
+#[command(name = "moorline", version, after_help = examples(), max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Write a commented moorline.toml for the project in this directory
+    Init(init::Args),
+    /// Check this machine, the registry and the engines, with a remedy for each problem
+    Doctor(doctor::Args),
+    /// Store a credential for a registry, or for a project of it
+    Login(login::Login),
+    /// Forget a stored credential
+    Logout(login::Logout),
+    /// Say which credential is taken for an image and why, never a secret
+    AuthExplain(auth_explain::Args),
+    /// Turn image references into pinned ones: registry/repository@sha256:...
+    Resolve(resolve::Args),
+    /// List the tags of an image with dates and digests
+    Tags(tags::Args),
+    /// Show what an image is: platforms, configuration, labels, layers
+    Inspect(inspect::Args),
+    /// Write or check moorline.lock: the pins of the images that moorline.toml names
+    Lock(lock::Args),
+    /// Convert an image to a SIF file
+    #[command(visible_alias = "pull")]
+    Convert(convert::Args),
+    /// Check that a SIF is what it says that it was made from
+    Verify(verify::Args),
+    /// Run a command in an image, here and now, in the current directory
+    #[command(visible_alias = "exec")]
+    Run(run::Args),
+    /// Start a shell in an image, in the current directory
+    Shell(run::Shell),
+    /// Submit a job that is pinned to an image's digest
+    Submit(submit::Args),
+    /// Wait for jobs and take their exit code
+    Wait(wait::Args),
+    /// Say how jobs are
+    Status(status::Args),
+    /// Print what a job wrote
+    Logs(logs::Args),
+    /// End jobs with all their processes
+    Cancel(cancel::Args),
+    /// Submit a job again, with the same digest even when the tag has moved
+    Rerun(rerun::Args),
+    /// List jobs
+    Jobs(jobs::Args),
+    /// Settle submissions that were interrupted: asks the engine, never submits again
+    Recover(recover::Args),
+    /// Which image did a job use, which jobs used an image, what became of
+    /// it, is the ledger whole
+    #[command(subcommand)]
+    Audit(audit::Verb),
+    /// Look after the ledger
+    #[command(subcommand)]
+    Ledger(ledger::Verb),
+    /// Look after the store of images and layers
+    #[command(subcommand)]
+    Cache(cache::Verb),
+    /// Show the settings in force and where each comes from
+    #[command(subcommand)]
+    Config(config::Verb),
+    /// Show the whole line on this machine: no root, no container software, no network
+    Demo(demo::Args),
+    /// Print completions for a shell
+    Completions(pages::Completions),
+    /// Print the manual page, or write all pages into a directory
+    Man(pages::Man),
+    /// Run a job's plan; started by the job's script
+    #[command(hide = true)]
+    Worker(worker::Work),
+    /// Look after a job of the local backend; started by submit
+    #[command(hide = true)]
+    Supervise(worker::Supervise),
+}
+
+impl Verb {
+    /// Whether a user's program is started by it, on this machine or through an engine that hands
+    /// this process's limits on.
+    fn starts_jobs(&self) -> bool {
+        matches!(
+            self,
+            Self::Run(_) | Self::Shell(_) | Self::Submit(_) | Self::Rerun(_) | Self::Demo(_)
+        )
+    }
+
+    /// Whether `moorline.toml` of the current directory decides something of it.
+    fn uses_project(&self) -> bool {
+        matches!(
+            self,
+            Self::Resolve(_)
+                | Self::Tags(_)
+                | Self::Inspect(_)
+                | Self::Lock(_)
+                | Self::Convert(_)
+                | Self::Verify(_)
+                | Self::Run(_)
+                | Self::Shell(_)
+                | Self::Submit(_)
+                | Self::AuthExplain(_)
+                | Self::Config(_)
+        )
+    }
+
+    /// What its network runtime is made for.
+    fn threads(&self) -> Threads {
+        match self {
+            Self::Convert(_) | Self::Verify(_) => Threads::Several,
+            verb if verb.starts_jobs() => Threads::Several,
+            _ => Threads::One,
+        }
+    }
+}
+
+/// Reads the arguments, runs the verb, prints its error, and gives its exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            output::clap(&error);
+            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { 0 });
+        }
+    };
+    match run(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(report) => {
+            output::error(&report);
+            ExitCode::from(exit::code(report.0.kind()))
+        }
+    }
+}
+
+fn run(cli: Cli) -> Outcome {
+    // inside a job: reads no configuration and no credential
+    if let Verb::Supervise(args) = &cli.verb {
+        return worker::supervise(args);
+    }
+    match &cli.verb {
+        Verb::Completions(args) => {
+            pages::completions(Cli::command(), args);
+            return Ok(0);
+        }
+        Verb::Man(args) => return pages::man(Cli::command(), args),
+        _ => {}
+    }
+    // from here on secrets are read
+    dumps::off(cli.verb.starts_jobs());
+    let context = Context::read(&cli.global, cli.verb.threads())?;
+    if cli.verb.uses_project() {
+        context.require_project()?;
+    }
+    match cli.verb {
+        Verb::Init(args) => init::run(&context, &args),
+        Verb::Doctor(_) => Ok(doctor::run(&context)),
+        Verb::Login(args) => login::login(&context, &args),
+        Verb::Logout(args) => login::logout(&context, &args),
+        Verb::AuthExplain(args) => auth_explain::run(&context, &args),
+        Verb::Resolve(args) => resolve::run(&context, &args),
+        Verb::Tags(args) => tags::run(&context, &args),
+        Verb::Inspect(args) => inspect::run(&context, &args),
+        Verb::Lock(args) => lock::run(&context, &args),
+        Verb::Convert(args) => convert::run(&context, &args),
+        Verb::Verify(args) => verify::run(&context, &args),
+        Verb::Run(args) => run::run(&context, args),
+        Verb::Shell(args) => run::shell(&context, args),
+        Verb::Submit(args) => submit::run(&context, args),
+        Verb::Wait(args) => wait::run(&context, &args),
+        Verb::Status(args) => status::run(&context, &args),
+        Verb::Logs(args) => logs::run(&context, &args),
+        Verb::Cancel(args) => cancel::run(&context, &args),
+        Verb::Rerun(args) => rerun::run(&context, &args),
+        Verb::Jobs(args) => jobs::run(&context, &args),
+        Verb::Recover(args) => recover::run(&context, &args),
+        Verb::Audit(verb) => audit::run(&context, &verb),
+        Verb::Ledger(verb) => ledger::run(&context, &verb),
+        Verb::Cache(verb) => cache::run(&context, &verb),
+        Verb::Config(verb) => {
+            config::run(&context, &verb);
+            Ok(0)
+        }
+        Verb::Demo(args) => demo::run(&context, &args),
+        // those above need no context; `execute::early` runs the worker, which lacks its directory here
+        Verb::Completions(_) | Verb::Man(_) | Verb::Worker(_) | Verb::Supervise(_) => {
+            Err(output::CliError::usage("this verb is started by a job's script").into())
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! `moorline audit`: which image did this job use, which jobs used this image, is the ledger whole.
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::audit::{
+    AttemptAnswer, Forger, ImageAnswer, ImageQuery, JobAnswer, UsedImage, Verdict, audit_image,
+    audit_job, but,
+};
+use crate::cli::context::Context;
+use crate::cli::context::adapters;
+use crate::cli::show::output::{self, Outcome};
+use crate::cli::verbs::audit_drift::{self, Drifted};
+use crate::cli::verbs::jobs;
+use crate::failure::Kind;
+use crate::follow::newest;
+use crate::job::Grade;
+use crate::job::JobId;
+use crate::ledger::{self, JobRecord, Payloads, Source};
+use crate::worker::Qualifier;
+
+/// What can be asked.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Which image did this job use, and how is that known
+    Job(Job),
+    /// Which jobs used this image
+    Image(Image),
+    /// Do registries still have what past jobs ran: tags moved or gone, digests gone or about to go
+    Drift(Drifted),
+    /// Check the ledger's chain
+    Verify,
+}
+
+/// `audit job`.
+#[derive(Debug, Args)]
+pub struct Job {
+    #[arg(value_name = "JOB", help = adapters::one_job())]
+    job: String,
+}
+
+/// `audit image`.
+#[derive(Debug, Args)]
+pub struct Image {
+    /// sha256:... of a manifest, index, configuration or SIF; or a reference as it was asked for
+    #[arg(value_name = "IMAGE")]
+    image: String,
+    /// At most this many, the newest
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    last: usize,
+}
+
+/// The verb. A mismatch, or a ledger that was changed, exits with 6.
+///
+/// # Errors
+/// When the job is unknown or the ledger cannot be read.
+pub fn run(context: &Context, verb: &Verb) -> Outcome {
+    match verb {
+        Verb::Job(args) => job(context, args),
+        Verb::Image(args) => image(context, args),
+        Verb::Drift(args) => audit_drift::run(context, args),
+        Verb::Verify => verify(context),
+    }
+}
+
+fn job(context: &Context, args: &Job) -> Outcome {
+    let view = context.named(&[&args.job])?;
+    // by its id: `last` may be another one a moment later
+    let id = view.find(&args.job)?.id;
+    let view = context.for_verdict(id)?;
+    let known = jobs::refresh(context, &view.job(id).into_iter().collect::<Vec<_>>())?;
+    let answer = audit_job(&context.for_verdict(id)?, &id.to_string())?;
+    let answer = JobShown::of(answer, known.first().map(jobs::Known::row));
+    if context.voice.json {
+        output::json(&answer);
+    } else {
+        output::line(job_text(&answer));
+    }
+    Ok(code(context, answer.answer.verdict, &answer.answer.qualified))
+}
+
+fn image(context: &Context, args: &Image) -> Outcome {
+    let query = ImageQuery::parse(&args.image, context.default_registry())
+        .map_err(|e| output::CliError::usage(e.to_string()))?;
+    // a receipt may say of any job that it ran this image; engines are asked for those that did
+    jobs::collect_open(context)?;
+    let page = |page| context.look(|all| all.of_image(&query.name(), page));
+    let used = |ids: &[JobId]| {
+        let view = context.look(|all| all.view(ids, Payloads::Left))?;
+        Ok(audit_image(&view, &query).jobs.iter().rev().map(|used| used.job).collect())
+    };
+    let (ids, more) = newest(args.last, page, used, |_| true)?;
+    let view = context.look(|all| all.view(&ids, Payloads::Loaded))?;
+    let known = jobs::refresh(context, &view.jobs().collect::<Vec<&JobRecord>>())?;
+    let view = context.look(|all| all.again(&ids))?;
+    let mut answer = ImageAnswer { more, ..audit_image(&view, &query) };
+    for used in &mut answer.jobs {
+        if let Some(job) = known.iter().find(|job| job.record.id == used.job) {
+            used.state = job.now.settled.state;
+        }
+    }
+    if context.voice.json {
+        output::json(&answer);
+    } else {
+        output::line(image_text(&answer));
+    }
+    if more {
+        let more = args.last.saturating_mul(5);
+        context.voice.say(format!("(there are older ones, which were not judged: --last {more})"));
+    }
+    let codes = answer.jobs.iter().map(|job| code(context, job.verdict, &job.qualified));
+    Ok(codes.max().unwrap_or(0))
+}
+
+/// The answer for one job with its state as of now, and the engine's word beside it.
+#[derive(Serialize)]
+struct JobShown {
+    #[serde(flatten)]
+    answer: JobAnswer,
+    exit_code: Option<i32>,
+    settled_by: Option<Source>,
+    engine_state: Option<String>,
+    engine_exit_code: Option<i32>,
+    #[serde(skip)]
+    row: Option<jobs::Row>,
+}
+
+impl JobShown {
+    fn of(mut answer: JobAnswer, row: Option<jobs::Row>) -> Self {
+        if let Some(row) = &row {
+            answer.state = row.state;
+        }
+        let from = row.as_ref();
+        Self {
+            answer,
+            exit_code: from.and_then(|row| row.exit_code),
+            settled_by: from.map(|row| row.settled_by),
+            engine_state: from.and_then(|row| row.engine_state.clone()),
+            engine_exit_code: from.and_then(|row| row.engine_exit_code),
+            row,
+        }
+    }
+}
+
+/// A mismatch is a failure; what is unproven is said, and is none. A *Match, but ...* is one only where the
+/// policy says so.
+fn code(context: &Context, verdict: Verdict, qualified: &[Qualifier]) -> u8 {
+    let only_plain = context.config.plain_match_only.as_ref().is_some_and(|set| set.value);
+    match verdict {
+        Verdict::Mismatch => crate::cli::show::exit::code(Kind::Integrity),
+        Verdict::Match if only_plain && !qualified.is_empty() => {
+            context.voice.say("policy.plain_match_only refuses a Match with a \"but\"");
+            crate::cli::show::exit::code(Kind::Policy)
+        }
+        Verdict::Match | Verdict::Unproven => 0,
+    }
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Match => "Match",
+        Verdict::Mismatch => "Mismatch",
+        Verdict::Unproven => "Unproven",
+    }
+}
+
+fn grade(grade: &Grade) -> String {
+    let text = match grade {
+        Grade::VerifiedOnRead => "verified-on-read: each block was checked when it was read",
+        Grade::Measured => {
+            "measured: the file that ran was hashed before the start; only a writable mapping of the same user could have changed it since"
+        }
+        Grade::MeasuredCached => "measured-cached: hashed when an earlier job unpacked it",
+        Grade::RuntimeReported => "runtime-reported: the container runtime said so",
+        Grade::PathOnly => "path-only: only a path was looked at",
+        Grade::None => "none: nothing was measured",
+        Grade::Other(name) => return format!("{name}: this moorline does not know it"),
+    };
+    text.to_owned()
+}
+
+fn image_lines(image: &UsedImage, lines: &mut Vec<Vec<String>>) {
+    let mut add = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            lines.push(vec![format!("  {name}"), output::cell(&value)]);
+        }
+    };
+    add("image", image.reference.clone());
+    add("asked as", image.asked.as_ref().map(ToString::to_string));
+    add("index", image.index.map(|d| d.to_string()));
+    add("configuration", image.config.map(|d| d.to_string()));
+    add("platform", image.platform.as_ref().map(ToString::to_string));
+    add("SIF", image.sif.map(|d| d.to_string()));
+    add("recipe", image.recipe.as_ref().map(crate::pin::Recipe::key));
+}
+
+fn attempt_lines(attempt: &AttemptAnswer, lines: &mut Vec<Vec<String>>) {
+    let mut add = |name: &str, value: String| {
+        lines.push(vec![format!("    {name}"), output::cell(&value)]);
+    };
+    add("measured", attempt.measured.clone().unwrap_or_else(|| "nothing".into()));
+    add("grade", grade(&attempt.grade));
+    let rootfs = attempt.rootfs.as_deref().map(|r| format!(" ({r})")).unwrap_or_default();
+    add("runtime", format!("{}{rootfs}", attempt.runtime));
+    if let Some(program) = &attempt.conditions.program {
+        let version = program.version.as_deref().unwrap_or("unknown version");
+        let sha256 = program.sha256.map_or_else(|| "not read".into(), |d| d.to_string());
+        add("its program", format!("{} ({version}), owner {}", program.path, program.owner));
+        add("its bytes", sha256);
+    }
+    if !attempt.conditions.options.is_empty() {
+        add("options", attempt.conditions.options.join(" "));
+    }
+    for cover in &attempt.conditions.covers {
+        add("mount over image", format!("{} on {}", cover.source, cover.target));
+    }
+    for passed in &attempt.conditions.passed_over {
+        add("not shown", format!("{}: {}", passed.source, passed.why));
+    }
+    if let Some(network) = &attempt.conditions.network {
+        add("network", network.to_string());
+    }
+    for key in &attempt.conditions.keys {
+        add("kernel key", key.clone());
+    }
+    if let Some(signal) = attempt.conditions.told {
+        add("told to end by", format!("signal {signal}"));
+    }
+    add("exit code", attempt.exit_code.to_string());
+    let forgers: Vec<&str> = attempt
+        .forgeable_by
+        .iter()
+        .map(|who| match who {
+            Forger::Owner => "the job's owner",
+            Forger::OtherJobs => "other jobs of this user",
+            Forger::NodeRoot => "root on the node",
+            Forger::Site => "the site",
+        })
+        .collect();
+    add("could be forged by", forgers.join(", "));
+}
+
+fn job_text(shown: &JobShown) -> String {
+    let answer = &shown.answer;
+    let mut lines = Vec::new();
+    let name =
+        answer.name.as_deref().map(|n| format!(" ({})", output::cell(n))).unwrap_or_default();
+    let state = shown.row.as_ref().map_or_else(|| answer.state.to_string(), jobs::Row::state);
+    let code = shown.exit_code.filter(|code| *code != 0);
+    let code = code.map(|code| format!(", exit code {code}")).unwrap_or_default();
+    lines.push(vec![format!("job {}{name}: {state}{code}", answer.job)]);
+    let remarks = shown.row.as_ref().map(jobs::Row::remarks).unwrap_or_default();
+    lines.extend(remarks.into_iter().map(|remark| vec![format!("  {remark}")]));
+    if let Some(before) = answer.rerun_of {
+        lines.push(vec![format!("  repeats {before}")]);
+    }
+    for submission in &answer.submissions {
+        image_lines(&submission.image, &mut lines);
+        let engine = submission.engine.as_ref().map(ToString::to_string);
+        let engine =
+            engine.unwrap_or_else(|| format!("{} ({})", submission.backend, submission.outcome));
+        lines.push(vec!["  engine".into(), output::cell(&engine)]);
+        for attempt in &submission.attempts {
+            let when = attempt.started_at.unwrap_or(attempt.ended_at);
+            let when = when.strftime("%Y-%m-%d %H:%M:%SZ");
+            lines.push(vec![format!("  attempt on {}, {when}", output::cell(&attempt.host))]);
+            attempt_lines(attempt, &mut lines);
+        }
+    }
+    for note in &answer.notes {
+        lines.push(vec![format!("  note: {}", output::cell(note))]);
+    }
+    lines.push(vec![format!("verdict: {}", sentence(answer))]);
+    columns(&lines)
+}
+
+/// `Match`, `Match, but ...` or another verdict with its reason.
+fn sentence(answer: &JobAnswer) -> String {
+    let buts: Vec<&str> = answer.qualified.iter().map(but).collect();
+    let word = word(answer.verdict);
+    match answer.verdict {
+        Verdict::Match if !buts.is_empty() => format!("{word}, but {}", buts.join("; ")),
+        _ => format!("{word} - {}", answer.why),
+    }
+}
+
+/// Two columns; rows of one cell do not widen the first.
+fn columns(lines: &[Vec<String>]) -> String {
+    let width =
+        lines.iter().filter(|l| l.len() > 1).map(|l| l[0].chars().count()).max().unwrap_or(0);
+    let text: Vec<String> = lines
+        .iter()
+        .map(|line| match line.as_slice() {
+            [name, value] => format!("{name:width$}  {value}"),
+            other => other.concat(),
+        })
+        .collect();
+    text.join("\n")
+}
+
+fn image_text(answer: &ImageAnswer) -> String {
+    if answer.jobs.is_empty() {
+        return format!("no job in this ledger used {}", output::cell(&answer.asked));
+    }
+    let header = ["JOB", "VERDICT", "STATE", "ENGINE", "SUBMITTED", "BECAUSE"].map(String::from);
+    let mut rows = vec![header.to_vec()];
+    for used in &answer.jobs {
+        rows.push(vec![
+            used.job.to_string(),
+            word(used.verdict).into(),
+            used.state.to_string(),
+            used.engine.as_ref().map_or_else(|| "-".into(), |e| e.kind.clone()),
+            used.recorded_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+            match used.qualified.as_slice() {
+                [] => used.why.clone(),
+                some => format!("but {}", some.iter().map(but).collect::<Vec<_>>().join("; ")),
+            },
+        ]);
+    }
+    let count = answer.jobs.len();
+    let jobs = if count == 1 { "job" } else { "jobs" };
+    let newest = if answer.more { "the newest " } else { "" };
+    format!("{newest}{count} {jobs} used {}\n{}", output::cell(&answer.asked), output::table(&rows))
+}
+
+fn verify(context: &Context) -> Outcome {
+    let report = ledger::verify(context.ledger_dir())?;
+    if context.voice.json {
+        output::json(&report);
+    } else {
+        for note in &report.notes {
+            context.voice.say(format!("note: {}", output::cell(&note.to_string())));
+        }
+        for finding in &report.findings {
+            output::line(format!("CHANGED {}", output::cell(&finding.to_string())));
+        }
+        if report.erased > 0 {
+            let (missing, all) = (report.erased, report.erased + report.payloads);
+            output::line(format!(
+                "missing: {missing} of {all} payloads (names, paths, arguments): erased or lost, \
+                 this check cannot tell which"
+            ));
+        }
+        let (files, records) = (report.files, report.records);
+        let sound = if report.findings.is_empty() { "consistent" } else { "NOT consistent" };
+        output::line(format!("{sound}: {records} records in {files} files"));
+        output::line(format!("what this cannot show: {}", report.limits));
+    }
+    Ok(if report.findings.is_empty() { 0 } else { crate::cli::show::exit::code(Kind::Integrity) })
+}

@@ -1,0 +1,47 @@
+//! `moorline config show`: the settings in force and where each comes from.
+
+use clap::Subcommand;
+
+use crate::cli::context::Context;
+use crate::cli::show::output;
+
+/// Look at the settings.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Show the settings in force and where each comes from
+    Show,
+}
+
+/// The verb: it cannot fail, the configuration was read already.
+pub fn run(context: &Context, verb: &Verb) {
+    match verb {
+        Verb::Show => show(context),
+    }
+}
+
+fn show(context: &Context) {
+    let mut rows: Vec<[String; 3]> = [
+        ("cache", context.cache_dir()),
+        ("ledger", context.ledger_dir()),
+        ("jobs_dir", context.jobs_dir()),
+    ]
+    .map(|(key, path)| [key.to_owned(), path.display().to_string(), "in force".to_owned()])
+    .to_vec();
+    rows.push(["registry".into(), context.default_registry().into(), "in force".into()]);
+    for entry in context.config.entries() {
+        rows.push([entry.key, entry.value, entry.origin.to_string()]);
+    }
+    if context.voice.json {
+        let values: Vec<_> = rows
+            .iter()
+            .map(|[key, value, origin]| {
+                serde_json::json!({"key": key, "value": value, "origin": origin})
+            })
+            .collect();
+        output::json(&values);
+        return;
+    }
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|text| output::cell(text)).collect()).collect();
+    output::line(output::table(&rows));
+}

@@ -1,0 +1,257 @@
+//! `moorline convert`: an image as a SIF file.
+
+use std::fs;
+use std::io::Read;
+use std::num::NonZeroUsize;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::{ArgGroup, Args as ClapArgs};
+
+use crate::acquire::{self, Asked, Obtained};
+use crate::cli::args::credential_args::CredentialArgs;
+use crate::cli::args::from_gitlab::FromGitlab;
+use crate::cli::context::Context;
+use crate::cli::context::machine::manners;
+use crate::cli::context::push;
+use crate::cli::show::output::{self, CliError, Outcome, Report};
+use crate::failure::Kind;
+use crate::oci::{Digest, Hasher, Platform, SifDigest};
+use crate::pin::{Codec, Image, Recipe};
+use crate::sign::SigningKey;
+use crate::squashfs;
+use crate::store::{Store, StoredSif};
+
+/// Convert an image to a SIF file.
+///
+/// Without -o the SIF stays in the store and its path is printed.
+#[derive(Debug, ClapArgs)]
+#[command(group = ArgGroup::new("published").args(["site", "push"]).multiple(true))]
+#[command(after_help = "\
+Examples:
+  moorline convert group/project:v1 -o project.sif
+  moorline convert group/project:v1 --push group/project --signing-key ~/moorline.key")]
+pub struct Args {
+    /// Image: group/project:tag, registry/..., docker://..., oci:DIR, oci-archive:FILE,
+    /// docker-archive:FILE (with :TAG behind it), or a name of moorline.toml
+    #[arg(value_name = "IMAGE")]
+    what: Option<String>,
+    #[command(flatten)]
+    from: FromGitlab,
+    /// Write the SIF here; an existing file is kept unless --force is given
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Replace an existing file
+    #[arg(long, requires = "output")]
+    force: bool,
+    /// Compression inside the SIF; gzip is for kernels before 4.14
+    #[arg(long, value_name = "zstd|gzip|lz4", default_value = "zstd")]
+    compression: Codec,
+    /// Compression level; default 3 for zstd, 9 for gzip
+    #[arg(long, value_name = "N")]
+    level: Option<i32>,
+    /// zstd level 1: a third less time, some 6 % more bytes
+    #[arg(long, conflicts_with_all = ["compression", "level"])]
+    fast: bool,
+    /// Block size in bytes: a power of two from 4096 to 1048576
+    #[arg(long, value_name = "BYTES", default_value_t = 131_072)]
+    block_size: u32,
+    /// Threads that compress; default: this machine's cores, at most 16, on a login node 4
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Platform of the image, for example linux/arm64; default: this machine's
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<Platform>,
+    /// Also publish the SIF in the site's store ([store] site); for the account that owns it
+    #[arg(long, requires = "signing_key")]
+    site: bool,
+    /// Also put the SIF beside its image in this registry/group/project[:TAG], where others find it
+    #[arg(long, value_name = "REF")]
+    push: Option<String>,
+    /// Sign what is published with the secret key in this file, made by `moorline cache key FILE`
+    #[arg(long, value_name = "FILE", requires = "published")]
+    signing_key: Option<PathBuf>,
+    #[command(flatten)]
+    credential: CredentialArgs,
+}
+
+/// The verb: prints the SIF's path.
+///
+/// # Errors
+/// As the steps of the line say; an existing output file is kept.
+pub fn run(context: &Context, args: &Args) -> Outcome {
+    let level = args.level.unwrap_or(match args.compression {
+        _ if args.fast => 1,
+        Codec::Zstd => 3,
+        Codec::Gzip => 9,
+        Codec::Lz4 => 1,
+    });
+    let range = squashfs::levels(args.compression);
+    if !range.contains(&level) {
+        let (low, high) = (range.start(), range.end());
+        let message = format!("--level {level}: {} takes {low} to {high}", args.compression);
+        return Err(CliError::usage(message).into());
+    }
+    if !args.block_size.is_power_of_two() || !(4096..=1 << 20).contains(&args.block_size) {
+        return Err(CliError::usage(format!(
+            "--block-size {}: a power of two from 4096 to 1048576",
+            args.block_size
+        ))
+        .into());
+    }
+    if let Some(output) = args.output.as_ref().filter(|path| path.exists() && !args.force) {
+        return Err(CliError::usage(format!("{} exists already", output.display()))
+            .with_hint("--force replaces it")
+            .into());
+    }
+    if let Some(dir) = args.output.as_deref().map(folder).filter(|dir| !dir.is_dir()) {
+        return Err(CliError::usage(format!("--output: there is no directory {}", dir.display()))
+            .with_hint(format!("mkdir -p {}", dir.display()))
+            .into());
+    }
+    let recipe = crate::stage::convert::recipe(args.compression, level, args.block_size);
+    let platform = args.platform.clone().unwrap_or_else(Platform::host);
+    let asked = Asked::read(context, args.what.as_deref(), args.from.build(), false)?;
+    let to = args.push.as_deref().map(|text| push::target(context, text)).transpose()?;
+    let key = args.signing_key.as_deref().map(SigningKey::read).transpose()?;
+    let registry = asked.what.as_ref().and_then(|what| what.registry(context));
+    args.credential.apply(context, [registry, to.as_ref().map(|to| to.registry.clone())])?;
+    let manners = manners(context, args.threads);
+    let store = context.store()?;
+    let make = || acquire::convert(context, &asked, &platform, &recipe, manners);
+    let mut made = make()?;
+    // what goes to others is looked at before; what is copied, while it is copied
+    if (args.site || to.is_some()) && made.staged.known && !store.check_sif(&sif_of(&made)?)? {
+        made = again(context, &store, &make)?;
+    }
+    let sif = sif_of(&made)?;
+    if let (true, Some(key)) = (args.site, &key) {
+        publish(context, &sif, &made.manifest, &recipe, key)?;
+    }
+    let pushed = match &to {
+        Some(to) => {
+            let of = (&made.manifest, made.pin.as_ref());
+            Some(push::push(context, to, &sif, of, &recipe, key.as_ref())?)
+        }
+        None => None,
+    };
+    let path = match &args.output {
+        Some(output) => {
+            if let Some(found) = copy(&sif, output)? {
+                store.damaged_sif(&sif, &found)?;
+                made = again(context, &store, &make)?;
+                if let Some(found) = copy(&sif_of(&made)?, output)? {
+                    return Err(unreadable(&sif_of(&made)?, &found));
+                }
+            }
+            output.clone()
+        }
+        None => sif.path.clone(),
+    };
+    let Obtained { staged, manifest, pin } = made;
+    let digest = sif.digest;
+    let known = if staged.known { " (known already)" } else { "" };
+    context.voice.say(format!("{digest}, {}{known}", output::size(staged.size)));
+    if context.voice.json {
+        output::json(&serde_json::json!({
+            "path": path, "sif": digest, "size": staged.size, "known": staged.known,
+            "recipe": recipe, "manifest": manifest, "pin": pin, "warnings": staged.warnings,
+            "counters": staged.done, "signed_by": staged.signed_by, "pushed": pushed,
+        }));
+    } else {
+        output::path(&path);
+    }
+    Ok(0)
+}
+
+fn publish(
+    context: &Context,
+    sif: &StoredSif,
+    manifest: &Digest,
+    recipe: &Recipe,
+    key: &SigningKey,
+) -> Result<(), Report> {
+    let site = context.site_store().ok_or_else(|| {
+        CliError::new(Kind::Configuration, "--site: no site store is configured")
+            .with_hint("set site, site_owner and site_keys of [store] in /etc/moorline/config.toml")
+    })?;
+    let published = site.publish(sif, manifest, recipe, key)?;
+    context.voice.say(format!("published {}", published.path.display()));
+    Ok(())
+}
+
+/// The directory that a file is to stand in.
+fn folder(file: &Path) -> &Path {
+    file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The SIF that was staged.
+fn sif_of(made: &Obtained) -> Result<StoredSif, Report> {
+    let Image::Sif { digest, place, .. } = &made.staged.image else {
+        return Err(CliError::new(Kind::Conversion, "the conversion made no SIF").into());
+    };
+    let (size, signed_by) = (made.staged.size, made.staged.signed_by);
+    Ok(StoredSif { digest: *digest, size, path: place.clone(), signed_by })
+}
+
+/// Says what was damaged, and makes the image once more.
+fn again(
+    context: &Context,
+    store: &Store,
+    make: &dyn Fn() -> Result<Obtained, Report>,
+) -> Result<Obtained, Report> {
+    acquire::tell(context, store);
+    make()
+}
+
+fn unreadable(sif: &StoredSif, found: &SifDigest) -> Report {
+    let path = sif.path.display();
+    CliError::new(
+        Kind::Integrity,
+        format!("{path} was made just now and reads as {found}, not as {}", sif.digest),
+    )
+    .with_hint("the disk or memory of this machine loses bytes; set MOORLINE_CACHE to another disk")
+    .into()
+}
+
+/// Copies by temporary file and rename, so that no half-written or damaged SIF has the name. The digest
+/// of what was read when it is another one: nothing stands at `to` then.
+fn copy(sif: &StoredSif, to: &Path) -> Result<Option<SifDigest>, Report> {
+    let dir = folder(to);
+    let work = || -> std::io::Result<Option<SifDigest>> {
+        let mut file = crate::store::temporary_beside(dir)?;
+        let mut from = Hashed { file: fs::File::open(&sif.path)?, hasher: Hasher::default() };
+        std::io::copy(&mut from, file.as_file_mut())?;
+        let found: SifDigest = from.hasher.finish();
+        if found != sif.digest {
+            return Ok(Some(found));
+        }
+        file.as_file().set_permissions(fs::Permissions::from_mode(0o755))?;
+        crate::files::publish(file, to).map(|()| None)
+    };
+    work().map_err(|error| {
+        let kind = crate::failure::io_kind(&error, Kind::Conversion);
+        let told = CliError::new(kind, format!("cannot write {}: {error}", to.display()));
+        match kind {
+            Kind::NoSpace => {
+                told.with_hint("free space there, or choose another place for --output")
+            }
+            _ => told,
+        }
+        .into()
+    })
+}
+
+/// Hashes what is read.
+struct Hashed {
+    file: fs::File,
+    hasher: Hasher,
+}
+
+impl Read for Hashed {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.file.read(buffer)?;
+        self.hasher.update(&buffer[..length]);
+        Ok(length)
+    }
+}

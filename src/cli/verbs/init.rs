@@ -1,0 +1,155 @@
+//! `moorline init`: a commented `moorline.toml` for the project in the current directory.
+
+use std::path::Path;
+
+use clap::Args as ClapArgs;
+
+use crate::acquire;
+use crate::cli::context::Context;
+use crate::cli::context::adapters;
+use crate::cli::show::output::{self, CliError, Outcome, Report};
+use crate::config::PROJECT_FILE;
+use crate::failure::{Kind, io_kind};
+use crate::files;
+
+/// Write a commented moorline.toml for the project in this directory.
+///
+/// The git remote says which project it is, and the installed engines which backend is proposed. An
+/// existing file is kept.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = format!("\
+Examples:
+  moorline init
+  moorline init --print
+  moorline init --project group/project --backend {}", adapters::batch()))]
+pub struct Args {
+    /// The project; default: that of the git remote
+    #[arg(long, value_name = "GROUP/PROJECT")]
+    project: Option<String>,
+    /// Engine for moorline submit; default: an installed one, else local
+    #[arg(long, value_name = "NAME")]
+    backend: Option<String>,
+    /// Print the file, and write nothing
+    #[arg(long)]
+    print: bool,
+    /// Replace an existing file
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// The verb.
+///
+/// # Errors
+/// When the file exists already or cannot be written.
+pub fn run(context: &Context, args: &Args) -> Outcome {
+    // a clone that cannot be read names no project
+    let remote = acquire::remote(context).ok().flatten();
+    let project = args.project.clone().or_else(|| remote.map(|remote| remote.project));
+    let backend = match &args.backend {
+        Some(name) if !adapters::backends().contains(&name.as_str()) => {
+            return Err(CliError::usage(format!("unknown backend {}", output::cell(name)))
+                .with_hint(format!("known backends: {}", adapters::backends().join(", ")))
+                .into());
+        }
+        Some(name) => name.clone(),
+        None => installed(context),
+    };
+    let text = text(project.as_deref(), &backend);
+    if args.print {
+        output::line(text.trim_end());
+        return Ok(0);
+    }
+    let file = Path::new(PROJECT_FILE);
+    if file.symlink_metadata().is_ok() && !args.yes {
+        return Err(CliError::usage(format!("{PROJECT_FILE} exists already"))
+            .with_hint("--print shows the new one, --yes replaces the old one")
+            .into());
+    }
+    files::replace(file, 0o644, text.as_bytes()).map_err(|error| {
+        let kind = io_kind(&error, Kind::Usage);
+        Report::from(CliError::new(kind, format!("cannot write {PROJECT_FILE}: {error}")))
+    })?;
+    context.voice.say(format!(
+        "wrote {PROJECT_FILE}; moorline lock pins the images that it names, moorline doctor checks the rest"
+    ));
+    output::line(PROJECT_FILE);
+    Ok(0)
+}
+
+/// The first engine that answers, beside this machine.
+fn installed(context: &Context) -> String {
+    let (here, others): (Vec<&str>, Vec<&str>) =
+        adapters::backends().into_iter().partition(|name| adapters::is_here(name));
+    let answers = |name: &&str| {
+        adapters::backend(context, name).is_some_and(|backend| backend.ready().is_ok())
+    };
+    let found = others.into_iter().find(answers).or_else(|| here.first().copied());
+    found.unwrap_or_default().to_owned()
+}
+
+fn text(project: Option<&str>, backend: &str) -> String {
+    // the names of images are lower case, whatever the project's is
+    let image = project.unwrap_or("group/project").to_lowercase();
+    let built = match project {
+        Some(project) => format!("nightly = {{ project = \"{project}\", ref = \"main\" }}"),
+        None => "# nightly = { project = \"group/project\", ref = \"main\" }".to_owned(),
+    };
+    let tagged = if project.is_some() { "" } else { "# " };
+    format!(
+        r#"# Moorline's settings of this project. Commit this file, and moorline.lock beside it.
+
+[images]
+# Short names: moorline run analysis ./run.sh
+# an image by its tag
+{tagged}analysis = "{image}:latest"
+# what CI built: ref, commit, pipeline, job, mr or release
+{built}
+
+[submit]
+# The engine of moorline submit: {engines}
+backend = "{backend}"
+# cpus = 1
+# memory = "2G"
+# time = "1h"
+# Directories for the job, below this one and read-only: SRC[:DST]
+# mounts = ["data:/data"]
+
+# [submit.env]
+# OMP_NUM_THREADS = "1"
+
+# [backend.{batch}]
+# queue = "short"
+# account = "physics"
+"#,
+        batch = adapters::batch(),
+        engines = adapters::backends().join(", "),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Level};
+
+    #[test]
+    fn the_file_is_one_that_moorline_reads() {
+        for project in [None, Some("Group/Sub.Project")] {
+            for backend in adapters::backends() {
+                let text = text(project, backend);
+                let config = Config::parse(&text, Level::Project, Path::new(PROJECT_FILE)).unwrap();
+                assert_eq!(config.images.len(), usize::from(project.is_some()));
+                assert_eq!(config.built.len(), usize::from(project.is_some()));
+                // what is proposed in comments can be read, too
+                let all: String = text
+                    .lines()
+                    .map(|line| match line.strip_prefix("# ") {
+                        Some(rest) if rest.contains(" = ") || rest.starts_with('[') => rest,
+                        _ => line,
+                    })
+                    .map(|line| format!("{line}\n"))
+                    .collect();
+                Config::parse(&all, Level::Project, Path::new(PROJECT_FILE)).expect(&all);
+            }
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! `moorline lock`: the pins of `[images]`, written to and compared with `moorline.lock`.
+
+use std::path::Path;
+
+use clap::Args as ClapArgs;
+use serde_json::json;
+
+use crate::acquire::{self, AcquireError, Build, What};
+use crate::cli::args::credential_args::CredentialArgs;
+use crate::cli::context::Context;
+use crate::cli::show::output::{self, CliError, Outcome, Report};
+use crate::cli::verbs::audit_drift::not_compared;
+use crate::config::{Level, Origin, PROJECT_FILE};
+use crate::failure::{Failure, Kind};
+use crate::files;
+use crate::lock::{FILE, Lock, Named, SIF_SCHEME};
+use crate::oci::{Platform, Registry, Sha256Digest, SifDigest};
+use crate::pin::{Pin, Resolved};
+use crate::resolve::artifact::artifact;
+use crate::resolve::drift::drift_many;
+use crate::resolve::resolve_many;
+
+/// Something that a check found.
+const FOUND: u8 = 6;
+
+/// Write the pins of all names in [images] of moorline.toml to moorline.lock, or check them.
+///
+/// Both files are those of the current directory. A check that finds something exits with 6.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  moorline lock
+  moorline lock --update analysis
+  moorline lock --check --remote
+  moorline submit --locked analysis -- ./run")]
+pub struct Args {
+    /// Compare the lock with moorline.toml and write nothing; without network
+    #[arg(long)]
+    check: bool,
+    /// Compare with the registry as well: tags moved or gone, digests gone or without a tag
+    #[arg(long, requires = "check")]
+    remote: bool,
+    /// Resolve only this name again; repeatable
+    #[arg(long, value_name = "NAME", conflicts_with = "check")]
+    update: Vec<String>,
+    /// Platform to lock, repeatable; default: the platforms locked so far, else this machine's
+    #[arg(long, value_name = "OS/ARCH", conflicts_with = "check")]
+    platform: Vec<Platform>,
+    #[command(flatten)]
+    credential: CredentialArgs,
+}
+
+/// The verb.
+///
+/// # Errors
+/// When a file is broken or a name cannot be resolved; then nothing is written.
+pub fn run(context: &Context, args: &Args) -> Outcome {
+    let named = named(context)?;
+    if args.check && !args.remote && args.credential.is_given() {
+        return Err(
+            CliError::usage("--check asks no registry: a credential is for --remote").into()
+        );
+    }
+    if !args.check || args.remote {
+        let asked = named.iter().filter(|(name, _)| is_asked(args, name));
+        args.credential.apply(context, asked.map(|(_, meant)| registry(context, meant)))?;
+    }
+    if args.check { check(context, &named, args.remote) } else { write(context, &named, args) }
+}
+
+/// The names of the project file. Names of the user's own configuration are not the project's.
+fn named(context: &Context) -> Result<Vec<(String, Named)>, Report> {
+    let of_project = |origin: &Origin| matches!(origin, Origin::File { level: Level::Project, .. });
+    let images = context.config.images.iter().filter(|(_, value)| of_project(&value.origin));
+    let built = context.config.built.iter().filter(|(_, value)| of_project(&value.origin));
+    let mut named: Vec<(String, Named)> =
+        built.map(|(name, built)| (name.clone(), Named::Built(built.value.clone()))).collect();
+    for (name, _) in images {
+        let what = What::parse(context, name)?;
+        // a name never stands for a file
+        named.extend(what.named().map(|meant| (name.clone(), meant)));
+    }
+    named.sort_by(|one, other| one.0.cmp(&other.0));
+    Ok(named)
+}
+
+/// Whether a registry is asked for this name: all of them, or those of `--update`.
+fn is_asked(args: &Args, name: &String) -> bool {
+    args.update.is_empty() || args.update.contains(name)
+}
+
+/// The registry that it lies in; `None` where it is in none, or that is not known yet.
+fn registry(context: &Context, meant: &Named) -> Option<Registry> {
+    match meant {
+        Named::Reference(reference) | Named::Sif(reference) => Some(reference.registry.clone()),
+        Named::Built(built) => Build::from(built.clone()).registry(context),
+        Named::Hub(_) => None,
+    }
+}
+
+fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
+    if named.is_empty() {
+        context.needs_project()?;
+        return Err(CliError::usage(format!("{PROJECT_FILE} here names no images"))
+            .with_hint("add a table [images] with NAME = \"group/project:tag\" lines")
+            .into());
+    }
+    if let Some(name) = args.update.iter().find(|name| !named.iter().any(|(n, _)| n == *name)) {
+        return Err(CliError::usage(format!(
+            "--update {}: {PROJECT_FILE} has no such name",
+            output::cell(name)
+        ))
+        .into());
+    }
+    let mut lock = acquire::read_lock(context)?.unwrap_or_default();
+    let all = args.update.is_empty();
+    let mut questions = Vec::new();
+    let mut hubs = Vec::new();
+    for (name, meant) in named.iter().filter(|(name, _)| is_asked(args, name)) {
+        if let Named::Hub(hub) = meant {
+            hubs.push((name, hub));
+            continue;
+        }
+        for platform in platforms(&lock, name, &args.platform) {
+            questions.push(Question { name, meant, platform });
+        }
+    }
+    // before anything is asked: a file of a newer program is not touched
+    lock.write(Path::new(FILE))?;
+    let answers = answers(context, &questions)?;
+    let mut worst = 0;
+    let mut moved = Vec::new();
+    if all {
+        lock.keep(
+            |entry| {
+                let mut of_name = questions.iter().filter(|q| *q.name == entry.name);
+                of_name.any(|q| q.platform.accepts(&entry.pin.platform))
+            },
+            |hub| hubs.iter().any(|(name, _)| *name == hub),
+        );
+    }
+    for (name, hub) in hubs {
+        match acquire::of_hub(context, hub, None) {
+            Ok((pinned, _)) => {
+                let sif =
+                    pinned.sif.ok_or_else(|| CliError::usage("a hub's file without digest"))?;
+                if lock.put_hub(name, hub.clone(), sif) {
+                    moved.push(format!("{name} {pinned}"));
+                }
+            }
+            Err(report) => {
+                worst = worst.max(crate::cli::show::exit::code(report.0.kind()));
+                output::error(&report);
+            }
+        }
+    }
+    for (Question { name, meant, .. }, answer) in questions.iter().zip(answers) {
+        match answer {
+            Ok(Answer { pin, sif }) => {
+                let scheme = if sif.is_some() { SIF_SCHEME } else { "" };
+                let line = format!("{name} {scheme}{}", pin.reference());
+                let from = match meant {
+                    Named::Built(built) => Some(built.clone()),
+                    Named::Reference(_) | Named::Sif(_) | Named::Hub(_) => None,
+                };
+                let is_new = match sif {
+                    Some(sif) => lock.put_sif(name, sif, pin),
+                    None => lock.put(name, from, pin),
+                };
+                if is_new {
+                    moved.push(line);
+                }
+            }
+            Err(report) => {
+                worst = worst.max(crate::cli::show::exit::code(report.0.kind()));
+                output::error(&report);
+            }
+        }
+    }
+    if worst != 0 {
+        context.voice.say(format!("{FILE} was not changed"));
+        return Ok(worst);
+    }
+    replace(Path::new(FILE), &lock.write(Path::new(FILE))?)?;
+    for line in &moved {
+        context.voice.say(format!("locked {line}"));
+    }
+    context.voice.say(format!("{FILE}: {} pins, {} new", count(&lock), moved.len()));
+    if context.voice.json {
+        let pins = lock.entries().iter().map(|entry| json!(entry));
+        output::json(&pins.chain(lock.hubs().iter().map(|hub| json!(hub))).collect::<Vec<_>>());
+    }
+    Ok(0)
+}
+
+/// How many names and platforms are locked.
+fn count(lock: &Lock) -> usize {
+    lock.entries().len() + lock.hubs().len()
+}
+
+/// An image for one platform that is to be locked.
+struct Question<'a> {
+    name: &'a String,
+    meant: &'a Named,
+    platform: Platform,
+}
+
+/// What it is pinned to.
+struct Answer {
+    pin: Pin,
+    /// Of a SIF of a registry: the file.
+    sif: Option<SifDigest>,
+}
+
+impl From<Resolved> for Answer {
+    fn from(resolved: Resolved) -> Self {
+        Self { pin: resolved.pin, sif: None }
+    }
+}
+
+/// References are asked for together, SIFs and what CI built one after the other.
+fn answers(
+    context: &Context,
+    questions: &[Question<'_>],
+) -> Result<Vec<Result<Answer, Report>>, Report> {
+    let reference = |question: &Question<'_>| match question.meant {
+        Named::Reference(reference) => Some((reference.clone(), question.platform.clone())),
+        Named::Built(_) | Named::Sif(_) | Named::Hub(_) => None,
+    };
+    let references: Vec<_> = questions.iter().filter_map(reference).collect();
+    let client = context.client()?;
+    let mut resolved = context.block_on(resolve_many(&client, &references))?.into_iter();
+    let mut answers = Vec::new();
+    for question in questions {
+        answers.push(match question.meant {
+            Named::Built(built) => {
+                let build = Build::from(built.clone());
+                build.find(context, &question.platform).map(|found| found.resolved.into())
+            }
+            Named::Sif(reference) => {
+                let found = artifact(&client, reference, &question.platform);
+                context.block_on(found)?.map_err(Report::from).map(|(pin, sif)| Answer {
+                    pin,
+                    sif: Some(SifDigest::from_bytes(*sif.digest.bytes())),
+                })
+            }
+            // asked for apart: it has no pin of a registry
+            Named::Hub(_) => continue,
+            Named::Reference(_) => match resolved.next() {
+                Some(answer) => answer.map(Answer::from).map_err(Report::from),
+                None => Err(AcquireError::NoAnswer.into()),
+            },
+        });
+    }
+    Ok(answers)
+}
+
+/// The platforms to lock a name for.
+fn platforms(lock: &Lock, name: &str, flags: &[Platform]) -> Vec<Platform> {
+    if !flags.is_empty() {
+        return flags.to_vec();
+    }
+    let known = lock.entries().iter().filter(|e| e.name == name).map(|e| e.pin.platform.clone());
+    let known: Vec<Platform> = known.collect();
+    if known.is_empty() { vec![Platform::host()] } else { known }
+}
+
+fn check(context: &Context, named: &[(String, Named)], remote: bool) -> Outcome {
+    let lock = acquire::existing_lock(context)?;
+    let mut lines = Vec::new();
+    let mut values = Vec::new();
+    for finding in lock.differences(named) {
+        lines.push(finding.to_string());
+        values.push(json!(finding));
+    }
+    let mut worst = 0;
+    if remote {
+        let client = context.client()?;
+        let pins: Vec<Pin> = lock.entries().iter().map(|entry| entry.pin.clone()).collect();
+        let answers = context.block_on(drift_many(&client, &pins))?;
+        for (entry, answer) in lock.entries().iter().zip(answers) {
+            let pin = &entry.pin;
+            let found = answer.unwrap_or_else(|error| {
+                worst = worst.max(crate::cli::show::exit::code(error.kind()));
+                output::error(&not_compared(pin, &error));
+                Vec::new()
+            });
+            for drift in found {
+                let line = format!("{} ({}): {drift}", entry.name, pin.platform);
+                if !drift.is_finding() {
+                    context.voice.say(output::cell(&line));
+                    continue;
+                }
+                lines.push(line);
+                let mut value = json!(drift);
+                value["name"] = json!(entry.name);
+                value["platform"] = json!(pin.platform);
+                values.push(value);
+            }
+        }
+    }
+    if context.voice.json {
+        output::json(&values);
+    } else {
+        for line in &lines {
+            output::line(output::cell(line));
+        }
+    }
+    if remote && !lock.hubs().is_empty() {
+        context.voice.say("a hub has no digests to compare with: its names were not asked for");
+    }
+    if !lines.is_empty() {
+        return Ok(worst.max(FOUND));
+    }
+    if worst == 0 {
+        context.voice.say(format!("{FILE}: {} pins, nothing found", count(&lock)));
+    }
+    Ok(worst)
+}
+
+/// Writes by temporary file, sync and rename: a reader sees the old text or the new one.
+///
+/// # Errors
+/// When the directory or the disk does not take it; then the old file stays.
+pub fn replace(path: &Path, text: &str) -> Result<(), Report> {
+    files::replace(path, 0o644, text.as_bytes()).map_err(|error| {
+        let kind = crate::failure::io_kind(&error, Kind::Configuration);
+        CliError::new(kind, format!("cannot write {}: {error}", path.display())).into()
+    })
+}

@@ -1,0 +1,29 @@
+//! One file for each verb: its arguments, one call, and what is shown.
+
+pub mod audit;
+pub mod audit_drift;
+pub mod auth_explain;
+pub mod cache;
+pub mod cancel;
+pub mod config;
+pub mod convert;
+pub mod demo;
+pub mod doctor;
+pub mod init;
+pub mod inspect;
+pub mod jobs;
+pub mod ledger;
+pub mod lock;
+pub mod login;
+pub mod logs;
+pub mod pages;
+pub mod recover;
+pub mod rerun;
+pub mod resolve;
+pub mod run;
+pub mod status;
+pub mod submit;
+pub mod tags;
+pub mod verify;
+pub mod wait;
+pub mod worker;

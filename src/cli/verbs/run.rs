@@ -1,0 +1,141 @@
+//! `moorline run`: the job's whole way here and now, without an engine, in the current directory.
+
+use clap::Args as ClapArgs;
+
+use crate::acquire;
+use crate::backend::{FOREGROUND, Held};
+use crate::cli::args::spec::{Parts, SpecArgs, WhatArgs};
+use crate::cli::context::Context;
+use crate::cli::context::mark;
+use crate::cli::context::tickets;
+use crate::cli::show::output::{self, CliError, Outcome, Report, arguments};
+use crate::cli::verbs::submit;
+use crate::execute;
+use crate::failure::Kind;
+use crate::follow;
+use crate::job::{JobSpec, JobState, Observation, Resources};
+use crate::ledger::{Entry, Ledger};
+use crate::oci::{Platform, Sha256Digest};
+use crate::stage::convert::default_recipe;
+
+/// Run a command in an image, here and now, in the current directory.
+///
+/// The current directory is bound to `/work_dir`. The exit code is the command's; the run is recorded
+/// like a job.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  moorline run group/project:v1 ./analysis --events 10
+  moorline run --mount /data:ro group/project:v1 ls /data
+  moorline run group/project:v1                # the image's own command")]
+pub struct Args {
+    #[command(flatten)]
+    flags: SpecArgs,
+    #[command(flatten)]
+    what: WhatArgs,
+}
+
+/// The best shell that the image has.
+const SHELL: [&str; 3] =
+    ["/bin/sh", "-c", "command -v bash >/dev/null 2>&1 && exec bash; exec /bin/sh"];
+
+/// Start an interactive shell in an image, in the current directory.
+///
+/// The current directory is bound to `/work_dir`. The shell is bash where the image has it, else sh.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  moorline shell group/project:v1
+  moorline shell --mount /data:ro group/project:v1")]
+pub struct Shell {
+    #[command(flatten)]
+    flags: SpecArgs,
+    /// Image, as for moorline run
+    #[arg(value_name = "IMAGE")]
+    what: Option<String>,
+}
+
+/// The verb.
+///
+/// # Errors
+/// As the steps of the line say; 9 when no container runtime works here.
+pub fn run(context: &Context, mut args: Args) -> Outcome {
+    args.what.settle(&arguments())?;
+    here(context, args)
+}
+
+/// The verb `shell`: the same with a shell of the image, which is said where it starts.
+///
+/// # Errors
+/// As [`run`].
+pub fn shell(context: &Context, args: Shell) -> Outcome {
+    let what = WhatArgs { what: args.what, command: SHELL.map(str::to_owned).to_vec() };
+    context
+        .voice
+        .say("a shell in the image; /work_dir is this directory, and exit leaves the image");
+    here(context, Args { flags: args.flags, what })
+}
+
+/// Here and now.
+fn here(context: &Context, args: Args) -> Outcome {
+    let here = std::env::current_dir()
+        .map_err(|e| CliError::new(Kind::Usage, format!("the current directory: {e}")))?;
+    args.flags.check(context)?;
+    let inputs = submit::inputs(&args.what.command, Some(&here))?;
+    context.require_runtime(args.flags.runtime)?;
+    let platform = args.flags.platform.clone().unwrap_or_else(Platform::host);
+    let asked = args.flags.asked(context, &args.what)?;
+    let image = acquire::obtain(context, &asked, &platform, &default_recipe())?;
+    let resources = Resources::default();
+    let parts =
+        Parts { command: args.what.command, flags: args.flags, resources, workdir: Some(here) };
+    let job = parts.job(context, submit::fresh_id()?, image)?;
+
+    let mut site = context.site(FOREGROUND, inputs);
+    site.tickets = tickets::of(context, &job)?;
+    mark::mark(context, &job, false)?;
+    let prepared = context
+        .ledger()
+        .and_then(|ledger| Ok((crate::submit::prepare(&job, &site, FOREGROUND, &ledger)?, ledger)));
+    let (prepared, ledger) = prepared.inspect_err(|_| mark::unmark_refused(context, &job))?;
+    let (entry, plan) = (prepared.entry, prepared.plan);
+    let order = prepared.keep();
+    let control = order.dir.join("control");
+    let mut held = Held::take(&order, &context.user)?;
+    ledger.submitted(&entry, &held.key())?;
+    let code = execute::run_here(&control, Some(&plan.hex()))?;
+    // nobody starts it again, however it ended
+    let _ = std::fs::remove_file(control.join(crate::worker::TICKETS_FILE));
+    // the program ran: its code is the answer, whatever can be recorded
+    if let Err(Report(error)) = record_end(context, &job, &ledger, (&entry, &mut held), code) {
+        output::warn(format!(
+            "the program ended with exit code {code}; not all of this could be recorded: {}",
+            output::cell(&crate::failure::chain(&*error))
+        ));
+    } else {
+        context.voice.say(format!("recorded as {}", job.id));
+    }
+    Ok(u8::try_from(code).unwrap_or(255))
+}
+
+fn record_end(
+    context: &Context,
+    job: &JobSpec,
+    ledger: &Ledger,
+    (entry, held): (&Entry, &mut Held),
+    code: i32,
+) -> Result<(), Report> {
+    let state = if code == 0 { JobState::Completed } else { JobState::Failed };
+    // for whoever asked the ledger before the next line and looks at the lock after this process
+    held.ended(code)?;
+    ledger.observed(entry, &Observation { exit_code: Some(code), ..Observation::of(state) })?;
+    mark::unmark(context, &job.image, &job.id);
+    let view = context.jobs(&[job.id])?;
+    if let Some(record) = view.job(job.id) {
+        let collected = follow::collect(Some(ledger), record.last(), context.jobs_dir())?;
+        for problem in collected.problems {
+            output::warn(output::cell(&problem));
+        }
+    }
+    Ok(())
+}

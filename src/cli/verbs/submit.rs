@@ -1,0 +1,295 @@
+//! `moorline submit`: a pinned job to an engine; prints the job's id and nothing else.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args as ClapArgs;
+
+use crate::acquire;
+use crate::cli::args::spec::{Parts, SpecArgs, WhatArgs};
+use crate::cli::context::Context;
+use crate::cli::context::adapters;
+use crate::cli::context::mark;
+use crate::cli::context::tickets;
+use crate::cli::show::output::{self, CliError, Outcome, Report, arguments};
+use crate::cli::verbs::wait;
+use crate::config::JobFile;
+use crate::failure::Kind;
+use crate::files::ForeignFile;
+use crate::job::{JobId, JobSpec, Resources};
+use crate::stage::convert::default_recipe;
+use crate::submit::{self, Site, Source, new_job_id};
+
+/// Larger job files are refused.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// Submit a job that is pinned to an image's digest.
+///
+/// The tag is resolved once, now. stdout gets the job's id and nothing else.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = format!("\
+Examples:
+  moorline submit group/project:v1 ./analysis --events 1000
+  moorline submit --backend {} --cpus 4 --memory 8G --time 2h group/project:v1 ./analysis
+  moorline submit -f job.toml --wait", adapters::batch()))]
+pub struct Args {
+    #[arg(long, value_name = "NAME", help = format!("Engine: {}", adapters::choice()))]
+    pub backend: Option<String>,
+    /// Read the job from this file, or from standard input (-); its keys are the long flags, which override it
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Cores
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub cpus: Option<u32>,
+    /// Memory: 500M, 4G; a bare number is MiB
+    #[arg(long, value_name = "AMOUNT", value_parser = |t: &str| Resources::parse_memory(t).map_err(|e| e.to_string()))]
+    pub memory: Option<u64>,
+    /// Wall time: 90s, 30m, 2h, 1d, HH:MM:SS; a bare number is minutes
+    #[arg(long, value_name = "TIME", value_parser = |t: &str| Resources::parse_time(t).map_err(|e| e.to_string()))]
+    pub time: Option<u64>,
+    /// Partition or queue
+    #[arg(long, value_name = "NAME", value_parser = |t: &str| Resources::identifier(t).map_err(|e| e.to_string()))]
+    pub queue: Option<String>,
+    /// Account that pays
+    #[arg(long, value_name = "NAME", value_parser = |t: &str| Resources::identifier(t).map_err(|e| e.to_string()))]
+    pub account: Option<String>,
+    /// Host directory to bind to `/work_dir` instead of the job's own
+    #[arg(long, value_name = "DIR")]
+    pub workdir: Option<PathBuf>,
+    /// Wait for the job and take its exit code
+    #[arg(long)]
+    pub wait: bool,
+    /// Show the engine's command and the script, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// What to run and how
+    #[command(flatten)]
+    pub flags: SpecArgs,
+    /// The image and the command
+    #[command(flatten)]
+    pub what: WhatArgs,
+}
+
+impl Args {
+    /// Fills what no flag said from a job file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is malformed, or names two images.
+    fn fill(&mut self, path: &Path) -> Result<(), Report> {
+        let text = ForeignFile::anyones(MOST_BYTES)
+            .through_links()
+            .or_handed()
+            .text(path)
+            .map_err(|error| {
+                let kind = if error.is_missing() { Kind::NotFound } else { Kind::Usage };
+                CliError::new(kind, format!("cannot read the job file {}: {error}", path.display()))
+            })?;
+        let file = JobFile::parse(&text, path)?;
+        let (what, flags) = (&mut self.what, &mut self.flags);
+        // an image is named in one way: a flag's way is instead of the file's
+        if what.what.is_none() && (file.image.is_none() || flags.from.is_named()) {
+            flags.from.fill(file.built);
+        } else if what.what.is_none() {
+            what.what = file.image;
+            if !file.built.is_empty() {
+                let twice =
+                    format!("{}: an image was named twice: image and project", path.display());
+                return Err(CliError::usage(twice).into());
+            }
+        }
+        if what.command.is_empty() {
+            what.command = file.command;
+        }
+        flags.file_mounts = file.mounts;
+        let env = file.env.iter().map(|var| format!("{}={}", var.name, var.value));
+        flags.env = env.chain(std::mem::take(&mut flags.env)).collect();
+        flags.option = [file.options, std::mem::take(&mut flags.option)].concat();
+        flags.name = flags.name.take().or(file.name);
+        flags.runtime = flags.runtime.or(file.runtime);
+        flags.network = flags.network.take().or(file.network);
+        flags.grace = flags.grace.or(file.grace);
+        flags.require = flags.require.or(file.require);
+        flags.krb |= file.krb;
+        flags.platform = flags.platform.take().or(file.platform);
+        self.backend = self.backend.take().or(file.backend);
+        self.workdir = self.workdir.take().or(file.workdir);
+        self.cpus = self.cpus.or(file.resources.cpus);
+        self.memory = self.memory.or(file.resources.memory_mib);
+        self.time = self.time.or(file.resources.time_seconds);
+        self.queue = self.queue.take().or(file.resources.queue);
+        self.account = self.account.take().or(file.resources.account);
+        Ok(())
+    }
+}
+
+/// The verb.
+///
+/// # Errors
+/// As the steps of the line say.
+pub fn run(context: &Context, mut args: Args) -> Outcome {
+    args.what.settle(&arguments())?;
+    if let Some(file) = args.file.take() {
+        args.fill(&file)?;
+    }
+    let settings = context.settings();
+    let kind = args.backend.or_else(|| settings.backend.clone()).unwrap_or_else(|| "local".into());
+    if !adapters::backends().contains(&kind.as_str()) {
+        return Err(CliError::usage(format!("unknown backend {}", output::cell(&kind)))
+            .with_hint(format!("known backends: {}", adapters::backends().join(", ")))
+            .into());
+    }
+    let workdir = args.workdir.map(|dir| absolute_dir(&dir)).transpose()?;
+    let inputs = inputs(&args.what.command, workdir.as_deref())?;
+    let engine = context.engine(&kind);
+    let platform =
+        args.flags.platform.clone().or(engine.platform).unwrap_or_else(crate::oci::Platform::host);
+    let resources = Resources {
+        cpus: args.cpus.or(settings.resources.cpus),
+        memory_mib: args.memory.or(settings.resources.memory_mib),
+        time_seconds: args.time.or(settings.resources.time_seconds),
+        queue: args.queue.or(engine.queue),
+        account: args.account.or(engine.account),
+    };
+    args.flags.check(context)?;
+    if adapters::is_here(&kind) && !args.dry_run {
+        context.require_runtime(args.flags.runtime)?;
+    }
+    let asked = args.flags.asked(context, &args.what)?;
+    let image = acquire::obtain(context, &asked, &platform, &default_recipe())?;
+    let parts = Parts { command: args.what.command, flags: args.flags, resources, workdir };
+    let mut job = parts.job(context, fresh_id()?, image)?;
+    if args.dry_run {
+        return dry_run(context, &job, &kind, inputs);
+    }
+    if job.terms.grace.is_none() {
+        // somewhat shorter than the engine's own, so that the receipt is still written
+        let engine = adapters::backend(context, &kind).and_then(|backend| backend.grace());
+        let seconds = engine.map(|grace| grace.as_secs().saturating_sub(2).max(1));
+        job.terms.grace = seconds.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX));
+    }
+    hand_over(context, &job, &kind, inputs, args.wait)
+}
+
+/// Gives a job to an engine and prints its id; with `wait` the exit code is the job's.
+///
+/// # Errors
+/// When the engine refuses, or a file cannot be written.
+pub fn hand_over(
+    context: &Context,
+    job: &JobSpec,
+    kind: &str,
+    inputs: Vec<Source>,
+    wait: bool,
+) -> Outcome {
+    let backend = adapters::backend(context, kind)
+        .ok_or_else(|| CliError::usage(format!("unknown backend {}", output::cell(kind))))?;
+    let mut site = context.site(kind, inputs);
+    site.tickets = tickets::of(context, job)?;
+    mark::mark(context, job, !adapters::is_here(kind))?;
+    let submitted = context
+        .ledger()
+        .and_then(|ledger| Ok(submit::submit(job, &site, backend.as_ref(), &ledger)?));
+    let submit::HandedOver { key, held } =
+        submitted.inspect_err(|_| mark::unmark_refused(context, job))?;
+    if let Some(why) = held {
+        output::warn(format!(
+            "{kind} holds the job, and it could not be released: {}; moorline status {} tries it again",
+            output::cell(&why),
+            job.id
+        ));
+    }
+    if key.id != job.id.to_string() {
+        context.voice.say(format!("submitted as {key}"));
+    }
+    if let Err(error) = output::try_line(job.id.to_string()) {
+        // no failure: a script that tried again would submit the job a second time
+        output::warn(format!(
+            "the job was handed over as {}, but its id could not be written to standard output: {error}",
+            job.id
+        ));
+    }
+    if !wait {
+        return Ok(0);
+    }
+    let rows = wait::until_ended(context, &[job.id.to_string()], None, wait::limits(context))?;
+    Ok(rows.first().map_or(0, |row| wait::tell(context, row)))
+}
+
+fn dry_run(context: &Context, job: &JobSpec, kind: &str, inputs: Vec<Source>) -> Outcome {
+    let backend = adapters::backend(context, kind)
+        .ok_or_else(|| CliError::usage(format!("unknown backend {}", output::cell(kind))))?;
+    let site: Site = context.site(kind, inputs);
+    let (submission, script) = submit::dry_run(job, &site, backend.as_ref())?;
+    for (path, text) in &submission.files {
+        output::line(format!("# {}\n{text}", path.display()));
+    }
+    let words = shlex::try_join(submission.argv.iter().map(String::as_str))
+        .unwrap_or_else(|_| submission.argv.join(" "));
+    context.voice.say("nothing was submitted; the engine would get this command and this script:");
+    output::line(words);
+    output::line(script);
+    match backend.ready() {
+        Ok(said) => context.voice.say(format!("{kind}: {}", output::cell(&said))),
+        Err(error) => {
+            let why = output::cell(&error.why());
+            output::warn(format!("could not ask {kind} whether it would take the job: {why}"));
+        }
+    }
+    Ok(0)
+}
+
+/// A new job's id.
+///
+/// # Errors
+/// When the system gives no random numbers.
+pub fn fresh_id() -> Result<JobId, Report> {
+    new_job_id(jiff::Timestamp::now())
+        .map_err(|e| CliError::new(Kind::Configuration, format!("no random numbers: {e}")).into())
+}
+
+/// `./exe` that exists here is copied into the job, or, where the user named the working directory
+/// (`workdir`), used there; one that does not exist is in the image. What will keep it from being started
+/// is said.
+///
+/// # Errors
+/// When it would have to be copied and lies in a directory of its own.
+pub fn inputs(command: &[String], workdir: Option<&Path>) -> Result<Vec<Source>, Report> {
+    let Some(name) = command.first().and_then(|word| word.strip_prefix("./")) else {
+        return Ok(Vec::new());
+    };
+    let path = workdir.map_or_else(|| PathBuf::from(name), |dir| dir.join(name));
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
+    for hint in submit::script_hints(&path) {
+        output::warn(output::cell(&hint));
+    }
+    if workdir.is_none() && Path::new(name).components().count() != 1 {
+        return Err(CliError::usage(format!(
+            "./{name}: only a program directly in the current directory is copied into the job"
+        ))
+        .with_hint("change into its directory, or bind the directory with --workdir")
+        .into());
+    }
+    Ok(vec![Source {
+        name: name.to_owned(),
+        path: path.clone(),
+        origin: std::path::absolute(&path).unwrap_or(path),
+        copied: workdir.is_none(),
+        earlier: None,
+    }])
+}
+
+/// A directory that exists, as an absolute path.
+///
+/// # Errors
+/// When it does not exist.
+pub fn absolute_dir(dir: &Path) -> Result<PathBuf, Report> {
+    let no = |why: String| CliError::usage(format!("--workdir {}: {why}", dir.display())).into();
+    match std::fs::canonicalize(dir) {
+        Ok(path) if path.is_dir() => Ok(path),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(no(crate::files::explained(dir, error).to_string()))
+        }
+        _ => Err(no("there is no such directory".into())),
+    }
+}
