@@ -11,6 +11,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::error::IndexError;
 use super::sketch::{About, NoSketch, Sketcher};
@@ -20,6 +21,10 @@ use crate::ledger::error::LedgerError;
 use crate::ledger::hash::RecordHash;
 use crate::ledger::record::WriterId;
 use crate::ledger::segment::{MOST_BYTES, SegmentName, list};
+
+/// So long a write of another process may take between a file's new time and its new size. A longer one costs a
+/// new index and nothing else.
+const LONGEST_WRITE: Duration = Duration::from_millis(200);
 
 /// How far a segment was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +79,8 @@ pub(super) fn grown(dir: &Path, known: &Positions) -> Result<Vec<Grown>, IndexEr
     let mut all = Vec::new();
     for name in names {
         let path = dir.join(name.to_string());
-        let meta = std::fs::symlink_metadata(&path).map_err(LedgerError::io("read", &path))?;
         let known = known.get(&name).copied();
+        let meta = look(&path, known).map_err(LedgerError::io("read", &path))?;
         if let Some(known) = known {
             if (known.inode, known.size, known.changed) == (meta.ino(), meta.len(), changed(&meta))
             {
@@ -89,6 +94,22 @@ pub(super) fn grown(dir: &Path, known: &Positions) -> Result<Vec<Grown>, IndexEr
         all.push(Grown { name, bytes, known });
     }
     Ok(all)
+}
+
+/// The state of a segment. A write sets the time before the size: what is seen in between looks like a file that
+/// was changed where it stands, so that is looked at again.
+fn look(path: &Path, known: Option<Position>) -> io::Result<Metadata> {
+    let began = Instant::now();
+    loop {
+        let meta = std::fs::symlink_metadata(path)?;
+        let between = known.is_some_and(|known| {
+            (known.inode, known.size) == (meta.ino(), meta.len()) && known.changed != changed(&meta)
+        });
+        if !between || began.elapsed() > LONGEST_WRITE {
+            return Ok(meta);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 fn changed(meta: &Metadata) -> i64 {
