@@ -18,36 +18,24 @@
 pub(super) mod process;
 mod record;
 mod supervisor;
+mod times;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::files::ForeignFile;
 use crate::job::{EngineKey, IntentId, JobId, JobState};
-use crate::worker::{PLAN_FILE, Plan};
 
 use super::driver::{Driver, Environment, JOB_NAMES, printable};
 use super::{Backend, BackendError, Facts, Order, Seen, Submission};
-use process::{Place, Process};
+use process::Process;
 use record::{Phase, Record};
+use times::{GRACE, LAST, TAKE_OVER, grace_of};
 
 pub use supervisor::supervise;
-
-pub(super) const ENGINE: &str = "local";
+pub(super) use times::ENGINE;
 
 static FACTS: Facts = Facts { name: ENGINE, ..Facts::OF_THIS_MACHINE };
-
-/// How long a supervisor may take to begin; it refuses to begin later.
-const TAKE_OVER: Duration = Duration::from_secs(30);
-/// Between TERM and KILL, when the job wants no more.
-const GRACE: Duration = Duration::from_secs(5);
-/// What the backend's grace has more than the program's.
-const MARGIN: Duration = Duration::from_secs(2);
-/// Larger plans are no worker's.
-const MOST_PLAN_BYTES: u64 = 64 << 20;
-/// After KILL; only a process in an uninterruptible call lasts longer.
-const LAST: Duration = Duration::from_secs(10);
 
 /// Closes what the caller's shell may have open (a lock file, a pipe): the job must not hold it.
 const DETACH: &str = "exec \"$@\" 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&-";
@@ -251,17 +239,6 @@ impl Backend for Local {
     fn grace(&self) -> Option<Duration> {
         Some(GRACE)
     }
-}
-
-/// How long the job's processes may take to end: a little longer than the worker gives its program, so that the
-/// receipt is still written.
-pub(super) fn grace_of(dir: &Path) -> Duration {
-    let path = dir.join("control").join(PLAN_FILE);
-    let plan = ForeignFile::own(MOST_PLAN_BYTES).bytes(&path).ok();
-    // without a plan there is no worker that could need it
-    let plan = plan.and_then(|bytes| Plan::parse(&bytes).ok());
-    let own = plan.and_then(|plan| plan.job.terms.grace);
-    own.map_or(GRACE, |seconds| GRACE.max(Duration::from_secs(u64::from(seconds)) + MARGIN))
 }
 
 /// TERM to the job, KILL after the grace, until the supervisor has nothing left to wait for.

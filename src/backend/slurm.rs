@@ -15,11 +15,13 @@
 //! Source: the manual pages of these commands, and what a real 22.05 answered (parse.rs's tests).
 
 mod argv;
+mod facts;
 mod parse;
 mod state;
 
 use std::time::Duration;
 
+use self::facts::{FACTS, is_id};
 use super::dialect::{Dialect, Missing, Question, Row, Taken, Whom};
 use super::driver::{Ended, Finished};
 use super::{BackendError, Facts, Order, Submission};
@@ -27,47 +29,6 @@ use crate::job::{EngineKey, IntentId};
 
 /// The dialect.
 pub(super) struct Slurm;
-
-static FACTS: Facts = Facts {
-    name: "slurm",
-    example: "123",
-    again: None,
-    here: false,
-    commands: &["sbatch", "squeue", "sacct", "scancel", "scontrol"],
-    // which cluster is meant; and a path, which sites need whose submission forwards Kerberos tickets
-    environment: &["SLURM_CONF", "KRB5CCNAME"],
-    families: &["SLURM_", "SBATCH_", "SRUN_"],
-    in_a_job: Some("SLURM_JOB_ID"),
-    own_id: Some("SLURM_JOB_ID"),
-    in_receipt: &[
-        "SLURM_JOB_ID",
-        "SLURM_ARRAY_JOB_ID",
-        "SLURM_ARRAY_TASK_ID",
-        "SLURM_RESTART_COUNT",
-        "SLURM_CLUSTER_NAME",
-    ],
-    // SLURM_JWT is a secret
-    for_program: &[
-        "SLURM_JOB_ID",
-        "SLURM_JOB_NAME",
-        "SLURM_JOB_NODELIST",
-        "SLURM_JOB_PARTITION",
-        "SLURM_ARRAY_JOB_ID",
-        "SLURM_ARRAY_TASK_ID",
-        "SLURM_ARRAY_TASK_COUNT",
-        "SLURM_ARRAY_TASK_MIN",
-        "SLURM_ARRAY_TASK_MAX",
-        "SLURM_CPUS_PER_TASK",
-        "SLURM_CPUS_ON_NODE",
-        "SLURM_MEM_PER_NODE",
-        "SLURM_NTASKS",
-        "SLURM_NNODES",
-        "SLURM_NODEID",
-        "SLURM_PROCID",
-        "SLURM_LOCALID",
-    ],
-    can_hold: true,
-};
 
 /// How far back `find` looks in the accounting.
 const FIND_SINCE: &str = "now-30days";
@@ -232,10 +193,6 @@ fn taken(ended: Ended, stdout: &str, said: &str) -> Taken {
 
 fn cut(line: &str) -> String {
     line.chars().take(80).collect()
-}
-
-fn is_id(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 10 && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 #[cfg(test)]

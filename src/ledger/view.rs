@@ -7,12 +7,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::batch::redact;
 use super::body::{Body, EngineName};
 use super::error::LedgerError;
+use super::own::{Conversion, Entry};
 use super::personal::{Payload, Personal, load};
 use super::record::{Content, Record, WriterId};
 use super::segment::{Segment, list};
-use super::{Conversion, Entry, redact};
 use crate::job::{
     EngineKey, IntentId, JobId, JobSpec, JobState, Name, Observation, Resources, RuntimeChoice,
     Terms,

@@ -24,7 +24,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::{Bind, csv_field};
+use super::bind::{Bind, csv_field};
 use crate::job::{Access, JobSpec, Network, WORK_DIR};
 use crate::sif::is_name;
 

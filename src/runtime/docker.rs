@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::{Bind, csv_field};
+use super::bind::{Bind, csv_field};
 use crate::job::{Access, JobSpec, WORK_DIR};
 
 /// The command line, program first; `image` is an image id or a reference with its digest, `user`

@@ -12,7 +12,7 @@ use std::io::{self, Read, Seek};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::SubmitError;
+use super::error::SubmitError;
 use crate::files::{ForeignFile, Opened, sha256};
 use crate::job::{Input, JobId, WORK_DIR};
 use crate::ledger::Submission;

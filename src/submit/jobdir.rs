@@ -14,7 +14,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::SubmitError;
+use super::error::SubmitError;
 use crate::files;
 use crate::job::JobId;
 use crate::kerberos::Tickets;

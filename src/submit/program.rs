@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::SubmitError;
+use super::error::SubmitError;
 use crate::backend::FOREGROUND;
 use crate::build;
 use crate::elf;

@@ -3,7 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::MountNote;
 use crate::job::{CallFilter, Name, Network};
 use crate::oci::Digest;
 
@@ -122,4 +121,15 @@ crate::job::open_names! {
         /// The image was measured by an earlier job of this user.
         MeasuredEarlier = "measured-earlier",
     }
+}
+
+/// A mount that the worker did not have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountNote {
+    /// The path on the worker.
+    pub source: String,
+    /// The path in the container.
+    pub target: String,
+    /// Why it was skipped.
+    pub why: String,
 }

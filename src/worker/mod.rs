@@ -18,19 +18,12 @@
 
 mod conditions;
 pub mod exit;
+mod names;
 mod plan;
 mod receipt;
 pub mod script;
 
-pub use conditions::{Conditions, Cover, Hides, Output, Qualifier, RuntimeProgram};
+pub use conditions::{Conditions, Cover, Hides, MountNote, Output, Qualifier, RuntimeProgram};
+pub use names::{PLAN_FILE, RECEIPT_PREFIX, SCRIPT_FILE, TICKETS_FILE};
 pub use plan::{PLAN_SCHEMA, Plan, PlanError};
-pub use receipt::{MountNote, RECEIPT_SCHEMA, Receipt, ReceiptError, Start};
-
-/// The plan's file name in `control/`.
-pub const PLAN_FILE: &str = "plan.json";
-/// The script's file name in `control/`.
-pub const SCRIPT_FILE: &str = "job.sh";
-/// The Kerberos tickets of a job that asked for them; gone when it has ended.
-pub const TICKETS_FILE: &str = "krb5cc";
-/// How receipts' names begin in `control/`.
-pub const RECEIPT_PREFIX: &str = "receipt-";
+pub use receipt::{RECEIPT_SCHEMA, Receipt, ReceiptError, Start};

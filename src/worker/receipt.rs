@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::conditions::{Conditions, Qualifier};
+use super::conditions::{Conditions, MountNote, Qualifier};
 use crate::job::{Evidence, Grade, IntentId, JobId, Name, Nonce};
 use crate::oci::{Digest, SifDigest};
 
@@ -76,17 +76,6 @@ pub enum Start {
         /// Why, in one sentence.
         why: String,
     },
-}
-
-/// A mount that the worker did not have.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MountNote {
-    /// The path on the worker.
-    pub source: String,
-    /// The path in the container.
-    pub target: String,
-    /// Why it was skipped.
-    pub why: String,
 }
 
 /// A receipt that cannot be used.

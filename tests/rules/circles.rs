@@ -18,16 +18,7 @@ use super::floors::{Source, none, sources};
 
 /// Rooms, or parts of one, that are rebuilt right now. A room leaves the list as soon as its rebuilt files
 /// are merged.
-const NOT_YET: &[(&str, &str)] = &[
-    ("backend", "becomes one file per engine"),
-    ("cli", "becomes verbs, args, context and show"),
-    ("execute", "becomes one file per runtime"),
-    ("follow", "takes refresh, wait, settle and fetch from the command line"),
-    ("ledger", "gets its indexes"),
-    ("runtime", "gets its runtimes"),
-    ("submit", "gets one flow for all engines"),
-    ("worker", "becomes a program of its own"),
-];
+const NOT_YET: &[(&str, &str)] = &[("execute", "becomes one file per runtime")];
 
 /// A part of the code: a name or a sign. Comments are left out, of a text only its quotes stay.
 type Token<'a> = (usize, &'a str);

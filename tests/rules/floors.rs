@@ -47,8 +47,9 @@ const MAY_REACH_A_TERMINAL: &[&str] = &[
     "cli/show/interrupted.rs",
     // questions, made harmless where they are asked
     "cli/show/terminal.rs",
-    // hands the worker its standard error: execute/worker.rs makes what it says harmless
+    // they hand the worker its standard error: execute/worker.rs makes what it says harmless
     "main.rs",
+    "bin/moorline-worker.rs",
     // pipes between processes of Moorline
     "execute/early.rs",
     // only whether they are terminals; what is carried is the program's own output
@@ -331,8 +332,8 @@ fn naming(source: &Source, engine: &str, words: &[String]) -> Vec<String> {
     }
     let listed = ["backend/mod.rs", "backend/known.rs"].contains(&source.path.as_str());
     let mut testing = source.path.ends_with("/tests.rs") || source.path.contains("/tests/");
-    // the ledger's stored examples are a unit test in a file of its own
-    testing |= source.path.ends_with("/golden.rs");
+    // unit tests in files of their own: the ledger's stored examples, the suite of its indexes
+    testing |= ["/golden.rs", "index/suite.rs"].iter().any(|end| source.path.ends_with(end));
     let mut found = Vec::new();
     let lines: Vec<&str> = source.text.lines().collect();
     for (at, line) in lines.iter().enumerate() {

@@ -19,7 +19,8 @@ use crate::backend::{BackendError, Order};
 use crate::files::{self, ForeignFile};
 use crate::job::{EngineKey, IntentId, JobId, JobState};
 
-use super::{Place, Process};
+use super::process::{Place, Process};
+use super::times::{ENGINE, TAKE_OVER};
 
 /// The version of this document.
 const SCHEMA: u32 = 1;
@@ -103,7 +104,7 @@ impl Record {
 
     pub fn key(&self) -> EngineKey {
         EngineKey {
-            kind: super::ENGINE.to_owned(),
+            kind: ENGINE.to_owned(),
             cluster: Some(self.place.host.clone()),
             id: self.job.to_string(),
             submitted_at: self.submitted_at,
@@ -114,7 +115,7 @@ impl Record {
     /// Whether a supervisor may still begin.
     pub fn is_fresh(&self) -> bool {
         let age = jiff::Timestamp::now().duration_since(self.submitted_at);
-        age.unsigned_abs() < super::TAKE_OVER
+        age.unsigned_abs() < TAKE_OVER
     }
 
     /// The supervisor; its number is that of the session that it made.

@@ -19,12 +19,13 @@ use crate::worker::{SCRIPT_FILE, exit};
 
 use super::process::{self, Process};
 use super::record::{self, Phase, Record};
-use super::{Environment, GRACE, LAST};
+use super::times::{ENGINE, GRACE, LAST, grace_of};
+use crate::backend::driver::Environment;
 
 /// Runs the job of a directory to its end, and writes its record.
 ///
 /// The caller's process becomes a session leader and a subreaper: this is for a process of its own,
-/// started by [`super::Local`], which reads what the process says on standard error if it fails.
+/// started by `Local`, which reads what the process says on standard error if it fails.
 ///
 /// # Errors
 /// When the job could not be supervised. How the job ended is in its record, not here.
@@ -41,7 +42,7 @@ pub fn supervise(dir: &Path, environment: &Environment) -> Result<(), BackendErr
     let mut record = record::read(dir)?;
     if record.phase != Phase::Waiting || !record.is_fresh() {
         return Err(BackendError::Failed {
-            engine: super::ENGINE,
+            engine: ENGINE,
             command: "supervise".to_owned(),
             said: "the job was begun before, or was submitted too long ago".to_owned(),
         });
@@ -73,7 +74,7 @@ pub fn supervise(dir: &Path, environment: &Environment) -> Result<(), BackendErr
 
     let (status, limited) = wait_for(main, record.time_seconds, &deaths);
     // a worker that reached its limit has a program to end; what outlived its worker has not
-    clear(&deaths, supervisor, if limited { super::grace_of(dir) } else { GRACE });
+    clear(&deaths, supervisor, if limited { grace_of(dir) } else { GRACE });
     let code = status.and_then(shell_code);
     let reason = |text: &str| Some(text.to_owned());
     let (state, code, reason) = match (record::is_cancelled(dir), limited, code) {

@@ -53,7 +53,7 @@ pub(super) fn sbatch(order: &Order) -> Result<Submission, BackendError> {
 }
 
 fn unfit(what: impl Into<String>, why: impl Into<String>) -> BackendError {
-    BackendError::Unfit { engine: super::FACTS.name, what: what.into(), why: why.into() }
+    BackendError::Unfit { engine: super::facts::FACTS.name, what: what.into(), why: why.into() }
 }
 
 /// `D-HH:MM:SS`; Slurm rounds up to whole minutes.

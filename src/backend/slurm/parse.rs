@@ -136,7 +136,7 @@ fn row(line: &str, code: fn(&str) -> Option<i32>) -> Option<Line> {
     let word = words.next()?.trim_end_matches('+');
     let by = words.next().filter(|by| *by == "by").and_then(|_| words.next()?.parse().ok());
     let known = word.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
-    if !super::is_id(id) || user.is_empty() || !known {
+    if !super::facts::is_id(id) || user.is_empty() || !known {
         return None;
     }
     let reason = printable(reason);
@@ -175,7 +175,7 @@ pub(super) fn find(text: &str, owner: &str, intent: &IntentId) -> Vec<Row> {
         let mut fields = line.splitn(4, '|');
         let (id, submit, user) = (fields.next()?, fields.next()?, fields.next()?);
         let free = fields.next()?;
-        let ours = super::is_id(id) && user == owner && free.contains(&tag);
+        let ours = super::facts::is_id(id) && user == owner && free.contains(&tag);
         let submit = submit.parse().ok().filter(|_| ours)?;
         Some(Row {
             id: id.to_owned(),

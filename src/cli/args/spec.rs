@@ -94,7 +94,7 @@ impl SpecArgs {
         self.variables(context)?;
         self.mounts(context)?;
         self.options(context)?;
-        tickets::check(context, self)
+        if self.krb { tickets::check(context, &self.variables(context)?) } else { Ok(()) }
     }
 
     /// The mounts of the configuration, the job file and `--mount`, later ones in the place of earlier

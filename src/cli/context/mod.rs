@@ -2,11 +2,12 @@
 //!
 //! ```text
 //!  environment, flags, configuration  --read-->  Context
-//!      where things are                 places.rs      what was configured   settings.rs
+//!      where things are                 places.rs      what was configured   settings.rs, settled.rs
 //!      jobs of the ledger               jobs.rs
 //!      own store, site's, ledger        stores.rs      installed programs    programs.rs
 //!      registry, its credentials        registry.rs, network.rs
-//!      the project around us            project.rs
+//!      the project around us            project.rs, of_project.rs
+//!      engines                          engines.rs, adapters.rs
 //!      what `acquire` asks of it all    surroundings.rs
 //!      GitLab, its token                gitlab.rs
 //! ```
@@ -17,18 +18,21 @@
 mod gitlab;
 mod jobs;
 mod network;
+mod of_project;
 mod places;
 mod programs;
 mod project;
 mod records;
 mod registry;
 mod settings;
+mod settled;
 mod stores;
 mod surroundings;
 mod whole;
 
 pub mod adapters;
 pub mod dumps;
+pub mod engines;
 pub mod machine;
 pub mod mark;
 pub mod prune;

@@ -18,10 +18,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Context;
 use super::places::{self, Variables};
 use crate::cli::show::output::{self, CliError, Report};
-use crate::config::{Config, PROJECT_FILE};
+use crate::config::PROJECT_FILE;
 use crate::failure::Kind;
 use crate::files::{Folder, ForeignError, ForeignFile, Outsider, Writers};
 use crate::job::{Access, Mount, Need};
@@ -35,29 +34,29 @@ const NOT_USED: &str = "is not used";
 #[derive(Debug)]
 pub struct Project {
     /// Without links. `None` when there is no current directory any more.
-    dir: Option<PathBuf>,
-    writers: Writers,
+    pub(super) dir: Option<PathBuf>,
+    pub(super) writers: Writers,
     /// The same without what a job of GitLab CI accepts.
-    strict: Writers,
-    refused: Option<Refused>,
+    pub(super) strict: Writers,
+    pub(super) refused: Option<Refused>,
     /// Whether everybody can write what is used.
-    open: bool,
+    pub(super) open: bool,
 }
 
 /// Why a file of the project is not used.
 #[derive(Clone, Debug)]
 pub struct Refused {
-    file: String,
+    pub(super) file: String,
     /// What is done about it: "is not used".
-    is: &'static str,
-    why: String,
-    hint: String,
+    pub(super) is: &'static str,
+    pub(super) why: String,
+    pub(super) hint: String,
     /// Whether somebody else put it there.
-    theirs: bool,
+    pub(super) theirs: bool,
 }
 
 impl Refused {
-    fn report(&self) -> Report {
+    pub(super) fn report(&self) -> Report {
         CliError::new(Kind::Configuration, format!("{} {}: {}", self.file, self.is, self.why))
             .with_hint(self.hint.clone())
             .into()
@@ -169,7 +168,7 @@ impl Project {
 
     /// A mount of the project file as a job may have it: its source below the project once all links are
     /// resolved, read-only. `None` when the source is not there: a link could take its place later.
-    fn mount(&self, mount: &Mount) -> Result<Option<Mount>, String> {
+    pub(super) fn mount(&self, mount: &Mount) -> Result<Option<Mount>, String> {
         let Some(dir) = &self.dir else { return Err("the current directory is gone".into()) };
         let named = dir.join(&mount.source);
         let source = match std::fs::canonicalize(&named) {
@@ -228,133 +227,5 @@ fn hint(outsider: &Outsider, dir: &str, name: &str) -> String {
         }
         Outsider::AccessList => format!("setfacl -b {dir} {dir}/{name}"),
         Outsider::Everybody { .. } => format!("chmod o-w {dir} {dir}/{name}"),
-    }
-}
-
-impl Context {
-    /// For verbs that use `moorline.toml`: stops when the caller's own is not used, warns of somebody else's.
-    ///
-    /// # Errors
-    /// When the file belongs to the caller, and others can write it or its directory, or it is no regular file.
-    pub fn require_project(&self) -> Result<(), Report> {
-        let project = self.project.borrow();
-        if project.open {
-            output::warn(format!(
-                "everybody can write this checkout, as GitLab's executors make it; {PROJECT_FILE} is used all the same"
-            ));
-        }
-        match &project.refused {
-            Some(refused) if refused.theirs => {
-                output::warn(format!(
-                    "{} {}: {} ({})",
-                    refused.file, refused.is, refused.why, refused.hint
-                ));
-                Ok(())
-            }
-            Some(refused) => Err(refused.report()),
-            None => Ok(()),
-        }
-    }
-
-    /// Stops when `what` could be a short name of a project file that is not used: as a reference it would be
-    /// somebody else's image.
-    ///
-    /// # Errors
-    /// With the reason.
-    pub fn no_lost_name(&self, what: &str) -> Result<(), Report> {
-        let project = self.project.borrow();
-        let Some(refused) = &project.refused else { return Ok(()) };
-        if what.contains(['/', ':', '@']) {
-            return Ok(());
-        }
-        let what = output::cell(what);
-        let message = format!(
-            "{what} may be a short name of {}, which {}: {}",
-            refused.file, refused.is, refused.why
-        );
-        let hint = format!("{}; an image of that name is written {what}:TAG", refused.hint);
-        Err(CliError::new(Kind::Configuration, message).with_hint(hint).into())
-    }
-
-    /// Stops a verb that is nothing without the project's file.
-    ///
-    /// # Errors
-    /// With the reason why it is not used.
-    pub fn needs_project(&self) -> Result<(), Report> {
-        self.project.borrow().refused.as_ref().map_or(Ok(()), |refused| Err(refused.report()))
-    }
-
-    /// The text of another file of the project, such as the lock; `None` when there is none.
-    ///
-    /// # Errors
-    /// When it is not used.
-    pub fn project_file(&self, name: &str) -> Result<Option<String>, Report> {
-        self.project.borrow_mut().file(name)
-    }
-
-    /// Who may have written what the project brings.
-    pub fn project_writers(&self) -> Writers {
-        self.project.borrow().writers().clone()
-    }
-
-    /// The mounts of the configuration for a job, and a sentence about each that is left out. Those that a flag
-    /// replaces are not looked at. A project's lie below its directory and are read-only.
-    ///
-    /// # Errors
-    /// When the project file asks for another one.
-    pub fn configured_mounts(&self, flags: &[Mount]) -> Result<(Vec<Mount>, Vec<String>), Report> {
-        let (mut mounts, mut notes) = (Vec::new(), Vec::new());
-        for value in &self.config.submit.mounts {
-            let mount = &value.value;
-            if flags.iter().any(|flag| flag.same_target(mount)) {
-                continue;
-            }
-            if !value.origin.is_project() {
-                mounts.push(mount.clone());
-                continue;
-            }
-            match self.project.borrow().mount(mount) {
-                Ok(Some(mount)) => mounts.push(mount),
-                Ok(None) => notes.push(format!(
-                    "{}: the mount {mount} is left out: there is no such path",
-                    value.origin
-                )),
-                Err(why) => {
-                    let why = output::cell(&format!("{}: the mount {mount}: {why}", value.origin));
-                    return Err(CliError::new(Kind::Configuration, why)
-                        .with_hint(format!("if you want it, give it yourself: --mount {mount}"))
-                        .into());
-                }
-            }
-        }
-        Ok((mounts, notes))
-    }
-
-    /// Whether a mount of a job is one that the project file asked for.
-    pub fn is_of_project(&self, mount: &Mount) -> bool {
-        let project = self.project.borrow();
-        let mut of_project = self.config.submit.mounts.iter().filter(|v| v.origin.is_project());
-        of_project.any(|value| project.mount(&value.value).ok().flatten().as_ref() == Some(mount))
-    }
-
-    /// Notes a setting that the project file adds to the job that is being made.
-    pub fn contributed(&self, what: impl AsRef<str>) {
-        self.contributed.borrow_mut().push(output::cell(what.as_ref()));
-    }
-
-    /// Says what the project file adds to the job, each setting once, and hands it on for the record.
-    pub(super) fn take_contributed(&self, backend: &str) -> Vec<String> {
-        let config: &Config = &self.config;
-        let set = config.submit.backend.as_ref().filter(|value| value.origin.is_project());
-        if set.is_some_and(|value| value.value == backend) {
-            self.contributed(format!("backend {backend}"));
-        }
-        let noted = std::mem::take(&mut *self.contributed.borrow_mut());
-        let noted: Vec<String> =
-            noted.into_iter().map(|what| format!("{PROJECT_FILE} adds: {what}")).collect();
-        for line in &noted {
-            self.voice.say(line);
-        }
-        noted
     }
 }

@@ -1,10 +1,9 @@
 //! `--krb`: the caller's Kerberos tickets for a job. They are copied when the job is submitted, and looked at
 //! before an image is downloaded for it.
 
-use crate::cli::args::spec::SpecArgs;
 use crate::cli::context::Context;
 use crate::cli::show::output::{self, CliError, Report};
-use crate::job::JobSpec;
+use crate::job::{EnvVar, JobSpec};
 use crate::kerberos::{self, Caller, Tickets};
 
 /// The variable that names the caller's cache, and the program's in its container.
@@ -14,11 +13,8 @@ const VARIABLE: &str = "KRB5CCNAME";
 ///
 /// # Errors
 /// When there are no tickets that can be copied, or another flag sets their variable.
-pub fn check(context: &Context, flags: &SpecArgs) -> Result<(), Report> {
-    if !flags.krb {
-        return Ok(());
-    }
-    if flags.variables(context)?.iter().any(|var| var.name == VARIABLE) {
+pub fn check(context: &Context, variables: &[EnvVar]) -> Result<(), Report> {
+    if variables.iter().any(|var| var.name == VARIABLE) {
         return Err(CliError::usage(format!(
             "--krb sets {VARIABLE}, and so does --env or the configuration"
         ))

@@ -114,7 +114,7 @@ impl Catalogue {
         self.index.as_ref().and_then(|index| index.counts().ok()).unwrap_or_default()
     }
 
-    /// The jobs that were named, each once: whole ids, unique beginnings of them, `slurm:123`, or `last`. The view
+    /// The jobs that were named, each once: whole ids, unique beginnings of them, an engine's id with its name in front, or `last`. The view
     /// holds these jobs only; [`View::find`] finds each by the same name.
     ///
     /// # Errors

@@ -49,7 +49,7 @@ pub(super) struct About {
 pub(super) enum What {
     /// The submission, with the names of its image.
     Intent(Arc<ImageKey>),
-    /// `slurm:123`.
+    /// An engine's name and id, `NAME:ID`.
     Submitted(String),
     Refused,
     Uncertain,

@@ -109,7 +109,7 @@ pub trait Index {
     /// When the index cannot be read.
     fn between(&self, low: JobId, high: JobId, most: usize) -> Result<Vec<JobId>, IndexError>;
 
-    /// Jobs that an engine may call so (`slurm:123`), oldest first: engines issue their ids again.
+    /// Jobs that an engine may call so (`NAME:ID`), oldest first: engines issue their ids again.
     ///
     /// # Errors
     /// When the index cannot be read.

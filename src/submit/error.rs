@@ -1,0 +1,130 @@
+//! What stops a submission.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::backend::BackendError;
+use crate::failure::{Failure, Kind, io_kind};
+use crate::job::JobId;
+use crate::ledger::LedgerError;
+use crate::oci::Digest;
+
+/// What stopped a submission.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// A file of the job's directory.
+    #[error("{doing} {}: {source}", path.display())]
+    Io {
+        /// What was done.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// An input of an earlier job is not there any more.
+    #[error("job {job} cannot be repeated: {what} is lost ({})", path.display())]
+    InputLost {
+        /// The earlier job.
+        job: JobId,
+        /// What is lost.
+        what: String,
+        /// Where it was.
+        path: PathBuf,
+    },
+    /// An input has other bytes than it had.
+    #[error(
+        "the input ./{name} was changed: {} has {found}, and {expected} was meant", path.display()
+    )]
+    InputChanged {
+        /// Its name.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// What it had.
+        expected: Digest,
+        /// What it has.
+        found: Digest,
+    },
+    /// The job's nodes have another processor, and no worker for it is at hand.
+    #[error(
+        "no worker for the nodes' processor ({processor}) can be sent: {}: {why}",
+        path.display()
+    )]
+    NoWorker {
+        /// As Go calls it.
+        processor: String,
+        /// Where it was looked for.
+        path: PathBuf,
+        /// Why that one is not taken.
+        why: String,
+    },
+    /// A path that is not UTF-8 cannot stand in a plan.
+    #[error("the job's plan cannot be written: {0}")]
+    Plan(#[from] serde_json::Error),
+    /// No random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+    /// The engine answered, and its answer could not be recorded.
+    #[error("{what}; this could not be recorded: {source}")]
+    Unrecorded {
+        /// What the engine answered.
+        what: String,
+        /// Whether it has the job.
+        taken: bool,
+        /// Why not.
+        source: LedgerError,
+    },
+    /// The ledger could not be written; the engine was not asked.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The engine.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+impl SubmitError {
+    pub(super) fn io<'a>(
+        doing: &'static str,
+        path: &'a Path,
+    ) -> impl FnOnce(io::Error) -> Self + 'a {
+        move |source| Self::Io {
+            doing,
+            path: path.to_owned(),
+            source: crate::files::explained(path, source),
+        }
+    }
+}
+
+impl Failure for SubmitError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Io { source, .. } => io_kind(source, Kind::Configuration),
+            Self::InputLost { .. } => Kind::NotFound,
+            Self::InputChanged { .. } => Kind::Integrity,
+            Self::Plan(_) => Kind::Usage,
+            Self::NoWorker { .. } | Self::Random(_) => Kind::Configuration,
+            Self::Ledger(error) | Self::Unrecorded { source: error, .. } => error.kind(),
+            Self::Backend(error) => error.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Io { .. } => Some("jobs_dir in the configuration names where jobs live".into()),
+            Self::InputLost { .. } | Self::InputChanged { .. } => Some(
+                "put the file back as it was, or submit a new job with the one of today".into(),
+            ),
+            Self::Unrecorded { taken: true, .. } => Some(
+                "do not submit it again: moorline recover finds it when the ledger can be written"
+                    .into(),
+            ),
+            Self::Ledger(error) | Self::Unrecorded { source: error, .. } => error.hint(),
+            Self::Backend(error) => error.hint(),
+            Self::NoWorker { .. } => Some(
+                "build moorline-worker of this version for that processor and put it there".into(),
+            ),
+            Self::Plan(_) | Self::Random(_) => None,
+        }
+    }
+}
