@@ -14,6 +14,7 @@ mod long_pull;
 mod many;
 mod neighbours;
 mod one_try;
+mod other_client;
 mod processes;
 mod proxy;
 mod push;
