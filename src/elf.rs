@@ -46,7 +46,7 @@ pub const MACHINES: [(&str, u8, u8, u16); 12] = [
     ("riscv64", 2, 1, 243),
 ];
 
-/// The processor that a program is for, as Go calls it; `None` for what is no program or not in the table.
+/// The processor that a program is for, as Go calls it; `None` for what is not a program or not in the table.
 #[must_use]
 pub fn processor(file: &[u8]) -> Option<&'static str> {
     let head = file.get(..20).filter(|head| head.starts_with(b"\x7fELF"))?;

@@ -64,7 +64,7 @@ pub enum ArchiveError {
         instead: String,
     },
     /// It is another thing.
-    #[error("{location} is no container image: {why}")]
+    #[error("{location} is not a container image: {why}")]
     NotAnImage {
         /// As it was typed.
         location: String,

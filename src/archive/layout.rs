@@ -134,7 +134,7 @@ fn select(
         // files are read at once: nothing is ever waited for
         let held = match walk::look(&mut blobs, entry, platform, surely).now_or_never() {
             Some(Err(WalkError::NotAnImage(why))) if named.len() > 1 => {
-                passed.push(format!("{} is no container image: {why}", entry.descriptor.digest));
+                passed.push(format!("{} is not a container image: {why}", entry.descriptor.digest));
                 continue;
             }
             Some(held) => held.map_err(failed)?,

@@ -28,7 +28,7 @@ impl Archive {
     /// one byte more.
     ///
     /// # Errors
-    /// When it is not there, or is no regular file.
+    /// When it is not there, or is not a regular file.
     pub fn layer(&self, layer: &Descriptor) -> Result<Piece, ArchiveError> {
         let name = blob_name(&layer.digest);
         let mut piece = match &self.files {

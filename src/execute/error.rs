@@ -77,7 +77,7 @@ pub enum ExecuteError {
         source: SifError,
     },
     /// The plan holds an image that this runtime cannot run.
-    #[error("the image {0} is no SIF; the worker's runtimes run SIF files")]
+    #[error("the image {0} is not a SIF; the worker's runtimes run SIF files")]
     NotSif(String),
     /// This machine's processor cannot run it.
     #[error("the image is for {image} and needs {needs}")]
@@ -99,7 +99,7 @@ pub enum ExecuteError {
     #[error("no container runtime works on this machine: {0}")]
     NoRuntime(String),
     /// Nowhere can a directory for the job be made.
-    #[error("no directory for the job can be made: {}", told(.0))]
+    #[error("the job's directory cannot be made: {}", told(.0))]
     NoScratch(Vec<PassedOver>),
     /// The system starts no further process or thread for this user.
     #[error("{what}: {source}: {}", process_limit())]

@@ -153,7 +153,7 @@ fn try_in(prefix: &str, base: &Path, programs: bool) -> Result<(PathBuf, Option<
     }
     match fs::metadata(base) {
         Ok(meta) if meta.is_dir() => {}
-        Ok(_) => return Err(no("it is no directory")),
+        Ok(_) => return Err(no("it is not a directory")),
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(no("it does not exist")),
         Err(e) => return Err((e.to_string(), false)),
     }
@@ -342,7 +342,7 @@ mod tests {
         fs::write(base.path().join("file"), "").unwrap();
         for (path, said) in [
             (base.path().join("none"), "does not exist"),
-            (base.path().join("file"), "no directory"),
+            (base.path().join("file"), "not a directory"),
             ("relative".into(), "not absolute"),
             ("/dev/shm".into(), "/dev/shm"),
             ("/proc".into(), ""),

@@ -41,7 +41,7 @@ pub enum GitlabError {
         reason: String,
     },
     /// It asked, this process or another one, to be left alone for longer than a question may take.
-    #[error("GitLab at {host} asks to be left alone for {seconds} s: it was not asked")]
+    #[error("GitLab at {host} asks for a pause of {seconds} s: no request was sent")]
     HeldOff {
         /// The server.
         host: String,

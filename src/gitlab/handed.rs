@@ -45,7 +45,7 @@ pub enum HandedError {
     #[error("it holds several digests: {}", .0.join(", "))]
     Several(Vec<String>),
     /// Something else. It may be another file, with a secret in it, so nothing of it is repeated.
-    #[error("line {0} is no digest and no reference with one (it is not repeated here)")]
+    #[error("line {0} is neither a digest nor a reference with one (it is not repeated here)")]
     Malformed(usize),
 }
 
@@ -157,10 +157,10 @@ mod tests {
         for bad in
             ["latest", "r.example/a:v1", "{", r#"{"containerimage.digest":1}"#, "sha256:../x"]
         {
-            assert!(show(bad).contains("is no digest"), "{bad}: {}", show(bad));
+            assert!(show(bad).contains("is neither a digest"), "{bad}: {}", show(bad));
         }
         assert!(show(&"x".repeat(2 << 20)).contains("bytes"));
-        assert!(show(&format!("{D}\n\nx")).starts_with("line 3 is no digest"));
+        assert!(show(&format!("{D}\n\nx")).starts_with("line 3 is neither a digest"));
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl Transport {
             TokenKind::Job => HeaderName::from_static("job-token"),
         };
         let mut value = HeaderValue::from_str(token.secret.expose()).map_err(|_| {
-            configuration(format!("the token in {} is no token: one line of text", token.source))
+            configuration(format!("the token in {} is not a token: one line of text", token.source))
         })?;
         value.set_sensitive(true);
         let roots = Roots::read(&ca_files).map_err(GitlabError::Roots)?;

@@ -27,7 +27,7 @@ pub enum LedgerError {
         /// What is wrong with it.
         why: String,
     },
-    /// Something is in the ledger's place that is no directory.
+    /// Something is in the ledger's place that is not a directory.
     #[error("the ledger {} is not a directory", .0.display())]
     NotADirectory(PathBuf),
     /// A record cannot be written as JSON: a path that is not UTF-8.

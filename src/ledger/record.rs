@@ -124,7 +124,7 @@ impl Content {
     }
 }
 
-/// Why a line is no record. It says nothing of who did it.
+/// Why a line is not a record. It says nothing of who did it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
     /// The line does not end as every record ends.

@@ -26,7 +26,7 @@ impl Lock {
     /// Reads a lock file's text; `file` is for messages.
     ///
     /// # Errors
-    /// When it is no lock file, or names an image twice for one platform.
+    /// When it is not a lock file, or names an image twice for one platform.
     pub fn parse(text: &str, file: &std::path::Path) -> Result<Self, LockError> {
         let malformed = |reason: String| LockError::Malformed { file: file.to_owned(), reason };
         if text.len() > MOST_BYTES {

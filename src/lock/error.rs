@@ -15,7 +15,7 @@ pub(super) const SCHEMA: u32 = 4;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LockError {
     /// Not the text of a lock file.
-    #[error("{} is no lock file: {reason}", file.display())]
+    #[error("{} is not a lock file: {reason}", file.display())]
     Malformed {
         /// Which file.
         file: PathBuf,

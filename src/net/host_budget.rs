@@ -11,9 +11,9 @@
 //! the request until the head of its answer; a body that streams for an hour is no request. What a
 //! host says with `Retry-After` holds for all processes.
 //!
-//! The budget is politeness and no safety: who waited a minute for a slot goes without one (a
-//! stopped process must not stop the others), and where the directory cannot be used (another file
-//! system than a local one, no space), each process has a budget of its own.
+//! The budget is a courtesy limit. After a minute the request is sent without a slot, because a stopped
+//! process must not stop the others. Where the directory cannot be used (its file system is not local, or
+//! full), each process has a budget of its own.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -178,7 +178,7 @@ impl HostBudget {
     /// Says once in a process why nothing happens.
     pub fn say_held_off(&self, host: &str, wait: Duration) {
         if wait > WORTH_SAYING {
-            self.say(host, || format!("{host} asks to be left alone for {} s", wait.as_secs() + 1));
+            self.say(host, || format!("{host} asks for a pause of {} s", wait.as_secs() + 1));
         }
     }
 

@@ -72,7 +72,7 @@ impl Proxy {
     pub fn for_client(&self) -> Result<reqwest::Proxy, ProxyError> {
         let bad = |reason: String| ProxyError { variable: self.variable, reason };
         if !matches!(self.url.scheme(), "http" | "https") {
-            return Err(bad(format!("{} proxies are not spoken to", self.url.scheme())));
+            return Err(bad(format!("{} proxies are not supported", self.url.scheme())));
         }
         let proxy =
             reqwest::Proxy::all(self.url.clone()).map_err(|_| bad("it is no URL".into()))?;
@@ -382,7 +382,7 @@ mod tests {
         let socks = proxies(&[("ALL_PROXY", "socks5h://me:hunter2@p.example")]);
         let url = Url::parse("https://r.example").unwrap();
         let error = socks.of(&url).unwrap().for_client().unwrap_err();
-        assert!(error.to_string().contains("socks5h proxies are not spoken to"), "{error}");
+        assert!(error.to_string().contains("socks5h proxies are not supported"), "{error}");
     }
 
     proptest! {

@@ -30,7 +30,7 @@ pub struct HubName {
 
 /// A text that is no such name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no image of Singularity Hub: write shub://USER/IMAGE:TAG")]
+#[error("{0:?} is not an image of Singularity Hub: write shub://USER/IMAGE:TAG")]
 pub struct ParseHubNameError(String);
 
 impl HubName {

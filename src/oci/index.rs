@@ -41,7 +41,7 @@ pub struct IndexEntry {
     /// Absent for entries that are no image (attestations, artifacts), and where builders say nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
-    /// What it is, when that is no image.
+    /// What it is, when that is not an image.
     #[serde(
         default,
         deserialize_with = "lenient::some_text",

@@ -49,10 +49,10 @@ pub enum DocumentError {
     #[error("the manifest is malformed: {0}")]
     Json(#[from] serde_json::Error),
     /// Something else than a manifest.
-    #[error("it is no manifest, {0}")]
+    #[error("it is not a manifest, {0}")]
     Else(&'static str),
     /// A configuration that is none.
-    #[error("it is no image configuration: {0}")]
+    #[error("it is not an image configuration: {0}")]
     Config(#[source] serde_json::Error),
     /// A media type that is not read.
     #[error(
@@ -213,7 +213,10 @@ mod tests {
         assert!(of(r#"{"schemaVersion":2,"config":1,"layers":[]}"#).contains("malformed"));
         for text in ["", "<html>", "[]", "null", r#"{"errors":[]}"#, "Not found"] {
             let told = of(text);
-            assert!(told.starts_with("it is no manifest") && !told.contains("malformed"), "{told}");
+            assert!(
+                told.starts_with("it is not a manifest") && !told.contains("malformed"),
+                "{told}"
+            );
         }
     }
 

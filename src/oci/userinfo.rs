@@ -123,7 +123,7 @@ mod tests {
                 "cannot reach https://u:hunter2@r.example/a: refused",
                 "cannot reach https://***@r.example/a: refused",
             ),
-            ("\"u:hunter2@r.example\" is no registry", "\"***@r.example\" is no registry"),
+            ("\"u:hunter2@r.example\" is not a registry", "\"***@r.example\" is not a registry"),
             ("(u:hunt@er2@r.example)", "(***@r.example)"),
             ("git@gitlab.example:g/p", "git@gitlab.example:g/p"),
             ("https://hunter2@r.example", "https://***@r.example"),

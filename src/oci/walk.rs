@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Strict about the one that is taken: it has its size, index and configuration agree, it is an image.
-//! Lenient about its neighbours: what is no image, or cannot be read at all, is passed by and told only
+//! Lenient about its neighbours: what is not an image, or cannot be read at all, is passed by and told only
 //! when nothing else serves. *Unknown* is not *different*.
 //!
 //! No I/O here: [`Documents`] reads. Source: OCI image specification 1.1, `image-index.md`; docker,
@@ -270,7 +270,7 @@ impl<'a, D: Documents> Walk<'a, D> {
             if surely {
                 return Err(WalkError::NotAnImage(why));
             }
-            self.passed.push(format!("{digest} is no container image: {why}"));
+            self.passed.push(format!("{digest} is not a container image: {why}"));
             return Ok(Looked::Nothing);
         }
         let (config_bytes, config) = match self.documents.config(&manifest.config).await {
@@ -333,7 +333,7 @@ pub fn instead(offered: &[Platform], passed: &[String]) -> String {
     said + &plain.collect::<String>()
 }
 
-/// Why a manifest is no image, as far as it says itself; the end of a sentence.
+/// Why a manifest is not an image, as far as it says itself; the end of a sentence.
 #[must_use]
 pub fn no_image(manifest: &Manifest) -> Option<String> {
     let of = &manifest.config.media_type;

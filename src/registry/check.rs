@@ -16,7 +16,7 @@ use crate::secret::{Candidate, Realm};
 /// What a credential is good for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Grant {
-    /// The registry asks nobody for a credential.
+    /// The registry allows anonymous access.
     NotAsked,
     /// The credential is right, and pulls these of the repositories that were asked for, of which
     /// there is one at least; also when they are still empty.
@@ -112,7 +112,7 @@ impl Client {
         let first = repositories.first();
         let (_, endpoint) = self.endpoint(registry, first).await?;
         let prefix = self.prefix(registry, first);
-        // of one registry; the path that it is below is no repository of it
+        // of one registry; the path that it is below is not a repository of it
         let here = |name: &&Repository| {
             self.prefix(registry, Some(*name)) == prefix && prefix.as_ref() != Some(*name)
         };

@@ -57,7 +57,7 @@ pub enum RegistryError {
     #[error("{0}")]
     Proxy(crate::net::ProxyError),
     /// The host asked for a longer pause than this request may take.
-    #[error("{host} asked an earlier request of this user to stay away for another {seconds} s")]
+    #[error("{host} asked this user for a pause; {seconds} s of it are left")]
     HeldOff {
         /// Host and port.
         host: String,

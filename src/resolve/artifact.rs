@@ -24,7 +24,7 @@ const SIF_LAYERS: [&str; 2] = [SIF_LAYER, "appliciation/vnd.sylabs.sif.layer.tar
 /// Resolves a reference to a stored SIF: its pin, and the SIF itself.
 ///
 /// # Errors
-/// As [`super::resolve`]; what is no SIF artifact is [`ResolveError::NotAnImage`].
+/// As [`super::resolve`]; what is not a SIF artifact is [`ResolveError::NotAnImage`].
 pub async fn artifact(
     client: &Client,
     reference: &Reference,

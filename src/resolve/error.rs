@@ -28,7 +28,7 @@ pub enum ResolveError {
         passed: Vec<String>,
     },
     /// An artifact.
-    #[error("{asked} is no container image: {reason}")]
+    #[error("{asked} is not a container image: {reason}")]
     NotAnImage {
         /// The reference.
         asked: Box<Reference>,
@@ -36,7 +36,7 @@ pub enum ResolveError {
         reason: String,
     },
     /// Named as a SIF and something else.
-    #[error("{asked} is no SIF in a registry: {reason}")]
+    #[error("{asked} is not a SIF in a registry: {reason}")]
     NotASif {
         /// The reference.
         asked: Box<Reference>,

@@ -62,7 +62,7 @@ pub enum OriginError {
         expected: String,
     },
     /// No repository of that name can be.
-    #[error("{0:?} is no repository below a project")]
+    #[error("{0:?} is not a repository below a project")]
     Repository(String),
 }
 

@@ -18,7 +18,7 @@ pub enum SifError {
         source: io::Error,
     },
     /// The magic is missing.
-    #[error("the file is no SIF: its first bytes do not hold SIF_MAGIC")]
+    #[error("the file is not a SIF: its first bytes do not hold SIF_MAGIC")]
     NotSif,
     /// A version that is not read.
     #[error("the SIF has format version {0:?}, only 01 is read")]

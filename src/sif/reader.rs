@@ -39,7 +39,7 @@ impl<R: Read + Seek> SifReader<R> {
     /// Reads header and descriptors.
     ///
     /// # Errors
-    /// When the file is no SIF, is cut, holds numbers that point outside of it, or objects that
+    /// When the file is not a SIF, is cut, holds numbers that point outside of it, or objects that
     /// share bytes or a number.
     pub fn open(mut source: R) -> Result<Self, SifError> {
         let length = source.seek(SeekFrom::End(0)).map_err(SifError::reading("length"))?;
@@ -93,7 +93,7 @@ impl<R: Read + Seek> SifReader<R> {
     /// The primary system partition, which must be one squashfs.
     ///
     /// # Errors
-    /// When there is none, more than one, or it is no squashfs.
+    /// When there is none, more than one, or it is not a squashfs.
     pub fn partition(&self) -> Result<Partition, SifError> {
         let mut primary = self.descriptors.iter().filter_map(|d| Some((d, d.primary?)));
         let Some((found, arch)) = primary.next() else {

@@ -23,8 +23,8 @@ const SECRET: &str = "moorline-ed25519-secret:";
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// A text that is no public key.
-    #[error("{0:?} is no public key: ed25519: and 44 characters of base64")]
+    /// A text that is not a public key.
+    #[error("{0:?} is not a public key: ed25519: and 44 characters of base64")]
     PublicKey(String),
     /// A file with a secret key could not be read or written.
     #[error("{doing} the key {}: {source}", path.display())]

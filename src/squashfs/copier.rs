@@ -1,13 +1,13 @@
 //! Copies ranges of older SIFs into the output while the rest of it is written.
 //!
 //! ```text
-//! who writes    section|      gap       |block block|      gap      |tables     waits
+//! the writer    section|      gap       |block block|      gap      |tables     waits
 //! this thread           copy_file_range  ............ copy_file_range ......... ends
 //! ```
 //!
-//! Where a range goes is known before its bytes are there, so who writes goes on behind the gap. Who
-//! reads the output asks first how far it is complete ([`Copying::ready`]); before it is truncated or
-//! named the thread must have ended: dropping waits for that, too.
+//! The length of a range is known, so the writer leaves a gap and continues. A reader of the output asks
+//! first how far it is complete ([`Copying::ready`]). Before the output is truncated or named, the thread
+//! must have ended; dropping waits for that, too.
 
 use std::fs::File;
 use std::io;

@@ -39,7 +39,7 @@ pub enum StageError {
         source: ConvertError,
     },
     /// A SIF in a registry that cannot be used.
-    #[error("{image} is no SIF that can be used here: {why}")]
+    #[error("{image} is not a SIF that can be used here: {why}")]
     Artifact {
         /// The pinned reference.
         image: String,
@@ -65,7 +65,7 @@ pub enum StageError {
         source: io::Error,
     },
     /// A SIF file that is none.
-    #[error("{} is no SIF file: {why}", path.display())]
+    #[error("{} is not a SIF file: {why}", path.display())]
     NotSif {
         /// The file.
         path: PathBuf,

@@ -12,7 +12,7 @@ use crate::pin::Image;
 /// A SIF file that the user named: pinned by the digest of its bytes as they are now.
 ///
 /// # Errors
-/// When it cannot be read, or is no SIF.
+/// When it cannot be read, or is not a SIF.
 pub fn file(path: &Path) -> Result<Image, StageError> {
     let fail = |source| StageError::File {
         path: path.to_owned(),

@@ -93,7 +93,7 @@ impl Claim {
     /// Opens and measures a SIF and checks its own structure.
     ///
     /// # Errors
-    /// When it cannot be read, or is no SIF with one squashfs as its primary partition.
+    /// When it cannot be read, or is not a SIF with one squashfs as its primary partition.
     pub fn read(path: &Path) -> Result<Self, StageError> {
         let io = |source| StageError::File { path: path.to_owned(), source };
         let not_sif = |why: String| StageError::NotSif { path: path.to_owned(), why };
@@ -185,7 +185,7 @@ impl Claim {
             return Err(Verified::Mismatch(format!("it names {named} and holds {found}")));
         }
         let Ok(Document::Manifest(manifest)) = Document::parse(&manifest_bytes, None) else {
-            return Err(Verified::Mismatch("the document that it holds is no manifest".into()));
+            return Err(Verified::Mismatch("the document that it holds is not a manifest".into()));
         };
         if manifest.config.digest != Digest::from(said.config) {
             return Err(Verified::Mismatch(

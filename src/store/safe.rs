@@ -113,7 +113,7 @@ pub(super) fn unsound(meta: &Metadata, owners: &[u32]) -> Option<String> {
         return Some("it is a symbolic link".into());
     }
     if !meta.is_file() {
-        return Some("it is no regular file".into());
+        return Some("it is not a regular file".into());
     }
     if !owners.contains(&meta.uid()) {
         return Some(format!("it belongs to uid {}", meta.uid()));
@@ -198,7 +198,7 @@ mod tests {
         assert!(open(&at("file"), &[me() + 1]).unwrap_err().to_string().contains("belongs to uid"));
         symlink("file", at("link")).unwrap();
         rustix::fs::mkfifoat(CWD, at("pipe"), Mode::RWXU).unwrap();
-        for (name, why) in [("link", "symbolic link"), ("pipe", "no regular file")] {
+        for (name, why) in [("link", "symbolic link"), ("pipe", "not a regular file")] {
             let error = open(&at(name), &[me()]).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains(why), "{error}");
         }
@@ -214,7 +214,7 @@ mod tests {
         assert!(file(&at("none")).unwrap().is_none());
         symlink("file", at("link")).unwrap();
         fs::create_dir(at("dir")).unwrap();
-        for (name, why) in [("link", "symbolic link"), ("dir", "no regular file")] {
+        for (name, why) in [("link", "symbolic link"), ("dir", "not a regular file")] {
             let error = file(&at(name)).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains(why), "{error}");
         }

@@ -18,7 +18,7 @@ pub enum PathError {
     /// A name that is too long.
     #[error("one of its names has {0} bytes, at most {MAX_NAME} are possible")]
     LongName(usize),
-    /// Something that is no directory stands in the way.
+    /// Something that is not a directory stands in the way.
     #[error("{0} above it is not a directory")]
     NotADirectory(String),
     /// Symbolic links in its parents lead in a circle.

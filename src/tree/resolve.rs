@@ -28,7 +28,7 @@ impl Tree {
     /// made for `layer` with `implied`; links above the name are followed, the name itself is not.
     ///
     /// # Errors
-    /// When something that is no directory is in the way, links lead in a circle, the path is too
+    /// When something that is not a directory is in the way, links lead in a circle, the path is too
     /// deep, or it is the root.
     pub fn parent_of(
         &mut self,

@@ -1,4 +1,4 @@
-//! A registry that asks nobody for a credential and answers what it was told, true or not.
+//! A registry that allows anonymous access and answers what it was told, true or not.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};

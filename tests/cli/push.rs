@@ -245,7 +245,7 @@ fn a_lying_registry_is_not_believed() {
     warned(try_it(&[&public]), &["is not used", "configuration"]);
     let nonsense = store.put_manifest(PROJECT, media_type::OCI_MANIFEST, b"nonsense".to_vec());
     store.tag(PROJECT, tag, nonsense);
-    warned(try_it(&[&public]), &["is not used", "it is no manifest"]);
+    warned(try_it(&[&public]), &["is not used", "it is not a manifest"]);
 }
 
 /// The digest of an image's SIF, and the statement that lies in the registry for it.

@@ -58,7 +58,7 @@ fn a_place_that_is_of_no_use_is_noted_and_another_taken() {
         runs_with_a_note(&missing, "TMPDIR=/nowhere/tmp: it does not exist; /tmp is used");
         assert!(missing.run().stderr.contains("warning: TMPDIR=/nowhere/tmp"));
         runs_with_a_note(&job(user, "tmp"), "it is not absolute");
-        runs_with_a_note(&job(user, "/etc/passwd"), "it is no directory");
+        runs_with_a_note(&job(user, "/etc/passwd"), "it is not a directory");
         runs_with_a_note(&job(user, "/dev/shm"), "every container can write below /dev/shm");
         runs_with_a_note(&job(user, "/proc"), "TMPDIR=/proc");
     }

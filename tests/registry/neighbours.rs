@@ -174,7 +174,7 @@ async fn types_that_say_nothing() {
     let digest = images.put_manifest(PROJECT, media_type::OCI_MANIFEST, manifest);
     images.tag(PROJECT, "old", digest);
     let error = resolve(&client, &name, &amd64()).await.unwrap_err();
-    assert!(error.to_string().contains("it is no image configuration"), "{error}");
+    assert!(error.to_string().contains("it is not an image configuration"), "{error}");
     assert!(!error.to_string().contains("manifest is malformed"), "{error}");
     let wanted = Wanted::Digest(digest);
     let place = (registry(server.address()), repository(PROJECT));

@@ -384,7 +384,7 @@ async fn errors_name_the_proxy_and_not_its_password() {
     for (value, kind, words) in [
         ("http://127.0.0.1:1", Kind::Network, "through the proxy http://127.0.0.1:1 (https_proxy)"),
         ("http://proxy.invalid:3128", Kind::Network, "through the proxy http://proxy.invalid:3128"),
-        ("socks5://me:hunter2@p.example", Kind::Configuration, "socks5 proxies are not spoken to"),
+        ("socks5://me:hunter2@p.example", Kind::Configuration, "socks5 proxies are not supported"),
     ] {
         let proxies = Proxies::read(|name| (name == "https_proxy").then_some(value)).unwrap();
         let client = Client::new(Options { proxies, ..offering(good()) }).unwrap();

@@ -186,7 +186,7 @@ fn what_is_wrong_is_said() {
         fs::remove_file(root.join(name)).unwrap();
         fs::create_dir(root.join(name)).unwrap();
         if !name.starts_with("blobs") {
-            refused(&format!("oci:{}", root.display()), Kind::Usage, "no regular file");
+            refused(&format!("oci:{}", root.display()), Kind::Usage, "not a regular file");
         }
     }
     let archive = |name: &str, files: &[(String, Vec<u8>)]| {

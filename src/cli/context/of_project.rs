@@ -11,7 +11,7 @@ impl Context {
     /// For verbs that use `moorline.toml`: stops when the caller's own is not used, warns of somebody else's.
     ///
     /// # Errors
-    /// When the file belongs to the caller, and others can write it or its directory, or it is no regular file.
+    /// When the file belongs to the caller, and others can write it or its directory, or it is not a regular file.
     pub fn require_project(&self) -> Result<(), Report> {
         let project = self.project.borrow();
         if project.open {

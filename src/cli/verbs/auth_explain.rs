@@ -134,7 +134,9 @@ async fn try_one(
         .await
     {
         Ok(Grant::Pulls(_)) => ("taken: it pulls this repository".into(), true, true),
-        Ok(Grant::NotAsked) => ("not needed: the registry asks nobody".into(), false, true),
+        Ok(Grant::NotAsked) => {
+            ("not needed: the registry allows anonymous access".into(), false, true)
+        }
         Ok(Grant::Accepted) => ("taken: the registry knows it".into(), true, true),
         Ok(Grant::Known) => {
             ("valid, but not granted this repository: the next is tried".into(), false, false)

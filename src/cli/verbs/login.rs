@@ -138,7 +138,8 @@ fn opens(scope: &Scope, asked: &[Repository], grant: &Grant) -> String {
     };
     match grant {
         Grant::NotAsked => {
-            "the registry asks nobody for a credential; it was kept unchecked".into()
+            "the registry allows anonymous access, so the credential was stored without a check"
+                .into()
         }
         Grant::Pulls(open) => {
             let closed: Vec<_> = asked.iter().filter(|one| !open.contains(one)).collect();

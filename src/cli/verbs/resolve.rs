@@ -66,7 +66,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     }
     let parsed: Vec<Result<What, Report>> =
         args.images.iter().map(|word| pinnable(context, word)).collect();
-    // what is no image gets its own error below, and does not end the others
+    // what is not an image gets its own error below, and does not end the others
     if parsed.iter().any(Result::is_ok) {
         let registries = parsed.iter().flatten().map(|what| what.registry(context));
         args.credential.apply(context, registries)?;

@@ -38,7 +38,7 @@ pub struct Args {
 /// The verb: prints the verdict.
 ///
 /// # Errors
-/// When the file is no SIF, a blob is corrupt, or as the registry and the store say.
+/// When the file is not a SIF, a blob is corrupt, or as the registry and the store say.
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let claim = Claim::read(&args.file)?;
     let digest = claim.digest;

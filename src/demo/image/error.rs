@@ -30,7 +30,7 @@ pub enum DemoImageError {
     #[error("{} cannot be put into the demo's image: this machine has something else there", .0.display())]
     Conflict(PathBuf),
     /// A program whose header cannot be read.
-    #[error("{} is no program that can be copied: {source}", path.display())]
+    #[error("{} is not a program that can be copied: {source}", path.display())]
     Program {
         /// Which.
         path: PathBuf,

@@ -83,7 +83,7 @@ fn private_directory(base: &Path) -> Result<PathBuf, ExecuteError> {
 /// Whether a directory is ours alone.
 pub(super) fn check_private(path: &Path, m: &fs::Metadata) -> Result<(), ExecuteError> {
     let why = if !m.is_dir() {
-        "it is no directory".to_owned()
+        "it is not a directory".to_owned()
     } else if m.uid() != rustix::process::geteuid().as_raw() {
         format!("it belongs to uid {}", m.uid())
     } else if m.mode() & 0o077 != 0 {
@@ -117,7 +117,7 @@ mod tests {
         assert!(!to_hide(Some(base.path())).contains(&dir));
         fs::remove_dir(&dir).unwrap();
         std::os::unix::fs::symlink("/tmp", &dir).unwrap();
-        assert!(shared(base.path()).unwrap_err().contains("no directory"));
+        assert!(shared(base.path()).unwrap_err().contains("not a directory"));
         let shm = tempfile::tempdir_in("/dev/shm").unwrap();
         assert!(shared(shm.path()).unwrap_err().contains("every container"));
     }

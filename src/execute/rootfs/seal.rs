@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! seal = number of entries, sum over all entries of
-//!        BLAKE3(path NUL mode inode | size mtime ctime links   of what is no directory
+//!        BLAKE3(path NUL mode inode | size mtime ctime links   of what is not a directory
 //!                                   | mtime                    of a directory)
 //! ```
 //!

@@ -267,7 +267,7 @@ fn writing(path: &Path) -> impl FnOnce(Errno) -> ExecuteError {
             ExecuteError::Unpack { path: what, why: "the name is in the image twice".into() }
         }
         Errno::LOOP | Errno::NOTDIR => {
-            ExecuteError::Unpack { path: what, why: "its parent is no directory".into() }
+            ExecuteError::Unpack { path: what, why: "its parent is not a directory".into() }
         }
         e => ExecuteError::Io { what, source: e.into() },
     }

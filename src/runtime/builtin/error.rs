@@ -20,7 +20,7 @@ pub enum LayoutError {
         /// What the machine has.
         source_kind: &'static str,
     },
-    /// A part of the path is no directory.
+    /// A part of the path is not a directory.
     #[error("cannot mount at {target}: {part} is a {what} {whose} and no directory")]
     NotDirectory {
         /// Where.

@@ -37,7 +37,7 @@ pub(super) fn fits(
     }
     if let Some((part, found)) = obstacle(image, Path::new("/"), &placed.target)? {
         if ours {
-            return aside(&format!("{} is no directory in the image", part.display()));
+            return aside(&format!("{} is not a directory in the image", part.display()));
         }
         let (target, what) = (placed.point.target.clone(), name(&found));
         return Err(LayoutError::NotDirectory { target, part, what, whose: "in the image".into() });

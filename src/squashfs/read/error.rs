@@ -16,7 +16,7 @@ pub enum ReadError {
         source: io::Error,
     },
     /// The magic is missing.
-    #[error("it is no squashfs: its first bytes are not hsqs")]
+    #[error("it is not a squashfs: its first bytes are not hsqs")]
     NotSquashfs,
     /// A version that is not read.
     #[error("the squashfs has version {0}.{1}, only 4.0 is read")]

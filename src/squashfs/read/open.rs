@@ -17,7 +17,7 @@ impl<S: ReadAt> Image<S> {
     /// Opens the file system that takes up to `length` bytes of `source` from `base` on.
     ///
     /// # Errors
-    /// When it is no squashfs 4.0, its compressor is not read, or its superblock, id table or
+    /// When it is not a squashfs 4.0, its compressor is not read, or its superblock, id table or
     /// attribute table cannot be.
     pub fn open(source: S, base: u64, length: u64, limits: Limits) -> Result<Self, ReadError> {
         let superblock = Superblock::read(&source, base, length)?;

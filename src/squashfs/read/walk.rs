@@ -56,7 +56,7 @@ impl<S: ReadAt> Walk<'_, S> {
             self.begun = true;
             let (inode, _) = inode::read(self.image, self.image.superblock.root)?;
             if !matches!(inode.kind, Kind::Directory(_)) {
-                return Err(ReadError::damaged("root", "it is no directory"));
+                return Err(ReadError::damaged("root", "it is not a directory"));
             }
             return self.enter(self.image.superblock.root, inode).map(Some);
         }

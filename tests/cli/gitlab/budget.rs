@@ -71,7 +71,7 @@ fn a_host_that_wants_to_be_left_alone_is_not_asked_by_the_api_either() {
     let (world, env) = world();
     let env: Vec<(&str, &str)> = env.iter().map(|(k, v)| (*k, v.as_str())).collect();
     elsewhere(&world).hold_off(&world.host(), Duration::from_secs(300));
-    let words = ["asks to be left alone", "it was not asked", "try again in"];
+    let words = ["asks for a pause", "no request was sent", "try again in"];
     world.moorline(MAIN, &env).fails(5, &words);
     assert_eq!(world.seen(), []);
     // another port is another host
@@ -109,6 +109,6 @@ fn a_retry_after_of_the_api_is_noted_for_all() {
     let left = elsewhere(&world).held_off(&host).expect("it is noted");
     assert!(left > Duration::from_secs(600), "{left:?}");
     assert_eq!(elsewhere(&world).held_off(&world.host()), None);
-    world.moorline(&args, &env).fails(5, &["asks to be left alone"]);
+    world.moorline(&args, &env).fails(5, &["asks for a pause"]);
     assert!(world.seen().iter().all(|one| !one.api_token));
 }

@@ -33,7 +33,7 @@ fn a_digest_file_is_asked_for_in_the_registry() {
     }
     let outside = ["resolve", "--digest-file", "digest", "--project", PROJECT];
     world.moorline(&outside, &[]).is("", digest);
-    // an image id is no manifest's digest
+    // an image id is not a manifest's digest
     let wrong = format!("sha256:{}", "1".repeat(64));
     world.write("project/digest", &wrong);
     world.in_ci(&["resolve", "--digest-file", "digest"], &[]).fails(3, &[&wrong, "image id"]);

@@ -111,7 +111,7 @@ fn a_stored_sif_can_be_named_and_locked() {
     assert_eq!(dry(&format!("{place}@{manifest}")).code, 0);
     assert_eq!(dry(&format!("{place}:sif")).code, 0);
     dry(&format!("{place}:other")).fails(11, &["has no pin of oras://"]);
-    // an image of the lock is no SIF, and the other way round
+    // an image of the lock is not a SIF, and the other way round
     dry(&format!("oras://{}/{PROJECT}:v1", world.host())).fails(11, &["has no pin of oras://"]);
     dry(&format!("{}/{PROJECT}:sif", world.host())).fails(11, &["has no pin of"]);
     world.write("project/moorline.toml", &toml("other"));
@@ -144,15 +144,15 @@ fn what_is_no_sif_is_refused() {
         ("two", "it has 2 files"),
         ("other", "its file is of the type \"text/plain\""),
     ] {
-        world.moorline(&["resolve", &oras(tag)], &[]).fails(2, &["no SIF in a registry", words]);
+        world.moorline(&["resolve", &oras(tag)], &[]).fails(2, &["not a SIF in a registry", words]);
     }
     world.moorline(&["resolve", &oras("gone")], &[]).fails(3, &["tag gone does not exist"]);
     let run = |what: &str| world.moorline(&["submit", "--dry-run", what, "--", "true"], &[]);
-    run(&oras("nonsense")).fails(2, &["is no SIF that can be used here"]);
+    run(&oras("nonsense")).fails(2, &["is not a SIF that can be used here"]);
     // an artifact is never taken for an image
     world
         .moorline(&["resolve", &place("sif")], &[])
-        .fails(7, &["no container image", "write oras://"]);
+        .fails(7, &["not a container image", "write oras://"]);
     world.moorline(&["convert", &oras("sif")], &[]).fails(2, &["this is a SIF"]);
     let locked = ["submit", "--dry-run", "--locked", &oras("sif"), "--", "true"];
     world.moorline(&locked, &[]).fails(3, &["there is no moorline.lock"]);

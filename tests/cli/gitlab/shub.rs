@@ -105,7 +105,7 @@ fn a_sif_of_a_hub_is_pinned_by_its_bytes_and_used() {
     assert_eq!(answer.code, 0, "{}", answer.err);
     answer.says(&[&digest]);
     assert_eq!(hub.asked(), asked);
-    submit("shub://User/image:v1").fails(2, &["is no SIF that can be used here"]);
+    submit("shub://User/image:v1").fails(2, &["is not a SIF that can be used here"]);
     let arm = ["submit", "--dry-run", "--platform", "linux/arm64", &pinned, "--", "true"];
     world.moorline(&arm, &[]).fails(2, &["it is for amd64, and linux/arm64 is wanted"]);
     let dotenv = world.moorline(&["resolve", "--dotenv", "out.env", &pinned], &[]);

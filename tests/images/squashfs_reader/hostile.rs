@@ -171,9 +171,9 @@ fn numbers_that_cannot_be() {
 #[test]
 fn a_superblock_that_cannot_be() {
     let flat = small();
-    refused(&flat.with(0, b"sqsh"), "no squashfs");
-    refused(&flat.bytes[..95], "no squashfs");
-    refused(&[], "no squashfs");
+    refused(&flat.with(0, b"sqsh"), "not a squashfs");
+    refused(&flat.bytes[..95], "not a squashfs");
+    refused(&[], "not a squashfs");
     refused(&flat.with(28, &3_u16.to_le_bytes()), "version 3.0");
     refused(&flat.with(12, &0_u32.to_le_bytes()), "a block size of 0");
     refused(&flat.with(12, &8192_u32.to_le_bytes()), "a block size of 8192, whose logarithm is 12");

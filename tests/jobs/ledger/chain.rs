@@ -185,7 +185,7 @@ fn strangers_are_named() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
 
-    /// Whatever bytes lie in a segment: reading answers, and checking finds what is no record.
+    /// Whatever bytes lie in a segment: reading answers, and checking finds what is not a record.
     #[test]
     fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         let dir = scratch();

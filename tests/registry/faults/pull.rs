@@ -157,7 +157,7 @@ pub async fn pull(proxy: &Proxy, store: &Store) -> Result<Right, Failed> {
     })?;
     match staged.image {
         Image::Sif { digest, .. } => Ok(Right { manifest: pin.manifest, sif: digest }),
-        other => panic!("{other:?} is no SIF"),
+        other => panic!("{other:?} is not a SIF"),
     }
 }
 

@@ -94,7 +94,7 @@ impl Fault {
                     kind == Kind::NotFound
                 }
             }
-            // a token that is no token any more is refused by the registry, or covers nothing
+            // a token that is none any more is refused by the registry, or covers nothing
             Self::Flip(_) | Self::Short | Self::Long | Self::Foreign if token => {
                 matches!(kind, Kind::Network | Kind::Denied | Kind::NotFound)
             }

@@ -351,8 +351,8 @@ fn types_of_configurations() {
         built.finds("", "linux/amd64", &manifest);
     }
     for (media_type, bytes, words) in [
-        ("application/vnd.cncf.helm.config.v1+json", &config[..], "no container image"),
-        ("application/vnd.oci.empty.v1+json", b"{}", "no container image"),
+        ("application/vnd.cncf.helm.config.v1+json", &config[..], "not a container image"),
+        ("application/vnd.oci.empty.v1+json", b"{}", "not a container image"),
         ("text/html", b"<html>", "its configuration"),
         ("application/octet-stream", b"{}", "its configuration"),
     ] {
