@@ -137,10 +137,11 @@ run() { # DIR CMD...
 }
 
 stop() {
-    # the first process of a namespace does not end by a signal that it has no handler for; --kill-child
-    # ends it with its parent
+    # The first process of the namespace: all others end with it. It has changed its user since, and so lost
+    # the signal that --kill-child would send it when its parent ends.
+    stop_pid "$1/first"
     stop_pid "$1/holder"
-    rm -f "$1/first" "$1/env"
+    rm -f "$1/env"
 }
 
 case ${1-} in
