@@ -37,18 +37,6 @@ const USUAL: [&str; 2] = ["/tmp", "/var/tmp"];
 const LEAST: usize = 64 << 10;
 /// How often a name is tried that somebody removes at once.
 const TRIES: usize = 4;
-/// File systems of one machine, whose locks tell about all processes: ext, XFS, btrfs, overlayfs, tmpfs,
-/// ramfs, F2FS, ZFS (`statfs(2)`).
-const LOCAL: [u32; 8] = [
-    0xEF53,
-    0x5846_5342,
-    0x9123_683E,
-    0x794c_7630,
-    0x0102_1994,
-    0x8584_58f6,
-    0xF2F5_2010,
-    0x2FC1_2FC1,
-];
 
 /// A directory that was passed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -229,8 +217,7 @@ pub(super) fn forbids_programs(dir: &Path) -> bool {
 /// that somebody holds, stays; so does what an older program left, of which nothing is known.
 fn sweep(base: &Path) {
     let Some(here) = Process::current() else { return };
-    let local = rustix::fs::statfs(base)
-        .is_ok_and(|stat| u32::try_from(stat.f_type).is_ok_and(|kind| LOCAL.contains(&kind)));
+    let local = rustix::fs::statfs(base).is_ok_and(|stat| crate::files::is_local(stat.f_type));
     for name in listing::names(base).unwrap_or_default() {
         let process = name.to_str().and_then(process_of);
         let Some(process) = process.filter(|process| *process != here) else { continue };

@@ -9,6 +9,7 @@
 //! way.rs       who else could exchange a part of a path                  walk(path, &[0, me], false)
 //! hash.rs      SHA-256 of what a reader gives                            sha256(&mut file)
 //! search.rs    a program in PATH                                         in_path(path, "apptainer")
+//! local.rs     whether a file system belongs to this machine              is_local(statfs.f_type)
 //! barred.rs    which directory is in the way                              explained(path, error)
 //! ```
 //!
@@ -18,6 +19,7 @@
 mod barred;
 mod foreign;
 mod hash;
+mod local;
 mod naming;
 mod replace;
 mod search;
@@ -27,6 +29,7 @@ mod way;
 pub use barred::{barred, explained};
 pub use foreign::{Folder, ForeignError, ForeignFile, MOST_CA_BYTES, Opened};
 pub use hash::{Sum, sha256};
+pub use local::is_local;
 pub use naming::{persist, rename};
 pub use replace::{create, jot, publish, replace, sync_folder};
 pub use search::in_path;

@@ -256,24 +256,12 @@ fn prepare(dir: &Path) -> io::Result<()> {
         return Err(io::Error::other("not a directory that only this user can write"));
     }
     let kind = rustix::fs::statfs(dir)?.f_type;
-    if LOCAL.iter().any(|local| i128::from(*local) == i128::from(kind)) {
+    if crate::files::is_local(kind) {
         Ok(())
     } else {
         Err(io::Error::other(format!("not known to be a local file system (type {kind:#x})")))
     }
 }
-
-/// tmpfs, ramfs, ext2 to 4, xfs, btrfs, zfs, f2fs, overlay: locks are the kernel's own there.
-const LOCAL: [u32; 8] = [
-    0x0102_1994,
-    0x8584_58f6,
-    0xef53,
-    0x5846_5342,
-    0x9123_683e,
-    0x2fc1_2fc1,
-    0xf2f5_2010,
-    0x794c_7630,
-];
 
 #[cfg(test)]
 mod tests {

@@ -20,18 +20,6 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::IndexError;
 
-/// tmpfs, ramfs, ext2 to 4, xfs, btrfs, zfs, f2fs, overlay, bcachefs: of this machine (statfs(2)).
-const LOCAL: [u32; 9] = [
-    0x0102_1994,
-    0x8584_58f6,
-    0xef53,
-    0x5846_5342,
-    0x9123_683e,
-    0x2fc1_2fc1,
-    0xf2f5_2010,
-    0x794c_7630,
-    0xca45_1a4e,
-];
 /// A directory in memory that others use as well holds no more, in bytes: `XDG_RUNTIME_DIR`.
 pub(super) const SMALL: u64 = 64 << 20;
 /// How long another process may take to open or to throw away an index.
@@ -104,7 +92,7 @@ impl Home {
             return Err(bad("can be written by others"));
         }
         let kind = rustix::fs::statfs(dir).map_err(io::Error::from)?.f_type;
-        if !LOCAL.iter().any(|local| i128::from(*local) == i128::from(kind)) {
+        if !crate::files::is_local(kind) {
             return Err(bad(&format!(
                 "is not known to be on a disk of this machine (file system {kind:#x})"
             )));
