@@ -88,8 +88,12 @@ class Session:
         while True:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
-                while self.pump(0.1) and select.select([self.master], [], [], 0)[0]:
-                    pass
+                # to the end of the terminal; where another process still has it open, until nothing came for long
+                # (the kernel hands output on in its own time, which a busy machine has little of)
+                quiet, had = time.monotonic(), len(self.seen)
+                while self.pump(0.1) and time.monotonic() < quiet + 3:
+                    if len(self.seen) > had:
+                        quiet, had = time.monotonic(), len(self.seen)
                 code = os.waitstatus_to_exitcode(status)
                 return code if code >= 0 else 128 - code
             if time.monotonic() > deadline:
