@@ -46,11 +46,21 @@ fn a_flag_behind_the_image_is_no_program() {
 #[test]
 fn nonsense_is_an_error() {
     let server = Server::with_image();
-    let home = Home::new(&server);
+    let home = Home::logged_in(&server);
     home.write("here/job.toml", "image = \"x\"\n");
     home.run(&["submit", "job.toml"]).fails(2, &["job.toml", "hint:", "-f job.toml"]);
     home.run(&["submit", "--cpus", "0", "x"]).fails(2, &["--cpus"]);
     home.run(&["run", "/data:/data", "x"]).fails(2, &["--mount"]);
+    home.run(&["jobs", "--state", "bogus"]).fails(2, &["known states:", "running"]);
+    home.run(&["lock"]).fails(2, &["there is no moorline.toml", "moorline init"]);
+    let none = home.run(&["audit", "verify"]).exits(0);
+    assert!(none.stderr.contains("holds no ledger yet"), "{}", none.stderr);
+    // a SIF file is asked for by its bytes, and one that is not there is an error
+    home.run(&["audit", "image", "./gone.sif"]).fails(3, &["gone.sif"]);
+    let sif = home.path("here/own.sif");
+    home.ok(&["convert", &server.name(":v1"), "-o", sif.to_str().unwrap()]);
+    let asked = home.run(&["audit", "image", "./own.sif"]).exits(0);
+    assert!(asked.stdout.contains("no job in this ledger used sha256:"), "{}", asked.stdout);
 }
 
 #[test]

@@ -3,13 +3,14 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use crate::acquire::What;
 use crate::audit::{
     AttemptAnswer, Forger, ImageAnswer, ImageQuery, JobAnswer, UsedImage, Verdict, audit_image,
     audit_job, but,
 };
 use crate::cli::context::Context;
 use crate::cli::context::adapters;
-use crate::cli::show::output::{self, Outcome};
+use crate::cli::show::output::{self, Outcome, Report};
 use crate::cli::verbs::audit_drift::{self, Drifted};
 use crate::cli::verbs::jobs;
 use crate::failure::Kind;
@@ -17,6 +18,8 @@ use crate::follow::newest;
 use crate::job::Grade;
 use crate::job::JobId;
 use crate::ledger::{self, JobRecord, Payloads, Source};
+use crate::oci::Sha256Digest;
+use crate::pin::Image as PinnedImage;
 use crate::worker::Qualifier;
 
 /// What can be asked.
@@ -79,9 +82,20 @@ fn job(context: &Context, args: &Job) -> Outcome {
     Ok(code(context, answer.answer.verdict, &answer.answer.qualified))
 }
 
+/// What an image is asked for by: a SIF file by its bytes.
+fn asked_for(context: &Context, word: &str) -> Result<ImageQuery, Report> {
+    let Ok(What::File(file)) = What::parse(context, word) else {
+        return Ok(ImageQuery::parse(word, context.default_registry())
+            .map_err(|e| output::CliError::usage(e.to_string()))?);
+    };
+    match crate::stage::file(&file)? {
+        PinnedImage::Sif { digest, .. } => Ok(ImageQuery::Bytes(*digest.bytes())),
+        _ => Err(output::CliError::usage("this file is not a SIF").into()),
+    }
+}
+
 fn image(context: &Context, args: &Image) -> Outcome {
-    let query = ImageQuery::parse(&args.image, context.default_registry())
-        .map_err(|e| output::CliError::usage(e.to_string()))?;
+    let query = asked_for(context, &args.image)?;
     // a receipt may say of any job that it ran this image; engines are asked for those that did
     jobs::collect_open(context)?;
     let page = |page| context.look(|all| all.of_image(&query.name(), page));
@@ -342,6 +356,10 @@ fn verify(context: &Context) -> Outcome {
             ));
         }
         let (files, records) = (report.files, report.records);
+        if files == 0 {
+            let dir = context.ledger_dir().display();
+            output::warn(format!("{dir} holds no ledger yet; MOORLINE_LEDGER names another place"));
+        }
         let sound = if report.findings.is_empty() { "consistent" } else { "NOT consistent" };
         output::line(format!("{sound}: {records} records in {files} files"));
         output::line(format!("what this cannot show: {}", report.limits));

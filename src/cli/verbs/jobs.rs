@@ -18,9 +18,9 @@ use crate::worker::exit;
 /// List jobs, newest last.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    /// Only jobs in this state
-    #[arg(long, value_name = "STATE")]
-    state: Option<String>,
+    /// Only jobs in this state: submitting, submitted, running, completed, failed, killed or unknown
+    #[arg(long, value_name = "STATE", value_parser = state)]
+    state: Option<JobState>,
     /// At most this many, the newest
     #[arg(long, value_name = "N", default_value_t = 20)]
     last: usize,
@@ -295,13 +295,16 @@ fn short_image(name: &str) -> String {
     }
 }
 
+/// A state that a job can be in.
+fn state(text: &str) -> Result<JobState, String> {
+    JobState::ALL.iter().find(|(name, _)| *name == text).map(|(_, state)| *state).ok_or_else(|| {
+        let names: Vec<_> = JobState::ALL.iter().map(|(name, _)| *name).collect();
+        format!("known states: {}", names.join(", "))
+    })
+}
+
 fn newest(context: &Context, args: &Args) -> Result<(Vec<Row>, bool), Report> {
-    let filter = match args.state.as_ref().map(|state| state.parse()) {
-        None => Filter::All,
-        Some(Ok(state)) => Filter::State(state),
-        // no job has a state of such a name
-        Some(Err(_)) => return Ok((Vec::new(), false)),
-    };
+    let filter = args.state.map_or(Filter::All, Filter::State);
     let mut said = BTreeSet::new();
     let now = |ids: &[JobId]| {
         let view = context.look(|all| all.view(ids, Payloads::Loaded))?;
@@ -311,7 +314,7 @@ fn newest(context: &Context, args: &Args) -> Result<(Vec<Row>, bool), Report> {
         Ok(known.iter().map(Known::row).collect())
     };
     let page = |page| context.look(|all| all.page(filter, page));
-    let wanted = |row: &Row| args.state.as_ref().is_none_or(|s| row.state.to_string() == *s);
+    let wanted = |row: &Row| args.state.is_none_or(|state| row.state == state);
     let found = follow::newest(args.last, page, now, wanted);
     for warning in said {
         output::warn(output::cell(&warning));

@@ -101,9 +101,15 @@ fn registry(context: &Context, meant: &Named) -> Option<Registry> {
 fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
     if named.is_empty() {
         context.needs_project()?;
-        return Err(CliError::usage(format!("{PROJECT_FILE} here names no images"))
-            .with_hint("add a table [images] with NAME = \"group/project:tag\" lines")
-            .into());
+        let there = context.project_file(PROJECT_FILE)?.is_some();
+        return Err(if there {
+            CliError::usage(format!("{PROJECT_FILE} here names no images"))
+                .with_hint("add a table [images] with NAME = \"group/project:tag\" lines")
+        } else {
+            CliError::usage(format!("there is no {PROJECT_FILE} in this directory"))
+                .with_hint("moorline init writes one")
+        }
+        .into());
     }
     if let Some(name) = args.update.iter().find(|name| !named.iter().any(|(n, _)| n == *name)) {
         return Err(CliError::usage(format!(

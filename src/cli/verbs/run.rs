@@ -39,6 +39,10 @@ pub struct Args {
 const SHELL: [&str; 3] =
     ["/bin/sh", "-c", "command -v bash >/dev/null 2>&1 && exec bash; exec /bin/sh"];
 
+/// What is said before the shell starts.
+const SHELL_STARTS: &str =
+    "a shell in the image: /work_dir is this directory, and exit leaves the image";
+
 /// Start an interactive shell in an image, in the current directory.
 ///
 /// The current directory is bound to `/work_dir`. The shell is bash where the image has it, else sh.
@@ -61,7 +65,7 @@ pub struct Shell {
 /// As the steps of the line say; 9 when no container runtime works here.
 pub fn run(context: &Context, mut args: Args) -> Outcome {
     args.what.settle(&arguments())?;
-    here(context, args)
+    here(context, args, None)
 }
 
 /// The verb `shell`: the same with a shell of the image, which is said where it starts.
@@ -70,14 +74,11 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
 /// As [`run`].
 pub fn shell(context: &Context, args: Shell) -> Outcome {
     let what = WhatArgs { what: args.what, command: SHELL.map(str::to_owned).to_vec() };
-    context
-        .voice
-        .say("a shell in the image; /work_dir is this directory, and exit leaves the image");
-    here(context, Args { flags: args.flags, what })
+    here(context, Args { flags: args.flags, what }, Some(SHELL_STARTS))
 }
 
 /// Here and now.
-fn here(context: &Context, args: Args) -> Outcome {
+fn here(context: &Context, args: Args, says: Option<&str>) -> Outcome {
     let here = std::env::current_dir()
         .map_err(|e| CliError::new(Kind::Usage, format!("the current directory: {e}")))?;
     args.flags.check(context)?;
@@ -91,6 +92,9 @@ fn here(context: &Context, args: Args) -> Outcome {
         Parts { command: args.what.command, flags: args.flags, resources, workdir: Some(here) };
     let job = parts.job(context, submit::fresh_id()?, image)?;
 
+    if let Some(says) = says {
+        context.voice.say(says);
+    }
     let mut site = context.site(FOREGROUND, inputs);
     site.tickets = tickets::of(context, &job)?;
     mark::mark(context, &job, false)?;
