@@ -187,7 +187,7 @@ fn a_directory_above_may_not_be_entered() {
 fn a_default_place_in_somebody_elses_directory_holds_nothing() {
     const TEST: &str = "a_default_place_in_somebody_elses_directory_holds_nothing";
     // only root can make another user's directory
-    if !crate::support::have("user", TEST, is_root()) {
+    if !crate::support::have("root", TEST, is_root()) {
         return;
     }
     let place = Place::new();
