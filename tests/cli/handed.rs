@@ -63,7 +63,7 @@ fn a_pipe_that_the_caller_hands_over_is_read() {
         // whoever else could have written what stands behind a handle counts
         (
             "$M --config <(printf '[gitlab]\\nurl=\"https://127.0.0.1:1\"\\nregistry=\"127.0.0.1:1\"\\n') resolve --project a/b --digest-file <(echo nonsense)",
-            "line 1 is no digest",
+            "line 1 is neither a digest",
         ),
         ("$M --config <(echo 'nonsense = 1') config show", "unknown key \"nonsense\""),
         ("$M --ca-file <(echo nonsense) resolve 127.0.0.1:1/a/b:c", "certificate"),
