@@ -1,6 +1,5 @@
 //! From WHAT to a pin: asked of the registry now, or taken from `moorline.lock`.
 
-use super::error::AcquireError;
 use super::locked;
 use super::surroundings::{Surroundings, block_on};
 use super::what::{Asked, What};
@@ -30,10 +29,6 @@ pub fn resolve(
 pub fn pin(here: &dyn Surroundings, asked: &Asked, platform: &Platform) -> Result<Pin, Report> {
     let name = asked.name(here);
     let pin = match asked.what()? {
-        What::Reference(reference) if asked.locked => {
-            locked::image(here, name, reference, platform)?
-        }
-        What::Reference(reference) => resolve(here, reference, platform)?.pin,
         What::Built(build) => {
             if let Some(name) = name.filter(|_| asked.locked) {
                 locked::built(here, name, &build.built, platform)?
@@ -45,12 +40,14 @@ pub fn pin(here: &dyn Surroundings, asked: &Asked, platform: &Platform) -> Resul
                 pin
             }
         }
-        What::File(_) | What::Archive(_) | What::Oras(_) | What::Hub(_) => {
-            let word = asked.word.as_deref().unwrap_or_default();
-            return Err(match asked.what()?.clone().into_reference(word) {
-                Err(error) => error.into(),
-                Ok(_) => AcquireError::NotNamed.into(),
-            });
+        what => {
+            let reference =
+                what.clone().into_reference(asked.word.as_deref().unwrap_or_default())?;
+            if asked.locked {
+                locked::image(here, name, &reference, platform)?
+            } else {
+                resolve(here, &reference, platform)?.pin
+            }
         }
     };
     here.say(&format!("pinned {}", pin.reference()));

@@ -28,6 +28,8 @@ pub mod local;
 mod record;
 mod seen;
 mod slurm;
+#[cfg(test)]
+mod testing;
 
 pub use contract::{Backend, Order, Submission};
 pub use driver::{Environment, answer};

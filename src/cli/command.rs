@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::cli::context::{Context, Global, Threads, adapters, dumps};
+use crate::cli::context::{Context, Global, Threads, dumps, engines};
 use crate::cli::show::output::Outcome;
 use crate::cli::show::{exit, output};
 use crate::cli::verbs::{
@@ -14,7 +14,7 @@ use crate::cli::verbs::{
 };
 
 fn examples() -> String {
-    EXAMPLES.replace("ENGINE", adapters::batch())
+    EXAMPLES.replace("ENGINE", engines::batch())
 }
 
 const EXAMPLES: &str = "\

@@ -59,6 +59,7 @@ pub use front::run_here;
 pub use loader::run_through_own_loader;
 pub use probe::{Refusal, probe};
 pub use scratch::{PassedOver, demo_directory};
+pub use tickets::forget as forget_tickets;
 pub use worker::work;
 
 /// A program in `PATH`.

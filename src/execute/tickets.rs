@@ -63,7 +63,7 @@ fn write(path: &PathBuf, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// Takes them away when the job has ended.
-pub(super) fn forget(control: &Path) {
+pub fn forget(control: &Path) {
     // there are none, mostly; where it fails they stay what they are, readable by their user alone
     let _ = fs::remove_file(control.join(TICKETS_FILE));
 }

@@ -11,7 +11,7 @@ use super::release::release;
 use crate::backend::{Backend, Seen};
 use crate::job::{EngineKey, JobState, Observation};
 use crate::ledger::{Batch, JobRecord, Ledger, LedgerError, Settled, Source};
-use crate::worker::{Receipt, TICKETS_FILE};
+use crate::worker::Receipt;
 
 /// A job's state as of now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,9 +119,8 @@ impl Refresh {
             now.settled = now.settled.never_started();
         }
         if now.is_final() && submission.terms.kerberos {
-            // those of an attempt that was killed; where it fails only their user can read them
-            let control = jobs_dir.join(job.id.to_string()).join("control");
-            let _ = std::fs::remove_file(control.join(TICKETS_FILE));
+            // those of an attempt that was killed
+            crate::execute::forget_tickets(&jobs_dir.join(job.id.to_string()).join("control"));
         }
         if let Some(ours) = batch.as_mut()
             && let Err(error) = record_end(ours, job, &now)

@@ -29,14 +29,10 @@ fn reached(file: &Path, found: &mut BTreeSet<PathBuf>) {
         {
             let choices = [below.join(format!("{name}.rs")), below.join(name).join("mod.rs")];
             let file = said.take().or_else(|| choices.into_iter().find(|path| path.exists()));
-            let file = file.unwrap_or_else(|| panic!("{}: no file of `{name}`", file_name(folder)));
+            let file = file.unwrap_or_else(|| panic!("{}: no file of `{name}`", folder.display()));
             reached(&file.canonicalize().unwrap(), found);
         }
     }
-}
-
-fn file_name(path: &Path) -> String {
-    path.display().to_string()
 }
 
 /// Every file of Rust below a folder.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::job::JobId;
+use crate::backend::testing::order;
 
 /// Recorded: `condor_q -json -attributes ...` of a held, a waiting and a running job.
 const QUEUE: &str = r#"[
@@ -114,17 +114,6 @@ fn what_condor_submit_says() {
     }
     let nobody = answer(Ended::Exit(1), "", "ERROR: Can't find address of local schedd");
     assert!(matches!(nobody, Taken::Unreachable(_)), "{nobody:?}");
-}
-
-fn order(dir: &str) -> Order {
-    Order {
-        job: JobId::from_parts(1_700_000_000_000, 42),
-        intent: IntentId::from_bytes([7; 16]),
-        dir: dir.into(),
-        digest: format!("sha256:{}", "a".repeat(64)),
-        resources: Resources::default(),
-        hold: true,
-    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::job::{JobId, JobState, Resources};
+use crate::backend::testing::order;
+use crate::job::JobState;
 
 /// Recorded: `sacct -n -P -X -D -o JobIDRaw,Submit,User,State,ExitCode,Reason` with
 /// `SLURM_TIME_FORMAT=%s`.
@@ -174,17 +175,6 @@ fn find_reads_only_well_formed_lines_of_this_account() {
         format!("5|100|me|first\n{tag}"),
     ] {
         assert_eq!(find(&none), [], "{none}");
-    }
-}
-
-fn order(dir: &str) -> Order {
-    Order {
-        job: JobId::from_parts(1_700_000_000_000, 42),
-        intent: IntentId::from_bytes([7; 16]),
-        dir: dir.into(),
-        digest: format!("sha256:{}", "a".repeat(64)),
-        resources: Resources::default(),
-        hold: true,
     }
 }
 

@@ -2,7 +2,6 @@
 
 use crate::backend::{self, Backend, Surroundings};
 use crate::cli::context::Context;
-pub use crate::cli::context::engines::*;
 
 /// The engine of this kind; `None` when there is none of that name.
 pub fn backend(context: &Context, kind: &str) -> Option<Box<dyn Backend>> {

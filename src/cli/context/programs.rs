@@ -13,18 +13,23 @@ impl Context {
         crate::files::in_path(self.env("PATH")?.as_ref(), program)
     }
 
+    /// The container programs that are in `PATH`, in the order in which `auto` takes them.
+    pub fn installed_runtimes(&self) -> Vec<&'static str> {
+        let known = ["apptainer", "singularity"];
+        known.into_iter().filter(|name| self.which(name).is_some()).collect()
+    }
+
     /// Refuses early when nothing here can run a container: no download is worth it then.
     ///
     /// # Errors
     /// With the cause and what mends it; exit code 9, or 8 and 12 when it could not be tried.
     pub fn require_runtime(&self, wanted: Option<RuntimeChoice>) -> Result<(), Report> {
         let wanted = wanted.or(self.settings.runtime).unwrap_or_default();
-        let installed = |names: &[&str]| names.iter().any(|name| self.which(name).is_some());
+        let installed = self.installed_runtimes();
         let there = match wanted {
-            RuntimeChoice::Auto => installed(&["apptainer", "singularity"]),
-            RuntimeChoice::Apptainer => installed(&["apptainer"]),
-            RuntimeChoice::Singularity => installed(&["singularity"]),
+            RuntimeChoice::Auto => !installed.is_empty(),
             RuntimeChoice::Builtin | RuntimeChoice::Other(_) => false,
+            one => installed.contains(&one.name()),
         };
         if there {
             return Ok(());

@@ -9,7 +9,7 @@ use crate::audit::{
     audit_job, but,
 };
 use crate::cli::context::Context;
-use crate::cli::context::adapters;
+use crate::cli::context::engines;
 use crate::cli::show::output::{self, Outcome, Report};
 use crate::cli::verbs::audit_drift::{self, Drifted};
 use crate::cli::verbs::jobs;
@@ -38,7 +38,7 @@ pub enum Verb {
 /// `audit job`.
 #[derive(Debug, Args)]
 pub struct Job {
-    #[arg(value_name = "JOB", help = adapters::one_job())]
+    #[arg(value_name = "JOB", help = engines::one_job())]
     job: String,
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::audit::{Pinned, pinned};
 use crate::cli::args::credential_args::CredentialArgs;
 use crate::cli::context::Context;
-use crate::cli::context::adapters;
+use crate::cli::context::engines;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
 use crate::cli::verbs::jobs;
 use crate::failure::{Failure, Kind};
@@ -30,7 +30,7 @@ Examples:
 pub struct Drifted {
     #[arg(value_name = "JOB", conflicts_with = "since", help = format!(
         "Jobs: an id, a unique beginning of it, or an engine id such as {}; default: all",
-        adapters::example()
+        engines::example()
     ))]
     jobs: Vec<String>,
     /// Only jobs that were submitted since: a duration (30d, 12h), a date or a time

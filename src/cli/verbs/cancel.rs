@@ -4,6 +4,7 @@ use clap::Args as ClapArgs;
 
 use crate::cli::context::Context;
 use crate::cli::context::adapters;
+use crate::cli::context::engines;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
 use crate::cli::verbs::jobs::{self, Known};
 use crate::failure::Kind;
@@ -12,7 +13,7 @@ use crate::ledger::Ledger;
 /// End jobs with all their processes.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    #[arg(value_name = "JOB", required = true, help = adapters::several_jobs())]
+    #[arg(value_name = "JOB", required = true, help = engines::several_jobs())]
     jobs: Vec<String>,
 }
 

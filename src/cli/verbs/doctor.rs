@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::cli::context::adapters;
+use crate::cli::context::engines;
 use crate::cli::context::room;
 use crate::cli::show::output::{self, Report};
 use crate::failure::Failure;
@@ -193,10 +194,7 @@ fn gitlab(context: &Context) -> Finding {
 }
 
 fn runtime(context: &Context) -> Finding {
-    let installed: Vec<&str> = ["apptainer", "singularity"]
-        .into_iter()
-        .filter(|name| context.which(name).is_some())
-        .collect();
+    let installed = context.installed_runtimes();
     let own = context.require_runtime(Some(crate::job::RuntimeChoice::Builtin));
     match (own, installed.as_slice()) {
         (Ok(()), []) => Finding::ok("runtime", "builtin works: user namespaces are allowed"),
@@ -247,7 +245,7 @@ fn engines(context: &Context) -> Vec<Finding> {
             ),
         })
     };
-    adapters::backends().into_iter().filter_map(ask).collect()
+    engines::backends().into_iter().filter_map(ask).collect()
 }
 
 /// Store, ledger and jobs directory: can they be written, is there room, and is the clock that of their

@@ -7,6 +7,7 @@ use clap::Args as ClapArgs;
 use crate::acquire;
 use crate::cli::context::Context;
 use crate::cli::context::adapters;
+use crate::cli::context::engines;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
 use crate::config::PROJECT_FILE;
 use crate::failure::{Kind, io_kind};
@@ -21,7 +22,7 @@ use crate::files;
 Examples:
   moorline init
   moorline init --print
-  moorline init --project group/project --backend {}", adapters::batch()))]
+  moorline init --project group/project --backend {}", engines::batch()))]
 pub struct Args {
     /// The project; default: that of the git remote
     #[arg(long, value_name = "GROUP/PROJECT")]
@@ -46,9 +47,9 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let remote = acquire::remote(context).ok().flatten();
     let project = args.project.clone().or_else(|| remote.map(|remote| remote.project));
     let backend = match &args.backend {
-        Some(name) if !adapters::backends().contains(&name.as_str()) => {
+        Some(name) if !engines::backends().contains(&name.as_str()) => {
             return Err(CliError::usage(format!("unknown backend {}", output::cell(name)))
-                .with_hint(format!("known backends: {}", adapters::backends().join(", ")))
+                .with_hint(format!("known backends: {}", engines::backends().join(", ")))
                 .into());
         }
         Some(name) => name.clone(),
@@ -79,7 +80,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
 /// The first engine that answers, beside this machine.
 fn installed(context: &Context) -> String {
     let (here, others): (Vec<&str>, Vec<&str>) =
-        adapters::backends().into_iter().partition(|name| adapters::is_here(name));
+        engines::backends().into_iter().partition(|name| engines::is_here(name));
     let answers = |name: &&str| {
         adapters::backend(context, name).is_some_and(|backend| backend.ready().is_ok())
     };
@@ -121,8 +122,8 @@ backend = "{backend}"
 # queue = "short"
 # account = "physics"
 "#,
-        batch = adapters::batch(),
-        engines = adapters::backends().join(", "),
+        batch = engines::batch(),
+        engines = engines::backends().join(", "),
     )
 }
 
@@ -134,7 +135,7 @@ mod tests {
     #[test]
     fn the_file_is_one_that_moorline_reads() {
         for project in [None, Some("Group/Sub.Project")] {
-            for backend in adapters::backends() {
+            for backend in engines::backends() {
                 let text = text(project, backend);
                 let config = Config::parse(&text, Level::Project, Path::new(PROJECT_FILE)).unwrap();
                 assert_eq!(config.images.len(), usize::from(project.is_some()));

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use clap::Args as ClapArgs;
 
 use crate::cli::context::Context;
-use crate::cli::context::adapters;
+use crate::cli::context::engines;
 use crate::cli::show::output::{self, CliError, Outcome};
 use crate::cli::verbs::jobs;
 use crate::failure::Kind;
@@ -14,7 +14,7 @@ use crate::files::{ForeignFile, Opened};
 /// Print what a job wrote to its stdout; --stderr for the other.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    #[arg(value_name = "JOB", help = adapters::one_job())]
+    #[arg(value_name = "JOB", help = engines::one_job())]
     job: String,
     /// Print the job's stderr instead
     #[arg(long)]

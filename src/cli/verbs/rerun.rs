@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 
 use crate::acquire;
 use crate::cli::context::Context;
-use crate::cli::context::adapters;
+use crate::cli::context::engines;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
 use crate::cli::verbs::jobs;
 use crate::cli::verbs::submit;
@@ -15,9 +15,9 @@ use crate::submit::{Earlier, Source, new_job_id, of_earlier};
 /// Submit a job again, with the same digest even when the tag has moved.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    #[arg(value_name = "JOB", help = adapters::one_job())]
+    #[arg(value_name = "JOB", help = engines::one_job())]
     job: String,
-    #[arg(long, value_name = "NAME", help = format!("Engine: {}; default: the job's", adapters::choice()))]
+    #[arg(long, value_name = "NAME", help = format!("Engine: {}; default: the job's", engines::choice()))]
     backend: Option<String>,
     /// Wait for the new job and take its exit code
     #[arg(long)]
@@ -45,9 +45,9 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     spec.rerun_of = Some(job.id);
     spec.id = new_job_id(jiff::Timestamp::now())
         .map_err(|e| CliError::new(Kind::Configuration, format!("no random numbers: {e}")))?;
-    let again = adapters::again(submission.backend.as_str());
+    let again = engines::again(submission.backend.as_str());
     let kind = args.backend.as_deref().unwrap_or(again);
-    if adapters::is_here(kind) {
+    if engines::is_here(kind) {
         context.require_runtime(Some(spec.runtime))?;
     }
     spec.image = acquire::restage(context, &spec.image)?;

@@ -192,10 +192,7 @@ fn pinnable(context: &Context, word: &str) -> Result<What, Report> {
                 .with_hint("submit or run it as it is: it is pinned by its own digest")
                 .into())
         }
-        what @ What::Archive(_) => Err(match what.into_reference(word) {
-            Err(error) => error.into(),
-            Ok(_) => AcquireError::NoAnswer.into(),
-        }),
+        what @ What::Archive(_) => Ok(What::Reference(what.into_reference(word)?)),
         what => Ok(what),
     }
 }

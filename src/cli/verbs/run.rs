@@ -109,7 +109,7 @@ fn here(context: &Context, args: Args, says: Option<&str>) -> Outcome {
     ledger.submitted(&entry, &held.key())?;
     let code = execute::run_here(&control, Some(&plan.hex()))?;
     // nobody starts it again, however it ended
-    let _ = std::fs::remove_file(control.join(crate::worker::TICKETS_FILE));
+    execute::forget_tickets(&control);
     // the program ran: its code is the answer, whatever can be recorded
     if let Err(Report(error)) = record_end(context, &job, &ledger, (&entry, &mut held), code) {
         output::warn(format!(

@@ -3,14 +3,14 @@
 use clap::Args as ClapArgs;
 
 use crate::cli::context::Context;
-use crate::cli::context::adapters;
+use crate::cli::context::engines;
 use crate::cli::show::output::{self, Outcome};
 use crate::cli::verbs::jobs;
 
 /// Say how jobs are.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    #[arg(value_name = "JOB", required = true, help = adapters::several_jobs())]
+    #[arg(value_name = "JOB", required = true, help = engines::several_jobs())]
     jobs: Vec<String>,
 }
 

@@ -8,6 +8,7 @@ use crate::acquire;
 use crate::cli::args::spec::{Parts, SpecArgs, WhatArgs};
 use crate::cli::context::Context;
 use crate::cli::context::adapters;
+use crate::cli::context::engines;
 use crate::cli::context::mark;
 use crate::cli::context::tickets;
 use crate::cli::show::output::{self, CliError, Outcome, Report, arguments};
@@ -30,9 +31,9 @@ const MOST_BYTES: u64 = 1 << 20;
 Examples:
   moorline submit group/project:v1 ./analysis --events 1000
   moorline submit --backend {} --cpus 4 --memory 8G --time 2h group/project:v1 ./analysis
-  moorline submit -f job.toml --wait", adapters::batch()))]
+  moorline submit -f job.toml --wait", engines::batch()))]
 pub struct Args {
-    #[arg(long, value_name = "NAME", help = format!("Engine: {}", adapters::choice()))]
+    #[arg(long, value_name = "NAME", help = format!("Engine: {}", engines::choice()))]
     pub backend: Option<String>,
     /// Read the job from this file, or from standard input (-); its keys are the long flags, which override it
     #[arg(short = 'f', long, value_name = "FILE")]
@@ -132,9 +133,9 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
     }
     let settings = context.settings();
     let kind = args.backend.or_else(|| settings.backend.clone()).unwrap_or_else(|| "local".into());
-    if !adapters::backends().contains(&kind.as_str()) {
+    if !engines::backends().contains(&kind.as_str()) {
         return Err(CliError::usage(format!("unknown backend {}", output::cell(&kind)))
-            .with_hint(format!("known backends: {}", adapters::backends().join(", ")))
+            .with_hint(format!("known backends: {}", engines::backends().join(", ")))
             .into());
     }
     let workdir = args.workdir.map(|dir| absolute_dir(&dir)).transpose()?;
@@ -150,7 +151,7 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
         account: args.account.or(engine.account),
     };
     args.flags.check(context)?;
-    if adapters::is_here(&kind) && !args.dry_run {
+    if engines::is_here(&kind) && !args.dry_run {
         context.require_runtime(args.flags.runtime)?;
     }
     let asked = args.flags.asked(context, &args.what)?;
@@ -184,7 +185,7 @@ pub fn hand_over(
         .ok_or_else(|| CliError::usage(format!("unknown backend {}", output::cell(kind))))?;
     let mut site = context.site(kind, inputs);
     site.tickets = tickets::of(context, job)?;
-    mark::mark(context, job, !adapters::is_here(kind))?;
+    mark::mark(context, job, !engines::is_here(kind))?;
     let submitted = context
         .ledger()
         .and_then(|ledger| Ok(submit::submit(job, &site, backend.as_ref(), &ledger)?));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args as ClapArgs;
 
 use crate::cli::context::Context;
-use crate::cli::context::adapters;
+use crate::cli::context::engines;
 use crate::cli::show::interrupted::Interrupted;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
 use crate::cli::verbs::jobs::{self, Known, Refreshed};
@@ -22,7 +22,7 @@ use crate::worker::exit;
 /// answer is asked again; the jobs go on meanwhile.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    #[arg(value_name = "JOB", required = true, help = adapters::several_jobs())]
+    #[arg(value_name = "JOB", required = true, help = engines::several_jobs())]
     jobs: Vec<String>,
     /// Give up after this many seconds; the jobs go on
     #[arg(long, value_name = "SECONDS")]
