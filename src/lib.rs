@@ -15,6 +15,7 @@ pub mod files;
 pub mod listing;
 pub mod mountinfo;
 pub mod oci;
+mod recent;
 pub mod sealed;
 pub mod secret;
 pub mod text;

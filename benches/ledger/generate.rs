@@ -83,6 +83,7 @@ impl Job {
                 manifest: None,
                 digest: self.sif(),
                 recipe: None,
+                tree: None,
                 place: "/home/ada/.cache/moorline/sifs/a.sif".into(),
             },
             command: vec!["./fit".into(), "--mass".into(), self.0.to_string()],

@@ -85,6 +85,7 @@ mod tests {
             manifest: None,
             digest: crate::oci::SifDigest::of(b"sif"),
             recipe: None,
+            tree: None,
             place: "/home/ada/own.sif".into(),
         };
         let images = [testing::oci(), Image::Oci { pin: moved }, Image::Oci { pin: later }, own];

@@ -51,6 +51,7 @@ pub(super) fn sif(digest: SifDigest) -> Image {
         manifest: None,
         digest,
         recipe: None,
+        tree: None,
         place: "/home/ada/a.sif".into(),
     }
 }

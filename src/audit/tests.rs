@@ -183,6 +183,7 @@ fn jobs_of_an_image_are_found_by_each_of_its_names() {
             manifest: None,
             digest: SifDigest::of(b"given"),
             recipe: None,
+            tree: None,
             place: "given.sif".into(),
         },
     );

@@ -6,6 +6,7 @@
 //! a newer program's receipt or record      Unproven, it may hold what this program cannot read
 //! grade none, or no digest measured        Unproven
 //! the job names no SIF digest              Unproven, nothing to compare with
+//!   (or no root, where blocks were checked by a hash tree)
 //! measured == expected, program started    Match
 //! measured == expected, program refused    Unproven, nothing ran
 //! measured != expected                     Mismatch, started or not
@@ -109,15 +110,19 @@ pub fn judge(entry: &Entry, image: &Image, receipt: Option<&Receipt>) -> Reason 
     if receipt.is_newer() || matches!(receipt.evidence.grade, Grade::Other(_)) {
         return Reason::NeedsNewer;
     }
-    let measured = match (receipt.evidence.grade, receipt.evidence.sif()) {
-        (Grade::None, _) | (_, None) => return Reason::NothingMeasured,
-        (_, Some(measured)) => measured,
+    let evidence = &receipt.evidence;
+    let same = match (evidence.grade, evidence.sif(), evidence.tree()) {
+        (Grade::None, ..) | (_, None, None) => return Reason::NothingMeasured,
+        (_, Some(measured), _) => image.sif().map(|expected| expected == measured),
+        // a hash tree proves something only where each block was checked by it
+        (Grade::VerifiedOnRead, None, Some(root)) => image.tree().map(|expected| expected == root),
+        (_, None, Some(_)) => return Reason::NothingMeasured,
     };
-    match image.sif() {
+    match same {
         None => Reason::NothingExpected,
-        Some(expected) if expected != measured => Reason::OtherDigest,
-        Some(_) if matches!(receipt.start, Start::Refused { .. }) => Reason::NotStarted,
-        Some(_) => Reason::SameDigest,
+        Some(false) => Reason::OtherDigest,
+        Some(true) if matches!(receipt.start, Start::Refused { .. }) => Reason::NotStarted,
+        Some(true) => Reason::SameDigest,
     }
 }
 
@@ -145,6 +150,9 @@ pub fn but(qualifier: &Qualifier) -> &'static str {
         Qualifier::RuntimeBelieved => "a runtime that is not ours is believed",
         Qualifier::MeasuredEarlier => {
             "measured earlier: another job of this user could have changed the tree"
+        }
+        Qualifier::BlocksRefused => {
+            "blocks of its file were not what was pinned: the program got errors in their place"
         }
         Qualifier::Other(_) => "something that only a newer moorline can explain",
     }
@@ -192,6 +200,34 @@ mod tests {
             assert_eq!(oci, no_match, "{grade:?}");
         }
         assert_eq!(judge(&entry, &image, None), Reason::NoReceipt);
+    }
+
+    #[test]
+    fn blocks_that_were_checked_prove_the_root_that_was_pinned() {
+        use crate::job::{Evidence, Measured};
+        use crate::oci::TreeRoot;
+        let (root, other) = (TreeRoot::of(b"tree"), TreeRoot::of(b"other"));
+        let (entry, sif) = (testing::entry(1), SifDigest::of(b"right"));
+        let with = |tree| match testing::sif(sif) {
+            Image::Sif { pin, manifest, digest, recipe, place, .. } => {
+                Image::Sif { pin, manifest, digest, recipe, tree, place }
+            }
+            image => image,
+        };
+        for (grade, expected, started, reason) in [
+            (Grade::VerifiedOnRead, Some(root), true, Reason::SameDigest),
+            (Grade::VerifiedOnRead, Some(root), false, Reason::NotStarted),
+            (Grade::VerifiedOnRead, Some(other), true, Reason::OtherDigest),
+            (Grade::VerifiedOnRead, None, true, Reason::NothingExpected),
+            (Grade::Measured, Some(root), true, Reason::NothingMeasured),
+            (Grade::None, Some(root), true, Reason::NothingMeasured),
+        ] {
+            let mut receipt = testing::receipt(&entry, grade, None, started);
+            let measured = Some(Measured::Tree(root));
+            receipt.evidence = Evidence { measured, ..receipt.evidence };
+            let got = judge(&entry, &with(expected), Some(&receipt));
+            assert_eq!(got, reason, "{grade:?} {expected:?} started: {started}");
+        }
     }
 
     #[test]

@@ -252,6 +252,7 @@ mod tests {
             manifest: None,
             digest: SifDigest::of(b"not read here"),
             recipe: None,
+            tree: None,
             place: "/nowhere.sif".into(),
         };
         let start = |spec: &JobSpec, work: &Path, streams: (File, File)| {

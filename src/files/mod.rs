@@ -8,6 +8,7 @@
 //! naming.rs    what a rename came to when its answer was lost            persist(file, path)
 //! way.rs       who else could exchange a part of a path                  walk(path, &[0, me], false)
 //! hash.rs      SHA-256 of what a reader gives                            sha256(&mut file)
+//! read_at.rs   bytes by their place, by several threads                  source.read_exact_at(&mut bytes, at)
 //! search.rs    a program in PATH                                         in_path(path, "apptainer")
 //! local.rs     whether a file system belongs to this machine              is_local(statfs.f_type)
 //! barred.rs    which directory is in the way                              explained(path, error)
@@ -21,6 +22,7 @@ mod foreign;
 mod hash;
 mod local;
 mod naming;
+mod read_at;
 mod replace;
 mod search;
 mod trust;
@@ -31,6 +33,7 @@ pub use foreign::{Folder, ForeignError, ForeignFile, MOST_CA_BYTES, Opened};
 pub use hash::{Sum, sha256};
 pub use local::is_local;
 pub use naming::{persist, rename};
+pub use read_at::ReadAt;
 pub use replace::{create, jot, publish, replace, sync_folder};
 pub use search::in_path;
 pub use trust::{Outsider, Writers};

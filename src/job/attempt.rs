@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Name;
 use super::name::open_names;
-use crate::oci::{ConfigDigest, Digest, SifDigest};
+use crate::oci::{ConfigDigest, Digest, SifDigest, TreeRoot};
 
 open_names! {
     /// How an image was measured, best first.
@@ -60,6 +60,8 @@ impl Grade {
 pub enum Measured {
     /// The SIF that ran.
     Sif(SifDigest),
+    /// The root of the hash tree by which each block of the SIF was checked when the program read it.
+    Tree(TreeRoot),
     /// The image's configuration, as a container engine reports it.
     Config(ConfigDigest),
     /// The platform's manifest, as a container engine reports it.
@@ -76,11 +78,12 @@ struct Stored {
 }
 
 impl Measured {
-    /// `sif`, `config`, `manifest`.
+    /// `sif`, `tree`, `config`, `manifest`.
     #[must_use]
     pub fn kind(&self) -> &str {
         match self {
             Self::Sif(_) => "sif",
+            Self::Tree(_) => "tree",
             Self::Config(_) => "config",
             Self::Manifest(_) => "manifest",
             Self::Other(kind, _) => kind.as_str(),
@@ -92,6 +95,7 @@ impl Measured {
     pub fn digest(&self) -> String {
         match self {
             Self::Sif(digest) => digest.to_string(),
+            Self::Tree(root) => root.to_string(),
             Self::Config(digest) => digest.to_string(),
             Self::Manifest(digest) => digest.to_string(),
             Self::Other(_, digest) => digest.clone(),
@@ -112,6 +116,7 @@ impl<'de> Deserialize<'de> for Measured {
         let bad = serde::de::Error::custom;
         Ok(match kind.as_str() {
             "sif" => Self::Sif(digest.parse().map_err(bad)?),
+            "tree" => Self::Tree(digest.parse().map_err(bad)?),
             "config" => Self::Config(digest.parse().map_err(bad)?),
             "manifest" => Self::Manifest(digest.parse().map_err(bad)?),
             _ => Self::Other(kind, digest),
@@ -140,6 +145,15 @@ impl Evidence {
     #[must_use]
     pub fn none() -> Self {
         Self { grade: Grade::None, measured: None, measured_at: None }
+    }
+
+    /// The root of the SIF's hash tree, when its blocks were checked by it.
+    #[must_use]
+    pub fn tree(&self) -> Option<TreeRoot> {
+        match self.measured {
+            Some(Measured::Tree(root)) => Some(root),
+            _ => None,
+        }
     }
 
     /// The digest of the SIF, when that was measured.
@@ -190,6 +204,16 @@ mod tests {
     #[test]
     fn both_schemas_are_read_and_the_new_one_is_written() {
         let sif = SifDigest::of(b"x");
+        let tree = TreeRoot::of(b"x");
+        let text = format!(
+            r#"{{"grade":"verified-on-read","measured":{{"kind":"tree","digest":"{tree}"}}}}"#
+        );
+        let read: Evidence = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (read.grade, read.tree(), read.sif()),
+            (Grade::VerifiedOnRead, Some(tree), None)
+        );
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
         let old = format!(r#"{{"grade":"measured","sif":"{sif}"}}"#);
         let new = format!(r#"{{"grade":"measured","measured":{{"kind":"sif","digest":"{sif}"}}}}"#);
         for text in [&old, &new] {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hash::RecordHash;
 use crate::job::{IntentId, JobId, JobState, Name, Nonce, Resources, RuntimeChoice, Tasks, Terms};
-use crate::oci::{Digest, SifDigest};
+use crate::oci::{Digest, SifDigest, TreeRoot};
 use crate::pin::{Image, Recipe};
 use crate::worker::{Qualifier, Receipt};
 
@@ -172,7 +172,7 @@ pub enum Body {
         sif: SifDigest,
         /// The root of its tree of hashes, when it has one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        tree: Option<Digest>,
+        tree: Option<TreeRoot>,
     },
     /// A kind that only a newer program knows, or one of ours in a shape that this program cannot read.
     #[serde(untagged)]

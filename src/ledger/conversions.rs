@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! LEDGER/conversions.idx       0600, made again from the ledger whenever it does not fit
-//!   moorline conversions 1\n
+//!   moorline conversions 2\n
 //!   segment NAME BYTES\n       read up to there, a whole line's end
-//!   made MANIFEST RECIPE SIF\n
+//!   made MANIFEST RECIPE SIF TREE\n      TREE is - when there is none
 //!   end HEX\n                  BLAKE3 of all before
 //! ```
 //!
@@ -23,13 +23,15 @@ use super::error::LedgerError;
 use super::record::{Content, decode};
 use super::segment::list;
 use crate::files;
-use crate::oci::{Digest, SifDigest};
+use crate::oci::{Digest, SifDigest, TreeRoot};
 use crate::pin::Recipe;
 
 const NAME: &str = "conversions.idx";
-const HEAD: &str = "moorline conversions 1";
+const HEAD: &str = "moorline conversions 2";
 /// What a line of ours holds, as `record.rs` writes it; the rest of the ledger is not parsed.
 const KIND: &[u8] = b"\"kind\":\"converted\"";
+/// In the place of a root that there is not.
+const NO_TREE: &str = "-";
 /// After so many bytes the index is worth writing; to look through fewer is cheap.
 const MUCH: u64 = 256 << 10;
 
@@ -40,7 +42,8 @@ pub struct Conversions {
     /// How far each segment was read.
     read: BTreeMap<String, u64>,
     made: BTreeSet<(String, String, String)>,
-    sifs: BTreeSet<String>,
+    /// The root of each SIF's hash tree; `-` for none.
+    sifs: BTreeMap<String, String>,
 }
 
 impl Conversions {
@@ -97,11 +100,20 @@ impl Conversions {
     /// Whether this user made the SIF from anything.
     #[must_use]
     pub fn made(&self, sif: &SifDigest) -> bool {
-        self.sifs.contains(&sif.to_string())
+        self.sifs.contains_key(&sif.to_string())
     }
 
-    fn add(&mut self, key: (String, String, String)) {
-        self.sifs.insert(key.2.clone());
+    /// The root of a SIF's hash tree, where this user recorded it.
+    #[must_use]
+    pub fn tree(&self, sif: &SifDigest) -> Option<TreeRoot> {
+        self.sifs.get(&sif.to_string())?.parse().ok()
+    }
+
+    fn add(&mut self, key: (String, String, String), tree: &str) {
+        let known = self.sifs.entry(key.2.clone()).or_insert_with(|| tree.to_owned());
+        if known == NO_TREE {
+            tree.clone_into(known);
+        }
         self.made.insert(key);
     }
 
@@ -119,8 +131,9 @@ impl Conversions {
                 continue;
             }
             let Ok(record) = decode(line) else { continue };
-            if let Content::Known(Body::Converted { manifest, recipe, sif, .. }) = record.body {
-                self.add(key(&manifest, &recipe, &sif));
+            if let Content::Known(Body::Converted { manifest, recipe, sif, tree }) = record.body {
+                let tree = tree.map_or_else(|| NO_TREE.to_owned(), |tree| tree.to_string());
+                self.add(key(&manifest, &recipe, &sif), &tree);
             }
         }
         self.read.insert(name.to_owned(), from + end as u64);
@@ -144,8 +157,8 @@ impl Conversions {
                 ["segment", name, read] => {
                     all.read.insert(name.to_owned(), read.parse().ok()?);
                 }
-                ["made", manifest, recipe, sif] => {
-                    all.add((manifest.to_owned(), recipe.to_owned(), sif.to_owned()));
+                ["made", manifest, recipe, sif, tree] => {
+                    all.add((manifest.to_owned(), recipe.to_owned(), sif.to_owned()), tree);
                 }
                 _ => return None,
             }
@@ -161,7 +174,8 @@ impl std::fmt::Display for Conversions {
             writeln!(text, "segment {name} {read}")?;
         }
         for (manifest, recipe, sif) in &self.made {
-            writeln!(text, "made {manifest} {recipe} {sif}")?;
+            let tree = self.sifs.get(sif).map_or(NO_TREE, String::as_str);
+            writeln!(text, "made {manifest} {recipe} {sif} {tree}")?;
         }
         writeln!(f, "{text}end {}", blake3::hash(text.as_bytes()).to_hex())
     }
@@ -193,13 +207,16 @@ mod tests {
                 block_size: 131_072,
             },
             sif: SifDigest::of(&[number]),
-            tree: None,
+            tree: (number > 1).then(|| TreeRoot::of(&[number])),
         }
     }
 
     fn holds(dir: &Path, number: u8) -> bool {
-        let Conversion { manifest, recipe, sif, .. } = conversion(number);
+        let Conversion { manifest, recipe, sif, tree } = conversion(number);
         let few = Conversions::read(dir).unwrap().holds(&manifest, &recipe, &sif);
+        for read in [Conversions::read(dir), Conversions::read_with(dir, 0)] {
+            assert_eq!(read.unwrap().tree(&sif), tree.filter(|_| few));
+        }
         assert_eq!(Conversions::read_with(dir, 0).unwrap().holds(&manifest, &recipe, &sif), few);
         few
     }

@@ -10,7 +10,7 @@ use crate::job::{
     Evidence, Grade, Input, IntentId, JobId, JobState, Measured, Mount, Name, Network, Nonce,
     Resources, RuntimeChoice, Tasks, Terms,
 };
-use crate::oci::{ConfigDigest, Digest, Platform, Reference, Sha256Digest, SifDigest};
+use crate::oci::{ConfigDigest, Digest, Platform, Reference, Sha256Digest, SifDigest, TreeRoot};
 use crate::pin::{Codec, Image, Origin, Pin, Recipe};
 use crate::worker::{
     Conditions, Cover, Hides, Output, RECEIPT_SCHEMA, Receipt, RuntimeProgram, Start,
@@ -59,6 +59,7 @@ fn bodies_1(receipt_schema: u32) -> Vec<Body> {
         manifest: None,
         digest: SifDigest::of(b"sif"),
         recipe: Some(recipe),
+        tree: None,
         place: "".into(),
     };
     let resources = Resources {
@@ -197,6 +198,7 @@ fn bodies() -> Vec<Body> {
                     network: Some(Network::Host),
                     hides: Some(Hides::No),
                     filter: None,
+                    served: None,
                     delivery: Some(Name::known("shared")),
                     moved: Some(0),
                     worker: Some(Digest::of(b"worker")),
@@ -241,7 +243,7 @@ fn bodies() -> Vec<Body> {
             manifest: Digest::of(b"manifest"),
             recipe,
             sif: SifDigest::of(b"sif"),
-            tree: Some(Digest::of(b"tree")),
+            tree: Some(TreeRoot::of(b"tree")),
         },
         Body::Other { kind: Name::known("countersigned"), job, intent, personal: None },
     ]);

@@ -11,7 +11,7 @@ use super::hash::RecordHash;
 use super::personal;
 use super::writer::Writer;
 use crate::job::{IntentId, JobId, JobSpec, Name, Nonce};
-use crate::oci::{Digest, SifDigest};
+use crate::oci::{Digest, SifDigest, TreeRoot};
 use crate::pin::Recipe;
 use crate::worker::Receipt;
 
@@ -56,7 +56,7 @@ pub struct Conversion {
     /// What came out.
     pub sif: SifDigest,
     /// The root of its tree of hashes, when it has one.
-    pub tree: Option<Digest>,
+    pub tree: Option<TreeRoot>,
 }
 
 /// A recorded submission: what the later records of it need.

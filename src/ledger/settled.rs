@@ -298,6 +298,7 @@ mod tests {
                 manifest: None,
                 digest: SifDigest::of(b"sif"),
                 recipe: None,
+                tree: None,
                 place: "/a.sif".into(),
             },
             command: Vec::new(),

@@ -129,6 +129,10 @@ digest_type!(
     /// The digest of a whole SIF file. Never an OCI digest.
     SifDigest
 );
+digest_type!(
+    /// The root of a SIF's hash tree: it stands for every byte that a container is made of.
+    TreeRoot
+);
 
 impl From<ConfigDigest> for Digest {
     /// A configuration is fetched as a blob under the same digest.

@@ -21,7 +21,9 @@ pub mod walk;
 
 pub use config::{ContainerConfig, History, ImageConfig, RootFs};
 pub use descriptor::Descriptor;
-pub use digest::{ConfigDigest, DiffId, Digest, Hasher, ParseDigestError, Sha256Digest, SifDigest};
+pub use digest::{
+    ConfigDigest, DiffId, Digest, Hasher, ParseDigestError, Sha256Digest, SifDigest, TreeRoot,
+};
 pub use hub::{HubName, ParseHubNameError};
 pub use index::{Index, IndexEntry, OddEntry};
 pub use manifest::{Document, DocumentError, Manifest};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Pin, Recipe};
-use crate::oci::{Digest, SifDigest};
+use crate::oci::{Digest, SifDigest, TreeRoot};
 
 /// An image that a job can be made from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,10 @@ pub enum Image {
         /// How it was converted.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         recipe: Option<Recipe>,
+        /// The root of its hash tree, where it has one that was made or checked here: whoever serves the file to a
+        /// program can check each block by it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tree: Option<TreeRoot>,
         /// Where it lies, as workers see it.
         place: PathBuf,
     },
@@ -79,6 +83,15 @@ impl Image {
             Self::Sif { digest, .. } => Some(*digest),
             Self::Other { digest, .. } => *digest,
             Self::Oci { .. } => None,
+        }
+    }
+
+    /// The root of the SIF's hash tree, where it is known.
+    #[must_use]
+    pub fn tree(&self) -> Option<TreeRoot> {
+        match self {
+            Self::Sif { tree, .. } => *tree,
+            Self::Oci { .. } | Self::Other { .. } => None,
         }
     }
 

@@ -62,6 +62,12 @@ pub struct Recipe {
 }
 
 impl Recipe {
+    /// Whether the SIF has a hash tree: since layout 7.
+    #[must_use]
+    pub fn has_tree(&self) -> bool {
+        self.layout >= 7
+    }
+
     /// A short name for file names: `l1-t4-zstd1.5.7-3-128k`.
     #[must_use]
     pub fn key(&self) -> String {

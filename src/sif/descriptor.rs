@@ -1,7 +1,7 @@
 //! One of the 585-byte records that say what lies where.
 //!
 //! ```text
-//!   0  i32   type           0x4001 definition file, 0x4004 partition, 0x4006 generic JSON, ...
+//!   0  i32   type           0x4001 definition file, 0x4004 partition, 0x4006 generic JSON, 0x4007 bytes
 //!   4  u8    used           0 or 1
 //!   5  u32   id             from 1
 //!   9  u32   group          0xF0000000 + number of the group
@@ -41,6 +41,8 @@ pub enum DataType {
     Signature,
     /// JSON under a name.
     Json,
+    /// Bytes under a name.
+    Generic,
     /// Anything else, by its number.
     Other(i32),
 }
@@ -52,6 +54,7 @@ impl DataType {
             0x4004 => Self::Partition,
             0x4005 => Self::Signature,
             0x4006 => Self::Json,
+            0x4007 => Self::Generic,
             other => Self::Other(other),
         }
     }
@@ -62,6 +65,7 @@ impl DataType {
             Self::Partition => 0x4004,
             Self::Signature => 0x4005,
             Self::Json => 0x4006,
+            Self::Generic => 0x4007,
             Self::Other(number) => number,
         }
     }

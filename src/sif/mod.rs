@@ -5,6 +5,7 @@
 //! 4096     48 descriptors of 585 bytes           descriptor.rs
 //! 32176    definition file, JSON objects
 //! ...      squashfs, on a multiple of 4096       written and read elsewhere
+//! ...      hash tree, on a multiple of 4096      hash_tree/
 //! ```
 //!
 //! Floor 3: readers and writers are passed in. [`SifReader`] takes bytes from anybody and never
@@ -17,6 +18,7 @@
 mod arch;
 mod descriptor;
 mod error;
+pub mod hash_tree;
 mod header;
 mod names;
 mod reader;
@@ -27,7 +29,7 @@ pub use arch::Arch;
 pub use descriptor::{DataType, Descriptor};
 pub use error::SifError;
 pub use header::Header;
-pub use names::{INSPECT, MANIFEST, OCI_CONFIG, PROVENANCE};
+pub use names::{HASH_TREE, INSPECT, MANIFEST, OCI_CONFIG, PROVENANCE};
 pub use reader::{MAX_DESCRIPTORS, MAX_OBJECT, Partition, SifReader};
 pub use singularity_d::{Added, Addition, TEMPLATE, Texts, is_name, pretty};
-pub use writer::{Identity, SifWriter};
+pub use writer::{Ended, Identity, SifWriter};

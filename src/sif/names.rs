@@ -6,6 +6,9 @@ pub const PROVENANCE: &str = "moorline.json";
 /// The name of the object that holds the image's manifest, byte for byte.
 pub const MANIFEST: &str = "oci-manifest.json";
 
+/// The name of the object that holds the hash tree; see [`crate::sif::hash_tree`].
+pub const HASH_TREE: &str = "moorline-hash-tree";
+
 /// The name of the object that `apptainer inspect` shows.
 pub const INSPECT: &str = "inspect-metadata.json";
 

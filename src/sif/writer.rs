@@ -2,18 +2,24 @@
 //!
 //! ```text
 //! begin() -> object() ... -> partition() -> the caller writes the squashfs -> finish(its size)
+//!                                           the caller writes the hash tree of all this behind it
 //! ```
 //!
-//! The partition comes last because only then may its size be unknown while it is written.
+//! The partition comes behind the objects because only then may its size be unknown while it is written. The length of
+//! the hash tree follows from that size; its bytes follow from all before it.
 
 use std::io::{Seek, SeekFrom, Write};
 
-use super::{Arch, DataType, Descriptor, Header, SifError, descriptor, header};
+use super::{
+    Arch, DataType, Descriptor, HASH_TREE, Header, SifError, descriptor, hash_tree, header,
+};
 
 /// Apptainer's number of descriptor places; kept, so that it can add a signature.
 const PLACES: usize = 48;
 const DESCRIPTORS_OFFSET: u64 = 4096;
 const DATA_OFFSET: u64 = DESCRIPTORS_OFFSET + (PLACES * descriptor::LEN) as u64;
+/// Descriptors behind the objects: the partition's and the hash tree's.
+const BEHIND: usize = 2;
 /// Loop devices and page-aligned copies need it.
 const ALIGNMENT: u64 = 4096;
 
@@ -26,6 +32,19 @@ pub struct Identity {
     pub time: i64,
     /// The processor.
     pub arch: Arch,
+}
+
+/// Where the parts of a SIF lie, in bytes from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The partition's first byte.
+    pub partition: u64,
+    /// Behind its last one.
+    pub end: u64,
+    /// The hash tree's first byte; what is between is zeros.
+    pub tree: u64,
+    /// The whole length.
+    pub length: u64,
 }
 
 /// A SIF that is being written.
@@ -47,16 +66,16 @@ impl<W: Write + Seek> SifWriter<W> {
         Ok(Self { out, identity, descriptors: Vec::new(), end: DATA_OFFSET })
     }
 
-    /// Adds a small object. Only the first 47 fit, so that the partition keeps its place.
+    /// Adds a small object. Only the first 46 fit, so that the partition and the tree keep their places.
     ///
     /// # Errors
     /// When `out` cannot be written or there is no descriptor left.
     pub fn object(&mut self, kind: DataType, name: &str, bytes: &[u8]) -> Result<(), SifError> {
-        if self.descriptors.len() + 1 >= PLACES {
+        if self.descriptors.len() + BEHIND >= PLACES {
             return Err(SifError::Damaged {
                 what: "the number of objects".into(),
                 value: i64::try_from(self.descriptors.len()).unwrap_or(i64::MAX),
-                why: format!("at most {} fit beside the partition", PLACES - 1),
+                why: format!("at most {} fit beside the partition", PLACES - BEHIND),
             });
         }
         self.out.write_all(bytes).map_err(SifError::writing("object"))?;
@@ -86,11 +105,30 @@ impl<W: Write + Seek> SifWriter<W> {
     ///
     /// # Errors
     /// When `out` cannot be written.
-    pub fn finish(mut self, size: u64) -> Result<u64, SifError> {
+    pub fn finish(self, size: u64) -> Result<u64, SifError> {
+        self.end(size, false).map(|ended| ended.length)
+    }
+
+    /// As [`Self::finish`], with a hash tree behind the partition, which the caller writes.
+    ///
+    /// # Errors
+    /// When `out` cannot be written.
+    pub fn finish_with_tree(self, size: u64) -> Result<Ended, SifError> {
+        self.end(size, true)
+    }
+
+    fn end(mut self, size: u64, with_tree: bool) -> Result<Ended, SifError> {
         let at = self.end.next_multiple_of(ALIGNMENT);
         let padded = at - self.end + size;
         self.describe(DataType::Partition, "", at, size, padded, Some(self.identity.arch));
-        let length = at + size;
+        let end = at + size;
+        let (mut tree, mut length) = (end, end);
+        if with_tree {
+            tree = end.next_multiple_of(ALIGNMENT);
+            let bytes = hash_tree::length(size);
+            self.describe(DataType::Generic, HASH_TREE, tree, bytes, tree - end + bytes, None);
+            length = tree + bytes;
+        }
 
         let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let header = Header {
@@ -115,7 +153,7 @@ impl<W: Write + Seek> SifWriter<W> {
         self.out.write_all(&front).map_err(SifError::writing("header"))?;
         self.out.seek(SeekFrom::Start(length)).map_err(SifError::writing("end"))?;
         self.out.flush().map_err(SifError::writing("end"))?;
-        Ok(length)
+        Ok(Ended { partition: at, end, tree, length })
     }
 
     fn describe(

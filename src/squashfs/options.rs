@@ -3,8 +3,8 @@
 use crate::pin::Codec;
 
 /// The version of the layout rule and of how compressors are set that this code follows; part of a
-/// recipe.
-pub const LAYOUT: u32 = 6;
+/// recipe. With 7 the SIF got a hash tree, and nothing else changed.
+pub const LAYOUT: u32 = 7;
 
 /// Smallest and largest block size in bytes.
 pub const BLOCK_SIZES: std::ops::RangeInclusive<u32> = (4 << 10)..=(1 << 20);

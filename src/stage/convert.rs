@@ -6,6 +6,7 @@
 //! merge         the entries, from bottom to top -> Tree: what is visible in truth
 //! second pass   only when the forecast was wrong: everything again, as the tree says
 //! then          the tables
+//! last          the file is read once: its hash tree, which is put behind it, and its digest
 //! ```
 //!
 //! Each layer's digest is checked whenever it is read. What is written follows from the layers and
@@ -32,7 +33,7 @@ use self::memory::Anew;
 use self::pass::{First, Layers};
 use self::source::AddedContent;
 use crate::layer::Merger;
-use crate::oci::{ConfigDigest, Digest, Sha256Digest, SifDigest};
+use crate::oci::{ConfigDigest, Digest, Sha256Digest, SifDigest, TreeRoot};
 use crate::pin::{Codec, Recipe};
 use crate::sif::{self, Added, Addition, Arch, DataType, Identity, SifWriter, TEMPLATE, Texts};
 use crate::squashfs::{
@@ -71,6 +72,8 @@ impl Output for Cursor<Vec<u8>> {
 pub struct Report {
     /// The digest of the whole file.
     pub sif: SifDigest,
+    /// The root of its hash tree.
+    pub tree: TreeRoot,
     /// Its length in bytes.
     pub size: u64,
     /// Entries in all layers.
@@ -229,19 +232,20 @@ fn attempt(
         data.finish(tree, &contents, &written.places)?
     };
     let Finished { size, inodes: in_tree, counters, copied, mut copying, pack, memo } = finished;
-    let size = sif.finish(size)?;
+    let ended = sif.finish_with_tree(size)?;
 
     let files = in_tree.into();
     drop((contents, written));
-    let (sif, pack) = std::thread::scope(|threads| {
+    let ((sif, tree), pack) = std::thread::scope(|threads| {
         let sorting = threads.spawn(|| pack.sort());
-        let sif = digest::digest(out, size, &copied, &memo, &mut copying)?;
+        let sif = digest::digest(out, ended, &copied, &memo, &mut copying)?;
         let ended = |_| ConvertError::Digest(io::Error::other("a thread ended"));
         Ok::<_, ConvertError>((sif, sorting.join().map_err(ended)?))
     })?;
+    let size = ended.length;
     warnings.append(&mut layers.warnings);
     let counters = Counters { layers_inflated: layers.inflated, passes, data: before + counters };
-    Ok(Report { sif, size, entries, files, warnings, recipe: recipe.clone(), counters, pack })
+    Ok(Report { sif, tree, size, entries, files, warnings, recipe: recipe.clone(), counters, pack })
 }
 
 /// Keeps what the first pass compressed, so that the second need not do it again.

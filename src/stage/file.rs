@@ -8,6 +8,7 @@ use super::StageError;
 use crate::files::{ForeignFile, sha256};
 use crate::oci::{Sha256Digest, SifDigest};
 use crate::pin::Image;
+use crate::sif::hash_tree;
 
 /// A SIF file that the user named: pinned by the digest of its bytes as they are now.
 ///
@@ -23,13 +24,11 @@ pub fn file(path: &Path) -> Result<Image, StageError> {
     let mut file = opened.map_err(|error| fail(error.into()))?.into_file();
     crate::sif::SifReader::open(&mut file)
         .map_err(|error| StageError::NotSif { path: path.to_owned(), why: error.to_string() })?;
-    Ok(Image::Sif {
-        pin: None,
-        manifest: None,
-        digest: measure(&mut file).map_err(fail)?,
-        recipe: None,
-        place,
-    })
+    let digest = measure(&mut file).map_err(fail)?;
+    // whoever made it says what its tree is: it is believed once it is the one of the bytes
+    let length = file.metadata().map_err(fail)?.len();
+    let tree = hash_tree::check(&file, length).ok().flatten();
+    Ok(Image::Sif { pin: None, manifest: None, digest, recipe: None, tree, place })
 }
 
 fn measure(file: &mut File) -> io::Result<SifDigest> {

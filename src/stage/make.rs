@@ -74,7 +74,13 @@ pub(super) fn make(
     })?;
     writing.end()?;
     supply.finish()?;
-    let sif = store.publish_sif(incoming, &manifest, how.recipe, report.sif, report.size)?;
+    let sif = store.publish_sif(
+        incoming,
+        &manifest,
+        how.recipe,
+        (report.sif, report.size),
+        Some(report.tree),
+    )?;
     let mut warnings = report.warnings;
     if let Err(error) = memory.keep_pack(&report.pack, &sif) {
         warnings.push(format!("later conversions cannot use this one: {error}"));
@@ -85,6 +91,7 @@ pub(super) fn make(
             manifest: pin.is_none().then_some(manifest),
             digest: sif.digest,
             recipe: Some(how.recipe.clone()),
+            tree: sif.tree,
             place: sif.path,
         },
         size: sif.size,

@@ -63,7 +63,7 @@ pub(super) fn there(
     sif: StoredSif,
     recipe: &Recipe,
 ) -> Staged {
-    let StoredSif { digest, size, path: place, signed_by } = sif;
-    let image = Image::Sif { pin, manifest, digest, recipe: Some(recipe.clone()), place };
+    let StoredSif { digest, size, path: place, signed_by, tree } = sif;
+    let image = Image::Sif { pin, manifest, digest, recipe: Some(recipe.clone()), tree, place };
     Staged { image, size, known: true, warnings: Vec::new(), done: None, signed_by }
 }

@@ -25,10 +25,11 @@ use crate::files::{ForeignError, ForeignFile, sha256};
 use crate::layer::Limits;
 use crate::oci::{
     ConfigDigest, Descriptor, Digest, Document, ImageConfig, Manifest, Platform, Registry,
-    Repository, Sha256Digest, SifDigest,
+    Repository, Sha256Digest, SifDigest, TreeRoot,
 };
 use crate::pin::Recipe;
 use crate::registry::{Client, ImageDocuments};
+use crate::sif::hash_tree;
 use crate::sif::{self, SifReader};
 use crate::squashfs::{BLOCK_SIZES, levels};
 use crate::store::{Store, StoreError};
@@ -87,6 +88,8 @@ pub struct Claim {
     /// What it says, and the manifest's bytes as they stand in it; the error says why there is
     /// nothing to make it from.
     pub provenance: Result<(Provenance, Vec<u8>), String>,
+    /// The root of its hash tree, when that is the one of its bytes; the error says why not.
+    pub tree: Result<Option<TreeRoot>, String>,
 }
 
 impl Claim {
@@ -108,7 +111,9 @@ impl Claim {
         let mut sif = SifReader::open(handle).map_err(|e| not_sif(e.to_string()))?;
         sif.partition().map_err(|e| not_sif(e.to_string()))?;
         let provenance = provenance(&mut sif);
-        Ok(Self { file, digest, provenance })
+        let length = file.metadata().map_err(io)?.len();
+        let tree = hash_tree::check(&file, length).map_err(|e| e.to_string());
+        Ok(Self { file, digest, provenance, tree })
     }
 
     /// What it is made again from: out of the store and, where that lacks something, a repository.
@@ -123,12 +128,14 @@ impl Claim {
     ) -> Result<Prepared, StageError> {
         let (said, own, manifest, manifest_bytes) = match self.consistent() {
             Ok(all) => all,
-            Err(verdict) => return Ok(Prepared::Verdict(verdict)),
+            Err(verdict) => return Ok(Prepared::Verdict(self.or_tree(verdict))),
         };
         let documents = match gather(manifest, manifest_bytes, from, store, show).await {
             Ok(documents) => documents,
             Err(Lacking::Error(error)) => return Err(error),
-            Err(Lacking::Source(why)) => return Ok(Prepared::Verdict(Verified::Unproven(why))),
+            Err(Lacking::Source(why)) => {
+                return Ok(Prepared::Verdict(self.or_tree(Verified::Unproven(why))));
+            }
         };
         let mut documents = documents;
         if let Some(platform) = self.platform() {
@@ -151,18 +158,28 @@ impl Claim {
     ) -> Result<Prepared, StageError> {
         let (said, own, _, _) = match self.consistent() {
             Ok(all) => all,
-            Err(verdict) => return Ok(Prepared::Verdict(verdict)),
+            Err(verdict) => return Ok(Prepared::Verdict(self.or_tree(verdict))),
         };
         let platform = self.platform().unwrap_or_else(Platform::host);
         let archive = Archive::open(location, &platform)?;
         if archive.digest != said.manifest {
             let holds = archive.digest;
             let why = format!("{location} is another image, {holds}");
-            return Ok(Prepared::Verdict(Verified::Unproven(why)));
+            return Ok(Prepared::Verdict(self.or_tree(Verified::Unproven(why))));
         }
         let name = location.to_string();
         let (documents, supply) = super::archived::opened(archive, &name, store, show)?;
         Ok(Prepared::Parts(Box::new(Parts { said, own, documents, supply })))
+    }
+
+    /// A hash tree that is not the one of its bytes is a mismatch, also where nothing else can be said.
+    fn or_tree(&self, verdict: Verified) -> Verified {
+        match (&self.tree, verdict) {
+            (Err(why), Verified::Unproven(_) | Verified::MatchContent(_)) => {
+                Verified::Mismatch(why.clone())
+            }
+            (_, verdict) => verdict,
+        }
     }
 
     /// What it says that it is for.
@@ -251,11 +268,11 @@ impl Claim {
         let ours = File::open(again.path()).map_err(unreadable)?;
         let difference = compare::sifs(&self.file, &ours, &said.recipe, limits);
         Ok(match difference.map_err(unreadable)? {
-            None => Verified::MatchContent(format!(
+            None => self.or_tree(Verified::MatchContent(format!(
                 "it was made as {}, this moorline makes {}",
                 said.recipe.key(),
                 own.key()
-            )),
+            ))),
             Some(difference) => Verified::Mismatch(difference),
         })
     }

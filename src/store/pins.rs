@@ -1,7 +1,8 @@
 //! Which SIF a manifest digest gave under a recipe.
 //!
 //! `pins/HEX/RECIPE.json`: `{"schema":1,"manifest":"sha256:..","recipe":{..},"sif":"sha256:..","size":N}`, and
-//! `"signed_by":"ed25519:.."` when it was not made here but taken on somebody's word. `"seen"` is what the
+//! `"signed_by":"ed25519:.."` when it was not made here but taken on somebody's word, and `"tree":"sha256:.."`, the root of
+//! its hash tree, when it was. `"seen"` is what the
 //! SIF's file was when its bytes had been hashed; one that is another now is hashed again before it is
 //! handed out, and what is damaged goes to the trash (`sound.rs`).
 //! A mapping saves work and proves nothing: whether this user made the SIF from the manifest says the
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::seen::Seen;
 use super::{Incoming, Store, StoreError, clock, safe};
-use crate::oci::{Digest, Sha256Digest, SifDigest};
+use crate::oci::{Digest, Sha256Digest, SifDigest, TreeRoot};
 use crate::pin::Recipe;
 use crate::sign::{PublicKey, Statement};
 
@@ -31,6 +32,8 @@ pub struct StoredSif {
     pub path: PathBuf,
     /// On whose word it was taken; `None` when it was made here.
     pub signed_by: Option<PublicKey>,
+    /// The root of its hash tree; `None` when nobody that is believed says it.
+    pub tree: Option<TreeRoot>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -42,6 +45,8 @@ pub(super) struct Mapping {
     pub(super) size: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) signed_by: Option<PublicKey>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) tree: Option<TreeRoot>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) seen: Option<Seen>,
 }
@@ -94,11 +99,12 @@ impl Store {
         // only the order of pruning follows from it; the SIF itself keeps its time, by which a
         // worker knows a file that it measured
         let _ = clock::touch_path(&path);
-        let Mapping { sif: digest, signed_by, .. } = mapping;
-        Ok(Some(StoredSif { digest, size: meta.len(), path: sif, signed_by }))
+        let Mapping { sif: digest, signed_by, tree, .. } = mapping;
+        let tree = self.tree_of(&digest, tree);
+        Ok(Some(StoredSif { digest, size: meta.len(), path: sif, signed_by, tree }))
     }
 
-    /// Names a converted file by its digest and notes what it was made from.
+    /// Names a converted file by its digest and notes what it was made from, and the root of its hash tree.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -107,10 +113,10 @@ impl Store {
         incoming: Incoming,
         manifest: &Digest,
         recipe: &Recipe,
-        digest: SifDigest,
-        size: u64,
+        (digest, size): (SifDigest, u64),
+        tree: Option<TreeRoot>,
     ) -> Result<StoredSif, StoreError> {
-        self.name_sif(incoming, manifest, recipe, (digest, size), None)
+        self.name_sif(incoming, manifest, recipe, (digest, size), (None, tree))
     }
 
     /// Names a file, whose bytes were written and so hashed through [`Incoming::write`], as the SIF
@@ -130,7 +136,7 @@ impl Store {
         if got != expected || length != size {
             return Err(StoreError::Mismatch { expected, size, got, length });
         }
-        self.name_sif(incoming, &said.manifest, recipe, (said.sif, size), Some(signed_by))
+        self.name_sif(incoming, &said.manifest, recipe, (said.sif, size), (Some(signed_by), None))
     }
 
     fn name_sif(
@@ -139,13 +145,13 @@ impl Store {
         manifest: &Digest,
         recipe: &Recipe,
         (digest, size): (SifDigest, u64),
-        signed_by: Option<PublicKey>,
+        (signed_by, tree): (Option<PublicKey>, Option<TreeRoot>),
     ) -> Result<StoredSif, StoreError> {
         let path = self.sif_path(&digest);
         safe::file(&path)?;
         incoming.publish(&path)?;
         // before it is mapped: who sees the mapping finds the record
-        self.witnessed(manifest, recipe, &digest);
+        self.witnessed(manifest, recipe, &digest, tree);
         let mapping = Mapping {
             schema: SCHEMA,
             manifest: *manifest,
@@ -153,12 +159,13 @@ impl Store {
             sif: digest,
             size,
             signed_by,
+            tree,
             seen: safe::file(&path)?.as_ref().map(Seen::of),
         };
         let target = self.mapping_path(manifest, recipe);
         safe::private_child(target.parent().unwrap_or(&self.root))?;
         self.write_mapping(&mapping, &target)?;
-        Ok(StoredSif { digest, size, path, signed_by })
+        Ok(StoredSif { digest, size, path, signed_by, tree })
     }
 
     fn write_mapping(&self, mapping: &Mapping, target: &Path) -> Result<(), StoreError> {
@@ -196,7 +203,8 @@ mod tests {
         assert_eq!(store.sif(&manifest, &recipe).unwrap(), None);
         let mut file = store.incoming().unwrap();
         file.write(b"SIF").unwrap();
-        let stored = store.publish_sif(file, &manifest, &recipe, SifDigest::of(b"SIF"), 3).unwrap();
+        let stored =
+            store.publish_sif(file, &manifest, &recipe, (SifDigest::of(b"SIF"), 3), None).unwrap();
         assert_eq!(store.sif(&manifest, &recipe).unwrap(), Some(stored.clone()));
         // nothing is named on somebody's word alone
         let key = crate::sign::SigningKey::create(&dir.path().join("key")).unwrap().public();

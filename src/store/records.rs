@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::oci::{Digest, SifDigest};
+use crate::oci::{Digest, SifDigest, TreeRoot};
 use crate::pin::Recipe;
 
 /// Who knows what this user made.
@@ -16,11 +16,20 @@ pub trait Witness: fmt::Debug + Send + Sync {
     /// Whether this user made the SIF from anything.
     fn made(&self, sif: &SifDigest) -> bool;
 
-    /// Records that this user made it.
+    /// The root of its hash tree, where this user recorded it.
+    fn tree(&self, sif: &SifDigest) -> Option<TreeRoot>;
+
+    /// Records that this user made it, and the root of its hash tree.
     ///
     /// # Errors
     /// When it is not on the disk; why.
-    fn note(&self, manifest: &Digest, recipe: &Recipe, sif: &SifDigest) -> Result<(), String>;
+    fn note(
+        &self,
+        manifest: &Digest,
+        recipe: &Recipe,
+        sif: &SifDigest,
+        tree: Option<TreeRoot>,
+    ) -> Result<(), String>;
 
     /// Whether a conversion of this user by the recipe wrote the index with this seal.
     fn kept(&self, kind: &str, recipe: &Recipe, seal: &[u8; 32]) -> bool;

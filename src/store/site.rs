@@ -76,7 +76,8 @@ impl SiteStore {
             return Err(StoreError::Foreign { path: sif, why });
         }
         let signed_by = Some(signed.key());
-        Ok(Some(StoredSif { digest: said.sif, size: said.size, path: sif, signed_by }))
+        // its signature says nothing of a tree: it is hashed whole where it runs
+        Ok(Some(StoredSif { digest: said.sif, size: said.size, path: sif, signed_by, tree: None }))
     }
 
     /// Opens a file and checks it and the way to it.

@@ -109,7 +109,7 @@ mod tests {
         let make = || {
             let mut file = store.incoming().unwrap();
             file.write(b"SIF").unwrap();
-            store.publish_sif(file, &manifest, &recipe, SifDigest::of(b"SIF"), 3).unwrap()
+            store.publish_sif(file, &manifest, &recipe, (SifDigest::of(b"SIF"), 3), None).unwrap()
         };
         let sif = make();
         // another file with the same bytes: hashed once, known again

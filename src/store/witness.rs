@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::{Store, StoreError, Witness};
-use crate::oci::{Digest, SifDigest};
+use crate::oci::{Digest, SifDigest, TreeRoot};
 use crate::pin::Recipe;
 
 impl Store {
@@ -34,6 +34,12 @@ impl Store {
                 false
             }
         }
+    }
+
+    /// The root that a mapping says, when it can be believed: by it alone blocks would be taken for the SIF's.
+    pub(super) fn tree_of(&self, sif: &SifDigest, said: Option<TreeRoot>) -> Option<TreeRoot> {
+        let Some(witness) = &self.witness else { return said };
+        said.filter(|said| witness.tree(sif) == Some(*said))
     }
 
     /// Whether a SIF of the store is one that this user made, whose blocks later conversions may use.
@@ -66,9 +72,15 @@ impl Store {
     }
 
     /// Records a SIF before it is mapped.
-    pub(super) fn witnessed(&self, manifest: &Digest, recipe: &Recipe, sif: &SifDigest) {
+    pub(super) fn witnessed(
+        &self,
+        manifest: &Digest,
+        recipe: &Recipe,
+        sif: &SifDigest,
+        tree: Option<TreeRoot>,
+    ) {
         let Some(witness) = &self.witness else { return };
-        if let Err(why) = witness.note(manifest, recipe, sif) {
+        if let Err(why) = witness.note(manifest, recipe, sif, tree) {
             self.tell(format!(
                 "that {manifest} gave {sif} could not be recorded ({why}): it is made again next time"
             ));
@@ -85,19 +97,29 @@ mod tests {
     use crate::pin::Codec;
 
     #[derive(Debug, Default)]
-    struct Notes(Mutex<Vec<(Digest, SifDigest)>>, Mutex<Vec<String>>);
+    struct Notes(Mutex<Vec<(Digest, SifDigest, Option<TreeRoot>)>>, Mutex<Vec<String>>);
 
     impl Witness for Notes {
         fn knows(&self, manifest: &Digest, _: &Recipe, sif: &SifDigest) -> Result<bool, String> {
-            Ok(self.0.lock().unwrap().contains(&(*manifest, *sif)))
+            Ok(self.0.lock().unwrap().iter().any(|known| (known.0, known.1) == (*manifest, *sif)))
         }
 
         fn made(&self, sif: &SifDigest) -> bool {
-            self.0.lock().unwrap().iter().any(|(_, made)| made == sif)
+            self.0.lock().unwrap().iter().any(|(_, made, _)| made == sif)
         }
 
-        fn note(&self, manifest: &Digest, _: &Recipe, sif: &SifDigest) -> Result<(), String> {
-            self.0.lock().unwrap().push((*manifest, *sif));
+        fn tree(&self, sif: &SifDigest) -> Option<TreeRoot> {
+            self.0.lock().unwrap().iter().find(|(_, made, _)| made == sif)?.2
+        }
+
+        fn note(
+            &self,
+            manifest: &Digest,
+            _: &Recipe,
+            sif: &SifDigest,
+            tree: Option<TreeRoot>,
+        ) -> Result<(), String> {
+            self.0.lock().unwrap().push((*manifest, *sif, tree));
             Ok(())
         }
 
@@ -130,7 +152,8 @@ mod tests {
             let mut file = store.incoming().unwrap();
             file.write(bytes).unwrap();
             let (of, sif) = (Digest::of(&bytes[1..]), SifDigest::of(bytes));
-            store.publish_sif(file, &of, &recipe, sif, bytes.len() as u64).unwrap();
+            let tree = Some(TreeRoot::of(bytes));
+            store.publish_sif(file, &of, &recipe, (sif, bytes.len() as u64), tree).unwrap();
             of
         };
         let (one, two, old) =
@@ -138,6 +161,15 @@ mod tests {
         assert!(store.sif(&one, &recipe).unwrap().is_some() && store.told().is_empty());
         assert_eq!(store.sif(&old, &recipe).unwrap(), None);
         assert!(store.told()[0].contains("no record"));
+        // a root that nobody recorded is none: the SIF is hashed whole then
+        let mapping = plain.mapping_path(&one, &recipe);
+        let text = std::fs::read_to_string(&mapping).unwrap();
+        let (right, wrong) = (TreeRoot::of(b"one"), TreeRoot::of(b"two"));
+        assert_eq!(store.sif(&one, &recipe).unwrap().unwrap().tree, Some(right));
+        std::fs::remove_file(&mapping).unwrap();
+        std::fs::write(&mapping, text.replace(&right.to_string(), &wrong.to_string())).unwrap();
+        assert_eq!(plain.sif(&one, &recipe).unwrap().unwrap().tree, Some(wrong));
+        assert_eq!(store.sif(&one, &recipe).unwrap().unwrap().tree, None);
         // the other's mapping in its place, with the right name of the manifest in it
         let (from, to) = (plain.mapping_path(&two, &recipe), plain.mapping_path(&one, &recipe));
         let text = std::fs::read_to_string(from).unwrap();

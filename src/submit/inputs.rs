@@ -336,6 +336,7 @@ mod tests {
                 manifest: None,
                 digest: crate::oci::SifDigest::of(b"sif"),
                 recipe: None,
+                tree: None,
                 place: "/a.sif".into(),
             },
             command: vec!["./exe".into()],

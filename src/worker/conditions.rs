@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::job::{CallFilter, Name, Network};
-use crate::oci::Digest;
+use crate::oci::{Digest, TreeRoot};
 
 /// The conditions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,9 @@ pub struct Conditions {
     /// Kernel keys of the caller that the program could use, by their descriptions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
+    /// What the image's server did, where each block was checked when the program read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<ServedImage>,
     /// Files that it left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<Output>,
@@ -88,6 +91,25 @@ pub struct RuntimeProgram {
     pub sha256: Option<Digest>,
 }
 
+/// What the image's server did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServedImage {
+    /// The root of the hash tree.
+    pub tree: TreeRoot,
+    /// Blocks that were read and right, each time that they were.
+    pub read: u64,
+    /// Blocks that were not what the tree says; the program got errors for them.
+    pub refused: u64,
+    /// Reads that the machine did not carry out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde passes it")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// A mount over something of the image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cover {
@@ -120,6 +142,8 @@ crate::job::open_names! {
         RuntimeBelieved = "runtime-believed",
         /// The image was measured by an earlier job of this user.
         MeasuredEarlier = "measured-earlier",
+        /// Blocks of the image were not what was pinned: the program got errors instead of them.
+        BlocksRefused = "blocks-refused",
     }
 }
 

@@ -23,7 +23,9 @@ mod plan;
 mod receipt;
 pub mod script;
 
-pub use conditions::{Conditions, Cover, Hides, MountNote, Output, Qualifier, RuntimeProgram};
+pub use conditions::{
+    Conditions, Cover, Hides, MountNote, Output, Qualifier, RuntimeProgram, ServedImage,
+};
 pub use names::{PLAN_FILE, RECEIPT_PREFIX, SCRIPT_FILE, TICKETS_FILE};
 pub use plan::{PLAN_SCHEMA, Plan, PlanError};
 pub use receipt::{RECEIPT_SCHEMA, Receipt, ReceiptError, Start};

@@ -42,7 +42,8 @@ pub struct Receipt {
     pub evidence: Evidence,
     /// The runtime, or `none` when it did not come to that.
     pub runtime: Name,
-    /// The way the root file system was provided: `kernel`, `squashfuse`, `unpacked`, `runtime`.
+    /// The way the root file system was provided: `served`, `kernel`, `squashfuse`, `unpacked`,
+    /// `runtime`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rootfs: Option<String>,
     /// Why better ways to provide it were not taken; foreign text.
@@ -129,6 +130,10 @@ impl Receipt {
             (Qualifier::Option, !self.conditions.options.is_empty()),
             (Qualifier::RuntimeBelieved, believed),
             (Qualifier::MeasuredEarlier, self.evidence.grade == Grade::MeasuredCached),
+            (
+                Qualifier::BlocksRefused,
+                self.conditions.served.as_ref().is_some_and(|served| served.refused > 0),
+            ),
         ]
         .into_iter()
         .filter_map(|(qualifier, holds)| holds.then_some(qualifier))

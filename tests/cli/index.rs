@@ -37,6 +37,7 @@ fn append(ledger: &Ledger, jobs: std::ops::Range<u64>) {
                 manifest: None,
                 digest: SifDigest::of(&(n % 3).to_le_bytes()),
                 recipe: None,
+                tree: None,
                 place: "/a.sif".into(),
             },
             command: vec!["true".into()],

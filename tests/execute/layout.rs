@@ -48,7 +48,8 @@ fn in_image(job: Job, tree: &Path) -> Job {
     let place = job.path("odd.sif");
     let config = r#"{"Env":["PATH=/usr/bin:/bin"],"Cmd":["sh"]}"#;
     let digest = make_sif(tree, Some(config), &place);
-    job.plan.job.image = Image::Sif { pin: None, manifest: None, digest, recipe: None, place };
+    job.plan.job.image =
+        Image::Sif { pin: None, manifest: None, digest, recipe: None, tree: None, place };
     job
 }
 

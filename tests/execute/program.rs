@@ -105,7 +105,7 @@ fn the_images_own_program_runs_when_none_is_given() {
     let path = job.path("bare.sif");
     let digest = make_sif(tree(), None, &path);
     job.plan.job.image =
-        Image::Sif { pin: None, manifest: None, digest, recipe: None, place: path };
+        Image::Sif { pin: None, manifest: None, digest, recipe: None, tree: None, place: path };
     let done = job.run();
     assert_eq!(done.code, 214);
     assert!(done.stderr.contains("neither ENTRYPOINT nor CMD"), "{}", done.stderr);

@@ -31,6 +31,7 @@ fn golden_plan() -> Plan {
                 manifest: None,
                 digest: SifDigest::of(b"image"),
                 recipe: None,
+                tree: None,
                 place: "/store/it's here/x.sif".into(),
             },
             command: ["sh", "-c", "echo \"$A\" `id`; exit 3", "\n"].map(String::from).into(),

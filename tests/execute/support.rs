@@ -209,7 +209,14 @@ impl Job {
             job: JobSpec {
                 id: JobId::from_parts(1_700_000_000_000, 7),
                 name: None,
-                image: Image::Sif { pin: None, manifest: None, digest, recipe: None, place },
+                image: Image::Sif {
+                    pin: None,
+                    manifest: None,
+                    digest,
+                    recipe: None,
+                    tree: None,
+                    place,
+                },
                 command: command.iter().map(|w| (*w).to_owned()).collect(),
                 mounts: vec![Mount { source: "/nowhere/cvmfs".into(), ..Mount::cvmfs() }],
                 env: vec![],

@@ -10,6 +10,7 @@ use crate::support::{Home, PROJECT, Server, images};
 use moorline::demo::image::OciImage;
 use moorline::oci::{DiffId, Digest, Sha256Digest};
 use moorline::sif::SifReader;
+use moorline::sif::hash_tree::Builder;
 
 /// The files of an OCI layout of one image, called v1.
 fn layout(image: &OciImage) -> Vec<(String, Vec<u8>)> {
@@ -337,11 +338,18 @@ fn a_known_layer_of_an_archive_is_not_read() {
 }
 
 /// Changes the last place where some bytes stand in a file.
+/// Changes a SIF as somebody does who also makes the hash tree that fits.
 fn patch(file: &Path, old: &[u8], new: &[u8]) {
     assert_eq!(old.len(), new.len());
     let mut bytes = fs::read(file).unwrap();
     let at = bytes.windows(old.len()).rposition(|window| window == old).expect("it stands there");
     bytes[at..at + new.len()].copy_from_slice(new);
+    let partition = SifReader::open(Cursor::new(&bytes)).unwrap().partition().unwrap();
+    let mut builder = Builder::new(partition.offset);
+    builder.update(&bytes[..usize::try_from(partition.offset + partition.size).unwrap()]);
+    let built = builder.finish();
+    let tree = bytes.len() - built.bytes.len();
+    bytes[tree..].copy_from_slice(&built.bytes);
     fs::remove_file(file).unwrap();
     fs::write(file, bytes).unwrap();
 }
@@ -447,7 +455,7 @@ fn incident_12_cve_2020_13846_13847_changed_objects_beside_the_tree_are_a_mismat
 
     // a byte in the middle of each object
     let all = SifReader::open(Cursor::new(&good)).unwrap().descriptors().to_vec();
-    assert_eq!(all.len(), 6);
+    assert_eq!(all.len(), 7);
     for object in all.iter().filter(|object| object.primary.is_none()) {
         // of what says the recipe a byte that does not
         let range = usize::try_from(object.offset).unwrap()..;
@@ -463,6 +471,7 @@ fn incident_12_cve_2020_13846_13847_changed_objects_beside_the_tree_are_a_mismat
         let words = match object.name.as_str() {
             "" => "its definition file is another".to_owned(),
             "oci-manifest.json" => "it names sha256:".to_owned(),
+            "moorline-hash-tree" => "its hash tree is not that of its bytes".to_owned(),
             name => format!("its object {name} is another"),
         };
         assert!(answer.contains(&words), "{answer}");
@@ -496,13 +505,13 @@ fn incident_12_cve_2020_13846_13847_changed_objects_beside_the_tree_are_a_mismat
     let length = good.len();
     let mut more = [&good[..], b"{\"more\":1}"].concat();
     mismatch(&more, "bytes behind the file system");
-    more.copy_within(table..table + 585, table + 6 * 585);
-    let descriptor = &mut more[table + 6 * 585..table + 7 * 585];
-    descriptor[5] = 7;
+    more.copy_within(table..table + 585, table + 7 * 585);
+    let descriptor = &mut more[table + 7 * 585..table + 8 * 585];
+    descriptor[5] = 8;
     descriptor[17..25].copy_from_slice(&(length as u64).to_le_bytes());
     descriptor[25..33].copy_from_slice(&10_u64.to_le_bytes());
     let answer = mismatch(&more, "one more object");
-    assert!(answer.contains("7 objects where 6 belong"), "{answer}");
+    assert!(answer.contains("8 objects where 7 belong"), "{answer}");
     mismatch(&flipped(table + 40 * 585 + 100), "an unused descriptor");
     let (code, answer) = say(&good);
     assert!(code == 0 && answer.starts_with("Match (content): "), "{answer}");

@@ -77,8 +77,14 @@ fn plan(order: &moorline::backend::Order, grace: Option<u32>) -> Vec<u8> {
     use moorline::job::{JobSpec, Nonce, RuntimeChoice, Terms};
     let place = order.dir.join("x.sif");
     let digest = moorline::oci::Sha256Digest::from_bytes([7; 32]);
-    let image =
-        moorline::pin::Image::Sif { pin: None, manifest: None, digest, recipe: None, place };
+    let image = moorline::pin::Image::Sif {
+        pin: None,
+        manifest: None,
+        digest,
+        recipe: None,
+        tree: None,
+        place,
+    };
     let job = JobSpec {
         id: order.job,
         name: None,

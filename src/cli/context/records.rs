@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::ledger::{Conversion, Conversions, Kept, Ledger};
-use crate::oci::{Digest, SifDigest};
+use crate::oci::{Digest, SifDigest, TreeRoot};
 use crate::pin::Recipe;
 use crate::store::Witness;
 
@@ -48,12 +48,24 @@ impl Witness for Records {
         read.insert(known).made(sif)
     }
 
-    fn note(&self, manifest: &Digest, recipe: &Recipe, sif: &SifDigest) -> Result<(), String> {
-        if self.knows(manifest, recipe, sif)? {
+    fn tree(&self, sif: &SifDigest) -> Option<TreeRoot> {
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        // asked for once it is known that this user made it, so it was read by then
+        read.as_ref()?.tree(sif)
+    }
+
+    fn note(
+        &self,
+        manifest: &Digest,
+        recipe: &Recipe,
+        sif: &SifDigest,
+        tree: Option<TreeRoot>,
+    ) -> Result<(), String> {
+        if self.knows(manifest, recipe, sif)? && (tree.is_none() || self.tree(sif) == tree) {
             return Ok(());
         }
         let (manifest, recipe, sif) = (*manifest, recipe.clone(), *sif);
-        let made = Conversion { manifest, recipe, sif, tree: None };
+        let made = Conversion { manifest, recipe, sif, tree };
         let ledger = Ledger::open(&self.ledger).map_err(|error| error.to_string())?;
         ledger.converted(&made).map_err(|error| error.to_string())
     }

@@ -104,6 +104,7 @@ pub(super) fn intend(ledger: &Ledger, n: u64, image: u64) -> Entry {
             manifest: None,
             digest: sif(image),
             recipe: None,
+            tree: None,
             place: "/a.sif".into(),
         },
         command: vec!["true".into()],

@@ -14,6 +14,7 @@ pub(crate) fn job(command: &[&str]) -> JobSpec {
             manifest: None,
             digest: SifDigest::of(b"x"),
             recipe: None,
+            tree: None,
             place: "/store/x.sif".into(),
         },
         command: command.iter().map(|w| (*w).to_owned()).collect(),

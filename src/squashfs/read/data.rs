@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::inflate::Inflater;
 use super::inode::File;
-use super::metadata::Cursor;
+use super::metadata::{Cursor, Position};
 use super::{Image, ReadAt, ReadError, fragment};
 use crate::squashfs::fragment::{Fragment, UNCOMPRESSED};
 
@@ -34,6 +34,14 @@ enum From {
 }
 
 impl Piece {
+    /// Place and stored size of the block that it is, alone: nothing for a hole or a tail.
+    pub fn block(&self) -> Option<(u64, u32)> {
+        match self.from {
+            From::Block(block) => Some((block.place, block.size)),
+            From::Hole | From::Tail(..) => None,
+        }
+    }
+
     /// Whether it holds only zeros and takes no room.
     pub fn is_hole(&self) -> bool {
         matches!(self.from, From::Hole)
@@ -59,6 +67,18 @@ impl<S: ReadAt> Image<S> {
 }
 
 impl<S: ReadAt> Pieces<'_, S> {
+    /// Where the next block's size stands, and where the block lies.
+    pub(super) fn mark(&self) -> (Position, u64) {
+        (self.sizes.position(), self.place)
+    }
+
+    /// Goes to a mark, which stands for byte `at` of the file.
+    pub(super) fn go_to(&mut self, (sizes, place): (Position, u64), at: u64) {
+        self.sizes = self.image.cursor_at(self.image.inodes, sizes);
+        self.place = place;
+        self.at = at.min(self.file.size);
+    }
+
     fn piece(&mut self, length: u32) -> Result<Piece, ReadError> {
         let at = self.at;
         if length < self.image.block_size()

@@ -2,11 +2,11 @@
 
 use std::sync::Mutex;
 
-use super::cache::Cache;
 use super::inflate::Inflater;
 use super::superblock::Superblock;
 use super::table::{Attributes, Block, Lookup, Table};
 use super::{Limits, ReadAt, ReadError};
+use crate::recent::Recent;
 
 /// An opened squashfs.
 pub struct Image<S> {
@@ -20,8 +20,8 @@ pub struct Image<S> {
     pub(super) fragments: Lookup,
     pub(super) ids: Vec<u32>,
     pub(super) xattrs: Option<Attributes>,
-    pub(super) metadata: Mutex<(Inflater, Cache<Block>)>,
-    pub(super) tails: Mutex<Cache<Vec<u8>>>,
+    pub(super) metadata: Mutex<(Inflater, Recent<Block>)>,
+    pub(super) tails: Mutex<Recent<Vec<u8>>>,
 }
 
 impl<S: ReadAt> Image<S> {

@@ -5,6 +5,7 @@
 //!                     |                   |
 //!                     |                   +-- xattrs()       xattr.rs
 //!                     |                   `-- pieces()       data.rs: blocks, holes, the tail (fragment.rs)
+//!                     +-- inode(), list()              node.rs: one at a time; seek.rs: a place in a file
 //!                     `-- metadata.rs, lookup.rs: 8 KiB blocks, found through a table's index
 //! ```
 //!
@@ -21,7 +22,6 @@
 //! Not read: the export table, directory indexes (all names are read anyway), compressor options. Not promised: that a
 //! kernel accepts the image, too.
 
-mod cache;
 mod content;
 mod data;
 mod directory;
@@ -35,9 +35,10 @@ mod inode;
 mod limits;
 mod lookup;
 mod metadata;
+mod node;
 mod numbers;
 mod open;
-mod source;
+mod seek;
 mod superblock;
 mod table;
 mod walk;
@@ -49,6 +50,9 @@ pub use error::ReadError;
 pub use image::Image;
 pub use inode::{File, Inode, Kind, Listing};
 pub use limits::Limits;
+pub use node::{Named, Type};
 use numbers::{half, long, word};
-pub use source::ReadAt;
+pub use seek::Marks;
 pub use walk::{Entry, Walk};
+
+pub use crate::files::ReadAt;

@@ -2,10 +2,10 @@
 
 use std::sync::Mutex;
 
-use super::cache::Cache;
 use super::inflate::Inflater;
 use super::superblock::Superblock;
 use super::{Image, Limits, ReadAt, ReadError, fragment, id, xattr};
+use crate::recent::Recent;
 
 /// Bytes of inflated metadata that are kept.
 const METADATA_CACHE: usize = 2 << 20;
@@ -28,8 +28,8 @@ impl<S: ReadAt> Image<S> {
             fragments: fragment::table(&superblock)?,
             ids: Vec::new(),
             xattrs: None,
-            metadata: Mutex::new((inflater, Cache::new(METADATA_CACHE))),
-            tails: Mutex::new(Cache::new(FRAGMENT_CACHE)),
+            metadata: Mutex::new((inflater, Recent::new(METADATA_CACHE))),
+            tails: Mutex::new(Recent::new(FRAGMENT_CACHE)),
             source,
             base,
             limits,

@@ -37,7 +37,10 @@ pub(super) fn difference(given: &File, own: &File, recipe: &Recipe) -> io::Resul
     if theirs.header().arch != arch || partition.arch != arch {
         return Ok(Some("it is marked as for another processor".into()));
     }
-    let (found, expected) = (theirs.descriptors().to_vec(), ours.descriptors().to_vec());
+    let (found, mut expected) = (theirs.descriptors().to_vec(), ours.descriptors().to_vec());
+    if !recipe.has_tree() {
+        expected.retain(|descriptor| descriptor.name != sif::HASH_TREE);
+    }
     if found.len() != expected.len() {
         let (has, should) = (found.len(), expected.len());
         return Ok(Some(format!("it has {has} objects where {should} belong")));
@@ -49,7 +52,8 @@ pub(super) fn difference(given: &File, own: &File, recipe: &Recipe) -> io::Resul
         if (found.data_type, &found.name) != (expected.data_type, &expected.name) {
             return Ok(Some(format!("{what} is missing, or not in its place")));
         }
-        if expected.primary.is_some() {
+        if expected.primary.is_some() || expected.name == sif::HASH_TREE {
+            // the trees of files are compared next, the tree of hashes before
             continue;
         }
         let own = ours.read(expected).map_err(failed)?;
@@ -63,7 +67,12 @@ pub(super) fn difference(given: &File, own: &File, recipe: &Recipe) -> io::Resul
         sif.object(expected.data_type, &expected.name, &found).map_err(failed)?;
     }
     sif.partition().map_err(failed)?;
-    let length = sif.finish(partition.size).map_err(failed)?;
+    let length = if recipe.has_tree() {
+        sif.finish_with_tree(partition.size).map(|ended| ended.length)
+    } else {
+        sif.finish(partition.size)
+    };
+    let length = length.map_err(failed)?;
     let expected = front.into_inner();
     let mut found = vec![0; expected.len()];
     if let Err(why) = given.read_exact_at(&mut found, 0) {
@@ -73,7 +82,7 @@ pub(super) fn difference(given: &File, own: &File, recipe: &Recipe) -> io::Resul
         return Ok(Some(format!("its header or descriptors are others, from byte {at} on")));
     }
     let behind = given.metadata()?.len() != length;
-    Ok(behind.then(|| "something stands behind its file system".into()))
+    Ok(behind.then(|| "something stands behind its parts".into()))
 }
 
 /// Whether an object is our own as it is where `recipe` made the SIF.

@@ -49,7 +49,8 @@ pub async fn take(
     let sif = store.publish_signed_sif(incoming, recipe, &said, signed_by)?;
     let (pin, recipe, place) = (Some(pin.clone()), Some(recipe.clone()), sif.path);
     Ok(Staged {
-        image: Image::Sif { pin, manifest: None, digest: sif.digest, recipe, place },
+        // whoever made it says what its tree is: it is hashed whole where it runs
+        image: Image::Sif { pin, manifest: None, digest: sif.digest, recipe, tree: None, place },
         size,
         known: false,
         warnings: Vec::new(),

@@ -57,7 +57,8 @@ impl Small {
         file.write(data).unwrap();
         let (manifest, digest) = (Digest::of(data), SifDigest::of(data));
         let size = data.len() as u64;
-        let made = self.store.publish_sif(file, &manifest, &self.recipe, digest, size).unwrap();
+        let made =
+            self.store.publish_sif(file, &manifest, &self.recipe, (digest, size), None).unwrap();
         make_old(&made.path, age);
         make_old(&self.store.mapping_path(&manifest, &self.recipe), age);
         made

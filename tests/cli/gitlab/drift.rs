@@ -84,7 +84,14 @@ fn jobs_whose_images_changed_are_listed() {
     job(
         &world,
         4,
-        Image::Sif { pin: None, manifest: None, digest: own, recipe: None, place: "/x.sif".into() },
+        Image::Sif {
+            pin: None,
+            manifest: None,
+            digest: own,
+            recipe: None,
+            tree: None,
+            place: "/x.sif".into(),
+        },
     );
     let answer = drift(&world, &[]);
     assert_eq!((answer.code, answer.out.as_str()), (0, ""), "{}", answer.err);

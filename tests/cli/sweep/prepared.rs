@@ -59,6 +59,7 @@ pub fn open_run(place: &Place) {
             manifest: None,
             digest,
             recipe: None,
+            tree: None,
             place: "/a.sif".into(),
         },
         command: vec!["true".into()],

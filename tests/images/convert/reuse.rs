@@ -51,7 +51,13 @@ impl Pool {
         let report: Report =
             convert_with(&image.source, &self.recipe, work, &mut memory, &mut open, out).unwrap();
         let (manifest, size) = (image.source.manifest, report.size);
-        let sif = self.store.publish_sif(incoming, &manifest, &self.recipe, report.sif, size);
+        let sif = self.store.publish_sif(
+            incoming,
+            &manifest,
+            &self.recipe,
+            (report.sif, size),
+            Some(report.tree),
+        );
         let sif = sif.unwrap();
         memory.keep_pack(&report.pack, &sif).unwrap();
         let (counters, warnings) = (report.counters, report.warnings);

@@ -184,3 +184,45 @@ fn a_flat_image_is_the_same_tree() {
     assert_same("flat", &own(&flat.bytes), &expected(&made));
     assert!(flat.bytes.windows(6).any(|w| w == b"\0\0\x01\0x\x01"), "the attribute is legible");
 }
+
+/// A place in a large file is found by marks, and the bytes from there on are those that a reader of all gets.
+#[test]
+fn marks_lead_to_the_same_bytes() {
+    use moorline::squashfs::read::{Decoder, Image, Kind, Limits};
+    // 200 blocks with a hole of 30, and a tail; and a file that needs no marks
+    let mut large: Vec<u8> =
+        (0..4096 * 200 + 123).map(|n: usize| (n / 7 ^ n >> 9).to_le_bytes()[0]).collect();
+    large[4096 * 90..4096 * 120].fill(0);
+    let made = Made::new().file("large", &large).file("small", b"small");
+    let bytes = made.write(Codec::Zstd, 4096);
+    let length = bytes.len() as u64;
+    let image = Image::open(bytes, 0, length, Limits::default()).unwrap();
+    let of = |name: &[u8]| match image.find([name]).unwrap().unwrap().kind {
+        Kind::File(file) => file,
+        other => panic!("{other:?}"),
+    };
+    let (file, small) = (of(b"large"), of(b"small"));
+    assert!(image.wants_marks(&file) && !image.wants_marks(&small));
+    let marks = image.marks(&file).unwrap();
+    assert!((48..=200).contains(&marks.bytes()));
+    let mut decoder = Decoder::new(&image).unwrap();
+    let unmarked = Default::default();
+    for at in (0..large.len()).step_by(4096 * 13 + 5).chain([0, 4096 * 64, large.len() - 1]) {
+        for marks in [&marks, &unmarked] {
+            let mut found = Vec::new();
+            for piece in image.pieces_from(&file, marks, at as u64).unwrap() {
+                let piece = piece.unwrap();
+                let skip = at.saturating_sub(usize::try_from(piece.at).unwrap());
+                found.extend(&decoder.read(&piece).unwrap()[skip..]);
+            }
+            assert!(found == large[at..], "from byte {at}");
+        }
+    }
+    assert_eq!(image.pieces_from(&file, &marks, large.len() as u64 + 9).unwrap().count(), 0);
+    let listed = image.list(match image.inode(image.root()).unwrap().kind {
+        Kind::Directory(listing) => listing,
+        other => panic!("{other:?}"),
+    });
+    let names: Vec<_> = listed.unwrap().into_iter().map(|named| named.name).collect();
+    assert_eq!(names, [b"large".to_vec(), b"small".to_vec()]);
+}

@@ -58,6 +58,7 @@ pub fn spec(n: u64) -> JobSpec {
             manifest: None,
             digest: SifDigest::of(b"sif"),
             recipe: Some(recipe),
+            tree: None,
             place: "/home/SENTINEL-place/a.sif".into(),
         },
         command: vec!["run".into(), "SENTINEL-argument \n \u{1b}[31m\u{202e}".into()],

@@ -1,12 +1,13 @@
-//! The blocks that were inflated last, by their place; the oldest go first.
+//! What was made last, by its key, within a bound of bytes; the oldest goes first.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// A block's place and stored size: with another size it is another block.
-pub(super) type Key = (u64, u32);
+pub(crate) type Key = (u64, u32);
 
-pub(super) struct Cache<T> {
+/// Blocks that are kept; see the module.
+pub(crate) struct Recent<T> {
     blocks: HashMap<Key, Arc<T>>,
     /// Key and bytes, oldest first.
     order: VecDeque<(Key, usize)>,
@@ -14,18 +15,18 @@ pub(super) struct Cache<T> {
     most: usize,
 }
 
-impl<T> Cache<T> {
+impl<T> Recent<T> {
     /// Keeps `most` bytes, but always the last block.
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self { blocks: HashMap::new(), order: VecDeque::new(), bytes: 0, most }
     }
 
-    pub(super) fn get(&self, key: Key) -> Option<Arc<T>> {
+    pub(crate) fn get(&self, key: Key) -> Option<Arc<T>> {
         self.blocks.get(&key).cloned()
     }
 
     /// Two threads may have made the same block: the first one's stays.
-    pub(super) fn put(&mut self, key: Key, bytes: usize, block: &Arc<T>) {
+    pub(crate) fn put(&mut self, key: Key, bytes: usize, block: &Arc<T>) {
         if self.blocks.contains_key(&key) {
             return;
         }
@@ -47,7 +48,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut cache = Cache::new(100);
+        let mut cache = Recent::new(100);
         for place in 0..50 {
             cache.put((place, 1), 30, &Arc::new(place));
             cache.put((place, 1), 30, &Arc::new(99));
