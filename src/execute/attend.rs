@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use std::os::fd::OwnedFd;
+
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Signal};
 
@@ -58,6 +60,8 @@ pub(super) struct Attendance {
     pub(super) ears: Ears,
     pub(super) terminal: Option<Relay>,
     pub(super) grace: Duration,
+    /// Becomes readable when the program cannot have its image any more: then it is told to end.
+    pub(super) alarm: Option<OwnedFd>,
     /// `moorline run`, which passes signals on to this process and may be told together with it.
     pub(super) front: Option<Pid>,
 }
@@ -83,6 +87,12 @@ impl Attendance {
             self.wait(&state);
             for heard in self.ears.heard() {
                 self.hear(heard, &mut state);
+            }
+            if self.alarm.as_ref().is_some_and(is_readable) {
+                self.alarm = None;
+                state.deadline.get_or_insert(Instant::now() + self.grace);
+                let _ =
+                    self.talk.say(&Request::Pass { signal: Signal::TERM.as_raw(), alone: true });
             }
             if let Some(relay) = &mut self.terminal {
                 relay.carry();
@@ -122,6 +132,9 @@ impl Attendance {
             PollFd::from_borrowed_fd(self.ears.handle(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.talk.handle(), PollFlags::IN),
         ];
+        if let Some(alarm) = &self.alarm {
+            wishes.push(PollFd::new(alarm, PollFlags::IN));
+        }
         let mut patience = state.deadline.map(|at| at.saturating_duration_since(Instant::now()));
         if let Some(relay) = &self.terminal {
             wishes.extend(relay.wishes());
@@ -159,12 +172,7 @@ impl Attendance {
 
     /// Hears the leader; `false` when it is gone.
     fn listen(&mut self, state: &mut State) -> bool {
-        let ready = {
-            let mut one = [PollFd::from_borrowed_fd(self.talk.handle(), PollFlags::IN)];
-            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-            rustix::event::poll(&mut one, Some(&now)).is_ok_and(|n| n > 0)
-        };
-        if !ready {
+        if !is_readable(&self.talk.handle()) {
             return true;
         }
         let Ok((lines, open)) = self.talk.arrived() else { return false };
@@ -202,4 +210,10 @@ impl Attendance {
             relay.carry();
         }
     }
+}
+
+fn is_readable(handle: &impl std::os::fd::AsFd) -> bool {
+    let mut one = [PollFd::new(handle, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut one, Some(&now)).is_ok_and(|n| n > 0)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,8 @@ use super::hiding::{self, Hidden, Secrets};
 use super::inside::Inside;
 use super::measure::Measured;
 use super::mounts::Passed;
+use super::packed::Packed;
+use super::rootfs::server::{Served, Server};
 use super::rootfs::{self, Rootfs};
 use super::scratch::Scratch;
 use super::starter::{Container, Start, Word};
@@ -26,6 +28,7 @@ use crate::runtime::builtin::{
 };
 use crate::runtime::{Bind, environment};
 use crate::sif::SifReader;
+use crate::sif::hash_tree::Checked;
 use crate::worker::Plan;
 
 /// What the worker has found before.
@@ -62,6 +65,31 @@ pub(super) struct Ran {
     pub(super) covers: Vec<Cover>,
     /// What happened to an unpacked image while the program ran.
     pub(super) damage: Option<String>,
+    /// What the image's server did, where one served it.
+    pub(super) served: Option<Served>,
+}
+
+/// The image's tree before the container is there: on this machine, or in its squashfs.
+enum Looked {
+    Tree(Tree),
+    Packed(Box<Packed<Checked<File>>>),
+}
+
+impl Looked {
+    fn tree(&self) -> &dyn ImageTree {
+        match self {
+            Self::Tree(tree) => tree,
+            Self::Packed(packed) => &**packed,
+        }
+    }
+
+    /// A text file of the image; empty when it has none.
+    fn text(&self, path: &str) -> Result<Vec<u8>, ExecuteError> {
+        match self {
+            Self::Tree(tree) => tree.text(path),
+            Self::Packed(packed) => Ok(packed.text(path)?),
+        }
+    }
 }
 
 /// Runs the job.
@@ -73,9 +101,18 @@ pub(super) fn run(request: &Request<'_>) -> Result<Ran, ExecuteError> {
     let sif_error = |source| ExecuteError::Sif { path: request.measured.path.clone(), source };
     let handle =
         request.measured.file.try_clone().map_err(ExecuteError::io("duplicating a handle"))?;
-    let mut reader = SifReader::open(handle).map_err(sif_error)?;
-    let partition = reader.partition().map_err(sif_error)?;
-    let config = packed::configuration(&mut reader).map_err(sif_error)?;
+    let sealed = request.measured.sealed.as_ref();
+    let (partition, config) = match sealed {
+        Some(sealed) => {
+            let mut reader = sealed.sif().map_err(|source| request.measured.wrong(source))?;
+            (sealed.partition(), packed::configuration(&mut reader).map_err(sif_error)?)
+        }
+        None => {
+            let mut reader = SifReader::open(handle).map_err(sif_error)?;
+            let partition = reader.partition().map_err(sif_error)?;
+            (partition, packed::configuration(&mut reader).map_err(sif_error)?)
+        }
+    };
 
     let scratch = request.scratch;
     // links resolved, because the container is put together from the other side
@@ -96,8 +133,24 @@ pub(super) fn run(request: &Request<'_>) -> Result<Ran, ExecuteError> {
         limits: &request.plan.limits,
     };
     let site_store = request.plan.site_store.as_deref();
-    let rootfs = rootfs::provide(request.measured, partition, site_store, room)?;
-    let tree = Tree(fs::canonicalize(&rootfs.path).map_err(ExecuteError::io("the image's tree"))?);
+    let (mut server, mut serve, mut rootfs) = (None, None, None);
+    let (root, tree) = if let Some(sealed) = sealed {
+        let (file, limits) = (&request.measured.file, &request.plan.limits);
+        server = Some(Server::start(file, sealed.root(), limits)?);
+        let point = made(scratch_path.join("rootfs"))?;
+        serve = Some(Word::from(point.clone()));
+        let packed = Packed::sealed(file, sealed, limits).map_err(|why| ExecuteError::Unpack {
+            path: request.measured.path.display().to_string(),
+            why,
+        })?;
+        (point, Looked::Packed(Box::new(packed)))
+    } else {
+        let provided = rootfs::provide(request.measured, partition, site_store, room)?;
+        let root =
+            fs::canonicalize(&provided.path).map_err(ExecuteError::io("the image's tree"))?;
+        rootfs = Some(provided);
+        (root.clone(), Looked::Tree(Tree(root)))
+    };
 
     let mut points = points(request, &tree, &scratch_path)?;
     let tickets = tickets::bind(job, request.control, &scratch_path)?;
@@ -107,7 +160,7 @@ pub(super) fn run(request: &Request<'_>) -> Result<Ran, ExecuteError> {
         start.env.insert(tickets::VARIABLE.to_owned(), tickets::value());
     }
     let machine = Tree(PathBuf::from("/"));
-    let laid = layout(&tree.0, (&tree, &machine), &points)?;
+    let laid = layout(&root, (tree.tree(), &machine), &points)?;
     let mut places = request.hide.to_vec();
     places.extend(hidden);
     let hide = hide(request, places, &laid)?;
@@ -120,16 +173,21 @@ pub(super) fn run(request: &Request<'_>) -> Result<Ran, ExecuteError> {
         steps,
         hide,
         passed_over,
+        serve,
         uid: rustix::process::getuid().as_raw(),
         terminal: None,
         start,
     };
     let filtered = inside.start.container.as_ref().is_some_and(|container| container.filter);
-    let ended = container::run(inside, Manner::of(&job.terms)?)?;
-    let damage = rootfs.damage();
-    let Rootfs { how, fresh, mut notes, .. } = rootfs;
+    let ended = container::run(inside, Manner::of(&job.terms)?, server.as_mut())?;
+    let served = server.map(Server::finish);
+    let damage = rootfs.as_ref().and_then(Rootfs::damage);
+    let (how, fresh, mut notes) = match rootfs {
+        Some(Rootfs { how, fresh, notes, .. }) => (how, fresh, notes),
+        None => ("served", true, Vec::new()),
+    };
     notes.extend(gave_way);
-    Ok(Ran { ended, filtered, rootfs: how, fresh, notes, passed, covers, damage })
+    Ok(Ran { ended, filtered, rootfs: how, fresh, notes, passed, covers, damage, served })
 }
 
 /// What is started in the container.
@@ -151,7 +209,7 @@ fn start(request: &Request<'_>, program: Vec<String>, config: Option<&ContainerC
 fn program(
     job: &JobSpec,
     config: Option<&ContainerConfig>,
-    tree: &Tree,
+    tree: &Looked,
 ) -> Result<Vec<String>, ExecuteError> {
     if let Some(config) = config {
         return environment::command(config, &job.command).ok_or(ExecuteError::NothingToRun);
@@ -161,7 +219,7 @@ fn program(
     } else {
         ("/.singularity.d/actions/exec", job.command.clone())
     };
-    if tree.node(Path::new(script)).is_ok_and(|n| n == Some(Node::File)) {
+    if tree.tree().node(Path::new(script)).is_ok_and(|n| n == Some(Node::File)) {
         return Ok([vec![script.to_owned()], arguments].concat());
     }
     environment::command(&ContainerConfig::default(), &job.command)
@@ -176,7 +234,11 @@ fn variables(job: &JobSpec, config: Option<&ContainerConfig>) -> BTreeMap<String
 }
 
 /// Everything that is mounted, the defaults first.
-fn points(request: &Request<'_>, tree: &Tree, scratch: &Path) -> Result<Vec<Point>, ExecuteError> {
+fn points(
+    request: &Request<'_>,
+    tree: &Looked,
+    scratch: &Path,
+) -> Result<Vec<Point>, ExecuteError> {
     let bind = |source, access, directory| What::Bind { source, access, directory };
     let point = |target: &str, what, role| Point {
         target: target.into(),
@@ -279,7 +341,7 @@ fn made(directory: PathBuf) -> Result<PathBuf, ExecuteError> {
 
 /// Writes `passwd` and `group` for the container.
 fn account_files(
-    tree: &Tree,
+    tree: &Looked,
     scratch: &Path,
 ) -> Result<[(&'static str, PathBuf); 2], ExecuteError> {
     let host = |path: &str| fs::read(path).unwrap_or_default();

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::attend::{Attendance, GRACE, check};
 use super::inside::Inside;
+use super::rootfs::server::Server;
 use super::signals::{Ears, STOPPING};
 use super::starter::Word;
 use super::talk::Talk;
@@ -52,11 +53,15 @@ impl Manner {
     }
 }
 
-/// Runs a container to its end.
+/// Runs a container to its end. `server` serves its image, when [`Inside::serve`] says where.
 ///
 /// # Errors
 /// [`ExecuteError::NotStarted`] when the program did not start; the text is the cause.
-pub(super) fn run(mut inside: Inside, manner: Manner) -> Result<Ended, ExecuteError> {
+pub(super) fn run(
+    mut inside: Inside,
+    manner: Manner,
+    server: Option<&mut Server>,
+) -> Result<Ended, ExecuteError> {
     let ears = hear()?;
     let terminal = Terminal::of_this_process(!inside.start.program.is_empty())?;
     inside.terminal = terminal.pty.as_ref().map(|pty| Word::from(pty.name()));
@@ -68,7 +73,7 @@ pub(super) fn run(mut inside: Inside, manner: Manner) -> Result<Ended, ExecuteEr
         command.arg(super::verbs::ALONE);
     }
     // the container's first process dies with its parent, and everything with it
-    attended(command, &inside, (ears, terminal), &manner)
+    attended(command, &inside, (ears, terminal), &manner, server)
 }
 
 /// Starts a process of this program that leads a program, hands it what it is to do, and stays with it to
@@ -81,6 +86,7 @@ pub(super) fn attended(
     order: &impl Serialize,
     (ears, terminal): (Ears, Terminal),
     manner: &Manner,
+    server: Option<&mut Server>,
 ) -> Result<Ended, ExecuteError> {
     let io = ExecuteError::io;
     let (mut talk, other) = Talk::pair().map_err(io("making a socket"))?;
@@ -94,6 +100,16 @@ pub(super) fn attended(
     // a child that ended at once is found out by who listens
     let _ = talk.hand(stdin.as_fd(), order);
     drop(stdin);
+    let alarm = match server {
+        None => None,
+        Some(server) => {
+            // nothing comes when it could not mount: why, is heard below
+            if let Some(device) = talk.taken().map_err(io("hearing the container"))? {
+                server.serve(device)?;
+            }
+            Some(server.alarm()?)
+        }
+    };
 
     let pid = Pid::from_raw(child.id().cast_signed());
     let attendance = Attendance {
@@ -101,6 +117,7 @@ pub(super) fn attended(
         ears,
         terminal: relay,
         grace: manner.grace.unwrap_or(GRACE),
+        alarm,
         front: super::early::front(),
     };
     let ended = attendance.attend(|| {

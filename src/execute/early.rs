@@ -10,10 +10,10 @@ use std::sync::OnceLock;
 use rustix::process::Pid;
 
 use super::verbs::{
-    ALONE, ASK, BETWEEN, DIE_WITH_PARENT, INSIDE, LEADER, PLAIN, PROBE, STARTER, WITH_PARENT,
-    WORKER,
+    ALONE, ASK, BETWEEN, DIE_WITH_PARENT, INSIDE, LEADER, PLAIN, PROBE, SERVE, STARTER,
+    WITH_PARENT, WORKER,
 };
-use super::{asker, between, inside, probe, program, starter, work};
+use super::{asker, between, inside, probe, program, rootfs, starter, work};
 
 /// Ignores what is meant for a program, then becomes another one. HUP is how its parent's end is told.
 const UNTOUCHED: &str = "trap '' TERM INT QUIT USR1 USR2 ALRM VTALRM PROF XCPU; exec \"$@\"";
@@ -43,6 +43,7 @@ pub fn early(arguments: &[OsString], stderr: &mut dyn Write) -> Option<i32> {
             let plain = rest.get(1).is_some_and(|word| word == PLAIN);
             Some(asker::main((proc, plain), std::io::stdin(), &mut std::io::stdout()))
         }
+        SERVE => Some(rootfs::server::main()),
         PROBE => Some(probe::main(&mut std::io::stdout())),
         DIE_WITH_PARENT => {
             let signal = Some(rustix::process::Signal::HUP);

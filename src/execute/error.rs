@@ -9,6 +9,7 @@ use crate::job::Grade;
 use crate::oci::SifDigest;
 use crate::runtime::builtin::LayoutError;
 use crate::sif::SifError;
+use crate::sif::hash_tree::HashTreeError;
 use crate::worker::{PlanError, exit};
 
 /// A refusal; [`ExecuteError::exit_code`] is the job's exit code.
@@ -64,6 +65,14 @@ pub enum ExecuteError {
         found: SifDigest,
         /// What it should be.
         expected: SifDigest,
+    },
+    /// The image is not what the root of its hash tree stands for.
+    #[error("the image {path}: {source}")]
+    Sealed {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: HashTreeError,
     },
     /// The image was written to while it was read.
     #[error("the image {0} was changed while it was read")]
@@ -208,7 +217,10 @@ impl ExecuteError {
             Self::Mismatch { .. }
             | Self::ChangedWhileRead(_)
             | Self::PlanChanged { .. }
-            | Self::Requirement(_) => exit::IMAGE_MISMATCH,
+            | Self::Requirement(_)
+            | Self::Sealed {
+                source: HashTreeError::Root { .. } | HashTreeError::Changed(_), ..
+            } => exit::IMAGE_MISMATCH,
             Self::MountMissing { .. } | Self::MountMoved { .. } => exit::MOUNT_MISSING,
             Self::NoRuntime(_) => exit::NO_RUNTIME,
             Self::Told(signal) => 128 + signal,
@@ -231,6 +243,7 @@ impl Failure for ExecuteError {
             | Self::PlanChanged { .. }
             | Self::Sif { .. }
             | Self::Unpack { .. } => Kind::Integrity,
+            Self::Sealed { source, .. } => source.kind(),
             Self::Requirement(_) | Self::MountMoved { .. } => Kind::Policy,
             Self::Duplicate(_) => Kind::Engine,
             Self::Io { source, .. } => io_kind(source, Kind::NoRuntime),
@@ -251,6 +264,7 @@ impl Failure for ExecuteError {
                 "the store's file is damaged ({found}): moorline cache verify puts it away, then the \
                  image is made again when it is asked for"
             ),
+            Self::Sealed { source, .. } => return source.hint(),
             Self::Mismatch { .. } => "moorline verify FILE says what the file holds".into(),
             Self::Io { what, source }
                 if what.starts_with("the working directory")

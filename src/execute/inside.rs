@@ -8,6 +8,7 @@
 //! worker --> between: user, pid and perhaps network namespace --> inside (pid 1)
 //!   a session of its own; the program's terminal, if it has one
 //!   unshare mounts, everything a slave of the machine's mounts (automounts arrive, nothing leaves)
+//!   the image by FUSE, where this program serves it (rootfs/server); its handle goes to the worker
 //!   start the starter (pid 2), which waits
 //!   tmpfs skeleton, pivot_root, steps (mounts by handle: attach.rs), hide, detach the machine's root
 //!   empty the bounding set, drop all capabilities, no_new_privs
@@ -33,7 +34,8 @@ use serde::{Deserialize, Serialize};
 pub(super) use arrange::own_mounts;
 
 use super::hiding::Hidden;
-use super::session::{Fence, at, lead};
+use super::rootfs::server;
+use super::session::{Failed, Fence, at, lead};
 use super::starter::{Start, Word};
 use super::talk::{Line, Talk};
 use crate::runtime::builtin::Step;
@@ -51,6 +53,9 @@ pub(super) struct Inside {
     /// What is covered after them.
     #[serde(default)]
     pub(super) hide: Vec<Hidden>,
+    /// Where the image is mounted that this program serves; an empty directory of the machine.
+    #[serde(default)]
+    pub(super) serve: Option<Word>,
     /// Mounts of the machine that are known to be out of reach, by their place in the container.
     #[serde(default)]
     pub(super) passed_over: Vec<OsString>,
@@ -74,11 +79,20 @@ pub(super) fn main() -> i32 {
             return exit::RUNTIME_FAILED;
         }
     };
+    let served = own_mounts().map_err(at("making a mount namespace")).and_then(|()| {
+        let Some(point) = &inside.serve else { return Ok(()) };
+        let device = server::attach(point.path())?;
+        // only the server has it then: when that is gone, the kernel answers with errors
+        talk.give(device.as_fd()).map_err(at("telling the worker"))
+    });
+    if let Err(Failed(why)) = served {
+        let _ = talk.say(&Line::Refused { why });
+        return exit::RUNTIME_FAILED;
+    }
     let before = || {
         // this end of the socket is the worker's business alone
         let null = std::fs::File::open("/dev/null").map_err(at("opening /dev/null"))?;
-        rustix::stdio::dup2_stdin(null.as_fd()).map_err(at("setting standard input"))?;
-        own_mounts().map_err(at("making a mount namespace"))
+        rustix::stdio::dup2_stdin(null.as_fd()).map_err(at("setting standard input"))
     };
     let arrange = || {
         arrange::arrange(&inside)?;

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use super::ExecuteError;
 use super::attend::still_wanted;
 use crate::files::{ForeignFile, sha256};
-use crate::oci::{Sha256Digest, SifDigest};
+use crate::oci::{Sha256Digest, SifDigest, TreeRoot};
+use crate::sif::hash_tree::{HashTreeError, Sealed};
 
 /// What changes when a file's bytes change; its owner cannot set ctime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +41,40 @@ impl Identity {
 pub(super) struct Measured {
     pub(super) file: File,
     pub(super) path: PathBuf,
+    /// Of the whole file; only expected where it is `sealed`.
     pub(super) digest: SifDigest,
     pub(super) at: jiff::Timestamp,
     identity: Identity,
+    /// What was checked instead of the whole file, when its blocks are to be checked as they are read.
+    pub(super) sealed: Option<Sealed>,
+}
+
+/// Opens an image whose blocks are to be checked when they are read: only its front is looked at, so this takes as long
+/// for a large one. `expected` is not measured.
+///
+/// # Errors
+/// When it is not there, or its front is not what the root stands for.
+pub(super) fn seal(
+    path: &Path,
+    expected: SifDigest,
+    root: TreeRoot,
+) -> Result<Measured, ExecuteError> {
+    let missing = |source| ExecuteError::ImageMissing { path: path.to_owned(), source };
+    let opened = ForeignFile::anyones(u64::MAX).through_links().open(path);
+    let opened = opened.map_err(|error| missing(error.into()))?;
+    let meta = opened.meta().clone();
+    let file = opened.into_file();
+    let sealed = Sealed::open(&file, meta.len(), root)
+        .map_err(|source| ExecuteError::Sealed { path: path.to_owned(), source })?;
+    let (at, identity) = (jiff::Timestamp::now(), Identity::of(&meta));
+    Ok(Measured {
+        file,
+        path: path.to_owned(),
+        digest: expected,
+        at,
+        identity,
+        sealed: Some(sealed),
+    })
 }
 
 /// Opens and hashes an image.
@@ -70,6 +102,7 @@ pub(super) fn measure(path: &Path, expected: SifDigest) -> Result<Measured, Exec
         digest: found,
         at: jiff::Timestamp::now(),
         identity: Identity::of(&before),
+        sealed: None,
     };
     if !measured.unchanged() {
         return Err(ExecuteError::ChangedWhileRead(path.to_owned()));
@@ -96,6 +129,11 @@ impl Read for Attentive<'_> {
 }
 
 impl Measured {
+    /// What is wrong with it, where it is sealed.
+    pub(super) fn wrong(&self, source: HashTreeError) -> ExecuteError {
+        ExecuteError::Sealed { path: self.path.clone(), source }
+    }
+
     /// Whether the file that was hashed still has the same bytes, as far as its times tell.
     pub(super) fn unchanged(&self) -> bool {
         self.file.metadata().is_ok_and(|m| Identity::of(&m) == self.identity)

@@ -1,17 +1,22 @@
 //! What a SIF says without being unpacked: its image's configuration, and its tree for questions that a runtime without a
 //! tree of its own leaves open.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path};
 
 use crate::oci::ContainerConfig;
 use crate::runtime::Bind;
-use crate::runtime::builtin::{Cover, ImageTree, Node, covers, resolve};
+use crate::runtime::builtin::{Cover, ImageTree, LayoutError, Node, covers, resolve};
+use crate::sif::hash_tree::{Checked, Sealed};
 use crate::sif::{self, SifError, SifReader};
-use crate::squashfs::read::{Image, Inode, Kind, Limits, ReadError};
+use crate::squashfs::read::{Decoder, Image, Inode, Kind, Limits, ReadAt, ReadError};
+
+/// The largest text file of an image that is read, in bytes.
+const MOST_TEXT: u64 = 16 << 20;
 
 /// Where apptainer and singularity mount something by themselves: what lies below hides nothing more of
 /// the image.
@@ -63,9 +68,56 @@ pub(super) fn configuration<R: io::Read + io::Seek>(
     }
 }
 
-struct Packed<'a>(Image<&'a File>);
+/// An image's tree out of its squashfs.
+pub(super) struct Packed<S>(Image<S>);
 
-impl Packed<'_> {
+impl Packed<Checked<File>> {
+    /// The tree of an image whose blocks are checked when they are read.
+    ///
+    /// # Errors
+    /// When its squashfs is not as it should be; the text says why.
+    pub(super) fn sealed(
+        sif: &File,
+        sealed: &Sealed,
+        configured: &BTreeMap<String, u64>,
+    ) -> Result<Self, String> {
+        let mut limits = Limits::default();
+        for (name, value) in configured {
+            limits.set(name, *value);
+        }
+        let checked = sealed.checked(sif.try_clone().map_err(|e| e.to_string())?);
+        let image = Image::open(checked, 0, sealed.partition().size, limits);
+        image.map(Self).map_err(|e| e.to_string())
+    }
+}
+
+impl<S: ReadAt> Packed<S> {
+    /// A text file of the image; links are followed inside the image only. Empty when it has none.
+    ///
+    /// # Errors
+    /// When the image cannot be read.
+    pub(super) fn text(&self, path: &str) -> Result<Vec<u8>, LayoutError> {
+        let asked = Path::new(path);
+        let path = match resolve(self, asked) {
+            // no file of the image, then
+            Err(LayoutError::Links(_)) => return Ok(Vec::new()),
+            found => found?,
+        };
+        let unreadable = |source| LayoutError::Tree { path: asked.to_owned(), source };
+        let Some(Inode { kind: Kind::File(file), .. }) = self.find(&path).map_err(unreadable)?
+        else {
+            return Ok(Vec::new());
+        };
+        if file.size > MOST_TEXT {
+            // the container gets the host's entries alone
+            return Ok(Vec::new());
+        }
+        let mut decoder = Decoder::new(&self.0).map_err(|e| unreadable(damaged(&e)))?;
+        let mut text = Vec::new();
+        self.0.content(&file, &mut decoder).read_to_end(&mut text).map_err(unreadable)?;
+        Ok(text)
+    }
+
     fn find(&self, path: &Path) -> io::Result<Option<Inode>> {
         let parts = path.components().filter_map(|part| match part {
             Component::Normal(name) => Some(name.as_bytes()),
@@ -79,7 +131,7 @@ fn damaged(error: &ReadError) -> io::Error {
     io::Error::other(error.to_string())
 }
 
-impl ImageTree for Packed<'_> {
+impl<S: ReadAt> ImageTree for Packed<S> {
     fn node(&self, path: &Path) -> io::Result<Option<Node>> {
         Ok(self.find(path)?.map(|inode| match inode.kind {
             Kind::Directory(_) => Node::Directory,

@@ -183,6 +183,7 @@ fn run() -> Result<(), ExecuteError> {
         ],
         hide: vec![],
         passed_over: vec![],
+        serve: None,
         uid: rustix::process::getuid().as_raw(),
         terminal: None,
         start: Start {
@@ -195,7 +196,7 @@ fn run() -> Result<(), ExecuteError> {
             container: Some(Container::of_this_process(false)),
         },
     };
-    container::run(inside, Manner::default()).map(drop)
+    container::run(inside, Manner::default(), None).map(drop)
 }
 
 /// What can refuse user namespaces, read from this machine.

@@ -85,7 +85,7 @@ pub(super) fn run(
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     let mut command = Command::new("/proc/self/exe");
     command.arg(LEADER);
-    let ended = attended(command, &start, (ears, terminal), &manner);
+    let ended = attended(command, &start, (ears, terminal), &manner, None);
     session::end_children();
     ended
 }

@@ -79,6 +79,12 @@ impl Talk {
 
     /// Says one thing and hands a file over.
     pub(super) fn hand(&mut self, file: BorrowedFd<'_>, what: &impl Serialize) -> io::Result<()> {
+        self.give(file)?;
+        self.say(what)
+    }
+
+    /// Hands a file over and says nothing.
+    pub(super) fn give(&mut self, file: BorrowedFd<'_>) -> io::Result<()> {
         let files = [file];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
@@ -87,21 +93,31 @@ impl Talk {
         }
         let byte = [IoSlice::new(b"\n")];
         rustix::net::sendmsg(&self.stream, &byte, &mut control, SendFlags::NOSIGNAL)?;
-        self.say(what)
+        Ok(())
     }
 
-    /// Waits for what [`Self::hand`] sends.
-    pub(super) fn take<T: DeserializeOwned>(&mut self) -> io::Result<(OwnedFd, T)> {
+    /// Waits for what [`Self::give`] sends; `None` when something else came, which is then heard as usual, or the
+    /// other end is gone.
+    pub(super) fn taken(&mut self) -> io::Result<Option<OwnedFd>> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut byte = [0];
         let mut room = [IoSliceMut::new(&mut byte)];
-        rustix::net::recvmsg(&self.stream, &mut room, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        let came =
+            rustix::net::recvmsg(&self.stream, &mut room, &mut control, RecvFlags::CMSG_CLOEXEC)?;
         let file = control.drain().find_map(|message| match message {
             RecvAncillaryMessage::ScmRights(mut files) => files.next(),
             _ => None,
         });
-        let file = file.ok_or_else(|| io::Error::other("no handle came"))?;
+        if file.is_none() && came.bytes > 0 {
+            self.rest.extend(byte);
+        }
+        Ok(file)
+    }
+
+    /// Waits for what [`Self::hand`] sends.
+    pub(super) fn take<T: DeserializeOwned>(&mut self) -> io::Result<(OwnedFd, T)> {
+        let file = self.taken()?.ok_or_else(|| io::Error::other("no handle came"))?;
         let what = self.wait()?.ok_or(io::ErrorKind::UnexpectedEof)?;
         Ok((file, what))
     }
@@ -174,6 +190,11 @@ mod tests {
             std::os::unix::fs::MetadataExt::ino(&got.metadata().unwrap())
         );
         assert_eq!(leader.wait().unwrap(), Some(Request::Pass { signal: 15, alone: true }));
+        // a handle alone, and none where a line comes in its place
+        leader.give(file.as_fd()).unwrap();
+        leader.say(&Line::Ready).unwrap();
+        assert!(worker.taken().unwrap().is_some() && worker.taken().unwrap().is_none());
+        assert_eq!(worker.wait().unwrap(), Some(Line::Ready));
         drop(worker);
         assert_eq!(leader.arrived().unwrap(), (vec![Request::Kill], false));
     }

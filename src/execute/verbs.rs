@@ -14,6 +14,8 @@ pub(super) const INSIDE: &str = "container-inside";
 /// that is meant for a job: an engine that tells all its processes must not take the root file system
 /// away from a program that tidies up or writes a checkpoint.
 pub(super) const DIE_WITH_PARENT: &str = "die-with-parent";
+/// The hidden verb of the process that serves an image to its container.
+pub(super) const SERVE: &str = "image-server";
 /// The hidden verb that tries to make a container.
 pub(super) const PROBE: &str = "container-probe";
 /// The worker's verb.

@@ -8,8 +8,9 @@ use super::attend::still_wanted;
 use super::choose::{Runtime, choose};
 use super::container::{self, Ended};
 use super::identify::Program;
-use super::measure::{Measured, measure};
+use super::measure::{Measured, measure, seal};
 use super::mounts::Passed;
+use super::rootfs::server::{Served, Server};
 use super::scratch::{self, Scratch};
 use super::{
     ExecuteError, builtin, dumps, mounts, on_record, packed, processor, program, rootfs, signals,
@@ -19,14 +20,14 @@ use crate::backend;
 use crate::failure::Failure;
 use crate::files::{self, ForeignFile};
 use crate::job::{self, CallFilter, Evidence, Grade, JobSpec, Name, Network};
-use crate::oci::{Sha256Digest, SifDigest};
+use crate::oci::{Sha256Digest, SifDigest, TreeRoot};
 use crate::pin::Image;
 use crate::runtime::Bind;
 use crate::runtime::builtin::Cover;
 use crate::text;
 use crate::worker::{
-    Conditions, Hides, MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, Receipt, Start,
-    exit,
+    Conditions, Hides, MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, Receipt,
+    ServedImage, Start, exit,
 };
 
 /// Runs the plan in `control` and writes its receipt there; returns the job's exit code: the
@@ -141,10 +142,10 @@ impl Attempt {
         if let Some(kind) = &plan.on_record {
             on_record::check(control, &plan.intent, kind)?;
         }
-        let Image::Sif { digest, place, .. } = &plan.job.image else {
+        let Image::Sif { digest, place, tree, .. } = &plan.job.image else {
             return Err(ExecuteError::NotSif(plan.job.image.name()));
         };
-        if let Some(required @ (Grade::VerifiedOnRead | Grade::Other(_))) = plan.job.terms.require {
+        if let Some(required @ Grade::Other(_)) = plan.job.terms.require {
             return Err(ExecuteError::Requirement(required));
         }
         let found = mounts::find(&plan.job.mounts)?;
@@ -168,7 +169,17 @@ impl Attempt {
         if let (Runtime::Builtin, Some(option)) = (&runtime, plan.job.options.first()) {
             return Err(ExecuteError::Options(option.clone()));
         }
-        let measured = self.measure(place, *digest)?;
+        let measured = match tree.filter(|_| matches!(runtime, Runtime::Builtin)) {
+            Some(root) => self.seal(place, *digest, root)?,
+            None => self.measure(place, *digest)?,
+        };
+        let grade = self.evidence.grade;
+        if let Some(required) = plan.job.terms.require
+            && required == Grade::VerifiedOnRead
+            && grade != required
+        {
+            return Err(ExecuteError::Requirement(required));
+        }
         let platform =
             plan.job.image.pin().map(|pin| &pin.platform).or(plan.job.terms.platform.as_ref());
         processor::check(platform, &measured.file)?;
@@ -208,6 +219,26 @@ impl Attempt {
                 ended
             }
         }
+    }
+
+    /// The image to be checked when it is read, or, where it cannot be served here, measured whole.
+    fn seal(
+        &mut self,
+        place: &Path,
+        expected: SifDigest,
+        root: TreeRoot,
+    ) -> Result<Measured, ExecuteError> {
+        if let Err(why) = Server::possible() {
+            self.notes.push(format!("not checked on read: {why}"));
+            return self.measure(place, expected);
+        }
+        let sealed = seal(place, expected, root)?;
+        self.evidence = Evidence {
+            grade: Grade::VerifiedOnRead,
+            measured: Some(job::Measured::Tree(root)),
+            measured_at: Some(sealed.at),
+        };
+        Ok(sealed)
     }
 
     fn measure(&mut self, place: &Path, expected: SifDigest) -> Result<Measured, ExecuteError> {
@@ -253,7 +284,10 @@ impl Attempt {
         self.notes.extend(ran.notes);
         self.passed = ran.passed;
         self.conditions.covers = ran.covers.iter().map(Cover::said).collect();
-        if let Some(why) = ran.damage {
+        let mut ended = ran.ended;
+        if let Some(served) = ran.served {
+            self.served(served, &mut ended);
+        } else if let Some(why) = ran.damage {
             // what it ran is not known any more
             self.notes.push(format!(
                 "the unpacked image was damaged while the program ran: {why}; perhaps by a cleaner of \
@@ -266,7 +300,30 @@ impl Attempt {
         } else if ran.rootfs != "unpacked" && !measured.unchanged() {
             self.nothing_is_known();
         }
-        Ok(ran.ended)
+        Ok(ended)
+    }
+
+    /// What the image's server says that it did; a block that it refused is the end of the job.
+    fn served(&mut self, served: Served, ended: &mut Ended) {
+        if let Some(trouble) = served.trouble {
+            self.notes.push(format!("the image could not be read everywhere: {trouble}"));
+        }
+        let Some(counted) = served.counted else {
+            // the program got errors from then on, and how much it had read before is not known
+            self.notes.push("the image's server was killed before the job ended".to_owned());
+            self.nothing_is_known();
+            return;
+        };
+        let (read, refused, failed) = (counted.read, counted.refused, counted.failed);
+        self.conditions.served = Some(ServedImage { tree: served.root, read, refused, failed });
+        if refused > 0 {
+            self.notes.push(format!(
+                "{refused} blocks of the image's file were not what was pinned; the program got errors for \
+                 them, and ended with {}",
+                ended.code
+            ));
+            ended.code = exit::IMAGE_MISMATCH;
+        }
     }
 
     /// What is to be known of a runtime that is not ours: which program it is, its options, and what

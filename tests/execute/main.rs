@@ -16,6 +16,7 @@ mod mounts;
 mod program;
 mod scratch;
 mod script;
+mod served;
 mod signals;
 mod support;
 mod terminal;

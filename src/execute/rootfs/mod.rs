@@ -15,6 +15,7 @@ mod fuse;
 mod kernel;
 mod place;
 mod seal;
+pub(super) mod server;
 mod tidy;
 mod tree;
 mod unpack;

@@ -1,0 +1,205 @@
+//! The answers to a kernel's questions, without a kernel. Nothing is kept of an inode: its number says where it is.
+//!
+//! ```text
+//! 1              the root
+//! reference + 2  any other inode: its place in the inode table
+//! ```
+//!
+//! Bounded caches hold what was inflated or listed last; the kernel keeps what it was told, because an image
+//! does not change.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::files::ReadAt;
+use crate::recent::Recent;
+use crate::squashfs::read::{Decoder, File, Image, Inode, Kind, Marks, Named, Piece, ReadError};
+
+/// Bytes of inflated data blocks that are kept: what was read in part will mostly be read on.
+const DATA: usize = 32 << 20;
+/// Bytes of listings, and of places in large files.
+const LISTS: usize = 16 << 20;
+const MARKS: usize = 8 << 20;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// There is no such name, or no such attribute.
+    Nothing,
+    /// It is another type of file.
+    OtherType,
+    /// The image cannot be read there.
+    Read(ReadError),
+}
+
+impl From<ReadError> for Fault {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error)
+    }
+}
+
+/// An image that can be asked by several threads. It is never given back: a server has one, and ends with it.
+pub(super) struct Answers<S: 'static> {
+    image: &'static Image<S>,
+    decoders: Mutex<Vec<Decoder<'static, S>>>,
+    lists: Mutex<Recent<Vec<Named>>>,
+    marks: Mutex<Recent<Marks>>,
+    data: Mutex<Recent<Vec<u8>>>,
+}
+
+/// The root's number.
+pub(super) const ROOT: u64 = 1;
+
+/// The number of an inode that is not the root.
+fn number(reference: u64) -> u64 {
+    // a reference has 48 bits
+    reference.saturating_add(2)
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<S: ReadAt> Answers<S> {
+    pub(super) fn new(image: &'static Image<S>) -> Self {
+        Self {
+            image,
+            decoders: Mutex::default(),
+            lists: Mutex::new(Recent::new(LISTS)),
+            marks: Mutex::new(Recent::new(MARKS)),
+            data: Mutex::new(Recent::new(DATA)),
+        }
+    }
+
+    pub(super) fn image(&self) -> &'static Image<S> {
+        self.image
+    }
+
+    fn reference(&self, number: u64) -> Result<u64, Fault> {
+        match number {
+            ROOT => Ok(self.image.root()),
+            _ => number.checked_sub(2).ok_or(Fault::Nothing),
+        }
+    }
+
+    /// The number by which the kernel knows what a directory has.
+    pub(super) fn number(&self, named: &Named) -> u64 {
+        number(named.reference)
+    }
+
+    pub(super) fn inode(&self, number: u64) -> Result<Inode, Fault> {
+        Ok(self.image.inode(self.reference(number)?)?)
+    }
+
+    pub(super) fn inode_of(&self, named: &Named) -> Result<Inode, Fault> {
+        Ok(self.image.inode(named.reference)?)
+    }
+
+    /// The names in a directory.
+    pub(super) fn list(&self, directory: u64) -> Result<Arc<Vec<Named>>, Fault> {
+        if let Some(list) = locked(&self.lists).get((directory, 0)) {
+            return Ok(list);
+        }
+        let Kind::Directory(listing) = self.inode(directory)?.kind else {
+            return Err(Fault::OtherType);
+        };
+        let list = self.image.list(listing)?;
+        let bytes = list.iter().map(|named| named.name.len() + size_of::<Named>()).sum();
+        let list = Arc::new(list);
+        locked(&self.lists).put((directory, 0), bytes, &list);
+        Ok(list)
+    }
+
+    /// A name in a directory, with its number.
+    pub(super) fn find(&self, directory: u64, name: &[u8]) -> Result<(u64, Inode), Fault> {
+        let list = self.list(directory)?;
+        // the reader refuses a directory that is not sorted
+        let at = list.binary_search_by(|named| named.name.as_slice().cmp(name));
+        let named = at.ok().and_then(|at| list.get(at)).ok_or(Fault::Nothing)?;
+        Ok((self.number(named), self.inode_of(named)?))
+    }
+
+    /// Where a symbolic link points.
+    pub(super) fn target(&self, link: u64) -> Result<Vec<u8>, Fault> {
+        match self.inode(link)?.kind {
+            Kind::Symlink(target) => Ok(target),
+            _ => Err(Fault::OtherType),
+        }
+    }
+
+    /// An attribute of a user's; those that mean something to a kernel are not told.
+    pub(super) fn xattrs(&self, of: u64) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Fault> {
+        let all = self.image.xattrs(&self.inode(of)?)?;
+        let of_users = all.iter().filter(|(name, _)| name.starts_with(b"user."));
+        Ok(of_users.map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+
+    /// At most `size` bytes of a file from `at` on; fewer only at its end.
+    pub(super) fn read(&self, number: u64, at: u64, size: usize) -> Result<Vec<u8>, Fault> {
+        let Kind::File(file) = self.inode(number)?.kind else { return Err(Fault::OtherType) };
+        let left = usize::try_from(file.size.saturating_sub(at)).unwrap_or(usize::MAX);
+        let size = left.min(size);
+        let mut out = Vec::with_capacity(size);
+        if size == 0 {
+            return Ok(out);
+        }
+        let marks = self.marks_of(number, &file)?;
+        for piece in self.image.pieces_from(&file, &marks, at)? {
+            let piece = piece?;
+            let from = usize::try_from((at + out.len() as u64).saturating_sub(piece.at));
+            let from = from.unwrap_or(usize::MAX);
+            let length = (piece.length as usize).saturating_sub(from).min(size - out.len());
+            self.append(&piece, from, length, &mut out)?;
+            if out.len() == size {
+                break;
+            }
+        }
+        Ok(out)
+    }
+
+    fn marks_of(&self, number: u64, file: &File) -> Result<Arc<Marks>, Fault> {
+        if !self.image.wants_marks(file) {
+            return Ok(Arc::default());
+        }
+        if let Some(marks) = locked(&self.marks).get((number, 0)) {
+            return Ok(marks);
+        }
+        let marks = Arc::new(self.image.marks(file)?);
+        locked(&self.marks).put((number, 0), marks.bytes(), &marks);
+        Ok(marks)
+    }
+
+    /// Adds `length` bytes of a piece from `from` on.
+    fn append(
+        &self,
+        piece: &Piece,
+        from: usize,
+        length: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        if piece.is_hole() {
+            out.resize(out.len() + length, 0);
+            return Ok(());
+        }
+        let key = piece.block();
+        if let Some(bytes) = key.and_then(|key| locked(&self.data).get(key)) {
+            out.extend(bytes.iter().skip(from).take(length));
+            return Ok(());
+        }
+        let spare = locked(&self.decoders).pop();
+        let mut decoder = match spare {
+            Some(decoder) => decoder,
+            None => Decoder::new(self.image)?,
+        };
+        let bytes = decoder.read(piece)?;
+        out.extend(bytes.iter().skip(from).take(length));
+        // whoever had all of it has it: the kernel keeps what it was given
+        if let Some(key) = key
+            && length < bytes.len()
+        {
+            let bytes = Arc::new(bytes.to_vec());
+            locked(&self.data).put(key, bytes.len(), &bytes);
+        }
+        locked(&self.decoders).push(decoder);
+        Ok(())
+    }
+}
