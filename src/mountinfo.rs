@@ -202,6 +202,12 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Whether something is mounted at exactly this path.
+#[must_use]
+pub fn is_mount_point(path: &Path) -> bool {
+    Table::own().is_ok_and(|table| table.is_point(path))
+}
+
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;

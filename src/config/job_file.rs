@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::read::{Item, Source};
 use super::{ConfigError, Problem, keys};
-use crate::job::{EnvVar, Grade, Mount, Network, Resources, RuntimeChoice};
+use crate::job::{EnvVar, Grade, Mount, Name, Network, Resources, RuntimeChoice};
 use crate::oci::Platform;
 use crate::pin::Built;
 
@@ -186,6 +186,20 @@ pub(super) fn runtime(item: &Item<'_>) -> Result<RuntimeChoice, ConfigError> {
         let names: Vec<&str> = RuntimeChoice::ALL.iter().map(|(name, _)| *name).collect();
         item.bad_value(format!("{text:?} is no runtime: {}", names.join(", ")))
     })
+}
+
+/// Which runtimes `auto` tries: names of those that there are, none twice.
+pub(super) fn runtimes(item: &Item<'_>) -> Result<Vec<Name>, ConfigError> {
+    let mut names: Vec<Name> = Vec::new();
+    for item in item.list()? {
+        let choice = runtime(&item)?;
+        let name = choice.name().parse().map_err(|e| item.bad_value(e))?;
+        if choice == RuntimeChoice::Auto || names.contains(&name) {
+            return Err(item.bad_value("write each runtime once, and not auto"));
+        }
+        names.push(name);
+    }
+    Ok(names)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ pub(super) enum Who {
 }
 
 /// Every key; `*` stands for a name that the author chooses. A key that is not here is unknown.
-pub(super) const CONFIG: [(&str, Who); 57] = [
+pub(super) const CONFIG: [(&str, Who); 58] = [
     ("registry", Who::Trusted),
     ("insecure_registries", Who::Trusted),
     ("ca_files", Who::Trusted),
@@ -23,6 +23,7 @@ pub(super) const CONFIG: [(&str, Who); 57] = [
     ("ledger", Who::Trusted),
     ("jobs_dir", Who::Trusted),
     ("node_cache", Who::Trusted),
+    ("runtimes", Who::Trusted),
     ("syscall_filter", Who::Trusted),
     ("store.site", Who::Trusted),
     ("store.site_owner", Who::Trusted),

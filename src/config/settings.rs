@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::job_file::{runtime, set_built, unread};
+use super::job_file::{runtime, runtimes, set_built, unread};
 use super::keys::{self, Found, Who};
 use super::read::{Item, Source};
 use super::{ConfigError, Level, Origin, Problem, ServerUrl, Value, variables};
-use crate::job::{CallFilter, Mount, RuntimeChoice};
+use crate::job::{CallFilter, Mount, Name, RuntimeChoice};
 use crate::oci::{DOCKER_HUB, HubName, Platform, Reference, Registry, Repository};
 use crate::pin::Built;
 use crate::sign::PublicKey;
@@ -51,6 +51,8 @@ pub struct Config {
     pub registry_sifs: RegistrySifSettings,
     /// Where a worker unpacks images.
     pub node_cache: Option<Value<PathBuf>>,
+    /// The container runtimes that `auto` tries, in this order.
+    pub runtimes: Option<Value<Vec<Name>>>,
     /// Whether programs run behind the filter of system calls.
     pub syscall_filter: Option<Value<CallFilter>>,
     /// Short names for images. The text is a reference; it is read again when the default
@@ -230,6 +232,7 @@ impl Config {
             "ledger" => self.ledger = Some(value(item.absolute_path()?, origin)),
             "jobs_dir" => self.jobs_dir = Some(value(item.absolute_path()?, origin)),
             "node_cache" => self.node_cache = Some(value(item.absolute_path()?, origin)),
+            "runtimes" => self.runtimes = Some(value(runtimes(item)?, origin)),
             "syscall_filter" => self.syscall_filter = Some(value(filter(item)?, origin)),
             "store.site" => self.store.site = Some(value(item.absolute_path()?, origin)),
             "store.site_owner" => self.store.site_owner = Some(value(item.uid()?, origin)),
@@ -342,6 +345,7 @@ impl Config {
             ledger: upper.ledger.or(self.ledger),
             jobs_dir: upper.jobs_dir.or(self.jobs_dir),
             node_cache: upper.node_cache.or(self.node_cache),
+            runtimes: upper.runtimes.or(self.runtimes),
             syscall_filter: upper.syscall_filter.or(self.syscall_filter),
             store: StoreSettings {
                 site: upper.store.site.or(self.store.site),

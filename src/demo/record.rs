@@ -85,6 +85,8 @@ fn run(dir: &Path, spec: &JobSpec, start: &Start<'_>) -> Result<JobId, DemoError
         host: "this machine".into(),
         inputs: Vec::new(),
         notes: Vec::new(),
+        runtimes: Vec::new(),
+        archive: None,
         hold: false,
         tickets: None,
     };

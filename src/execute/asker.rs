@@ -16,7 +16,6 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -26,6 +25,7 @@ use rustix::mount::MountFlags;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use serde::{Deserialize, Serialize};
 
+pub(super) use super::answer::{Answer, Identity};
 use super::handles::{self, as_path, mount_id};
 use super::marker::{self, Search};
 use super::verbs::{ASK, PLAIN};
@@ -59,45 +59,6 @@ pub(super) enum Question {
     Restrict { path: OsString, mount: u32, flags: u32 },
     /// Look for marker files.
     Search(Search),
-}
-
-/// What a file is, for comparing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Identity {
-    /// Its file system.
-    pub(super) device: u64,
-    /// Its number there.
-    pub(super) inode: u64,
-}
-
-impl Identity {
-    pub(super) fn of(metadata: &std::fs::Metadata) -> Self {
-        Self { device: metadata.dev(), inode: metadata.ino() }
-    }
-}
-
-/// What is answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Answer {
-    /// To [`Question::Find`] and [`Question::Look`].
-    Found { path: OsString, directory: bool, identity: Identity },
-    /// To [`Question::Mount`].
-    Mount(u32),
-    /// To [`Question::Restrict`].
-    Done,
-    /// To [`Question::Search`]: which marker was found, and where.
-    Hit { marker: usize, path: OsString },
-    /// To [`Question::Search`]: none; whether everything was looked at that was to be.
-    Nothing { whole: bool },
-    /// It cannot be done.
-    No {
-        /// Why.
-        why: String,
-        /// Whether there is no way to it for this user.
-        out_of_reach: bool,
-    },
-    /// Nobody answered in time.
-    Silent,
 }
 
 /// Asks; see the module.

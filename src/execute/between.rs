@@ -11,11 +11,12 @@ use std::process::Command;
 use rustix::process::Signal;
 use rustix::thread::UnshareFlags;
 
-use super::inside::{privileges, unshare};
+use super::failed::{Failed, at};
+use super::inside::privileges;
 use super::network;
-use super::session::{Failed, at};
 use super::signals::Ears;
 use super::talk::{Line, Talk};
+use super::unshare::unshare;
 use super::verbs::INSIDE;
 use crate::worker::exit;
 

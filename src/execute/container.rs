@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 use serde::Serialize;
 
-use super::attend::{Attendance, GRACE, check};
+use super::attend::{Attendance, Ended, GRACE, check};
 use super::inside::Inside;
 use super::rootfs::server::Server;
 use super::signals::{Ears, STOPPING};
@@ -19,11 +19,9 @@ use super::starter::Word;
 use super::talk::Talk;
 use super::terminal::{Outer, Pty, Relay};
 use super::verbs::BETWEEN;
-use super::{ExecuteError, signals};
+use super::{ExecuteError, caller, signals};
 
 use crate::job::{Network, Terms};
-
-pub(super) use super::attend::Ended;
 
 /// How a job is to be run, besides what is in its container.
 #[derive(Clone, Copy, Debug, Default)]
@@ -118,7 +116,7 @@ pub(super) fn attended(
         terminal: relay,
         grace: manner.grace.unwrap_or(GRACE),
         alarm,
-        front: super::early::front(),
+        front: caller::get(),
     };
     let ended = attendance.attend(|| {
         if let Some(pid) = pid {
@@ -153,7 +151,8 @@ impl Terminal {
         let Some(outer) = Outer::here().filter(|_| wanted) else {
             return Ok(Self { pty: None, relay: None });
         };
-        let (pty, relay) = outer.relay().map_err(ExecuteError::io("opening a pseudo-terminal"))?;
+        let (pty, relay) =
+            Relay::open(outer).map_err(ExecuteError::io("opening a pseudo-terminal"))?;
         Ok(Self { pty: Some(pty), relay: Some(relay) })
     }
 

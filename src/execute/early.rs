@@ -5,26 +5,15 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
-
-use rustix::process::Pid;
 
 use super::verbs::{
     ALONE, ASK, BETWEEN, DIE_WITH_PARENT, INSIDE, LEADER, PLAIN, PROBE, SERVE, STARTER,
     WITH_PARENT, WORKER,
 };
-use super::{asker, between, inside, probe, program, rootfs, starter, work};
+use super::{asker, between, caller, inside, leader, probe, rootfs, starter, work};
 
 /// Ignores what is meant for a program, then becomes another one. HUP is how its parent's end is told.
 const UNTOUCHED: &str = "trap '' TERM INT QUIT USR1 USR2 ALRM VTALRM PROF XCPU; exec \"$@\"";
-
-/// `moorline run`, when it started this process.
-static FRONT: OnceLock<Pid> = OnceLock::new();
-
-/// Who passes signals on to this process.
-pub(super) fn front() -> Option<Pid> {
-    FRONT.get().copied()
-}
 
 /// Runs the verbs that need a process without threads: `worker CONTROL_DIR [--plan-sha256 HEX]` and
 /// the hidden ones. `main` calls this first; `None` means that the arguments are for the ordinary
@@ -36,7 +25,7 @@ pub fn early(arguments: &[OsString], stderr: &mut dyn Write) -> Option<i32> {
     match arguments.get(1)?.to_str()? {
         BETWEEN => Some(between::main(rest.iter().any(|word| word == ALONE))),
         INSIDE => Some(inside::main()),
-        LEADER => Some(program::lead()),
+        LEADER => Some(leader::lead()),
         STARTER => Some(starter::main()),
         ASK => {
             let proc = Path::new(rest.first()?);
@@ -63,7 +52,7 @@ pub fn early(arguments: &[OsString], stderr: &mut dyn Write) -> Option<i32> {
                     // without it a job may outlive its `run`: no reason not to run it
                     let _ = rustix::process::set_parent_process_death_signal(signal);
                     if let Some(parent) = rustix::process::getppid() {
-                        let _ = FRONT.set(parent);
+                        caller::set(parent);
                     }
                 } else if control.is_none() && !word.as_encoded_bytes().starts_with(b"-") {
                     control = Some(PathBuf::from(word));

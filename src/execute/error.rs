@@ -1,9 +1,10 @@
 //! What ends an attempt before its program starts.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::scratch::PassedOver;
+use super::form::Form;
 use crate::failure::{Failure, Kind, io_kind};
 use crate::job::Grade;
 use crate::oci::SifDigest;
@@ -11,6 +12,26 @@ use crate::runtime::builtin::LayoutError;
 use crate::sif::SifError;
 use crate::sif::hash_tree::HashTreeError;
 use crate::worker::{PlanError, exit};
+
+/// A directory that was passed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Which.
+    pub base: PathBuf,
+    /// Whether `TMPDIR` named it.
+    pub named: bool,
+    /// What is wrong with it.
+    pub why: String,
+    /// Whether that is lack of room.
+    pub full: bool,
+}
+
+impl fmt::Display for PassedOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = if self.named { "TMPDIR=" } else { "" };
+        write!(f, "{named}{}: {}", self.base.display(), self.why)
+    }
+}
 
 /// A refusal; [`ExecuteError::exit_code`] is the job's exit code.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +109,48 @@ pub enum ExecuteError {
     /// The plan holds an image that this runtime cannot run.
     #[error("the image {0} is not a SIF; the worker's runtimes run SIF files")]
     NotSif(String),
+    /// The plan holds a SIF, and the runtime takes another form.
+    #[error("the image {0} is a SIF and no OCI archive")]
+    NotOci(String),
+    /// The plan does not say where the archive of its image is.
+    #[error("the plan holds no archive of the image {0}")]
+    NoArchive(String),
+    /// The image's archive cannot be used.
+    #[error("the image {path}: {why}")]
+    Archive {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// Something has not the digests of the image that the job is pinned to.
+    #[error("{what} is not the image of the job: {why}")]
+    OtherImage {
+        /// Which.
+        what: String,
+        /// What differs.
+        why: String,
+    },
+    /// The runtime takes another form of an image.
+    #[error("{name} runs {wants}, and the job has {form}")]
+    Form {
+        /// The runtime.
+        name: &'static str,
+        /// What it takes.
+        wants: Form,
+        /// What the job has.
+        form: Form,
+    },
+    /// The evidence that this runtime can give is not what the job requires.
+    #[error("the job requires evidence of the grade {}, and that of {runtime} is {}", required.name(), grade.name())]
+    Evidence {
+        /// The runtime.
+        runtime: String,
+        /// What it gives.
+        grade: Grade,
+        /// What is required.
+        required: Grade,
+    },
     /// This machine's processor cannot run it.
     #[error("the image is for {image} and needs {needs}")]
     Processor {
@@ -151,8 +214,13 @@ pub enum ExecuteError {
     #[error(transparent)]
     Layout(#[from] LayoutError),
     /// Options for a runtime that takes none.
-    #[error("the job has the option {0}, and the built-in runtime takes no options")]
-    Options(String),
+    #[error("the job has the option {option}, and the runtime {runtime} takes no options")]
+    Options {
+        /// The first of them.
+        option: String,
+        /// The runtime.
+        runtime: &'static str,
+    },
     /// The image says nothing of what to run, and the job has no command.
     #[error("the job has no command, and its image has neither ENTRYPOINT nor CMD")]
     NothingToRun,
@@ -217,6 +285,8 @@ impl ExecuteError {
             Self::Mismatch { .. }
             | Self::ChangedWhileRead(_)
             | Self::PlanChanged { .. }
+            | Self::OtherImage { .. }
+            | Self::Evidence { .. }
             | Self::Requirement(_)
             | Self::Sealed {
                 source: HashTreeError::Root { .. } | HashTreeError::Changed(_), ..
@@ -242,15 +312,22 @@ impl Failure for ExecuteError {
             | Self::ChangedWhileRead(_)
             | Self::PlanChanged { .. }
             | Self::Sif { .. }
+            | Self::Archive { .. }
+            | Self::OtherImage { .. }
             | Self::Unpack { .. } => Kind::Integrity,
             Self::Sealed { source, .. } => source.kind(),
-            Self::Requirement(_) | Self::MountMoved { .. } => Kind::Policy,
+            Self::Requirement(_) | Self::Evidence { .. } | Self::MountMoved { .. } => Kind::Policy,
             Self::Duplicate(_) => Kind::Engine,
             Self::Io { source, .. } => io_kind(source, Kind::NoRuntime),
             Self::NoScratch(passed) if passed.iter().any(|p| p.full) => Kind::NoSpace,
             Self::Hindered { kind, .. } => *kind,
             Self::Plan { .. } | Self::NoScratch(_) | Self::NoProcess { .. } => Kind::Configuration,
-            Self::Layout(_) | Self::NothingToRun | Self::Options(_) => Kind::Usage,
+            Self::Layout(_)
+            | Self::NothingToRun
+            | Self::Options { .. }
+            | Self::Form { .. }
+            | Self::NotSif(_)
+            | Self::NotOci(_) => Kind::Usage,
             _ => Kind::NoRuntime,
         }
     }
@@ -300,7 +377,11 @@ impl Failure for ExecuteError {
                 "ask the engine for other nodes, or name the image with another --platform".into()
             }
             Self::NothingToRun => "put the command after --".into(),
-            Self::Options(_) => {
+            Self::Evidence { .. } => {
+                "name another runtime: builtin measures the image by itself".into()
+            }
+            Self::Form { name, .. } => format!("submit it again with --runtime {name}"),
+            Self::Options { .. } => {
                 "leave --option out, or name the runtime that it is meant for with --runtime".into()
             }
             _ => return None,

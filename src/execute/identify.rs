@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::ExecuteError;
 use super::measure::Identity;
 use crate::oci::{Digest, Hasher};
 use crate::worker::RuntimeProgram;
@@ -35,21 +36,24 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Looks at a program. What cannot be learnt is missing.
-    pub(super) fn of(found: &Path) -> Self {
+    /// Looks at a program and asks it what it is. What else cannot be learnt is missing.
+    ///
+    /// # Errors
+    /// [`ExecuteError::NoRuntime`] when it does not answer.
+    pub(super) fn of(found: &Path) -> Result<Self, ExecuteError> {
         let path = fs::canonicalize(found).unwrap_or_else(|_| found.to_owned());
         let handle = File::open(&path).ok();
         let metadata = handle.as_ref().and_then(|file| file.metadata().ok());
         let metadata = metadata.or_else(|| fs::metadata(&path).ok());
         let sha256 = handle.filter(|_| metadata.as_ref().is_some_and(fs::Metadata::is_file));
-        Self {
+        Ok(Self {
             // not readable for its user is possible, executable is enough
             owner: metadata.as_ref().map_or(u32::MAX, MetadataExt::uid),
             sha256: sha256.and_then(hash),
-            version: version(&path),
+            version: version(&path)?,
             identity: metadata.as_ref().map(Identity::of),
             path,
-        }
+        })
     }
 
     /// As receipts say it.
@@ -88,7 +92,9 @@ fn hash(mut file: File) -> Option<Digest> {
 }
 
 /// Asks it, with nothing of the caller's environment but `PATH`.
-fn version(path: &Path) -> Option<String> {
+fn version(path: &Path) -> Result<Option<String>, ExecuteError> {
+    let what = format!("{} --version", path.display());
+    let failed = |why: &str| ExecuteError::NoRuntime(format!("{what} {why}"));
     let deadline = Instant::now() + PATIENCE;
     let mut command = Command::new(path);
     command
@@ -108,7 +114,12 @@ fn version(path: &Path) -> Option<String> {
             {
                 std::thread::sleep(Duration::from_millis(5));
             }
-            started => break started.ok()?,
+            started => {
+                break started.map_err(|e| match ExecuteError::starting(what.clone(), e) {
+                    ExecuteError::NotStarted(why) => ExecuteError::NoRuntime(why),
+                    error => error,
+                })?;
+            }
         }
     };
     // it writes less than a pipe holds, or it is not waited for
@@ -119,15 +130,22 @@ fn version(path: &Path) -> Option<String> {
             _ => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return None;
+                return Err(failed(&format!("did not end within {} s", PATIENCE.as_secs())));
             }
         }
     };
+    if !status.success() {
+        return Err(failed(&format!("ended with {status}")));
+    }
     let mut said = Vec::new();
-    child.stdout.take()?.take(MOST_WORDS).read_to_end(&mut said).ok()?;
+    if let Some(stdout) = child.stdout.take() {
+        // what cannot be read was not said
+        let _ = stdout.take(MOST_WORDS).read_to_end(&mut said);
+    }
     let said = String::from_utf8_lossy(&said);
-    let line: String = said.lines().next()?.chars().filter(|c| !c.is_control()).take(200).collect();
-    (status.success() && !line.trim().is_empty()).then(|| line.trim().to_owned())
+    let line = said.lines().next().unwrap_or_default();
+    let line: String = line.chars().filter(|c| !c.is_control()).take(200).collect();
+    Ok(Some(line.trim().to_owned()).filter(|line| !line.is_empty()))
 }
 
 #[cfg(test)]
@@ -148,7 +166,8 @@ mod tests {
         let script = "#!/bin/sh\nprintf 'apptainer version 1.4.5\\033[31m\\nmore\\n'\n";
         write("apptainer", script);
         symlink("apptainer", at("singularity")).unwrap();
-        let found = Program::of(&at("singularity"));
+        let of = |name: &str| Program::of(&at(name));
+        let found = of("singularity").unwrap();
         assert_eq!(found.path, fs::canonicalize(at("apptainer")).unwrap());
         assert_eq!(found.owner, rustix::process::geteuid().as_raw());
         assert_eq!(found.version.as_deref(), Some("apptainer version 1.4.5[31m"));
@@ -157,13 +176,13 @@ mod tests {
         assert!(found.unchanged());
         write("apptainer", "#!/bin/sh\nexit 1\n");
         assert!(!found.unchanged());
-        assert_eq!(Program::of(&at("apptainer")).version, None);
+        let refused = of("apptainer").unwrap_err().to_string();
+        assert!(refused.contains("ended with exit status: 1"), "{refused}");
 
         write("docker", "#!/bin/sh\necho Emulating >&2; echo 'podman version 4.3.1'\n");
-        assert_eq!(Program::of(&at("docker")).kind(), Some("podman"));
+        assert_eq!(of("docker").unwrap().kind(), Some("podman"));
         write("odd", "#!/bin/sh\necho something else\n");
-        assert_eq!(Program::of(&at("odd")).kind(), None);
-        let gone = Program::of(&at("gone"));
-        assert_eq!((gone.version, gone.sha256), (None, None));
+        assert_eq!(of("odd").unwrap().kind(), None);
+        assert!(matches!(of("gone"), Err(ExecuteError::NoRuntime(_))));
     }
 }

@@ -7,7 +7,7 @@
 
 use keyutils::{Key, Keyring, SpecialKeyring};
 
-use super::session::Failed;
+use super::failed::Failed;
 
 /// Types of keys that AFS needs.
 const TOKENS: [&str; 2] = ["afs_pag", "rxrpc"];

@@ -14,7 +14,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{ExecuteError, PrivateDir, measure, rootfs};
+use super::private::PrivateDir;
+use super::{ExecuteError, measure, rootfs};
 use crate::elf;
 use crate::oci::SifDigest;
 use crate::sif::SifReader;
@@ -99,7 +100,7 @@ fn library_path(root: &Path) -> OsString {
 
 /// A path of the image, its symbolic links followed inside the image.
 fn in_image(root: &Path, path: &Path) -> Result<PathBuf, ExecuteError> {
-    let tree = super::builtin::Tree(root.to_owned());
+    let tree = super::tree::Tree(root.to_owned());
     let path = crate::runtime::builtin::resolve(&tree, path)?;
     Ok(root.join(path.strip_prefix("/").unwrap_or(&path)))
 }

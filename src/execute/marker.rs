@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
-use super::asker::Answer;
+use super::answer::Answer;
 use super::handles;
 
 /// How the files' names begin.

@@ -5,40 +5,51 @@
 //! programs in `PATH`. What it does is in `docs/runtime.md`; what is pure is in [`crate::runtime`].
 //!
 //! ```text
-//! work -> plan.json -> mounts -> choose a runtime -> measure -> builtin: rootfs, container, inside
-//!                                                            -> apptainer, singularity: program
+//! work -> plan.json -> mounts -> choose a runtime -> measure -> prepare -> run
 //!      -> receipt-ATTEMPT.json, exit code
+//!
+//! runtimes/   one file each: what they make of a job
+//! rootfs/     the image's tree for our own          inside/     our own container, from within
+//! leader, session, starter, talk, attend            the processes between the worker and the program
 //! ```
 
 mod account;
+mod answer;
 mod asker;
 mod attend;
 mod between;
-mod builtin;
-mod choose;
+mod caller;
 mod container;
 mod dumps;
 mod early;
 mod error;
+mod failed;
 mod filter;
 mod floor;
+mod form;
 mod front;
 mod handles;
 mod hiding;
 mod identify;
+mod image;
 mod inside;
 mod keyring;
+mod leader;
 mod loader;
+mod looked;
 mod marker;
 mod measure;
 mod mounts;
 mod network;
 mod on_record;
 mod packed;
+mod private;
 mod probe;
 mod processor;
-mod program;
+mod programs;
+mod report;
 mod rootfs;
+mod runtimes;
 mod scratch;
 mod session;
 mod signals;
@@ -46,41 +57,20 @@ mod starter;
 mod talk;
 mod terminal;
 mod tickets;
+mod tree;
+mod unseen;
+mod unshare;
 mod verbs;
 mod worker;
 
-use std::path::{Path, PathBuf};
-
-use crate::listing;
-
 pub use early::early;
-pub use error::ExecuteError;
+pub use error::{ExecuteError, PassedOver};
+pub use form::Form;
 pub use front::run_here;
 pub use loader::run_through_own_loader;
 pub use probe::{Refusal, probe};
-pub use scratch::{PassedOver, demo_directory};
+pub use programs::find_program;
+pub use runtimes::{Absent, installed, takes_options, usable, wants};
+pub use scratch::demo_directory;
 pub use tickets::forget as forget_tickets;
 pub use worker::work;
-
-/// A program in `PATH`.
-#[must_use]
-pub fn find_program(name: &str) -> Option<PathBuf> {
-    crate::files::in_path(&std::env::var_os("PATH")?, name)
-}
-
-/// A directory that goes when this does, unless it has another name then.
-#[derive(Debug)]
-struct PrivateDir(PathBuf);
-
-impl PrivateDir {
-    fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for PrivateDir {
-    fn drop(&mut self) {
-        // the standard library's way may panic (listing.rs); nothing is there under a new name
-        let _ = listing::remove_tree(&self.0);
-    }
-}

@@ -96,8 +96,7 @@ impl<S: ReadAt> Packed<S> {
     ///
     /// # Errors
     /// When the image cannot be read.
-    pub(super) fn text(&self, path: &str) -> Result<Vec<u8>, LayoutError> {
-        let asked = Path::new(path);
+    pub(super) fn text(&self, asked: &Path) -> Result<Vec<u8>, LayoutError> {
         let path = match resolve(self, asked) {
             // no file of the image, then
             Err(LayoutError::Links(_)) => return Ok(Vec::new()),

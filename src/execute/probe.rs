@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn what_is_no_word_on_containers_is_told_apart() {
-        let passed = |full| scratch::PassedOver {
+        let passed = |full| super::super::PassedOver {
             base: "/x".into(),
             named: true,
             why: "it is full".into(),

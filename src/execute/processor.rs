@@ -32,10 +32,11 @@ const LEVELS: [(&str, &[&str]); 3] = [
 ///
 /// # Errors
 /// [`ExecuteError::Processor`] says what is missing.
-pub(super) fn check(platform: Option<&Platform>, sif: &File) -> Result<(), ExecuteError> {
+pub(super) fn check(platform: Option<&Platform>, sif: Option<&File>) -> Result<(), ExecuteError> {
     let own = Platform::host();
     // who runs it says what is wrong with a file that cannot be read
-    let partition = sif.try_clone().ok().and_then(|file| SifReader::open(file).ok());
+    let partition =
+        sif.and_then(|sif| sif.try_clone().ok()).and_then(|file| SifReader::open(file).ok());
     let partition = partition.and_then(|sif| sif.partition().ok());
     if let Some(name) = partition.and_then(|partition| partition.arch.name())
         && !runs(&own.architecture, name)

@@ -9,7 +9,6 @@
 //! written to. Why an earlier one was passed over is noted. The names are random; one that another
 //! user made is never used. Below `/dev/shm` nothing is put, because every container has that.
 
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -18,9 +17,10 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::StatVfsMountFlags;
 
-use super::ExecuteError;
+use super::{ExecuteError, PassedOver};
 use crate::failure::{Kind, io_kind};
 use crate::listing;
+use crate::mountinfo::is_mount_point;
 use crate::store::{Held, Process, remove_unheld};
 use crate::worker::Plan;
 
@@ -37,26 +37,6 @@ const USUAL: [&str; 2] = ["/tmp", "/var/tmp"];
 const LEAST: usize = 64 << 10;
 /// How often a name is tried that somebody removes at once.
 const TRIES: usize = 4;
-
-/// A directory that was passed over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PassedOver {
-    /// Which.
-    pub base: PathBuf,
-    /// Whether `TMPDIR` named it.
-    pub named: bool,
-    /// What is wrong with it.
-    pub why: String,
-    /// Whether that is lack of room.
-    pub full: bool,
-}
-
-impl fmt::Display for PassedOver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = if self.named { "TMPDIR=" } else { "" };
-        write!(f, "{named}{}: {}", self.base.display(), self.why)
-    }
-}
 
 /// A directory of this process alone; it goes when this does.
 #[derive(Debug)]
@@ -263,7 +243,7 @@ pub(super) fn remove_left(dir: &Path) -> io::Result<bool> {
         return Ok(false);
     }
     let point = dir.join("rootfs");
-    if super::rootfs::is_mount_point(&point) {
+    if is_mount_point(&point) {
         // squashfuse was killed too, and its mount is dead
         let _ = Command::new("fusermount")
             .args(["-u", "-z", "--"])

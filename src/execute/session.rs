@@ -13,7 +13,6 @@
 //! itself is not sent again.
 
 use std::collections::HashMap;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -24,6 +23,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use signal_hook::consts::{SIGCHLD, SIGWINCH};
 
+use super::failed::{Failed, at};
 use super::signals::{Ears, STOPPING, ends};
 use super::starter::Start;
 use super::talk::{Line, Request, Talk};
@@ -41,15 +41,6 @@ pub(super) enum Fence {
     Namespace,
     /// The leader is the reaper of all that the program leaves behind, and ends it.
     Reaper,
-}
-
-/// A step that failed.
-pub(super) struct Failed(pub(super) String);
-
-/// Names what a system call was for.
-pub(super) fn at<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> Failed {
-    let what = what.into();
-    move |e| Failed(format!("{what}: {}", e.into()))
 }
 
 /// Leads a session to its end and tells the worker of it; returns the exit code. `arrange` runs after

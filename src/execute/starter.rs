@@ -13,8 +13,8 @@ use std::process::Command;
 use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 
+use super::failed::{Failed, at};
 use super::inside::privileges;
-use super::session::{Failed, at};
 use super::talk::{Line, Talk};
 use super::{filter, keyring};
 use crate::runtime::path_json;

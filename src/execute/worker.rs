@@ -4,30 +4,23 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::attend::still_wanted;
-use super::choose::{Runtime, choose};
-use super::container::{self, Ended};
-use super::identify::Program;
+use super::attend::{Ended, still_wanted};
+use super::form::Form;
+use super::image::{Archived, Image};
 use super::measure::{Measured, measure, seal};
-use super::mounts::Passed;
-use super::rootfs::server::{Served, Server};
-use super::scratch::{self, Scratch};
-use super::{
-    ExecuteError, builtin, dumps, mounts, on_record, packed, processor, program, rootfs, signals,
-    tickets,
-};
+use super::report::Report;
+use super::rootfs::server::Server;
+use super::runtimes::{Request, choose};
+use super::{ExecuteError, container, dumps, mounts, on_record, processor, signals, tickets};
 use crate::backend;
 use crate::failure::Failure;
 use crate::files::{self, ForeignFile};
-use crate::job::{self, CallFilter, Evidence, Grade, JobSpec, Name, Network};
+use crate::job::{self, Evidence, Grade, Network};
 use crate::oci::{Sha256Digest, SifDigest, TreeRoot};
-use crate::pin::Image;
-use crate::runtime::Bind;
-use crate::runtime::builtin::Cover;
+use crate::pin;
 use crate::text;
 use crate::worker::{
-    Conditions, Hides, MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, Receipt,
-    ServedImage, Start, exit,
+    MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, Receipt, Start, exit,
 };
 
 /// Runs the plan in `control` and writes its receipt there; returns the job's exit code: the
@@ -57,19 +50,19 @@ pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -
     });
     let (start, code) = match result {
         Ok(Ended { started_at, code, told, signal, keys }) => {
-            attempt.conditions.told = told;
-            attempt.conditions.signal = signal;
-            attempt.conditions.keys = keys;
+            attempt.report.conditions.told = told;
+            attempt.report.conditions.signal = signal;
+            attempt.report.conditions.keys = keys;
             (Start::Started { at: started_at }, attempt.as_required(&plan, code, stderr))
         }
         Err(error) => {
             if let ExecuteError::Told(signal) = &error {
-                attempt.conditions.told = Some(*signal);
+                attempt.report.conditions.told = Some(*signal);
             }
             (Start::Refused { why: error.to_string() }, refuse(stderr, &error))
         }
     };
-    if attempt.conditions.told.is_none() {
+    if attempt.report.conditions.told.is_none() {
         tickets::forget(&control);
     }
     let receipt = attempt.receipt(&plan, start, code);
@@ -102,16 +95,10 @@ fn read_plan(
 /// Larger plans are refused: a command line has 2 MiB at most (execve(2)).
 const MOST_PLAN_BYTES: u64 = 64 << 20;
 
-/// What is learnt on the way, so that a refusal's receipt says as much as is known.
+/// One attempt.
 struct Attempt {
     id: String,
-    evidence: Evidence,
-    runtime: Name,
-    rootfs: Option<String>,
-    notes: Vec<String>,
-    skipped: Vec<MountNote>,
-    passed: Vec<Passed>,
-    conditions: Conditions,
+    report: Report,
 }
 
 impl Attempt {
@@ -121,16 +108,7 @@ impl Attempt {
         if getrandom::fill(&mut bytes).is_err() {
             bytes = jiff::Timestamp::now().as_nanosecond().to_be_bytes();
         }
-        Self {
-            id: format!("{:032x}", u128::from_be_bytes(bytes)),
-            evidence: Evidence::none(),
-            runtime: Name::known("none"),
-            rootfs: None,
-            notes: vec![],
-            skipped: vec![],
-            passed: vec![],
-            conditions: Conditions::default(),
-        }
+        Self { id: format!("{:032x}", u128::from_be_bytes(bytes)), report: Report::empty() }
     }
 
     fn run(
@@ -142,10 +120,9 @@ impl Attempt {
         if let Some(kind) = &plan.on_record {
             on_record::check(control, &plan.intent, kind)?;
         }
-        let Image::Sif { digest, place, tree, .. } = &plan.job.image else {
-            return Err(ExecuteError::NotSif(plan.job.image.name()));
-        };
-        if let Some(required @ Grade::Other(_)) = plan.job.terms.require {
+        let form = form(&plan.job.image)?;
+        let required = plan.job.terms.require;
+        if let Some(required @ Grade::Other(_)) = required {
             return Err(ExecuteError::Requirement(required));
         }
         let found = mounts::find(&plan.job.mounts)?;
@@ -153,9 +130,9 @@ impl Attempt {
             let MountNote { source, target, why } = note;
             tell(stderr, &format!("warning: {source} is not mounted at {target}: {why}"));
         }
-        self.skipped = found.skipped;
-        self.passed = found.passed;
-        let binds = found.binds;
+        let report = &mut self.report;
+        report.skipped = found.skipped;
+        report.passed = found.passed;
         // file systems may have taken their time
         still_wanted()?;
         let workdir = mounts::directory(&plan.workdir)?;
@@ -163,61 +140,60 @@ impl Attempt {
             // mounts that only this job sees, and that end with it; no loss where that is refused
             let _ = super::inside::own_mounts();
         }
-        let runtime = choose(plan.job.runtime)?;
-        self.runtime = runtime.name();
-        self.conditions.network = Some(plan.job.terms.network.unwrap_or(Network::Host));
-        if let (Runtime::Builtin, Some(option)) = (&runtime, plan.job.options.first()) {
-            return Err(ExecuteError::Options(option.clone()));
+        let chosen = choose(plan.job.runtime, &plan.runtimes, form)?;
+        report.runtime = chosen.name();
+        report.notes.extend(chosen.passed.iter().map(|why| format!("not taken: {why}")));
+        report.conditions.network = Some(plan.job.terms.network.unwrap_or(Network::Host));
+        let runtime = chosen.runtime;
+        if let Some(option) = plan.job.options.first().filter(|_| !runtime.takes_options()) {
+            let (option, runtime) = (option.clone(), runtime.name());
+            return Err(ExecuteError::Options { option, runtime });
         }
-        let measured = match tree.filter(|_| matches!(runtime, Runtime::Builtin)) {
-            Some(root) => self.seal(place, *digest, root)?,
-            None => self.measure(place, *digest)?,
-        };
-        let grade = self.evidence.grade;
-        if let Some(required) = plan.job.terms.require
-            && required == Grade::VerifiedOnRead
-            && grade != required
-        {
-            return Err(ExecuteError::Requirement(required));
-        }
+        let image = self.look_at(plan, runtime.checks_blocks())?;
         let platform =
             plan.job.image.pin().map(|pin| &pin.platform).or(plan.job.terms.platform.as_ref());
-        processor::check(platform, &measured.file)?;
-        self.conditions.hides = Some(match &runtime {
-            Runtime::Builtin => Hides::Yes,
-            Runtime::Program { .. } => program::hides(&plan.job.options),
-        });
-        match runtime {
-            Runtime::Builtin => {
-                let scratch = Scratch::make(scratch::JOB, false)?;
-                for note in &scratch.notes {
-                    tell(stderr, &format!("warning: {note}"));
-                }
-                self.notes.extend_from_slice(&scratch.notes);
-                self.builtin(plan, control, &measured, &binds, (&workdir, &scratch))
+        processor::check(platform, image.sif_file())?;
+        let report = &mut self.report;
+        report.conditions.hides = Some(runtime.hides(&plan.job.options));
+        let evidence = report.evidence.clone();
+        let request = Request {
+            plan,
+            image: &image,
+            evidence: &evidence,
+            binds: &found.binds,
+            control,
+            workdir: &workdir,
+            attempt: &self.id,
+        };
+        let prepared = runtime.prepare(&chosen.found, &request, report);
+        for warning in report.warnings.drain(..) {
+            tell(stderr, &format!("warning: {warning}"));
+        }
+        let prepared = prepared?;
+        report.evidence = prepared.identity();
+        let grade = report.evidence.grade;
+        if let Some(required) = required.filter(|required| !grade.meets(required)) {
+            let runtime = report.runtime.to_string();
+            return Err(ExecuteError::Evidence { runtime, grade, required });
+        }
+        // nothing is started for somebody who has gone meanwhile
+        still_wanted()?;
+        prepared.run(report)
+    }
+
+    /// The image, compared with the pin; `checks` when the runtime can check its blocks as they are read.
+    fn look_at(&mut self, plan: &Plan, checks: bool) -> Result<Image, ExecuteError> {
+        match &plan.job.image {
+            pin::Image::Sif { digest, place, tree: Some(root), .. } if checks => {
+                self.seal(place, *digest, *root).map(Image::Sif)
             }
-            Runtime::Program { path, .. } => {
-                self.rootfs = Some("runtime".into());
-                let identified = Program::of(&path);
-                self.foreign(&identified, &measured, &binds, &plan.job);
-                let here = (control, self.id.as_str());
-                let shown = (binds.as_slice(), hidden(plan, control));
-                let (given, command) = program::given(&measured, &plan.job)?;
-                self.notes.extend_from_slice(&given.notes);
-                let image = (measured.path.as_path(), given, command);
-                let ended = program::run(&path, plan, image, shown, &workdir, here);
-                if !identified.unchanged() {
-                    if let Some(said) = &mut self.conditions.program {
-                        said.sha256 = None;
-                    }
-                    self.notes.push("the runtime's program was changed while it ran".into());
-                }
-                // it opened the path by itself: the same file before and after, or no evidence
-                if !measured.path_unchanged() {
-                    self.nothing_is_known();
-                }
-                ended
+            pin::Image::Sif { digest, place, .. } => self.measure(place, *digest).map(Image::Sif),
+            pin::Image::Oci { pin } => {
+                let name = plan.job.image.name();
+                let path = plan.archive.as_deref().ok_or(ExecuteError::NoArchive(name))?;
+                Archived::open(path, pin).map(Image::Oci)
             }
+            other @ pin::Image::Other { .. } => Err(ExecuteError::NotSif(other.name())),
         }
     }
 
@@ -229,15 +205,13 @@ impl Attempt {
         root: TreeRoot,
     ) -> Result<Measured, ExecuteError> {
         if let Err(why) = Server::possible() {
-            self.notes.push(format!("not checked on read: {why}"));
+            self.report.notes.push(format!("not checked on read: {why}"));
             return self.measure(place, expected);
         }
         let sealed = seal(place, expected, root)?;
-        self.evidence = Evidence {
-            grade: Grade::VerifiedOnRead,
-            measured: Some(job::Measured::Tree(root)),
-            measured_at: Some(sealed.at),
-        };
+        let measured = Some(job::Measured::Tree(root));
+        let grade = Grade::VerifiedOnRead;
+        self.report.evidence = Evidence { grade, measured, measured_at: Some(sealed.at) };
         Ok(sealed)
     }
 
@@ -250,104 +224,15 @@ impl Attempt {
         };
         if let Some((digest, at)) = known {
             let measured = Some(job::Measured::Sif(digest));
-            self.evidence = Evidence { grade: Grade::Measured, measured, measured_at: Some(at) };
+            self.report.evidence =
+                Evidence { grade: Grade::Measured, measured, measured_at: Some(at) };
         }
         measured
     }
 
-    fn builtin(
-        &mut self,
-        plan: &Plan,
-        control: &Path,
-        measured: &Measured,
-        binds: &[Bind],
-        (workdir, scratch): (&Path, &Scratch),
-    ) -> Result<Ended, ExecuteError> {
-        let required = plan.job.terms.require;
-        let may_share = required.is_none_or(|grade| Grade::MeasuredCached.meets(&grade));
-        let hide = hidden(plan, control);
-        let passed = self.passed.clone();
-        let request = builtin::Request {
-            plan,
-            measured,
-            binds,
-            passed: &passed,
-            hide: &hide,
-            control,
-            workdir,
-            scratch,
-            may_share,
-        };
-        let ran = builtin::run(&request)?;
-        self.rootfs = Some(ran.rootfs.to_owned());
-        self.conditions.filter = Some(if ran.filtered { CallFilter::On } else { CallFilter::Off });
-        self.notes.extend(ran.notes);
-        self.passed = ran.passed;
-        self.conditions.covers = ran.covers.iter().map(Cover::said).collect();
-        let mut ended = ran.ended;
-        if let Some(served) = ran.served {
-            self.served(served, &mut ended);
-        } else if let Some(why) = ran.damage {
-            // what it ran is not known any more
-            self.notes.push(format!(
-                "the unpacked image was damaged while the program ran: {why}; perhaps by a cleaner of \
-                 temporary files"
-            ));
-            self.nothing_is_known();
-        } else if !ran.fresh {
-            // the tree was made from the same bytes, by an earlier job of this user
-            self.evidence.grade = Grade::MeasuredCached;
-        } else if ran.rootfs != "unpacked" && !measured.unchanged() {
-            self.nothing_is_known();
-        }
-        Ok(ended)
-    }
-
-    /// What the image's server says that it did; a block that it refused is the end of the job.
-    fn served(&mut self, served: Served, ended: &mut Ended) {
-        if let Some(trouble) = served.trouble {
-            self.notes.push(format!("the image could not be read everywhere: {trouble}"));
-        }
-        let Some(counted) = served.counted else {
-            // the program got errors from then on, and how much it had read before is not known
-            self.notes.push("the image's server was killed before the job ended".to_owned());
-            self.nothing_is_known();
-            return;
-        };
-        let (read, refused, failed) = (counted.read, counted.refused, counted.failed);
-        self.conditions.served = Some(ServedImage { tree: served.root, read, refused, failed });
-        if refused > 0 {
-            self.notes.push(format!(
-                "{refused} blocks of the image's file were not what was pinned; the program got errors for \
-                 them, and ended with {}",
-                ended.code
-            ));
-            ended.code = exit::IMAGE_MISMATCH;
-        }
-    }
-
-    /// What is to be known of a runtime that is not ours: which program it is, its options, and what
-    /// lies over the image's files.
-    fn foreign(&mut self, program: &Program, measured: &Measured, binds: &[Bind], job: &JobSpec) {
-        if let Some(kind) = program.kind() {
-            self.runtime = Name::known(kind);
-        }
-        self.conditions.program = Some(program.said());
-        self.conditions.options.clone_from(&job.options);
-        let asked = || binds.iter().filter(|bind| !builtin::is_default(bind, job));
-        let covers = packed::covered(&measured.file, asked()).unwrap_or_else(|why| {
-            self.notes.push(format!(
-                "which mounts lie over files of the image cannot be seen ({why}): all are listed"
-            ));
-            // each could lie over something
-            asked().map(|b| Cover { target: b.target.clone(), source: b.source.clone() }).collect()
-        });
-        self.conditions.covers = covers.iter().map(Cover::said).collect();
-    }
-
     /// The job's exit code: another than the program's own when the evidence is not what was required.
     fn as_required(&mut self, plan: &Plan, code: i32, stderr: &mut dyn Write) -> i32 {
-        let grade = self.evidence.grade;
+        let grade = self.report.evidence.grade;
         let Some(required) = plan.job.terms.require.filter(|required| !grade.meets(required))
         else {
             return code;
@@ -358,16 +243,14 @@ impl Attempt {
             required.name()
         );
         tell(stderr, &why);
-        self.notes.push(why);
+        self.report.notes.push(why);
         exit::IMAGE_MISMATCH
     }
 
-    fn nothing_is_known(&mut self) {
-        self.evidence = Evidence::none();
-    }
-
     fn receipt(mut self, plan: &Plan, start: Start, exit_code: i32) -> Receipt {
-        self.conditions.passed_over = mounts::notes(&self.passed);
+        let report = &mut self.report;
+        report.conditions.passed_over = mounts::notes(&report.passed);
+        let report = self.report;
         Receipt {
             schema: RECEIPT_SCHEMA,
             writer: format!("moorline {}", env!("CARGO_PKG_VERSION")),
@@ -379,15 +262,15 @@ impl Attempt {
             engine: engine_facts(|name| std::env::var(name).ok()),
             pinned: plan.job.image.pin().map(|pin| pin.manifest),
             expected: plan.job.image.sif(),
-            evidence: self.evidence,
-            runtime: self.runtime,
-            rootfs: self.rootfs,
-            notes: self.notes,
-            skipped_mounts: self.skipped,
+            evidence: report.evidence,
+            runtime: report.runtime,
+            rootfs: report.rootfs,
+            notes: report.notes,
+            skipped_mounts: report.skipped,
             start,
             ended_at: jiff::Timestamp::now(),
             exit_code,
-            conditions: self.conditions,
+            conditions: report.conditions,
         }
     }
 }
@@ -399,11 +282,13 @@ fn tell(stderr: &mut dyn Write, text: &str) {
     let _ = writeln!(stderr, "moorline: {}", text::lines(text).replace('\n', "\n  "));
 }
 
-/// What no container of this job may see.
-fn hidden(plan: &Plan, control: &Path) -> Vec<std::path::PathBuf> {
-    // the cache is made by now, so that it can be hidden also from a container that does not need it
-    let cache = rootfs::to_hide(Some(&scratch::cache_base(plan)));
-    plan.hide.iter().cloned().chain([control.to_owned()]).chain(cache).collect()
+/// The form that an image lies in.
+fn form(image: &pin::Image) -> Result<Form, ExecuteError> {
+    match image {
+        pin::Image::Sif { .. } => Ok(Form::Sif),
+        pin::Image::Oci { .. } => Ok(Form::Oci),
+        other @ pin::Image::Other { .. } => Err(ExecuteError::NotSif(other.name())),
+    }
 }
 
 /// What the engine says of the place; identifiers only.

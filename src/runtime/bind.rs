@@ -24,7 +24,8 @@ pub struct Bind {
 }
 
 /// One field of a comma-separated `--mount` value, `KEY=PATH`, quoted as RFC 4180 has it.
-pub(super) fn csv_field(key: &str, path: &Path) -> OsString {
+#[must_use]
+pub fn csv_field(key: &str, path: &Path) -> OsString {
     let path = path.as_os_str().as_bytes();
     let mut field = [key.as_bytes(), b"=", path].concat();
     if path.iter().any(|b| b"\",\n\r".contains(b)) {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::backend::{Backend, BackendError, OnRecord, Order, Submission};
-use crate::job::{CallFilter, EngineKey, IntentId, JobId, JobSpec, Nonce};
+use crate::job::{CallFilter, EngineKey, IntentId, JobId, JobSpec, Name, Nonce};
 use crate::kerberos::Tickets;
 use crate::ledger::{Entry, Intent, Ledger, LedgerError};
 use crate::oci::{Digest, Sha256Digest};
@@ -28,6 +28,10 @@ pub struct Site {
     pub filter: Option<CallFilter>,
     /// A store that the kernel may mount from.
     pub site_store: Option<PathBuf>,
+    /// The runtimes that `auto` tries; see [`Plan::runtimes`].
+    pub runtimes: Vec<Name>,
+    /// The OCI archive of the image, when the job has no SIF.
+    pub archive: Option<PathBuf>,
     /// `[limits]` that were set, for images that are unpacked.
     pub limits: BTreeMap<String, u64>,
     /// Directories that no container may see; see [`Plan::hide`].
@@ -142,6 +146,8 @@ fn texts(
         site_store: site.site_store.clone(),
         limits: site.limits.clone(),
         hide: site.hide.clone(),
+        runtimes: site.runtimes.clone(),
+        archive: site.archive.clone(),
         on_record: site.hold.then(|| kind.to_owned()),
     };
     let bytes = plan.to_bytes()?;

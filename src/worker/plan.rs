@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::{CallFilter, IntentId, JobSpec, Nonce};
+use crate::job::{CallFilter, IntentId, JobSpec, Name, Nonce};
 
 /// The version of this document.
 pub const PLAN_SCHEMA: u32 = 2;
@@ -29,6 +29,12 @@ pub struct Plan {
     /// Where a node may unpack images; `None` means the job's own temporary directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_cache: Option<PathBuf>,
+    /// The runtimes that `auto` tries, in this order; empty means all that there are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runtimes: Vec<Name>,
+    /// The OCI archive of the image, for a job that no SIF was made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<PathBuf>,
     /// Whether the program runs behind the filter of system calls; `None` means `auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<CallFilter>,

@@ -234,6 +234,8 @@ impl Job {
             limits: std::collections::BTreeMap::new(),
             hide: Vec::new(),
             on_record: None,
+            runtimes: Vec::new(),
+            archive: None,
         };
         let job = Self { dir, plan, user, env: vec![] };
         job.give_away();

@@ -12,6 +12,7 @@ use crate::cli::context::Context;
 use crate::cli::context::tickets;
 use crate::cli::show::output::{self, CliError, Report};
 use crate::config::Value;
+use crate::execute;
 use crate::failure::Kind;
 use crate::job::{EnvVar, Grade, JobId, JobSpec, Mount, Network, Resources, RuntimeChoice, Terms};
 use crate::oci::Platform;
@@ -128,17 +129,20 @@ impl SpecArgs {
     /// Whether the runtime that was named takes options.
     ///
     /// # Errors
-    /// When it is the built-in one, which has none: what somebody relies on must not be ignored.
+    /// When it is one that has none: what somebody relies on must not be ignored.
     pub fn options(&self, context: &Context) -> Result<(), Report> {
         let runtime = self.runtime.or(context.settings().runtime);
         match (runtime, self.option.first()) {
-            (Some(RuntimeChoice::Builtin), Some(option)) => Err(CliError::usage(format!(
-                "--option {option}: the built-in runtime takes no options"
-            ))
-            .with_hint(
-                "leave it out, or name the runtime that it is meant for: --runtime apptainer",
-            )
-            .into()),
+            (Some(runtime), Some(option)) if !execute::takes_options(runtime) => {
+                Err(CliError::usage(format!(
+                    "--option {option}: the runtime {} takes no options",
+                    runtime.name()
+                ))
+                .with_hint(
+                    "leave it out, or name the runtime that it is meant for: --runtime apptainer",
+                )
+                .into())
+            }
             _ => Ok(()),
         }
     }

@@ -85,6 +85,8 @@ impl Context {
             node_cache: set.or(local),
             filter: self.config.syscall_filter.as_ref().map(|value| value.value),
             site_store: self.config.store.site.as_ref().map(|value| value.value.clone()),
+            runtimes: self.runtime_order().to_vec(),
+            archive: None,
             limits: self.limits().changed(),
             hide: self.places.own().into_iter().map(Path::to_owned).collect(),
             user: self.user.clone(),

@@ -91,10 +91,9 @@ fn isolation(context: &Context) -> Isolation {
     let Err(refused) = execute::probe() else { return Isolation::Builtin };
     let cause = format!("{} ({})", refused.cause, refused.said);
     let fix = refused.fix.unwrap_or_else(|| "install apptainer".into());
-    for runtime in ["apptainer", "singularity"] {
-        if context.which(runtime).is_some() {
-            return Isolation::Installed { runtime, cause, fix };
-        }
+    let takes_sif = |(name, form)| (form == execute::Form::Sif).then_some(name);
+    if let Some(runtime) = execute::installed().find_map(takes_sif) {
+        return Isolation::Installed { runtime, cause, fix };
     }
     let engines = PROGRAMS.iter().filter_map(|name| Some(Engine::new(name, context.which(name)?)));
     match engines.into_iter().find(Engine::answers) {

@@ -44,6 +44,9 @@ impl Config {
         rows.add("ledger", &self.ledger, path);
         rows.add("jobs_dir", &self.jobs_dir, path);
         rows.add("node_cache", &self.node_cache, path);
+        rows.add("runtimes", &self.runtimes, |names| {
+            names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        });
         rows.add("syscall_filter", &self.syscall_filter, CallFilter::to_string);
         rows.add("store.site", &self.store.site, path);
         rows.add("store.site_owner", &self.store.site_owner, u32::to_string);

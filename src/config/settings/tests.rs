@@ -7,7 +7,7 @@ use crate::config::ShownValue;
 use crate::failure::{Failure, Kind};
 
 /// For each key: a line that sets it, and what `config show` says then.
-const EXAMPLES: [(&str, &str, &str); 56] = [
+const EXAMPLES: [(&str, &str, &str); 57] = [
     ("registry", "registry = 'registry.example'", "registry.example"),
     ("insecure_registries", "insecure_registries = ['old.example:5000']", "old.example:5000"),
     ("ca_files", "ca_files = ['/etc/ca.pem']", "/etc/ca.pem"),
@@ -20,6 +20,7 @@ const EXAMPLES: [(&str, &str, &str); 56] = [
     ("ledger", "ledger = '/l'", "/l"),
     ("jobs_dir", "jobs_dir = '/j'", "/j"),
     ("node_cache", "node_cache = '/n'", "/n"),
+    ("runtimes", "runtimes = ['builtin', 'apptainer']", "builtin, apptainer"),
     ("syscall_filter", "syscall_filter = 'off'", "off"),
     ("store.site", "store.site = '/s'", "/s"),
     ("store.site_owner", "store.site_owner = 990", "990"),

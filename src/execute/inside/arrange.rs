@@ -11,11 +11,12 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::thread::UnshareFlags;
 
 use super::attach::{self, Bench, Bind};
-use super::{Inside, make, unshare};
+use super::{Inside, make};
 use crate::execute::asker::{Answer, Asker, Identity, Question};
+use crate::execute::failed::{Failed, at};
 use crate::execute::handles::{self, Refused};
 use crate::execute::hiding::{Hidden, Keep};
-use crate::execute::session::{Failed, at};
+use crate::execute::unshare::unshare;
 use crate::job::Access;
 use crate::mountinfo::{Entry, Table};
 use crate::runtime::builtin::{OUTSIDE, Step, What};
@@ -123,7 +124,6 @@ fn mount(bench: &mut Bench, target: &Path, what: &What, inside: &Inside) -> Resu
             };
             bench.bind(&say, source, target, bind)
         }
-        What::Hidden => cover(bench, &say, target),
         What::Proc => {
             // refused where a part of the machine's own /proc is hidden, as in other containers
             if bench.fresh(&say, target, "proc", HARMLESS, None).is_err() {

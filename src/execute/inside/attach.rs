@@ -24,8 +24,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
 
 use crate::execute::asker::{Answer, Asker, Question};
+use crate::execute::failed::{Failed, at};
 use crate::execute::handles::{self, Refused, as_path, mount_id};
-use crate::execute::session::{Failed, at};
 use crate::mountinfo::{Entry, Table};
 use crate::runtime::builtin::OUTSIDE;
 

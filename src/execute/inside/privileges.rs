@@ -6,8 +6,8 @@ use rustix::io::Errno;
 use rustix::process::DumpableBehavior;
 use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 
-use super::unshare;
-use crate::execute::session::{Failed, at};
+use crate::execute::failed::{Failed, at};
+use crate::execute::unshare::unshare;
 
 /// A user namespace with the caller's own ids, which owns no mount. The process must have one thread.
 pub(in crate::execute) fn own_namespace(uid: u32, gid: u32) -> Result<(), Failed> {

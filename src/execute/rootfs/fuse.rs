@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use crate::execute::find_program;
 use crate::execute::measure::Measured;
 use crate::execute::verbs::DIE_WITH_PARENT;
+use crate::mountinfo::is_mount_point;
 use crate::sif::Partition;
 
 /// How long a mount may take.
@@ -43,7 +44,7 @@ impl Drop for Mounted {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        if super::is_mount_point(&self.point) {
+        if is_mount_point(&self.point) {
             let _ = Command::new("fusermount")
                 .args(["-u", "-z", "--"])
                 .arg(&self.point)
@@ -81,7 +82,7 @@ pub(super) fn mount(
         .map_err(|e| e.to_string())?;
     let mut mounted = Mounted { child, point: point.to_owned() };
     let deadline = Instant::now() + PATIENCE;
-    while !super::is_mount_point(point) {
+    while !is_mount_point(point) {
         if let Ok(Some(status)) = mounted.child.try_wait() {
             let mut said = String::new();
             if let Some(mut stderr) = mounted.child.stderr.take() {

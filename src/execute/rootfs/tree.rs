@@ -9,7 +9,7 @@
 //! and creates with `O_EXCL`, so nothing outside is touched, whatever the image or another process
 //! does; workers get open files. A file's time is set when its last run was written.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
 use std::io;
@@ -25,11 +25,13 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::Configured;
 use crate::execute::ExecuteError;
 use crate::execute::attend::still_wanted;
 use crate::sif::Partition;
 use crate::squashfs::read::{self, Decoder, Entry, Image, Kind, Limits, Piece, ReadError};
+
+/// `[limits]` that were set, by name.
+pub(in crate::execute) type Configured = BTreeMap<String, u64>;
 
 const DIRECTORY: OFlags =
     OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::RDONLY);

@@ -26,10 +26,11 @@ use std::path::{Path, PathBuf};
 
 use super::place::{check_private, is_full};
 use super::seal::Seal;
-use super::{Configured, tidy, tree};
+use super::tidy;
+use super::tree::{self, Configured};
 use crate::execute::ExecuteError;
-use crate::execute::PrivateDir;
 use crate::execute::measure::Measured;
+use crate::execute::private::PrivateDir;
 use crate::listing;
 use crate::oci::{Sha256Digest, SifDigest};
 use crate::sif::Partition;

@@ -7,7 +7,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::termios::{OptionalActions, Termios, Winsize};
 
-use super::{Pty, Relay, job};
+use super::job;
 
 /// Settings of the terminal at standard input, to be put back by who started a worker that was killed.
 pub(in crate::execute) struct Saved(Option<Termios>);
@@ -32,7 +32,7 @@ impl Saved {
 pub(in crate::execute) struct Outer {
     pub(super) input: OwnedFd,
     pub(super) output: OwnedFd,
-    settings: Termios,
+    pub(super) settings: Termios,
     /// This process's group.
     group: Option<i32>,
     raw: bool,
@@ -53,16 +53,6 @@ impl Outer {
     /// Whether standard error is a terminal as well and joins the program's.
     pub(in crate::execute) fn takes_stderr() -> bool {
         rustix::termios::isatty(io::stderr())
-    }
-
-    /// A pseudo-terminal with its settings and size, and what carries bytes between the two.
-    ///
-    /// # Errors
-    /// When the machine has no pseudo-terminal left.
-    pub(in crate::execute) fn relay(self) -> io::Result<(Pty, Relay)> {
-        let pty = Pty::open(&self.settings, self.size())?;
-        let relay = Relay::new(self, pty.master.try_clone()?);
-        Ok((pty, relay))
     }
 
     pub(super) fn size(&self) -> Winsize {

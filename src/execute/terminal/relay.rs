@@ -2,13 +2,14 @@
 //! program that echoes while 100 kB are pasted would otherwise wait for us while we wait for it.
 
 use std::collections::VecDeque;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
-use super::{Outer, job};
+use super::{Outer, Pty, job};
 
 /// How much waits on each side.
 const ROOM: usize = 64 * 1024;
@@ -28,7 +29,17 @@ pub(in crate::execute) struct Relay {
 }
 
 impl Relay {
-    pub(super) fn new(outer: Outer, master: OwnedFd) -> Self {
+    /// A pseudo-terminal with the outer one's settings and size, and what carries bytes between the two.
+    ///
+    /// # Errors
+    /// When the machine has no pseudo-terminal left.
+    pub(in crate::execute) fn open(outer: Outer) -> io::Result<(Pty, Self)> {
+        let pty = Pty::open(&outer.settings, outer.size())?;
+        let relay = Self::new(outer, pty.master.try_clone()?);
+        Ok((pty, relay))
+    }
+
+    fn new(outer: Outer, master: OwnedFd) -> Self {
         let (keys, shown) = (VecDeque::new(), VecDeque::new());
         let mut relay = Self { outer, master, keys, shown, outside: true, inside: true };
         relay.outer.enter();

@@ -56,14 +56,6 @@ pub enum LayoutError {
         /// The command that makes it.
         how: &'static str,
     },
-    /// It lies in what no container may see.
-    #[error("cannot mount at {target}: {hidden} belongs to moorline and is not shown")]
-    InHidden {
-        /// Where.
-        target: PathBuf,
-        /// What is hidden.
-        hidden: PathBuf,
-    },
     /// Two mounts for one place.
     #[error(
         "two mounts have one target: {first} and {second} both lead to {target} in the image; leave \

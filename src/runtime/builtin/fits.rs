@@ -22,7 +22,7 @@ pub(super) fn fits(
     above: Option<&Placed<'_>>,
 ) -> Result<Fit, LayoutError> {
     let shown = placed.target.display();
-    let ours = !matches!(placed.role(), Role::Asked | Role::Hiding);
+    let ours = placed.role() != Role::Asked;
     let aside = |why: &str| Ok(Fit::Aside(Some(format!("nothing is mounted at {shown}: {why}"))));
     if let Some(above) = above {
         return match (ours, above.role()) {
@@ -51,9 +51,7 @@ pub(super) fn fits(
         (_, Some(Node::Directory)) if placed.directory() => Ok(Fit::Yes(None)),
         (_, Some(Node::File)) if !placed.directory() => Ok(Fit::Yes(None)),
         // a link that was placed at itself, or what no image shows anyway
-        (Role::File | Role::Asked | Role::Hiding, Some(Node::Link(_) | Node::Other)) => {
-            Ok(Fit::Yes(None))
-        }
+        (Role::File | Role::Asked, Some(Node::Link(_) | Node::Other)) => Ok(Fit::Yes(None)),
         (Role::Fixed, Some(Node::File)) => replaces("file"),
         (Role::Fixed, Some(Node::Link(_))) => replaces("symbolic link"),
         (Role::Fixed, Some(Node::Other)) => replaces("device, pipe or socket"),
@@ -78,11 +76,6 @@ fn below(
 ) -> Result<Fit, LayoutError> {
     let target = || placed.point.target.clone();
     let source = match &above.point.what {
-        What::Hidden if placed.role() == Role::Hiding => return Ok(Fit::Aside(None)),
-        _ if placed.role() == Role::Hiding => return Ok(Fit::Yes(None)),
-        What::Hidden => {
-            return Err(LayoutError::InHidden { target: target(), hidden: above.target.clone() });
-        }
         What::Bind { directory: false, .. } => {
             return Err(LayoutError::NotDirectory {
                 target: target(),

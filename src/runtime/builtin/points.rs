@@ -2,7 +2,7 @@
 //!
 //! Links are followed inside the image and only there: where a path has reached a mount, the rest of
 //! it is taken by name, because the image's tree says nothing of what is mounted. (An image could
-//! otherwise move the mount that hides Moorline's own files elsewhere, by a link of that name.)
+//! otherwise move a mount elsewhere, by a link of that name.)
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -26,8 +26,6 @@ pub enum Role {
     Default,
     /// The user asked for it: it is there, or the job does not start.
     Asked,
-    /// Hides what no container may see; is always on top.
-    Hiding,
 }
 
 /// Something to be mounted at a path of the container.
@@ -151,7 +149,6 @@ fn add<'a>(all: &mut Vec<Placed<'a>>, new: Placed<'a>) -> Result<(), LayoutError
         Role::Default | Role::File => 0,
         Role::Fixed => 1,
         Role::Asked => 2,
-        Role::Hiding => 3,
     };
     if rank(new.role()) >= rank(old.role()) {
         all[at] = new;

@@ -32,8 +32,6 @@ pub enum What {
         /// node share: where something is to be mounted below it, nothing is made in the machine's.
         own_shm: bool,
     },
-    /// An empty directory that cannot be written: hides what is below.
-    Hidden,
 }
 
 impl What {

@@ -29,6 +29,6 @@ pub(crate) fn job(command: &[&str]) -> JobSpec {
     }
 }
 
-pub(in crate::runtime) fn bind(source: &str, target: &str, access: Access) -> Bind {
+pub(crate) fn bind(source: &str, target: &str, access: Access) -> Bind {
     Bind { source: source.into(), target: target.into(), access, directory: true }
 }

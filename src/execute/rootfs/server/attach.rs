@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::mount::MountFlags;
 
-use crate::execute::session::{Failed, at};
+use crate::execute::failed::{Failed, at};
 
 /// Mounts at an empty directory and gives the handle by which the kernel asks. The caller has a mount namespace
 /// of its own.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use super::super::Configured;
+use super::super::tree::Configured;
 use super::order::{Go, Order, Said, Served};
 use crate::execute::ExecuteError;
 use crate::execute::talk::Talk;

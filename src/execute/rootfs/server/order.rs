@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::Configured;
+use super::super::tree::Configured;
 use crate::oci::TreeRoot;
 use crate::sif::hash_tree::Counted;
 

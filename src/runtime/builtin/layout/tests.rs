@@ -117,11 +117,12 @@ fn layouts() {
 
 #[test]
 fn of_two_points_with_one_target_the_more_important_stays() {
-    let hidden = Point { what: What::Hidden, ..of(Role::Hiding, "/a/", true) };
+    let ours = of(Role::Default, "/a/", false);
     // also when the mount comes later
-    for points in [[point("/a", true), hidden.clone()], [hidden.clone(), point("/a", true)]] {
+    for points in [[point("/a", true), ours.clone()], [ours.clone(), point("/a", true)]] {
         let steps = laid(&image(""), &points).unwrap().steps;
-        assert_eq!(steps[1..], [Step::Mount { target: "/a".into(), what: What::Hidden }]);
+        let what = point("/a", true).what;
+        assert_eq!(steps[1..], [Step::Mount { target: "/a".into(), what }]);
     }
     // two that were asked for: none is lost silently, whatever leads them to one place
     let other = Point {
@@ -147,13 +148,13 @@ fn odd_images_start() {
         of(Role::File, "/etc/hosts", false),
         tmp,
         of(Role::Default, "/var/tmp", true),
-        Point { what: What::Hidden, ..of(Role::Hiding, "/work_dir/c", true) },
+        of(Role::Asked, "/work_dir/in", true),
         of(Role::Fixed, "/work_dir", true),
     ];
-    let all = "@/etc/hosts @/proc @/tmp @/var/tmp @/work_dir @/work_dir/c";
-    let no_etc = "@/proc @/tmp @/var/tmp @/work_dir @/work_dir/c";
-    let no_tmp = "@/etc/hosts @/proc @/var/tmp @/work_dir @/work_dir/c";
-    let no_var = "@/etc/hosts @/proc @/tmp @/work_dir @/work_dir/c";
+    let all = "@/etc/hosts @/proc @/tmp @/var/tmp @/work_dir @/work_dir/in";
+    let no_etc = "@/proc @/tmp @/var/tmp @/work_dir @/work_dir/in";
+    let no_tmp = "@/etc/hosts @/proc @/var/tmp @/work_dir @/work_dir/in";
+    let no_var = "@/etc/hosts @/proc @/tmp @/work_dir @/work_dir/in";
     for (tree, mounts, notes) in [
         ("", all, 0),
         ("/etc/ /etc/hosts /proc/ /tmp/ /var/ /var/tmp/ /work_dir/ /work_dir/x", all, 0),
@@ -181,9 +182,9 @@ fn odd_images_start() {
         ("/work_dir", all, 1),
         ("/work_dir>/etc", all, 1),
         ("/work_dir>work_dir", all, 1),
-        // an image cannot move what hides, nor take the place of the machine's root
-        ("/work_dir/ /work_dir/c>/tmp/elsewhere", all, 0),
-        ("/work_dir>/usr /usr/ /usr/c>/etc", all, 1),
+        // an image cannot move what lies in another mount, nor take the place of the machine's root
+        ("/work_dir/ /work_dir/in>/tmp/elsewhere", all, 0),
+        ("/work_dir>/usr /usr/ /usr/in>/etc", all, 1),
         ("/.moorline-outside/ /.moorline-outside/x", all, 0),
     ] {
         let found = laid(&image(tree), &defaults).unwrap();
@@ -197,7 +198,7 @@ fn odd_images_start() {
     // where the image's link leads is not where the working directory is
     let linked = laid(&image("/work_dir>/usr /usr/ /etc"), &defaults).unwrap();
     assert_eq!(linked.place_of(Path::new("/work_dir/")), Some(Path::new("/work_dir")));
-    assert_eq!(linked.place_of(Path::new("/work_dir/c")), Some(Path::new("/work_dir/c")));
+    assert_eq!(linked.place_of(Path::new("/work_dir/in")), Some(Path::new("/work_dir/in")));
     assert_eq!(linked.place_of(Path::new("/etc/hosts")), None);
     // below a mount that a link leads elsewhere
     let led = laid(&image("/l>/usr /usr/"), &[point("/l/d", true)]).unwrap();
@@ -273,9 +274,6 @@ fn below_the_users_directories_a_mount_point_must_exist() {
     }
     let file = [point("/f", false), point("/f/x", true)];
     assert!(matches!(show(&tree, &file), Err(LayoutError::NotDirectory { .. })));
-    let hidden = Point { what: What::Hidden, ..of(Role::Hiding, "/d/in", true) };
-    let within = [point("/d", true), hidden, point("/d/in/x", true)];
-    assert!(matches!(show(&tree, &within), Err(LayoutError::InHidden { .. })));
 }
 
 /// Names are bytes: they come back as they are.

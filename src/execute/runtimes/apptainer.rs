@@ -1,0 +1,414 @@
+//! Apptainer and Singularity: the same command line.
+//!
+//! ```text
+//! apptainer -q exec --bind WORKDIR:/work_dir --pwd /work_dir --no-home [--bind ..] [OPTIONS] SIF CMD..
+//! apptainer -q run  ...                                                             SIF
+//! ```
+//!
+//! Source: `apptainer exec --help` of 1.4.5. `--bind` splits its value at `:` and `,`, so a path
+//! with one of them goes through `--mount`, whose value is a CSV record.
+//!
+//! # Variables
+//! [`Given::of`] hands over those of `environment.rs`, so that a program sees what it sees in the built-in
+//! runtime. Measured with 1.4.5 (`tests/parts/apptainer.sh`):
+//!
+//! - `APPTAINERENV_NAME` wins over image and host, and sets `PATH` without the directories that apptainer adds.
+//!   Its value is shell text unless `APPTAINER_NO_EVAL` is set. One name that a shell cannot set, or that is
+//!   read-only there, ends the file with these variables, and all behind it are lost.
+//! - A name that a shell cannot set reaches the program from apptainer's own environment.
+//! - `HOME` is taken from `--home` alone.
+//! - A few names are those of apptainer's own script ([`KEPT`]) and cannot be had.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::foreign::{self, Scratch};
+use super::runtime::{Found, Prepared, Request, Runtime};
+use crate::backend;
+use crate::execute::attend::Ended;
+use crate::execute::container::Manner;
+use crate::execute::form::Form;
+use crate::execute::identify::Program;
+use crate::execute::measure::Measured;
+use crate::execute::report::Report;
+use crate::execute::starter::{Start, Word};
+use crate::execute::{ExecuteError, keyring, packed, tickets};
+use crate::job::{Access, Evidence, JobSpec, Network, WORK_DIR};
+use crate::runtime::builtin::Cover;
+use crate::runtime::{Bind, csv_field, environment};
+use crate::sif::{self, SifReader, is_name};
+use crate::worker::Hides;
+
+/// A program with this command line.
+pub(super) struct Apptainer(&'static str);
+
+pub(super) const APPTAINER: Apptainer = Apptainer("apptainer");
+/// The same, or its ancestor.
+pub(super) const SINGULARITY: Apptainer = Apptainer("singularity");
+
+impl Runtime for Apptainer {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
+    fn wants(&self) -> Form {
+        Form::Sif
+    }
+
+    fn look(&self) -> Result<(), ExecuteError> {
+        foreign::find(self.0).map(drop)
+    }
+
+    fn probe(&self) -> Result<Found, ExecuteError> {
+        foreign::identified(self.0)
+    }
+
+    fn hides(&self, options: &[String]) -> Hides {
+        hides(options)
+    }
+
+    fn prepare<'a>(
+        &self,
+        found: &Found,
+        request: &Request<'a>,
+        report: &mut Report,
+    ) -> Result<Box<dyn Prepared + 'a>, ExecuteError> {
+        let program = foreign::program(found)?.clone();
+        let measured = request.image.sif()?;
+        let job = &request.plan.job;
+        foreign::tell(report, &program, job);
+        cover(report, measured, request);
+        let (given, command) = given(measured, job)?;
+        report.notes.extend_from_slice(&given.notes);
+        let manner = Manner::of(&job.terms)?;
+        let scratch = Scratch::make(request.control, request.attempt)?;
+        let mut binds = [request.binds, &foreign::covers(request, &scratch)?].concat();
+        let tickets = tickets::bind(job, request.control, scratch.path())?;
+        let has_tickets = tickets.is_some();
+        binds.extend(tickets);
+        let job = JobSpec { command, ..job.clone() };
+        let here = (request.workdir, given.home.as_str());
+        let words = argv(&program.path, &job, &measured.path, &binds, here);
+        let mut env = given.environment;
+        surroundings(&mut env, &scratch, has_tickets)?;
+        let sources = binds.iter().map(|bind| &*bind.source).chain([request.workdir]);
+        let start = Start {
+            program: words.into_iter().map(Word::from).collect(),
+            env,
+            cwd: request.workdir.to_owned(),
+            terminal: false,
+            umask: job.terms.umask,
+            afs: sources.into_iter().any(keyring::on_afs),
+            container: None,
+        };
+        let evidence = request.evidence.clone();
+        Ok(Box::new(Ready { start, manner, program, measured, evidence, _scratch: scratch }))
+    }
+}
+
+/// A job for one of them.
+struct Ready<'a> {
+    start: Start,
+    manner: Manner,
+    program: Program,
+    measured: &'a Measured,
+    evidence: Evidence,
+    _scratch: Scratch,
+}
+
+impl Prepared for Ready<'_> {
+    fn identity(&self) -> Evidence {
+        self.evidence.clone()
+    }
+
+    fn run(self: Box<Self>, report: &mut Report) -> Result<Ended, ExecuteError> {
+        let ended = foreign::attend(self.start, &self.manner);
+        foreign::check_program(report, &self.program);
+        // it opened the path by itself: the same file before and after, or no evidence
+        if !self.measured.path_unchanged() {
+            report.nothing_is_known();
+        }
+        ended
+    }
+}
+
+/// What lies over the image's files.
+fn cover(report: &mut Report, measured: &Measured, request: &Request<'_>) {
+    let covers = packed::covered(&measured.file, request.asked()).unwrap_or_else(|why| {
+        report.notes.push(format!(
+            "which mounts lie over files of the image cannot be seen ({why}): all are listed"
+        ));
+        // each could lie over something
+        request
+            .asked()
+            .map(|b| Cover { target: b.target.clone(), source: b.source.clone() })
+            .collect()
+    });
+    report.covered_by(&covers);
+}
+
+/// What the program itself needs to run: nothing of the caller's environment but `PATH` and `HOME`, and
+/// directories of the job's own.
+fn surroundings(
+    env: &mut BTreeMap<String, String>,
+    scratch: &Scratch,
+    has_tickets: bool,
+) -> Result<(), ExecuteError> {
+    for name in ["PATH", "HOME"] {
+        if let Ok(value) = std::env::var(name) {
+            env.insert(name.to_owned(), value);
+        }
+    }
+    if has_tickets {
+        for prefix in PREFIXES {
+            env.insert(format!("{prefix}{}", tickets::VARIABLE), tickets::value());
+        }
+    }
+    for (name, directory) in [("CACHEDIR", "cache"), ("TMPDIR", "tmp"), ("CONFIGDIR", "config")] {
+        let path = scratch.directory(directory)?.to_string_lossy().into_owned();
+        env.insert(format!("APPTAINER_{name}"), path.clone());
+        env.insert(format!("SINGULARITY_{name}"), path);
+    }
+    let run = scratch.directory("run")?.to_string_lossy().into_owned();
+    env.insert("XDG_RUNTIME_DIR".into(), run);
+    // the runtime's business and a path that the container has not: empty means none
+    env.entry("APPTAINERENV_XDG_RUNTIME_DIR".into()).or_default();
+    Ok(())
+}
+
+/// What the runtime is given so that the program has its variables, and the words to start: those that the built-in
+/// runtime starts, because a shell between (`apptainer run`) would lose variables that it cannot set. A SIF that Moorline did not make sets its own
+/// by its scripts, which may say more than its configuration (`%environment`); they see what the machine has.
+///
+/// # Errors
+/// When the SIF cannot be read.
+fn given(measured: &Measured, job: &JobSpec) -> Result<(Given, Vec<String>), ExecuteError> {
+    let host = |name: &str| std::env::var(name).ok();
+    let shape: Vec<&str> =
+        backend::engines().flat_map(|facts| facts.for_program).copied().collect();
+    let sif_error = |source| ExecuteError::Sif { path: measured.path.clone(), source };
+    let handle = measured.file.try_clone().map_err(ExecuteError::io("duplicating a handle"))?;
+    let mut reader = SifReader::open(handle).map_err(sif_error)?;
+    let ours = reader.object(sif::PROVENANCE).is_ok();
+    let config = packed::configuration(&mut reader).map_err(sif_error)?;
+    if let Some(config) = config.filter(|_| ours) {
+        let command = environment::command(&config, &job.command);
+        let given = Given::of(&environment::variables(&config, job, &shape, host));
+        return Ok((given, command.ok_or(ExecuteError::NothingToRun)?));
+    }
+    let mut given = Given::of(&environment::of_job(job));
+    let there = environment::FROM_HOST.iter().chain(&shape);
+    given.environment.extend(there.filter_map(|&name| Some((name.to_owned(), host(name)?))));
+    Ok((given, job.command.clone()))
+}
+
+/// Whether the container cannot get at what is covered. Without a pid namespace and a user namespace of
+/// its own it can, by `/proc/PID/root` of another process of this user.
+fn hides(options: &[String]) -> Hides {
+    // short flags may stand together in one word
+    let has = |long: &[&str], short: char| {
+        options.iter().any(|o| {
+            long.contains(&o.as_str())
+                || o.starts_with('-') && !o.starts_with("--") && o[1..].contains(short)
+        })
+    };
+    let pid = has(&["--pid", "--containall"], 'p') || has(&[], 'C');
+    if pid && has(&["--userns"], 'u') { Hides::Yes } else { Hides::No }
+}
+
+/// The command line, program first. Variables are not in it but for the home directory: [`Given`].
+fn argv(
+    program: &Path,
+    job: &JobSpec,
+    sif: &Path,
+    binds: &[Bind],
+    (workdir, home): (&Path, &str),
+) -> Vec<OsString> {
+    let verb = if job.command.is_empty() { "run" } else { "exec" };
+    let mut argv: Vec<OsString> = vec![program.into(), "-q".into(), verb.into()];
+    bind(&mut argv, workdir, Path::new(WORK_DIR), Access::Rw);
+    argv.extend(["--pwd", WORK_DIR, "--no-home", "--home", home].map(OsString::from));
+    if job.terms.network == Some(Network::None) {
+        argv.extend(["--net", "--network", "none"].map(OsString::from));
+    }
+    for b in binds {
+        bind(&mut argv, &b.source, &b.target, b.access);
+    }
+    argv.extend(job.options.iter().map(OsString::from));
+    argv.push(sif.into());
+    argv.extend(job.command.iter().map(OsString::from));
+    argv
+}
+
+/// Names of apptainer's own script: read-only, overwritten or unset there, or an order to it.
+const KEPT: [&str; 12] = [
+    "APPEND_PATH",
+    "EUID",
+    "GID",
+    "PREPEND_PATH",
+    "SINGULARITY_APPNAME",
+    "SINGULARITY_SHELL",
+    "UID",
+    "__apptainer_cmd__",
+    "__exported_env__",
+    "__script__",
+    "e",
+    "key",
+];
+
+/// What the two programs themselves are given, so that the program in the container has its variables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Given {
+    /// Their environment, besides what they need to run at all: `--env` splits values at commas.
+    environment: BTreeMap<String, String>,
+    /// The value of `--home`.
+    home: String,
+    /// What they cannot hand over, for people.
+    notes: Vec<String>,
+}
+
+impl Given {
+    /// From the program's variables.
+    fn of(variables: &BTreeMap<String, String>) -> Self {
+        let no_eval = ["APPTAINER_NO_EVAL", "SINGULARITY_NO_EVAL"];
+        let mut given = Self {
+            environment: no_eval.map(|name| (name.to_owned(), "1".to_owned())).into(),
+            home: WORK_DIR.to_owned(),
+            notes: Vec::new(),
+        };
+        let mut kept = Vec::new();
+        for (name, value) in variables {
+            let foreign = PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+            match name.as_str() {
+                "HOME" if value.starts_with('/') && !value.contains([':', ',']) => {
+                    given.home.clone_from(value);
+                }
+                "HOME" => kept.push(format!("{name} (it is {WORK_DIR})")),
+                name if KEPT.contains(&name) || name.starts_with("SING_USER_DEFINED_") => {
+                    kept.push(name.to_owned());
+                }
+                name if is_name(name) => given
+                    .environment
+                    .extend(PREFIXES.map(|prefix| (format!("{prefix}{name}"), value.clone()))),
+                name if foreign => kept.push(name.escape_debug().to_string()),
+                name => drop(given.environment.insert(name.to_owned(), value.clone())),
+            }
+        }
+        if !kept.is_empty() {
+            let kept = kept.join(", ");
+            given.notes.push(format!("this runtime has no way to set these variables: {kept}"));
+        }
+        given
+    }
+}
+
+/// How the names begin that they set in the container.
+const PREFIXES: [&str; 2] = ["APPTAINERENV_", "SINGULARITYENV_"];
+
+fn bind(argv: &mut Vec<OsString>, source: &Path, target: &Path, access: Access) {
+    let odd = |path: &Path| path.as_os_str().as_bytes().iter().any(|b| b":,\\\"\n\r".contains(b));
+    if odd(source) || odd(target) {
+        let mut value = OsString::from("type=bind,");
+        value.push(csv_field("source", source));
+        value.push(",");
+        value.push(csv_field("destination", target));
+        if access == Access::Ro {
+            value.push(",ro");
+        }
+        argv.extend(["--mount".into(), value]);
+    } else {
+        let mut value = source.as_os_str().to_owned();
+        value.push(":");
+        value.push(target);
+        if access == Access::Ro {
+            value.push(":ro");
+        }
+        argv.extend(["--bind".into(), value]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+    use crate::runtime::builtin::testing::{bind as a_bind, job};
+
+    fn line(job: &JobSpec, binds: &[Bind]) -> String {
+        let program = Path::new("apptainer");
+        let here = (Path::new("/jobs/1/work"), "/work_dir");
+        argv(program, job, Path::new("/store/x.sif"), binds, here)
+            .join(OsStr::new(" "))
+            .into_string()
+            .unwrap()
+    }
+
+    #[test]
+    fn command_lines() {
+        let mut j = job(&["python3", "-c", "print(1)"]);
+        assert_eq!(
+            line(&j, &[a_bind("/cvmfs", "/cvmfs", Access::Ro)]),
+            "apptainer -q exec --bind /jobs/1/work:/work_dir --pwd /work_dir --no-home \
+             --home /work_dir --bind /cvmfs:/cvmfs:ro /store/x.sif python3 -c print(1)"
+        );
+        j.options = vec!["--nv".into()];
+        j.command.clear();
+        assert_eq!(
+            line(&j, &[]),
+            "apptainer -q run --bind /jobs/1/work:/work_dir --pwd /work_dir --no-home \
+             --home /work_dir --nv /store/x.sif"
+        );
+    }
+
+    #[test]
+    fn paths_with_separators_are_quoted() {
+        let shown = line(&job(&["x"]), &[a_bind("/a,b", "/c:d", Access::Ro)]);
+        assert!(
+            shown.contains("--mount type=bind,\"source=/a,b\",destination=/c:d,ro /store"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn variables_are_not_on_the_command_line() {
+        let mut j = job(&["x"]);
+        j.env.push("A=b,c d".parse().unwrap());
+        assert!(!line(&j, &[]).contains("b,c"));
+    }
+
+    #[test]
+    fn each_variable_goes_the_way_that_exists() {
+        let given = |all: &[(&str, &str)]| {
+            Given::of(&all.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect())
+        };
+        let all = given(&[("A", "b,c $d"), ("my.var", "1"), ("HOME", "/h"), ("E", "")]);
+        assert_eq!(all.environment["APPTAINERENV_A"], "b,c $d");
+        assert_eq!(all.environment["SINGULARITYENV_E"], "");
+        assert_eq!(all.environment["my.var"], "1");
+        assert_eq!((all.environment["APPTAINER_NO_EVAL"].as_str(), all.home.as_str()), ("1", "/h"));
+        assert_eq!((all.environment.len(), all.notes.len()), (7, 0), "{all:?}");
+        let cannot = ["UID", "e", "PREPEND_PATH", "SING_USER_DEFINED_PATH", "APPTAINERENV_a.b"];
+        for name in cannot {
+            let one = given(&[(name, "1")]);
+            assert_eq!(one.environment.len(), 2, "{name}");
+            assert!(one.notes[0].ends_with(&format!(": {name}")), "{:?}", one.notes);
+        }
+        for home in ["", "relative", "/a:b"] {
+            let one = given(&[("HOME", home)]);
+            assert_eq!((one.home.as_str(), one.notes.len()), (WORK_DIR, 1), "{home}");
+        }
+    }
+
+    #[test]
+    fn only_both_namespaces_hide() {
+        let said = |options: &str| hides(&options.split(' ').map(String::from).collect::<Vec<_>>());
+        for yes in ["--userns --pid", "-u -p", "-up", "-u --containall", "-C --userns --nv"] {
+            assert_eq!(said(yes), Hides::Yes, "{yes}");
+        }
+        for no in ["", "--userns", "--pid", "--nv --userns-not", "--containall"] {
+            assert_eq!(said(no), Hides::No, "{no}");
+        }
+    }
+}

@@ -1,0 +1,430 @@
+//! The built-in runtime on this machine: the image's tree, the mounts around it, and the container.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::runtime::{Found, Prepared, Request, Runtime};
+use crate::backend;
+use crate::execute::asker::Asker;
+use crate::execute::attend::Ended;
+use crate::execute::container::{self, Manner};
+use crate::execute::form::Form;
+use crate::execute::hiding::{self, Hidden, Secrets};
+use crate::execute::inside::Inside;
+use crate::execute::looked::Looked;
+use crate::execute::measure::Measured;
+use crate::execute::mounts::Passed;
+use crate::execute::packed::Packed;
+use crate::execute::probe::{Refusal, probe};
+use crate::execute::report::Report;
+use crate::execute::rootfs::server::{Served, Server};
+use crate::execute::rootfs::{self, Rootfs};
+use crate::execute::scratch::{self, Scratch};
+use crate::execute::starter::{Container, Start, Word};
+use crate::execute::tree::Tree;
+use crate::execute::unseen::unseen;
+use crate::execute::{ExecuteError, account, filter, keyring, mounts, packed, tickets};
+use crate::job::{Access, CallFilter, Evidence, Grade, JobSpec, WORK_DIR};
+use crate::oci::ContainerConfig;
+use crate::runtime::builtin::{Cover, Layout, Node, Point, Role, What, layout};
+use crate::runtime::{Bind, environment};
+use crate::sif::SifReader;
+use crate::sif::hash_tree::Counted;
+use crate::worker::{Hides, ServedImage, exit};
+
+/// Our own runtime.
+pub(super) struct Builtin;
+
+impl Runtime for Builtin {
+    fn name(&self) -> &'static str {
+        "builtin"
+    }
+
+    fn wants(&self) -> Form {
+        Form::Sif
+    }
+
+    fn takes_options(&self) -> bool {
+        false
+    }
+
+    fn checks_blocks(&self) -> bool {
+        true
+    }
+
+    fn look(&self) -> Result<(), ExecuteError> {
+        probe().map_err(Refusal::into_error)
+    }
+
+    fn probe(&self) -> Result<Found, ExecuteError> {
+        self.look().map(|()| Found { program: None })
+    }
+
+    fn hides(&self, _: &[String]) -> Hides {
+        Hides::Yes
+    }
+
+    fn prepare<'a>(
+        &self,
+        _: &Found,
+        request: &Request<'a>,
+        report: &mut Report,
+    ) -> Result<Box<dyn Prepared + 'a>, ExecuteError> {
+        let job = &request.plan.job;
+        let measured = request.image.sif()?;
+        let scratch = Scratch::make(scratch::JOB, false)?;
+        report.warnings.extend_from_slice(&scratch.notes);
+        report.notes.extend_from_slice(&scratch.notes);
+        let sif_error = |source| ExecuteError::Sif { path: measured.path.clone(), source };
+        let sealed = measured.sealed.as_ref();
+        let (partition, config) = if let Some(sealed) = sealed {
+            let mut reader = sealed.sif().map_err(|source| measured.wrong(source))?;
+            (sealed.partition(), packed::configuration(&mut reader).map_err(sif_error)?)
+        } else {
+            let handle =
+                measured.file.try_clone().map_err(ExecuteError::io("duplicating a handle"))?;
+            let mut reader = SifReader::open(handle).map_err(sif_error)?;
+            let partition = reader.partition().map_err(sif_error)?;
+            (partition, packed::configuration(&mut reader).map_err(sif_error)?)
+        };
+
+        // links resolved, because the container is put together from the other side
+        let scratch_path =
+            fs::canonicalize(scratch.path()).map_err(ExecuteError::io("the scratch directory"))?;
+        let cache = request.plan.node_cache.as_ref().unwrap_or(&scratch.base);
+        // whether a tree that an earlier job unpacked is good enough
+        let required = job.terms.require;
+        let shared = if required.is_none_or(|grade| Grade::MeasuredCached.meets(&grade)) {
+            rootfs::shared_directory(cache)
+        } else {
+            Err("the job requires an image that it measured itself".to_owned())
+        };
+        // made by now, so that it can be hidden also from a container that does not need it
+        let mut places = unseen(request.plan, request.control);
+        places.extend(rootfs::to_hide(Some(cache)));
+        places.extend([request.control.to_owned(), scratch_path.clone()]);
+        let room = rootfs::Room {
+            shared: shared.as_deref().map_err(String::as_str),
+            scratch: &scratch_path,
+            limits: &request.plan.limits,
+        };
+        let site_store = request.plan.site_store.as_deref();
+        let (root, tree, source) = if let Some(sealed) = sealed {
+            let limits = &request.plan.limits;
+            let server = Server::start(&measured.file, sealed.root(), limits)?;
+            let packed = Packed::sealed(&measured.file, sealed, limits).map_err(|why| {
+                ExecuteError::Unpack { path: measured.path.display().to_string(), why }
+            })?;
+            report.rootfs = Some("served".to_owned());
+            let root = made(scratch_path.join("rootfs"))?;
+            (root, Looked::Packed(Box::new(packed)), Source::Served(Box::new(server)))
+        } else {
+            let mut rootfs = rootfs::provide(measured, partition, site_store, room)?;
+            let root =
+                fs::canonicalize(&rootfs.path).map_err(ExecuteError::io("the image's tree"))?;
+            report.rootfs = Some(rootfs.how.to_owned());
+            report.notes.append(&mut rootfs.notes);
+            (root.clone(), Looked::Here(Tree(root)), Source::Provided(rootfs))
+        };
+
+        let mut points = points(request, &tree, &scratch_path)?;
+        let tickets = tickets::bind(job, request.control, &scratch_path)?;
+        let program = program(job, config.as_ref(), &tree)?;
+        let mut start = start(request, program, config.as_ref());
+        if let Some(bind) = tickets {
+            points.push(tickets_point(bind));
+            start.env.insert(tickets::VARIABLE.to_owned(), tickets::value());
+        }
+        let machine = Tree(PathBuf::from("/"));
+        let laid = layout(&root, (tree.tree(), &machine), &points)?;
+        let hide = hide(request, places, &laid)?;
+        let passed = passed_over(request, &report.passed, &points)?;
+        let out_of_reach = passed.iter().filter_map(|p| laid.place_below(Path::new(&p.target)));
+        let passed_over = out_of_reach.map(Into::into).collect();
+        let Layout { steps, notes, covers, .. } = laid;
+        let inside = Inside {
+            root: made(scratch_path.join("root"))?,
+            steps,
+            hide,
+            passed_over,
+            serve: source.is_served().then(|| Word::from(root)),
+            uid: rustix::process::getuid().as_raw(),
+            terminal: None,
+            start,
+        };
+        let manner = Manner::of(&job.terms)?;
+        let evidence = request.evidence.clone();
+        let laid = Laid { notes, covers, passed };
+        Ok(Box::new(Ready { inside, manner, laid, source, measured, evidence, _scratch: scratch }))
+    }
+}
+
+/// A job for it.
+struct Ready<'a> {
+    inside: Inside,
+    manner: Manner,
+    laid: Laid,
+    source: Source,
+    measured: &'a Measured,
+    evidence: Evidence,
+    // after the tree, which may lie in it
+    _scratch: Scratch,
+}
+
+/// Where the image's files come from.
+enum Source {
+    /// A tree on this machine.
+    Provided(Rootfs),
+    /// A server of ours.
+    Served(Box<Server>),
+}
+
+impl Source {
+    fn is_served(&self) -> bool {
+        matches!(self, Self::Served(_))
+    }
+}
+
+/// What the receipt says of the layout of a container that ran.
+struct Laid {
+    notes: Vec<String>,
+    covers: Vec<Cover>,
+    passed: Vec<Passed>,
+}
+
+impl Prepared for Ready<'_> {
+    fn identity(&self) -> Evidence {
+        let mut evidence = self.evidence.clone();
+        if let Source::Provided(Rootfs { fresh: false, .. }) = self.source {
+            // the tree was made from the same bytes, by an earlier job of this user
+            evidence.grade = Grade::MeasuredCached;
+        }
+        evidence
+    }
+
+    fn run(mut self: Box<Self>, report: &mut Report) -> Result<Ended, ExecuteError> {
+        let filtered = self.inside.start.container.as_ref().is_some_and(|one| one.filter);
+        let server = match &mut self.source {
+            Source::Served(server) => Some(&mut **server),
+            Source::Provided(_) => None,
+        };
+        let mut ended = container::run(self.inside, self.manner, server)?;
+        report.conditions.filter = Some(if filtered { CallFilter::On } else { CallFilter::Off });
+        report.notes.extend(self.laid.notes);
+        report.passed = self.laid.passed;
+        report.covered_by(&self.laid.covers);
+        let rootfs = match self.source {
+            Source::Provided(rootfs) => rootfs,
+            Source::Served(server) => {
+                served(server.finish(), &mut ended, report);
+                return Ok(ended);
+            }
+        };
+        if let Some(why) = rootfs.damage() {
+            // what it ran is not known any more
+            report.notes.push(format!(
+                "the unpacked image was damaged while the program ran: {why}; perhaps by a cleaner of \
+                 temporary files"
+            ));
+            report.nothing_is_known();
+        } else if rootfs.fresh && rootfs.how != "unpacked" && !self.measured.unchanged() {
+            report.nothing_is_known();
+        }
+        Ok(ended)
+    }
+}
+
+/// What the image's server says that it did; a block that it refused is the end of the job.
+fn served(served: Served, ended: &mut Ended, report: &mut Report) {
+    if let Some(trouble) = served.trouble {
+        report.notes.push(format!("the image could not be read everywhere: {trouble}"));
+    }
+    let Some(Counted { read, refused, failed }) = served.counted else {
+        // the program got errors from then on, and how much it had read before is not known
+        report.notes.push("the image's server was killed before the job ended".to_owned());
+        report.nothing_is_known();
+        return;
+    };
+    report.conditions.served = Some(ServedImage { tree: served.root, read, refused, failed });
+    if refused > 0 {
+        report.notes.push(format!(
+            "{refused} blocks of the image's file were not what was pinned; the program got errors for \
+             them, and ended with {}",
+            ended.code
+        ));
+        ended.code = exit::IMAGE_MISMATCH;
+    }
+}
+
+/// What is started in the container.
+fn start(request: &Request<'_>, program: Vec<String>, config: Option<&ContainerConfig>) -> Start {
+    let sources = request.binds.iter().map(|bind| &*bind.source).chain([request.workdir]);
+    Start {
+        program: program.into_iter().map(Word::from).collect(),
+        env: variables(&request.plan.job, config),
+        cwd: WORK_DIR.into(),
+        terminal: false,
+        umask: request.plan.job.terms.umask,
+        afs: sources.into_iter().any(keyring::on_afs),
+        container: Some(Container::of_this_process(filter::wanted(request.plan.filter))),
+    }
+}
+
+/// The words to start. An image without `oci-config.json` (older apptainer, definition files) brings
+/// scripts that set its environment and run its program.
+fn program(
+    job: &JobSpec,
+    config: Option<&ContainerConfig>,
+    tree: &Looked,
+) -> Result<Vec<String>, ExecuteError> {
+    if let Some(config) = config {
+        return environment::command(config, &job.command).ok_or(ExecuteError::NothingToRun);
+    }
+    let (script, arguments) = if job.command.is_empty() {
+        ("/.singularity.d/runscript", vec![])
+    } else {
+        ("/.singularity.d/actions/exec", job.command.clone())
+    };
+    if tree.tree().node(Path::new(script)).is_ok_and(|n| n == Some(Node::File)) {
+        return Ok([vec![script.to_owned()], arguments].concat());
+    }
+    environment::command(&ContainerConfig::default(), &job.command)
+        .ok_or(ExecuteError::NothingToRun)
+}
+
+fn variables(job: &JobSpec, config: Option<&ContainerConfig>) -> BTreeMap<String, String> {
+    let none = ContainerConfig::default();
+    let shape: Vec<&str> =
+        backend::engines().flat_map(|facts| facts.for_program).copied().collect();
+    environment::variables(config.unwrap_or(&none), job, &shape, |name| std::env::var(name).ok())
+}
+
+/// Everything that is mounted, the defaults first.
+fn points(
+    request: &Request<'_>,
+    tree: &Looked,
+    scratch: &Path,
+) -> Result<Vec<Point>, ExecuteError> {
+    let bind = |source, access, directory| What::Bind { source, access, directory };
+    let point = |target: &str, what, role| Point {
+        target: target.into(),
+        what,
+        role,
+        supplied: role == Role::Default,
+    };
+    let dev = What::Dev { own_shm: false };
+    let mut points = vec![
+        point("/proc", What::Proc, Role::Fixed),
+        Point { supplied: true, ..point("/dev", dev, Role::Fixed) },
+    ];
+    for (path, role) in
+        [("/sys", Role::Fixed), ("/etc/resolv.conf", Role::File), ("/etc/hosts", Role::File)]
+    {
+        if let Ok(source) = fs::canonicalize(path) {
+            let directory = source.is_dir();
+            points.push(point(path, bind(source, Access::Ro, directory), role));
+        }
+    }
+    for (target, name) in [("/tmp", "tmp"), ("/var/tmp", "var-tmp")] {
+        let source = made(scratch.join(name))?;
+        points.push(point(target, bind(source, Access::Rw, true), Role::Default));
+    }
+    for (target, source) in account_files(tree, scratch)? {
+        points.push(point(target, bind(source, Access::Ro, false), Role::File));
+    }
+
+    let job = &request.plan.job;
+    points.extend(binds(request).into_iter().map(|b| {
+        let is_workdir = b.target == Path::new(WORK_DIR);
+        let role = match () {
+            () if is_workdir => Role::Fixed,
+            () if request.is_default(&b) => Role::Default,
+            () => Role::Asked,
+        };
+        // `work/` was made for this job: a mount point in it goes with it, and is nobody's litter
+        let supplied = is_workdir && job.workdir.is_none();
+        Point { target: b.target, what: bind(b.source, b.access, b.directory), role, supplied }
+    }));
+    Ok(points)
+}
+
+/// The tickets are there, or the job does not start.
+fn tickets_point(bind: Bind) -> Point {
+    let what = What::Bind { source: bind.source, access: bind.access, directory: bind.directory };
+    Point { target: bind.target, what, role: Role::Asked, supplied: false }
+}
+
+/// The job's mounts and its working directory.
+fn binds(request: &Request<'_>) -> Vec<Bind> {
+    let workdir = Bind {
+        source: request.workdir.to_owned(),
+        target: WORK_DIR.into(),
+        access: Access::Rw,
+        directory: true,
+    };
+    request.binds.iter().cloned().chain([workdir]).collect()
+}
+
+/// What is covered, in the binds where [`layout`] put them: those that gave way are not there.
+fn hide(
+    request: &Request<'_>,
+    places: Vec<PathBuf>,
+    laid: &Layout,
+) -> Result<Vec<Hidden>, ExecuteError> {
+    let placed = binds(request)
+        .into_iter()
+        .filter_map(|b| Some(Bind { target: laid.place_of(&b.target)?.to_owned(), ..b }));
+    let jobs = hiding::jobs_of(request.control);
+    let secrets = Secrets { places, jobs, work: request.workdir };
+    hiding::cover(&secrets, &placed.collect::<Vec<_>>())
+}
+
+/// What cannot be reached below the job's mounts, and below the other directories that are bound.
+fn passed_over(
+    request: &Request<'_>,
+    before: &[Passed],
+    points: &[Point],
+) -> Result<Vec<Passed>, ExecuteError> {
+    let mut asker = Asker::as_the_program();
+    let mut passed = before.to_vec();
+    for point in points {
+        if let What::Bind { source, directory: true, .. } = &point.what
+            && !request.binds.iter().any(|b| b.target == point.target)
+        {
+            passed.extend(mounts::pass_over(source, &point.target, &mut asker)?);
+        }
+    }
+    Ok(passed)
+}
+
+fn made(directory: PathBuf) -> Result<PathBuf, ExecuteError> {
+    fs::create_dir(&directory)
+        .map_err(ExecuteError::io(format!("making {}", directory.display())))?;
+    Ok(directory)
+}
+
+/// Writes `passwd` and `group` for the container.
+fn account_files(
+    tree: &Looked,
+    scratch: &Path,
+) -> Result<[(&'static str, PathBuf); 2], ExecuteError> {
+    let host = |path: &str| fs::read(path).unwrap_or_default();
+    let ids = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    let image = (tree.text("/etc/passwd")?, tree.text("/etc/group")?);
+    let files = account::account(
+        ids,
+        (&image.0, &image.1),
+        (&host("/etc/passwd"), &host("/etc/group")),
+        WORK_DIR,
+    );
+    let write = |name: &str, text: &[u8]| {
+        let path = scratch.join(name);
+        fs::write(&path, text).map_err(ExecuteError::io(format!("writing {name}")))?;
+        Ok::<_, ExecuteError>(path)
+    };
+    Ok([
+        ("/etc/passwd", write("passwd", &files.passwd)?),
+        ("/etc/group", write("group", &files.group)?),
+    ])
+}

@@ -1,0 +1,168 @@
+//! What runtimes have in common that are programs of their own: they are found, identified, kept in an
+//! environment and a scratch of their own, and led.
+//!
+//! A leader stands above the program (session.rs), which has a session of its own and is the reaper of all
+//! that the container leaves behind; what outlives the leader comes to the worker and is ended.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::runtime::{Found, Request};
+use crate::execute::attend::Ended;
+use crate::execute::container::{Manner, Terminal, attended, hear};
+use crate::execute::hiding::{self, Keep, Secrets};
+use crate::execute::identify::Program;
+use crate::execute::report::Report;
+use crate::execute::starter::Start;
+use crate::execute::unseen::unseen;
+use crate::execute::verbs::LEADER;
+use crate::execute::{ExecuteError, find_program, scratch, session};
+use crate::job::{Access, JobSpec, Name, WORK_DIR};
+use crate::runtime::Bind;
+use crate::store::Held;
+
+/// Finds a program in `PATH`.
+///
+/// # Errors
+/// [`ExecuteError::NoRuntime`].
+pub(super) fn find(name: &str) -> Result<PathBuf, ExecuteError> {
+    find_program(name).ok_or_else(|| ExecuteError::NoRuntime("not installed".into()))
+}
+
+/// Finds a program and asks it what it is.
+///
+/// # Errors
+/// [`ExecuteError::NoRuntime`] when it is not there or does not answer.
+pub(super) fn identified(name: &str) -> Result<Found, ExecuteError> {
+    Ok(Found { program: Some(Program::of(&find(name)?)?) })
+}
+
+/// The program that was found.
+///
+/// # Errors
+/// Never for a runtime that was probed by [`identified`].
+pub(super) fn program(found: &Found) -> Result<&Program, ExecuteError> {
+    let missing = || ExecuteError::NoRuntime("it has no program".into());
+    found.program.as_ref().ok_or_else(missing)
+}
+
+/// Puts into the receipt which program it is, and its options.
+pub(super) fn tell(report: &mut Report, program: &Program, job: &JobSpec) {
+    if let Some(kind) = program.kind() {
+        report.runtime = Name::known(kind);
+    }
+    report.rootfs = Some("runtime".into());
+    report.conditions.program = Some(program.said());
+    report.conditions.options.clone_from(&job.options);
+}
+
+/// After its end: a program that was exchanged meanwhile is not the one that was identified.
+pub(super) fn check_program(report: &mut Report, program: &Program) {
+    if !program.unchanged() {
+        if let Some(said) = &mut report.conditions.program {
+            said.sha256 = None;
+        }
+        report.notes.push("the runtime's program was changed while it ran".into());
+    }
+}
+
+/// Runs the runtime's program to its end, and ends what it leaves behind.
+///
+/// # Errors
+/// When it could not be started.
+pub(super) fn attend(mut start: Start, manner: &Manner) -> Result<Ended, ExecuteError> {
+    let ears = hear()?;
+    let terminal = Terminal::of_this_process(true)?;
+    start.terminal = terminal.pty.is_some();
+    // what a leader that was killed leaves behind comes here
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(LEADER);
+    let ended = attended(command, &start, (ears, terminal), manner, None);
+    session::end_children();
+    ended
+}
+
+/// Empty directories over the places where the container would see what is hidden, also through what
+/// the runtime binds by itself.
+pub(super) fn covers(request: &Request<'_>, scratch: &Scratch) -> Result<Vec<Bind>, ExecuteError> {
+    let Request { binds, workdir, control, .. } = *request;
+    let places = unseen(request.plan, control);
+    let own = |source: &Path, target: &Path| Bind {
+        source: source.to_owned(),
+        target: target.to_owned(),
+        access: Access::Rw,
+        directory: true,
+    };
+    let mut seen = Vec::new();
+    for path in [workdir, Path::new("/tmp"), Path::new("/var/tmp"), Path::new("/dev/shm")] {
+        if let Ok(source) = fs::canonicalize(path) {
+            seen.push(own(&source, path));
+        }
+    }
+    seen.extend(binds.iter().cloned());
+    seen.push(own(workdir, Path::new(WORK_DIR)));
+    let jobs = hiding::jobs_of(control);
+    let hidden = hiding::cover(&Secrets { places, jobs, work: workdir }, &seen)?;
+    let mut covers = Vec::new();
+    for (number, one) in hidden.iter().enumerate() {
+        let target = Path::new(&one.target);
+        let empty = scratch.directory(&format!("empty-{number}"))?;
+        covers.push(Bind { access: Access::Ro, ..own(&empty, target) });
+        if let Some(Keep { below, .. }) = &one.keep {
+            let place = empty.join(below);
+            fs::create_dir_all(&place)
+                .map_err(ExecuteError::io(format!("making {}", place.display())))?;
+            covers.push(own(workdir, &target.join(below)));
+        }
+    }
+    Ok(covers)
+}
+
+/// A directory that goes with its value.
+pub(super) struct Scratch(PathBuf, Option<Held>);
+
+impl Scratch {
+    /// In the job's control directory: the runtime would write to the home directory and to
+    /// `/run/user/UID`, which workers lack.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(super) fn make(control: &Path, attempt: &str) -> Result<Self, ExecuteError> {
+        let path = scratch::in_control(control, attempt);
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(ExecuteError::io(format!("making {}", path.display())))?;
+        let held = Held::hold(&path).ok().flatten();
+        Ok(Self(path, held))
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A new directory in it.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(super) fn directory(&self, name: &str) -> Result<PathBuf, ExecuteError> {
+        let path = self.0.join(name);
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(ExecuteError::io(format!("making {}", path.display())))?;
+        Ok(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        self.1 = None;
+        // what stays is inside the job's own directory
+        let _ = crate::listing::remove_tree(&self.0);
+    }
+}

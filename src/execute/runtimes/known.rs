@@ -1,0 +1,197 @@
+//! All runtimes, and which of them runs a job.
+
+use super::apptainer::{APPTAINER, SINGULARITY};
+use super::builtin::Builtin;
+use super::runtime::{Found, Runtime};
+use crate::execute::probe::{Refusal, probe};
+use crate::execute::{ExecuteError, Form};
+use crate::failure::{Failure, Kind};
+use crate::job::{Name, RuntimeChoice};
+
+/// All runtimes, in the order in which `auto` tries them where nobody says another one.
+const ALL: [&dyn Runtime; 3] = [&APPTAINER, &SINGULARITY, &Builtin];
+
+/// A runtime that works here.
+pub(in crate::execute) struct Chosen {
+    pub(in crate::execute) runtime: &'static dyn Runtime,
+    pub(in crate::execute) found: Found,
+    /// Why those that come before it were not taken.
+    pub(in crate::execute) passed: Vec<String>,
+}
+
+impl Chosen {
+    /// As receipts say it: what its program says of itself, whatever its file is called.
+    pub(in crate::execute) fn name(&self) -> Name {
+        let kind = self.found.program.as_ref().and_then(|program| program.kind());
+        Name::known(kind.unwrap_or(self.runtime.name()))
+    }
+}
+
+fn named(name: &str) -> Option<&'static dyn Runtime> {
+    ALL.into_iter().find(|runtime| runtime.name() == name)
+}
+
+/// The runtimes that a choice stands for, in order. `order` is that of `auto`; empty means the usual one.
+fn candidates(
+    choice: RuntimeChoice,
+    order: &[Name],
+    form: Form,
+) -> Result<Vec<&'static dyn Runtime>, ExecuteError> {
+    let unknown =
+        |name: &str| ExecuteError::NoRuntime(format!("{name}: this moorline does not know it"));
+    if choice != RuntimeChoice::Auto {
+        let runtime = named(choice.name()).ok_or_else(|| unknown(choice.name()))?;
+        if runtime.wants() != form {
+            let (name, wants) = (runtime.name(), runtime.wants());
+            return Err(ExecuteError::Form { name, wants, form });
+        }
+        return Ok(vec![runtime]);
+    }
+    let all: Vec<&'static dyn Runtime> = if order.is_empty() {
+        ALL.to_vec()
+    } else {
+        // one that only another version knows is none here
+        order.iter().filter_map(|name| named(name.as_str())).collect()
+    };
+    let fit: Vec<_> = all.into_iter().filter(|runtime| runtime.wants() == form).collect();
+    if fit.is_empty() {
+        return Err(ExecuteError::NoRuntime(format!("none that was named runs {form}")));
+    }
+    Ok(fit)
+}
+
+/// The first one for which `works`; why the others do not.
+fn first<T>(
+    candidates: Vec<&'static dyn Runtime>,
+    works: impl Fn(&'static dyn Runtime) -> Result<T, ExecuteError>,
+) -> Result<(&'static dyn Runtime, T, Vec<String>), ExecuteError> {
+    let mut passed = Vec::new();
+    for runtime in candidates {
+        match works(runtime) {
+            Ok(found) => return Ok((runtime, found, passed)),
+            Err(ExecuteError::NoRuntime(why)) => passed.push(format!("{}: {why}", runtime.name())),
+            // no word on the runtime: the next would meet the same
+            Err(error) => return Err(error),
+        }
+    }
+    Err(ExecuteError::NoRuntime(passed.join("; ")))
+}
+
+/// The first runtime that works; an explicit choice is not replaced by another one.
+///
+/// # Errors
+/// [`ExecuteError::NoRuntime`] with the reason of each, [`ExecuteError::Form`] for one that does not run
+/// what the job has.
+pub(in crate::execute) fn choose(
+    choice: RuntimeChoice,
+    order: &[Name],
+    form: Form,
+) -> Result<Chosen, ExecuteError> {
+    let (runtime, found, passed) = first(candidates(choice, order, form)?, |one| one.probe())?;
+    Ok(Chosen { runtime, found, passed })
+}
+
+/// No runtime is here.
+#[derive(Debug)]
+pub struct Absent {
+    /// [`Kind::NoRuntime`], or what kept it from being found out.
+    pub kind: Kind,
+    /// Why, for people.
+    pub why: String,
+    /// What to try.
+    pub hint: Option<String>,
+}
+
+/// The name of the runtime that would be taken here, found out without asking any program.
+///
+/// # Errors
+/// Why there is none.
+pub fn usable(choice: RuntimeChoice, order: &[Name]) -> Result<&'static str, Absent> {
+    let absent = |error: ExecuteError| Absent {
+        kind: error.kind(),
+        why: match &error {
+            ExecuteError::NoRuntime(why) => why.clone(),
+            error => error.to_string(),
+        },
+        hint: error.hint(),
+    };
+    let candidates = candidates(choice, order, wants(choice)).map_err(absent)?;
+    let own = candidates.iter().any(|runtime| runtime.name() == Builtin.name());
+    let error = match first(candidates, |one| one.look()) {
+        Ok((runtime, ..)) => return Ok(runtime.name()),
+        Err(error) => absent(error),
+    };
+    // the one that needs nothing installed is what people can mend
+    match probe().err().filter(|_| own && error.kind == Kind::NoRuntime) {
+        Some(Refusal { kind, said, cause, fix }) => {
+            Err(Absent { kind, why: format!("{cause} ({said})"), hint: fix })
+        }
+        None => Err(error),
+    }
+}
+
+/// Runtimes that are programs of their own and are in `PATH`.
+pub fn installed() -> impl Iterator<Item = (&'static str, Form)> {
+    let foreign = ALL.into_iter().filter(|runtime| runtime.name() != Builtin.name());
+    let there = foreign.filter(|runtime| runtime.look().is_ok());
+    there.map(|runtime| (runtime.name(), runtime.wants()))
+}
+
+/// The form in which an image is staged for a choice; `auto` stages a SIF.
+#[must_use]
+pub fn wants(choice: RuntimeChoice) -> Form {
+    named(choice.name()).map_or(Form::Sif, Runtime::wants)
+}
+
+/// Whether a choice takes flags of the user's; `auto` may.
+#[must_use]
+pub fn takes_options(choice: RuntimeChoice) -> bool {
+    named(choice.name()).is_none_or(Runtime::takes_options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_runtime_can_be_named() {
+        let mut typed: Vec<&str> = RuntimeChoice::ALL.iter().map(|(name, _)| *name).collect();
+        typed.retain(|name| *name != RuntimeChoice::Auto.name());
+        assert_eq!(ALL.map(|runtime| runtime.name()).to_vec(), typed);
+    }
+
+    fn names(choice: RuntimeChoice, order: &[&'static str], form: Form) -> Vec<&'static str> {
+        let order: Vec<Name> = order.iter().map(|name| Name::known(name)).collect();
+        let found =
+            candidates(choice, &order, form).map(|found| found.iter().map(|r| r.name()).collect());
+        found.unwrap_or_default()
+    }
+
+    #[test]
+    fn auto_follows_the_order_and_a_choice_is_kept() {
+        let auto = |order: &[&'static str]| names(RuntimeChoice::Auto, order, Form::Sif);
+        assert_eq!(auto(&[]), ["apptainer", "singularity", "builtin"]);
+        assert_eq!(auto(&["builtin", "apptainer"]), ["builtin", "apptainer"]);
+        assert_eq!(auto(&["builtin", "of-tomorrow"]), ["builtin"]);
+        assert_eq!(auto(&["of-tomorrow"]), [""; 0]);
+        assert_eq!(names(RuntimeChoice::Builtin, &["apptainer"], Form::Sif), ["builtin"]);
+        assert_eq!(names(RuntimeChoice::Builtin, &[], Form::Oci), [""; 0]);
+        let other = RuntimeChoice::Other(Name::known("of-tomorrow"));
+        assert_eq!(names(other, &[], Form::Sif), [""; 0]);
+    }
+
+    #[test]
+    fn what_says_nothing_of_a_runtime_tries_no_other() {
+        let io = || ExecuteError::io("x")(std::io::Error::other("y"));
+        let all = || vec![ALL[0], ALL[1], ALL[2]];
+        let error = first(all(), |_| Err::<(), _>(io())).map(|_| ()).unwrap_err();
+        assert!(matches!(error, ExecuteError::Io { .. }), "{error}");
+        let no = |runtime: &'static dyn Runtime| match runtime.name() {
+            "builtin" => Ok(()),
+            _ => Err(ExecuteError::NoRuntime("not installed".into())),
+        };
+        let (runtime, (), passed) = first(all(), no).map_err(|error| error.to_string()).unwrap();
+        assert_eq!(runtime.name(), "builtin");
+        assert_eq!(passed, ["apptainer: not installed", "singularity: not installed"]);
+    }
+}
