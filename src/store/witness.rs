@@ -152,7 +152,7 @@ mod tests {
             let mut file = store.incoming().unwrap();
             file.write(bytes).unwrap();
             let (of, sif) = (Digest::of(&bytes[1..]), SifDigest::of(bytes));
-            let tree = Some(TreeRoot::of(bytes));
+            let tree = Some(TreeRoot::of(&bytes[..1]));
             store.publish_sif(file, &of, &recipe, (sif, bytes.len() as u64), tree).unwrap();
             of
         };
@@ -164,7 +164,7 @@ mod tests {
         // a root that nobody recorded is none: the SIF is hashed whole then
         let mapping = plain.mapping_path(&one, &recipe);
         let text = std::fs::read_to_string(&mapping).unwrap();
-        let (right, wrong) = (TreeRoot::of(b"one"), TreeRoot::of(b"two"));
+        let (right, wrong) = (TreeRoot::of(b"o"), TreeRoot::of(b"t"));
         assert_eq!(store.sif(&one, &recipe).unwrap().unwrap().tree, Some(right));
         std::fs::remove_file(&mapping).unwrap();
         std::fs::write(&mapping, text.replace(&right.to_string(), &wrong.to_string())).unwrap();

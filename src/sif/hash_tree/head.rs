@@ -1,11 +1,9 @@
 //! The first 104 bytes; see the drawing in `mod.rs`.
 
 use super::HashTreeError;
-use super::shape::BLOCK;
+use super::shape::{BLOCK, HEAD};
 use crate::oci::{Sha256Digest, TreeRoot};
 
-/// Its length in bytes.
-pub(super) const LEN: usize = 104;
 const MAGIC: &[u8; 16] = b"moorline-hashes\0";
 const VERSION: u32 = 1;
 
@@ -23,8 +21,8 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn encode(&self) -> [u8; LEN] {
-        let mut out = [0; LEN];
+    pub(super) fn encode(&self) -> [u8; HEAD] {
+        let mut out = [0; HEAD];
         out[..16].copy_from_slice(MAGIC);
         out[16..20].copy_from_slice(&VERSION.to_le_bytes());
         // fits: 2^14
@@ -37,7 +35,7 @@ impl Head {
     }
 
     /// Reads one whose root is known: other bytes are refused before a number of them is used.
-    pub(super) fn decode(bytes: &[u8; LEN], root: TreeRoot) -> Result<Self, HashTreeError> {
+    pub(super) fn decode(bytes: &[u8; HEAD], root: TreeRoot) -> Result<Self, HashTreeError> {
         let found = TreeRoot::of(bytes);
         if found != root {
             return Err(HashTreeError::Root { found, expected: root });
@@ -57,7 +55,7 @@ impl Head {
 }
 
 /// Bytes of a record whose length was checked by its type.
-fn part<const N: usize>(bytes: &[u8; LEN], at: usize) -> [u8; N] {
+fn part<const N: usize>(bytes: &[u8; HEAD], at: usize) -> [u8; N] {
     let mut out = [0; N];
     for (slot, byte) in out.iter_mut().zip(bytes.iter().skip(at)) {
         *slot = *byte;

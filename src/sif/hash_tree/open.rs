@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use super::HashTreeError;
 use super::checked::Checked;
-use super::head::{self, Head};
-use super::shape::Shape;
+use super::head::Head;
+use super::shape::{HEAD, Shape};
 use crate::files::ReadAt;
 use crate::oci::{Sha256Digest, TreeRoot};
 use crate::sif::{DataType, Descriptor, HASH_TREE, Partition, SifReader};
@@ -49,7 +49,7 @@ impl Sealed {
         // anybody may have written these; they only say where to look
         let said = SifReader::open(Whole { source, length, at: 0 })?;
         let tree = tree_of(said.descriptors())?.ok_or(HashTreeError::Absent)?;
-        let mut bytes = [0; head::LEN];
+        let mut bytes = [0; HEAD];
         source
             .read_exact_at(&mut bytes, tree.offset)
             .map_err(HashTreeError::reading("hash tree"))?;

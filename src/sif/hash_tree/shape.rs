@@ -1,9 +1,9 @@
 //! How many hashes each level has, and where they stand. All of it follows from the file system's length.
 
-use super::head;
-
 /// Bytes of the file system that have one hash.
 pub const BLOCK: u64 = 16 << 10;
+/// Bytes in front of the levels.
+pub(super) const HEAD: usize = 104;
 /// Bytes of a hash.
 pub(super) const HASH: u64 = 32;
 /// Hashes that are hashed together, and their bytes.
@@ -23,7 +23,7 @@ impl Shape {
     /// The shape for a file system of so many bytes.
     pub(super) fn of(size: u64) -> Self {
         let mut levels = Vec::new();
-        let (mut at, mut count) = (head::LEN as u64, size.div_ceil(BLOCK).max(1));
+        let (mut at, mut count) = (HEAD as u64, size.div_ceil(BLOCK).max(1));
         loop {
             levels.push((at, count));
             // no sum overflows: a level has at most 2^50 hashes, and the next one a 128th
