@@ -71,6 +71,8 @@ struct State {
     merge: Merge,
     told: Option<Signal>,
     deadline: Option<Instant>,
+    /// The program began then, or never did.
+    starting: Option<jiff::Timestamp>,
     started: Option<(jiff::Timestamp, Vec<String>)>,
     refused: Option<String>,
     ended: Option<(i32, Option<i32>)>,
@@ -114,7 +116,9 @@ impl Attendance {
         if let Some(why) = state.refused {
             return Err(ExecuteError::NotStarted(why));
         }
-        let Some((started_at, keys)) = state.started else {
+        // the leader was killed while the program began: it may have run, so it counts as one that did
+        let started = state.started.or_else(|| Some((state.starting?, Vec::new())));
+        let Some((started_at, keys)) = started else {
             return Err(match state.told {
                 Some(signal) => ExecuteError::Told(signal.as_raw()),
                 None => ExecuteError::NotStarted("the process that starts it was killed".into()),
@@ -181,6 +185,7 @@ impl Attendance {
                 Line::Refused { why } => state.refused = Some(why),
                 Line::Started { at, keys } => state.started = Some((at, keys)),
                 Line::Ended { code, signal } => state.ended = Some((code, signal)),
+                Line::Starting { at } => state.starting = Some(at),
                 Line::Ready => {}
                 Line::Stopped => {
                     if let Some(relay) = &mut self.terminal {

@@ -52,7 +52,7 @@ pub(super) fn lead(
     before: impl FnOnce() -> Result<(), Failed>,
     arrange: impl FnOnce() -> Result<(), Failed>,
 ) -> i32 {
-    let begun = Leader::begin(stdin, start, fence, before, arrange);
+    let begun = Leader::begin(&mut talk, (stdin, start), fence, before, arrange);
     let said = match begun {
         Ok((mut leader, keys)) => {
             let started = Line::Started { at: jiff::Timestamp::now(), keys };
@@ -88,8 +88,8 @@ struct Leader {
 
 impl Leader {
     fn begin(
-        stdin: OwnedFd,
-        start: &Start,
+        talk: &mut Talk,
+        (stdin, start): (OwnedFd, &Start),
         fence: Fence,
         before: impl FnOnce() -> Result<(), Failed>,
         arrange: impl FnOnce() -> Result<(), Failed>,
@@ -123,6 +123,8 @@ impl Leader {
             rustix::termios::tcsetpgrp(&stdin, program)
                 .map_err(at("putting the program into the foreground"))?;
         }
+        // a worker that is gone is found out later
+        let _ = talk.say(&Line::Starting { at: jiff::Timestamp::now() });
         starter.hand(stdin.as_fd(), start).map_err(at("telling the starter"))?;
         drop(stdin);
         let mut keys = vec![];

@@ -40,6 +40,8 @@ pub(super) enum Line {
     Started { at: jiff::Timestamp, keys: Vec<String> },
     /// The starter is there: it has loaded its libraries and needs the machine's files no more.
     Ready,
+    /// The starter is told next. Who hears no more than this does not know whether the program began.
+    Starting { at: jiff::Timestamp },
     /// It was stopped by a signal.
     Stopped,
     /// It ended, as a shell would say it; `signal` when one ended it.

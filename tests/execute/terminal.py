@@ -27,14 +27,21 @@ class Session:
     def __init__(self, argv, env=None):
         self.seen = b""
         self.at = 0
+        # the process starts when the terminal is as it shall find it, and was looked at
+        gate, opener = os.pipe()
         self.pid, self.master = pty.fork()
         if self.pid == 0:
+            os.close(opener)
+            os.read(gate, 1)
             os.environ.update(env or {})
             # as a login has them
             for number in (signal.SIGPIPE, signal.SIGTTOU, signal.SIGTTIN, signal.SIGTSTP):
                 signal.signal(number, signal.SIG_DFL)
             os.execvp(argv[0], argv)
         self.resize(30, 100)
+        self.before = self.settings()
+        os.close(gate)
+        os.close(opener)
 
     def resize(self, rows, columns):
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -134,23 +141,21 @@ def settings_are_sane(session):
 def code(work, command):
     """The program says what its terminal is, writes to /dev/tty, and ends with 7."""
     session = Session(command)
-    before = session.settings()
     session.expect("terminals 0 1 2")
     session.expect("size 30 100")
     session.expect("through tty")
     equal(session.end(), 7, session)
-    equal(session.settings(), before, session)
+    equal(session.settings(), session.before, session)
 
 
 def interrupt(work, command):
     """Ctrl-C: the program is ended by INT, and nothing else is."""
     session = Session(command)
-    before = session.settings()
     session.expect("ready")
     session.until(lambda: not session.settings()[3] & termios.ICANON, "the terminal is not raw")
     session.send("\x03")
     equal(session.end(), 130, session)
-    equal(session.settings(), before, session)
+    equal(session.settings(), session.before, session)
 
 
 def quit_key(work, command):
@@ -274,24 +279,22 @@ def worker_of(pid):
 def killed(work, command):
     """kill -9 of the worker's child: the settings are given back."""
     session = Session(command)
-    before = session.settings()
     session.expect("ready")
     session.until(lambda: not session.settings()[3] & termios.ICANON, "the terminal is not raw")
     os.kill(children(worker_of(session.pid))[-1], signal.SIGKILL)
     equal(session.end(), 137, session)
-    equal(session.settings(), before, session)
+    equal(session.settings(), session.before, session)
 
 
 def told(work, command):
     """TERM to the worker: the settings are given back."""
     session = Session(command)
-    before = session.settings()
     session.expect("ready")
     session.until(lambda: not session.settings()[3] & termios.ICANON, "the terminal is not raw")
     os.kill(session.pid, signal.SIGTERM)
     session.expect("tidied")
     equal(session.end(), 143, session)
-    equal(session.settings(), before, session)
+    equal(session.settings(), session.before, session)
 
 
 def handles(work, command):

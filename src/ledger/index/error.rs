@@ -23,6 +23,13 @@ pub enum IndexError {
 }
 
 impl IndexError {
+    /// Whether another process has it for a moment.
+    pub(super) fn is_busy(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+        let Self::Store(rusqlite::Error::SqliteFailure(failure, _)) = self else { return false };
+        matches!(failure.code, DatabaseBusy | DatabaseLocked)
+    }
+
     /// Whether throwing it away and making it again helps.
     pub(super) fn is_damage(&self) -> bool {
         use rusqlite::ErrorCode;

@@ -201,6 +201,27 @@ fn one_in_use_is_not_thrown_away() {
     assert!(!Sqlite::is_there(&bench.dir(), &bench.home()));
 }
 
+/// The first opening makes the file, its journal and its tables; nobody who opens it at the same time fails. The
+/// last one who closes it removes the journal, which somebody else may open just then.
+#[test]
+fn several_open_a_new_one_at_once() {
+    for _ in 0..40 {
+        let bench = Bench::new();
+        drop(bench.ledger());
+        let gate = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    gate.wait();
+                    for _ in 0..4 {
+                        bench.sqlite().refresh(&mut |_| {}).unwrap();
+                    }
+                });
+            }
+        });
+    }
+}
+
 /// Several at once, while records are written: nobody waits for ever, and all see the same in the end.
 #[test]
 fn several_refresh_at_once() {

@@ -25,7 +25,7 @@ pub(super) const SMALL: u64 = 64 << 20;
 /// How long another process may take to open or to throw away an index.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long another process may write one step.
-const BUSY: Duration = Duration::from_secs(30);
+pub(super) const BUSY: Duration = Duration::from_secs(30);
 const PAGE: u32 = 4096;
 
 /// A directory for indexes.

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
@@ -58,18 +59,15 @@ impl Sqlite {
     pub fn open(ledger: &Path, home: &Home) -> Result<Self> {
         let key = Key::of(ledger)?;
         let (path, lease) = home.lease(&key.name(ledger))?;
-        let base = super::home::connect(&path, home.limit())?;
-        let mut index = Self {
+        Ok(Self {
             dir: ledger.to_owned(),
             key,
-            base,
+            base: ready(&path, home.limit())?,
             positions: Positions::new(),
             version: -1,
             sketcher: Sketcher::default(),
             _lease: lease,
-        };
-        index.prepare()?;
-        Ok(index)
+        })
     }
 
     /// Whether there is a file, whatever is in it.
@@ -84,25 +82,6 @@ impl Sqlite {
     /// When it is in use, or cannot be removed.
     pub fn throw_away(ledger: &Path, home: &Home) -> Result<()> {
         home.throw_away(&Key::of(ledger)?.name(ledger))
-    }
-
-    fn prepare(&mut self) -> Result<()> {
-        let version = |base: &Connection| -> Result<i32> {
-            Ok(base.query_row("PRAGMA user_version", [], |row| row.get(0))?)
-        };
-        if version(&self.base)? == 0 {
-            let step = self.base.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            // another process may have made them meanwhile
-            if version(&step)? == 0 {
-                step.execute_batch(SCHEMA)?;
-                step.pragma_update(None, "user_version", VERSION)?;
-            }
-            step.commit()?;
-        }
-        match version(&self.base)? {
-            VERSION => Ok(()),
-            other => Err(IndexError::Unfit(format!("it is of version {other}"))),
-        }
     }
 
     fn ids(&self, sql: &str, bounds: impl rusqlite::Params) -> Result<Vec<JobId>> {
@@ -245,6 +224,41 @@ impl Index for Sqlite {
 
     fn changes(&self, since: &Cursor) -> Result<(Vec<JobId>, Cursor)> {
         changes(&self.dir, since, &self.positions)
+    }
+}
+
+/// Opens the file and makes its tables, when it has none.
+///
+/// `SQLite` does not wait when two processes switch the journal of one file, or when one opens it while the last
+/// other one closes it: it says "busy" at once, whatever the timeout is. So what is busy is tried again here.
+fn ready(path: &Path, most: Option<u64>) -> Result<Connection> {
+    let end = Instant::now() + super::home::BUSY;
+    loop {
+        match super::home::connect(path, most).and_then(prepare) {
+            Err(error) if error.is_busy() && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            answer => return answer,
+        }
+    }
+}
+
+fn prepare(mut base: Connection) -> Result<Connection> {
+    let version = |base: &Connection| -> Result<i32> {
+        Ok(base.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+    };
+    if version(&base)? == 0 {
+        let step = base.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // another process may have made them meanwhile
+        if version(&step)? == 0 {
+            step.execute_batch(SCHEMA)?;
+            step.pragma_update(None, "user_version", VERSION)?;
+        }
+        step.commit()?;
+    }
+    match version(&base)? {
+        VERSION => Ok(base),
+        other => Err(IndexError::Unfit(format!("it is of version {other}"))),
     }
 }
 
