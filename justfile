@@ -31,6 +31,11 @@ bench-convert *ARGS:
 bench-resolve *ARGS:
     tests/env/bench-resolve.sh {{ ARGS }}
 
+# one image read through moorline's own server, squashfuse_ll and the kernel; needs root; --help tells more
+bench-read *ARGS:
+    cargo build --release --locked
+    tests/env/bench-read.py {{ ARGS }}
+
 # a ledger of 1,000,000 jobs: what verbs, refresh and rebuild of its index cost; --help tells more
 bench-ledger *ARGS:
     cargo bench --locked --bench ledger -- {{ ARGS }}

@@ -1,19 +1,20 @@
 //! What a SIF says without being unpacked: its image's configuration, and its tree for questions that a runtime without a
 //! tree of its own leaves open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::oci::ContainerConfig;
 use crate::runtime::Bind;
 use crate::runtime::builtin::{Cover, ImageTree, LayoutError, Node, covers, resolve};
 use crate::sif::hash_tree::{Checked, Sealed};
 use crate::sif::{self, SifError, SifReader};
-use crate::squashfs::read::{Decoder, Image, Inode, Kind, Limits, ReadAt, ReadError};
+use crate::squashfs::read::{Decoder, Image, Inode, Kind, Limits, Named, ReadAt, ReadError};
 
 /// The largest text file of an image that is read, in bytes.
 const MOST_TEXT: u64 = 16 << 20;
@@ -34,7 +35,7 @@ pub(super) fn covered<'a>(
     let partition =
         SifReader::open(handle).and_then(|r| r.partition()).map_err(|e| e.to_string())?;
     let image = Image::open(sif, partition.offset, partition.size, Limits::default());
-    let tree = Packed(image.map_err(|e| e.to_string())?);
+    let tree = Packed::new(image.map_err(|e| e.to_string())?);
     let mut mounts = Vec::new();
     for bind in asked {
         // a circle of links: the runtime says what it thinks of it, and nothing is hidden in silence
@@ -68,8 +69,12 @@ pub(super) fn configuration<R: io::Read + io::Seek>(
     }
 }
 
-/// An image's tree out of its squashfs.
-pub(super) struct Packed<S>(Image<S>);
+/// An image's tree out of its squashfs. Directories that were listed are kept: a root of thousands of names is asked for
+/// each of them.
+pub(super) struct Packed<S> {
+    image: Image<S>,
+    lists: Mutex<HashMap<u64, Arc<Vec<Named>>>>,
+}
 
 impl Packed<Checked<File>> {
     /// The tree of an image whose blocks are checked when they are read.
@@ -87,11 +92,40 @@ impl Packed<Checked<File>> {
         }
         let checked = sealed.checked(sif.try_clone().map_err(|e| e.to_string())?);
         let image = Image::open(checked, 0, sealed.partition().size, limits);
-        image.map(Self).map_err(|e| e.to_string())
+        image.map(Self::new).map_err(|e| e.to_string())
     }
 }
 
 impl<S: ReadAt> Packed<S> {
+    fn new(image: Image<S>) -> Self {
+        Self { image, lists: Mutex::default() }
+    }
+
+    /// The names in a directory; `None` for what is none.
+    fn list(&self, reference: u64) -> Result<Option<Arc<Vec<Named>>>, ReadError> {
+        let lists = || self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(list) = lists().get(&reference) {
+            return Ok(Some(Arc::clone(list)));
+        }
+        let Kind::Directory(listing) = self.image.inode(reference)?.kind else { return Ok(None) };
+        let list = Arc::new(self.image.list(listing)?);
+        lists().insert(reference, Arc::clone(&list));
+        Ok(Some(list))
+    }
+
+    fn reference(&self, path: &Path) -> Result<Option<u64>, ReadError> {
+        let mut here = self.image.root();
+        for part in path.components() {
+            let Component::Normal(name) = part else { continue };
+            let Some(list) = self.list(here)? else { return Ok(None) };
+            // the reader refuses a directory that is not sorted
+            let at = list.binary_search_by(|named| named.name.as_slice().cmp(name.as_bytes()));
+            let Some(named) = at.ok().and_then(|at| list.get(at)) else { return Ok(None) };
+            here = named.reference;
+        }
+        Ok(Some(here))
+    }
+
     /// A text file of the image; links are followed inside the image only. Empty when it has none.
     ///
     /// # Errors
@@ -111,18 +145,15 @@ impl<S: ReadAt> Packed<S> {
             // the container gets the host's entries alone
             return Ok(Vec::new());
         }
-        let mut decoder = Decoder::new(&self.0).map_err(|e| unreadable(damaged(&e)))?;
+        let mut decoder = Decoder::new(&self.image).map_err(|e| unreadable(damaged(&e)))?;
         let mut text = Vec::new();
-        self.0.content(&file, &mut decoder).read_to_end(&mut text).map_err(unreadable)?;
+        self.image.content(&file, &mut decoder).read_to_end(&mut text).map_err(unreadable)?;
         Ok(text)
     }
 
     fn find(&self, path: &Path) -> io::Result<Option<Inode>> {
-        let parts = path.components().filter_map(|part| match part {
-            Component::Normal(name) => Some(name.as_bytes()),
-            _ => None,
-        });
-        self.0.find(parts).map_err(|e| damaged(&e))
+        let reference = self.reference(path).map_err(|e| damaged(&e))?;
+        reference.map(|at| self.image.inode(at).map_err(|e| damaged(&e))).transpose()
     }
 }
 
@@ -141,12 +172,8 @@ impl<S: ReadAt> ImageTree for Packed<S> {
     }
 
     fn names(&self, path: &Path) -> io::Result<Vec<OsString>> {
-        match self.find(path)?.map(|inode| inode.kind) {
-            Some(Kind::Directory(listing)) => {
-                let names = self.0.names(listing).map_err(|e| damaged(&e))?;
-                Ok(names.into_iter().map(OsString::from_vec).collect())
-            }
-            _ => Err(io::ErrorKind::NotADirectory.into()),
-        }
+        let list = self.reference(path).and_then(|at| at.map_or(Ok(None), |at| self.list(at)));
+        let list = list.map_err(|e| damaged(&e))?.ok_or(io::ErrorKind::NotADirectory)?;
+        Ok(list.iter().map(|named| OsString::from_vec(named.name.clone())).collect())
     }
 }

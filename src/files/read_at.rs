@@ -36,12 +36,6 @@ impl ReadAt for Vec<u8> {
     }
 }
 
-impl<T: ReadAt + Send + ?Sized> ReadAt for std::sync::Arc<T> {
-    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
-        (**self).read_exact_at(buffer, at)
-    }
-}
-
 impl<T: ReadAt + ?Sized> ReadAt for &T {
     fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
         (**self).read_exact_at(buffer, at)

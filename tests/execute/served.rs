@@ -114,6 +114,10 @@ fn can(test: &str) -> bool {
     squashfs_tools(test) && have("fuse", test, fuse)
 }
 
+/// Gives this machine's `/dev/fuse` to everybody, in one mount namespace.
+const LOOSEN: &str = "mount -t tmpfs tmpfs \"$1\" && mknod \"$1/fuse\" c 10 229 && \
+    chmod 666 \"$1/fuse\" && mount --bind \"$1/fuse\" /dev/fuse && umount -l \"$1\" && shift && exec \"$@\"";
+
 /// The worker's command. An ordinary user can open `/dev/fuse` in a mount namespace of its own only, where this machine
 /// keeps it for root.
 fn worker(job: &Job) -> Command {
@@ -121,8 +125,6 @@ fn worker(job: &Job) -> Command {
     if job.user == User::Me {
         return worker;
     }
-    const LOOSEN: &str = "mount -t tmpfs tmpfs \"$1\" && mknod \"$1/fuse\" c 10 229 && \
-        chmod 666 \"$1/fuse\" && mount --bind \"$1/fuse\" /dev/fuse && umount -l \"$1\" && shift && exec \"$@\"";
     let mut command = Command::new("unshare");
     command
         .args(["--mount", "--propagation", "private", "sh", "-c", LOOSEN, "sh", "/mnt"])

@@ -99,7 +99,7 @@ impl<S: ReadAt> Checked<S> {
             self.top
         } else {
             // ends: there are at most eight levels
-            hash_in(&*self.node(level + 1, number / FAN, block)?, number % FAN)
+            hash_in(&self.node(level + 1, number / FAN, block)?, number % FAN)
         };
         let mut node = vec![0; length];
         self.fill(&mut node, self.tree.saturating_add(at), block)?;

@@ -26,7 +26,6 @@ mod content;
 mod data;
 mod directory;
 mod error;
-mod find;
 mod fragment;
 mod id;
 mod image;

@@ -76,13 +76,9 @@ impl<S: ReadAt> Image<S> {
     /// The inode at a reference that a [`Named`] or [`Image::root`] gave.
     ///
     /// # Errors
-    /// When the table is damaged, or a file is larger than the limits allow.
+    /// When the table is damaged.
     pub fn inode(&self, reference: u64) -> Result<Inode, ReadError> {
-        let (inode, _) = inode::read(self, reference)?;
-        if let inode::Kind::File(file) = &inode.kind {
-            check("content bytes", file.size, self.limits.content_bytes)?;
-        }
-        Ok(inode)
+        inode::read(self, reference).map(|(inode, _)| inode)
     }
 
     /// The names in a directory, in the order of their bytes.

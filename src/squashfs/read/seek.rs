@@ -3,6 +3,7 @@
 //! Where a block lies follows from the sizes of all in front of it. They are summed up once; a mark is kept
 //! for every 64th block, 24 bytes each, so also a hostile file of the largest length costs some megabytes.
 
+use super::error::check;
 use super::inode::File;
 use super::metadata::Position;
 use super::{Image, Pieces, ReadAt, ReadError};
@@ -31,8 +32,9 @@ impl<S: ReadAt> Image<S> {
     /// Goes through a file once.
     ///
     /// # Errors
-    /// When a size is impossible.
+    /// When a size is impossible, or the file is larger than the limits allow.
     pub fn marks(&self, file: &File) -> Result<Marks, ReadError> {
+        check("content bytes", file.size, self.limits.content_bytes)?;
         let mut pieces = self.pieces(file);
         let mut marks = Vec::new();
         for block in 0_u64.. {

@@ -49,10 +49,10 @@ pub(super) struct Answers<S: 'static> {
 /// The root's number.
 pub(super) const ROOT: u64 = 1;
 
-/// The number of an inode that is not the root.
-fn number(reference: u64) -> u64 {
+/// The number by which the kernel knows what a directory has.
+pub(super) fn number(named: &Named) -> u64 {
     // a reference has 48 bits
-    reference.saturating_add(2)
+    named.reference.saturating_add(2)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -79,11 +79,6 @@ impl<S: ReadAt> Answers<S> {
             ROOT => Ok(self.image.root()),
             _ => number.checked_sub(2).ok_or(Fault::Nothing),
         }
-    }
-
-    /// The number by which the kernel knows what a directory has.
-    pub(super) fn number(&self, named: &Named) -> u64 {
-        number(named.reference)
     }
 
     pub(super) fn inode(&self, number: u64) -> Result<Inode, Fault> {
@@ -115,7 +110,7 @@ impl<S: ReadAt> Answers<S> {
         // the reader refuses a directory that is not sorted
         let at = list.binary_search_by(|named| named.name.as_slice().cmp(name));
         let named = at.ok().and_then(|at| list.get(at)).ok_or(Fault::Nothing)?;
-        Ok((self.number(named), self.inode_of(named)?))
+        Ok((number(named), self.inode_of(named)?))
     }
 
     /// Where a symbolic link points.

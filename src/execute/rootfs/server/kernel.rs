@@ -16,7 +16,7 @@ use fuser::{
     ReplyEntry, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
 };
 
-use super::answers::{Answers, Fault};
+use super::answers::{Answers, Fault, number};
 use crate::files::ReadAt;
 use crate::sif::hash_tree::{Checked, Counted};
 use crate::squashfs::read::{Inode, Kind, ReadError, Type};
@@ -261,8 +261,8 @@ impl<S: ReadAt + Send + 'static> Filesystem for Kernel<S> {
             }
         }
         for (at, named) in list.iter().enumerate().skip(from.saturating_sub(2)) {
-            let (number, name) = (self.answers.number(named), OsStr::from_bytes(&named.name));
-            if reply.add(INodeNo(number), at as u64 + 3, kind(named.kind), name) {
+            let (found, name) = (number(named), OsStr::from_bytes(&named.name));
+            if reply.add(INodeNo(found), at as u64 + 3, kind(named.kind), name) {
                 break;
             }
         }
@@ -294,9 +294,9 @@ impl<S: ReadAt + Send + 'static> Filesystem for Kernel<S> {
             }
         }
         for (at, named) in list.iter().enumerate().skip(from.saturating_sub(2)) {
-            let number = self.answers.number(named);
+            let found = number(named);
             let known = match self.answers.inode_of(named) {
-                Ok(inode) => attributes(number, &inode),
+                Ok(inode) => attributes(found, &inode),
                 Err(fault) => {
                     // the name is there; who opens it gets the error
                     self.errno(&fault);
@@ -304,7 +304,7 @@ impl<S: ReadAt + Send + 'static> Filesystem for Kernel<S> {
                 }
             };
             let name = OsStr::from_bytes(&named.name);
-            if reply.add(INodeNo(number), at as u64 + 3, name, &KEPT, &known, Generation(0)) {
+            if reply.add(INodeNo(found), at as u64 + 3, name, &KEPT, &known, Generation(0)) {
                 break;
             }
         }
