@@ -159,7 +159,7 @@ impl JobShown {
 /// A mismatch is a failure; what is unproven is said, and is none. A *Match, but ...* is one only where the
 /// policy says so.
 fn code(context: &Context, verdict: Verdict, qualified: &[Qualifier]) -> u8 {
-    let only_plain = context.config.plain_match_only.as_ref().is_some_and(|set| set.value);
+    let only_plain = context.config.policy.plain_match_only.as_ref().is_some_and(|set| set.value);
     match verdict {
         Verdict::Mismatch => crate::cli::show::exit::code(Kind::Integrity),
         Verdict::Match if only_plain && !qualified.is_empty() => {
