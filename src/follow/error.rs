@@ -69,12 +69,12 @@ pub enum FollowError {
         why: &'static str,
     },
     /// What a job wrote cannot be read.
-    #[error("cannot read {}: {error}", file.display())]
+    #[error("cannot read {}: {source}", file.display())]
     Unreadable {
         /// The file.
         file: PathBuf,
         /// Why.
-        error: io::Error,
+        source: io::Error,
     },
 }
 

@@ -52,7 +52,7 @@ impl Written {
                 };
                 Err(FollowError::NoOutput { job: job.record.id, name, why })
             }
-            Err(error) => Err(FollowError::Unreadable { file: path, error }),
+            Err(error) => Err(FollowError::Unreadable { file: path, source: error }),
         }
     }
 
@@ -67,7 +67,9 @@ impl Written {
                 Ok(0) => return Ok(()),
                 Ok(n) => piece(&buffer[..n]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(FollowError::Unreadable { file: self.path, error }),
+                Err(error) => {
+                    return Err(FollowError::Unreadable { file: self.path, source: error });
+                }
             }
         }
     }

@@ -35,6 +35,8 @@ mod release;
 mod settle;
 mod surroundings;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 pub use cancel::{Cancelled, cancel};
