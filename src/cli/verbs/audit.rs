@@ -14,7 +14,7 @@ use crate::cli::show::output::{self, Outcome, Report};
 use crate::cli::verbs::audit_drift::{self, Drifted};
 use crate::cli::verbs::jobs;
 use crate::failure::Kind;
-use crate::follow::newest;
+use crate::follow;
 use crate::job::Grade;
 use crate::job::JobId;
 use crate::ledger::{self, JobRecord, Payloads, Source};
@@ -71,9 +71,9 @@ fn job(context: &Context, args: &Job) -> Outcome {
     // by its id: `last` may be another one a moment later
     let id = view.find(&args.job)?.id;
     let view = context.for_verdict(id)?;
-    let known = jobs::refresh(context, &view.job(id).into_iter().collect::<Vec<_>>())?;
+    let known = follow::refresh(context, &view.job(id).into_iter().collect::<Vec<_>>())?;
     let answer = audit_job(&context.for_verdict(id)?, &id.to_string())?;
-    let answer = JobShown::of(answer, known.first().map(jobs::Known::row));
+    let answer = JobShown::of(answer, known.first().map(jobs::Row::of));
     if context.voice.json {
         output::json(&answer);
     } else {
@@ -97,15 +97,15 @@ fn asked_for(context: &Context, word: &str) -> Result<ImageQuery, Report> {
 fn image(context: &Context, args: &Image) -> Outcome {
     let query = asked_for(context, &args.image)?;
     // a receipt may say of any job that it ran this image; engines are asked for those that did
-    jobs::collect_open(context)?;
+    follow::collect_open(context)?;
     let page = |page| context.look(|all| all.of_image(&query.name(), page));
     let used = |ids: &[JobId]| {
         let view = context.look(|all| all.view(ids, Payloads::Left))?;
         Ok(audit_image(&view, &query).jobs.iter().rev().map(|used| used.job).collect())
     };
-    let (ids, more) = newest(args.last, page, used, |_| true)?;
+    let (ids, more) = follow::newest(args.last, page, used, |_| true)?;
     let view = context.look(|all| all.view(&ids, Payloads::Loaded))?;
-    let known = jobs::refresh(context, &view.jobs().collect::<Vec<&JobRecord>>())?;
+    let known = follow::refresh(context, &view.jobs().collect::<Vec<&JobRecord>>())?;
     let view = context.look(|all| all.again(&ids))?;
     let mut answer = ImageAnswer { more, ..audit_image(&view, &query) };
     for used in &mut answer.jobs {
@@ -159,7 +159,7 @@ impl JobShown {
 /// A mismatch is a failure; what is unproven is said, and is none. A *Match, but ...* is one only where the
 /// policy says so.
 fn code(context: &Context, verdict: Verdict, qualified: &[Qualifier]) -> u8 {
-    let only_plain = context.config.plain_match_only.as_ref().is_some_and(|set| set.value);
+    let only_plain = context.config.policy.plain_match_only.as_ref().is_some_and(|set| set.value);
     match verdict {
         Verdict::Mismatch => crate::cli::show::exit::code(Kind::Integrity),
         Verdict::Match if only_plain && !qualified.is_empty() => {
