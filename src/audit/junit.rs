@@ -58,7 +58,8 @@ fn case(answer: &JobAnswer, plain_only: bool) -> String {
     let said = escaped(&reason);
     match answer.verdict {
         Verdict::Mismatch => {
-            let _ = writeln!(text, "<failure type=\"mismatch\" message=\"{said}\">{said}</failure>");
+            let _ =
+                writeln!(text, "<failure type=\"mismatch\" message=\"{said}\">{said}</failure>");
         }
         Verdict::Match if plain_only && !buts.is_empty() => {
             let _ = writeln!(text, "<failure type=\"policy\" message=\"{said}\">{said}</failure>");
@@ -146,7 +147,9 @@ mod tests {
         hostile.notes = vec!["]]></system-out><failure >".into()];
         let text = junit(&[hostile], false);
         assert!(text.contains("failures=\"0\""), "{text}");
-        assert!(text.contains("a&quot;/&gt;&lt;failure type=&quot;x&quot;&gt;&amp;\u{fffd}[31m\u{fffd}\u{fffd}"));
+        assert!(text.contains(
+            "a&quot;/&gt;&lt;failure type=&quot;x&quot;&gt;&amp;\u{fffd}[31m\u{fffd}\u{fffd}"
+        ));
         assert!(!text.contains("]]>"), "{text}");
         assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
     }

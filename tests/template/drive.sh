@@ -2,6 +2,7 @@
 # Runs the example project of examples/ci, and the cases beside this file, with gitlab-ci-local, as the user who calls it.
 #
 #   tests/template/drive.sh make DIR       copies the project and the templates and commits them
+#   tests/template/drive.sh from_docs DIR  makes the project as docs/ci.md says it
 #   tests/template/drive.sh CASE DIR       runs one case there (see the end of this file)
 #
 # From the environment: MOORLINE_TEST_PROGRAM, MOORLINE_TEST_REGISTRY, MOORLINE_TEST_REALM,
@@ -12,31 +13,64 @@ HERE=$(cd "$(dirname "$0")" && pwd -P)
 . "$HERE/../lib.sh"
 CANARY=/var/tmp/moorline-template-canary
 
-git_here() { git -c user.name=Test -c user.email=test@gitlab.example -c commit.gpgsign=false "$@"; }
-
-make_project() {
+# A clone of a project on GitLab: what is pushed goes into a bare repository here.
+clone() { # DIR
     mkdir -p "$1"
     cd "$1"
-    cp -r "$ROOT/examples/ci/." "$ROOT/ci-templates" "$ROOT/templates" .
+    cp -r "$ROOT/ci-templates" "$ROOT/templates" .
+    printf '/.gitlab-ci-local*\n/hostile.yml\n/moorline-artifacts/\n/rendered/\n' >.gitignore
+    git init --quiet --bare --initial-branch=main "$1.git"
+    git init --quiet --initial-branch=main .
+    git config user.name Test
+    git config user.email test@gitlab.example
+    git config commit.gpgsign false
+    git config push.autoSetupRemote true
+    git add -A
+    git commit --quiet -m 'the templates, as the copy on this GitLab has them'
+    git remote add origin git@gitlab.example:physics/analysis.git
+    git remote set-url --push origin "$1.git"
+    git symbolic-ref refs/remotes/origin/HEAD refs/remotes/origin/main
+    # buildah here speaks to a registry without TLS
+    printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$MOORLINE_TEST_REGISTRY" >"$1.registries.conf"
+    variables "$(cat "$MOORLINE_TEST_JOB_TOKEN")"
+}
+
+# The example includes from a project on GitLab and builds on an image of Docker Hub; here are copies of both.
+localized() { # FILE
+    sed -i -e '/^  - project: /,/^    file: /c\  - local: ci-templates/moorline.yml' \
+        -e 's|^      build: buildah .*|&\n      build_args: BASE=$CI_REGISTRY_IMAGE:v1|' "$1"
+    grep -q 'local: ci-templates' "$1" && grep -q 'build_args: ' "$1" || die "the example has changed: its include could not be replaced"
+}
+
+make_project() {
+    clone "$1"
+    cp -r "$ROOT/examples/ci/." .
     cp "$HERE/cases.yml" "$HERE/fetched.yml" "$HERE/moorline" .
     # not by a variable: gitlab-ci-local takes a path for a variable of the type file, and copies the program
     sed -i "s|@PROGRAM@|$MOORLINE_TEST_PROGRAM|" moorline
     sed -i "s|@HERE@|$1|" cases.yml
     mkdir inputs
     echo "from a file" >"inputs/a file"
-    # The example names a project on GitLab, and its runner has the program and Docker Hub; here are copies.
-    sed -i -e '/^  - project: /,/^    file: /c\  - local: ci-templates/moorline.yml' \
-        -e 's|^      build: buildah .*|&\n      build_args: BASE=$CI_REGISTRY_IMAGE:v1\n      moorline: ./moorline|' .gitlab-ci.yml
-    grep -q 'moorline: ./moorline' .gitlab-ci.yml || die "the example has changed: its include could not be replaced"
-    printf '/.gitlab-ci-local*\n/hostile.yml\n/moorline-artifacts/\n' >.gitignore
-    git_here init --quiet --initial-branch=main .
-    git_here add -A
-    git_here commit --quiet -m 'analysis: use the templates'
-    git remote add origin git@gitlab.example:physics/analysis.git
-    git remote set-head origin main 2>/dev/null || git symbolic-ref refs/remotes/origin/HEAD refs/remotes/origin/main
-    # buildah here speaks to a registry without TLS
-    printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$MOORLINE_TEST_REGISTRY" >"$1.registries.conf"
-    variables "$(cat "$MOORLINE_TEST_JOB_TOKEN")"
+    localized .gitlab-ci.yml
+    sed -i 's|^      moorline: .*|      moorline: ./moorline|' .gitlab-ci.yml
+    git add -A
+    git commit --quiet -m 'analysis: use the templates'
+}
+
+# docs/ci.md from its first step to its last, then the pipeline that it promises.
+from_docs() { # DIR
+    mkdir -p "$HOME/.config/moorline"
+    # what a site's configuration says, where its registry is one for tests
+    printf 'insecure_registries = ["%s"]\n' "$MOORLINE_TEST_REGISTRY" >"$HOME/.config/moorline/config.toml"
+    clone "$1"
+    written() {
+        cmp "$1" "$ROOT/examples/ci/$1" || die "docs/ci.md and examples/ci differ in $1"
+        case $1 in .gitlab-ci.yml) localized "$1" ;; esac
+    }
+    "$HERE/../newcomer/steps.py" "$ROOT/docs/ci.md" "From nothing to a green pipeline" >"$1.steps"
+    # shellcheck source=/dev/null
+    . "$1.steps"
+    [ "$(git -C "$1.git" rev-parse main)" = "$(git rev-parse HEAD)" ] || die "the push of docs/ci.md did not arrive"
 }
 
 # What GitLab sets for every job; the token stands in a file, since arguments can be read by others.
@@ -349,10 +383,10 @@ secrets() {
 }
 
 [ $# -ge 2 ] || die "usage: $0 make|CASE DIR"
-if [ "$1" = make ]; then
-    make_project "$2"
-    exit 0
-fi
+case $1 in
+make) make_project "$2" && exit ;;
+from_docs) from_docs "$2" && exit ;;
+esac
 cd "$2"
 LOG=$2/.gitlab-ci-local-log
 say "-- $1"
