@@ -12,6 +12,7 @@ use crate::cli::context::Context;
 use crate::cli::context::engines;
 use crate::cli::show::output::{self, Outcome, Report};
 use crate::cli::verbs::audit_drift::{self, Drifted};
+use crate::cli::verbs::audit_export::{self, Export};
 use crate::cli::verbs::jobs;
 use crate::failure::Kind;
 use crate::follow;
@@ -31,6 +32,8 @@ pub enum Verb {
     Image(Image),
     /// Do registries still have what past jobs ran: tags moved or gone, digests gone or about to go
     Drift(Drifted),
+    /// Verdicts on jobs as a document for other programs
+    Export(Export),
     /// Check the ledger's chain
     Verify,
 }
@@ -62,6 +65,7 @@ pub fn run(context: &Context, verb: &Verb) -> Outcome {
         Verb::Job(args) => job(context, args),
         Verb::Image(args) => image(context, args),
         Verb::Drift(args) => audit_drift::run(context, args),
+        Verb::Export(args) => audit_export::run(context, args),
         Verb::Verify => verify(context),
     }
 }
