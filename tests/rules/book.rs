@@ -35,7 +35,9 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
         match fence {
             None if ticks >= 3 => fence = Some(ticks),
             None => return true,
-            Some(open) if ticks >= open && line.trim_start_matches('`').trim().is_empty() => fence = None,
+            Some(open) if ticks >= open && line.trim_start_matches('`').trim().is_empty() => {
+                fence = None
+            }
             Some(_) => {}
         }
         false
@@ -162,6 +164,65 @@ fn every_link_leads_somewhere() {
     files.extend(["README.md", "CONTRIBUTING.md", "ci-templates/README.md"].map(PathBuf::from));
     let found: Vec<String> = files.iter().flat_map(|file| wrong(file)).collect();
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// The quoted words of a kind in the source, tests left out.
+fn words_of_the_source(kind: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    fn below(dir: &Path, see: &mut impl FnMut(&str)) {
+        for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                below(&path, see);
+            } else if path.extension().is_some_and(|kind| kind == "rs")
+                && !path.ends_with("tests.rs")
+            {
+                let text = fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+                code.split('"').skip(1).step_by(2).for_each(&mut *see);
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    below(&root().join("src"), &mut |word| {
+        if kind(word) {
+            found.insert(word.to_owned());
+        }
+    });
+    found
+}
+
+#[test]
+fn every_variable_and_every_key_is_in_the_reference() {
+    // of the build, of tests, or said of a job that is not Moorline's to describe here
+    const OTHERS: [&str; 6] = [
+        "CI_",
+        "MOORLINE_",
+        "MOORLINE_BUILD",
+        "MOORLINE_LOCAL_JOB",
+        "MOORLINE_TESTS_REQUIRE",
+        "MOORLINE_TEST_LEASE_MS",
+    ];
+    let page = fs::read_to_string(root().join("docs/reference/environment.md")).unwrap();
+    let variables = words_of_the_source(|word| {
+        let ours = word.starts_with("MOORLINE_") || word.starts_with("CI_");
+        ours && !OTHERS.contains(&word)
+            && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+    });
+    assert!(variables.len() > 20, "{variables:?}");
+    let lost: Vec<_> =
+        variables.iter().filter(|word| !page.contains(&format!("`{word}`"))).collect();
+    assert!(lost.is_empty(), "not in docs/reference/environment.md: {lost:?}");
+
+    let page = fs::read_to_string(root().join("docs/reference/files.md")).unwrap();
+    let keys = fs::read_to_string(root().join("src/config/keys.rs")).unwrap();
+    let keys: Vec<&str> = keys
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("(\"")?.split_once("\", Who::"))
+        .filter_map(|(key, _)| key.split('.').rfind(|part| *part != "*"))
+        .collect();
+    assert!(keys.len() > 40, "{keys:?}");
+    let lost: Vec<_> = keys.iter().filter(|key| !page.contains(*key)).collect();
+    assert!(lost.is_empty(), "not in docs/reference/files.md: {lost:?}");
 }
 
 /// The walk above can fail.
