@@ -7,7 +7,7 @@
 //! <!-- not run: needs Slurm -->
 //! ```
 //!
-//! In a block `$ COMMAND` is run by `sh`, and what follows is what it prints on stdout and stderr, in this order of
+//! In a block `$ COMMAND` (more lines after a backslash) is run by `sh`, and what follows is what it prints on stdout and stderr, in this order of
 //! time. `gitlab-registry.example` is the stand-in. Digests, job ids, times and sizes are compared by their form; `[..]`
 //! stands for the rest of a line, a line `...` for any lines. The files `token` (the deploy token's secret) and
 //! `digest` (the image's) are there.
@@ -117,7 +117,13 @@ fn form(text: &str) -> String {
 fn played(block: &str, server: &Server, home: &Home) -> String {
     let (mut all, address) = (String::new(), server.address());
     let path = format!("{}:{}", program().parent().unwrap().display(), home.env["PATH"]);
-    for command in block.lines().filter_map(|line| line.strip_prefix("$ ")) {
+    let mut lines = block.lines();
+    while let Some(line) = lines.next() {
+        let Some(first) = line.strip_prefix("$ ") else { continue };
+        let mut command = first.to_owned();
+        while command.ends_with('\\') {
+            write!(command, "\n{}", lines.next().unwrap_or_default()).unwrap();
+        }
         writeln!(all, "$ {command}").unwrap();
         let mut shell = std::process::Command::new("/bin/sh");
         let script = format!("exec 2>&1\n{}", command.replace(NAME, &address));
@@ -181,7 +187,7 @@ fn console_blocks_are_what_the_program_does() {
             ran += 1;
             let actual = form(&played(&block.text, &server, &home));
             let expected = form(&block.text);
-            let compared = snapbox::Assert::new().try_eq(
+            let compared = snapbox::Assert::new().normalize_paths(false).try_eq(
                 Some(&place),
                 actual.into_data(),
                 expected.into_data(),
