@@ -8,9 +8,9 @@ use crate::audit::{JobAnswer, audit_job, junit};
 use crate::cli::context::Context;
 use crate::cli::context::engines;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
-use crate::cli::verbs::jobs;
 use crate::failure::{Kind, io_kind};
 use crate::files;
+use crate::follow;
 use crate::job::JobId;
 use crate::ledger::JobRecord;
 
@@ -47,7 +47,7 @@ pub fn run(context: &Context, args: &Export) -> Outcome {
     let ids = args.jobs.iter().map(|name| view.find(name).map(|job| job.id));
     let ids: Vec<JobId> = ids.collect::<Result<_, _>>()?;
     let answers = ids.iter().map(|id| answer(context, *id)).collect::<Result<Vec<_>, Report>>()?;
-    let plain_only = context.config.plain_match_only.as_ref().is_some_and(|set| set.value);
+    let plain_only = context.config.policy.plain_match_only.as_ref().is_some_and(|set| set.value);
     let text = match args.format {
         Format::Junit => junit(&answers, plain_only),
     };
@@ -64,7 +64,7 @@ pub fn run(context: &Context, args: &Export) -> Outcome {
 /// As `audit job` has it: the engine is asked about a job that has not ended, and receipts are collected.
 fn answer(context: &Context, id: JobId) -> Result<JobAnswer, Report> {
     let view = context.for_verdict(id)?;
-    let known = jobs::refresh(context, &view.job(id).into_iter().collect::<Vec<&JobRecord>>())?;
+    let known = follow::refresh(context, &view.job(id).into_iter().collect::<Vec<&JobRecord>>())?;
     let mut answer = audit_job(&context.for_verdict(id)?, &id.to_string())?;
     if let Some(job) = known.first() {
         answer.state = job.now.settled.state;
