@@ -19,6 +19,10 @@ demo *ARGS:
 golden:
     SNAPSHOTS=overwrite cargo test --locked
 
+# the book in docs/ as web pages, in target/book (needs mdbook); `just book serve` shows it while you write
+book VERB="build":
+    mdbook {{ VERB }} docs
+
 # how long things take here
 bench *ARGS:
     cargo bench --locked {{ ARGS }}

@@ -8,6 +8,10 @@
 //! own (`tests/rules/floors.rs`). `docs/architecture.md` draws the house.
 #![forbid(unsafe_code)]
 
+// the tests of the library and the test programs share `tests/support/records.rs`, which says `moorline::`
+#[cfg(test)]
+extern crate self as moorline;
+
 // floor 0: names and documents
 pub mod build;
 pub mod failure;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, io_kind};
 use crate::files::ForeignError;
 use crate::gitlab::HandedError;
 use crate::lock::{FILE, SIF_SCHEME};
@@ -141,6 +141,27 @@ pub enum AcquireError {
         /// What is wrong.
         error: HandedError,
     },
+    /// A conversion made something else.
+    #[error("the conversion made no SIF")]
+    NoSif,
+    /// A new file reads as other bytes than were written.
+    #[error("{} was made just now and reads as {found}, not as {made}", path.display())]
+    LosesBytes {
+        /// The file.
+        path: PathBuf,
+        /// What was read.
+        found: SifDigest,
+        /// What was written.
+        made: SifDigest,
+    },
+    /// A copy of a SIF.
+    #[error("cannot write {}: {source}", path.display())]
+    Unwritten {
+        /// The copy.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A question got no answer: a mistake of the program.
     #[error("no answer came for this reference")]
     NoAnswer,
@@ -158,7 +179,9 @@ impl Failure for AcquireError {
         match self {
             Self::NoLock | Self::Gone(_) | Self::Pruned(_) => Kind::NotFound,
             Self::Lockless(_) | Self::NotLocked { .. } => Kind::Policy,
-            Self::OtherBytes { .. } => Kind::Integrity,
+            Self::OtherBytes { .. } | Self::LosesBytes { .. } => Kind::Integrity,
+            Self::NoSif => Kind::Conversion,
+            Self::Unwritten { source, .. } => io_kind(source, Kind::Conversion),
             Self::HubAway { .. } => Kind::Network,
             Self::NoRegistry | Self::UnknownHost(_) | Self::Clone(_) | Self::CloneUnseen(_) => {
                 Kind::Configuration
@@ -218,6 +241,12 @@ impl Failure for AcquireError {
                 ..
             } => "look at it; a copy of your own that nobody else can write is taken",
             Self::NoDigest { error, .. } => return error.hint(),
+            Self::LosesBytes { .. } => {
+                "the disk or memory of this machine loses bytes; set MOORLINE_CACHE to another disk"
+            }
+            Self::Unwritten { .. } if self.kind() == Kind::NoSpace => {
+                "free space there, or choose another place for --output"
+            }
             Self::Pruned(_) => "the same command makes it again",
             _ => return None,
         };

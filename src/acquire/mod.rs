@@ -6,6 +6,7 @@
 //! What --pin.rs-->  Pin       or the pin of moorline.lock (locked.rs)
 //! Pin  --obtain.rs--> Image   known, the site's, beside the image in its registry (published.rs), or
 //!                             converted now
+//! SIF  --outgoing.rs-->       a file, a site's store, a registry: whole, or made once more
 //! ```
 //!
 //! The place where the program runs is passed in as [`Surroundings`]: configuration, clients, store, and the
@@ -19,6 +20,7 @@ mod locked;
 mod manners;
 mod names;
 mod obtain;
+mod outgoing;
 mod pin;
 pub mod published;
 mod surroundings;
@@ -31,6 +33,7 @@ pub use locked::{existing as existing_lock, read as read_lock};
 pub use manners::Manners;
 pub use names::Names;
 pub use obtain::{Obtained, convert, obtain, of_hub, restage, tell};
+pub use outgoing::{Conversion, folder};
 pub use pin::{pin, resolve};
 pub use surroundings::{Surroundings, block_on};
 pub use what::{Asked, What, reference};

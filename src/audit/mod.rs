@@ -7,6 +7,7 @@
 mod drift;
 mod image;
 mod job;
+mod junit;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -16,4 +17,5 @@ mod verdict;
 pub use drift::{Pinned, pinned};
 pub use image::{ImageAnswer, ImageQuery, ImageUse, Matched, audit_image};
 pub use job::{AttemptAnswer, JobAnswer, SubmissionAnswer, UsedImage, audit_job};
+pub use junit::junit;
 pub use verdict::{Forger, Reason, Verdict, but, forgers, judge};

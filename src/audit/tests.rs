@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::testing::{entry, intent, oci, pin, private, receipt, sif};
+use super::testing::{entry, intent, key, oci, pin, private, receipt, sif};
 use super::*;
-use crate::job::{EngineKey, Grade, JobState, Nonce, Observation};
+use crate::job::{Grade, JobState, Nonce, Observation};
 use crate::ledger::{Ledger, LookupError, View};
 use crate::oci::{ConfigDigest, Digest, Sha256Digest, SifDigest};
 use crate::pin::Image;
@@ -22,16 +22,9 @@ fn ledger(dir: &Path) -> Ledger {
     Ledger::open(dir).unwrap()
 }
 
-fn submit(ledger: &Ledger, n: u8, image: Image) -> crate::ledger::Entry {
+fn submit(ledger: &Ledger, n: u64, image: Image) -> crate::ledger::Entry {
     let entry = ledger.intend(&intent(&entry(n), image)).unwrap();
-    let key = EngineKey {
-        kind: "local".into(),
-        cluster: None,
-        id: n.to_string(),
-        submitted_at: testing::at(1),
-        owner: "ada".into(),
-    };
-    ledger.submitted(&entry, &key).unwrap();
+    ledger.submitted(&entry, &key("local", n)).unwrap();
     entry
 }
 

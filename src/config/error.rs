@@ -46,6 +46,8 @@ pub enum Problem {
     Forbidden {
         /// The key.
         key: String,
+        /// The flag or variable that says the same, if there is one.
+        also: Option<&'static str>,
     },
     /// A variable that a project file may not set.
     #[error(
@@ -110,10 +112,14 @@ impl Failure for ConfigError {
             Problem::Unknown { nearest: Some(nearest), .. } => {
                 Some(format!("did you mean {nearest}?"))
             }
-            Problem::Forbidden { .. } => Some(format!(
-                "remove it from {PROJECT_FILE}; it may stand in {SITE_FILE}, in \
-                 $XDG_CONFIG_HOME/{USER_FILE}, or be given by its flag or environment variable"
-            )),
+            Problem::Forbidden { also, .. } => {
+                let other = also.map(|other| format!("; {other} says the same"));
+                Some(format!(
+                    "remove it from {PROJECT_FILE}; it may stand in {SITE_FILE} or in \
+                     $XDG_CONFIG_HOME/{USER_FILE}{}",
+                    other.unwrap_or_default()
+                ))
+            }
             Problem::Variable { name } => Some(format!(
                 "remove it from {PROJECT_FILE}; --env {name}=VALUE sets it for one job, and [submit.env] \
                  in $XDG_CONFIG_HOME/{USER_FILE} for all of yours"

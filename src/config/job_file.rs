@@ -61,7 +61,7 @@ impl JobFile {
     /// # Errors
     /// Names `file`, the line and the key.
     pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
-        let source = Source { file, text, job_file: true };
+        let source = Source { file, text, level: None };
         let table = source.table()?;
         let mut job = Self::default();
         for (key, value) in &table {
@@ -75,7 +75,7 @@ impl JobFile {
                 };
                 return Err(source.error(key.span().start, problem));
             }
-            job.set(name, &Item { source, key: name, value })?;
+            job.set(name, &Item { source, key: name, name, value })?;
         }
         if let Some((one, other)) = job.built.conflict() {
             let span = table.get(one).map_or(0, |value| value.span().start);

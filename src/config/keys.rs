@@ -1,75 +1,6 @@
-//! The keys of a configuration file, and who may set them.
-
-/// Who may set a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Who {
-    /// Also a project file: names, references, resources, mounts, environment.
-    Anyone,
-    /// Site, user, environment, flags: whom to trust, where to write, what to start.
-    Trusted,
-}
-
-/// Every key; `*` stands for a name that the author chooses. A key that is not here is unknown.
-pub(super) const CONFIG: [(&str, Who); 58] = [
-    ("registry", Who::Trusted),
-    ("insecure_registries", Who::Trusted),
-    ("ca_files", Who::Trusted),
-    ("path_prefixes", Who::Trusted),
-    ("requests_at_once", Who::Trusted),
-    ("trusted_groups", Who::Trusted),
-    ("helper_variables", Who::Trusted),
-    ("realms.*", Who::Trusted),
-    ("cache", Who::Trusted),
-    ("ledger", Who::Trusted),
-    ("jobs_dir", Who::Trusted),
-    ("node_cache", Who::Trusted),
-    ("runtimes", Who::Trusted),
-    ("syscall_filter", Who::Trusted),
-    ("store.site", Who::Trusted),
-    ("store.site_owner", Who::Trusted),
-    ("store.site_keys", Who::Trusted),
-    ("store.max_size", Who::Trusted),
-    ("store.trash_age", Who::Trusted),
-    ("registry_sifs.keys", Who::Trusted),
-    ("registry_sifs.look_up", Who::Trusted),
-    ("images.*", Who::Anyone),
-    ("submit.backend", Who::Anyone),
-    ("submit.runtime", Who::Anyone),
-    ("submit.mounts", Who::Anyone),
-    ("submit.env.*", Who::Anyone),
-    ("submit.cpus", Who::Anyone),
-    ("submit.memory", Who::Anyone),
-    ("submit.time", Who::Anyone),
-    ("submit.grace", Who::Anyone),
-    ("backend.*.platform", Who::Anyone),
-    ("backend.*.queue", Who::Anyone),
-    ("backend.*.account", Who::Anyone),
-    ("backend.*.hold", Who::Trusted),
-    ("gitlab.url", Who::Trusted),
-    ("gitlab.registry", Who::Trusted),
-    ("shub.endpoint", Who::Trusted),
-    ("wait.unknown", Who::Trusted),
-    ("wait.silent", Who::Trusted),
-    ("limits.entries", Who::Anyone),
-    ("limits.layer_bytes", Who::Anyone),
-    ("limits.metadata_bytes", Who::Anyone),
-    ("limits.content_bytes", Who::Anyone),
-    ("limits.expansion_ratio", Who::Anyone),
-    ("limits.path_depth", Who::Anyone),
-    ("limits.path_bytes", Who::Anyone),
-    ("limits.link_steps", Who::Anyone),
-    ("limits.header_bytes", Who::Anyone),
-    ("limits.xattr_bytes", Who::Anyone),
-    ("limits.sparse_pieces", Who::Anyone),
-    ("limits.manifest_bytes", Who::Anyone),
-    ("limits.config_bytes", Who::Anyone),
-    ("limits.token_bytes", Who::Anyone),
-    ("limits.index_entries", Who::Anyone),
-    ("limits.layers", Who::Anyone),
-    ("limits.tags", Who::Anyone),
-    ("policy.plain_match_only", Who::Anyone),
-    ("policy.*", Who::Anyone),
-];
+//! Names of keys: those of a job file, what was meant by one that is not known, and what a secret looks like.
+//!
+//! The keys of a configuration file stand in `settings/rows.rs`.
 
 /// The keys of a job file: those of the long flags.
 pub(super) const JOB: [&str; 27] = [
@@ -101,36 +32,6 @@ pub(super) const JOB: [&str; 27] = [
     "release",
     "repository",
 ];
-
-/// What a path is among the keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// A key.
-    Key(&'static str, Who),
-    /// A table that holds keys.
-    Table,
-    /// Nothing that is known.
-    Nothing,
-}
-
-/// Looks a path up in [`CONFIG`].
-pub(super) fn find(path: &[&str]) -> Found {
-    let begins = |key: &'static str| {
-        let mut parts = key.split('.');
-        path.iter().all(|name| parts.next().is_some_and(|part| part == "*" || part == *name))
-    };
-    let length = |key: &str| key.split('.').count();
-    let mut table = Found::Nothing;
-    for (key, who) in CONFIG {
-        if begins(key) {
-            if length(key) == path.len() {
-                return Found::Key(key, who);
-            }
-            table = Found::Table;
-        }
-    }
-    table
-}
 
 /// The known key that looks most like `path`: by its whole path, or by its last name when that
 /// stands in the wrong table.
@@ -201,23 +102,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths() {
-        assert_eq!(find(&["cache"]), Found::Key("cache", Who::Trusted));
-        assert_eq!(
-            find(&["backend", "slurm", "queue"]),
-            Found::Key("backend.*.queue", Who::Anyone)
-        );
-        assert_eq!(find(&["backend", "slurm"]), Found::Table);
-        assert_eq!(find(&["realms"]), Found::Table);
-        assert_eq!(find(&["cache", "x"]), Found::Nothing);
-        assert_eq!(find(&["submit", "x"]), Found::Nothing);
-    }
-
-    #[test]
     fn suggestions() {
-        let near = |path: &[&str]| nearest(path, CONFIG.map(|(key, _)| key));
+        let known = ["registry", "submit.mounts", "submit.cpus", "backend.*.queue"];
+        let near = |path: &[&str]| nearest(path, known);
         assert_eq!(near(&["registy"]).as_deref(), Some("registry"));
-        assert_eq!(near(&["insecure_registry"]).as_deref(), Some("insecure_registries"));
         assert_eq!(near(&["submit", "mount"]).as_deref(), Some("submit.mounts"));
         assert_eq!(near(&["cpus"]).as_deref(), Some("submit.cpus"));
         assert_eq!(near(&["backend", "slurm", "que"]).as_deref(), Some("backend.slurm.queue"));

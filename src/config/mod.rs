@@ -10,7 +10,7 @@
 //! job file  submit -f job.toml                        keys equal the long flags
 //! ```
 //!
-//! Source: TOML 1.0; `docs/reference/files.md` is the list of keys, `keys.rs` the one in code.
+//! Source: TOML 1.0; `docs/reference/files.md` is the list of keys, `settings/rows.rs` the one in code.
 
 mod error;
 mod job_file;
@@ -28,7 +28,7 @@ pub use origin::{Level, Origin, Value};
 pub use places::{PROJECT_FILE, SITE_FILE, USER_FILE};
 pub use read::{parse_age, parse_size};
 pub use server::{ParseServerError, ServerUrl};
-pub use settings::shown::ShownValue;
 pub use settings::{
-    BackendSettings, Config, GitlabSettings, RegistrySifSettings, StoreSettings, SubmitSettings,
+    BackendSettings, Config, GitlabSettings, Head, HubSettings, Meant, PolicySettings,
+    RegistrySifSettings, ShownValue, StoreSettings, SubmitSettings, WaitSettings, Who,
 };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{ConfigError, Problem};
+use super::{ConfigError, Level, Origin, Problem};
 use crate::job::{EnvVar, Resources};
 
 /// Larger files are refused before they are parsed.
@@ -19,7 +19,8 @@ const MOST_BYTES: usize = 1 << 20;
 pub(super) struct Source<'t> {
     pub(super) file: &'t Path,
     pub(super) text: &'t str,
-    pub(super) job_file: bool,
+    /// Whose configuration file it is; `None` of a job file.
+    pub(super) level: Option<Level>,
 }
 
 impl<'t> Source<'t> {
@@ -39,7 +40,7 @@ impl<'t> Source<'t> {
             file: self.file.to_owned(),
             line: self.line(offset),
             problem,
-            job_file: self.job_file,
+            job_file: self.level.is_none(),
         }
     }
 
@@ -53,13 +54,26 @@ impl<'t> Source<'t> {
 #[derive(Clone, Copy)]
 pub(super) struct Item<'a> {
     pub(super) source: Source<'a>,
+    /// The key's whole path.
     pub(super) key: &'a str,
+    /// Its last name.
+    pub(super) name: &'a str,
     pub(super) value: &'a Spanned<DeValue<'a>>,
 }
 
 impl<'a> Item<'a> {
-    pub(super) fn line(&self) -> usize {
-        self.source.line(self.value.span().start)
+    /// Where it was said. A job file is the user's: it is named on the command line.
+    pub(super) fn origin(&self) -> Origin {
+        Origin::File {
+            level: self.source.level.unwrap_or(Level::User),
+            file: self.source.file.to_owned(),
+            line: self.source.line(self.value.span().start),
+        }
+    }
+
+    /// Whether somebody else's input says it.
+    pub(super) fn is_of_project(&self) -> bool {
+        self.source.level == Some(Level::Project)
     }
 
     pub(super) fn error(&self, problem: Problem) -> ConfigError {

@@ -23,7 +23,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::{CredentialError, Listed, Place, Scope};
-use crate::files::{self, ForeignError, ForeignFile, WayError};
+use crate::files::{self, FileError, ForeignError, ForeignFile, WayError};
 use crate::secret::{Credential, Realm, Secret};
 
 /// The version that this program writes.
@@ -205,7 +205,7 @@ fn check_folders(path: &Path) -> Result<(), CredentialError> {
     let folder = std::path::absolute(folder_of(path))
         .map_err(|source| CredentialError::Read { path: path.to_owned(), source })?;
     files::walk(&folder, &[0, me], false).map(drop).map_err(|error| match error {
-        WayError::Io { path, source, .. } => CredentialError::Read { path, source },
+        WayError::Io(FileError { path, source, .. }) => CredentialError::Read { path, source },
         WayError::Unsafe { path, why } => {
             CredentialError::Unsafe { path, reason: format!("is refused: {why}") }
         }

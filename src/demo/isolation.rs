@@ -1,8 +1,9 @@
 //! How the demo is run, and how its job can be kept apart from the machine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::containers;
+use crate::execute;
 
 /// How the demo is run.
 pub struct Options<'a> {
@@ -46,4 +47,24 @@ pub enum Isolation {
         /// What mends it.
         fix: String,
     },
+}
+
+impl Isolation {
+    /// What there is on this machine; `which` finds a program.
+    #[must_use]
+    pub fn here(which: impl Fn(&str) -> Option<PathBuf>) -> Self {
+        let Err(refused) = execute::probe() else { return Self::Builtin };
+        let cause = format!("{} ({})", refused.cause, refused.said);
+        let fix = refused.fix.unwrap_or_else(|| "install apptainer".into());
+        let installed = ["apptainer", "singularity"].into_iter().find(|name| which(name).is_some());
+        if let Some(runtime) = installed {
+            return Self::Installed { runtime, cause, fix };
+        }
+        let found = |name: &&'static str| Some(containers::Engine::new(*name, which(name)?));
+        let mut engines = containers::PROGRAMS.iter().filter_map(found);
+        match engines.find(containers::Engine::answers) {
+            Some(engine) => Self::Container { engine, cause, fix },
+            None => Self::None { cause, fix },
+        }
+    }
 }

@@ -11,6 +11,7 @@
 //! read_at.rs   bytes by their place, by several threads                  source.read_exact_at(&mut bytes, at)
 //! search.rs    a program in PATH                                         in_path(path, "apptainer")
 //! local.rs     whether a file system belongs to this machine              is_local(statfs.f_type)
+//! error.rs     what was done, on which file, and what the system said   FileError::about("cannot read", path)
 //! barred.rs    which directory is in the way                              explained(path, error)
 //! ```
 //!
@@ -18,6 +19,7 @@
 //! directory are in `listing`.
 
 mod barred;
+mod error;
 mod foreign;
 mod hash;
 mod local;
@@ -29,6 +31,7 @@ mod trust;
 mod way;
 
 pub use barred::{barred, explained};
+pub use error::FileError;
 pub use foreign::{Folder, ForeignError, ForeignFile, MOST_CA_BYTES, Opened};
 pub use hash::{Sum, sha256};
 pub use local::is_local;

@@ -5,7 +5,6 @@
 //! rename on that way, what is later opened by path is what was checked.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
@@ -13,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::Writers;
+use super::{FileError, Writers};
 
 /// Links on the way, as the kernel counts them (`path_resolution(7)`).
 const MOST_LINKS: usize = 40;
@@ -24,15 +23,8 @@ const HANDLE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXE
 #[derive(Debug, thiserror::Error)]
 pub enum WayError {
     /// The system refuses.
-    #[error("{doing} {}: {source}", path.display())]
-    Io {
-        /// What was done.
-        doing: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
     /// Somebody else could exchange what is there.
     #[error("{} is not safe: {why}", path.display())]
     Unsafe {
@@ -53,7 +45,7 @@ pub fn walk(path: &Path, trusted: &[u32], make: bool) -> Result<OwnedFd, WayErro
     let mut at = PathBuf::from("/");
     let io = |doing, path: &Path| {
         let path = path.to_owned();
-        move |e: Errno| WayError::Io { doing, path, source: e.into() }
+        move |e: Errno| WayError::Io(FileError { doing, path, source: e.into() })
     };
     let root = || {
         rustix::fs::open("/", HANDLE | OFlags::DIRECTORY, Mode::empty())
@@ -173,7 +165,7 @@ mod tests {
         }
         std::fs::set_permissions(at("a/b"), Permissions::from_mode(0o1777)).unwrap();
         check(&at("a/b/c")).unwrap();
-        assert!(matches!(check(&at("none")), Err(WayError::Io { .. })));
+        assert!(matches!(check(&at("none")), Err(WayError::Io(_))));
         // who is trusted is the caller's to say; the temporary directory's owner is not, here
         let nobody = walk(&at("a"), &[12_345], false).unwrap_err();
         assert!(matches!(nobody, WayError::Unsafe { .. }), "{nobody}");

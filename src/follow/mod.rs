@@ -1,28 +1,56 @@
 //! After the submission: what the engine says, what the workers wrote, and both into the ledger.
 //!
 //! ```text
-//! ledger's view --ask--> engine's word ------+
-//!               --collect--> receipts -------+--> what counts; ledger (only what is new)   refresh.rs, receipts.rs
-//!               --release--> jobs that are held, once they are on record                    release.rs
-//!               --settle--> open intents: found at the engine, or still uncertain           settle.rs
-//! ledger's index --newest--> no more jobs than a list holds                              newest.rs
-//!               --patience--> how long a `wait` goes on without an answer                   patience.rs
+//! whole stories      list.rs   the newest jobs           wait.rs     until jobs have ended
+//!                    sweep.rs  the whole ledger          recover.rs  what was interrupted
+//!                    cancel.rs one job                   prune.rs    images that no job needs
+//!                    fetch.rs  what a job wrote
+//!                        |
+//! jobs of any engine known.rs  each engine once          newest.rs   no more jobs than a list holds
+//!                        |                               patience.rs how long a `wait` goes on without an answer
+//! one engine's jobs  refresh.rs
+//!               --ask--> engine's word ------+
+//!               --collect--> receipts -------+--> what counts; ledger (only what is new)   receipts.rs
+//!               --release--> jobs that are held, once they are on record                   release.rs
+//!               --settle--> open intents: found at the engine, or still uncertain          settle.rs
 //! ```
+//!
+//! What all of it needs of its place is `surroundings.rs`: the command line implements it.
 //!
 //! An engine that does not answer hides nothing: what ledger and receipts know is given all the same.
 //! Not promised: that an engine remembers a job for ever.
 
+mod cancel;
 mod error;
+mod fetch;
+mod known;
+mod list;
 mod newest;
 mod patience;
+mod prune;
 mod receipts;
+mod recover;
 mod refresh;
 mod release;
 mod settle;
+mod surroundings;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod wait;
 
+pub use cancel::{Cancelled, cancel};
 pub use error::FollowError;
+pub use fetch::{Stream, Written};
+pub use known::{Known, Learnt, ask, refresh};
+pub use list::list;
 pub use newest::newest;
 pub use patience::{Limits, Patience, Verdict};
+pub use prune::prune;
 pub use receipts::{Collected, collect};
+pub use recover::{Recovered, recover};
 pub use refresh::{Now, Refresh};
 pub use settle::{Settled, settle};
+pub use surroundings::Surroundings;
+pub use sweep::{Swept, collect_all, collect_open};
+pub use wait::{Heard, wait};

@@ -32,13 +32,13 @@ impl Default for Limits {
 
 /// What follows from one round of questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Verdict<J> {
     /// Ask again after this pause.
     Again(Duration),
-    /// The engine has not known the job for this long.
-    Unknown(Duration),
-    /// The engine has not answered for this long.
-    Silent(Duration),
+    /// The engine has not known this job for this long.
+    Unknown(J, Duration),
+    /// The engine of this job has not answered for this long.
+    Silent(J, Duration),
 }
 
 /// The state of one `wait`.
@@ -58,21 +58,27 @@ impl Patience {
         Self { limits, pause: PAUSES.0, back_off: None, silent_since: None, unknown_since: None }
     }
 
-    /// After a round of questions at `now`: whether an engine was silent about a job that has not ended,
-    /// and whether one did not know a job.
-    pub fn round(&mut self, now: Instant, silent: bool, unknown: bool) -> Verdict {
+    /// After a round of questions at `now`: a job that has not ended and whose engine was silent, and one that
+    /// its engine did not know.
+    pub fn round<J>(&mut self, now: Instant, silent: Option<J>, unknown: Option<J>) -> Verdict<J> {
+        let is = (silent.is_some(), unknown.is_some());
         let since = |held: &mut Option<Instant>, is: bool| {
             *held = is.then(|| held.unwrap_or(now));
             held.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
         };
-        let silence = since(&mut self.silent_since, silent);
-        let ignorance = since(&mut self.unknown_since, unknown);
-        if unknown && ignorance >= self.limits.unknown {
-            return Verdict::Unknown(ignorance);
+        let silence = since(&mut self.silent_since, is.0);
+        let ignorance = since(&mut self.unknown_since, is.1);
+        if let Some(job) = unknown
+            && ignorance >= self.limits.unknown
+        {
+            return Verdict::Unknown(job, ignorance);
         }
-        if silent && silence >= self.limits.silent {
-            return Verdict::Silent(silence);
+        if let Some(job) = silent
+            && silence >= self.limits.silent
+        {
+            return Verdict::Silent(job, silence);
         }
+        let (silent, unknown) = is;
         let pause = if silent {
             let back_off =
                 self.back_off.get_or_insert_with(|| Backoff::new(Duration::from_secs(1)));
@@ -104,12 +110,16 @@ mod tests {
         start + Duration::from_secs(seconds)
     }
 
+    fn round(patience: &mut Patience, now: Instant, silent: bool, unknown: bool) -> Verdict<()> {
+        patience.round(now, silent.then_some(()), unknown.then_some(()))
+    }
+
     #[test]
     fn an_engine_that_answers_is_waited_for_without_end() {
         let start = Instant::now();
         let mut patience = Patience::new(Limits::default());
         for day in 0..1000 {
-            let verdict = patience.round(at(start, day * 86_400), false, false);
+            let verdict = round(&mut patience, at(start, day * 86_400), false, false);
             assert!(matches!(verdict, Verdict::Again(pause) if pause <= PAUSES.1), "{verdict:?}");
         }
     }
@@ -118,11 +128,14 @@ mod tests {
     fn ignorance_has_an_end_and_an_answer_starts_it_anew() {
         let start = Instant::now();
         let mut patience = Patience::new(Limits::default());
-        assert!(matches!(patience.round(start, false, true), Verdict::Again(_)));
-        assert!(matches!(patience.round(at(start, 299), false, true), Verdict::Again(_)));
-        assert!(matches!(patience.round(at(start, 299), false, false), Verdict::Again(_)));
-        assert!(matches!(patience.round(at(start, 598), false, true), Verdict::Again(_)));
-        assert!(matches!(patience.round(at(start, 898), false, true), Verdict::Unknown(_)));
+        assert!(matches!(round(&mut patience, start, false, true), Verdict::Again(_)));
+        assert!(matches!(round(&mut patience, at(start, 299), false, true), Verdict::Again(_)));
+        assert!(matches!(round(&mut patience, at(start, 299), false, false), Verdict::Again(_)));
+        assert!(matches!(round(&mut patience, at(start, 598), false, true), Verdict::Again(_)));
+        assert!(matches!(
+            round(&mut patience, at(start, 898), false, true),
+            Verdict::Unknown((), _)
+        ));
     }
 
     #[test]
@@ -132,7 +145,7 @@ mod tests {
         let mut gone = Duration::ZERO;
         let mut rounds = 0;
         let end = loop {
-            match patience.round(start + gone, true, false) {
+            match round(&mut patience, start + gone, true, false) {
                 Verdict::Again(pause) => {
                     assert!(pause <= SILENT_PAUSE);
                     gone += pause;
@@ -141,14 +154,14 @@ mod tests {
                 end => break end,
             }
         };
-        assert_eq!(end, Verdict::Silent(gone));
+        assert_eq!(end, Verdict::Silent((), gone));
         assert!(gone >= Limits::default().silent && gone < Duration::from_secs(86_401), "{gone:?}");
         assert!(rounds < 7000, "{rounds} questions in a day");
         // a controller that was away for a minute is asked at least five times in it
         let mut patience = Patience::new(Limits::default());
         let (mut gone, mut asked) = (Duration::ZERO, 0);
         while gone < Duration::from_secs(60) {
-            if let Verdict::Again(pause) = patience.round(start + gone, true, false) {
+            if let Verdict::Again(pause) = round(&mut patience, start + gone, true, false) {
                 gone += pause;
                 asked += 1;
             }
@@ -161,8 +174,9 @@ mod tests {
         let start = Instant::now();
         let limits = Limits { unknown: Duration::from_secs(2), silent: Duration::from_secs(2) };
         let mut patience = Patience::new(limits);
-        patience.round(start, true, true);
-        let Verdict::Again(pause) = patience.round(start + Duration::from_millis(1990), true, true)
+        round(&mut patience, start, true, true);
+        let Verdict::Again(pause) =
+            round(&mut patience, start + Duration::from_millis(1990), true, true)
         else {
             panic!("too early")
         };

@@ -7,6 +7,14 @@ use super::view::{JobRecord, View};
 const LAST: &str = "last";
 
 impl View {
+    /// Each job that was named, in the order given.
+    ///
+    /// # Errors
+    /// As [`Self::find`], for the first that is not found.
+    pub fn find_all<S: AsRef<str>>(&self, names: &[S]) -> Result<Vec<&JobRecord>, LookupError> {
+        names.iter().map(|name| self.find(name.as_ref())).collect()
+    }
+
     /// The job that `text` means: a prefix of one id, `ENGINE:123` with the engine's own id, or `last`, the
     /// newest job.
     ///

@@ -37,6 +37,9 @@ mod record;
 mod salvage;
 mod segment;
 mod settled;
+#[cfg(test)]
+#[path = "../../tests/support/records.rs"]
+pub(crate) mod testing;
 mod verify;
 mod view;
 mod writer;

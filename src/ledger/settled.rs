@@ -209,39 +209,20 @@ pub fn latest_receipt<'r>(receipts: impl Iterator<Item = &'r Receipt>) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Evidence, Grade, IntentId, JobId, JobSpec, Name, Nonce, Resources};
-    use crate::job::{RuntimeChoice, Terms};
-    use crate::ledger::{Entry, Intent, Ledger, RecordHash, View};
+    use crate::job::Nonce;
+    use crate::ledger::testing::{self, at};
+    use crate::ledger::{Entry, Ledger, View};
     use crate::oci::Sha256Digest;
     use crate::oci::SifDigest;
-    use crate::pin::Image;
-    use crate::worker::{Conditions, RECEIPT_SCHEMA};
-
-    fn at(second: i64) -> jiff::Timestamp {
-        jiff::Timestamp::from_second(1_700_000_000 + second).unwrap()
-    }
+    use crate::worker::Conditions;
 
     fn receipt(entry: &Entry, second: i64, exit_code: i32) -> Receipt {
         Receipt {
-            schema: RECEIPT_SCHEMA,
-            writer: "moorline 0.1.0".into(),
-            job: entry.job,
-            intent: entry.intent,
-            nonce: entry.nonce,
             attempt: format!("{second:032x}"),
-            host: "node7".into(),
-            engine: Vec::new(),
-            pinned: None,
-            expected: None,
-            evidence: Evidence { grade: Grade::None, measured: None, measured_at: None },
-            runtime: Name::known("builtin"),
-            rootfs: None,
-            notes: Vec::new(),
-            skipped_mounts: Vec::new(),
             start: Start::Started { at: at(second) },
             ended_at: at(second),
             exit_code,
-            conditions: Conditions::default(),
+            ..testing::receipt(entry)
         }
     }
 
@@ -252,11 +233,7 @@ mod tests {
     #[test]
     fn the_table() {
         use JobState::{Completed, Failed, Killed, Running, Submitted, Unknown};
-        let entry = Entry {
-            job: JobId::from_parts(1, 1),
-            intent: IntentId::from_bytes([1; 16]),
-            nonce: Nonce::from_bytes([2; 16]),
-        };
+        let entry = testing::entry(1);
         let told = |code| {
             let conditions = Conditions { told: Some(15), ..Conditions::default() };
             Receipt { conditions, ..receipt(&entry, 9, code) }
@@ -289,46 +266,13 @@ mod tests {
 
     /// A submission on record.
     fn entry_of(ledger: &Ledger) -> Entry {
-        let id = JobId::from_parts(1, 1);
-        let spec = JobSpec {
-            id,
-            name: None,
-            image: Image::Sif {
-                pin: None,
-                manifest: None,
-                digest: SifDigest::of(b"sif"),
-                recipe: None,
-                tree: None,
-                place: "/a.sif".into(),
-            },
-            command: Vec::new(),
-            mounts: Vec::new(),
-            env: Vec::new(),
-            runtime: RuntimeChoice::Auto,
-            options: Vec::new(),
-            resources: Resources::default(),
-            workdir: None,
-            rerun_of: None,
-            terms: Terms::default(),
-        };
-        ledger
-            .intend(&Intent {
-                spec,
-                intent: IntentId::from_bytes([1; 16]),
-                nonce: Nonce::from_bytes([2; 16]),
-                backend: Name::known("slurm"),
-                enclosing: None,
-                plan: RecordHash::of(b"plan"),
-                user: "ada".into(),
-                host: "h".into(),
-            })
-            .unwrap()
+        let image = testing::sif(None, SifDigest::of(b"sif"));
+        ledger.intend(&testing::intent(&testing::entry(1), "slurm", image)).unwrap()
     }
 
     #[test]
     fn a_start_that_left_no_receipt_is_not_settled_by_an_earlier_one() {
-        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-        let dir = tempfile::Builder::new().permissions(private).tempdir().unwrap();
+        let dir = testing::private();
         let ledger = Ledger::open(dir.path()).unwrap();
         let entry = entry_of(&ledger);
         let id = entry.job;
@@ -362,19 +306,11 @@ mod tests {
     /// The engine began the very job on record before it was on record: the worker's code is not the job's.
     #[test]
     fn a_job_that_began_too_early_has_no_code() {
-        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-        let dir = tempfile::Builder::new().permissions(private).tempdir().unwrap();
+        let dir = testing::private();
         let path = dir.path().to_owned();
         let ledger = Ledger::open(&path).unwrap();
         let entry = entry_of(&ledger);
-        let key = crate::job::EngineKey {
-            kind: "engine".into(),
-            cluster: None,
-            id: "46".into(),
-            submitted_at: at(0),
-            owner: "ada".into(),
-        };
-        ledger.submitted(&entry, &key).unwrap();
+        ledger.submitted(&entry, &testing::key("engine", 46)).unwrap();
         let refused = |engine: &str| Receipt {
             start: Start::Refused { why: "too early".into() },
             engine: vec![engine.into()],

@@ -51,7 +51,7 @@ impl<'a> Remembered<'a> {
         let path = incoming.path().to_owned();
         let mut seen = Seen::new(incoming.file_mut());
         let written = pack.write(&sif.digest, sif.size, &mut seen);
-        written.map_err(|source| StoreError::Io { doing: "cannot write", path, source })?;
+        written.map_err(StoreError::io("cannot write", &path))?;
         let seal = seen.seal();
         self.store.publish_pack(incoming, self.recipe, &sif.digest, &seal)
     }

@@ -350,8 +350,7 @@ impl Shared {
         sink.tell();
         let incoming = sink.incoming;
         let path = incoming.path().to_owned();
-        let doing = "cannot read";
-        let file = File::open(&path).map_err(|source| StoreError::Io { doing, path, source })?;
+        let file = File::open(&path).map_err(StoreError::io("cannot read", &path))?;
         let mut state = self.lock();
         state.blobs[at] = Blob::Here(Part::whole(file));
         state.fetched += 1;

@@ -261,13 +261,10 @@ impl Claim {
                 Verified::Mismatch(format!("made again it is {}", report.sif))
             });
         }
-        let unreadable = |source| {
-            let (doing, path) = ("cannot read", again.path().to_owned());
-            StoreError::Io { doing, path, source }
-        };
-        let ours = File::open(again.path()).map_err(unreadable)?;
+        let unreadable = || StoreError::io("cannot read", again.path());
+        let ours = File::open(again.path()).map_err(unreadable())?;
         let difference = compare::sifs(&self.file, &ours, &said.recipe, limits);
-        Ok(match difference.map_err(unreadable)? {
+        Ok(match difference.map_err(unreadable())? {
             None => self.or_tree(Verified::MatchContent(format!(
                 "it was made as {}, this moorline makes {}",
                 said.recipe.key(),

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Kind, io_kind};
+use crate::files::FileError;
 use crate::oci::Digest;
 
 /// What fails when the site's store is full; the own one is another place.
@@ -13,15 +14,8 @@ pub(super) const PUBLISHING: &str = "cannot publish";
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A file could not be read or written.
-    #[error("{doing} {}: {source}", path.display())]
-    Io {
-        /// What was done: `cannot write`, ...
-        doing: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
     /// The directory belongs to somebody else, or others may write into it.
     #[error("the store {} is not safe: {why}", path.display())]
     Unsafe {
@@ -69,22 +63,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    pub(super) fn io<'a>(
-        doing: &'static str,
-        path: &'a Path,
-    ) -> impl FnOnce(io::Error) -> Self + 'a {
-        move |source| Self::Io {
-            doing,
-            path: path.to_owned(),
-            source: crate::files::explained(path, source),
-        }
+    /// For `map_err`: what was done, on what.
+    pub fn io<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + use<'a> {
+        let about = FileError::about(doing, path);
+        move |source| about(source).into()
     }
 }
 
 impl Failure for StoreError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Io { source, .. } => io_kind(source, Kind::Configuration),
+            Self::Io(error) => io_kind(&error.source, Kind::Configuration),
             Self::Mismatch { .. } | Self::Foreign { .. } => Kind::Integrity,
             Self::Unsafe { .. } | Self::Version { .. } | Self::Mapping { .. } => {
                 Kind::Configuration
@@ -94,15 +83,15 @@ impl Failure for StoreError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { doing, .. } if self.kind() == Kind::NoSpace && *doing == PUBLISHING => {
+            Self::Io(error) if self.kind() == Kind::NoSpace && error.doing == PUBLISHING => {
                 Some("free space in the site's store".into())
             }
-            Self::Io { .. } if self.kind() == Kind::NoSpace => Some(
+            Self::Io(_) if self.kind() == Kind::NoSpace => Some(
                 "moorline cache prune makes room there; or set MOORLINE_CACHE to a directory on a \
                  larger disk"
                     .into(),
             ),
-            Self::Io { .. } | Self::Unsafe { .. } => {
+            Self::Io(_) | Self::Unsafe { .. } => {
                 Some("set MOORLINE_CACHE to a directory that only you can write".into())
             }
             Self::Mapping { path, .. } => {

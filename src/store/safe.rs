@@ -130,7 +130,7 @@ pub(super) fn unsound(meta: &Metadata, owners: &[u32]) -> Option<String> {
 /// Walks from `/` to `path`, and says the first component that somebody else could replace.
 pub(super) fn walk(path: &Path, trusted: &[u32], make: bool) -> Result<OwnedFd, StoreError> {
     files::walk(path, trusted, make).map_err(|error| match error {
-        WayError::Io { doing, path, source } => StoreError::Io { doing, path, source },
+        WayError::Io(error) => error.into(),
         WayError::Unsafe { path, why } => StoreError::Unsafe { path, why },
     })
 }

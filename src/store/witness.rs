@@ -64,11 +64,8 @@ impl Store {
         seal: &[u8; 32],
     ) -> Result<(), StoreError> {
         let Some(witness) = &self.witness else { return Ok(()) };
-        witness.keep(kind, recipe, seal).map_err(|why| StoreError::Io {
-            doing: "cannot record an index of",
-            path: self.root.clone(),
-            source: std::io::Error::other(why),
-        })
+        let kept = witness.keep(kind, recipe, seal).map_err(std::io::Error::other);
+        kept.map_err(StoreError::io("cannot record an index of", &self.root))
     }
 
     /// Records a SIF before it is mapped.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::backend::BackendError;
 use crate::failure::{Failure, Kind, io_kind};
+use crate::files::FileError;
 use crate::job::JobId;
 use crate::ledger::LedgerError;
 use crate::oci::Digest;
@@ -13,15 +14,8 @@ use crate::oci::Digest;
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
     /// A file of the job's directory.
-    #[error("{doing} {}: {source}", path.display())]
-    Io {
-        /// What was done.
-        doing: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
     /// An input of an earlier job is not there any more.
     #[error("job {job} cannot be repeated: {what} is lost ({})", path.display())]
     InputLost {
@@ -87,19 +81,16 @@ impl SubmitError {
     pub(super) fn io<'a>(
         doing: &'static str,
         path: &'a Path,
-    ) -> impl FnOnce(io::Error) -> Self + 'a {
-        move |source| Self::Io {
-            doing,
-            path: path.to_owned(),
-            source: crate::files::explained(path, source),
-        }
+    ) -> impl FnOnce(io::Error) -> Self + use<'a> {
+        let about = FileError::about(doing, path);
+        move |source| about(source).into()
     }
 }
 
 impl Failure for SubmitError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Io { source, .. } => io_kind(source, Kind::Configuration),
+            Self::Io(error) => io_kind(&error.source, Kind::Configuration),
             Self::InputLost { .. } => Kind::NotFound,
             Self::InputChanged { .. } => Kind::Integrity,
             Self::Plan(_) => Kind::Usage,
@@ -111,7 +102,7 @@ impl Failure for SubmitError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { .. } => Some("jobs_dir in the configuration names where jobs live".into()),
+            Self::Io(_) => Some("jobs_dir in the configuration names where jobs live".into()),
             Self::InputLost { .. } | Self::InputChanged { .. } => Some(
                 "put the file back as it was, or submit a new job with the one of today".into(),
             ),

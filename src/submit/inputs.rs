@@ -185,7 +185,7 @@ fn find(
         };
         match source.measure() {
             Ok(_) => return Ok(source),
-            Err(SubmitError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(SubmitError::Io(error)) if error.source.kind() == io::ErrorKind::NotFound => {}
             Err(error) => why = Some(error),
         }
     }
@@ -240,6 +240,8 @@ fn first_line(name: &str, head: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::{Entry, Ledger, View, testing};
+    use crate::oci::SifDigest;
 
     fn source(dir: &Path, bytes: &[u8]) -> Source {
         let path = dir.join("exe");
@@ -297,59 +299,23 @@ mod tests {
         }
     }
 
-    fn submission(dir: &Path, spec: crate::job::JobSpec) -> Submission {
-        use crate::job::{IntentId, Nonce};
-        use crate::ledger::{Intent, Ledger, RecordHash, View};
-
-        let id = spec.id;
+    fn submission(dir: &Path, entry: &Entry, command: &str) -> Submission {
         let ledger = Ledger::open(&dir.join("ledger")).unwrap();
-        let intent = Intent {
-            spec,
-            intent: IntentId::from_bytes([1; 16]),
-            nonce: Nonce::from_bytes([2; 16]),
-            backend: crate::job::Name::known("local"),
-            enclosing: None,
-            plan: RecordHash::of(b"plan"),
-            user: "ada".into(),
-            host: "h".into(),
-        };
+        let image = testing::sif(None, SifDigest::of(b"sif"));
+        let mut intent = testing::intent(entry, "local", image);
+        intent.spec.command = vec![command.into()];
         ledger.intend(&intent).unwrap();
-        View::read(ledger.dir()).unwrap().job(id).unwrap().last().clone()
+        View::read(ledger.dir()).unwrap().job(entry.job).unwrap().last().clone()
     }
 
     /// A record of an older program has no inputs: what it copied is found, and nobody vouches for it.
     #[test]
     fn an_older_record_names_its_input_without_a_hash() {
-        use crate::job::{JobSpec, Resources, RuntimeChoice, Terms};
-        use crate::pin::Image;
-
-        let private = fs::Permissions::from_mode(0o700);
-        let dir = tempfile::Builder::new().permissions(private).tempdir().unwrap();
-        let id = JobId::from_parts(1, 1);
-        let work = dir.path().join("jobs").join(id.to_string()).join("work");
+        let dir = testing::private();
+        let entry = testing::entry(1);
+        let work = dir.path().join("jobs").join(entry.job.to_string()).join("work");
         fs::create_dir_all(&work).unwrap();
-        let spec = JobSpec {
-            id,
-            name: None,
-            image: Image::Sif {
-                pin: None,
-                manifest: None,
-                digest: crate::oci::SifDigest::of(b"sif"),
-                recipe: None,
-                tree: None,
-                place: "/a.sif".into(),
-            },
-            command: vec!["./exe".into()],
-            mounts: Vec::new(),
-            env: Vec::new(),
-            runtime: RuntimeChoice::Auto,
-            options: Vec::new(),
-            resources: Resources::default(),
-            workdir: None,
-            rerun_of: None,
-            terms: Terms::default(),
-        };
-        let submission = submission(dir.path(), spec);
+        let submission = submission(dir.path(), &entry, "./exe");
         let jobs = dir.path().join("jobs");
         let error = of_earlier(&submission, &jobs).unwrap_err();
         assert!(matches!(error, SubmitError::InputLost { .. }), "{error}");

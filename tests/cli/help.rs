@@ -1,5 +1,7 @@
-//! Goldens of `--help` of every verb. `SNAPSHOTS=overwrite cargo test --test cli` writes them anew.
+//! Goldens of `--help` of every verb, and the page of the book that holds them. `SNAPSHOTS=overwrite cargo test --test cli` writes them anew.
 
+use std::fmt::Write as _;
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::program;
@@ -54,12 +56,22 @@ fn help_texts() {
         &["completions"],
         &["man"],
     ];
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/help");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/help");
     for words in verbs {
         let name = if words.is_empty() { "moorline".into() } else { words.join("-") };
         let golden = snapbox::Data::read_from(&folder.join(format!("{name}.txt")), None).raw();
         snapbox::assert_data_eq!(help(words), golden);
     }
+    // the page of the book
+    let mut page = "# Help texts of all verbs\n\nThis page is what `moorline VERB --help` prints. A test writes it \
+                    (`just golden`) and fails when it is out of date.\n"
+        .to_owned();
+    for words in verbs {
+        let title = [&["moorline"], *words].concat().join(" ");
+        write!(page, "\n## {title}\n\n```text\n{}\n```\n", help(words).trim_end()).unwrap();
+    }
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/commands.md");
+    snapbox::assert_data_eq!(page, snapbox::Data::read_from(&golden, None).raw());
     // a new verb comes with its golden text
     for line in help(&[]).lines().skip_while(|line| !line.starts_with("Commands:")).skip(1) {
         let Some(verb) = line.split_whitespace().next() else { break };

@@ -7,14 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use moorline::job::{
-    EngineKey, IntentId, JobId, JobSpec, JobState, Name, Nonce, Observation, Resources,
-    RuntimeChoice, Terms,
-};
-use moorline::ledger::{Intent, Ledger, RecordHash};
+use moorline::job::{JobId, JobState, Observation};
+use moorline::ledger::{Entry, Ledger};
 use moorline::oci::{Sha256Digest, SifDigest};
-use moorline::pin::Image;
 
+use crate::support::records;
 use crate::support::{Answer, Home, NOBODY, Server, am_root, config, finish, have};
 
 fn id(n: u64) -> JobId {
@@ -29,48 +26,12 @@ fn write(ledger: &Path, jobs: std::ops::Range<u64>) {
 fn append(ledger: &Ledger, jobs: std::ops::Range<u64>) {
     let mut batch = ledger.batch();
     for n in jobs {
-        let spec = JobSpec {
-            id: id(n),
-            name: Some(format!("SENTINEL-{n}")),
-            image: Image::Sif {
-                pin: None,
-                manifest: None,
-                digest: SifDigest::of(&(n % 3).to_le_bytes()),
-                recipe: None,
-                tree: None,
-                place: "/a.sif".into(),
-            },
-            command: vec!["true".into()],
-            mounts: Vec::new(),
-            env: Vec::new(),
-            runtime: RuntimeChoice::Auto,
-            options: Vec::new(),
-            resources: Resources::default(),
-            workdir: None,
-            rerun_of: None,
-            terms: Terms::default(),
-        };
-        let mut bytes = [1; 16];
-        bytes[..8].copy_from_slice(&n.to_le_bytes());
-        let intent = Intent {
-            spec,
-            intent: IntentId::from_bytes(bytes),
-            nonce: Nonce::from_bytes([7; 16]),
-            backend: Name::known("slurm"),
-            enclosing: None,
-            plan: RecordHash::of(b"plan"),
-            user: "ada".into(),
-            host: "h".into(),
-        };
+        let ids = Entry { job: id(n), ..records::entry(n) };
+        let image = records::sif(None, SifDigest::of(&(n % 3).to_le_bytes()));
+        let mut intent = records::intent(&ids, "slurm", image);
+        intent.spec.name = Some(format!("SENTINEL-{n}"));
         let entry = batch.intend(&intent, &[]).unwrap();
-        let key = EngineKey {
-            kind: "slurm".into(),
-            cluster: None,
-            id: n.to_string(),
-            submitted_at: jiff::Timestamp::UNIX_EPOCH,
-            owner: "ada".into(),
-        };
-        batch.submitted(&entry, &key).unwrap();
+        batch.submitted(&entry, &records::key("slurm", n)).unwrap();
         let (state, code) =
             if n % 5 == 0 { (JobState::Failed, 3) } else { (JobState::Completed, 0) };
         let seen = Observation { exit_code: Some(code), ..Observation::of(state) };

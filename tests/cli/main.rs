@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod barred;
+mod book;
 mod canary;
 mod credentials;
 mod doctor;

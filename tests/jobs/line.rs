@@ -4,13 +4,11 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use crate::support::{
-    Answer, Home, NOBODY, PROJECT, Server, am_root, difference, finish, have, images, processes,
-    program, sleeping, until,
+    Answer, Home, NOBODY, PROJECT, Server, am_root, difference, images, processes, sleeping, until,
 };
 
 /// Every user that can be had here, each with a home in which it is logged in.
@@ -20,11 +18,11 @@ fn homes(server: &Server) -> Vec<Home> {
     users.into_iter().map(|user| Home::of(server, user).log_in(server)).collect()
 }
 
-fn verdict(home: &Home, job: &str) -> Answer {
+pub fn verdict(home: &Home, job: &str) -> Answer {
     home.run(&["--json", "audit", "job", job])
 }
 
-fn state(home: &Home, job: &str) -> String {
+pub fn state(home: &Home, job: &str) -> String {
     let rows = home.run(&["--json", "status", job]).exits(0).json();
     rows[0]["state"].as_str().unwrap().to_owned()
 }
@@ -399,193 +397,6 @@ fn receipts_are_collected_and_the_ledger_is_checked() {
     assert!(answer.stdout.contains("CHANGED"), "{answer}");
     let answer = home.run(&["--json", "audit", "verify"]).exits(6).json();
     assert!(!answer["findings"].as_array().unwrap().is_empty(), "{answer}");
-}
-
-/// A simulated Slurm: scripts that stand for its commands, first in `PATH`.
-struct Simulated {
-    bin: PathBuf,
-}
-
-impl Simulated {
-    fn new(home: &mut Home) -> Self {
-        let bin = home.mkdir("simulated-slurm");
-        let path = format!("{}:{}", bin.display(), home.env["PATH"]);
-        home.env.insert("PATH".into(), path);
-        let simulated = Self { bin };
-        for name in ["squeue", "sacct", "scontrol", "scancel"] {
-            simulated.command(name, "exit 0");
-        }
-        simulated
-    }
-
-    fn command(&self, name: &str, body: &str) {
-        let path = self.bin.join(name);
-        fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
-    fn read(&self, name: &str) -> Option<String> {
-        fs::read_to_string(self.bin.join(name)).ok().filter(|text| text.ends_with('\n'))
-    }
-}
-
-#[test]
-fn an_interrupted_submission_is_settled_by_asking() {
-    let server = Server::with_image();
-    let mut home = Home::logged_in(&server);
-    let simulated = Simulated::new(&mut home);
-    let image = server.name(":v1");
-    home.ok(&["convert", &image]);
-    let dir = simulated.bin.display().to_string();
-    simulated
-        .command("sbatch", &format!("echo \"$*\" >{dir}/argv; echo $$ >{dir}/pid; exec sleep 600"));
-    let interrupt = || {
-        let _ = fs::remove_file(simulated.bin.join("pid"));
-        let mut child = home.spawn(&["submit", "--backend", "slurm", &image, "--", "true"]);
-        let pid = until("the engine is asked", 60, || simulated.read("pid"));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        // the engine's command ends with it or now, by the id that it wrote itself
-        let pid = rustix::process::Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        let rows = home.run(&["--json", "jobs"]).exits(0).json();
-        let last = rows.as_array().unwrap().last().unwrap().clone();
-        (last["job"].as_str().unwrap().to_owned(), simulated.read("argv").unwrap())
-    };
-
-    // the engine never got it
-    let (lost, _) = interrupt();
-    assert_ne!(state(&home, &lost), "failed");
-    let answer = home.run(&["recover"]).exits(0);
-    assert_eq!(answer.stdout, format!("{lost} uncertain\n"));
-    home.run(&["wait", &lost]).fails(10, &[&lost, "uncertain", "moorline recover"]);
-    home.run(&["cancel", &lost]).fails(10, &[&lost, "hint:"]);
-    assert!(home.job(&lost).is_dir(), "it may still come: the directory stays");
-
-    // the engine has it under a number
-    let (found, argv) = interrupt();
-    let comment = argv.split_whitespace().find_map(|word| word.strip_prefix("--comment="));
-    let now = jiff::Timestamp::now().as_second();
-    let user = String::from_utf8(Command::new("id").arg("-un").output().unwrap().stdout).unwrap();
-    let row = format!("77|{now}|{}|{}", user.trim(), comment.unwrap());
-    let queue = format!("77|{now}|{}|RUNNING|0|None|", user.trim());
-    // %k asks for the comment: then it is `find` that asks
-    simulated.command(
-        "squeue",
-        &format!("case \"$*\" in *%k*) echo '{row}' ;; *) echo '{queue}' ;; esac"),
-    );
-    let answer = home.run(&["recover"]).exits(0);
-    assert!(answer.stdout.contains(&format!("{found} found slurm:")), "{answer}");
-    assert!(answer.stdout.contains("77"), "{answer}");
-    assert_eq!(state(&home, &found), "running");
-    // both stay one submission each: nothing was submitted again
-    assert_eq!(verdict(&home, &found).json()["submissions"].as_array().unwrap().len(), 1);
-    assert!(home.ok(&["status", "slurm:77"]).contains(&found));
-}
-
-#[test]
-fn an_interrupted_run_is_settled() {
-    let server = Server::with_image();
-    let home = Home::logged_in(&server);
-    let image = server.name(":v1");
-    home.ok(&["convert", &image]);
-    let mark = format!("8{}", std::process::id());
-    let mut child = home.spawn(&["run", &image, "--", "sleep", &mark]);
-    until("the program", 60, || (sleeping(&mark) == 1).then_some(()));
-    // one that lives is left alone
-    let answer = home.run(&["recover"]).exits(0);
-    assert!(answer.stdout.is_empty() && answer.stderr.contains("runs"), "{answer}");
-    child.kill().unwrap();
-    child.wait().unwrap();
-    until("the program's end", 30, || (sleeping(&mark) == 0).then_some(()));
-    until("the interrupted run", 30, || {
-        home.ok(&["recover"]).contains("interrupted").then_some(())
-    });
-    assert_eq!(home.run(&["recover"]).exits(0).stdout, "");
-    let rows = home.run(&["--json", "jobs"]).exits(0).json();
-    assert_eq!(rows[0]["state"], "failed", "{rows}");
-}
-
-/// `moorline ARGS` in a user namespace in which no other can be made, without container software.
-fn confined(home: &Home, args: &[&str]) -> Answer {
-    let empty = home.mkdir("empty-path");
-    let script = "echo 0 >/proc/sys/user/max_user_namespaces || exit 99; PATH=$EMPTY exec \"$@\"";
-    let mut command = Command::new("unshare");
-    command
-        .args(["--user", "--map-root-user", "/bin/sh", "-c", script, "sh"])
-        .arg(program())
-        .args(args)
-        .env_clear()
-        .envs(&home.env)
-        .env("EMPTY", empty)
-        .current_dir(home.path("here"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    finish(command, args, "")
-}
-
-#[test]
-fn without_isolation_only_the_demo_goes_on() {
-    let test = "without_isolation_only_the_demo_goes_on";
-    if !have("root", test, am_root()) {
-        return;
-    }
-    let server = Server::with_image();
-    let home = Home::logged_in(&server);
-    let shown = confined(&home, &["demo", "--dir", "demo"]).exits(0);
-    for words in [
-        "Moorline cannot isolate here: ",
-        "user.max_user_namespaces is 0",
-        "to mend it: ",
-        "sysctl -w user.max_user_namespaces=",
-        "NOT ISOLATED",
-        "verdict: Unproven",
-        "verdict Unproven.",
-    ] {
-        assert!(shown.stdout.contains(words), "{words}: {shown}");
-    }
-    assert!(!shown.stdout.contains("moorline submit 1"), "{shown}");
-    let env = fs::read_to_string(home.path("here/demo/env")).unwrap();
-    assert!(env.contains("MOORLINE_LEDGER"), "{env}");
-
-    let before = home.tree();
-    let words = ["user.max_user_namespaces is 0", "hint:", "sysctl -w"];
-    confined(&home, &["demo", "--require-isolation", "--dir", "other"]).fails(9, &words);
-    let image = server.name(":v1");
-    confined(&home, &["run", &image, "--", "true"]).fails(9, &words);
-    confined(&home, &["submit", &image, "--", "true"]).fails(9, &words);
-    confined(&home, &["run", "--runtime", "apptainer", &image]).fails(9, &["apptainer", "hint:"]);
-    let after = home.tree();
-    assert!(before == after, "{}", difference(&before, &after));
-}
-
-#[test]
-fn the_demo_tells_its_story() {
-    let server = Server::with_image();
-    for user in if am_root() { vec![None, Some(NOBODY)] } else { vec![None] } {
-        let home = Home::of(&server, user);
-        let shown = home.run(&["demo", "--require-isolation", "--dir", "demo"]).exits(0);
-        for words in [
-            "moorline login",
-            "moorline resolve",
-            "moorline convert",
-            "moorline submit",
-            "moorline wait",
-            "moorline logs",
-            "moorline rerun",
-            "moorline audit job",
-            "moorline audit image",
-            "verdict: Match",
-        ] {
-            assert!(shown.stdout.contains(words), "{words}: {shown}");
-        }
-        assert!(shown.stderr.is_empty(), "{shown}");
-        // its directory is not taken twice, and with -q only the result is said
-        home.run(&["demo", "--dir", "demo"]).fails(12, &["demo", "hint:"]);
-        let quiet = home.run(&["-q", "demo", "--dir", "quiet"]).exits(0);
-        assert!(!quiet.stdout.contains("$ moorline"), "{quiet}");
-    }
 }
 
 #[test]

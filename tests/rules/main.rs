@@ -3,6 +3,7 @@
 //! they share a program with tests that do not mind.
 
 mod bench_options;
+mod book;
 mod circles;
 #[path = "../registry/common.rs"]
 mod common;

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stderr, reason = "what is skipped is said")]
 
 mod open_dir;
+pub mod records;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

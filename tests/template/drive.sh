@@ -1,32 +1,98 @@
 #!/bin/bash
-# Runs the project beside this file with gitlab-ci-local, as the user who calls it.
+# Runs the example project of examples/ci, and the cases beside this file, with gitlab-ci-local, as the user who calls it.
 #
-#   tests/template/drive.sh make DIR   copies the project, commits it, prints the commit's short id
-#   tests/template/drive.sh run DIR    runs its pipeline and looks at what it left
+#   tests/template/drive.sh make DIR       copies the project and the templates and commits them
+#   tests/template/drive.sh from_docs DIR  makes the project as docs/ci.md says it
+#   tests/template/drive.sh CASE DIR       runs one case there (see the end of this file)
 #
 # From the environment: MOORLINE_TEST_PROGRAM, MOORLINE_TEST_REGISTRY, MOORLINE_TEST_REALM,
-# MOORLINE_TEST_JOB_TOKEN (a file), MOORLINE_TEST_DIGEST (of the image that has the commit's tag).
+# MOORLINE_TEST_JOB_TOKEN (a file), MOORLINE_TEST_DIGEST_V1.
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd -P)
 # shellcheck source=tests/lib.sh
 . "$HERE/../lib.sh"
 CANARY=/var/tmp/moorline-template-canary
 
-git_here() { git -c user.name=Test -c user.email=test@gitlab.example -c commit.gpgsign=false "$@"; }
-
-make_project() {
+# A clone of a project on GitLab: what is pushed goes into a bare repository here.
+clone() { # DIR
     mkdir -p "$1"
-    cp -r "$HERE/.gitlab-ci.yml" "$HERE/moorline" "$ROOT/ci-templates" "$1"
     cd "$1"
-    printf '/.gitlab-ci-local*\n/hostile.yml\n/moorline-artifacts/\n' >.gitignore
-    git_here init --quiet --initial-branch=main .
-    git_here add -A
-    git_here commit --quiet -m 'analysis: use the template'
+    cp -r "$ROOT/ci-templates" "$ROOT/templates" .
+    printf '/.gitlab-ci-local*\n/hostile.yml\n/moorline-artifacts/\n/rendered/\n' >.gitignore
+    git init --quiet --bare --initial-branch=main "$1.git"
+    git init --quiet --initial-branch=main .
+    git config user.name Test
+    git config user.email test@gitlab.example
+    git config commit.gpgsign false
+    git config push.autoSetupRemote true
+    git add -A
+    git commit --quiet -m 'the templates, as the copy on this GitLab has them'
     git remote add origin git@gitlab.example:physics/analysis.git
-    git rev-parse --short=8 HEAD
+    git remote set-url --push origin "$1.git"
+    git symbolic-ref refs/remotes/origin/HEAD refs/remotes/origin/main
+    # buildah here speaks to a registry without TLS
+    printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$MOORLINE_TEST_REGISTRY" >"$1.registries.conf"
+    variables "$(cat "$MOORLINE_TEST_JOB_TOKEN")"
 }
 
-pipeline() { # LOG ARGS...: gitlab-ci-local, its output in LOG
+# The example includes from a project on GitLab and builds on an image of Docker Hub; here are copies of both.
+localized() { # FILE
+    sed -i -e '/^  - project: /,/^    file: /c\  - local: ci-templates/moorline.yml' \
+        -e 's|^      build: buildah .*|&\n      build_args: BASE=$CI_REGISTRY_IMAGE:v1|' "$1"
+    grep -q 'local: ci-templates' "$1" && grep -q 'build_args: ' "$1" || die "the example has changed: its include could not be replaced"
+}
+
+make_project() {
+    clone "$1"
+    cp -r "$ROOT/examples/ci/." .
+    cp "$HERE/cases.yml" "$HERE/fetched.yml" "$HERE/moorline" .
+    # not by a variable: gitlab-ci-local takes a path for a variable of the type file, and copies the program
+    sed -i "s|@PROGRAM@|$MOORLINE_TEST_PROGRAM|" moorline
+    sed -i "s|@HERE@|$1|" cases.yml
+    mkdir inputs
+    echo "from a file" >"inputs/a file"
+    localized .gitlab-ci.yml
+    sed -i 's|^      moorline: .*|      moorline: ./moorline|' .gitlab-ci.yml
+    git add -A
+    git commit --quiet -m 'analysis: use the templates'
+}
+
+# docs/ci.md from its first step to its last, then the pipeline that it promises.
+from_docs() { # DIR
+    mkdir -p "$HOME/.config/moorline"
+    # what a site's configuration says, where its registry is one for tests
+    printf 'insecure_registries = ["%s"]\n' "$MOORLINE_TEST_REGISTRY" >"$HOME/.config/moorline/config.toml"
+    clone "$1"
+    written() {
+        cmp "$1" "$ROOT/examples/ci/$1" || die "docs/ci.md and examples/ci differ in $1"
+        case $1 in .gitlab-ci.yml) localized "$1" ;; esac
+    }
+    "$HERE/../newcomer/steps.py" "$ROOT/docs/ci.md" "From nothing to a green pipeline" >"$1.steps"
+    # shellcheck source=/dev/null
+    . "$1.steps"
+    [ "$(git -C "$1.git" rev-parse main)" = "$(git rev-parse HEAD)" ] || die "the push of docs/ci.md did not arrive"
+}
+
+# What GitLab sets for every job; the token stands in a file, since arguments can be read by others.
+variables() { # JOB-TOKEN
+    (
+        umask 077
+        cat >.gitlab-ci-local-variables.yml <<Y
+CI_REGISTRY: "$MOORLINE_TEST_REGISTRY"
+CI_REGISTRY_IMAGE: "$MOORLINE_TEST_REGISTRY/physics/analysis"
+CI_REGISTRY_USER: gitlab-ci-token
+CI_REGISTRY_PASSWORD: "$1"
+CI_JOB_TOKEN: "$1"
+CI_SERVER_URL: "${MOORLINE_TEST_REALM%/jwt/auth}"
+CI_COMMIT_REF_PROTECTED: "${PROTECTED-true}"
+CONTAINERS_REGISTRIES_CONF: "$PWD.registries.conf"
+Y
+    )
+}
+
+# pipeline LOG ARGS...: gitlab-ci-local, its output in LOG. All jobs run in the one checkout: its --shell-isolation
+# gives each a copy, but after_script then sees nothing that the script made, which no runner does.
+pipeline() {
     local log=$1
     shift
     # the program itself: the one in bin/ is a launcher that needs the caller's Python
@@ -34,107 +100,298 @@ pipeline() { # LOG ARGS...: gitlab-ci-local, its output in LOG
     "${node[0]}" "$CACHE/gitlab-ci-local/node_modules/gitlab-ci-local/dist/index.js" \
         --force-shell-executor --no-color "$@" </dev/null >"$log" 2>&1
 }
-
+passes() { # LOG ARGS...
+    pipeline "$@" || {
+        cat "$1" >&2
+        die "the pipeline failed: ${*:2}"
+    }
+}
+fails() { # LOG ARGS...
+    if pipeline "$@"; then
+        cat "$1" >&2
+        die "the pipeline passed: ${*:2}"
+    fi
+}
 expect() { # WHAT TEXT FILE
     grep -qF -- "$2" "$3" || {
         cat "$3" >&2
         die "$1: '$2' is not in $3"
     }
 }
+refuse() { # WHAT TEXT FILE
+    ! grep -qF -- "$2" "$3" || {
+        cat "$3" >&2
+        die "$1: '$2' is in $3"
+    }
+}
+# what the registry has under a tag, as skopeo sees it with the job's token
+digest_of() {
+    local auth
+    auth=$(umask 077 && mktemp)
+    python3 - "$MOORLINE_TEST_REGISTRY" "$MOORLINE_TEST_JOB_TOKEN" >"$auth" <<'PY'
+import base64, json, sys
+secret = open(sys.argv[2]).read().strip()
+print(json.dumps({"auths": {sys.argv[1]: {"auth": base64.b64encode(f"gitlab-ci-token:{secret}".encode()).decode()}}}))
+PY
+    skopeo inspect --authfile "$auth" --tls-verify=false --format '{{.Digest}}' "docker://$MOORLINE_TEST_REGISTRY/physics/analysis:$1"
+    rm -f "$auth"
+}
 
-run_project() {
-    cd "$1"
-    local log=$1/.gitlab-ci-local-log status=0
-    # What GitLab sets for every job; the token stands in a file, since arguments can be read by others.
-    (
-        umask 077
-        cat >.gitlab-ci-local-variables.yml <<X
-CI_REGISTRY: "$MOORLINE_TEST_REGISTRY"
-CI_REGISTRY_IMAGE: "$MOORLINE_TEST_REGISTRY/physics/analysis"
-CI_REGISTRY_USER: gitlab-ci-token
-CI_REGISTRY_PASSWORD: "$(cat "$MOORLINE_TEST_JOB_TOKEN")"
-CI_JOB_TOKEN: "$(cat "$MOORLINE_TEST_JOB_TOKEN")"
-CI_SERVER_URL: "${MOORLINE_TEST_REALM%/jwt/auth}"
-MOORLINE_TEST_PROGRAM: "$MOORLINE_TEST_PROGRAM"
-X
-    )
+# The example: buildah build, pin, job on Slurm, audit, and a job after it.
+chain() {
+    passes "$LOG"
+    local digest commit
+    commit=$(git rev-parse --short=8 HEAD)
+    digest=$(digest_of "$commit")
+    expect "the build's digest" "built $MOORLINE_TEST_REGISTRY/physics/analysis@$digest" "$LOG"
+    expect "resolve takes what the build handed over" "the build handed over moorline-artifacts/build/digest" "$LOG"
+    expect "the pin" "pinned to $MOORLINE_TEST_REGISTRY/physics/analysis@$digest" "$LOG"
+    expect "the evidence" digest-file moorline-artifacts/pin.json
+    expect "the job takes that pin" "pinned to $MOORLINE_TEST_REGISTRY/physics/analysis@$digest by an earlier job" "$LOG"
+    expect "the job's output" "event 3" "$LOG"
+    expect "the dotenv reports" "ran in $MOORLINE_TEST_REGISTRY/physics/analysis@$digest" "$LOG"
+    expect "the outputs" "event 1" moorline-artifacts/outputs/selected.txt
+    expect "the verdict" "verdict: Match" moorline-artifacts/audit/report.txt
+    expect "the engine" "slurm:" moorline-artifacts/audit/report.txt
+    expect "the report's JSON" "$digest" moorline-artifacts/audit/audit.json
+    python3 - moorline-artifacts/audit/junit.xml "$digest" <<'PY'
+import sys, xml.etree.ElementTree as tree
+suite = tree.parse(sys.argv[1]).getroot().find("testsuite")
+assert suite.attrib["tests"] == "1" and suite.attrib["failures"] == "0" and suite.attrib["skipped"] == "0", suite.attrib
+case = suite.find("testcase")
+assert case.attrib["name"] == "moorline-job: ran the image that was asked for", case.attrib
+assert sys.argv[2] in case.find("system-out").text, case.find("system-out").text
+PY
+    # a tag that moves afterwards changes nothing: the digest was handed over. Names of people stay at home.
+    expect "the ledger" "$digest" "$(find moorline-artifacts/ledger -name '*.jsonl' | head -n 1)"
+    local kept=.gitlab-ci-local/artifacts file
+    for file in moorline-build/moorline-artifacts/build/digest moorline-resolve/moorline-artifacts/pin \
+        moorline-job/moorline-artifacts/job-id moorline-job/moorline-artifacts/log moorline-audit/moorline-artifacts/audit/junit.xml; do
+        [ -s "$kept/$file" ] || die "$file is no artifact"
+    done
+    [ -n "$(find $kept/moorline-audit -name '*.jsonl')" ] || die "the ledger is no artifact"
+    [ -n "$(find moorline-artifacts/ledger/personal -type f)" ] || die "this test looks for personal payloads where none are"
+    [ -z "$(find $kept -path '*personal*' -type f)" ] || die "personal payloads are artifacts"
+}
+
+quoting() {
     rm -f "$CANARY"
-
-    say "-- the image of this pipeline, on Slurm, and a job after it"
-    pipeline "$log" --needs report || {
-        cat "$log" >&2
-        die "the pipeline failed"
-    }
-    expect "the pin" "pinned to $MOORLINE_TEST_REGISTRY/physics/analysis@$MOORLINE_TEST_DIGEST" "$log"
-    expect "the image's files and environment" "on debian, analysis at /opt/analysis, version v1" "$log"
-    expect "the image's PATH" "selected 3 events" "$log"
-    expect "the dotenv report" "the next job knows $MOORLINE_TEST_REGISTRY/physics/analysis@$MOORLINE_TEST_DIGEST" "$log"
-    expect "the artifact" "$MOORLINE_TEST_DIGEST" moorline-artifacts/pin.json
-    expect "the ledger" "$MOORLINE_TEST_DIGEST" "$(find moorline-artifacts/ledger -name '*.jsonl' | head -n 1)"
-
-    say "-- quotes, \$(...), newlines"
-    pipeline "$log" quoting-job || {
-        cat "$log" >&2
-        die "the pipeline failed"
-    }
+    passes "$LOG" --file cases.yml quoting-job
     # gitlab-ci-local puts the job's name in front of each line
-    expect "quoting" "<inner><it's; \"quoted\"><ticks><\$CI_JOB_TOKEN><two" "$log"
-    expect "quoting" "<no token here>" "$log"
+    expect "quoting" "<inner><it's; \"quoted\"><ticks><\$CI_JOB_TOKEN><two" "$LOG"
+    expect "quoting" "<no token here>" "$LOG"
+    expect "variables" '(it'"'"'s "analysis" and two  blanks)(3)(from a file)' "$LOG"
+    expect "a mount" "mounted" "$LOG"
     [ ! -e "$CANARY" ] || die "the command ran on the runner"
+    [ -s "moorline-artifacts/outputs/out put.txt" ] || die "an output with a blank was not kept"
+    [ -s 'moorline-artifacts/outputs/deep/$(touch x)' ] || die "an output with a shell's signs was not kept"
+    expect "an output that is missing" "outputs: the job left no never-made" "$LOG"
+}
 
-    say "-- the job's exit code"
-    pipeline "$log" failing-job && die "a failing job passed"
-    expect "the exit code" "FAIL 3" "$log"
+# A list in allow_failure makes gitlab-ci-local end well whatever the exit code was; its log has the code.
+failing() {
+    pipeline "$LOG" --file cases.yml --needs failing-audit || :
+    expect "the exit code" "FAIL 3" "$LOG"
+    expect "the audit of a failed job" "verdict: Match" moorline-artifacts/audit/report.txt
+}
 
-    say "-- inputs that are refused"
-    refused_inputs
-    [ ! -e "$CANARY" ] || die "a refused input was run"
+detached() {
+    pipeline "$LOG" --file cases.yml --needs detached-audit || :
+    expect "the submitting job does not wait" "a later job collects it" "$LOG"
+    expect "the log" "the detached job wrote this" "$LOG"
+    expect "the exit code" "FAIL 5" "$LOG"
+    expect "the verdict" "verdict: Match" moorline-artifacts/audit/report.txt
+}
 
-    say "-- the token is in nothing that was written"
-    if grep -rlF --exclude=.gitlab-ci-local-variables.yml -f "$MOORLINE_TEST_JOB_TOKEN" "$1" "$HOME"; then
-        die "the files above hold the job token"
+# A job token that the registry refuses: one message, nothing is submitted, and the audit says so.
+denied() {
+    variables not-a-token
+    fails "$LOG" --file cases.yml --needs failing-audit
+    variables "$(cat "$MOORLINE_TEST_JOB_TOKEN")"
+    expect "the refusal" "FAIL 4" "$LOG"
+    refuse "a job that was submitted" "submitted job" "$LOG"
+}
+
+unprotected() {
+    PROTECTED=false variables "$(cat "$MOORLINE_TEST_JOB_TOKEN")"
+    # 209 is an allowed failure
+    passes "$LOG" --file cases.yml unprotected-job
+    variables "$(cat "$MOORLINE_TEST_JOB_TOKEN")"
+    expect "why not" "not submitted: 'main' is not protected" "$LOG"
+    refuse "a job that was submitted" "submitted job" "$LOG"
+    passes "$LOG" --file cases.yml unprotected-job
+    expect "on a protected ref" "this must not run" "$LOG"
+}
+
+# Nobody gave a program; then one from an address, checked.
+program() {
+    fails "$LOG" --file cases.yml without-resolve
+    for way in moorline_image moorline_url "moorline: /path"; do expect "how to get it" "$way" "$LOG"; done
+    local served port sum
+    served=$(mktemp -d)
+    # the wrapper with the flag that the registry of the tests needs stands for the program: one file
+    cp moorline "$served/moorline"
+    tar -C "$served" -czf "$served/moorline.tar.gz" moorline
+    port=$(free_port)
+    python3 -m http.server --bind 127.0.0.1 --directory "$served" "$port" >"$served.log" 2>&1 &
+    local server=$!
+    # shellcheck disable=SC2064  # now
+    trap "kill $server 2>/dev/null || :" EXIT
+    wait_for 20 python3 -c "import socket; socket.create_connection(('127.0.0.1', $port))"
+    local file
+    for file in moorline moorline.tar.gz; do
+        sum=$(sha256sum <"$served/$file" | cut -d' ' -f1)
+        sed -e "s|URL|http://127.0.0.1:$port/$file|" -e "s|SHA256|$sum|" fetched.yml >fetched-now.yml
+        passes "$LOG" --file fetched-now.yml fetched-resolve
+        expect "the pin" "pinned to $MOORLINE_TEST_REGISTRY/physics/analysis@$MOORLINE_TEST_DIGEST_V1" "$LOG"
+    done
+    sum=$(printf '%064d' 7)
+    sed -e "s|URL|http://127.0.0.1:$port/moorline|" -e "s|SHA256|$sum|" fetched.yml >fetched-now.yml
+    fails "$LOG" --file fetched-now.yml fetched-resolve
+    expect "another file" "it is not run" "$LOG"
+    expect "its exit code" "FAIL 6" "$LOG"
+    rm -f fetched-now.yml
+    kill "$server"
+    rm -rf "$served" "$served.log"
+}
+
+# The processes of a CI job are ended as its runner does it: TERM to all of them, or KILL; then after_script.
+cancelled() { # SIGNAL
+    rm -f "$LOG"
+    pipeline "$LOG" --file cases.yml long-job &
+    local running=$! id script
+    wait_for 120 grep -qsF "> the long job runs" "$LOG" || {
+        cat "$LOG" >&2
+        die "the long job did not start"
+    }
+    id=$(squeue -h -o %A -u "$(id -un)" | head -n 1)
+    [ -n "$id" ] || die "Slurm has no job"
+    # this shell's child is node, and its child the shell with the script
+    script=$(pgrep -P "$(pgrep -P "$running" | head -n 1)" | head -n 1)
+    say "ending process $script ($(tr '\0' ' ' <"/proc/$script/cmdline" | cut -c1-40)) and its children with $1"
+    # shellcheck disable=SC2046  # one word a process
+    kill "-$1" $(family "$script")
+    wait "$running" || :
+    # gitlab-ci-local takes a script that a signal ended for one that ended well; GitLab does not
+    expect "after_script" "Running after script" "$LOG"
+    if [ "$1" = TERM ]; then
+        expect "the script" "this CI job is being ended: so is its job" "$LOG"
+        expect "a second cancel does no harm" "has ended already" "$LOG"
     fi
-    return "$status"
+    expect "the job" ": cancelled" "$LOG"
+    wait_for 60 gone "$id" || die "Slurm still has job $id: $(squeue -h)"
+    passes "$LOG.audit" --file cases.yml --needs long-audit
+    expect "how it ended" "killed" moorline-artifacts/audit/report.txt
+}
+family() { # PID: it and all below it, the youngest first
+    local child
+    for child in $(pgrep -P "$1"); do family "$child"; done
+    echo "$1"
+}
+gone() { [ -z "$(squeue -h -o %A -j "$1" 2>/dev/null)" ]; }
+
+# The CI job stands inside of an allocation: the job runs here, and the receipt says which allocation it was.
+run_mode() {
+    passes "$LOG" --file cases.yml here-job
+    expect "the job" "in the image, in /work_dir, beside Dockerfile" "$LOG"
+    expect "the allocation" "SLURM_JOB_ID=$SLURM_JOB_ID" "$(find moorline-artifacts/ledger -name '*.jsonl' | head -n 1)"
+}
+
+# Every file with the inputs that it demands, as GitLab would have it after pasting, and each head, into rendered/:
+# they are checked by GitLab's own schema afterwards.
+schema() {
+    rm -rf rendered
+    mkdir rendered
+    local name out
+    for name in ci-templates/*.yml templates/*.yml; do
+        case $name in */program.yml) continue ;; esac
+        python3 - "$name" >schema.yml <<'PY'
+import json, re, sys
+text = open(sys.argv[1]).read()
+head = text.split("\n---\n")[0]
+inputs = {"tags": ["any"]}
+for name, value in {"command": "true", "needs": [], "build_tags": ["any"], "build": "buildkit", "convert": "push", "signing_key": "KEY"}.items():
+    if f"\n    {name}:\n" in head:
+        inputs[name] = value
+print(json.dumps({"include": [{"local": sys.argv[1], "inputs": inputs}]}))
+# inputs are pasted as text: none may stand in a script
+inside = None
+for number, line in enumerate(text.splitlines(), 1):
+    indent = len(line) - len(line.lstrip())
+    if line.strip() and inside is not None and indent <= inside:
+        inside = None
+    if re.match(r"\s*(before_|after_)?script:", line):
+        inside = indent
+    if inside is not None and "$[[" in line:
+        sys.exit(f"{sys.argv[1]}:{number}: an input inside a script")
+PY
+        passes "$LOG" --file schema.yml --preview
+        out=rendered/${name//\//-}
+        sed -n '/^---/,$p' "$LOG" >"$out"
+        grep -q '^ *script:' "$out" || die "$name makes no job"
+        sed '/^---$/,$d' "$name" >"${out%.yml}.head.yml"
+    done
+    rm schema.yml
 }
 
 # Text that would run, or end a value, where it is pasted.
 # shellcheck disable=SC2016  # none of it is for this shell
-refused_inputs() {
+hostile() {
+    rm -f "$CANARY"
     refused image 'x$(touch '$CANARY')'
     refused image 'x"; touch '$CANARY'; "'
-    refused backend 'slurm; touch '$CANARY
     refused backend $'slurm\ntouch '$CANARY
     refused memory '1G $(touch '$CANARY')'
     refused time '`touch '$CANARY'`'
+    refused queue 'a;touch '$CANARY
+    refused account '$(touch '$CANARY')'
     refused moorline 'moorline --config x'
-    refused moorline $'moorline\ntouch '$CANARY
+    refused moorline_url 'https://x/$(touch '$CANARY')'
+    refused moorline_url 'file:///etc/passwd'
+    refused moorline_sha256 abc
     refused job_prefix 'a b'
     refused stage $'test\nscript'
     refused cpus many
     refused runtime docker
     refused protected_only maybe
+    refused mode both
+    refused ledger '$(touch '$CANARY')'
+    refused workdir 'a b'
+    refused script_timeout '1h;'
+    refused convert maybe
+    refused signing_key 'A-B'
     refused expire_in '$(touch '$CANARY')'
+    [ ! -e "$CANARY" ] || die "a refused input was run"
 }
-
 # refused INPUT VALUE: gitlab-ci-local, which checks inputs as GitLab does, does not take the value.
 refused() {
-    local log=.gitlab-ci-local-log
     python3 - "$1" "$2" >hostile.yml <<'PY'
 import json, sys
 name, value = sys.argv[1:]
-inputs = {"command": "true", "tags": ["any"], "job_prefix": "hostile", "protected_only": False, name: value}
+inputs = {"command": "true", "tags": ["any"], "build_tags": ["any"], "convert": "push", "job_prefix": "hostile", "protected_only": False, name: value}
 print(json.dumps({"include": [{"local": "ci-templates/moorline.yml", "inputs": inputs}]}))
 PY
-    if pipeline "$log" --file hostile.yml --list; then
-        cat "$log" >&2
-        die "input $1 takes '$2'"
-    fi
+    fails "$LOG" --file hostile.yml --list
     # refused for this input's sake, and not by a mistake of this test
-    expect "the refusal" "$1" "$log"
+    expect "the refusal" "$1" "$LOG"
 }
 
-case ${1-} in
-make) make_project "$2" ;;
-run) run_project "$2" ;;
-*) die "usage: $0 make|run DIR" ;;
+secrets() {
+    if grep -rlF --exclude=.gitlab-ci-local-variables.yml -f "$MOORLINE_TEST_JOB_TOKEN" "$PWD" "$HOME"; then
+        die "the files above hold the job token"
+    fi
+}
+
+[ $# -ge 2 ] || die "usage: $0 make|CASE DIR"
+case $1 in
+make) make_project "$2" && exit ;;
+from_docs) from_docs "$2" && exit ;;
+esac
+cd "$2"
+LOG=$2/.gitlab-ci-local-log
+say "-- $1"
+case $1 in
+chain | quoting | failing | detached | denied | unprotected | program | run_mode | schema | hostile | secrets) "$1" ;;
+cancelled) cancelled "${3-TERM}" ;;
+*) die "no case $1" ;;
 esac

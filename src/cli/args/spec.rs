@@ -63,6 +63,9 @@ pub struct SpecArgs {
     /// A name for you; free text
     #[arg(long, value_name = "TEXT")]
     pub name: Option<String>,
+    /// Write the job's id into this file before the job is handed over, for whoever must end it later
+    #[arg(long, value_name = "FILE")]
+    pub id_file: Option<PathBuf>,
     /// Run only what moorline.lock holds
     #[arg(long)]
     pub locked: bool,

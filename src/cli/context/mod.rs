@@ -8,13 +8,14 @@
 //!      registry, its credentials        registry.rs, network.rs
 //!      the project around us            project.rs, of_project.rs
 //!      engines                          engines.rs, adapters.rs
-//!      what `acquire` asks of it all    surroundings.rs
+//!      what `acquire` and `follow` ask of it all    surroundings.rs, following.rs
 //!      GitLab, its token                gitlab.rs
 //! ```
 //!
 //! The only place where `moorline` reads the process's environment and the home directory; a worker
 //! reads its own job's.
 
+mod following;
 mod gitlab;
 mod jobs;
 mod network;

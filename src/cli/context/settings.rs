@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::Config;
+use crate::config::{Config, Meant};
 use crate::job::{EnvVar, Resources, RuntimeChoice};
 use crate::oci::Platform;
 use crate::pin::Built;
@@ -40,6 +40,13 @@ pub struct Engine {
 impl Settings {
     pub(super) fn of(config: &Config) -> Self {
         let submit = &config.submit;
+        let (mut images, mut built) = (BTreeMap::new(), BTreeMap::new());
+        for (name, meant) in &config.images {
+            match &meant.value {
+                Meant::Reference(text) => drop(images.insert(name.clone(), text.clone())),
+                Meant::Built(words) => drop(built.insert(name.clone(), words.clone())),
+            }
+        }
         Self {
             backend: submit.backend.as_ref().map(|v| v.value.clone()),
             runtime: submit.runtime.as_ref().map(|v| v.value),
@@ -56,8 +63,8 @@ impl Settings {
                 queue: None,
                 account: None,
             },
-            images: config.images.iter().map(|(name, v)| (name.clone(), v.value.clone())).collect(),
-            built: config.built.iter().map(|(name, v)| (name.clone(), v.value.clone())).collect(),
+            images,
+            built,
         }
     }
 }

@@ -42,7 +42,7 @@ impl Context {
     /// # Errors
     /// Never: the default is an address.
     pub fn hub(&self) -> Result<ServerUrl, Report> {
-        match &self.config.hub {
+        match &self.config.shub.endpoint {
             Some(value) => Ok(value.value.clone()),
             None => HUB.parse().map_err(|e| CliError::usage(format!("{HUB}: {e}")).into()),
         }

@@ -12,9 +12,10 @@ use crate::cli::context::Context;
 use crate::cli::context::engines;
 use crate::cli::show::output::{self, Outcome, Report};
 use crate::cli::verbs::audit_drift::{self, Drifted};
+use crate::cli::verbs::audit_export::{self, Export};
 use crate::cli::verbs::jobs;
 use crate::failure::Kind;
-use crate::follow::newest;
+use crate::follow;
 use crate::job::Grade;
 use crate::job::JobId;
 use crate::ledger::{self, JobRecord, Payloads, Source};
@@ -31,6 +32,8 @@ pub enum Verb {
     Image(Image),
     /// Do registries still have what past jobs ran: tags moved or gone, digests gone or about to go
     Drift(Drifted),
+    /// Verdicts on jobs as a document for other programs
+    Export(Export),
     /// Check the ledger's chain
     Verify,
 }
@@ -62,6 +65,7 @@ pub fn run(context: &Context, verb: &Verb) -> Outcome {
         Verb::Job(args) => job(context, args),
         Verb::Image(args) => image(context, args),
         Verb::Drift(args) => audit_drift::run(context, args),
+        Verb::Export(args) => audit_export::run(context, args),
         Verb::Verify => verify(context),
     }
 }
@@ -71,9 +75,9 @@ fn job(context: &Context, args: &Job) -> Outcome {
     // by its id: `last` may be another one a moment later
     let id = view.find(&args.job)?.id;
     let view = context.for_verdict(id)?;
-    let known = jobs::refresh(context, &view.job(id).into_iter().collect::<Vec<_>>())?;
+    let known = follow::refresh(context, &view.job(id).into_iter().collect::<Vec<_>>())?;
     let answer = audit_job(&context.for_verdict(id)?, &id.to_string())?;
-    let answer = JobShown::of(answer, known.first().map(jobs::Known::row));
+    let answer = JobShown::of(answer, known.first().map(jobs::Row::of));
     if context.voice.json {
         output::json(&answer);
     } else {
@@ -97,15 +101,15 @@ fn asked_for(context: &Context, word: &str) -> Result<ImageQuery, Report> {
 fn image(context: &Context, args: &Image) -> Outcome {
     let query = asked_for(context, &args.image)?;
     // a receipt may say of any job that it ran this image; engines are asked for those that did
-    jobs::collect_open(context)?;
+    follow::collect_open(context)?;
     let page = |page| context.look(|all| all.of_image(&query.name(), page));
     let used = |ids: &[JobId]| {
         let view = context.look(|all| all.view(ids, Payloads::Left))?;
         Ok(audit_image(&view, &query).jobs.iter().rev().map(|used| used.job).collect())
     };
-    let (ids, more) = newest(args.last, page, used, |_| true)?;
+    let (ids, more) = follow::newest(args.last, page, used, |_| true)?;
     let view = context.look(|all| all.view(&ids, Payloads::Loaded))?;
-    let known = jobs::refresh(context, &view.jobs().collect::<Vec<&JobRecord>>())?;
+    let known = follow::refresh(context, &view.jobs().collect::<Vec<&JobRecord>>())?;
     let view = context.look(|all| all.again(&ids))?;
     let mut answer = ImageAnswer { more, ..audit_image(&view, &query) };
     for used in &mut answer.jobs {
@@ -159,7 +163,7 @@ impl JobShown {
 /// A mismatch is a failure; what is unproven is said, and is none. A *Match, but ...* is one only where the
 /// policy says so.
 fn code(context: &Context, verdict: Verdict, qualified: &[Qualifier]) -> u8 {
-    let only_plain = context.config.plain_match_only.as_ref().is_some_and(|set| set.value);
+    let only_plain = context.config.policy.plain_match_only.as_ref().is_some_and(|set| set.value);
     match verdict {
         Verdict::Mismatch => crate::cli::show::exit::code(Kind::Integrity),
         Verdict::Match if only_plain && !qualified.is_empty() => {

@@ -11,7 +11,6 @@ use crate::cli::args::credential_args::CredentialArgs;
 use crate::cli::context::Context;
 use crate::cli::context::engines;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
-use crate::cli::verbs::jobs;
 use crate::failure::{Failure, Kind};
 use crate::job::{JobId, Resources};
 use crate::ledger::index::{Filter, Page};
@@ -105,7 +104,7 @@ pub fn run(context: &Context, args: &Drifted) -> Outcome {
 fn chosen(context: &Context, args: &Drifted) -> Result<(Pinned, usize), Report> {
     if !args.jobs.is_empty() {
         let view = context.named(&args.jobs)?;
-        let jobs = jobs::find(&view, &args.jobs)?;
+        let jobs = view.find_all(&args.jobs)?;
         return Ok((pinned(jobs.iter().copied()), jobs.len()));
     }
     let (mut found, mut count) = (Pinned::default(), 0);

@@ -3,12 +3,11 @@
 use clap::Args as ClapArgs;
 
 use crate::cli::context::Context;
-use crate::cli::context::adapters;
 use crate::cli::context::engines;
-use crate::cli::show::output::{self, CliError, Outcome, Report};
-use crate::cli::verbs::jobs::{self, Known};
-use crate::failure::Kind;
-use crate::ledger::Ledger;
+use crate::cli::show::failed::Failed;
+use crate::cli::show::output::Outcome;
+use crate::failure::Report;
+use crate::follow::{self, Cancelled};
 
 /// End jobs with all their processes.
 #[derive(Debug, ClapArgs)]
@@ -24,47 +23,18 @@ pub struct Args {
 /// these, after all jobs were tried.
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let view = context.named(&args.jobs)?;
-    let known = jobs::refresh(context, &jobs::find(&view, &args.jobs)?)?;
+    let known = follow::refresh(context, &view.find_all(&args.jobs)?)?;
     let ledger = context.ledger()?;
-    let mut first = None;
+    let mut failed = Failed::default();
     for job in &known {
-        if let Err(report) = cancel(context, &ledger, job) {
-            match first {
-                None => first = Some(report),
-                Some(_) => output::error(&report),
+        let (id, state) = (job.record.id, job.now.settled.state);
+        match follow::cancel(context, &ledger, job) {
+            Ok(Cancelled::Told) => context.voice.say(format!("{id}: cancelled")),
+            Ok(Cancelled::HadEnded) => {
+                context.voice.say(format!("{id}: has ended already ({state})"));
             }
+            Err(error) => failed.add(Report::from(error)),
         }
     }
-    first.map_or(Ok(0), Err)
-}
-
-fn cancel(context: &Context, ledger: &Ledger, job: &Known<'_>) -> Result<(), Report> {
-    let id = job.record.id;
-    let ended = || {
-        context.voice.say(format!("{id}: has ended already ({})", job.now.settled.state));
-        Ok(())
-    };
-    // a receipt alone does not say whether something of the job is left: its engine is asked to look
-    let nobody = job.record.key().is_none() || job.now.forgotten;
-    if job.now.engine_ended() || (job.now.is_final() && nobody) {
-        return ended();
-    }
-    let submission = job.record.last();
-    let (Some(key), Some(backend)) =
-        (submission.key(), adapters::backend(context, &submission.backend))
-    else {
-        return Err(CliError::new(
-            Kind::Engine,
-            format!("job {id} cannot be cancelled: no engine is known to have it"),
-        )
-        .with_hint("moorline recover asks the engine for it")
-        .into());
-    };
-    ledger.cancelled(&submission.entry)?;
-    match backend.cancel(key) {
-        Ok(()) => context.voice.say(format!("{id}: cancelled")),
-        Err(_) if job.now.is_final() => return ended(),
-        Err(error) => return Err(error.into()),
-    }
-    Ok(())
+    failed.end()
 }

@@ -1,14 +1,11 @@
 //! `moorline convert`: an image as a SIF file.
 
-use std::fs;
-use std::io::Read;
 use std::num::NonZeroUsize;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as ClapArgs};
 
-use crate::acquire::{self, Asked, Obtained};
+use crate::acquire::{Asked, Conversion, Obtained, folder};
 use crate::cli::args::credential_args::CredentialArgs;
 use crate::cli::args::from_gitlab::FromGitlab;
 use crate::cli::context::Context;
@@ -16,11 +13,11 @@ use crate::cli::context::machine::manners;
 use crate::cli::context::push;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
 use crate::failure::Kind;
-use crate::oci::{Digest, Hasher, Platform, SifDigest};
-use crate::pin::{Codec, Image, Recipe};
+use crate::oci::{Digest, Platform};
+use crate::pin::{Codec, Recipe};
 use crate::sign::SigningKey;
 use crate::squashfs;
-use crate::store::{Store, StoredSif};
+use crate::store::StoredSif;
 
 /// Convert an image to a SIF file.
 ///
@@ -116,15 +113,16 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let key = args.signing_key.as_deref().map(SigningKey::read).transpose()?;
     let registry = asked.what.as_ref().and_then(|what| what.registry(context));
     args.credential.apply(context, [registry, to.as_ref().map(|to| to.registry.clone())])?;
-    let manners = manners(context, args.threads);
-    let store = context.store()?;
-    let make = || acquire::convert(context, &asked, &platform, &recipe, manners);
-    let mut made = make()?;
-    // what goes to others is looked at before; what is copied, while it is copied
-    if (args.site || to.is_some()) && made.staged.known && !store.check_sif(&sif_of(&made)?)? {
-        made = again(context, &store, &make)?;
-    }
-    let sif = sif_of(&made)?;
+    let conversion = Conversion {
+        asked: &asked,
+        platform: &platform,
+        recipe: &recipe,
+        manners: manners(context, args.threads),
+    };
+    let for_others = args.site || to.is_some();
+    let mut made =
+        if for_others { conversion.whole(context)? } else { conversion.make(context)? };
+    let sif = made.sif()?;
     if let (true, Some(key)) = (args.site, &key) {
         publish(context, &sif, &made.manifest, &recipe, key)?;
     }
@@ -137,13 +135,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     };
     let path = match &args.output {
         Some(output) => {
-            if let Some(found) = copy(&sif, output)? {
-                store.damaged_sif(&sif, &found)?;
-                made = again(context, &store, &make)?;
-                if let Some(found) = copy(&sif_of(&made)?, output)? {
-                    return Err(unreadable(&sif_of(&made)?, &found));
-                }
-            }
+            made = conversion.copied(context, made, output)?;
             output.clone()
         }
         None => sif.path.clone(),
@@ -178,80 +170,4 @@ fn publish(
     let published = site.publish(sif, manifest, recipe, key)?;
     context.voice.say(format!("published {}", published.path.display()));
     Ok(())
-}
-
-/// The directory that a file is to stand in.
-fn folder(file: &Path) -> &Path {
-    file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// The SIF that was staged.
-fn sif_of(made: &Obtained) -> Result<StoredSif, Report> {
-    let Image::Sif { digest, place, tree, .. } = &made.staged.image else {
-        return Err(CliError::new(Kind::Conversion, "the conversion made no SIF").into());
-    };
-    let (size, signed_by) = (made.staged.size, made.staged.signed_by);
-    Ok(StoredSif { digest: *digest, size, path: place.clone(), signed_by, tree: *tree })
-}
-
-/// Says what was damaged, and makes the image once more.
-fn again(
-    context: &Context,
-    store: &Store,
-    make: &dyn Fn() -> Result<Obtained, Report>,
-) -> Result<Obtained, Report> {
-    acquire::tell(context, store);
-    make()
-}
-
-fn unreadable(sif: &StoredSif, found: &SifDigest) -> Report {
-    let path = sif.path.display();
-    CliError::new(
-        Kind::Integrity,
-        format!("{path} was made just now and reads as {found}, not as {}", sif.digest),
-    )
-    .with_hint("the disk or memory of this machine loses bytes; set MOORLINE_CACHE to another disk")
-    .into()
-}
-
-/// Copies by temporary file and rename, so that no half-written or damaged SIF has the name. The digest
-/// of what was read when it is another one: nothing stands at `to` then.
-fn copy(sif: &StoredSif, to: &Path) -> Result<Option<SifDigest>, Report> {
-    let dir = folder(to);
-    let work = || -> std::io::Result<Option<SifDigest>> {
-        let mut file = crate::store::temporary_beside(dir)?;
-        let mut from = Hashed { file: fs::File::open(&sif.path)?, hasher: Hasher::default() };
-        std::io::copy(&mut from, file.as_file_mut())?;
-        let found: SifDigest = from.hasher.finish();
-        if found != sif.digest {
-            return Ok(Some(found));
-        }
-        file.as_file().set_permissions(fs::Permissions::from_mode(0o755))?;
-        crate::files::publish(file, to).map(|()| None)
-    };
-    work().map_err(|error| {
-        let kind = crate::failure::io_kind(&error, Kind::Conversion);
-        let told = CliError::new(kind, format!("cannot write {}: {error}", to.display()));
-        match kind {
-            Kind::NoSpace => {
-                told.with_hint("free space there, or choose another place for --output")
-            }
-            _ => told,
-        }
-        .into()
-    })
-}
-
-/// Hashes what is read.
-struct Hashed {
-    file: fs::File,
-    hasher: Hasher,
-}
-
-impl Read for Hashed {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let length = self.file.read(buffer)?;
-        self.hasher.update(&buffer[..length]);
-        Ok(length)
-    }
 }

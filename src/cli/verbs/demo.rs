@@ -7,10 +7,10 @@ use clap::Args as ClapArgs;
 
 use crate::cli::context::Context;
 use crate::cli::show::output::{self, CliError, Outcome};
-use crate::demo::containers::{Engine, PROGRAMS};
 use crate::demo::{self, DemoError, Isolation, Options, Scene, Shell};
 use crate::execute;
 use crate::failure::Kind;
+use crate::files;
 
 /// Show the whole line on this machine.
 ///
@@ -31,7 +31,7 @@ pub struct Args {
 /// # Errors
 /// At the first step that does not go as the story says.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    let isolation = isolation(context);
+    let isolation = Isolation::here(|name| context.which(name));
     if let (Isolation::None { cause, fix }, true) = (&isolation, args.require_isolation) {
         return Err(DemoError::NotIsolated { cause: cause.clone(), fix: fix.clone() }.into());
     }
@@ -51,7 +51,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         .map(|(name, value)| format!("export {name}={}", quoted(&value.display().to_string())))
         .collect();
     let env = dir.join("env");
-    fs::write(&env, format!("{}\n", variables.join("\n"))).map_err(|e| {
+    let text = format!("{}\n", variables.join("\n"));
+    files::replace(&env, 0o644, text.as_bytes()).map_err(|e| {
         CliError::new(Kind::Configuration, format!("cannot write {}: {e}", env.display()))
     })?;
     output::line(format!(
@@ -85,21 +86,6 @@ fn show(step: &mut u32, scene: &Scene<'_>) {
 fn indented(text: &str, by: &str) -> String {
     let lines: Vec<String> = text.lines().map(|line| format!("{by}{line}")).collect();
     lines.join("\n")
-}
-
-fn isolation(context: &Context) -> Isolation {
-    let Err(refused) = execute::probe() else { return Isolation::Builtin };
-    let cause = format!("{} ({})", refused.cause, refused.said);
-    let fix = refused.fix.unwrap_or_else(|| "install apptainer".into());
-    let takes_sif = |(name, form)| (form == execute::Form::Sif).then_some(name);
-    if let Some(runtime) = execute::installed().find_map(takes_sif) {
-        return Isolation::Installed { runtime, cause, fix };
-    }
-    let engines = PROGRAMS.iter().filter_map(|name| Some(Engine::new(name, context.which(name)?)));
-    match engines.into_iter().find(Engine::answers) {
-        Some(engine) => Isolation::Container { engine, cause, fix },
-        None => Isolation::None { cause, fix },
-    }
 }
 
 fn new_dir(args: &Args) -> Result<PathBuf, crate::cli::show::output::Report> {

@@ -130,7 +130,7 @@ backend = "{backend}"
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Level};
+    use crate::config::{Config, Level, Meant};
 
     #[test]
     fn the_file_is_one_that_moorline_reads() {
@@ -138,8 +138,15 @@ mod tests {
             for backend in engines::backends() {
                 let text = text(project, backend);
                 let config = Config::parse(&text, Level::Project, Path::new(PROJECT_FILE)).unwrap();
-                assert_eq!(config.images.len(), usize::from(project.is_some()));
-                assert_eq!(config.built.len(), usize::from(project.is_some()));
+                let images: Vec<&Meant> = config.images.values().map(|v| &v.value).collect();
+                match project {
+                    None => assert!(images.is_empty()),
+                    Some(_) => {
+                        assert_eq!(images.len(), 2);
+                        assert!(images.iter().any(|meant| matches!(meant, Meant::Built(_))));
+                        assert!(images.iter().any(|meant| matches!(meant, Meant::Reference(_))));
+                    }
+                }
                 // what is proposed in comments can be read, too
                 let all: String = text
                     .lines()

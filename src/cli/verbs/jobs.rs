@@ -1,18 +1,13 @@
-//! `moorline jobs`: the list of jobs; and how every verb finds jobs and learns their state.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! `moorline jobs`: the list of jobs.
 
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
 use crate::cli::context::Context;
-use crate::cli::context::adapters;
-use crate::cli::context::mark;
-use crate::cli::show::output::{self, Outcome, Report};
-use crate::follow::{self, Now, Refresh};
+use crate::cli::show::output::{self, Outcome};
+use crate::follow::{self, Known, Now};
 use crate::job::{JobId, JobState};
-use crate::ledger::index::{Filter, Page};
-use crate::ledger::{JobRecord, Payload, Payloads, Source, View};
+use crate::ledger::{Payload, Source};
 use crate::worker::exit;
 
 /// List jobs, newest last.
@@ -57,6 +52,30 @@ pub struct Row {
 }
 
 impl Row {
+    /// Of a job as it is now.
+    pub fn of(job: &Known<'_>) -> Self {
+        let submission = job.record.last();
+        let name = match &submission.personal {
+            Payload::Present(personal) => personal.name.clone(),
+            Payload::Erased | Payload::Left | Payload::Damaged(_) => None,
+        };
+        let Now { settled, engine, silent, .. } = &job.now;
+        Self {
+            job: job.record.id,
+            state: settled.state,
+            exit_code: settled.exit_code,
+            settled_by: settled.source,
+            engine: job.record.key().map(ToString::to_string),
+            engine_state: engine.as_ref().and_then(|word| word.engine_state.clone()),
+            engine_exit_code: engine.as_ref().and_then(|word| word.exit_code),
+            reason: settled.reason.clone(),
+            engine_silent: silent.is_some(),
+            image: submission.image.name(),
+            name,
+            submitted: submission.time,
+        }
+    }
+
     /// The state for people: *unknown* says why where it is short.
     pub fn state(&self) -> String {
         match (&self.engine, self.engine_silent, self.state) {
@@ -89,177 +108,6 @@ impl Row {
         }
         remarks
     }
-}
-
-/// A job with its state as of now.
-pub struct Known<'v> {
-    /// From the ledger.
-    pub record: &'v JobRecord,
-    /// As just asked.
-    pub now: Now,
-}
-
-impl Known<'_> {
-    /// The job as `--json` shows it.
-    pub fn row(&self) -> Row {
-        let submission = self.record.last();
-        let name = match &submission.personal {
-            Payload::Present(personal) => personal.name.clone(),
-            Payload::Erased | Payload::Left | Payload::Damaged(_) => None,
-        };
-        let Now { settled, engine, silent, .. } = &self.now;
-        Row {
-            job: self.record.id,
-            state: settled.state,
-            exit_code: settled.exit_code,
-            settled_by: settled.source,
-            engine: self.record.key().map(ToString::to_string),
-            engine_state: engine.as_ref().and_then(|word| word.engine_state.clone()),
-            engine_exit_code: engine.as_ref().and_then(|word| word.exit_code),
-            reason: settled.reason.clone(),
-            engine_silent: silent.is_some(),
-            image: submission.image.name(),
-            name,
-            submitted: submission.time,
-        }
-    }
-}
-
-/// Finds each job that was named, in the order given.
-///
-/// # Errors
-/// When one is unknown, or names several.
-pub fn find<'v>(view: &'v View, names: &[String]) -> Result<Vec<&'v JobRecord>, Report> {
-    names.iter().map(|name| view.find(name).map_err(Report::from)).collect()
-}
-
-/// Asks the engines for the states of those jobs that have not ended and collects the receipts of all;
-/// both go into the ledger. What cannot be asked or recorded is a warning: what is known here is shown.
-///
-/// # Errors
-/// When the ledger is not safe: others could have written what is shown.
-pub fn refresh<'v>(context: &Context, jobs: &[&'v JobRecord]) -> Result<Vec<Known<'v>>, Report> {
-    let Refreshed { known, warnings, silences } = quiet_refresh(context, jobs)?;
-    for warning in warnings.iter().chain(&silences) {
-        output::warn(output::cell(warning));
-    }
-    Ok(known)
-}
-
-/// What a refresh learnt.
-pub struct Refreshed<'v> {
-    /// In the order asked.
-    pub known: Vec<Known<'v>>,
-    /// Sentences about files that could not be read, and the like.
-    pub warnings: Vec<String>,
-    /// One sentence for each engine that does not answer.
-    pub silences: Vec<String>,
-}
-
-/// Collects the receipts of jobs and asks no engine.
-///
-/// # Errors
-/// As [`refresh`].
-pub fn collect(context: &Context, jobs: &[&JobRecord]) -> Result<(), Report> {
-    for warning in refreshed(context, jobs, false)?.warnings {
-        output::warn(output::cell(&warning));
-    }
-    Ok(())
-}
-
-/// Refreshes the whole ledger, a page at a time: receipts of all jobs are collected, engines are asked for those
-/// that have not ended. Says how many jobs there are, and how many have not ended.
-///
-/// # Errors
-/// As [`refresh`].
-pub fn collect_all(context: &Context) -> Result<(usize, usize), Report> {
-    let (mut all, mut open) = (0, 0);
-    let mut said = BTreeSet::new();
-    // without payloads: nothing of them is shown
-    context.pages(Filter::All, Page::newest(PAGE), Payloads::Left, |view| {
-        all += view.jobs().count();
-        let ended = |job: &&JobRecord| job.last().word().state.is_final();
-        let (ended, others): (Vec<&JobRecord>, Vec<&JobRecord>) = view.jobs().partition(ended);
-        said.extend(refreshed(context, &ended, false)?.warnings);
-        let ids: Vec<JobId> = others.iter().map(|job| job.id).collect();
-        let others = context.look(|all| all.view(&ids, Payloads::Loaded))?;
-        let others: Vec<&JobRecord> = others.jobs().collect();
-        let Refreshed { known, warnings, silences } = quiet_refresh(context, &others)?;
-        open += known.iter().filter(|job| !job.now.is_final()).count();
-        said.extend(warnings.into_iter().chain(silences));
-        Ok(())
-    })?;
-    for warning in said {
-        output::warn(output::cell(&warning));
-    }
-    Ok((all, open))
-}
-
-/// Collects what jobs have left since they were looked at last, the newest of those of which something may still
-/// be learnt; no engine is asked.
-///
-/// # Errors
-/// As [`refresh`].
-pub fn collect_open(context: &Context) -> Result<(), Report> {
-    let ids = context.look(|all| all.page(Filter::Open, Page::newest(MOST_OPEN)))?;
-    for ids in ids.chunks(PAGE) {
-        let view = context.look(|all| all.view(ids, Payloads::Left))?;
-        collect(context, &view.jobs().collect::<Vec<&JobRecord>>())?;
-    }
-    Ok(())
-}
-
-/// So many jobs are in memory at once.
-const PAGE: usize = 500;
-/// So many jobs that left no receipt are looked at again and again.
-const MOST_OPEN: usize = 2000;
-
-/// As [`refresh`], and says nothing: for whoever asks again and again.
-///
-/// # Errors
-/// As [`refresh`].
-pub fn quiet_refresh<'v>(
-    context: &Context,
-    jobs: &[&'v JobRecord],
-) -> Result<Refreshed<'v>, Report> {
-    refreshed(context, jobs, true)
-}
-
-fn refreshed<'v>(
-    context: &Context,
-    jobs: &[&'v JobRecord],
-    ask: bool,
-) -> Result<Refreshed<'v>, Report> {
-    let (mut warnings, mut silences) = (Vec::new(), Vec::new());
-    let ledger = match context.ledger_if_writable()? {
-        Ok(ledger) => Some(ledger),
-        Err(why) => {
-            warnings.push(why);
-            None
-        }
-    };
-    let mut by_kind: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (i, job) in jobs.iter().enumerate() {
-        by_kind.entry(job.last().backend.as_str()).or_default().push(i);
-    }
-    let mut known: BTreeMap<usize, Now> = BTreeMap::new();
-    for (kind, indices) in by_kind {
-        // a newer program may know engines that this one does not
-        let backend = Some(kind).filter(|_| ask).and_then(|kind| adapters::backend(context, kind));
-        let those: Vec<&JobRecord> = indices.iter().map(|i| jobs[*i]).collect();
-        let refreshed =
-            Refresh::of(ledger.as_ref(), backend.as_deref(), context.jobs_dir(), &those);
-        warnings.extend(refreshed.warnings);
-        silences.extend(refreshed.silence);
-        for (job, now) in those.iter().zip(&refreshed.jobs) {
-            if now.is_final() && !job.last().word().state.is_final() {
-                mark::unmark(context, &job.last().image, &job.id);
-            }
-        }
-        known.extend(indices.into_iter().zip(refreshed.jobs));
-    }
-    let known = known.into_iter().map(|(i, now)| Known { record: jobs[i], now }).collect();
-    Ok(Refreshed { known, warnings, silences })
 }
 
 /// The table of `jobs` and `status`.
@@ -303,31 +151,12 @@ fn state(text: &str) -> Result<JobState, String> {
     })
 }
 
-fn newest(context: &Context, args: &Args) -> Result<(Vec<Row>, bool), Report> {
-    let filter = args.state.map_or(Filter::All, Filter::State);
-    let mut said = BTreeSet::new();
-    let now = |ids: &[JobId]| {
-        let view = context.look(|all| all.view(ids, Payloads::Loaded))?;
-        let jobs: Vec<&JobRecord> = view.jobs().rev().collect();
-        let Refreshed { known, warnings, silences } = quiet_refresh(context, &jobs)?;
-        said.extend(warnings.into_iter().chain(silences));
-        Ok(known.iter().map(Known::row).collect())
-    };
-    let page = |page| context.look(|all| all.page(filter, page));
-    let wanted = |row: &Row| args.state.is_none_or(|state| row.state == state);
-    let found = follow::newest(args.last, page, now, wanted);
-    for warning in said {
-        output::warn(output::cell(&warning));
-    }
-    found
-}
-
 /// The verb.
 ///
 /// # Errors
 /// When the ledger cannot be read.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    let (mut rows, more) = newest(context, args)?;
+    let (mut rows, more) = follow::list(context, args.state, args.last, Row::of)?;
     rows.reverse();
     if context.voice.json {
         output::json(&rows);

@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use crate::cli::context::Context;
 use crate::cli::show::output::Outcome;
-use crate::cli::verbs::jobs;
+use crate::follow::{self, Swept};
 
 /// Look after the ledger.
 #[derive(Debug, Subcommand)]
@@ -20,7 +20,7 @@ pub enum Verb {
 pub fn run(context: &Context, verb: &Verb) -> Outcome {
     match verb {
         Verb::Collect => {
-            let (all, open) = jobs::collect_all(context)?;
+            let Swept { all, open } = follow::collect_all(context)?;
             context.voice.say(format!("{all} jobs, {open} of them not ended"));
             Ok(0)
         }

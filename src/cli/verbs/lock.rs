@@ -10,7 +10,7 @@ use crate::cli::args::credential_args::CredentialArgs;
 use crate::cli::context::Context;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
 use crate::cli::verbs::audit_drift::not_compared;
-use crate::config::{Level, Origin, PROJECT_FILE};
+use crate::config::{Meant, PROJECT_FILE};
 use crate::failure::{Failure, Kind};
 use crate::files;
 use crate::lock::{FILE, Lock, Named, SIF_SCHEME};
@@ -70,17 +70,16 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
 
 /// The names of the project file. Names of the user's own configuration are not the project's.
 fn named(context: &Context) -> Result<Vec<(String, Named)>, Report> {
-    let of_project = |origin: &Origin| matches!(origin, Origin::File { level: Level::Project, .. });
-    let images = context.config.images.iter().filter(|(_, value)| of_project(&value.origin));
-    let built = context.config.built.iter().filter(|(_, value)| of_project(&value.origin));
-    let mut named: Vec<(String, Named)> =
-        built.map(|(name, built)| (name.clone(), Named::Built(built.value.clone()))).collect();
-    for (name, _) in images {
-        let what = What::parse(context, name)?;
-        // a name never stands for a file
-        named.extend(what.named().map(|meant| (name.clone(), meant)));
+    let mut named = Vec::new();
+    for (name, value) in context.config.images.iter().filter(|(_, value)| value.origin.is_project())
+    {
+        let meant = match &value.value {
+            Meant::Built(built) => Some(Named::Built(built.clone())),
+            // a name never stands for a file
+            Meant::Reference(_) => What::parse(context, name)?.named(),
+        };
+        named.extend(meant.map(|meant| (name.clone(), meant)));
     }
-    named.sort_by(|one, other| one.0.cmp(&other.0));
     Ok(named)
 }
 

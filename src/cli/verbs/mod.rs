@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod audit_drift;
+pub mod audit_export;
 pub mod auth_explain;
 pub mod cache;
 pub mod cancel;

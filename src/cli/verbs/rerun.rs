@@ -6,9 +6,9 @@ use crate::acquire;
 use crate::cli::context::Context;
 use crate::cli::context::engines;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
-use crate::cli::verbs::jobs;
 use crate::cli::verbs::submit;
 use crate::failure::Kind;
+use crate::follow;
 use crate::ledger::JobRecord;
 use crate::submit::{Earlier, Source, new_job_id, of_earlier};
 
@@ -32,7 +32,7 @@ pub struct Args {
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let view = context.named(&[&args.job])?;
     let job = view.find(&args.job)?;
-    jobs::refresh(context, &[job])?;
+    follow::refresh(context, &[job])?;
     let submission = job.last();
     let Some(mut spec) = submission.spec() else {
         return Err(CliError::new(

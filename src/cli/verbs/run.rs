@@ -4,6 +4,7 @@ use clap::Args as ClapArgs;
 
 use crate::acquire;
 use crate::backend::{FOREGROUND, Held};
+use crate::cli::args::id_file;
 use crate::cli::args::spec::{Parts, SpecArgs, WhatArgs};
 use crate::cli::context::Context;
 use crate::cli::context::mark;
@@ -78,7 +79,7 @@ pub fn shell(context: &Context, args: Shell) -> Outcome {
 }
 
 /// Here and now.
-fn here(context: &Context, args: Args, says: Option<&str>) -> Outcome {
+fn here(context: &Context, mut args: Args, says: Option<&str>) -> Outcome {
     let here = std::env::current_dir()
         .map_err(|e| CliError::new(Kind::Usage, format!("the current directory: {e}")))?;
     args.flags.check(context)?;
@@ -88,9 +89,11 @@ fn here(context: &Context, args: Args, says: Option<&str>) -> Outcome {
     let asked = args.flags.asked(context, &args.what)?;
     let image = acquire::obtain(context, &asked, &platform, &default_recipe())?;
     let resources = Resources::default();
+    let id_to = args.flags.id_file.take();
     let parts =
         Parts { command: args.what.command, flags: args.flags, resources, workdir: Some(here) };
     let job = parts.job(context, submit::fresh_id()?, image)?;
+    id_file::write(id_to.as_deref(), job.id)?;
 
     if let Some(says) = says {
         context.voice.say(says);

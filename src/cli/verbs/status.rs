@@ -6,6 +6,7 @@ use crate::cli::context::Context;
 use crate::cli::context::engines;
 use crate::cli::show::output::{self, Outcome};
 use crate::cli::verbs::jobs;
+use crate::follow;
 
 /// Say how jobs are.
 #[derive(Debug, ClapArgs)]
@@ -20,8 +21,8 @@ pub struct Args {
 /// When a job is unknown.
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let view = context.named(&args.jobs)?;
-    let known = jobs::refresh(context, &jobs::find(&view, &args.jobs)?)?;
-    let rows: Vec<jobs::Row> = known.iter().map(jobs::Known::row).collect();
+    let known = follow::refresh(context, &view.find_all(&args.jobs)?)?;
+    let rows: Vec<jobs::Row> = known.iter().map(jobs::Row::of).collect();
     if context.voice.json {
         output::json(&rows);
         return Ok(0);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 
 use crate::acquire;
+use crate::cli::args::id_file;
 use crate::cli::args::spec::{Parts, SpecArgs, WhatArgs};
 use crate::cli::context::Context;
 use crate::cli::context::adapters;
@@ -156,11 +157,13 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
     }
     let asked = args.flags.asked(context, &args.what)?;
     let image = acquire::obtain(context, &asked, &platform, &default_recipe())?;
+    let id_to = args.flags.id_file.take();
     let parts = Parts { command: args.what.command, flags: args.flags, resources, workdir };
     let mut job = parts.job(context, fresh_id()?, image)?;
     if args.dry_run {
         return dry_run(context, &job, &kind, inputs);
     }
+    id_file::write(id_to.as_deref(), job.id)?;
     if job.terms.grace.is_none() {
         // somewhat shorter than the engine's own, so that the receipt is still written
         let engine = adapters::backend(context, &kind).and_then(|backend| backend.grace());

@@ -22,6 +22,7 @@ const EXAMPLES: [(&str, &str, &str); 57] = [
     ("node_cache", "node_cache = '/n'", "/n"),
     ("runtimes", "runtimes = ['builtin', 'apptainer']", "builtin, apptainer"),
     ("syscall_filter", "syscall_filter = 'off'", "off"),
+    ("images.*", "images.ana = 'group/ana:v1'", "group/ana:v1"),
     ("store.site", "store.site = '/s'", "/s"),
     ("store.site_owner", "store.site_owner = 990", "990"),
     (
@@ -37,7 +38,6 @@ const EXAMPLES: [(&str, &str, &str); 57] = [
         "ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
     ),
     ("registry_sifs.look_up", "registry_sifs.look_up = false", "false"),
-    ("images.*", "images.ana = 'group/ana:v1'", "group/ana:v1"),
     ("submit.backend", "submit.backend = 'slurm'", "slurm"),
     ("submit.runtime", "submit.runtime = 'builtin'", "builtin"),
     ("submit.mounts", "submit.mounts = ['/d:ro']", "/d:/d:ro"),
@@ -91,9 +91,8 @@ fn shown(config: &Config) -> Vec<String> {
 
 #[test]
 fn every_key_is_read_and_shown() {
-    let keys = keys::CONFIG.map(|(key, _)| key);
-    assert_eq!(EXAMPLES.map(|(key, ..)| key), keys[..EXAMPLES.len()]);
-    assert_eq!(keys[EXAMPLES.len()..], ["policy.*"]);
+    let keys: Vec<&str> = Config::keys().map(|head| head.name).collect();
+    assert_eq!(EXAMPLES.map(|(key, ..)| key).as_slice(), keys);
     for (key, text, value) in EXAMPLES {
         let config = user(text);
         let entries = config.entries();
@@ -105,7 +104,7 @@ fn every_key_is_read_and_shown() {
 
 #[test]
 fn a_project_file_sets_only_what_is_harmless() {
-    for ((key, text, _), (_, who)) in EXAMPLES.into_iter().zip(keys::CONFIG) {
+    for ((key, text, _), Head { who, also, .. }) in EXAMPLES.into_iter().zip(Config::keys()) {
         let answer = parse(text, Level::Project);
         match who {
             Who::Anyone => assert!(answer.is_ok(), "{key}"),
@@ -113,12 +112,14 @@ fn a_project_file_sets_only_what_is_harmless() {
                 let error = answer.expect_err(key);
                 assert!(matches!(error.problem, Problem::Forbidden { .. }), "{key}: {error}");
                 assert_eq!(error.kind(), Kind::Configuration);
+                let hint = error.hint().unwrap();
+                assert!(also.is_none_or(|other| hint.contains(other)), "{key}: {hint}");
             }
         }
     }
     // the rule in words, so that a changed table is noticed
     let allowed = ["images", "submit", "backend", "limits", "policy"];
-    for (key, who) in keys::CONFIG {
+    for &Head { name: key, who, .. } in Config::keys() {
         let first = key.split('.').next().unwrap();
         if key == "backend.*.hold" {
             // what keeps a job from running twice is not a project's to switch off
@@ -153,7 +154,7 @@ fn a_forbidden_key_is_named_with_its_place() {
          somebody else's input"
     );
     let hint = error.hint().unwrap();
-    for place in ["/etc/moorline/config.toml", "$XDG_CONFIG_HOME/moorline/config.toml", "flag"] {
+    for place in ["/etc/moorline/config.toml", "$XDG_CONFIG_HOME/moorline/config.toml"] {
         assert!(hint.contains(place), "{hint}");
     }
     // by a dotted key, an inline table and a quoted one alike
@@ -221,13 +222,112 @@ fn a_policy_is_tightened_and_never_loosened() {
     let merged = |lower: &str, upper: &str| {
         let lower = parse(lower, Level::Site).unwrap();
         let upper = parse(upper, Level::Project).unwrap();
-        Config::merge(lower, Config::default(), upper).plain_match_only.map(|set| set.value)
+        Config::merge(lower, Config::default(), upper).policy.plain_match_only.map(|set| set.value)
     };
     let (on, off) = ("policy.plain_match_only = true", "policy.plain_match_only = false");
     assert_eq!(merged("", ""), None);
     assert_eq!(merged(off, on), Some(true));
     assert_eq!(merged(on, off), Some(true));
     assert_eq!(merged("", on), Some(true));
+}
+
+/// A name is one image, in whichever way the later level says it.
+#[test]
+fn a_short_name_means_what_the_later_level_says() {
+    let (text, built) =
+        ("images.ana = 'group/ana:v1'", "images.ana = {project = 'group/ana', ref = 'main'}");
+    for (lower, upper) in [(text, built), (built, text)] {
+        let upper = parse(upper, Level::Project).unwrap();
+        let merged = user(lower).under(upper.clone());
+        assert_eq!(merged.images, upper.images);
+    }
+}
+
+#[test]
+fn paths() {
+    let found = |path: &[&str]| match find(path) {
+        Found::Key(row) => row.head.name,
+        Found::Table => "a table",
+        Found::Nothing => "nothing",
+    };
+    assert_eq!(found(&["cache"]), "cache");
+    assert_eq!(found(&["backend", "slurm", "queue"]), "backend.*.queue");
+    assert_eq!(found(&["backend", "slurm"]), "a table");
+    assert_eq!(found(&["realms"]), "a table");
+    for nothing in [&["cache", "x"][..], &["submit", "x"], &["limits", "x"]] {
+        assert_eq!(found(nothing), "nothing");
+    }
+}
+
+#[test]
+fn each_key_has_one_row() {
+    let mut names: Vec<&str> = Config::keys().map(|head| head.name).collect();
+    names.sort_unstable();
+    let all = names.len();
+    names.dedup();
+    assert_eq!(names.len(), all);
+    assert!(Config::keys().all(|head| head.about.len() > 3));
+}
+
+/// The tables of `docs/`, for people: each key once, and who may set it as the code has it.
+#[test]
+fn the_documents_list_every_key() {
+    let mut listed = std::collections::BTreeMap::new();
+    for page in documents(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")) {
+        let mut of: Option<&str> = None;
+        for line in page.lines() {
+            let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+            of = match cells.as_slice() {
+                ["key", "project file", ..] => Some(""),
+                ["key of `[limits]`", ..] => Some("limits"),
+                _ if line.starts_with('|') => of,
+                _ => None,
+            };
+            let (Some(table), [keys, who, ..]) = (of, cells.as_slice()) else { continue };
+            for name in names(table, keys) {
+                let anyone = if table.is_empty() { !who.starts_with("no") } else { true };
+                assert_eq!(listed.insert(name.clone(), anyone), None, "{name} is listed twice");
+            }
+        }
+    }
+    let known = Config::keys().map(|head| (head.name.to_owned(), head.who == Who::Anyone));
+    assert_eq!(listed, known.collect());
+}
+
+/// The keys that the first cell of a row names: "`[wait] unknown`, `silent`" are two.
+fn names(table: &str, cell: &str) -> Vec<String> {
+    let mut table = table.to_owned();
+    let mut names = Vec::new();
+    for word in cell.split('`').skip(1).step_by(2) {
+        let mut name = word;
+        if let Some((of, rest)) = word.strip_prefix('[').and_then(|word| word.split_once(']')) {
+            table = of.replace("NAME", "*");
+            name = rest.trim();
+        }
+        // keys with a row of their own in another table, and those that there are not yet
+        if (table == "limits" && name == "NAME") || name.is_empty() {
+            continue;
+        }
+        let name = name.replace("NAME", "*");
+        let whole = if table.is_empty() { name } else { format!("{table}.{name}") };
+        // a table whose names the author chooses
+        let open = ["realms", "submit.env"].contains(&whole.as_str());
+        names.push(if open { format!("{whole}.*") } else { whole });
+    }
+    names
+}
+
+/// All pages below a directory.
+fn documents(dir: &Path) -> Vec<String> {
+    let mut pages = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            pages.extend(documents(&entry));
+        } else if entry.extension().is_some_and(|e| e == "md") {
+            pages.push(std::fs::read_to_string(&entry).unwrap());
+        }
+    }
+    pages
 }
 
 #[test]
@@ -335,21 +435,21 @@ proptest! {
 
     #[test]
     fn any_value_gives_an_answer(
-        key in 0..keys::CONFIG.len(),
+        key in 0..EXAMPLES.len(),
         value in "[-0-9a-zA-Z_x\"'{}\\[\\]=,.:/ \n]{0,60}",
     ) {
-        let name = keys::CONFIG[key].0.replace('*', "a");
+        let name = EXAMPLES[key].0.replace('*', "a");
         let _ = parse(&format!("{name} = {value}"), Level::User);
     }
 
     #[test]
     fn a_project_never_gets_a_trusted_key_in(
-        key in 0..keys::CONFIG.len(),
+        key in 0..EXAMPLES.len(),
         value in "['\"/a-z\\[\\]{}=:.0-9]{0,40}",
     ) {
-        let (pattern, who) = keys::CONFIG[key];
+        let Head { name: pattern, who, .. } = Config::keys().nth(key).unwrap();
         let text = format!("{} = {value}", pattern.replace('*', "a"));
-        if let (Ok(config), Who::Trusted) = (parse(&text, Level::Project), who) {
+        if let (Ok(config), Who::Trusted) = (parse(&text, Level::Project), *who) {
             prop_assert_eq!(config, Config::default());
         }
     }

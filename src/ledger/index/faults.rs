@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::home::private;
-use super::suite::{Bench, entry, intend};
+use super::suite::{Bench, intend};
 use super::{Catalogue, Filter, Home, Index, IndexError, Page, Sqlite, Where};
 use crate::job::JobId;
+use crate::ledger::testing::entry;
 
 fn ten(bench: &Bench) -> Vec<JobId> {
     let ledger = bench.ledger();

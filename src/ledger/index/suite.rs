@@ -3,20 +3,17 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{
     Catalogue, Cursor, Filter, Home, ImageName, Index, IndexError, Memory, Page, Sqlite, Where,
 };
-use crate::job::{
-    EngineKey, Evidence, Grade, IntentId, JobId, JobSpec, JobState, Measured, Name, Nonce,
-    Observation, Resources, RuntimeChoice, Terms,
-};
-use crate::ledger::{Conversion, Entry, Intent, Ledger, Payloads, RecordHash, View};
-use crate::oci::{ConfigDigest, Digest, Platform, Reference, Sha256Digest, SifDigest};
-use crate::pin::{Image, Pin};
-use crate::worker::{Conditions, RECEIPT_SCHEMA, Receipt, Start};
+use crate::job::{Evidence, Grade, JobId, JobState, Measured, Observation};
+use crate::ledger::testing::{self, entry};
+use crate::ledger::{Conversion, Entry, Ledger, Payloads, View};
+use crate::oci::{ConfigDigest, Digest, Reference, Sha256Digest, SifDigest};
+use crate::pin::Pin;
+use crate::worker::{Receipt, Start};
 
 /// A directory with a ledger and a place for an index.
 pub(super) struct Bench {
@@ -25,8 +22,7 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new() -> Self {
-        let private = fs::Permissions::from_mode(0o700);
-        Self { root: tempfile::Builder::new().permissions(private).tempdir().unwrap() }
+        Self { root: testing::private() }
     }
 
     pub(super) fn dir(&self) -> PathBuf {
@@ -69,14 +65,6 @@ impl Bench {
     }
 }
 
-pub(super) fn entry(n: u64) -> Entry {
-    Entry {
-        job: JobId::from_parts(1_700_000_000_000 + n, u128::from(n)),
-        intent: IntentId::from_bytes([u8::try_from(n % 251).unwrap(); 16]),
-        nonce: Nonce::from_bytes([7; 16]),
-    }
-}
-
 fn sif(n: u64) -> SifDigest {
     SifDigest::of(&n.to_le_bytes())
 }
@@ -84,89 +72,26 @@ fn sif(n: u64) -> SifDigest {
 /// `image` tells images apart.
 pub(super) fn intend(ledger: &Ledger, n: u64, image: u64) -> Entry {
     let asked = ["a/b:v1", "a/b", "a/c:v1"][usize::try_from(image % 3).unwrap()];
-    let asked: Reference = format!("registry.example/{asked}").parse().unwrap();
     let pin = Pin {
-        registry: asked.registry.clone(),
-        repository: asked.repository.clone(),
         index: image.is_multiple_of(2).then(|| Digest::of(b"index")),
         manifest: Digest::of(&image.to_be_bytes()),
         config: ConfigDigest::of(&image.to_be_bytes()),
-        platform: Platform { os: "linux".into(), architecture: "amd64".into(), variant: None },
-        asked,
-        resolved_at: jiff::Timestamp::UNIX_EPOCH,
-        origin: None,
+        ..testing::pin_of(&format!("registry.example/{asked}"))
     };
-    let spec = JobSpec {
-        id: entry(n).job,
-        name: Some("a name".into()),
-        image: Image::Sif {
-            pin: Some(pin),
-            manifest: None,
-            digest: sif(image),
-            recipe: None,
-            tree: None,
-            place: "/a.sif".into(),
-        },
-        command: vec!["true".into()],
-        mounts: Vec::new(),
-        env: Vec::new(),
-        runtime: RuntimeChoice::Auto,
-        options: Vec::new(),
-        resources: Resources::default(),
-        workdir: None,
-        rerun_of: None,
-        terms: Terms::default(),
-    };
-    let Entry { intent, nonce, .. } = entry(n);
-    let intent = Intent {
-        spec,
-        intent,
-        nonce,
-        backend: Name::known("slurm"),
-        enclosing: None,
-        plan: RecordHash::of(b"plan"),
-        user: "ada".into(),
-        host: "h".into(),
-    };
-    ledger.intend(&intent).unwrap()
+    let image = testing::sif(Some(pin), sif(image));
+    ledger.intend(&testing::intent(&entry(n), "slurm", image)).unwrap()
 }
 
 fn receipt(entry: &Entry, second: i64, exit_code: i32, measured: SifDigest) -> Receipt {
-    let at = jiff::Timestamp::from_second(1_700_000_000 + second).unwrap();
+    let measured = Some(Measured::Sif(measured));
+    let at = testing::at(second);
     Receipt {
-        schema: RECEIPT_SCHEMA,
-        writer: "moorline 0.1.0".into(),
-        job: entry.job,
-        intent: entry.intent,
-        nonce: entry.nonce,
         attempt: format!("{second:032x}"),
-        host: "node7".into(),
-        engine: Vec::new(),
-        pinned: None,
-        expected: None,
-        evidence: Evidence {
-            grade: Grade::Measured,
-            measured: Some(Measured::Sif(measured)),
-            measured_at: None,
-        },
-        runtime: Name::known("builtin"),
-        rootfs: None,
-        notes: Vec::new(),
-        skipped_mounts: Vec::new(),
+        evidence: Evidence { grade: Grade::Measured, measured, measured_at: None },
         start: Start::Started { at },
         ended_at: at,
         exit_code,
-        conditions: Conditions::default(),
-    }
-}
-
-fn key(id: &str) -> EngineKey {
-    EngineKey {
-        kind: "slurm".into(),
-        cluster: None,
-        id: id.into(),
-        submitted_at: jiff::Timestamp::UNIX_EPOCH,
-        owner: "ada".into(),
+        ..testing::receipt(entry)
     }
 }
 
@@ -183,7 +108,7 @@ fn step(ledger: &Ledger, n: u64, number: u64) {
         ledger.receipt(&entry, &receipt).unwrap();
     };
     match number % 14 {
-        0 => ledger.submitted(&entry, &key(&(n / 2).to_string())).unwrap(),
+        0 => ledger.submitted(&entry, &testing::key("slurm", n / 2)).unwrap(),
         1 => ledger.refused(&entry, "no").unwrap(),
         2 => ledger.uncertain(&entry, "who knows").unwrap(),
         3 => saw(JobState::Submitted, None),
@@ -455,7 +380,7 @@ fn names_mean_what_they_mean_in_the_whole_view() {
     for n in 0..30 {
         intend(&ledger, n, n);
         if n % 2 == 0 {
-            ledger.submitted(&entry(n), &key(&(n / 4).to_string())).unwrap();
+            ledger.submitted(&entry(n), &testing::key("slurm", n / 4)).unwrap();
         }
     }
     let view = bench.view();

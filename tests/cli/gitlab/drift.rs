@@ -2,13 +2,14 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use moorline::job::{IntentId, JobId, JobSpec, Nonce, Resources, RuntimeChoice};
-use moorline::ledger::{Intent, Ledger, RecordHash};
+use moorline::job::JobId;
+use moorline::ledger::{Entry, Ledger};
 use moorline::oci::{Digest, Sha256Digest, SifDigest, media_type};
 use moorline::pin::{Image, Pin, Resolved};
 use serde_json::{Value, json};
 
 use crate::gitlab::common::{Answer, NEW, OLD, PROJECT, World, masked, private};
+use crate::support::records;
 
 /// The pin of what a tag names now.
 fn pin(world: &World, below: &str, tag: &str) -> Pin {
@@ -32,29 +33,9 @@ fn job(world: &World, n: u8, image: Image) -> JobId {
     // as real ids are: they begin with the time of the submission
     let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap();
     let id = JobId::from_parts(now, u128::from(n));
-    let intent = Intent {
-        spec: JobSpec {
-            id,
-            name: None,
-            image,
-            command: vec!["true".into()],
-            mounts: Vec::new(),
-            env: Vec::new(),
-            runtime: RuntimeChoice::Auto,
-            options: Vec::new(),
-            resources: Resources::default(),
-            workdir: None,
-            rerun_of: None,
-            terms: moorline::job::Terms::default(),
-        },
-        intent: IntentId::from_bytes([n; 16]),
-        nonce: Nonce::from_bytes([n; 16]),
-        backend: moorline::job::Name::known("local"),
-        enclosing: None,
-        plan: RecordHash::of(b"plan"),
-        user: "ada".into(),
-        host: "login1".into(),
-    };
+    let ids = Entry { job: id, ..records::entry(u64::from(n)) };
+    let mut intent = records::intent(&ids, "local", image);
+    intent.spec.name = None;
     Ledger::open(&dir).unwrap().intend(&intent).unwrap();
     id
 }

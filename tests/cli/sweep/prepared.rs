@@ -3,12 +3,12 @@
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 
-use moorline::job::{EngineKey, IntentId, JobId, JobSpec, Nonce, Resources, RuntimeChoice};
-use moorline::ledger::{Intent, Ledger, RecordHash};
+use moorline::job::RuntimeChoice;
+use moorline::ledger::Ledger;
 use moorline::oci::{Sha256Digest, SifDigest};
-use moorline::pin::Image;
 
 use crate::place::Place;
+use crate::support::records;
 use crate::sweep::{images, registry};
 
 /// The image without its top was converted before.
@@ -49,45 +49,13 @@ pub fn half_done(place: &Place) {
 /// A `run` that was killed: its end is not recorded.
 pub fn open_run(place: &Place) {
     let ledger = Ledger::open(&place.path("ledger")).unwrap();
-    let job = JobId::from_parts(1_700_000_000_000, 1);
-    let digest = SifDigest::of(b"sif");
-    let spec = JobSpec {
-        id: job,
-        name: None,
-        image: Image::Sif {
-            pin: None,
-            manifest: None,
-            digest,
-            recipe: None,
-            tree: None,
-            place: "/a.sif".into(),
-        },
-        command: vec!["true".into()],
-        mounts: Vec::new(),
-        env: Vec::new(),
-        runtime: RuntimeChoice::Builtin,
-        options: Vec::new(),
-        resources: Resources::default(),
-        workdir: None,
-        rerun_of: None,
-        terms: moorline::job::Terms::default(),
-    };
-    let entry = ledger
-        .intend(&Intent {
-            spec,
-            intent: IntentId::from_bytes([1; 16]),
-            nonce: Nonce::from_bytes([2; 16]),
-            backend: moorline::job::Name::known("run"),
-            enclosing: None,
-            plan: RecordHash::of(b"plan"),
-            user: "tester".into(),
-            host: "here".into(),
-        })
-        .unwrap();
-    let submitted_at = jiff::Timestamp::from_second(1_700_000_001).unwrap();
-    let (id, owner) = (job.to_string(), "tester".to_owned());
-    let key = EngineKey { kind: "run".into(), cluster: None, id, submitted_at, owner };
-    ledger.submitted(&entry, &key).unwrap();
+    let image = records::sif(None, SifDigest::of(b"sif"));
+    let mut intent = records::intent(&records::entry(1), "run", image);
+    intent.spec.name = None;
+    intent.spec.runtime = RuntimeChoice::Builtin;
+    let entry = ledger.intend(&intent).unwrap();
+    let job = entry.job;
+    ledger.submitted(&entry, &records::key("run", job)).unwrap();
     // its directory is there, and nobody holds it
     let control =
         place.path("home/.local/state/moorline/jobs").join(job.to_string()).join("control");

@@ -5,31 +5,20 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use moorline::job::{
-    Access, EngineKey, EnvVar, Evidence, Grade, Input, IntentId, JobId, JobSpec, JobState,
-    Measured, Mount, Name, Need, Nonce, Observation, Resources, RuntimeChoice, Terms,
+    Access, EngineKey, EnvVar, Evidence, Grade, Input, JobSpec, JobState, Measured, Mount, Need,
+    Observation, Resources, RuntimeChoice, Terms,
 };
-use moorline::ledger::{Entry, Intent, Ledger, RecordHash, Report, verify};
-use moorline::oci::{ConfigDigest, Digest, Platform, Reference, Sha256Digest, SifDigest};
-use moorline::pin::{Codec, Image, Pin, Recipe};
-use moorline::worker::{Conditions, Cover, MountNote, RECEIPT_SCHEMA, Receipt, Start};
+use moorline::ledger::{Intent, Ledger, RecordHash, Report, verify};
+use moorline::oci::{Digest, Sha256Digest, SifDigest};
+use moorline::pin::{Codec, Image, Recipe};
+use moorline::worker::{Conditions, Cover, MountNote, Receipt, Start};
 
-pub fn at(second: i64) -> jiff::Timestamp {
-    jiff::Timestamp::from_second(1_700_000_000 + second).unwrap()
-}
+use crate::support::records;
 
-pub fn entry(n: u64) -> Entry {
-    let mut bytes = [0; 16];
-    bytes[8..].copy_from_slice(&n.to_be_bytes());
-    Entry {
-        job: JobId::from_parts(1_700_000_000_000 + n, u128::from(n)),
-        intent: IntentId::from_bytes(bytes),
-        nonce: Nonce::from_bytes([7; 16]),
-    }
-}
+pub use crate::support::records::{at, entry};
 
 /// Every text that could name a person holds the word SENTINEL.
 pub fn spec(n: u64) -> JobSpec {
-    let asked: Reference = "registry.example/group/project:v1".parse().unwrap();
     let recipe = Recipe {
         schema: 1,
         layout: 1,
@@ -39,28 +28,16 @@ pub fn spec(n: u64) -> JobSpec {
         level: 3,
         block_size: 131_072,
     };
-    let pin = Pin {
-        registry: asked.registry.clone(),
-        repository: asked.repository.clone(),
-        index: Some(Digest::of(b"index")),
-        manifest: Digest::of(b"manifest"),
-        config: ConfigDigest::of(b"config"),
-        platform: Platform { os: "linux".into(), architecture: "amd64".into(), variant: None },
-        asked,
-        resolved_at: at(0),
-        origin: None,
+    let image = Image::Sif {
+        pin: Some(records::pin()),
+        manifest: None,
+        digest: SifDigest::of(b"sif"),
+        recipe: Some(recipe),
+        tree: None,
+        place: "/home/SENTINEL-place/a.sif".into(),
     };
     JobSpec {
-        id: entry(n).job,
         name: Some("SENTINEL-name".into()),
-        image: Image::Sif {
-            pin: Some(pin),
-            manifest: None,
-            digest: SifDigest::of(b"sif"),
-            recipe: Some(recipe),
-            tree: None,
-            place: "/home/SENTINEL-place/a.sif".into(),
-        },
         command: vec!["run".into(), "SENTINEL-argument \n \u{1b}[31m\u{202e}".into()],
         mounts: vec![Mount {
             source: "/SENTINEL-mount".into(),
@@ -74,7 +51,6 @@ pub fn spec(n: u64) -> JobSpec {
         options: vec!["--SENTINEL-option".into()],
         resources: Resources { cpus: Some(2), ..Resources::default() },
         workdir: Some("/SENTINEL-workdir".into()),
-        rerun_of: None,
         terms: Terms {
             inputs: vec![Input {
                 source: "/SENTINEL-input".into(),
@@ -84,42 +60,26 @@ pub fn spec(n: u64) -> JobSpec {
             }],
             ..Terms::default()
         },
+        ..records::spec(entry(n).job, image)
     }
 }
 
 pub fn intent(n: u64) -> Intent {
-    Intent {
-        spec: spec(n),
-        intent: entry(n).intent,
-        nonce: entry(n).nonce,
-        backend: Name::known("slurm"),
-        enclosing: None,
-        plan: RecordHash::of(b"the plan"),
-        user: "SENTINEL-user".into(),
-        host: "SENTINEL-host".into(),
-    }
+    let spec = spec(n);
+    let usual = records::intent(&entry(n), "slurm", spec.image.clone());
+    Intent { spec, user: "SENTINEL-user".into(), host: "SENTINEL-host".into(), ..usual }
 }
 
 pub fn key(n: u64) -> EngineKey {
     EngineKey {
-        kind: "slurm".into(),
         cluster: Some("main".into()),
-        id: n.to_string(),
-        submitted_at: at(1),
         owner: "SENTINEL-owner".into(),
+        ..records::key("slurm", n)
     }
 }
 
 pub fn receipt(n: u64) -> Receipt {
     Receipt {
-        notes: Vec::new(),
-        schema: RECEIPT_SCHEMA,
-        writer: "moorline 0.1.0".into(),
-        job: entry(n).job,
-        intent: entry(n).intent,
-        nonce: entry(n).nonce,
-        attempt: "a1".into(),
-        host: "node7".into(),
         engine: vec!["SLURM_JOB_ID=12".into()],
         pinned: Some(Digest::of(b"manifest")),
         expected: Some(SifDigest::of(b"sif")),
@@ -128,7 +88,6 @@ pub fn receipt(n: u64) -> Receipt {
             measured: Some(Measured::Sif(SifDigest::of(b"sif"))),
             measured_at: Some(at(2)),
         },
-        runtime: Name::known("builtin"),
         rootfs: Some("squashfuse".into()),
         skipped_mounts: vec![MountNote {
             source: "/SENTINEL-skipped".into(),
@@ -136,7 +95,6 @@ pub fn receipt(n: u64) -> Receipt {
             why: "SENTINEL-why".into(),
         }],
         start: Start::Refused { why: "SENTINEL-refused".into() },
-        ended_at: at(9),
         exit_code: 212,
         conditions: Conditions {
             options: vec!["--SENTINEL-flag".into()],
@@ -147,6 +105,7 @@ pub fn receipt(n: u64) -> Receipt {
             keys: vec!["SENTINEL-key".into()],
             ..Conditions::default()
         },
+        ..records::receipt(&entry(n))
     }
 }
 

@@ -1,0 +1,73 @@
+//! `moorline audit export`: verdicts on jobs as a document for other programs.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::audit::{JobAnswer, audit_job, junit};
+use crate::cli::context::Context;
+use crate::cli::context::engines;
+use crate::cli::show::output::{self, CliError, Outcome, Report};
+use crate::failure::{Kind, io_kind};
+use crate::files;
+use crate::follow;
+use crate::job::JobId;
+use crate::ledger::JobRecord;
+
+/// `audit export`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  moorline audit export --format junit -o junit.xml last")]
+pub struct Export {
+    #[arg(value_name = "JOB", required = true, help = engines::several_jobs())]
+    jobs: Vec<String>,
+    /// The document: junit, a test case for each job, as GitLab shows it in a merge request
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    format: Format,
+    /// Write this file instead of standard output
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// What can be written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// A test case for each job.
+    Junit,
+}
+
+/// The verb. The exit code is 0 whatever the verdicts are: the document says them, and `audit job` exits with them.
+///
+/// # Errors
+/// When a job is unknown, the ledger cannot be read, or the file cannot be written.
+pub fn run(context: &Context, args: &Export) -> Outcome {
+    let view = context.named(&args.jobs)?;
+    // by their ids: `last` may be another one a moment later
+    let ids = args.jobs.iter().map(|name| view.find(name).map(|job| job.id));
+    let ids: Vec<JobId> = ids.collect::<Result<_, _>>()?;
+    let answers = ids.iter().map(|id| answer(context, *id)).collect::<Result<Vec<_>, Report>>()?;
+    let plain_only = context.config.policy.plain_match_only.as_ref().is_some_and(|set| set.value);
+    let text = match args.format {
+        Format::Junit => junit(&answers, plain_only),
+    };
+    match &args.output {
+        None => output::bytes(text.as_bytes()),
+        Some(path) => files::replace(path, 0o644, text.as_bytes()).map_err(|error| {
+            let kind = io_kind(&error, Kind::Configuration);
+            CliError::new(kind, format!("cannot write {}: {error}", path.display()))
+        })?,
+    }
+    Ok(0)
+}
+
+/// As `audit job` has it: the engine is asked about a job that has not ended, and receipts are collected.
+fn answer(context: &Context, id: JobId) -> Result<JobAnswer, Report> {
+    let view = context.for_verdict(id)?;
+    let known = follow::refresh(context, &view.job(id).into_iter().collect::<Vec<&JobRecord>>())?;
+    let mut answer = audit_job(&context.for_verdict(id)?, &id.to_string())?;
+    if let Some(job) = known.first() {
+        answer.state = job.now.settled.state;
+    }
+    Ok(answer)
+}

@@ -1,0 +1,41 @@
+//! Ends a job with all its processes.
+
+use super::error::FollowError;
+use super::known::Known;
+use super::surroundings::Surroundings;
+use crate::ledger::Ledger;
+
+/// What became of the wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// The engine was told.
+    Told,
+    /// It had ended before.
+    HadEnded,
+}
+
+/// Tells the job's engine to end it; the wish is recorded before. `ledger` is where.
+///
+/// # Errors
+/// When no engine is known to have it, its engine refuses or does not answer, or the ledger cannot be written.
+pub fn cancel(
+    here: &dyn Surroundings,
+    ledger: &Ledger,
+    job: &Known<'_>,
+) -> Result<Cancelled, FollowError> {
+    // a receipt alone does not say whether something of the job is left: its engine is asked to look
+    let nobody = job.record.key().is_none() || job.now.forgotten;
+    if job.now.engine_ended() || (job.now.is_final() && nobody) {
+        return Ok(Cancelled::HadEnded);
+    }
+    let submission = job.record.last();
+    let (Some(key), Some(backend)) = (submission.key(), here.engine(&submission.backend)) else {
+        return Err(FollowError::NobodyHasIt(job.record.id));
+    };
+    ledger.cancelled(&submission.entry)?;
+    match backend.cancel(key) {
+        Ok(()) => Ok(Cancelled::Told),
+        Err(_) if job.now.is_final() => Ok(Cancelled::HadEnded),
+        Err(error) => Err(error.into()),
+    }
+}

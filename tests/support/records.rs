@@ -1,0 +1,139 @@
+//! The usual job of a ledger for tests: ids, pin, image, intent, key, receipt. What a test is about, it changes.
+//!
+//! One file for all: the test programs have it in `support`, the library's own tests as `ledger::testing`.
+
+#![allow(dead_code, reason = "each user takes a part of it")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use moorline::job::{
+    EngineKey, Evidence, Grade, IntentId, JobId, JobSpec, Name, Nonce, Resources, RuntimeChoice,
+    Terms,
+};
+use moorline::ledger::{Entry, Intent, RecordHash};
+use moorline::oci::{ConfigDigest, Digest, Platform, Reference, Sha256Digest, SifDigest};
+use moorline::pin::{Image, Pin};
+use moorline::worker::{Conditions, RECEIPT_SCHEMA, Receipt, Start};
+
+/// A directory that a ledger may lie in, private whatever the umask is.
+pub fn private() -> tempfile::TempDir {
+    tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o700)).tempdir().unwrap()
+}
+
+/// Seconds after the moment in which the usual job was made.
+pub fn at(second: i64) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(1_700_000_000 + second).unwrap()
+}
+
+/// The ids of the job with this number: each number has its own, and a later number is a newer job.
+pub fn entry(n: u64) -> Entry {
+    let mut bytes = [0; 16];
+    bytes[8..].copy_from_slice(&n.to_be_bytes());
+    Entry {
+        job: JobId::from_parts(1_700_000_000_000 + n, u128::from(n)),
+        intent: IntentId::from_bytes(bytes),
+        nonce: Nonce::from_bytes([u8::try_from(n % 251).unwrap(); 16]),
+    }
+}
+
+/// What `asked` named.
+pub fn pin_of(asked: &str) -> Pin {
+    let asked: Reference = asked.parse().unwrap();
+    Pin {
+        registry: asked.registry.clone(),
+        repository: asked.repository.clone(),
+        index: Some(Digest::of(b"index")),
+        manifest: Digest::of(b"manifest"),
+        config: ConfigDigest::of(b"config"),
+        platform: Platform { os: "linux".into(), architecture: "amd64".into(), variant: None },
+        asked,
+        resolved_at: at(0),
+        origin: None,
+    }
+}
+
+/// The usual one.
+pub fn pin() -> Pin {
+    pin_of("registry.example/group/project:v1")
+}
+
+/// A SIF that was made of an image of a registry, or that came from nowhere.
+pub fn sif(pin: Option<Pin>, digest: SifDigest) -> Image {
+    Image::Sif {
+        pin,
+        manifest: None,
+        digest,
+        recipe: None,
+        tree: None,
+        place: "/home/ada/a.sif".into(),
+    }
+}
+
+/// What the job is to do.
+pub fn spec(id: JobId, image: Image) -> JobSpec {
+    JobSpec {
+        id,
+        name: Some("analysis".into()),
+        image,
+        command: vec!["true".into()],
+        mounts: Vec::new(),
+        env: Vec::new(),
+        runtime: RuntimeChoice::Auto,
+        options: Vec::new(),
+        resources: Resources::default(),
+        workdir: None,
+        rerun_of: None,
+        terms: Terms::default(),
+    }
+}
+
+/// What is recorded before `backend` hears of it.
+pub fn intent(entry: &Entry, backend: &str, image: Image) -> Intent {
+    Intent {
+        spec: spec(entry.job, image),
+        intent: entry.intent,
+        nonce: entry.nonce,
+        backend: backend.parse::<Name>().unwrap(),
+        enclosing: None,
+        plan: RecordHash::of(b"plan"),
+        user: "ada".into(),
+        host: "login1".into(),
+    }
+}
+
+/// Its name at an engine.
+pub fn key(kind: &str, id: impl ToString) -> EngineKey {
+    EngineKey {
+        kind: kind.into(),
+        cluster: None,
+        id: id.to_string(),
+        submitted_at: at(1),
+        owner: "ada".into(),
+    }
+}
+
+/// Of a start that ended well, and measured nothing.
+pub fn receipt(entry: &Entry) -> Receipt {
+    Receipt {
+        schema: RECEIPT_SCHEMA,
+        writer: "moorline 0.1.0".into(),
+        job: entry.job,
+        intent: entry.intent,
+        nonce: entry.nonce,
+        attempt: "a1".into(),
+        host: "node7".into(),
+        engine: Vec::new(),
+        pinned: None,
+        expected: None,
+        evidence: Evidence { grade: Grade::None, measured: None, measured_at: None },
+        runtime: Name::known("builtin"),
+        rootfs: None,
+        notes: Vec::new(),
+        skipped_mounts: Vec::new(),
+        start: Start::Started { at: at(6) },
+        ended_at: at(9),
+        exit_code: 0,
+        conditions: Conditions::default(),
+    }
+}
