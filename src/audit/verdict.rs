@@ -5,7 +5,7 @@
 //! another job, intent or nonce             Unproven, the receipt is no evidence
 //! a newer program's receipt or record      Unproven, it may hold what this program cannot read
 //! grade none, or no digest measured        Unproven
-//! the job names no SIF digest              Unproven, nothing to compare with
+//! the job names no digest of that kind     Unproven, nothing to compare with
 //! measured == expected, program started    Match
 //! measured == expected, program refused    Unproven, nothing ran
 //! measured != expected                     Mismatch, started or not
@@ -13,7 +13,7 @@
 
 use serde::Serialize;
 
-use crate::job::Grade;
+use crate::job::{Grade, Measured};
 use crate::ledger::Entry;
 use crate::pin::Image;
 use crate::worker::{Hides, Qualifier, Receipt, Start};
@@ -109,16 +109,26 @@ pub fn judge(entry: &Entry, image: &Image, receipt: Option<&Receipt>) -> Reason 
     if receipt.is_newer() || matches!(receipt.evidence.grade, Grade::Other(_)) {
         return Reason::NeedsNewer;
     }
-    let measured = match (receipt.evidence.grade, receipt.evidence.sif()) {
-        (Grade::None, _) | (_, None) => return Reason::NothingMeasured,
+    let measured = match (receipt.evidence.grade, &receipt.evidence.measured) {
+        (Grade::None, _) | (_, None | Some(Measured::Other(..))) => return Reason::NothingMeasured,
         (_, Some(measured)) => measured,
     };
-    match image.sif() {
+    match is_same(image, measured) {
         None => Reason::NothingExpected,
-        Some(expected) if expected != measured => Reason::OtherDigest,
-        Some(_) if matches!(receipt.start, Start::Refused { .. }) => Reason::NotStarted,
-        Some(_) => Reason::SameDigest,
+        Some(false) => Reason::OtherDigest,
+        Some(true) if matches!(receipt.start, Start::Refused { .. }) => Reason::NotStarted,
+        Some(true) => Reason::SameDigest,
     }
+}
+
+/// Whether what was measured is the job's image; `None` when the job names no digest of that kind.
+fn is_same(image: &Image, measured: &Measured) -> Option<bool> {
+    Some(match (image, measured) {
+        (Image::Oci { pin }, Measured::Config(digest)) => *digest == pin.config,
+        (Image::Oci { pin }, Measured::Manifest(digest)) => *digest == pin.manifest,
+        (image, Measured::Sif(digest)) => *digest == image.sif()?,
+        _ => return None,
+    })
 }
 
 /// Who could have forged this receipt.
@@ -192,6 +202,23 @@ mod tests {
             assert_eq!(oci, no_match, "{grade:?}");
         }
         assert_eq!(judge(&entry, &image, None), Reason::NoReceipt);
+    }
+
+    #[test]
+    fn an_engines_word_is_compared_with_the_pin() {
+        use crate::oci::{ConfigDigest, Digest};
+        let entry = testing::entry(1);
+        let pin = testing::pin();
+        let said = |measured| {
+            let mut receipt = testing::receipt(&entry, Grade::RuntimeReported, None, true);
+            receipt.evidence.measured = Some(measured);
+            judge(&entry, &testing::oci(), Some(&receipt))
+        };
+        assert_eq!(said(Measured::Config(pin.config)), Reason::SameDigest);
+        assert_eq!(said(Measured::Manifest(pin.manifest)), Reason::SameDigest);
+        assert_eq!(said(Measured::Config(ConfigDigest::of(b"other"))), Reason::OtherDigest);
+        assert_eq!(said(Measured::Manifest(Digest::of(b"other"))), Reason::OtherDigest);
+        assert_eq!(said(Measured::Sif(SifDigest::of(b"sif"))), Reason::NothingExpected);
     }
 
     #[test]

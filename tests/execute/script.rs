@@ -54,8 +54,8 @@ fn golden_plan() -> Plan {
         limits: std::collections::BTreeMap::new(),
         hide: Vec::new(),
         on_record: None,
-            runtimes: Vec::new(),
-            archive: None,
+        runtimes: Vec::new(),
+        archive: None,
     };
     plan.job.mounts[2].target = "/req uired".into();
     plan

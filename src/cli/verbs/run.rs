@@ -16,7 +16,6 @@ use crate::follow;
 use crate::job::{JobSpec, JobState, Observation, Resources};
 use crate::ledger::{Entry, Ledger};
 use crate::oci::{Platform, Sha256Digest};
-use crate::stage::convert::default_recipe;
 
 /// Run a command in an image, here and now, in the current directory.
 ///
@@ -86,7 +85,7 @@ fn here(context: &Context, args: Args, says: Option<&str>) -> Outcome {
     context.require_runtime(args.flags.runtime)?;
     let platform = args.flags.platform.clone().unwrap_or_else(Platform::host);
     let asked = args.flags.asked(context, &args.what)?;
-    let image = acquire::obtain(context, &asked, &platform, &default_recipe())?;
+    let image = args.flags.image(context, &asked, &platform)?;
     let resources = Resources::default();
     let parts =
         Parts { command: args.what.command, flags: args.flags, resources, workdir: Some(here) };
@@ -97,6 +96,7 @@ fn here(context: &Context, args: Args, says: Option<&str>) -> Outcome {
     }
     let mut site = context.site(FOREGROUND, inputs);
     site.tickets = tickets::of(context, &job)?;
+    site.archive = acquire::archive_of(context, &job.image)?;
     mark::mark(context, &job, false)?;
     let prepared = context
         .ledger()
