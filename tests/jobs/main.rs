@@ -11,6 +11,7 @@ mod htcondor_whole;
 mod inputs;
 mod ledger;
 mod line;
+mod podman;
 mod settled;
 mod silent;
 mod simulated;

@@ -3,7 +3,7 @@
 # commands: podman runc dockerd docker containerd setpriv newuidmap python3
 # packages: podman runc catatonit uidmap fuse-overlayfs slirp4netns docker.io tini iptables util-linux python3 squashfs-tools
 # needs: root
-# tests: execute::runtimes
+# tests: execute::runtimes jobs::podman
 # minutes: 10
 set -euo pipefail
 # shellcheck source=tests/lib.sh

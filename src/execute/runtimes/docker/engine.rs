@@ -3,10 +3,13 @@
 //! ```text
 //! root, or a session: podman's usual storage, which keeps the image for the next job
 //! no XDG_RUNTIME_DIR, or a home on a network's file system (batch nodes):
-//!     BASE/mlp-XXXXXX/{r,n,t,x,f}     storage, state, tmpdir, XDG_RUNTIME_DIR, TMPDIR; `process` says whose
-//!                                     it is. It goes with the job; podman takes no state at a path of more than
-//!                                     50 bytes, so BASE is the job's only if it is short.
+//!     BASE/mlp-XXXXXX/{r,x,f}     --root, XDG_RUNTIME_DIR, TMPDIR; `process` says whose it is. It goes with
+//!                                 the job; podman takes no --runroot of more than 50 bytes, so BASE is the
+//!                                 job's only if it is short.
 //! ```
+//!
+//! Podman's `--runroot` and `--tmpdir` follow from `XDG_RUNTIME_DIR`. They are not set: an ordinary user's podman would not
+//! find its namespaces there before it begins, and start itself again below a parent that a signal ends at once.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -79,9 +82,7 @@ impl Engine {
         let usual = root || session.is_some() && has_local_home(env.get("HOME"));
         if kind == Kind::Podman && !usual {
             let made = Place::make(prefix)?;
-            for (flag, name) in ["--root", "--runroot", "--tmpdir"].into_iter().zip(THEIRS) {
-                global.extend([flag.into(), made.path.join(name).into_os_string()]);
-            }
+            global.extend(["--root".into(), made.path.join(STORAGE).into_os_string()]);
             let runtime = made.directory("x")?;
             env.insert("XDG_RUNTIME_DIR".into(), runtime.to_string_lossy().into_owned());
             let files = made.directory("f")?;
@@ -207,9 +208,9 @@ impl Engine {
     /// Removes what podman made in a private storage: its files belong to ids that only podman's own user
     /// namespace has.
     fn remove(&self, dir: &Path) {
+        let storage = dir.join(STORAGE).into_os_string();
         let words = ["unshare", "rm", "-rf", "--"].map(OsString::from);
-        let all = THEIRS.map(|name| dir.join(name).into_os_string());
-        let words: Vec<OsString> = words.into_iter().chain(all).collect();
+        let words: Vec<OsString> = words.into_iter().chain([storage]).collect();
         let _ = self.run(&words, PATIENCE);
     }
 }
@@ -224,11 +225,11 @@ impl Drop for Engine {
     }
 }
 
-/// What podman makes in a private storage: `--root`, `--runroot`, `--tmpdir`.
-const THEIRS: [&str; 3] = ["r", "n", "t"];
+/// Where podman keeps images and containers in a private place.
+const STORAGE: &str = "r";
 /// How the name of a private storage begins.
 const PREFIX: &str = "mlp-";
-/// The longest path of the state's directory that podman takes, in bytes.
+/// The longest `--runroot` that podman takes, in bytes.
 const LONGEST: usize = 50;
 
 /// A private storage; it goes with its value.
@@ -243,7 +244,7 @@ impl Place {
         let mut failed = None;
         for base in bases {
             let Ok(base) = fs::canonicalize(base) else { continue };
-            if base.as_os_str().len() + PREFIX.len() + "/".len() + "XXXXXX/n".len() > LONGEST {
+            if base.as_os_str().len() + "/mlp-XXXXXX/x/containers".len() > LONGEST {
                 continue;
             }
             let mut builder = tempfile::Builder::new();
