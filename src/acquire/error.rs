@@ -55,6 +55,9 @@ pub enum AcquireError {
         /// As it was typed.
         what: String,
     },
+    /// The runtime takes an OCI archive, which is made of images in a registry only.
+    #[error("podman and docker run images of a registry, and this image is in none")]
+    NoArchive,
     /// A kind of place that is not built yet.
     #[error("{what}: {kind} cannot be read yet")]
     NotYet {
@@ -209,6 +212,9 @@ impl Failure for AcquireError {
                 "convert, run and submit take it on their command line, with a path"
             }
             Self::Sif { .. } => "resolve, run and submit take it on their command line",
+            Self::NoArchive => {
+                "leave --runtime out, or push the image to a registry and name it there"
+            }
             Self::NotYet { .. } => "push the image to a registry and name it there",
             Self::HubAway { endpoint, .. } => {
                 return Some(format!(

@@ -5,13 +5,14 @@
 //!                             or what CI built (build.rs, with clone.rs and home.rs)
 //! What --pin.rs-->  Pin       or the pin of moorline.lock (locked.rs)
 //! Pin  --obtain.rs--> Image   known, the site's, beside the image in its registry (published.rs), or
-//!                             converted now
+//!                             converted now; for runtimes that take no SIF its archive (archive.rs)
 //! SIF  --outgoing.rs-->       a file, a site's store, a registry: whole, or made once more
 //! ```
 //!
 //! The place where the program runs is passed in as [`Surroundings`]: configuration, clients, store, and the
 //! one who is told. Nothing here prints.
 
+mod archive;
 mod build;
 mod clone;
 mod error;
@@ -26,6 +27,7 @@ pub mod published;
 mod surroundings;
 mod what;
 
+pub use archive::{archive_of, obtain_archive};
 pub use build::Build;
 pub use clone::remote;
 pub use error::AcquireError;

@@ -5,8 +5,7 @@
 //! another job, intent or nonce             Unproven, the receipt is no evidence
 //! a newer program's receipt or record      Unproven, it may hold what this program cannot read
 //! grade none, or no digest measured        Unproven
-//! the job names no SIF digest              Unproven, nothing to compare with
-//!   (or no root, where blocks were checked by a hash tree)
+//! the job names no digest of that kind     Unproven, nothing to compare with
 //! measured == expected, program started    Match
 //! measured == expected, program refused    Unproven, nothing ran
 //! measured != expected                     Mismatch, started or not
@@ -14,7 +13,7 @@
 
 use serde::Serialize;
 
-use crate::job::Grade;
+use crate::job::{Grade, Measured};
 use crate::ledger::Entry;
 use crate::pin::Image;
 use crate::worker::{Hides, Qualifier, Receipt, Start};
@@ -110,20 +109,32 @@ pub fn judge(entry: &Entry, image: &Image, receipt: Option<&Receipt>) -> Reason 
     if receipt.is_newer() || matches!(receipt.evidence.grade, Grade::Other(_)) {
         return Reason::NeedsNewer;
     }
-    let evidence = &receipt.evidence;
-    let same = match (evidence.grade, evidence.sif(), evidence.tree()) {
-        (Grade::None, ..) | (_, None, None) => return Reason::NothingMeasured,
-        (_, Some(measured), _) => image.sif().map(|expected| expected == measured),
+    let (grade, measured) = (receipt.evidence.grade, &receipt.evidence.measured);
+    let measured = match (grade, measured) {
+        (Grade::None, _) | (_, None | Some(Measured::Other(..))) => return Reason::NothingMeasured,
         // a hash tree proves something only where each block was checked by it
-        (Grade::VerifiedOnRead, None, Some(root)) => image.tree().map(|expected| expected == root),
-        (_, None, Some(_)) => return Reason::NothingMeasured,
+        (_, Some(Measured::Tree(_))) if grade != Grade::VerifiedOnRead => {
+            return Reason::NothingMeasured;
+        }
+        (_, Some(measured)) => measured,
     };
-    match same {
+    match is_same(image, measured) {
         None => Reason::NothingExpected,
         Some(false) => Reason::OtherDigest,
         Some(true) if matches!(receipt.start, Start::Refused { .. }) => Reason::NotStarted,
         Some(true) => Reason::SameDigest,
     }
+}
+
+/// Whether what was measured is the job's image; `None` when the job names no digest of that kind.
+fn is_same(image: &Image, measured: &Measured) -> Option<bool> {
+    Some(match (image, measured) {
+        (Image::Oci { pin }, Measured::Config(digest)) => *digest == pin.config,
+        (Image::Oci { pin }, Measured::Manifest(digest)) => *digest == pin.manifest,
+        (image, Measured::Sif(digest)) => *digest == image.sif()?,
+        (image, Measured::Tree(root)) => *root == image.tree()?,
+        _ => return None,
+    })
 }
 
 /// Who could have forged this receipt.
@@ -228,6 +239,23 @@ mod tests {
             let got = judge(&entry, &with(expected), Some(&receipt));
             assert_eq!(got, reason, "{grade:?} {expected:?} started: {started}");
         }
+    }
+
+    #[test]
+    fn an_engines_word_is_compared_with_the_pin() {
+        use crate::oci::{ConfigDigest, Digest};
+        let entry = testing::entry(1);
+        let pin = testing::pin();
+        let said = |measured| {
+            let mut receipt = testing::receipt(&entry, Grade::RuntimeReported, None, true);
+            receipt.evidence.measured = Some(measured);
+            judge(&entry, &testing::oci(), Some(&receipt))
+        };
+        assert_eq!(said(Measured::Config(pin.config)), Reason::SameDigest);
+        assert_eq!(said(Measured::Manifest(pin.manifest)), Reason::SameDigest);
+        assert_eq!(said(Measured::Config(ConfigDigest::of(b"other"))), Reason::OtherDigest);
+        assert_eq!(said(Measured::Manifest(Digest::of(b"other"))), Reason::OtherDigest);
+        assert_eq!(said(Measured::Sif(SifDigest::of(b"sif"))), Reason::NothingExpected);
     }
 
     #[test]

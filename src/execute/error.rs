@@ -131,6 +131,26 @@ pub enum ExecuteError {
         /// What differs.
         why: String,
     },
+    /// The runtime does not take the image.
+    #[error("{runtime} does not load {path}: {why}")]
+    NotLoaded {
+        /// Which.
+        runtime: &'static str,
+        /// The archive.
+        path: PathBuf,
+        /// Its own words.
+        why: String,
+    },
+    /// The runtime's command line has no way to say a mount.
+    #[error("{runtime} cannot mount {}: {why}", path.display())]
+    Unspelled {
+        /// The path.
+        path: PathBuf,
+        /// The runtime.
+        runtime: &'static str,
+        /// What stands in the way.
+        why: String,
+    },
     /// The runtime takes another form of an image.
     #[error("{name} runs {wants}, and the job has {form}")]
     Form {
@@ -326,6 +346,7 @@ impl Failure for ExecuteError {
             | Self::NothingToRun
             | Self::Options { .. }
             | Self::Form { .. }
+            | Self::Unspelled { .. }
             | Self::NotSif(_)
             | Self::NotOci(_) => Kind::Usage,
             _ => Kind::NoRuntime,

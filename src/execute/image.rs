@@ -25,7 +25,6 @@ pub(super) struct Archived {
     /// Where the archive is.
     pub(super) path: PathBuf,
     /// Its documents.
-    #[allow(dead_code, reason = "for the runtimes that take archives")]
     pub(super) archive: Archive,
 }
 
@@ -45,7 +44,6 @@ impl Image {
     ///
     /// # Errors
     /// When it is none; as [`Image::sif`].
-    #[allow(dead_code, reason = "for the runtimes that take archives")]
     pub(super) fn archived(&self) -> Result<&Archived, ExecuteError> {
         match self {
             Self::Oci(archived) => Ok(archived),

@@ -193,6 +193,7 @@ fn run() -> Result<(), ExecuteError> {
             terminal: false,
             umask: None,
             afs: false,
+            after: vec![],
             container: Some(Container::of_this_process(false)),
         },
     };

@@ -53,8 +53,20 @@ pub(super) struct Start {
     pub(super) umask: Option<u32>,
     /// Whether a bound path is on AFS, whose tokens are kernel keys.
     pub(super) afs: bool,
+    /// What the leader runs when the program has ended, however it ended, also when the worker is gone.
+    #[serde(default)]
+    pub(super) after: Vec<After>,
     /// What a container's program gives up; an installed runtime does that by itself.
     pub(super) container: Option<Container>,
+}
+
+/// A command of the leader's, with the environment of the program.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct After {
+    /// Program and arguments.
+    pub(super) words: Vec<Word>,
+    /// A new file for what it prints.
+    pub(super) output: Option<Word>,
 }
 
 /// Only in our own container.

@@ -13,6 +13,10 @@ open_names! {
         Singularity = "singularity",
         /// Moorline's own, through user namespaces.
         Builtin = "builtin",
+        /// Podman, with an image in an OCI archive.
+        Podman = "podman",
+        /// Docker, likewise.
+        Docker = "docker",
     }
 }
 

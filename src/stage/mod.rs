@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! pin --known?--> SIF in the store ----------------------------+
+//!     --fetch--> layers --> OCI archive in the store: Image::Oci      oci_archive.rs
 //!     --look---> signed SIF beside the image in its registry ----+    published.rs
 //!     --fetch--> layers in the store --convert--> SIF, by digest +--> Image::Sif
 //! ```
@@ -24,6 +25,7 @@ mod file;
 mod known;
 mod make;
 mod memory;
+mod oci_archive;
 mod progress;
 pub mod published;
 mod staged;
@@ -38,6 +40,7 @@ pub use known::known_digest;
 pub use make::{convert, fetch};
 use make::{make, write};
 pub use memory::Remembered;
+pub use oci_archive::oci_archive;
 pub use progress::Progress;
 pub use staged::{Done, How, Staged};
 pub use supply::{Show, Supply};

@@ -11,6 +11,7 @@
 //!   leases/                  who is making what right now (lease.rs)
 //!   marks/HEX-JOB.json       jobs that need the SIF of this digest (marks.rs)
 //!   trash/                   pruned SIFs until no job can be using them any more (prune.rs)
+//!   archives/HEX.tar         OCI archives, by their manifests, for runtimes that take no SIF
 //!   node/                    0700, images that this machine unpacked (written by `execute`)
 //!   hosts/                   locks of requests that are on their way, and HEX.realm: which token realm
 //!                            a registry named last (written by `registry`, where there is no
@@ -26,6 +27,7 @@
 //! the directory synced. Not promised: that a file is still unchanged later; whoever runs a SIF
 //! measures it.
 
+mod archives;
 mod clock;
 mod error;
 mod found;

@@ -380,7 +380,7 @@ fn job_files_and_flags() {
         ("docker's secret", &["--env", "DOCKER_AUTH_CONFIG=x"], 2, &["DOCKER_AUTH_CONFIG"]),
         ("bad variable", &["--env", "=x"], 2, &["--env"]),
         ("missing directory", &["--workdir", "/no/such/dir"], 2, &["/no/such/dir"]),
-        ("missing runtime", &["--runtime", "docker"], 2, &["docker"]),
+        ("missing runtime", &["--runtime", "dokcer"], 2, &["dokcer"]),
     ];
     for (title, flags, code, words) in flags {
         let args = [&["submit"], flags, &[image.as_str(), "--", "true"]].concat();

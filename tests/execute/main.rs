@@ -14,6 +14,7 @@ mod machine;
 mod made;
 mod mounts;
 mod program;
+mod runtimes;
 mod scratch;
 mod script;
 mod served;

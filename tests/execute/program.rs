@@ -175,7 +175,7 @@ fn a_signal_ends_the_container_and_all_its_processes() {
 }
 
 /// Whether any process of this machine works in `dir`.
-fn alive_in(dir: &Path) -> bool {
+pub fn alive_in(dir: &Path) -> bool {
     let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     processes.filter(|p| p.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit())).any(
         |p| {

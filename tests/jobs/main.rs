@@ -13,6 +13,7 @@ mod inputs;
 mod interrupted;
 mod ledger;
 mod line;
+mod podman;
 mod settled;
 mod silent;
 mod simulated;

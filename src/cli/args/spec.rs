@@ -5,18 +5,19 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use crate::acquire::Asked;
+use crate::acquire::{self, Asked};
 use crate::cli::args::credential_args::CredentialArgs;
 use crate::cli::args::from_gitlab::FromGitlab;
 use crate::cli::context::Context;
 use crate::cli::context::tickets;
 use crate::cli::show::output::{self, CliError, Report};
 use crate::config::Value;
-use crate::execute;
+use crate::execute::{self, Form};
 use crate::failure::Kind;
 use crate::job::{EnvVar, Grade, JobId, JobSpec, Mount, Network, Resources, RuntimeChoice, Terms};
 use crate::oci::Platform;
 use crate::pin::Image;
+use crate::stage::convert::default_recipe;
 
 /// Why a secret's variable is refused.
 const KEPT: &str = "by its name this is a secret, and a job's plan and the ledger would keep it";
@@ -28,7 +29,7 @@ const INSTEAD: &str = "give the job a file that only it can read, through --moun
 /// What to run and how.
 #[derive(Debug, Args, Clone)]
 pub struct SpecArgs {
-    /// Container runtime: auto, apptainer, singularity or builtin
+    /// Runtime: auto, apptainer, singularity, builtin, podman or docker
     #[arg(long, value_name = "RUNTIME", value_parser = runtime)]
     pub runtime: Option<RuntimeChoice>,
     /// Host path for the job: SRC[:DST][:ro|rw][:required], or as docker has it:
@@ -147,6 +148,23 @@ impl SpecArgs {
                 .into())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// The image in the form that the runtime takes.
+    ///
+    /// # Errors
+    /// As the steps of the line say.
+    pub fn image(
+        &self,
+        context: &Context,
+        asked: &Asked,
+        platform: &Platform,
+    ) -> Result<Image, Report> {
+        let runtime = self.runtime.or(context.settings().runtime).unwrap_or_default();
+        match execute::wants(runtime) {
+            Form::Sif => acquire::obtain(context, asked, platform, &default_recipe()),
+            Form::Oci => acquire::obtain_archive(context, asked, platform),
         }
     }
 

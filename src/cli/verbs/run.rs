@@ -17,7 +17,6 @@ use crate::follow;
 use crate::job::{JobSpec, JobState, Observation, Resources};
 use crate::ledger::{Entry, Ledger};
 use crate::oci::{Platform, Sha256Digest};
-use crate::stage::convert::default_recipe;
 
 /// Run a command in an image, here and now, in the current directory.
 ///
@@ -87,7 +86,7 @@ fn here(context: &Context, mut args: Args, says: Option<&str>) -> Outcome {
     context.require_runtime(args.flags.runtime)?;
     let platform = args.flags.platform.clone().unwrap_or_else(Platform::host);
     let asked = args.flags.asked(context, &args.what)?;
-    let image = acquire::obtain(context, &asked, &platform, &default_recipe())?;
+    let image = args.flags.image(context, &asked, &platform)?;
     let resources = Resources::default();
     let id_to = args.flags.id_file.take();
     let parts =
@@ -100,6 +99,7 @@ fn here(context: &Context, mut args: Args, says: Option<&str>) -> Outcome {
     }
     let mut site = context.site(FOREGROUND, inputs);
     site.tickets = tickets::of(context, &job)?;
+    site.archive = acquire::archive_of(context, &job.image)?;
     mark::mark(context, &job, false)?;
     let prepared = context
         .ledger()

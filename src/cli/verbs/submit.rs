@@ -18,7 +18,6 @@ use crate::config::JobFile;
 use crate::failure::Kind;
 use crate::files::ForeignFile;
 use crate::job::{JobId, JobSpec, Resources};
-use crate::stage::convert::default_recipe;
 use crate::submit::{self, Site, Source, new_job_id};
 
 /// Larger job files are refused.
@@ -156,7 +155,7 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
         context.require_runtime(args.flags.runtime)?;
     }
     let asked = args.flags.asked(context, &args.what)?;
-    let image = acquire::obtain(context, &asked, &platform, &default_recipe())?;
+    let image = args.flags.image(context, &asked, &platform)?;
     let id_to = args.flags.id_file.take();
     let parts = Parts { command: args.what.command, flags: args.flags, resources, workdir };
     let mut job = parts.job(context, fresh_id()?, image)?;
@@ -188,6 +187,7 @@ pub fn hand_over(
         .ok_or_else(|| CliError::usage(format!("unknown backend {}", output::cell(kind))))?;
     let mut site = context.site(kind, inputs);
     site.tickets = tickets::of(context, job)?;
+    site.archive = acquire::archive_of(context, &job.image)?;
     mark::mark(context, job, !engines::is_here(kind))?;
     let submitted = context
         .ledger()

@@ -84,7 +84,8 @@ impl Runtime for Apptainer {
         report.notes.extend_from_slice(&given.notes);
         let manner = Manner::of(&job.terms)?;
         let scratch = Scratch::make(request.control, request.attempt)?;
-        let mut binds = [request.binds, &foreign::covers(request, &scratch)?].concat();
+        let shown = [request.workdir, "/tmp".as_ref(), "/var/tmp".as_ref(), "/dev/shm".as_ref()];
+        let mut binds = [request.binds, &foreign::covers(request, &scratch, &shown)?].concat();
         let tickets = tickets::bind(job, request.control, scratch.path())?;
         let has_tickets = tickets.is_some();
         binds.extend(tickets);
@@ -102,6 +103,7 @@ impl Runtime for Apptainer {
             umask: job.terms.umask,
             afs: sources.into_iter().any(keyring::on_afs),
             container: None,
+            after: vec![],
         };
         let evidence = request.evidence.clone();
         Ok(Box::new(Ready { start, manner, program, measured, evidence, _scratch: scratch }))

@@ -58,7 +58,7 @@ impl Runtime for Builtin {
     }
 
     fn probe(&self) -> Result<Found, ExecuteError> {
-        self.look().map(|()| Found { program: None })
+        self.look().map(|()| Found { program: None, answer: Vec::new() })
     }
 
     fn hides(&self, _: &[String]) -> Hides {
@@ -267,6 +267,7 @@ fn start(request: &Request<'_>, program: Vec<String>, config: Option<&ContainerC
         terminal: false,
         umask: request.plan.job.terms.umask,
         afs: sources.into_iter().any(keyring::on_afs),
+        after: vec![],
         container: Some(Container::of_this_process(filter::wanted(request.plan.filter))),
     }
 }

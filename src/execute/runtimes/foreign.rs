@@ -36,7 +36,7 @@ pub(super) fn find(name: &str) -> Result<PathBuf, ExecuteError> {
 /// # Errors
 /// [`ExecuteError::NoRuntime`] when it is not there or does not answer.
 pub(super) fn identified(name: &str) -> Result<Found, ExecuteError> {
-    Ok(Found { program: Some(Program::of(&find(name)?)?) })
+    Ok(Found { program: Some(Program::of(&find(name)?)?), answer: Vec::new() })
 }
 
 /// The program that was found.
@@ -85,9 +85,13 @@ pub(super) fn attend(mut start: Start, manner: &Manner) -> Result<Ended, Execute
     ended
 }
 
-/// Empty directories over the places where the container would see what is hidden, also through what
-/// the runtime binds by itself.
-pub(super) fn covers(request: &Request<'_>, scratch: &Scratch) -> Result<Vec<Bind>, ExecuteError> {
+/// Empty directories over the places where the container would see what is hidden, also through those
+/// directories of the machine that the runtime shows by itself (`shown`).
+pub(super) fn covers(
+    request: &Request<'_>,
+    scratch: &Scratch,
+    shown: &[&Path],
+) -> Result<Vec<Bind>, ExecuteError> {
     let Request { binds, workdir, control, .. } = *request;
     let places = unseen(request.plan, control);
     let own = |source: &Path, target: &Path| Bind {
@@ -97,7 +101,7 @@ pub(super) fn covers(request: &Request<'_>, scratch: &Scratch) -> Result<Vec<Bin
         directory: true,
     };
     let mut seen = Vec::new();
-    for path in [workdir, Path::new("/tmp"), Path::new("/var/tmp"), Path::new("/dev/shm")] {
+    for path in shown {
         if let Ok(source) = fs::canonicalize(path) {
             seen.push(own(&source, path));
         }

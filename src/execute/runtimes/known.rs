@@ -2,6 +2,7 @@
 
 use super::apptainer::{APPTAINER, SINGULARITY};
 use super::builtin::Builtin;
+use super::docker::{DOCKER, PODMAN};
 use super::runtime::{Found, Runtime};
 use crate::execute::probe::{Refusal, probe};
 use crate::execute::{ExecuteError, Form};
@@ -9,7 +10,7 @@ use crate::failure::{Failure, Kind};
 use crate::job::{Name, RuntimeChoice};
 
 /// All runtimes, in the order in which `auto` tries them where nobody says another one.
-const ALL: [&dyn Runtime; 3] = [&APPTAINER, &SINGULARITY, &Builtin];
+const ALL: [&dyn Runtime; 5] = [&APPTAINER, &SINGULARITY, &Builtin, &PODMAN, &DOCKER];
 
 /// A runtime that works here.
 pub(in crate::execute) struct Chosen {

@@ -25,6 +25,7 @@
 
 mod apptainer;
 mod builtin;
+mod docker;
 mod foreign;
 mod known;
 mod runtime;

@@ -65,6 +65,8 @@ pub(in crate::execute) trait Runtime: Sync {
 pub(in crate::execute) struct Found {
     /// Its program; `None` for the built-in one.
     pub(in crate::execute) program: Option<Program>,
+    /// What it answered, for the runtime itself.
+    pub(in crate::execute) answer: Vec<u8>,
 }
 
 /// A job that is ready to start. What was made for it goes with this.

@@ -17,6 +17,6 @@ mod outer;
 mod pty;
 mod relay;
 
-pub(super) use outer::{Outer, Saved};
+pub(super) use outer::{Outer, Saved, is_here};
 pub(super) use pty::Pty;
 pub(super) use relay::Relay;

@@ -27,6 +27,11 @@ impl Saved {
     }
 }
 
+/// Whether this process has a terminal that its program is to have one for.
+pub(in crate::execute) fn is_here() -> bool {
+    Outer::here().is_some()
+}
+
 /// The caller's terminal. It is raw between [`Outer::enter`] and [`Outer::leave`], which its end does
 /// too.
 pub(in crate::execute) struct Outer {

@@ -1,0 +1,62 @@
+//! From what was asked for to an OCI archive in the store, for runtimes that take no SIF.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::error::AcquireError;
+use super::obtain::tell;
+use super::pin::pin;
+use super::surroundings::{Surroundings, block_on};
+use super::what::{Asked, What};
+use crate::failure::Report;
+use crate::oci::Platform;
+use crate::pin::{Image, Pin};
+use crate::stage;
+
+/// The image of what was asked for, its archive being in the store.
+///
+/// # Errors
+/// As the steps of the line say; when the image is in no registry.
+pub fn obtain_archive(
+    here: &dyn Surroundings,
+    asked: &Asked,
+    platform: &Platform,
+) -> Result<Image, Report> {
+    match asked.what()? {
+        What::Reference(_) | What::Built(_) => {}
+        _ => return Err(AcquireError::NoArchive.into()),
+    }
+    let pin = pin(here, asked, platform)?;
+    archive(here, &pin)?;
+    Ok(Image::Oci { pin })
+}
+
+/// Where the archive of an image is, made now where it is not there; `None` for an image that needs none.
+///
+/// # Errors
+/// As the registry and the store say.
+pub fn archive_of(here: &dyn Surroundings, image: &Image) -> Result<Option<PathBuf>, Report> {
+    match image {
+        Image::Oci { pin } => archive(here, pin).map(Some),
+        Image::Sif { .. } | Image::Other { .. } => Ok(None),
+    }
+}
+
+fn archive(here: &dyn Surroundings, pin: &Pin) -> Result<PathBuf, Report> {
+    let store = here.store()?;
+    let known = store.archive(&pin.manifest);
+    tell(here, &store);
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    here.suits(&store);
+    here.has_room(&store);
+    let (client, show) = (here.client()?, here.show());
+    let fetch = stage::fetch(pin, &client, &store, Arc::clone(&show));
+    let (documents, supply) = block_on(here, fetch)??;
+    let made = stage::oci_archive(pin, &documents, &supply, &store)?;
+    // the bars go before anything is said
+    drop((supply, show));
+    tell(here, &store);
+    Ok(made)
+}

@@ -1,0 +1,346 @@
+//! The command line of `podman run` and `docker run`.
+//!
+//! ```text
+//! podman run --name N --cidfile F --pull never --interactive --ulimit .. --log-driver none
+//!     --cap-drop ALL --security-opt no-new-privileges --network host --userns keep-id
+//!     --workdir /work_dir --mount .. --env NAME .. [OPTIONS] --entrypoint PROGRAM sha256:HEX ARGUMENTS
+//! ```
+//!
+//! Source: `podman-run(1)` of 4.3 and `docker run --help` of 20.10 and 28.2. There is no `--rm`: how a container
+//! ended is read from it (`state.rs`), and the leader removes it (`leader.rs`).
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+use crate::execute::ExecuteError;
+use crate::job::{Access, Network, WORK_DIR};
+use crate::runtime::{Bind, csv_field};
+
+/// Whose command line it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Podman,
+    Docker,
+}
+
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Podman => "podman",
+            Self::Docker => "docker",
+        }
+    }
+}
+
+/// How the program gets the caller's ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ids {
+    /// The engine is root, and starts the program as somebody.
+    Named { uid: u32, gid: u32, groups: Vec<u32> },
+    /// Podman without root: the caller's ids are mapped to themselves.
+    Kept,
+    /// Docker without root: the container's root is the caller.
+    Root,
+}
+
+/// What is to be run.
+pub(super) struct Run<'a> {
+    pub(super) kind: Kind,
+    /// The container's name.
+    pub(super) name: &'a str,
+    /// The file for its id.
+    pub(super) cid: &'a Path,
+    /// As [`Process`](crate::store::Process) writes it: whose container this is.
+    pub(super) process: &'a str,
+    /// `sha256:HEX`.
+    pub(super) image: &'a str,
+    pub(super) ids: &'a Ids,
+    /// All of them, the working directory too.
+    pub(super) binds: &'a [Bind],
+    /// Program and arguments.
+    pub(super) command: &'a [String],
+    pub(super) env: &'a BTreeMap<String, String>,
+    pub(super) network: Network,
+    pub(super) umask: Option<u32>,
+    /// Of the worker: name, soft, hard.
+    pub(super) limits: &'a [(&'static str, String, String)],
+    /// Whether an init passes signals on.
+    pub(super) init: bool,
+    /// Whether the program has a terminal.
+    pub(super) terminal: bool,
+    /// The user's.
+    pub(super) options: &'a [String],
+}
+
+/// The label that says whose container it is.
+pub(super) const LABEL: &str = "moorline.process";
+
+/// Variables of proxies, which both would add by themselves.
+const PROXIES: [&str; 10] = [
+    "ALL_PROXY",
+    "FTP_PROXY",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "all_proxy",
+    "ftp_proxy",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+
+/// The words behind the program and its own flags.
+///
+/// # Errors
+/// For a mount that cannot be spelled.
+pub(super) fn run(run: &Run<'_>) -> Result<Vec<OsString>, ExecuteError> {
+    let mut argv: Vec<OsString> = Vec::new();
+    let mut add = |words: &[&str]| argv.extend(words.iter().map(OsString::from));
+    add(&["run", "--name", run.name, "--label", &format!("{LABEL}={}", run.process)]);
+    add(&["--pull", "never", "--log-driver", "none", "--no-healthcheck", "--interactive"]);
+    if run.terminal {
+        add(&["--tty"]);
+    }
+    if run.init {
+        add(&["--init"]);
+    }
+    match run.ids {
+        Ids::Named { uid, gid, groups } => {
+            add(&["--user", &format!("{uid}:{gid}")]);
+            for group in groups {
+                add(&["--group-add", &group.to_string()]);
+            }
+        }
+        Ids::Kept => add(&["--userns", "keep-id"]),
+        Ids::Root => add(&["--user", "0:0"]),
+    }
+    add(&["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]);
+    let network = if run.network == Network::None { "none" } else { "host" };
+    add(&["--network", network]);
+    for (name, soft, hard) in run.limits {
+        add(&["--ulimit", &format!("{name}={soft}:{hard}")]);
+    }
+    if run.kind == Kind::Podman {
+        add(&["--http-proxy=false", "--unsetenv-all"]);
+        if let Some(mask) = run.umask {
+            add(&["--umask", &format!("{:04o}", mask & 0o777)]);
+        }
+    }
+    add(&["--workdir", WORK_DIR]);
+    argv.extend(["--cidfile".into(), run.cid.into()]);
+    for bind in run.binds {
+        argv.extend(["--mount".into(), mount(run.kind, bind)?]);
+    }
+    for (name, value) in run.env {
+        let word = if is_safe(name) { name.clone() } else { format!("{name}={value}") };
+        argv.extend(["--env".into(), word.into()]);
+    }
+    if run.kind == Kind::Docker {
+        // a name without a value keeps what its configuration file would set
+        let unset = PROXIES.iter().filter(|name| !run.env.contains_key(**name));
+        argv.extend(unset.flat_map(|name| ["--env".into(), OsString::from(*name)]));
+    }
+    argv.extend(run.options.iter().map(OsString::from));
+    let program = run.command.first().filter(|word| !word.is_empty());
+    let program = program.ok_or(ExecuteError::NothingToRun)?;
+    // podman reads a list where it sees one
+    let program = match serde_json::to_string(&[program]) {
+        Ok(list) if run.kind == Kind::Podman && program.starts_with('[') => list,
+        _ => program.clone(),
+    };
+    argv.extend(["--entrypoint".into(), program.into(), run.image.into()]);
+    argv.extend(run.command[1..].iter().map(OsString::from));
+    Ok(argv)
+}
+
+/// The variables that the engine's own program needs to have, so that it hands them on: their values are then on no
+/// command line, which every user of the machine can read.
+pub(super) fn handed_on(env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let safe = env.iter().filter(|(name, _)| is_safe(name));
+    safe.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Whether a variable means nothing to podman and docker themselves, nor to the loader and the libraries of
+/// theirs.
+fn is_safe(name: &str) -> bool {
+    const NAMES: [&str; 12] = [
+        "BUILDAH_ISOLATION",
+        "DBUS_SESSION_BUS_ADDRESS",
+        "HOME",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "LOGNAME",
+        "NOTIFY_SOCKET",
+        "PATH",
+        "STORAGE_DRIVER",
+        "STORAGE_OPTS",
+        "TERM",
+        "USER",
+    ];
+    const PREFIXES: [&str; 13] = [
+        "APPTAINER",
+        "CONTAINER",
+        "DOCKER",
+        "GO",
+        "LC_",
+        "LD_",
+        "OTEL",
+        "PODMAN",
+        "REGISTRY",
+        "SSL_",
+        "TMP",
+        "XDG_",
+        "_",
+    ];
+    let plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    plain(name)
+        && !NAMES.contains(&name)
+        && !PROXIES.contains(&name)
+        && !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The value of `--mount`, a CSV record.
+fn mount(kind: Kind, bind: &Bind) -> Result<OsString, ExecuteError> {
+    for path in [&bind.source, &bind.target] {
+        let why = match path.to_str() {
+            // its interface is JSON
+            None => "it is not UTF-8",
+            // the reader of CSV makes a newline of them
+            Some(text) if text.contains('\r') => "it holds a carriage return",
+            Some(_) => continue,
+        };
+        return Err(ExecuteError::Unspelled {
+            path: path.clone(),
+            runtime: kind.name(),
+            why: why.into(),
+        });
+    }
+    let mut value = OsString::from("type=bind,");
+    value.push(csv_field("source", &bind.source));
+    value.push(",");
+    value.push(csv_field("target", &bind.target));
+    if kind == Kind::Podman {
+        // docker refuses it where the machine's mounts are private
+        value.push(",bind-propagation=rslave");
+    }
+    if bind.access == Access::Ro {
+        value.push(",readonly");
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+    use crate::runtime::builtin::testing::bind;
+
+    fn line(kind: Kind, change: impl FnOnce(&mut Run<'_>)) -> Result<String, ExecuteError> {
+        let ids = Ids::Named { uid: 1000, gid: 100, groups: vec![5, 6] };
+        let binds = [bind("/w", WORK_DIR, Access::Rw), bind("/cvmfs", "/cvmfs", Access::Ro)];
+        let command = ["/bin/sh", "-c", "id"].map(String::from);
+        let env =
+            [("A", "b c"), ("PATH", "/bin")].map(|(n, v)| (n.to_owned(), v.to_owned())).into();
+        let limits = [("nofile", "1024".to_owned(), "4096".to_owned())];
+        let mut one = Run {
+            kind,
+            name: "moorline-j-a",
+            cid: Path::new("/c/cid"),
+            process: "p",
+            image: "sha256:ab",
+            ids: &ids,
+            binds: &binds,
+            command: &command,
+            env: &env,
+            network: Network::Host,
+            umask: Some(0o27),
+            limits: &limits,
+            init: true,
+            terminal: false,
+            options: &[],
+        };
+        change(&mut one);
+        Ok(run(&one)?.join(OsStr::new(" ")).into_string().unwrap())
+    }
+
+    #[test]
+    fn podman_without_root() {
+        let ids = Ids::Kept;
+        assert_eq!(
+            line(Kind::Podman, |run| run.ids = &ids).unwrap(),
+            "run --name moorline-j-a --label moorline.process=p --pull never --log-driver none \
+             --no-healthcheck --interactive --init --userns keep-id --cap-drop ALL \
+             --security-opt no-new-privileges --network host --ulimit nofile=1024:4096 \
+             --http-proxy=false --unsetenv-all --umask 0027 --workdir /work_dir --cidfile /c/cid \
+             --mount type=bind,source=/w,target=/work_dir,bind-propagation=rslave \
+             --mount type=bind,source=/cvmfs,target=/cvmfs,bind-propagation=rslave,readonly \
+             --env A --env PATH=/bin --entrypoint /bin/sh sha256:ab -c id"
+        );
+    }
+
+    #[test]
+    fn docker_with_root() {
+        let options = ["--gpus=all".to_owned()];
+        let change = |run: &mut Run<'_>| {
+            run.network = Network::None;
+            run.options = &options;
+            run.init = false;
+            run.terminal = true;
+        };
+        assert_eq!(
+            line(Kind::Docker, change).unwrap(),
+            "run --name moorline-j-a --label moorline.process=p --pull never --log-driver none \
+             --no-healthcheck --interactive --tty --user 1000:100 --group-add 5 --group-add 6 \
+             --cap-drop ALL --security-opt no-new-privileges --network none \
+             --ulimit nofile=1024:4096 --workdir /work_dir --cidfile /c/cid \
+             --mount type=bind,source=/w,target=/work_dir \
+             --mount type=bind,source=/cvmfs,target=/cvmfs,readonly \
+             --env A --env PATH=/bin --env ALL_PROXY --env FTP_PROXY --env HTTPS_PROXY \
+             --env HTTP_PROXY --env NO_PROXY --env all_proxy --env ftp_proxy --env http_proxy \
+             --env https_proxy --env no_proxy --gpus=all --entrypoint /bin/sh sha256:ab -c id"
+        );
+        let root = line(Kind::Docker, |run| run.ids = &Ids::Root).unwrap();
+        assert!(root.contains(" --user 0:0 ") && !root.contains("--group-add"), "{root}");
+    }
+
+    #[test]
+    fn odd_words_and_mounts() {
+        let odd = [bind("/a,b \"c", "/d:e\nf", Access::Rw)];
+        let shown = line(Kind::Docker, |run| run.binds = &odd).unwrap();
+        assert!(
+            shown.contains("--mount type=bind,\"source=/a,b \"\"c\",\"target=/d:e\nf\" "),
+            "{shown}"
+        );
+        let mut none = bind("/a", "/b", Access::Rw);
+        none.source = OsStr::from_bytes(b"/a\xff").into();
+        for (bind, why) in
+            [(none, "not UTF-8"), (bind("/a\r", "/b", Access::Rw), "carriage return")]
+        {
+            let error =
+                line(Kind::Podman, |run| run.binds = std::slice::from_ref(&bind)).unwrap_err();
+            assert!(error.to_string().contains(why), "{error}");
+        }
+        let list = ["[".to_owned(), "x".to_owned()];
+        let shown = line(Kind::Podman, |run| run.command = &list).unwrap();
+        assert!(shown.ends_with("--entrypoint [\"[\"] sha256:ab x"), "{shown}");
+        let empty = [String::new()];
+        assert!(matches!(
+            line(Kind::Podman, |run| run.command = &empty),
+            Err(ExecuteError::NothingToRun)
+        ));
+    }
+
+    #[test]
+    fn what_would_steer_the_engine_is_not_handed_on_by_it() {
+        for name in
+            ["PATH", "HOME", "DOCKER_HOST", "CONTAINERS_CONF", "LD_PRELOAD", "a.b", "NO_PROXY"]
+        {
+            assert!(!is_safe(name), "{name}");
+        }
+        let env = [("MY_VALUE", "1"), ("HOME", "2")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        assert_eq!(handed_on(&env.into()).into_keys().collect::<Vec<_>>(), ["MY_VALUE"]);
+    }
+}
