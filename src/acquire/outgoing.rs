@@ -151,6 +151,7 @@ mod tests {
             size: 5,
             path: at("store.sif"),
             signed_by: None,
+            tree: None,
         };
         assert_eq!(copy(&sif(b"bytes"), &at("copy.sif")).unwrap(), None);
         assert_eq!(fs::read(at("copy.sif")).unwrap(), b"bytes");

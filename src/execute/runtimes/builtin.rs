@@ -125,7 +125,7 @@ impl Runtime for Builtin {
                 fs::canonicalize(&rootfs.path).map_err(ExecuteError::io("the image's tree"))?;
             report.rootfs = Some(rootfs.how.to_owned());
             report.notes.append(&mut rootfs.notes);
-            (root.clone(), Looked::Here(Tree(root)), Source::Provided(rootfs))
+            (root.clone(), Looked::Here(Tree(root)), Source::Provided(Box::new(rootfs)))
         };
 
         let mut points = points(request, &tree, &scratch_path)?;
@@ -175,7 +175,7 @@ struct Ready<'a> {
 /// Where the image's files come from.
 enum Source {
     /// A tree on this machine.
-    Provided(Rootfs),
+    Provided(Box<Rootfs>),
     /// A server of ours.
     Served(Box<Server>),
 }
@@ -196,7 +196,7 @@ struct Laid {
 impl Prepared for Ready<'_> {
     fn identity(&self) -> Evidence {
         let mut evidence = self.evidence.clone();
-        if let Source::Provided(Rootfs { fresh: false, .. }) = self.source {
+        if matches!(&self.source, Source::Provided(rootfs) if !rootfs.fresh) {
             // the tree was made from the same bytes, by an earlier job of this user
             evidence.grade = Grade::MeasuredCached;
         }

@@ -46,6 +46,9 @@ pub(super) struct Answers<S: 'static> {
     data: Mutex<Recent<Vec<u8>>>,
 }
 
+/// An extended attribute: its name and its value.
+pub(super) type Attribute = (Vec<u8>, Vec<u8>);
+
 /// The root's number.
 pub(super) const ROOT: u64 = 1;
 
@@ -122,7 +125,7 @@ impl<S: ReadAt> Answers<S> {
     }
 
     /// An attribute of a user's; those that mean something to a kernel are not told.
-    pub(super) fn xattrs(&self, of: u64) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Fault> {
+    pub(super) fn xattrs(&self, of: u64) -> Result<Vec<Attribute>, Fault> {
         let all = self.image.xattrs(&self.inode(of)?)?;
         let of_users = all.iter().filter(|(name, _)| name.starts_with(b"user."));
         Ok(of_users.map(|(name, value)| (name.clone(), value.clone())).collect())

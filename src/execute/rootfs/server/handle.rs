@@ -71,6 +71,7 @@ impl Server {
     /// When the server is gone.
     pub(in crate::execute) fn serve(&mut self, device: OwnedFd) -> Result<(), ExecuteError> {
         let handed = self.talk.hand(device.as_fd(), &Go);
+        drop(device);
         handed.map_err(ExecuteError::io("handing /dev/fuse to the image's server"))
     }
 

@@ -16,7 +16,7 @@ use fuser::{
     ReplyEntry, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
 };
 
-use super::answers::{Answers, Fault, number};
+use super::answers::{Answers, Attribute, Fault, number};
 use crate::files::ReadAt;
 use crate::sif::hash_tree::{Checked, Counted};
 use crate::squashfs::read::{Inode, Kind, ReadError, Type};
@@ -339,7 +339,7 @@ impl<S: ReadAt + Send + 'static> Filesystem for Kernel<S> {
         }
         match self.answers.xattrs(number.0) {
             Ok(all) => {
-                let ended = |(name, _): &(Vec<u8>, Vec<u8>)| [name.as_slice(), b"\0"].concat();
+                let ended = |(name, _): &Attribute| [name.as_slice(), b"\0"].concat();
                 give(reply, size, &all.iter().flat_map(ended).collect::<Vec<u8>>());
             }
             Err(fault) => reply.error(self.errno(&fault)),
