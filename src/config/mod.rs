@@ -32,3 +32,4 @@ pub use settings::shown::ShownValue;
 pub use settings::{
     BackendSettings, Config, GitlabSettings, RegistrySifSettings, StoreSettings, SubmitSettings,
 };
+pub use variables::decides_what_runs;

@@ -105,8 +105,8 @@ fn plan(order: &moorline::backend::Order, grace: Option<u32>) -> Vec<u8> {
         hide: vec![],
         filter: None,
         on_record: None,
-            runtimes: Vec::new(),
-            archive: None,
+        runtimes: Vec::new(),
+        archive: None,
     };
     plan.to_bytes().unwrap()
 }

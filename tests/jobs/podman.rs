@@ -32,7 +32,8 @@ fn from_login_to_audit() {
     let converted = home.run(&["--json", "convert", &named]).exits(0).json();
     assert_eq!(converted["manifest"], manifest.to_string(), "{converted}");
 
-    let submit = ["submit", "--runtime", "podman", RUNC, &image, "--", "sh", "-c", "echo out; exit 5"];
+    let submit =
+        ["submit", "--runtime", "podman", RUNC, &image, "--", "sh", "-c", "echo out; exit 5"];
     let before = server.running.seen().len();
     let job = home.ok(&submit);
     home.run(&["wait", "--timeout", "120", &job]).exits(5);
