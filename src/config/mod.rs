@@ -32,3 +32,4 @@ pub use settings::{
     BackendSettings, Config, GitlabSettings, Head, HubSettings, Meant, PolicySettings,
     RegistrySifSettings, ShownValue, StoreSettings, SubmitSettings, WaitSettings, Who,
 };
+pub use variables::decides_what_runs;

@@ -90,7 +90,8 @@ const NAMES: [&str; 48] = [
 ];
 
 /// Whether a variable makes a loader, shell, interpreter, runtime or engine run or load something.
-pub(super) fn decides_what_runs(name: &str) -> bool {
+#[must_use]
+pub fn decides_what_runs(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     FAMILIES.iter().any(|family| name.starts_with(family)) || NAMES.contains(&name.as_str())
 }

@@ -31,7 +31,7 @@ pub enum Isolation {
         /// What mends it.
         fix: String,
     },
-    /// By podman or docker, which the demo runs by itself: no verb submits to them yet.
+    /// By podman or docker, which the demo runs by itself.
     Container {
         /// Which.
         engine: containers::Engine,

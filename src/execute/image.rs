@@ -17,7 +17,7 @@ pub(super) enum Image {
     Sif(Measured),
     /// An OCI archive; its manifest and configuration have the digests of the pin. Its layers were not read:
     /// they are compared where they are loaded.
-    Oci(Archived),
+    Oci(Box<Archived>),
 }
 
 /// The image of an archive.

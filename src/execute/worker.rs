@@ -191,7 +191,7 @@ impl Attempt {
             pin::Image::Oci { pin } => {
                 let name = plan.job.image.name();
                 let path = plan.archive.as_deref().ok_or(ExecuteError::NoArchive(name))?;
-                Archived::open(path, pin).map(Image::Oci)
+                Archived::open(path, pin).map(|archived| Image::Oci(Box::new(archived)))
             }
             other @ pin::Image::Other { .. } => Err(ExecuteError::NotSif(other.name())),
         }

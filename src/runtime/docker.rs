@@ -1,6 +1,6 @@
 //! Docker and podman: the command line of the demo's fallback.
 //!
-//! Jobs do not run on them yet: what they run cannot be measured here, only reported by them.
+//! Jobs take `execute/runtimes/docker.rs`; the demo has its image in memory and asks for no evidence.
 
 use std::ffi::OsString;
 use std::path::Path;

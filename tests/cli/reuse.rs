@@ -86,3 +86,30 @@ fn a_site_hit_costs_one_head() {
     let of_images: Vec<_> = of_images.map(|seen| (seen.method.as_str(), seen.status)).collect();
     assert_eq!(of_images, [("HEAD", 200)], "{asked:?}");
 }
+
+/// The archive for runtimes that take no SIF: made once, the same bytes everywhere, and one that we read
+/// ourselves. Nothing is started, so podman need not be here.
+#[test]
+fn an_archive_is_made_once() {
+    let server = Server::with_image();
+    let image = server.name(":v1");
+    let archive = |home: &Home| {
+        home.ok(&["submit", "--runtime", "podman", "--dry-run", &image, "--", "true"]);
+        let manifest = images().0.manifest_digest.to_string();
+        home.path("cache/archives").join(format!("{}.tar", &manifest["sha256:".len()..]))
+    };
+    let home = Home::logged_in(&server);
+    let path = archive(&home);
+    let before = server.running.seen().len();
+    archive(&home);
+    let asked = server.running.seen().split_off(before);
+    assert!(!asked.iter().any(|seen| seen.target.contains("/blobs/")), "{asked:?}");
+    let other = Home::logged_in(&server);
+    assert!(fs::read(&path).unwrap() == fs::read(archive(&other)).unwrap());
+
+    let text = home.ok(&["convert", "--json", &format!("oci-archive:{}", path.display())]);
+    let made: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(made["manifest"], images().0.manifest_digest.to_string());
+    let docker = format!("docker-archive:{}", path.display());
+    other.ok(&["convert", &docker]);
+}

@@ -18,6 +18,7 @@ use crate::cli::context::adapters;
 use crate::cli::context::engines;
 use crate::cli::context::room;
 use crate::cli::show::output::{self, Report};
+use crate::execute::Form;
 use crate::failure::Failure;
 use crate::oci::{DOCKER_HUB, Registry};
 
@@ -194,17 +195,30 @@ fn gitlab(context: &Context) -> Finding {
 }
 
 fn runtime(context: &Context) -> Finding {
-    let installed: Vec<&str> = crate::execute::installed().map(|(name, _)| name).collect();
+    let all: Vec<_> = crate::execute::installed().collect();
+    let names =
+        |all: &[(&'static str, Form)]| all.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+    // what `auto` may take, which stages a SIF
+    let of_auto: Vec<_> = all.iter().filter(|(_, form)| *form == Form::Sif).copied().collect();
     let own = context.require_runtime(Some(crate::job::RuntimeChoice::Builtin));
-    match (own, installed.as_slice()) {
-        (Ok(()), []) => Finding::ok("runtime", "builtin works: user namespaces are allowed"),
-        (Ok(()), names) => {
-            Finding::ok("runtime", format!("builtin works; {} is installed", names.join(", ")))
+    match own {
+        Ok(()) if all.is_empty() => {
+            Finding::ok("runtime", "builtin works: user namespaces are allowed")
         }
-        (Err(Report(error)), []) => Finding::problem("runtime", &*error, "install apptainer"),
-        (Err(Report(error)), names) => Finding::note(
+        Ok(()) => {
+            let names = names(&all).join(", ");
+            Finding::ok("runtime", format!("builtin works; installed: {names}"))
+        }
+        Err(Report(error)) if of_auto.is_empty() => {
+            let hint = match names(&all).first() {
+                Some(name) => format!("install apptainer, or write --runtime {name}"),
+                None => "install apptainer".to_owned(),
+            };
+            Finding::problem("runtime", &*error, &hint)
+        }
+        Err(Report(error)) => Finding::note(
             "runtime",
-            format!("{} is used; builtin does not work: {error}", names.join(", ")),
+            format!("{} is used; builtin does not work: {error}", names(&of_auto).join(", ")),
             "nothing: jobs run",
         ),
     }

@@ -4,6 +4,7 @@ use super::apptainer::{APPTAINER, SINGULARITY};
 use super::builtin::Builtin;
 use super::docker::{DOCKER, PODMAN};
 use super::runtime::{Found, Runtime};
+use crate::execute::identify::Program;
 use crate::execute::probe::{Refusal, probe};
 use crate::execute::{ExecuteError, Form};
 use crate::failure::{Failure, Kind};
@@ -23,7 +24,7 @@ pub(in crate::execute) struct Chosen {
 impl Chosen {
     /// As receipts say it: what its program says of itself, whatever its file is called.
     pub(in crate::execute) fn name(&self) -> Name {
-        let kind = self.found.program.as_ref().and_then(|program| program.kind());
+        let kind = self.found.program.as_ref().and_then(Program::kind);
         Name::known(kind.unwrap_or(self.runtime.name()))
     }
 }
@@ -88,7 +89,7 @@ pub(in crate::execute) fn choose(
     order: &[Name],
     form: Form,
 ) -> Result<Chosen, ExecuteError> {
-    let (runtime, found, passed) = first(candidates(choice, order, form)?, |one| one.probe())?;
+    let (runtime, found, passed) = first(candidates(choice, order, form)?, Runtime::probe)?;
     Ok(Chosen { runtime, found, passed })
 }
 
@@ -118,7 +119,7 @@ pub fn usable(choice: RuntimeChoice, order: &[Name]) -> Result<&'static str, Abs
     };
     let candidates = candidates(choice, order, wants(choice)).map_err(absent)?;
     let own = candidates.iter().any(|runtime| runtime.name() == Builtin.name());
-    let error = match first(candidates, |one| one.look()) {
+    let error = match first(candidates, Runtime::look) {
         Ok((runtime, ..)) => return Ok(runtime.name()),
         Err(error) => absent(error),
     };

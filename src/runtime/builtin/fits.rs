@@ -47,11 +47,12 @@ pub(super) fn fits(
         Ok(Fit::Yes(Some(format!("the image has a {what} at {shown}, which is replaced"))))
     };
     match (placed.role(), &found) {
-        (_, None) => Ok(Fit::Yes(None)),
         (_, Some(Node::Directory)) if placed.directory() => Ok(Fit::Yes(None)),
         (_, Some(Node::File)) if !placed.directory() => Ok(Fit::Yes(None)),
         // a link that was placed at itself, or what no image shows anyway
-        (Role::File | Role::Asked, Some(Node::Link(_) | Node::Other)) => Ok(Fit::Yes(None)),
+        (_, None) | (Role::File | Role::Asked, Some(Node::Link(_) | Node::Other)) => {
+            Ok(Fit::Yes(None))
+        }
         (Role::Fixed, Some(Node::File)) => replaces("file"),
         (Role::Fixed, Some(Node::Link(_))) => replaces("symbolic link"),
         (Role::Fixed, Some(Node::Other)) => replaces("device, pipe or socket"),

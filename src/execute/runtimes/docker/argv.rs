@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
+use crate::config::decides_what_runs;
 use crate::execute::ExecuteError;
 use crate::job::{Access, Network, WORK_DIR};
 use crate::runtime::{Bind, csv_field};
@@ -164,12 +165,10 @@ pub(super) fn handed_on(env: &BTreeMap<String, String>) -> BTreeMap<String, Stri
 /// Whether a variable means nothing to podman and docker themselves, nor to the loader and the libraries of
 /// theirs.
 fn is_safe(name: &str) -> bool {
-    const NAMES: [&str; 12] = [
+    const NAMES: [&str; 10] = [
         "BUILDAH_ISOLATION",
         "DBUS_SESSION_BUS_ADDRESS",
         "HOME",
-        "LISTEN_FDS",
-        "LISTEN_PID",
         "LOGNAME",
         "NOTIFY_SOCKET",
         "PATH",
@@ -178,23 +177,25 @@ fn is_safe(name: &str) -> bool {
         "TERM",
         "USER",
     ];
-    const PREFIXES: [&str; 13] = [
+    const PREFIXES: [&str; 12] = [
         "APPTAINER",
         "CONTAINER",
         "DOCKER",
         "GO",
         "LC_",
-        "LD_",
+        "LISTEN_",
+        "MALLOC_",
         "OTEL",
         "PODMAN",
         "REGISTRY",
         "SSL_",
         "TMP",
-        "XDG_",
-        "_",
     ];
     let plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     plain(name)
+        && !decides_what_runs(name)
+        && !name.starts_with('_')
+        && !name.starts_with("XDG_")
         && !NAMES.contains(&name)
         && !PROXIES.contains(&name)
         && !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
@@ -238,26 +239,25 @@ mod tests {
     use super::*;
     use crate::runtime::builtin::testing::bind;
 
-    fn line(kind: Kind, change: impl FnOnce(&mut Run<'_>)) -> Result<String, ExecuteError> {
-        let ids = Ids::Named { uid: 1000, gid: 100, groups: vec![5, 6] };
-        let binds = [bind("/w", WORK_DIR, Access::Rw), bind("/cvmfs", "/cvmfs", Access::Ro)];
-        let command = ["/bin/sh", "-c", "id"].map(String::from);
-        let env =
-            [("A", "b c"), ("PATH", "/bin")].map(|(n, v)| (n.to_owned(), v.to_owned())).into();
-        let limits = [("nofile", "1024".to_owned(), "4096".to_owned())];
+    fn keep<T>(value: T) -> &'static T {
+        Box::leak(Box::new(value))
+    }
+
+    fn line(kind: Kind, change: impl FnOnce(&mut Run<'static>)) -> Result<String, ExecuteError> {
+        let env = [("A", "b c"), ("PATH", "/bin")].map(|(n, v)| (n.to_owned(), v.to_owned()));
         let mut one = Run {
             kind,
             name: "moorline-j-a",
             cid: Path::new("/c/cid"),
             process: "p",
             image: "sha256:ab",
-            ids: &ids,
-            binds: &binds,
-            command: &command,
-            env: &env,
+            ids: keep(Ids::Named { uid: 1000, gid: 100, groups: vec![5, 6] }),
+            binds: keep([bind("/w", WORK_DIR, Access::Rw), bind("/cvmfs", "/cvmfs", Access::Ro)]),
+            command: keep(["/bin/sh", "-c", "id"].map(String::from)),
+            env: keep(env.into()),
             network: Network::Host,
             umask: Some(0o27),
-            limits: &limits,
+            limits: keep([("nofile", "1024".to_owned(), "4096".to_owned())]),
             init: true,
             terminal: false,
             options: &[],
@@ -268,9 +268,8 @@ mod tests {
 
     #[test]
     fn podman_without_root() {
-        let ids = Ids::Kept;
         assert_eq!(
-            line(Kind::Podman, |run| run.ids = &ids).unwrap(),
+            line(Kind::Podman, |run| run.ids = &Ids::Kept).unwrap(),
             "run --name moorline-j-a --label moorline.process=p --pull never --log-driver none \
              --no-healthcheck --interactive --init --userns keep-id --cap-drop ALL \
              --security-opt no-new-privileges --network host --ulimit nofile=1024:4096 \
@@ -283,10 +282,9 @@ mod tests {
 
     #[test]
     fn docker_with_root() {
-        let options = ["--gpus=all".to_owned()];
-        let change = |run: &mut Run<'_>| {
+        let change = |run: &mut Run<'static>| {
             run.network = Network::None;
-            run.options = &options;
+            run.options = keep(["--gpus=all".to_owned()]);
             run.init = false;
             run.terminal = true;
         };
@@ -308,8 +306,8 @@ mod tests {
 
     #[test]
     fn odd_words_and_mounts() {
-        let odd = [bind("/a,b \"c", "/d:e\nf", Access::Rw)];
-        let shown = line(Kind::Docker, |run| run.binds = &odd).unwrap();
+        let odd = keep([bind("/a,b \"c", "/d:e\nf", Access::Rw)]);
+        let shown = line(Kind::Docker, |run| run.binds = odd).unwrap();
         assert!(
             shown.contains("--mount type=bind,\"source=/a,b \"\"c\",\"target=/d:e\nf\" "),
             "{shown}"
@@ -319,16 +317,15 @@ mod tests {
         for (bind, why) in
             [(none, "not UTF-8"), (bind("/a\r", "/b", Access::Rw), "carriage return")]
         {
-            let error =
-                line(Kind::Podman, |run| run.binds = std::slice::from_ref(&bind)).unwrap_err();
+            let error = line(Kind::Podman, |run| run.binds = keep([bind])).unwrap_err();
             assert!(error.to_string().contains(why), "{error}");
         }
-        let list = ["[".to_owned(), "x".to_owned()];
-        let shown = line(Kind::Podman, |run| run.command = &list).unwrap();
+        let list = keep(["[".to_owned(), "x".to_owned()]);
+        let shown = line(Kind::Podman, |run| run.command = list).unwrap();
         assert!(shown.ends_with("--entrypoint [\"[\"] sha256:ab x"), "{shown}");
-        let empty = [String::new()];
+        let empty = keep([String::new()]);
         assert!(matches!(
-            line(Kind::Podman, |run| run.command = &empty),
+            line(Kind::Podman, |run| run.command = empty),
             Err(ExecuteError::NothingToRun)
         ));
     }

@@ -83,7 +83,7 @@ impl Engine {
         if kind == Kind::Podman && !usual {
             let made = Place::make(prefix)?;
             global.extend(["--root".into(), made.path.join(STORAGE).into_os_string()]);
-            let runtime = made.directory("x")?;
+            let runtime = made.directory(RUNTIME)?;
             env.insert("XDG_RUNTIME_DIR".into(), runtime.to_string_lossy().into_owned());
             let files = made.directory("f")?;
             env.insert("TMPDIR".into(), files.to_string_lossy().into_owned());
@@ -182,6 +182,15 @@ impl Engine {
     pub(super) fn sweep(&self) {
         if let Some(place) = &self.place {
             for dir in place.left() {
+                // the process that holds its namespaces, too
+                let storage = dir.join(STORAGE).into_os_string();
+                let runtime = dir.join(RUNTIME).to_string_lossy().into_owned();
+                let mut env = self.env.clone();
+                env.insert("XDG_RUNTIME_DIR".into(), runtime);
+                let (kind, program) = (self.kind, self.program.clone());
+                let global = vec!["--root".into(), storage];
+                let theirs = Self { kind, program, global, env, place: None };
+                let _ = theirs.ask(&["system", "migrate"]);
                 self.remove(&dir);
                 let _ = listing::remove_tree(&dir);
             }
@@ -227,6 +236,8 @@ impl Drop for Engine {
 
 /// Where podman keeps images and containers in a private place.
 const STORAGE: &str = "r";
+/// Its `XDG_RUNTIME_DIR`.
+const RUNTIME: &str = "x";
 /// How the name of a private storage begins.
 const PREFIX: &str = "mlp-";
 /// The longest `--runroot` that podman takes, in bytes.

@@ -2,8 +2,8 @@
 //!
 //! | store | `Id` of an image | what is compared |
 //! |---|---|---|
-//! | podman, docker's classic one | digest of the configuration | that, and the layers' diff_ids |
-//! | docker with containerd's (the default of Docker 29) | digest of the manifest, or of an index | the manifest's, and the diff_ids |
+//! | podman, docker's classic one | digest of the configuration | that, and the layers' `diff_ids` |
+//! | docker with containerd's (the default of Docker 29) | digest of the manifest, or of an index | the manifest's, and the `diff_ids` |
 //!
 //! Source: docker engine API 1.41 to 1.48 (`/info`, `/images/{name}/json`, `/containers/{id}/json`);
 //! `podman image inspect` and `podman container inspect` of 4.3.
