@@ -6,6 +6,7 @@
 //! What --pin.rs-->  Pin       or the pin of moorline.lock (locked.rs)
 //! Pin  --obtain.rs--> Image   known, the site's, beside the image in its registry (published.rs), or
 //!                             converted now; for runtimes that take no SIF its archive (archive.rs)
+//! [images] --relock.rs-->     the pins of all names, for moorline.lock
 //! SIF  --outgoing.rs-->       a file, a site's store, a registry: whole, or made once more
 //! ```
 //!
@@ -24,18 +25,22 @@ mod obtain;
 mod outgoing;
 mod pin;
 pub mod published;
+mod relock;
 mod surroundings;
+mod trial;
 mod what;
 
 pub use archive::{archive_of, obtain_archive};
 pub use build::Build;
 pub use clone::remote;
 pub use error::AcquireError;
-pub use locked::{existing as existing_lock, read as read_lock};
+pub use locked::existing as existing_lock;
 pub use manners::Manners;
 pub use names::Names;
 pub use obtain::{Obtained, convert, obtain, of_hub, restage, tell};
 pub use outgoing::{Conversion, folder};
 pub use pin::{pin, resolve};
+pub use relock::{Relocked, Wish, project_names, registry_of};
 pub use surroundings::{Surroundings, block_on};
+pub use trial::{Trial, Tried};
 pub use what::{Asked, What, reference};

@@ -60,7 +60,7 @@ impl Isolation {
         if let Some(runtime) = installed {
             return Self::Installed { runtime, cause, fix };
         }
-        let found = |name: &&'static str| Some(containers::Engine::new(*name, which(name)?));
+        let found = |name: &&'static str| Some(containers::Engine::new(name, which(name)?));
         let mut engines = containers::PROGRAMS.iter().filter_map(found);
         match engines.find(containers::Engine::answers) {
             Some(engine) => Self::Container { engine, cause, fix },

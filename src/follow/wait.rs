@@ -12,7 +12,7 @@ use crate::ledger::{JobRecord, View};
 use crate::text::one_line;
 
 /// What there is to tell while jobs are waited for: each thing once.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Heard<'k> {
     /// A sentence about files that could not be read, and the like; foreign text.
     Warning(&'k str),

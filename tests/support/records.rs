@@ -103,6 +103,7 @@ pub fn intent(entry: &Entry, backend: &str, image: Image) -> Intent {
 }
 
 /// Its name at an engine.
+#[allow(clippy::needless_pass_by_value, reason = "a number or a text, as it is at hand")]
 pub fn key(kind: &str, id: impl ToString) -> EngineKey {
     EngineKey {
         kind: kind.into(),

@@ -3,14 +3,13 @@
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
-use crate::acquire;
+use crate::acquire::{self, Trial, Tried};
 use crate::cli::args::credential_args::CredentialArgs;
 use crate::cli::context::Context;
 use crate::cli::show::output::{self, Outcome, Report};
 use crate::credential::{Explanation, SourceReport};
-use crate::oci::{Platform, Reference, Repository};
-use crate::registry::{Client, Grant, RegistryError};
-use crate::secret::{Candidate, Realm};
+use crate::oci::Reference;
+use crate::secret::Realm;
 
 /// Say which credential is taken for an image, which are not and why, and what the registry answers.
 ///
@@ -44,15 +43,6 @@ struct Story {
     answer: Result<String, Report>,
 }
 
-/// What became of one credential.
-struct Tried {
-    source: &'static str,
-    username: String,
-    from: String,
-    result: String,
-    taken: bool,
-}
-
 /// The verb: the exit code is that of what the registry answers.
 ///
 /// # Errors
@@ -60,27 +50,14 @@ struct Tried {
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let reference = acquire::reference(context, &args.what)?;
     args.credential.apply(context, [Some(reference.registry.clone())])?;
-    let (registry, repository) = (&reference.registry, &reference.repository);
-    let explained = context.credentials().explain(registry, repository)?;
+    let explained = context.credentials().explain(&reference.registry, &reference.repository)?;
     let broken = explained.sources.iter().any(|source| source.broken.is_some());
-    let mut realm = None;
-    let mut proxy = None;
-    let mut tried = Vec::new();
-    let answer = if broken {
-        Ok(NOT_ASKED.to_owned())
+    let trial = if broken {
+        Trial { answer: Ok(NOT_ASKED.to_owned()), ..Trial::default() }
     } else {
-        let client = context.client()?;
-        // an unreachable registry is told by the next question, in the same words
-        proxy = context.block_on(client.proxy(registry, repository))?.ok().flatten();
-        match context.block_on(client.realm(registry, Some(repository)))? {
-            Ok(named) => {
-                realm = named;
-                tried = context.block_on(try_all(&client, &reference, &explained))?;
-                ask(context, &reference)
-            }
-            Err(error) => Err(error.into()),
-        }
+        Trial::of(context, &reference, &explained)?
     };
+    let Trial { proxy, realm, tried, answer } = trial;
     let story = Story { reference, proxy, realm, explained, tried, answer };
     if context.voice.json {
         output::json(&story.document());
@@ -93,65 +70,6 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         }
     }
     story.answer.map(|_| 0)
-}
-
-/// Tries the credentials in their order as a pull does: up to the first that is granted, and not
-/// beyond one that stops.
-async fn try_all(client: &Client, reference: &Reference, explained: &Explanation) -> Vec<Tried> {
-    let mut tried = Vec::new();
-    let mut over = false;
-    for source in &explained.sources {
-        for candidate in &source.found.offered {
-            let (result, taken) = if over {
-                ("not tried: an earlier one decided".to_owned(), false)
-            } else {
-                let (result, taken, ends) =
-                    try_one(client, reference, &reference.repository, candidate).await;
-                over = ends;
-                (result, taken)
-            };
-            tried.push(Tried {
-                source: source.name,
-                username: candidate.credential.username.clone(),
-                from: candidate.source.clone(),
-                result,
-                taken,
-            });
-        }
-    }
-    tried
-}
-
-/// What the registry says of one, whether it is taken, and whether nothing else is tried.
-async fn try_one(
-    client: &Client,
-    reference: &Reference,
-    repository: &Repository,
-    candidate: &Candidate,
-) -> (String, bool, bool) {
-    match client
-        .check(&reference.registry, std::slice::from_ref(repository), candidate.clone())
-        .await
-    {
-        Ok(Grant::Pulls(_)) => ("taken: it pulls this repository".into(), true, true),
-        Ok(Grant::NotAsked) => {
-            ("not needed: the registry allows anonymous access".into(), false, true)
-        }
-        Ok(Grant::Accepted) => ("taken: the registry knows it".into(), true, true),
-        Ok(Grant::Known) => {
-            ("valid, but not granted this repository: the next is tried".into(), false, false)
-        }
-        Err(error @ (RegistryError::NoRegistryScope { .. } | RegistryError::PushOnly { .. })) => {
-            (format!("{error}: the next is tried"), false, false)
-        }
-        Err(error) => (format!("{error}: nothing else is tried"), false, true),
-    }
-}
-
-/// What the registry answers in the end, with whatever was taken.
-fn ask(context: &Context, reference: &Reference) -> Result<String, Report> {
-    let resolved = acquire::resolve(context, reference, &Platform::host())?;
-    Ok(resolved.pin.reference().to_string())
 }
 
 impl Story {

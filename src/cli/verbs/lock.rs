@@ -5,20 +5,18 @@ use std::path::Path;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use crate::acquire::{self, AcquireError, Build, What};
+use crate::acquire::{self, Relocked, Wish};
 use crate::cli::args::credential_args::CredentialArgs;
 use crate::cli::context::Context;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
 use crate::cli::verbs::audit_drift::not_compared;
-use crate::config::{Meant, PROJECT_FILE};
+use crate::config::PROJECT_FILE;
 use crate::failure::{Failure, Kind};
 use crate::files;
-use crate::lock::{FILE, Lock, Named, SIF_SCHEME};
-use crate::oci::{Platform, Registry, Sha256Digest, SifDigest};
-use crate::pin::{Pin, Resolved};
-use crate::resolve::artifact::artifact;
+use crate::lock::{FILE, Lock, Named};
+use crate::oci::Platform;
+use crate::pin::Pin;
 use crate::resolve::drift::drift_many;
-use crate::resolve::resolve_many;
 
 /// Something that a check found.
 const FOUND: u8 = 6;
@@ -55,50 +53,22 @@ pub struct Args {
 /// # Errors
 /// When a file is broken or a name cannot be resolved; then nothing is written.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    let named = named(context)?;
+    let named = acquire::project_names(context)?;
+    let wish = Wish { named: &named, update: &args.update, platforms: &args.platform };
     if args.check && !args.remote && args.credential.is_given() {
         return Err(
             CliError::usage("--check asks no registry: a credential is for --remote").into()
         );
     }
     if !args.check || args.remote {
-        let asked = named.iter().filter(|(name, _)| is_asked(args, name));
-        args.credential.apply(context, asked.map(|(_, meant)| registry(context, meant)))?;
+        let asked = wish.asked().map(|(_, meant)| acquire::registry_of(context, meant));
+        args.credential.apply(context, asked)?;
     }
-    if args.check { check(context, &named, args.remote) } else { write(context, &named, args) }
+    if args.check { check(context, &named, args.remote) } else { write(context, wish) }
 }
 
-/// The names of the project file. Names of the user's own configuration are not the project's.
-fn named(context: &Context) -> Result<Vec<(String, Named)>, Report> {
-    let mut named = Vec::new();
-    for (name, value) in context.config.images.iter().filter(|(_, value)| value.origin.is_project())
-    {
-        let meant = match &value.value {
-            Meant::Built(built) => Some(Named::Built(built.clone())),
-            // a name never stands for a file
-            Meant::Reference(_) => What::parse(context, name)?.named(),
-        };
-        named.extend(meant.map(|meant| (name.clone(), meant)));
-    }
-    Ok(named)
-}
-
-/// Whether a registry is asked for this name: all of them, or those of `--update`.
-fn is_asked(args: &Args, name: &String) -> bool {
-    args.update.is_empty() || args.update.contains(name)
-}
-
-/// The registry that it lies in; `None` where it is in none, or that is not known yet.
-fn registry(context: &Context, meant: &Named) -> Option<Registry> {
-    match meant {
-        Named::Reference(reference) | Named::Sif(reference) => Some(reference.registry.clone()),
-        Named::Built(built) => Build::from(built.clone()).registry(context),
-        Named::Hub(_) => None,
-    }
-}
-
-fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
-    if named.is_empty() {
+fn write(context: &Context, wish: Wish<'_>) -> Outcome {
+    if wish.named.is_empty() {
         context.needs_project()?;
         let there = context.project_file(PROJECT_FILE)?.is_some();
         return Err(if there {
@@ -110,77 +80,19 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
         }
         .into());
     }
-    if let Some(name) = args.update.iter().find(|name| !named.iter().any(|(n, _)| n == *name)) {
+    let is_known = |name: &&String| wish.named.iter().any(|(known, _)| known == *name);
+    if let Some(name) = wish.update.iter().find(|name| !is_known(name)) {
         return Err(CliError::usage(format!(
             "--update {}: {PROJECT_FILE} has no such name",
             output::cell(name)
         ))
         .into());
     }
-    let mut lock = acquire::read_lock(context)?.unwrap_or_default();
-    let all = args.update.is_empty();
-    let mut questions = Vec::new();
-    let mut hubs = Vec::new();
-    for (name, meant) in named.iter().filter(|(name, _)| is_asked(args, name)) {
-        if let Named::Hub(hub) = meant {
-            hubs.push((name, hub));
-            continue;
-        }
-        for platform in platforms(&lock, name, &args.platform) {
-            questions.push(Question { name, meant, platform });
-        }
-    }
-    // before anything is asked: a file of a newer program is not touched
-    lock.write(Path::new(FILE))?;
-    let answers = answers(context, &questions)?;
+    let Relocked { lock, moved, failed } = wish.relock(context)?;
     let mut worst = 0;
-    let mut moved = Vec::new();
-    if all {
-        lock.keep(
-            |entry| {
-                let mut of_name = questions.iter().filter(|q| *q.name == entry.name);
-                of_name.any(|q| q.platform.accepts(&entry.pin.platform))
-            },
-            |hub| hubs.iter().any(|(name, _)| *name == hub),
-        );
-    }
-    for (name, hub) in hubs {
-        match acquire::of_hub(context, hub, None) {
-            Ok((pinned, _)) => {
-                let sif =
-                    pinned.sif.ok_or_else(|| CliError::usage("a hub's file without digest"))?;
-                if lock.put_hub(name, hub.clone(), sif) {
-                    moved.push(format!("{name} {pinned}"));
-                }
-            }
-            Err(report) => {
-                worst = worst.max(crate::cli::show::exit::code(report.0.kind()));
-                output::error(&report);
-            }
-        }
-    }
-    for (Question { name, meant, .. }, answer) in questions.iter().zip(answers) {
-        match answer {
-            Ok(Answer { pin, sif }) => {
-                let scheme = if sif.is_some() { SIF_SCHEME } else { "" };
-                let line = format!("{name} {scheme}{}", pin.reference());
-                let from = match meant {
-                    Named::Built(built) => Some(built.clone()),
-                    Named::Reference(_) | Named::Sif(_) | Named::Hub(_) => None,
-                };
-                let is_new = match sif {
-                    Some(sif) => lock.put_sif(name, sif, pin),
-                    None => lock.put(name, from, pin),
-                };
-                if is_new {
-                    moved.push(line);
-                }
-            }
-            Err(report) => {
-                worst = worst.max(crate::cli::show::exit::code(report.0.kind()));
-                output::error(&report);
-            }
-        }
+    for report in failed {
+        worst = worst.max(crate::cli::show::exit::code(report.0.kind()));
+        output::error(&report);
     }
     if worst != 0 {
         context.voice.say(format!("{FILE} was not changed"));
@@ -201,73 +113,6 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
 /// How many names and platforms are locked.
 fn count(lock: &Lock) -> usize {
     lock.entries().len() + lock.hubs().len()
-}
-
-/// An image for one platform that is to be locked.
-struct Question<'a> {
-    name: &'a String,
-    meant: &'a Named,
-    platform: Platform,
-}
-
-/// What it is pinned to.
-struct Answer {
-    pin: Pin,
-    /// Of a SIF of a registry: the file.
-    sif: Option<SifDigest>,
-}
-
-impl From<Resolved> for Answer {
-    fn from(resolved: Resolved) -> Self {
-        Self { pin: resolved.pin, sif: None }
-    }
-}
-
-/// References are asked for together, SIFs and what CI built one after the other.
-fn answers(
-    context: &Context,
-    questions: &[Question<'_>],
-) -> Result<Vec<Result<Answer, Report>>, Report> {
-    let reference = |question: &Question<'_>| match question.meant {
-        Named::Reference(reference) => Some((reference.clone(), question.platform.clone())),
-        Named::Built(_) | Named::Sif(_) | Named::Hub(_) => None,
-    };
-    let references: Vec<_> = questions.iter().filter_map(reference).collect();
-    let client = context.client()?;
-    let mut resolved = context.block_on(resolve_many(&client, &references))?.into_iter();
-    let mut answers = Vec::new();
-    for question in questions {
-        answers.push(match question.meant {
-            Named::Built(built) => {
-                let build = Build::from(built.clone());
-                build.find(context, &question.platform).map(|found| found.resolved.into())
-            }
-            Named::Sif(reference) => {
-                let found = artifact(&client, reference, &question.platform);
-                context.block_on(found)?.map_err(Report::from).map(|(pin, sif)| Answer {
-                    pin,
-                    sif: Some(SifDigest::from_bytes(*sif.digest.bytes())),
-                })
-            }
-            // asked for apart: it has no pin of a registry
-            Named::Hub(_) => continue,
-            Named::Reference(_) => match resolved.next() {
-                Some(answer) => answer.map(Answer::from).map_err(Report::from),
-                None => Err(AcquireError::NoAnswer.into()),
-            },
-        });
-    }
-    Ok(answers)
-}
-
-/// The platforms to lock a name for.
-fn platforms(lock: &Lock, name: &str, flags: &[Platform]) -> Vec<Platform> {
-    if !flags.is_empty() {
-        return flags.to_vec();
-    }
-    let known = lock.entries().iter().filter(|e| e.name == name).map(|e| e.pin.platform.clone());
-    let known: Vec<Platform> = known.collect();
-    if known.is_empty() { vec![Platform::host()] } else { known }
 }
 
 fn check(context: &Context, named: &[(String, Named)], remote: bool) -> Outcome {

@@ -76,6 +76,7 @@ pub(super) fn realm(item: &Item<'_>) -> Result<ServerUrl, ConfigError> {
     Ok(realm)
 }
 
+#[expect(clippy::ptr_arg, reason = "a row shows what it holds")]
 pub(super) fn path(path: &PathBuf) -> String {
     path.display().to_string()
 }
@@ -88,10 +89,12 @@ pub(super) fn age(age: &Duration) -> String {
     format!("{}s", age.as_secs())
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "a row shows what it holds")]
 pub(super) fn seconds(seconds: &u64) -> String {
     format!("{seconds}s")
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "a row shows what it holds")]
 pub(super) fn mebibytes(mib: &u64) -> String {
     format!("{mib}M")
 }
