@@ -86,6 +86,7 @@ CI_JOB_TOKEN: "$1"
 CI_SERVER_URL: "${MOORLINE_TEST_REALM%/jwt/auth}"
 CI_COMMIT_REF_PROTECTED: "${PROTECTED-true}"
 CONTAINERS_REGISTRIES_CONF: "$PWD.registries.conf"
+${GITLAB_API+CI_API_V4_URL: "$GITLAB_API"}
 Y
     )
 }
@@ -227,24 +228,31 @@ unprotected() {
 program() {
     fails "$LOG" --file cases.yml without-resolve
     for way in moorline_image moorline_url "moorline: /path"; do expect "how to get it" "$way" "$LOG"; done
-    local served port sum
+    local served port objects sum file
     served=$(mktemp -d)
     # the wrapper with the flag that the registry of the tests needs stands for the program: one file
     cp moorline "$served/moorline"
     tar -C "$served" -czf "$served/moorline.tar.gz" moorline
     port=$(free_port)
-    python3 -m http.server --bind 127.0.0.1 --directory "$served" "$port" >"$served.log" 2>&1 &
+    objects=$(free_port)
+    python3 "$HERE/serve.py" "$served" "$MOORLINE_TEST_JOB_TOKEN" "$port" "$objects" >"$served.log" 2>&1 &
     local server=$!
     # shellcheck disable=SC2064  # now
     trap "kill $server 2>/dev/null || :" EXIT
-    wait_for 20 python3 -c "import socket; socket.create_connection(('127.0.0.1', $port))"
-    local file
-    for file in moorline moorline.tar.gz; do
-        sum=$(sha256sum <"$served/$file" | cut -d' ' -f1)
+    wait_for 20 python3 -c "import socket; [socket.create_connection(('127.0.0.1', p)) for p in ($port, $objects)]"
+    # the last one is this GitLab's own: it gets the job's token, and the object storage behind it does not
+    export GITLAB_API="http://127.0.0.1:$port/api/v4"
+    variables "$(cat "$MOORLINE_TEST_JOB_TOKEN")"
+    for file in moorline moorline.tar.gz api/v4/packages/moorline; do
+        rm -rf "$HOME/.cache/moorline/programs"
+        sum=$(sha256sum <"$served/${file##*/}" | cut -d' ' -f1)
         sed -e "s|URL|http://127.0.0.1:$port/$file|" -e "s|SHA256|$sum|" fetched.yml >fetched-now.yml
         passes "$LOG" --file fetched-now.yml fetched-resolve
         expect "the pin" "pinned to $MOORLINE_TEST_REGISTRY/physics/analysis@$MOORLINE_TEST_DIGEST_V1" "$LOG"
+        [ -x "$HOME/.cache/moorline/programs/$sum/moorline" ] || die "what was fetched is not kept"
     done
+    unset GITLAB_API
+    variables "$(cat "$MOORLINE_TEST_JOB_TOKEN")"
     sum=$(printf '%064d' 7)
     sed -e "s|URL|http://127.0.0.1:$port/moorline|" -e "s|SHA256|$sum|" fetched.yml >fetched-now.yml
     fails "$LOG" --file fetched-now.yml fetched-resolve
