@@ -8,6 +8,7 @@ mod backend_slurm;
 mod backend_suite;
 mod here;
 mod htcondor_whole;
+mod in_ci;
 mod inputs;
 mod ledger;
 mod line;

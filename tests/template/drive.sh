@@ -36,10 +36,13 @@ clone() { # DIR
 }
 
 # The example includes from a project on GitLab and builds on an image of Docker Hub; here are copies of both.
+# shellcheck disable=SC2016  # for GitLab
 localized() { # FILE
     sed -i -e '/^  - project: /,/^    file: /c\  - local: ci-templates/moorline.yml' \
         -e 's|^      build: buildah .*|&\n      build_args: BASE=$CI_REGISTRY_IMAGE:v1|' "$1"
-    grep -q 'local: ci-templates' "$1" && grep -q 'build_args: ' "$1" || die "the example has changed: its include could not be replaced"
+    if ! grep -q 'local: ci-templates' "$1" || ! grep -q 'build_args: ' "$1"; then
+        die "the example has changed: its include could not be replaced"
+    fi
 }
 
 make_project() {
@@ -185,7 +188,10 @@ quoting() {
     expect "a mount" "mounted" "$LOG"
     [ ! -e "$CANARY" ] || die "the command ran on the runner"
     [ -s "moorline-artifacts/outputs/out put.txt" ] || die "an output with a blank was not kept"
+    # shellcheck disable=SC2016  # a name
     [ -s 'moorline-artifacts/outputs/deep/$(touch x)' ] || die "an output with a shell's signs was not kept"
+    expect "an output behind a link" "outputs: away/hostname lies outside" "$LOG"
+    [ ! -e moorline-artifacts/outputs/away ] || die "an output was taken through a link of the job's"
     expect "an output that is missing" "outputs: the job left no never-made" "$LOG"
 }
 
@@ -277,8 +283,11 @@ cancelled() { # SIGNAL
     # this shell's child is node, and its child the shell with the script
     script=$(pgrep -P "$(pgrep -P "$running" | head -n 1)" | head -n 1)
     say "ending process $script ($(tr '\0' ' ' <"/proc/$script/cmdline" | cut -c1-40)) and its children with $1"
-    # shellcheck disable=SC2046  # one word a process
-    kill "-$1" $(family "$script")
+    # the shell above all only reports how the script ended: what it shows is lost when it goes first
+    local all
+    mapfile -t all < <(family "$script")
+    [ "$1" != TERM ] || unset 'all[-1]'
+    kill "-$1" "${all[@]}"
     wait "$running" || :
     # gitlab-ci-local takes a script that a signal ended for one that ended well; GitLab does not
     expect "after_script" "Running after script" "$LOG"
