@@ -1,4 +1,4 @@
-//! Answers as a JUnit document, which GitLab and other CI servers show beside their tests.
+//! Answers as a `JUnit` document, which GitLab and other CI servers show beside their tests.
 //!
 //! ```text
 //! Match                        passed; what stands behind *but* is in <system-out>
@@ -8,7 +8,7 @@
 //! Unproven                     <skipped>: nobody showed anything, neither good nor bad
 //! ```
 //!
-//! There is no specification by an owner; the elements are those of Ant's JUnit formatter that GitLab's "Unit test
+//! There is no specification by an owner; the elements are those of Ant's `JUnit` formatter that GitLab's "Unit test
 //! reports" lists: `testsuite`, `testcase` with `name`, `classname`, `file`, and `failure`, `skipped`, `system-out`.
 //! The text is XML 1.0: what XML has no sign for is replaced.
 //!

@@ -42,6 +42,7 @@ fn help_texts() {
         &["audit", "job"],
         &["audit", "image"],
         &["audit", "drift"],
+        &["audit", "export"],
         &["audit", "verify"],
         &["ledger"],
         &["ledger", "collect"],

@@ -9,6 +9,7 @@ mod backend_suite;
 mod demo;
 mod here;
 mod htcondor_whole;
+mod in_ci;
 mod inputs;
 mod interrupted;
 mod ledger;

@@ -29,5 +29,5 @@ files[f"{name}.dist-info/RECORD"] = (record + f"{name}.dist-info/RECORD,,\n").en
 with zipfile.ZipFile(f"{folder}/{name}-py3-none-{platform}.whl", "w", zipfile.ZIP_STORED) as wheel:
     for path, data in files.items():
         info = zipfile.ZipInfo(path)
-        info.external_attr = (0o755 if "/scripts/" in path else 0o644) << 16
+        info.external_attr = (0o100755 if "/scripts/" in path else 0o100644) << 16
         wheel.writestr(info, data)

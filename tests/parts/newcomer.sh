@@ -28,10 +28,11 @@ fi
 # What a site gives its users: the name of the registry, and where its tokens come from.
 printf '127.0.0.1 localhost\n%s gitlab-registry.example\n' "$ADDRESS" >"$given/etc/hosts"
 server=${MOORLINE_TEST_REALM#http://}
+server=${server%%/*}
 cat >"$given/etc/moorline/config.toml" <<X
-insecure_registries = ["gitlab-registry.example", "${server%%/*}"]
+insecure_registries = ["gitlab-registry.example", "$server"]
 [realms]
-"gitlab-registry.example" = "$MOORLINE_TEST_REALM"
+"gitlab-registry.example" = "http://$server"
 X
 chmod -R a+rX "$given"
 

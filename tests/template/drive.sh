@@ -36,10 +36,13 @@ clone() { # DIR
 }
 
 # The example includes from a project on GitLab and builds on an image of Docker Hub; here are copies of both.
+# shellcheck disable=SC2016  # for GitLab
 localized() { # FILE
     sed -i -e '/^  - project: /,/^    file: /c\  - local: ci-templates/moorline.yml' \
         -e 's|^      build: buildah .*|&\n      build_args: BASE=$CI_REGISTRY_IMAGE:v1|' "$1"
-    grep -q 'local: ci-templates' "$1" && grep -q 'build_args: ' "$1" || die "the example has changed: its include could not be replaced"
+    if ! grep -q 'local: ci-templates' "$1" || ! grep -q 'build_args: ' "$1"; then
+        die "the example has changed: its include could not be replaced"
+    fi
 }
 
 make_project() {
@@ -86,6 +89,7 @@ CI_JOB_TOKEN: "$1"
 CI_SERVER_URL: "${MOORLINE_TEST_REALM%/jwt/auth}"
 CI_COMMIT_REF_PROTECTED: "${PROTECTED-true}"
 CONTAINERS_REGISTRIES_CONF: "$PWD.registries.conf"
+${GITLAB_API+CI_API_V4_URL: "$GITLAB_API"}
 Y
     )
 }
@@ -117,6 +121,9 @@ expect() { # WHAT TEXT FILE
         cat "$3" >&2
         die "$1: '$2' is not in $3"
     }
+}
+recorded() { # TEXT: in the ledger, whose records may lie in several files
+    grep -rqF --include='*.jsonl' -- "$1" moorline-artifacts/ledger || die "the ledger does not know '$1'"
 }
 refuse() { # WHAT TEXT FILE
     ! grep -qF -- "$2" "$3" || {
@@ -163,7 +170,7 @@ assert case.attrib["name"] == "moorline-job: ran the image that was asked for", 
 assert sys.argv[2] in case.find("system-out").text, case.find("system-out").text
 PY
     # a tag that moves afterwards changes nothing: the digest was handed over. Names of people stay at home.
-    expect "the ledger" "$digest" "$(find moorline-artifacts/ledger -name '*.jsonl' | head -n 1)"
+    recorded "$digest"
     local kept=.gitlab-ci-local/artifacts file
     for file in moorline-build/moorline-artifacts/build/digest moorline-resolve/moorline-artifacts/pin \
         moorline-job/moorline-artifacts/job-id moorline-job/moorline-artifacts/log moorline-audit/moorline-artifacts/audit/junit.xml; do
@@ -184,7 +191,10 @@ quoting() {
     expect "a mount" "mounted" "$LOG"
     [ ! -e "$CANARY" ] || die "the command ran on the runner"
     [ -s "moorline-artifacts/outputs/out put.txt" ] || die "an output with a blank was not kept"
+    # shellcheck disable=SC2016  # a name
     [ -s 'moorline-artifacts/outputs/deep/$(touch x)' ] || die "an output with a shell's signs was not kept"
+    expect "an output behind a link" "outputs: away/hostname lies outside" "$LOG"
+    [ ! -e moorline-artifacts/outputs/away ] || die "an output was taken through a link of the job's"
     expect "an output that is missing" "outputs: the job left no never-made" "$LOG"
 }
 
@@ -227,24 +237,31 @@ unprotected() {
 program() {
     fails "$LOG" --file cases.yml without-resolve
     for way in moorline_image moorline_url "moorline: /path"; do expect "how to get it" "$way" "$LOG"; done
-    local served port sum
+    local served port objects sum file
     served=$(mktemp -d)
     # the wrapper with the flag that the registry of the tests needs stands for the program: one file
     cp moorline "$served/moorline"
     tar -C "$served" -czf "$served/moorline.tar.gz" moorline
     port=$(free_port)
-    python3 -m http.server --bind 127.0.0.1 --directory "$served" "$port" >"$served.log" 2>&1 &
+    objects=$(free_port)
+    python3 "$HERE/serve.py" "$served" "$MOORLINE_TEST_JOB_TOKEN" "$port" "$objects" >"$served.log" 2>&1 &
     local server=$!
     # shellcheck disable=SC2064  # now
     trap "kill $server 2>/dev/null || :" EXIT
-    wait_for 20 python3 -c "import socket; socket.create_connection(('127.0.0.1', $port))"
-    local file
-    for file in moorline moorline.tar.gz; do
-        sum=$(sha256sum <"$served/$file" | cut -d' ' -f1)
+    wait_for 20 python3 -c "import socket; [socket.create_connection(('127.0.0.1', p)) for p in ($port, $objects)]"
+    # the last one is this GitLab's own: it gets the job's token, and the object storage behind it does not
+    export GITLAB_API="http://127.0.0.1:$port/api/v4"
+    variables "$(cat "$MOORLINE_TEST_JOB_TOKEN")"
+    for file in moorline moorline.tar.gz api/v4/packages/moorline; do
+        rm -rf "$HOME/.cache/moorline/programs"
+        sum=$(sha256sum <"$served/${file##*/}" | cut -d' ' -f1)
         sed -e "s|URL|http://127.0.0.1:$port/$file|" -e "s|SHA256|$sum|" fetched.yml >fetched-now.yml
         passes "$LOG" --file fetched-now.yml fetched-resolve
         expect "the pin" "pinned to $MOORLINE_TEST_REGISTRY/physics/analysis@$MOORLINE_TEST_DIGEST_V1" "$LOG"
+        [ -x "$HOME/.cache/moorline/programs/$sum/moorline" ] || die "what was fetched is not kept"
     done
+    unset GITLAB_API
+    variables "$(cat "$MOORLINE_TEST_JOB_TOKEN")"
     sum=$(printf '%064d' 7)
     sed -e "s|URL|http://127.0.0.1:$port/moorline|" -e "s|SHA256|$sum|" fetched.yml >fetched-now.yml
     fails "$LOG" --file fetched-now.yml fetched-resolve
@@ -269,8 +286,11 @@ cancelled() { # SIGNAL
     # this shell's child is node, and its child the shell with the script
     script=$(pgrep -P "$(pgrep -P "$running" | head -n 1)" | head -n 1)
     say "ending process $script ($(tr '\0' ' ' <"/proc/$script/cmdline" | cut -c1-40)) and its children with $1"
-    # shellcheck disable=SC2046  # one word a process
-    kill "-$1" $(family "$script")
+    # the shell above all only reports how the script ended: what it shows is lost when it goes first
+    local all
+    mapfile -t all < <(family "$script")
+    [ "$1" != TERM ] || unset 'all[-1]'
+    kill "-$1" "${all[@]}"
     wait "$running" || :
     # gitlab-ci-local takes a script that a signal ended for one that ended well; GitLab does not
     expect "after_script" "Running after script" "$LOG"
@@ -294,7 +314,7 @@ gone() { [ -z "$(squeue -h -o %A -j "$1" 2>/dev/null)" ]; }
 run_mode() {
     passes "$LOG" --file cases.yml here-job
     expect "the job" "in the image, in /work_dir, beside Dockerfile" "$LOG"
-    expect "the allocation" "SLURM_JOB_ID=$SLURM_JOB_ID" "$(find moorline-artifacts/ledger -name '*.jsonl' | head -n 1)"
+    recorded "SLURM_JOB_ID=$SLURM_JOB_ID"
 }
 
 # Every file with the inputs that it demands, as GitLab would have it after pasting, and each head, into rendered/:
