@@ -36,7 +36,7 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
             None if ticks >= 3 => fence = Some(ticks),
             None => return true,
             Some(open) if ticks >= open && line.trim_start_matches('`').trim().is_empty() => {
-                fence = None
+                fence = None;
             }
             Some(_) => {}
         }
