@@ -145,7 +145,7 @@ impl Failure for CredentialError {
                 )
             }
             Self::Unsafe { path, .. } => {
-                format!("others must not be able to write there: chmod go-w {}", path.display())
+                format!("take the right to write from others: chmod go-w {}", path.display())
             }
             Self::Malformed { path, .. } => {
                 format!("move {} away and log in again", path.display())

@@ -57,7 +57,7 @@ pub enum LayoutError {
         how: &'static str,
     },
     /// It lies in what no container may see.
-    #[error("cannot mount at {target}: {hidden} belongs to moorline and is hidden from jobs")]
+    #[error("cannot mount at {target}: {hidden} belongs to moorline and is not shown")]
     InHidden {
         /// Where.
         target: PathBuf,
