@@ -33,10 +33,10 @@ pub enum AcquireError {
         why: ParseReferenceError,
     },
     /// WHAT is a job file.
-    #[error("{0} is a file, and no image")]
+    #[error("{0} is a file, not an image")]
     JobFile(String),
     /// A reference was wanted, and the name stands for a build.
-    #[error("{what}: it is what CI built ({words})")]
+    #[error("{what} stands for what CI built ({words}), not for a reference")]
     Built {
         /// The name.
         what: String,
@@ -44,13 +44,13 @@ pub enum AcquireError {
         words: String,
     },
     /// A reference was wanted, and WHAT is an archive or a file.
-    #[error("{what}: this image is in no registry")]
+    #[error("{what}: this image is not in a registry")]
     InNoRegistry {
         /// As it was typed.
         what: String,
     },
     /// A reference was wanted, and WHAT is a SIF.
-    #[error("{what}: this is a SIF, and not an image")]
+    #[error("{what}: this is a SIF, not a container image")]
     Sif {
         /// As it was typed.
         what: String,
@@ -114,7 +114,7 @@ pub enum AcquireError {
     #[error("it is not known which registry holds GitLab's images")]
     NoRegistry,
     /// As before, for the clone's GitLab.
-    #[error("this clone is of {0}, and which registry holds its images is not known")]
+    #[error("this clone belongs to {0}, and it is not known which registry holds its images")]
     UnknownHost(String),
     /// The clone cannot be read.
     #[error("cannot read this clone's remote: {0}")]
@@ -126,7 +126,7 @@ pub enum AcquireError {
     #[error("--pipeline {0}: write its number, or latest")]
     Pipeline(String),
     /// A pipeline has one ref.
-    #[error("--ref: a pipeline's number says all")]
+    #[error("--ref cannot stand beside a pipeline's number, which already names the ref")]
     RefOfPipeline,
     /// A digest file cannot be read.
     #[error("cannot read the digest file {}: {error}", file.display())]
@@ -166,7 +166,7 @@ pub enum AcquireError {
         source: std::io::Error,
     },
     /// A question got no answer: a mistake of the program.
-    #[error("no answer came for this reference")]
+    #[error("there was no answer for this reference")]
     NoAnswer,
 }
 
@@ -218,8 +218,8 @@ impl Failure for AcquireError {
             Self::NotYet { .. } => "push the image to a registry and name it there",
             Self::HubAway { endpoint, .. } => {
                 return Some(format!(
-                    "{endpoint} plays Singularity Hub, which has been a read-only archive since 2021 and \
-                     may be switched off; another place is named by [shub] endpoint in your \
+                    "{endpoint} stands for Singularity Hub, which has been a read-only archive since 2021 and \
+                     may be switched off; name another server with [shub] endpoint in your \
                      configuration, or push the SIF to a registry and name it with {SIF_SCHEME}"
                 ));
             }
@@ -231,7 +231,7 @@ impl Failure for AcquireError {
             }
             Self::NoLock => "moorline lock writes it",
             Self::NoProject => {
-                "add --project GROUP/PROJECT; only inside GitLab CI and in a clone it is known"
+                "add --project GROUP/PROJECT; it may be left out only inside GitLab CI and in a clone"
             }
             Self::NoRegistry => {
                 "write [gitlab] url = \"https://...\" and registry = \"HOST\" into ~/.config/moorline/config.toml"
@@ -245,7 +245,7 @@ impl Failure for AcquireError {
             Self::DigestFile {
                 error: ForeignError::Outsider(_) | ForeignError::ForeignLink(_),
                 ..
-            } => "look at it; a copy of your own that nobody else can write is taken",
+            } => "look at the file, then name a copy of your own that nobody else can write",
             Self::NoDigest { error, .. } => return error.hint(),
             Self::LosesBytes { .. } => {
                 "the disk or memory of this machine loses bytes; set MOORLINE_CACHE to another disk"

@@ -251,7 +251,7 @@ mod tests {
             ("sif", "oras registry.example/group/sif:v1"),
             ("nightly", "built --ref main"),
             // somebody else's input names no path
-            ("path", "oci:/home/other: this image is in no registry"),
+            ("path", "oci:/home/other: this image is not in a registry"),
             ("library://a/b", "library://a/b: the Sylabs library cannot be read yet"),
             ("lfn:/grid/a.sif", "lfn:/grid/a.sif: grid storage cannot be read yet"),
             ("lfn:/grid/a", "lfn:/grid/a: grid storage cannot be read yet"),
@@ -264,9 +264,9 @@ mod tests {
     fn what_is_no_image_of_a_registry_is_refused_by_kind() {
         let here = Configured::default();
         for (word, said) in [
-            ("./a.sif", "this is a SIF, and not an image"),
-            ("oci:dir", "this image is in no registry"),
-            ("oras://g/a:v1", "this is a SIF, and not an image"),
+            ("./a.sif", "this is a SIF, not a container image"),
+            ("oci:dir", "this image is not in a registry"),
+            ("oras://g/a:v1", "this is a SIF, not a container image"),
         ] {
             let Err(Report(error)) = reference(&here, word) else { panic!("{word}") };
             assert_eq!(error.to_string(), format!("{word}: {said}"));

@@ -6,7 +6,7 @@ use crate::failure::{Failure, Kind};
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
     /// The engine's command is not installed.
-    #[error("{engine} is not here: the command {command:?} was not found")]
+    #[error("{engine} is not installed here: the command {command:?} was not found")]
     Absent {
         /// The engine.
         engine: &'static str,
@@ -40,7 +40,7 @@ pub enum BackendError {
         said: String,
     },
     /// The engine may have taken the job.
-    #[error("{engine} did not say whether it took the job: {said}")]
+    #[error("{engine} did not say whether it accepted the job: {said}")]
     Uncertain {
         /// The engine.
         engine: &'static str,

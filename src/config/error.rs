@@ -42,7 +42,9 @@ pub enum Problem {
         nearest: Option<String>,
     },
     /// A key that a project file may not set.
-    #[error("the key {key:?} may not stand in a project file, which is somebody else's input")]
+    #[error(
+        "the key {key:?} is not allowed in a project file, because that file is somebody else's input"
+    )]
     Forbidden {
         /// The key.
         key: String,
@@ -59,19 +61,21 @@ pub enum Problem {
         name: String,
     },
     /// `[policy]`, which this version cannot keep.
-    #[error("the key {key:?} belongs to a policy, and this version cannot enforce policies")]
+    #[error("the key {key:?} belongs to a policy that this version cannot enforce")]
     Policy {
         /// The key.
         key: String,
     },
     /// A secret in a file that is no place for secrets.
-    #[error("the key {key:?} looks like a secret; configuration files hold none")]
+    #[error("the key {key:?} looks like a secret; a configuration file must not hold secrets")]
     Secret {
         /// The key; its value is not repeated.
         key: String,
     },
     /// An address with a password in it.
-    #[error("the key {key:?} is an address with a password in it; configuration files hold none")]
+    #[error(
+        "the key {key:?} is an address with a password in it; a configuration file must not hold secrets"
+    )]
     Password {
         /// The key; its value is not repeated.
         key: String,

@@ -12,7 +12,7 @@ pub enum CredentialError {
     #[error("{0:?} is not a registry with an optional project: write registry[/group/project]")]
     Scope(String),
     /// An address that is plain http.
-    #[error("a registry is written without http://, and a credential does not go to plain http")]
+    #[error("write the registry without http://; a credential is not sent over plain http")]
     PlainScope,
     /// Half a credential in the environment.
     #[error("the environment has {has} but not {lacks}")]
@@ -151,8 +151,8 @@ impl Failure for CredentialError {
                 format!("move {} away and log in again", path.display())
             }
             Self::Foreign { place, .. } => format!(
-                "mend {place}, or take the registry out of it: a broken source is never read as \
-                 \"nobody\""
+                "repair {place}, or remove the registry from it: a broken source never counts as \
+                 \"no credential\""
             ),
             Self::Helper { name, server, .. } if is_name(name) => {
                 format!("see what it says: printf %s {server} | docker-credential-{name} get")

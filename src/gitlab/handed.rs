@@ -36,7 +36,7 @@ pub enum HandedError {
     #[error("it is empty: the build job may not have pushed")]
     Empty,
     /// Too large to be one.
-    #[error("it has {0} bytes, and a digest file has few")]
+    #[error("it has {0} bytes, which is too much for a digest file")]
     TooLarge(usize),
     /// JSON without a digest.
     #[error("it has no \"containerimage.digest\": the build may not have pushed to a registry")]

@@ -25,7 +25,7 @@ pub enum KerberosError {
         why: String,
     },
     /// There is no cache.
-    #[error("there are no Kerberos tickets: {name} is not there")]
+    #[error("there are no Kerberos tickets: {name} does not exist")]
     None {
         /// The cache's name.
         name: String,

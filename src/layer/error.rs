@@ -12,7 +12,7 @@ use crate::tree::PathError;
 #[derive(Debug, thiserror::Error)]
 pub enum LayerError {
     /// A media type that is no readable layer.
-    #[error("the layer's media type {0:?} says that it is no layer that can be read")]
+    #[error("a layer with the media type {0:?} cannot be read")]
     MediaType(String),
     /// The blob cannot be read or is not what its media type says.
     #[error("the layer cannot be read: {0}")]

@@ -88,7 +88,7 @@ pub enum LookupError {
         newest: Vec<JobId>,
     },
     /// Several jobs have it.
-    #[error("{asked:?} is not one job but {}", candidates.len())]
+    #[error("{asked:?} names {} jobs, not one", candidates.len())]
     Ambiguous {
         /// What was typed.
         asked: String,

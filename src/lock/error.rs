@@ -23,7 +23,7 @@ pub enum LockError {
         reason: String,
     },
     /// Written by a newer program; it can be read, and this version would lose what it added.
-    #[error("{} has schema {found}; this moorline writes schema {SCHEMA} and does not touch it", file.display())]
+    #[error("{} has schema {found}, which is newer than schema {SCHEMA}: this moorline does not change the file", file.display())]
     Newer {
         /// Which file.
         file: PathBuf,

@@ -45,11 +45,11 @@ pub enum ParseReferenceError {
     Digest(#[from] ParseDigestError),
     /// A user, a password or a query in it; the text may hold a secret and is not repeated.
     #[error(
-        "a user or a query has no place in the name of an image or of a registry (it is not repeated here)"
+        "the name of an image or registry must not hold a user or a query (it is not repeated here)"
     )]
     User,
     /// A web address.
-    #[error("an image is named without {0}: registry/group/project:tag")]
+    #[error("write an image without {0}: registry/group/project:tag")]
     Web(&'static str),
     /// A scheme in front that is not `docker://`.
     #[error("{0:?} is not a registry reference (known here: docker://)")]
@@ -400,8 +400,11 @@ mod tests {
         for (typed, said) in [
             ("r.example/Grp/Proj:v1", "registries write it in lower case: grp/proj"),
             ("docker://r.example/Grp/Proj", "in lower case: grp/proj"),
-            ("https://r.example/a/b:v1", "named without https://: registry/group/project:tag"),
-            ("HTTP://r.example/a", "named without http://"),
+            (
+                "https://r.example/a/b:v1",
+                "write an image without https://: registry/group/project:tag",
+            ),
+            ("HTTP://r.example/a", "write an image without http://"),
         ] {
             assert!(shown(typed).contains(said), "{typed}: {}", shown(typed));
         }

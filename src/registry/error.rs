@@ -57,7 +57,7 @@ pub enum RegistryError {
     #[error("{0}")]
     Proxy(crate::net::ProxyError),
     /// The host asked for a longer pause than this request may take.
-    #[error("{host} asked this user for a pause; {seconds} s of it are left")]
+    #[error("{host} asked this user to pause; {seconds} s of the pause are left")]
     HeldOff {
         /// Host and port.
         host: String,
@@ -100,8 +100,8 @@ pub enum RegistryError {
     },
     /// The registry names a realm that nobody confirmed.
     #[error(
-        "{registry} asks for the credential from {source_name} to be sent to {realm}, which was \
-         never confirmed for it: nothing was sent"
+        "{registry} wants the credential from {source_name} sent to {realm}, which was not confirmed \
+         for this registry: nothing was sent"
     )]
     UnknownRealm {
         /// The registry.
@@ -112,7 +112,7 @@ pub enum RegistryError {
         source_name: String,
     },
     /// The registry names a realm where no request goes, with or without a credential.
-    #[error("{registry} names the token realm {realm:?}, which is not asked: {reason}")]
+    #[error("{registry} names the token realm {realm:?}, which Moorline does not ask: {reason}")]
     ForbiddenRealm {
         /// The registry.
         registry: Registry,
@@ -153,7 +153,7 @@ pub enum RegistryError {
     },
     /// The project is missing or forbidden.
     #[error(
-        "{registry}/{repository} does not exist, or may not be read (a registry does not tell \
+        "{registry}/{repository} does not exist, or may not be read (a registry does not say \
          which){}; tried: {}",
         if *.none { ", and no credential is at hand for it" } else { "" }, listed(.tried)
     )]
@@ -188,8 +188,7 @@ pub enum RegistryError {
     },
     /// The place to which the registry sent us refuses what the registry gave.
     #[error(
-        "{registry} says that {what} lies at {storage}, and that storage refuses it, also the second \
-         time ({said})"
+        "{registry} redirects {what} to the storage {storage}, which refused it twice ({said})"
     )]
     Storage {
         /// Host and port of the storage.
@@ -225,7 +224,7 @@ pub enum RegistryError {
         tried: Vec<String>,
     },
     /// Something that was sent was not taken.
-    #[error("{registry}/{repository} did not take {what} ({said})")]
+    #[error("{registry}/{repository} did not accept {what} ({said})")]
     NotTaken {
         /// `blob sha256:...`, `tag v1`.
         what: String,
@@ -267,7 +266,7 @@ pub enum RegistryError {
         said: Box<Said>,
     },
     /// An answer that breaks the protocol.
-    #[error("{host} answered against the protocol when asked for {what}: {reason}")]
+    #[error("{host} broke the protocol when asked for {what}: {reason}")]
     Protocol {
         /// Who.
         host: String,
@@ -330,7 +329,7 @@ pub enum RegistryError {
     },
     /// The credential may push and not pull.
     #[error(
-        "user {username:?} (from {source_name}) may push to {registry}/{repository} and not pull \
+        "user {username:?} (from {source_name}) may push to {registry}/{repository}, but not pull \
          from it: the token lacks read_registry"
     )]
     PushOnly {
@@ -507,7 +506,7 @@ impl Failure for RegistryError {
                     .into()
             }
             Self::Answer { said, .. } => match said.status {
-                401 => "it takes none of the tokens that its own realm gives; if that stays, tell \
+                401 => "it accepts none of the tokens of its own realm; when this happens again, tell \
                         the registry's administrator"
                     .into(),
                 // some GitLab instances ban an address for an hour, without a word
@@ -526,8 +525,8 @@ impl Failure for RegistryError {
                 format!("if that is what it should be, set {key} in your configuration")
             }
             Self::Integrity { .. } => {
-                "nothing of it is kept; try again, and tell the registry's administrator if it \
-                 stays"
+                "nothing of it was kept; try again, and tell the registry's administrator when it \
+                 happens again"
                     .into()
             }
             _ => return None,

@@ -83,7 +83,9 @@ pub enum FactsError {
         what: String,
     },
     /// A merge request from a fork.
-    #[error("merge request {iid} of {project} comes from another project, whose image it is")]
+    #[error(
+        "merge request {iid} of {project} comes from another project, so its image is not one of {project}"
+    )]
     Fork {
         /// The project.
         project: String,
@@ -91,7 +93,7 @@ pub enum FactsError {
         iid: u64,
     },
     /// A text that cannot be a commit or a project.
-    #[error("{text:?} is no {what}")]
+    #[error("{text:?} is not a {what}")]
     Malformed {
         /// What it should be.
         what: &'static str,

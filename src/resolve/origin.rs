@@ -46,7 +46,7 @@ pub enum OriginError {
         candidates: Vec<String>,
     },
     /// None is.
-    #[error("no image of {what} is in the registry; looked at: {}", .looked_at.join(", "))]
+    #[error("the registry has no image of {what}; searched: {}", .looked_at.join(", "))]
     NoImage {
         /// What was asked for.
         what: String,

@@ -25,7 +25,7 @@ const SCHEMA: u32 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
     /// Not signed by a key that is trusted.
-    #[error("it is signed by {0}, which is none of the configured keys")]
+    #[error("it is signed by {0}, which is not one of the configured keys")]
     Stranger(PublicKey),
     /// The signature is not that of the statement.
     #[error("its signature is wrong")]

@@ -28,7 +28,7 @@ pub enum SubmitError {
     },
     /// An input has other bytes than it had.
     #[error(
-        "the input ./{name} was changed: {} has {found}, and {expected} was meant", path.display()
+        "the input ./{name} was changed: {} has {found}, expected {expected}", path.display()
     )]
     InputChanged {
         /// Its name.

@@ -10,7 +10,7 @@ pub const MAX_NAME: usize = 255;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// `..` in the path.
-    #[error("it climbs with ..")]
+    #[error("it leads upwards with ..")]
     Climbs,
     /// A NUL byte in the path.
     #[error("it holds a NUL byte")]

@@ -458,7 +458,7 @@ fn jobs_that_are_not_there() {
     }
     cases.case("unknown job", &["audit", "job", nothing], 3, &[nothing]);
     cases.case("unknown engine job", &["status", "slurm:123"], 3, &["slurm:123"]);
-    cases.case("ambiguous job", &["status", &common], 2, &["not one job but 2"]);
+    cases.case("ambiguous job", &["status", &common], 2, &["names 2 jobs"]);
     cases.golden("jobs");
     // the unique beginning of one does name it
     let unique = &ids[0][..=common.len()];

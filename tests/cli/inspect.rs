@@ -22,7 +22,7 @@ fn tags_come_with_dates_sizes_and_digests() {
     assert_eq!(of_v2["reference"], pinned.as_str());
     // what has no tags, and what is no place of tags
     home.run(&["tags", &server.name("/none")]).fails(3, &["hint:"]);
-    home.run(&["tags", "oci:dir"]).fails(2, &["in no registry"]);
+    home.run(&["tags", "oci:dir"]).fails(2, &["not in a registry"]);
 }
 
 #[test]

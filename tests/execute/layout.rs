@@ -140,13 +140,13 @@ fn what_was_asked_for_is_refused_by_name_where_the_image_is_odd() {
     let tree = dir.path().join("tree");
     changed("etc/hosts>/dev/null a/f c>c d>/dev/full two/ also>two", &tree);
     for (mounts, expected) in [
-        (&["H:/a/f/x"][..], Err("/a/f is a file in the image and no directory")),
+        (&["H:/a/f/x"][..], Err("/a/f is a file in the image, not a directory")),
         (&["D:/c/x"], Err("too many symbolic links in the image")),
         (&["D:/a/f"], Err("it is a file in the image and a directory on this machine")),
         (&["H:/two", "D:/d"], Err("it is a directory in the image and a file on this machine")),
         // two names of one place
         (&["D:/two/in", "E:/also/in"], Err("two mounts have one target")),
-        (&["D:/.moorline-outside"], Err("moorline's own")),
+        (&["D:/.moorline-outside"], Err("Moorline's own")),
         // the names that were asked for, not one place that a link leads them to, nor the device that its link leads to
         (&["H:/etc/hosts"], Ok("cat /etc/hosts; echo gone >/dev/null; [ -c /dev/null ]")),
         (&["D:/two", "H:/also"], Ok("[ -d /two ]; cat /also")),

@@ -69,7 +69,7 @@ async fn what_goes_wrong_is_told_as_with_the_stand_in() {
         (vec![], format!("{PROJECT}:v1"), Kind::NotFound, "anonymous"),
         (wrong, format!("{PROJECT}:v1"), Kind::Denied, "refused user"),
         (code_only, format!("{PROJECT}:v1"), Kind::Denied, "no registry scope"),
-        (unconfirmed, format!("{PROJECT}:v1"), Kind::Denied, "never confirmed"),
+        (unconfirmed, format!("{PROJECT}:v1"), Kind::Denied, "not confirmed"),
     ] {
         let client = server.client(offered);
         let asked_for = reference(server.address, &rest);

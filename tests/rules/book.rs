@@ -36,7 +36,7 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
             None if ticks >= 3 => fence = Some(ticks),
             None => return true,
             Some(open) if ticks >= open && line.trim_start_matches('`').trim().is_empty() => {
-                fence = None
+                fence = None;
             }
             Some(_) => {}
         }
@@ -223,6 +223,43 @@ fn every_variable_and_every_key_is_in_the_reference() {
     assert!(keys.len() > 40, "{keys:?}");
     let lost: Vec<_> = keys.iter().filter(|key| !page.contains(*key)).collect();
     assert!(lost.is_empty(), "not in docs/reference/files.md: {lost:?}");
+}
+
+/// The messages that `troubleshooting.md` quotes in its first column are in the source: between its `...` every
+/// piece of at least ten letters.
+#[test]
+fn quoted_messages_are_messages() {
+    let mut source = String::new();
+    let mut files = vec![root().join("src")];
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            source.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+    // a text over several lines is one text
+    let source: String = source
+        .split("\\\n")
+        .enumerate()
+        .map(|(number, part)| if number == 0 { part } else { part.trim_start() })
+        .collect::<String>()
+        .replace("\\\"", "\"");
+    let page = fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
+    let (mut seen, mut lost) = (0, vec![]);
+    for line in page.lines().filter_map(|line| line.strip_prefix("| ")) {
+        let first = line.split(" | ").next().unwrap();
+        for quoted in first.split('`').skip(1).step_by(2) {
+            for piece in quoted.split("...").map(str::trim).filter(|piece| piece.len() >= 10) {
+                seen += 1;
+                if !source.contains(piece) {
+                    lost.push(piece.to_owned());
+                }
+            }
+        }
+    }
+    assert!(seen > 40, "{seen} pieces were found");
+    assert!(lost.is_empty(), "no message says: {lost:#?}");
 }
 
 /// The walk above can fail.

@@ -131,7 +131,7 @@ fn asked(context: &Context, scope: &Scope) -> Vec<Repository> {
 
 /// Which projects the credential opens, as far as a registry tells.
 fn opens(scope: &Scope, asked: &[Repository], grant: &Grant) -> String {
-    const CLOSED: &str = "it is a group, whose projects a registry does not tell; or it is missing, \
+    const CLOSED: &str = "it is a group, and a registry does not say which projects it has; or it is missing, \
                           or not the token's own; or the token lacks read_registry";
     let list = |all: &[&Repository]| {
         all.iter().map(|repository| repository.as_str()).collect::<Vec<_>>().join(", ")

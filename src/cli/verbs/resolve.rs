@@ -156,7 +156,7 @@ fn warn_of(resolved: &Resolved) {
 fn built(context: &Context, args: &Args, platform: &Platform) -> Outcome {
     if !args.from.is_named() && context.ci_job()?.is_none() && acquire::remote(context)?.is_none() {
         return Err(CliError::usage("no image was named")
-            .with_hint("name one: group/project:tag, or --project GROUP/PROJECT --ref BRANCH; only inside GitLab CI and in a clone it is known")
+            .with_hint("name one: group/project:tag, or --project GROUP/PROJECT --ref BRANCH; it may be left out only inside GitLab CI and in a clone")
             .into());
     }
     let Found { resolved, notes, warnings } = args.from.build().find(context, platform)?;

@@ -150,8 +150,8 @@ fn a_forbidden_key_is_named_with_its_place() {
     let error = parse("[gitlab]\nurl = 'https://evil.example'", Level::Project).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "moorline.toml:2: the key \"gitlab.url\" may not stand in a project file, which is \
-         somebody else's input"
+        "moorline.toml:2: the key \"gitlab.url\" is not allowed in a project file, \
+         because that file is somebody else's input"
     );
     let hint = error.hint().unwrap();
     for place in ["/etc/moorline/config.toml", "$XDG_CONFIG_HOME/moorline/config.toml"] {

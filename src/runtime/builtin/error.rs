@@ -21,7 +21,7 @@ pub enum LayoutError {
         source_kind: &'static str,
     },
     /// A part of the path is not a directory.
-    #[error("cannot mount at {target}: {part} is a {what} {whose} and no directory")]
+    #[error("cannot mount at {target}: {part} is a {what} {whose}, not a directory")]
     NotDirectory {
         /// Where.
         target: PathBuf,
@@ -45,8 +45,8 @@ pub enum LayoutError {
     },
     /// It lies below another mount, in a directory that is not Moorline's.
     #[error(
-        "cannot mount at {target}: there is no {missing} on this machine, and nothing is made in \
-         directories that are mounted; make it there first ({how} {missing}), or mount elsewhere"
+        "cannot mount at {target}: there is no {missing} on this machine, and Moorline makes nothing \
+         in directories that are mounted; make it first ({how} {missing}), or mount elsewhere"
     )]
     NoMountPoint {
         /// Where.
@@ -73,7 +73,7 @@ pub enum LayoutError {
     #[error("cannot mount at {0}: too many symbolic links in the image")]
     Links(PathBuf),
     /// A name that is needed while the root is put together.
-    #[error("cannot mount at {0}: this name is moorline's own")]
+    #[error("cannot mount at {0}: this name is Moorline's own")]
     Reserved(PathBuf),
     /// The image's tree cannot be read.
     #[error("the image's tree cannot be read at {path}: {source}")]

@@ -58,7 +58,7 @@ pub enum ConvertError {
     #[error(transparent)]
     Sif(#[from] SifError),
     /// What was kept of a layer is not what is in it. The conversion can be done without it.
-    #[error("layer {number} ({digest}) is not what was kept of it")]
+    #[error("layer {number} ({digest}) does not fit the index that was kept of it")]
     Index {
         /// From 1, the lowest.
         number: usize,
@@ -66,7 +66,7 @@ pub enum ConvertError {
         digest: Digest,
     },
     /// What was written could not be taken back.
-    #[error("the SIF cannot be begun again: {0}")]
+    #[error("cannot start the SIF again: {0}")]
     Again(#[source] io::Error),
     /// The finished SIF could not be read again for its digest.
     #[error("the finished SIF cannot be read: {0}")]

@@ -446,7 +446,11 @@ async fn a_realm_of_the_configuration_is_confirmed() {
     // nobody, a project file, or another realm than the registry names
     let said = resolve();
     assert_eq!(said.code, 4, "{}", said.err);
-    assert!(said.err.contains("was never confirmed for it: nothing was sent"), "{}", said.err);
+    assert!(
+        said.err.contains("was not confirmed for this registry: nothing was sent"),
+        "{}",
+        said.err
+    );
     let project = house.home.path().join("moorline.toml");
     write(&project, realm.address);
     let said = resolve();

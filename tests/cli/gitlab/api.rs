@@ -166,7 +166,7 @@ fn wrong_words() {
     world.moorline(&["resolve"], &[]).fails(2, &["no image was named"]);
     world.moorline(&["resolve", "--ref", "main"], &[]).fails(2, &["no project was named"]);
     world.moorline(&["resolve", "x:1", "--project", PROJECT], &[]).fails(2, &["named twice"]);
-    world.moorline(&resolve(&["--commit", "main"]), &[]).fails(2, &["is no commit"]);
+    world.moorline(&resolve(&["--commit", "main"]), &[]).fails(2, &["is not a commit"]);
     world
         .moorline(&resolve(&["--commit", "aaaaaaaa", "--ref", "x"]), &[])
         .fails(2, &["cannot be used with"]);

@@ -38,7 +38,10 @@ fn a_clone_of_another_server_is_no_project() {
         cloned(&world, url);
         let before = world.seen().len();
         let answer = world.with_api(&["resolve", "--ref", "main"]);
-        answer.fails(12, &["this clone is of", "is not known", "[gitlab] url", "--project"]);
+        answer.fails(
+            12,
+            &["this clone belongs to", "not known which registry", "[gitlab] url", "--project"],
+        );
         assert_eq!(world.seen().len(), before, "nobody was asked");
     }
     world.write("project/.git/config", "");

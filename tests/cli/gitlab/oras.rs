@@ -119,7 +119,7 @@ fn a_stored_sif_can_be_named_and_locked() {
     dry("tool").fails(11, &["tool (oras://"]);
     // another kind of file from a project's configuration is not taken
     for (bad, code, words) in [
-        ("oci:dir", 2, "in no registry"),
+        ("oci:dir", 2, "not in a registry"),
         ("shub://a b", 12, "images.tool"),
         ("./x.sif", 12, "images.tool"),
     ] {
@@ -157,6 +157,6 @@ fn what_is_no_sif_is_refused() {
     let locked = ["submit", "--dry-run", "--locked", &oras("sif"), "--", "true"];
     world.moorline(&locked, &[]).fails(3, &["there is no moorline.lock"]);
     for file in ["oci:dir", "oci-archive:x.tar", "docker-archive:x.tar"] {
-        world.moorline(&["resolve", file], &[]).fails(2, &["this image is in no registry"]);
+        world.moorline(&["resolve", file], &[]).fails(2, &["this image is not in a registry"]);
     }
 }

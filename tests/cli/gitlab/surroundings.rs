@@ -46,7 +46,7 @@ fn a_login_takes_the_spellings_of_a_registry() {
         assert_ne!(world.moorline(&["resolve", &named], &[]).code, 0, "{typed}");
     }
     for (typed, said) in [
-        (format!("http://{host}"), "a registry is written without http://"),
+        (format!("http://{host}"), "write the registry without http://"),
         ("ftp://h.example".to_owned(), "\"ftp://h.example\" is not a registry"),
         ("https://".to_owned(), "is not a registry"),
         ("h.example/a//b".to_owned(), "is not a registry with an optional project"),
@@ -63,7 +63,7 @@ fn a_reference_takes_docker_and_explains_the_rest() {
     world.moorline(&["resolve", &format!("docker://{host}/{PROJECT}:v1")], &[]).is("", digest);
     world.moorline(&["resolve", &format!("DOCKER://{host}/{PROJECT}:v1")], &[]).is("", digest);
     let lower = "registries write it in lower case: group/project";
-    let bare = "an image is named without https://: registry/group/project:tag";
+    let bare = "write an image without https://: registry/group/project:tag";
     let (capitals, web) = (format!("{host}/Group/Project:v1"), format!("https://{host}/{PROJECT}"));
     for (typed, said) in
         [(&capitals, lower), (&format!("docker://{capitals}"), lower), (&web, bare)]

@@ -64,7 +64,7 @@ fn a_site_image_is_used_when_it_is_signed_and_the_registry_agrees() {
     let other = user.ok(&["cache", "key", &user.path("other").display().to_string()]);
     configure(&user, &server, dir.path(), &other);
     let answer = user.run(&["convert", &pinned]).exits(0);
-    assert!(answer.stderr.contains("none of the configured keys"), "{answer}");
+    assert!(answer.stderr.contains("not one of the configured keys"), "{answer}");
     assert_ne!(answer.stdout.trim(), published.to_str().unwrap());
 
     // what was tampered with, or lies open, is refused by its name

@@ -25,8 +25,8 @@ fn refused(layers: Vec<Layer>) -> ConvertError {
 #[test]
 fn hostile_archives_are_refused_by_name() {
     let cases: Vec<(&str, Vec<Layer>)> = vec![
-        ("climbs with ..", vec![Layer::new().file("../x", b"")]),
-        ("climbs with ..", vec![Layer::new().file("a/../../x", b"")]),
+        ("leads upwards with ..", vec![Layer::new().file("../x", b"")]),
+        ("leads upwards with ..", vec![Layer::new().file("a/../../x", b"")]),
         ("has a path that is refused", vec![Layer::new().file("a", b"").file("a/b", b"")]),
         (
             "lead in a circle",

@@ -314,10 +314,10 @@ fn refusals() {
     for (target, directory, why) in [
         ("/file", true, "it is a file in the image and a directory on this machine"),
         ("/dir", false, "it is a directory in the image and a file on this machine"),
-        ("/file/x", true, "/file is a file in the image and no directory"),
-        ("/to/x", true, "/file is a file in the image and no directory"),
+        ("/file/x", true, "/file is a file in the image, not a directory"),
+        ("/to/x", true, "/file is a file in the image, not a directory"),
         ("/circle/x", true, "too many symbolic links"),
-        ("/.moorline-outside/x", true, "moorline's own"),
+        ("/.moorline-outside/x", true, "Moorline's own"),
     ] {
         let error = show(&tree, &[point(target, directory)]).unwrap_err().to_string();
         assert!(error.contains(why), "{target}: {error}");
