@@ -10,4 +10,4 @@ set -euo pipefail
 cd "$ROOT"
 [ "$(id -u)" = 0 ] || skip "rootful podman only, and the caller is not root"
 podman --runtime runc info >/dev/null 2>&1 || skip "podman info fails here"
-step "the demo's job in podman" cargo test --locked --lib demo::containers::
+step "the demo's job in podman" cargo test --locked --all-features --lib demo::containers::

@@ -28,7 +28,7 @@ tools() {
 step "gitlab-ci-local" tools
 
 # Slurm's node sees neither root's home nor this checkout: what it needs is where everybody may enter.
-step "build" cargo build --locked --bin moorline
+step "build" cargo build --locked --all-features --bin moorline
 bin=$MOORLINE_RUN/bin
 mkdir -p "$bin" "$MOORLINE_RUN/template/home"
 install -m 755 "${CARGO_TARGET_DIR:-$ROOT/target}/debug/moorline" "$bin/moorline"
