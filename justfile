@@ -15,6 +15,10 @@ test *PARTS:
 demo *ARGS:
     cargo run --release --locked -- demo {{ ARGS }}
 
+# everything that a release consists of, in dist/; just dist --target aarch64-unknown-linux-gnu; --help tells more
+dist *ARGS:
+    packaging/dist {{ ARGS }}
+
 # write the golden texts anew after a wanted change; look at the difference before you commit it
 golden:
     SNAPSHOTS=overwrite cargo test --locked

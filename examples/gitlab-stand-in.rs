@@ -101,7 +101,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let running = StandIn::start(config).await?;
     if let Some(file) = &arguments.cert_out {
-        in_one_piece(file, running.certificate())?;
+        in_one_piece(file, &certificate(running.signing_key())?)?;
     }
     let ready = serde_json::json!({
         "address": running.address().to_string(),
@@ -114,6 +114,13 @@ async fn run() -> Result<(), Box<dyn Error>> {
     }
     running.shutdown().await;
     Ok(())
+}
+
+/// The certificate of the signing key, PEM.
+fn certificate(pkcs8: &[u8]) -> Result<String, Box<dyn Error>> {
+    let key = rcgen::KeyPair::try_from(pkcs8)?;
+    let params = rcgen::CertificateParams::new(vec!["gitlab-stand-in".to_owned()])?;
+    Ok(params.self_signed(&key)?.pem())
 }
 
 /// Who waits for a file must not read half of it.

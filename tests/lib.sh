@@ -92,11 +92,12 @@ step() {
     "$@"
 }
 
-# cargo_test ARGS...: cargo test that fails when no test ran: a filter that matches nothing proves nothing.
+# cargo_test ARGS...: cargo test that fails when no test ran: a filter that matches nothing proves nothing. It has
+# all features, as has every other debug build here, so that one build serves them all.
 cargo_test() {
     local out status=0
     out=$(mktemp "$MOORLINE_RUN/cargo-test.XXXXXX")
-    cargo test --locked --no-fail-fast "$@" >"$out" 2>&1 || status=$?
+    cargo test --locked --all-features --no-fail-fast "$@" >"$out" 2>&1 || status=$?
     cat "$out"
     [ "$status" = 0 ] || return "$status"
     awk '/^test result:/ {n += $4} END {exit n == 0}' "$out" || {
@@ -208,7 +209,7 @@ run_naming() {
 
 # test_programs: the compiled unit and integration tests, one path a line.
 test_programs() {
-    cargo test --locked --lib --bins --tests --no-run --message-format=json 2>/dev/null | python3 -c '
+    cargo test --locked --all-features --lib --bins --tests --no-run --message-format=json 2>/dev/null | python3 -c '
 import json, sys
 for line in sys.stdin:
     message = json.loads(line)

@@ -22,6 +22,8 @@
 mod api;
 mod chain;
 mod ci;
+#[cfg(feature = "desktop-keyring")]
+mod desktop;
 mod docker;
 mod environment;
 mod error;
@@ -42,14 +44,17 @@ mod settings;
 mod stored;
 mod variable;
 mod vault;
+#[cfg(not(feature = "desktop-keyring"))]
+mod without_desktop;
 
 pub use api::ListedApi;
 pub use chain::Chain;
+#[cfg(feature = "desktop-keyring")]
+pub use desktop::SystemKeyring;
 pub use error::CredentialError;
 pub use explanation::{Explanation, SourceReport};
 pub use flag::Explicit;
 pub use kernel::KernelKeyring;
-pub use keyring::SystemKeyring;
 pub use place::Place;
 pub(crate) use question::SourceQuestion;
 use question::read_sentence;
@@ -57,3 +62,5 @@ pub use scope::Scope;
 pub use settings::{PATIENCE as HELPER_PATIENCE, Settings, Warn};
 pub use stored::{Erased, Listed, Stored};
 pub use vault::{Vault, VaultError};
+#[cfg(not(feature = "desktop-keyring"))]
+pub use without_desktop::SystemKeyring;

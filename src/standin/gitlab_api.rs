@@ -1,12 +1,7 @@
 //! The stand-in's REST API: the few routes of GitLab's that "what CI built" needs, answered from a
 //! list of pipelines, merge requests and releases.
 //!
-//! ```text
-//!  PRIVATE-TOKEN of api_tokens   its projects; 404 for all others, as GitLab answers
-//!  JOB-TOKEN of job_tokens       the container repositories of its own project, else 401
-//!  another token                 401
-//!  none                          404
-//! ```
+//! Who may ask is `api_call`'s.
 //!
 //! Source: GitLab's "REST API resources" (container registry, pipelines, jobs, commits, merge
 //! requests, releases). It is a *stand-in*: of each answer only the fields that are read.
@@ -15,10 +10,11 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Response, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use serde_json::{Value, json};
 
-use super::{CiPipeline, Shared};
+use super::api_call::{Call, answer, parts, refused};
+use super::{CiPipeline, Shared, packages};
 
 /// `main` is every project's default branch here.
 const DEFAULT_BRANCH: &str = "main";
@@ -36,59 +32,27 @@ pub(super) async fn handle(
         }
         return response;
     }
-    let path = uri.path().strip_prefix("/api/v4/").unwrap_or_default();
-    let parts: Vec<String> = path.split('/').map(decoded).collect();
-    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    let missing = || answer(StatusCode::NOT_FOUND, &json!({ "message": "404 Project Not Found" }));
-    if parts == ["personal_access_tokens", "self"] {
+    if parts(&uri) == ["personal_access_tokens", "self"] {
         // any token regardless of its scopes may ask this
         let token = headers.get("private-token").and_then(|value| value.to_str().ok());
         let found = facts.api_tokens.iter().find(|t| Some(t.secret.expose()) == token);
         return match found {
             Some(token) => answer(StatusCode::OK, &json!({ "id": 1, "scopes": token.scopes })),
-            None => answer(StatusCode::UNAUTHORIZED, &json!({ "message": "401 Unauthorized" })),
+            None => refused(StatusCode::UNAUTHORIZED, "401 Unauthorized"),
         };
     }
-    let ["projects", project, rest @ ..] = parts.as_slice() else { return missing() };
-    let project = project.to_lowercase();
-    if let Err(status) = may(&shared, &headers, &project, rest) {
-        return answer(status, &json!({ "message": status.to_string() }));
+    let Some(call) = Call::of(&shared.config, &uri) else {
+        return refused(StatusCode::NOT_FOUND, "404 Project Not Found");
+    };
+    if let Err(status) = call.may(&shared.config, &Method::GET, &headers) {
+        return refused(status, &status.to_string());
     }
-    let query =
-        reqwest::Url::parse(&format!("http://query.invalid/?{}", uri.query().unwrap_or("")));
-    let query: Vec<(String, String)> =
-        query.map(|url| url.query_pairs().into_owned().collect()).unwrap_or_default();
-    match find(&shared, &project, rest, &query) {
+    if let Some(file) = packages::file(&shared, &call) {
+        return file;
+    }
+    match find(&shared, &call.project, &call.rest(), &call.query) {
         Some(found) => answer(StatusCode::OK, &found),
-        None => answer(StatusCode::NOT_FOUND, &json!({ "message": "404 Not found" })),
-    }
-}
-
-/// Whether the caller may ask this of the project.
-fn may(
-    shared: &Shared,
-    headers: &HeaderMap,
-    project: &str,
-    rest: &[&str],
-) -> Result<(), StatusCode> {
-    let of = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let known = shared.config.projects.iter().any(|p| p.path == project);
-    if let Some(token) = of("private-token") {
-        let mut tokens = shared.config.gitlab.api_tokens.iter();
-        let token = tokens.find(|t| t.secret.expose() == token).ok_or(StatusCode::UNAUTHORIZED)?;
-        if !token.has(&["read_api", "api"]) {
-            return Err(StatusCode::FORBIDDEN); // insufficient_scope
-        }
-        let own = known && token.projects.iter().any(|p| p == project);
-        return if own { Ok(()) } else { Err(StatusCode::NOT_FOUND) };
-    }
-    let token = of("job-token").ok_or(StatusCode::NOT_FOUND)?;
-    let mut jobs = shared.config.job_tokens.iter();
-    let job = jobs.find(|t| t.secret.expose() == token).ok_or(StatusCode::UNAUTHORIZED)?;
-    match rest {
-        ["registry", "repositories", ..] if job.project == project => Ok(()),
-        ["registry", "repositories", ..] => Err(StatusCode::NOT_FOUND),
-        _ => Err(StatusCode::UNAUTHORIZED),
+        None => refused(StatusCode::NOT_FOUND, "404 Not found"),
     }
 }
 
@@ -160,6 +124,9 @@ fn find(
             }))
         }
         ["releases", tag] => {
+            if let Some(made) = packages::release(shared, project, tag) {
+                return Some(made);
+            }
             let found = facts.releases.iter().find(|r| r.project == project && r.tag == *tag)?;
             Some(json!({ "tag_name": found.tag, "commit": { "id": found.sha } }))
         }
@@ -185,22 +152,4 @@ fn page(rows: Vec<Value>, query: &[(String, String)]) -> Value {
     };
     let (page, size) = (number("page", 1), number("per_page", 20).min(100));
     rows.into_iter().skip((page - 1) * size).take(size).collect()
-}
-
-/// A part of a path without its percent escapes.
-fn decoded(part: &str) -> String {
-    let query = format!("http://query.invalid/?{}", part.replace('+', "%2B").replace('&', "%26"));
-    reqwest::Url::parse(&query)
-        .ok()
-        .and_then(|url| url.query_pairs().next().map(|(name, _)| name.into_owned()))
-        .unwrap_or_default()
-}
-
-fn answer(status: StatusCode, body: &Value) -> Response<Body> {
-    let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-    response
 }

@@ -1,41 +1,50 @@
-//! The key that signs tokens, its id and its certificate.
+//! The key that signs tokens, and its id.
+//!
+//! Its certificate, which docker-registry wants, is made by those who start one (tests and
+//! `examples/gitlab-stand-in.rs`): the demo does not, and need not build a writer of certificates.
 //!
 //! The id is libtrust's, which docker-registry looks keys up by: the first 30 bytes of the SHA-256
 //! of the public key (DER, `SubjectPublicKeyInfo`) in base32, a colon after every fourth character.
 
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::KeyPair as _;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, PublicKeyData};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::oci::{Digest, Sha256Digest};
+
+/// What stands before the RSA key in PKCS#8 (RFC 5208): a sequence of two bytes' length, version 0, the
+/// algorithm `rsaEncryption` (RFC 8017 A.1), and the head of an octet string of two bytes' length.
+const PKCS8_HEAD: usize = 4 + 3 + 15 + 4;
 
 /// A 2048 bit RSA key that lives as long as the stand-in.
 pub(super) struct SigningKey {
     sign: EncodingKey,
     check: DecodingKey,
     id: String,
-    certificate: String,
+    pkcs8: Pkcs8V1Der<'static>,
 }
 
 impl SigningKey {
     pub(super) fn generate() -> Result<Self, String> {
-        let pair = KeyPair::generate_for(&PKCS_RSA_SHA256).map_err(|e| e.to_string())?;
-        let certificate = CertificateParams::new(vec!["gitlab-stand-in".to_owned()])
-            .and_then(|params| params.self_signed(&pair))
-            .map_err(|e| e.to_string())?;
+        let failed = |_| "no RSA key can be made".to_owned();
+        let pair = KeyPair::generate(KeySize::Rsa2048).map_err(failed)?;
+        let public: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(failed)?;
+        let pkcs8: Pkcs8V1Der<'_> = pair.as_der().map_err(failed)?;
+        let bare = pkcs8.as_ref().get(PKCS8_HEAD..).unwrap_or_default();
         Ok(Self {
-            sign: EncodingKey::from_rsa_pem(pair.serialize_pem().as_bytes())
-                .map_err(|e| e.to_string())?,
-            check: DecodingKey::from_rsa_pem(pair.public_key_pem().as_bytes())
-                .map_err(|e| e.to_string())?,
-            id: key_id(&pair.subject_public_key_info()),
-            certificate: certificate.pem(),
+            sign: EncodingKey::from_rsa_der(bare),
+            check: DecodingKey::from_rsa_der(public.as_ref()),
+            id: key_id(public.as_ref()),
+            pkcs8,
         })
     }
 
-    pub(super) fn certificate(&self) -> &str {
-        &self.certificate
+    /// The private key: PKCS#8, DER.
+    pub(super) fn pkcs8(&self) -> &[u8] {
+        self.pkcs8.as_ref()
     }
 
     pub(super) fn sign(&self, claims: &impl Serialize) -> Result<String, String> {
@@ -79,6 +88,17 @@ fn base32(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_read_by_the_key_that_signed_it() {
+        let claims = serde_json::json!({ "aud": "registry", "exp": 32_503_680_000_u64, "n": 7 });
+        let key = SigningKey::generate().unwrap();
+        let token = key.sign(&claims).unwrap();
+        assert_eq!(key.check::<serde_json::Value>(&token, "registry").unwrap()["n"], 7);
+        assert!(key.check::<serde_json::Value>(&token, "another").is_none());
+        let other = SigningKey::generate().unwrap();
+        assert!(other.check::<serde_json::Value>(&token, "registry").is_none());
+    }
 
     #[test]
     fn base32_of_rfc_4648() {

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! It is a *stand-in*: it answers what GitLab's `GET /jwt/auth` answers for deploy tokens, job
-//! tokens and anonymous callers, a few routes of its REST API, and nothing else of GitLab. The embedded registry serves
+//! tokens and anonymous callers, a few routes of its REST API (reading what CI built, writing packages and
+//! releases), and nothing else of GitLab. The embedded registry serves
 //! what [`Images`] holds and what was pushed to it. Sources: GitLab's
 //! `doc/administration/packages/container_registry` and
 //! `app/services/auth/container_registry_authentication_service.rb` (behaviour only), docker
@@ -18,12 +19,14 @@
 //! Not promised: to be safe anywhere but on loopback, or fast.
 
 mod access;
+mod api_call;
 mod config;
 mod error;
 mod facts;
 mod gitlab_api;
 mod images;
 mod key;
+mod packages;
 mod pending;
 mod registry;
 mod server;

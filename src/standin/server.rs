@@ -14,8 +14,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::key::SigningKey;
+use super::packages::Written;
 use super::pending::Uploads;
-use super::{Config, Images, Seen, Shared, StandInError, gitlab_api, registry, token, uploads};
+use super::{
+    Config, Images, Seen, Shared, StandInError, gitlab_api, packages, registry, token, uploads,
+};
 
 /// The stand-in; [`StandIn::start`] is all there is to it.
 pub struct StandIn;
@@ -37,6 +40,7 @@ impl StandIn {
         let shared = Arc::new(Shared {
             images: Images::default(),
             uploads: Uploads::default(),
+            packages: Written::default(),
             seen: Mutex::default(),
             issued: Mutex::default(),
             config,
@@ -44,7 +48,8 @@ impl StandIn {
             address,
         });
         let mut router = Router::new().route("/jwt/auth", get(token::handle));
-        router = router.route("/api/v4/{*path}", get(gitlab_api::handle));
+        let api = get(gitlab_api::handle).put(packages::write).post(packages::write);
+        router = router.route("/api/v4/{*path}", api);
         if shared.config.registry {
             router = router.route("/v2/", get(registry::handle));
             let both = get(registry::read)
@@ -105,16 +110,23 @@ impl Running {
         self.shared.realm()
     }
 
-    /// The certificate of the signing key (PEM), for docker-registry's `rootcertbundle`.
+    /// The private key that signs tokens (PKCS#8, DER): a test makes the certificate of it that
+    /// docker-registry wants as `rootcertbundle`. It guards nothing but test images.
     #[must_use]
-    pub fn certificate(&self) -> &str {
-        self.shared.key.certificate()
+    pub fn signing_key(&self) -> &[u8] {
+        self.shared.key.pkcs8()
     }
 
     /// What the embedded registry serves; changes are seen by the next request.
     #[must_use]
     pub fn images(&self) -> &Images {
         &self.shared.images
+    }
+
+    /// The generic packages of a project that were written: package, version, file.
+    #[must_use]
+    pub fn packages(&self, project: &str) -> Vec<[String; 3]> {
+        self.shared.packages.files(project)
     }
 
     /// Every request that was answered so far, in the order of the answers.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use super::key::SigningKey;
+use super::packages::Written;
 use super::pending::Uploads;
 use super::{Config, Images};
 
@@ -28,6 +29,7 @@ pub(super) struct Shared {
     pub(super) key: SigningKey,
     pub(super) images: Images,
     pub(super) uploads: Uploads,
+    pub(super) packages: Written,
     pub(super) address: SocketAddr,
     pub(super) seen: Mutex<Vec<Seen>>,
     /// Tokens issued at or before this number are treated as expired.

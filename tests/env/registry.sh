@@ -41,7 +41,7 @@ except urllib.error.HTTPError:
 start() {
     local standin=${MOORLINE_TEST_STAND_IN:-}
     if [ -z "$standin" ]; then
-        cargo build --quiet --locked --manifest-path "$ROOT/Cargo.toml" --example gitlab-stand-in
+        cargo build --quiet --locked --all-features --manifest-path "$ROOT/Cargo.toml" --example gitlab-stand-in
         standin=${CARGO_TARGET_DIR:-$ROOT/target}/debug/examples/gitlab-stand-in
     fi
     umask 077

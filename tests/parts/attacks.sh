@@ -9,5 +9,5 @@ set -euo pipefail
 cd "$ROOT"
 # makes the ordinary user, as whom most of them run
 for_user attacks
-cargo build --locked
+cargo build --locked --all-features
 step "attacks" tests/attacks/run "$ROOT/target/debug/moorline"

@@ -13,12 +13,12 @@ failed=0
 try() { step "$@" || failed=1; }
 
 try "cargo fmt" cargo fmt --all --check
-try "clippy" cargo clippy --locked --all-targets -- -D warnings
+try "clippy" cargo clippy --locked --all-targets --all-features -- -D warnings
 
 if have shellcheck; then
     # Goldens are made by programs, and tests check them. What stands in src/ are pieces: which
     # shell, what is sourced and what is set before is said where they are put together.
-    mapfile -t scripts < <(git ls-files -- 'tests/*.sh' '.ci/*.sh' tests/run tests/attacks/run .ci/run tests/template/moorline 2>/dev/null | grep -v /golden/)
+    mapfile -t scripts < <(git ls-files -- 'tests/*.sh' packaging/dist packaging/publish packaging/ci-setup 'packaging/deb/*' '.ci/*.sh' tests/run tests/attacks/run .ci/run tests/template/moorline 2>/dev/null | grep -v /golden/)
     [ "${#scripts[@]}" -gt 5 ] || mapfile -t scripts < <(find tests .ci -name golden -prune -o \( -name '*.sh' -o -path '*/run' \) -type f -print)
     mapfile -t pieces < <(find src -name '*.sh')
     try "shellcheck of ${#pieces[@]} pieces of scripts" shellcheck --shell=sh --exclude=SC1090,SC2154 "${pieces[@]}"
@@ -49,6 +49,6 @@ try "unit tests" cargo_test --lib --bins --examples
 for program in $(programs); do
     try "$program" run_program "$program"
 done
-try "documentation tests" cargo test --locked --doc
+try "documentation tests" cargo test --locked --all-features --doc
 [ "$failed" != 0 ] || : >"$MOORLINE_RUN/checked"
 exit "$failed"

@@ -9,7 +9,7 @@ set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 cd "$ROOT"
 
-step "build" cargo build --locked --bin moorline
+step "build" cargo build --locked --all-features --bin moorline
 for_user line
 install -m 755 "${CARGO_TARGET_DIR:-$ROOT/target}/debug/moorline" "$MOORLINE_RUN/line/moorline"
 install -m 600 "$MOORLINE_TEST_DEPLOY_SECRET" "$MOORLINE_RUN/line/secret"

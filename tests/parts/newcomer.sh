@@ -19,7 +19,7 @@ mkdir -p "$given/wheels" "$given/etc/moorline" "$given/ci/home"
 if [ -n "${MOORLINE_TEST_WHEEL:-}" ]; then
     cp "$MOORLINE_TEST_WHEEL" "$given/wheels/"
 else
-    step "build" cargo build --locked --bin moorline
+    step "build" cargo build --locked --all-features --bin moorline
     strip -o "$given/moorline" "${CARGO_TARGET_DIR:-$ROOT/target}/debug/moorline"
     step "a wheel" tests/newcomer/wheel.py "$given/moorline" "$("$given/moorline" --version | cut -d' ' -f2)" "$given/wheels"
     rm "$given/moorline"

@@ -8,8 +8,8 @@ set -euo pipefail
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 cd "$ROOT"
-cargo test --locked --test execute --no-run
-program=$(cargo test --locked --test execute --no-run --message-format=json 2>/dev/null |
+cargo test --locked --all-features --test execute --no-run
+program=$(cargo test --locked --all-features --test execute --no-run --message-format=json 2>/dev/null |
     sed -n 's/.*"executable":"\([^"]*\/execute-[0-9a-f]*\)".*/\1/p' | tail -n 1)
 [ -n "$program" ] || die "the worker's test program was not built"
 # the whole suite once more among other people's mounts is the soak's: it takes two minutes

@@ -33,7 +33,7 @@ if wait_for 60 docker -H "unix://$DAEMON/socket" info; then
 else
     need_skipped docker "dockerd does not start here: $(tail -n 1 "$MOORLINE_RUN/dockerd.log")"
 fi
-step "the demo's job in podman" cargo test --locked --lib demo::containers::
+step "the demo's job in podman" cargo test --locked --all-features --lib demo::containers::
 run_claimed podman
 
 # The same as an ordinary user, who has subordinate ids: podman without root.

@@ -10,7 +10,7 @@ set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 run_claimed slurm
 cd "$ROOT"
-cargo build --locked
+cargo build --locked --all-features
 # the same on a second cluster that finds a job's processes in another way
 other=$MOORLINE_RUN/slurm-linuxproc
 trap 'as_root tests/env/slurm.sh stop "$other"' EXIT

@@ -12,7 +12,7 @@ step "the components are those of ci-templates/" ci-templates/components.py --ch
 step "gitlab-ci-local" tests/env/gitlab-ci-local.sh
 
 # Slurm's node sees neither root's home nor this checkout: what it needs is where everybody may enter.
-step "build" cargo build --locked --bin moorline
+step "build" cargo build --locked --all-features --bin moorline
 bin=$MOORLINE_RUN/bin
 mkdir -p "$bin" "$MOORLINE_RUN/template/home"
 install -m 755 "${CARGO_TARGET_DIR:-$ROOT/target}/debug/moorline" "$bin/moorline"

@@ -11,7 +11,7 @@ cd "$ROOT"
 if [ "$(id -u)" != 0 ]; then
     skip "the caller is an ordinary user: the other parts did this"
 fi
-cargo test --locked --lib --bins --tests --no-run
+cargo test --locked --all-features --lib --bins --tests --no-run
 mapfile -t programs < <(test_programs)
 [ "${#programs[@]}" -gt 0 ] || die "no test program was built"
 # What needs a server or root was tested by its own part.

@@ -10,7 +10,7 @@ use moorline::registry::{Client, HostPort, Options, RegistryError};
 use moorline::resolve::{ResolveError, resolve, resolve_many};
 
 use crate::common::*;
-use crate::server::{Server, available, restart, skipped, start};
+use crate::server::{Server, available, certificate_of, restart, skipped, start};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pushed_by_skopeo_resolved_and_pulled() {
@@ -88,7 +88,7 @@ async fn a_registry_that_takes_no_token_ends() {
     let _layout = server.filled().await;
     // another stand-in signs with a key that the registry does not know
     let stranger = stand_in().await;
-    fs::write(server.folder.path().join("token.pem"), stranger.certificate()).unwrap();
+    fs::write(server.folder.path().join("token.pem"), certificate_of(&stranger)).unwrap();
     let other = restart(&server).await;
     let client = Client::new(Options {
         insecure: vec![other.0.to_string().parse().unwrap()],

@@ -72,7 +72,7 @@ pub async fn start(token_seconds: u64, tls: bool) -> Server {
     let stand_in = StandIn::start(Config { ..known }).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();
-    fs::write(at("token.pem"), stand_in.certificate()).unwrap();
+    fs::write(at("token.pem"), certificate_of(&stand_in)).unwrap();
     // asking for a free port and using it is a race with everybody else: try again when lost
     for _ in 0..10 {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -124,6 +124,13 @@ pub async fn start(token_seconds: u64, tls: bool) -> Server {
         }
     }
     panic!("docker-registry did not start");
+}
+
+/// The certificate of the key that signs tokens, for docker-registry's `rootcertbundle`.
+pub fn certificate_of(stand_in: &Running) -> String {
+    let key = rcgen::KeyPair::try_from(stand_in.signing_key()).unwrap();
+    let params = rcgen::CertificateParams::new(vec!["gitlab-stand-in".to_owned()]).unwrap();
+    params.self_signed(&key).unwrap().pem()
 }
 
 /// An authority (`ca.pem`) and a certificate for loopback signed by it.

@@ -216,3 +216,69 @@ fn the_configuration_keeps_its_secrets() {
     assert!(serde_json::from_str::<Config>(r#"{"project":[]}"#).is_err(), "unknown keys are told");
     let _: &Secret = &config.job_tokens[0].secret;
 }
+
+/// Status and body of a request to the REST API.
+async fn api(
+    running: &Running,
+    method: &str,
+    token: Option<(&'static str, &str)>,
+    path: &str,
+    body: &str,
+) -> (u16, String) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("http://{}/api/v4/projects/{path}", running.address());
+    let mut request = client.request(method.parse().unwrap(), url).body(body.to_owned());
+    if let Some((name, secret)) = token {
+        request = request.header(name, secret);
+    }
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn a_job_writes_packages_and_releases_of_its_own_project() {
+    let running = start(300).await;
+    let (job, reader, none) = (Some(("job-token", "j")), Some(("private-token", "a")), None);
+    let file = "group%2Fproject/packages/generic/moorline/0.1.0/m.tar.gz";
+    for (method, token, path, status) in [
+        ("PUT", none, file, 404),
+        ("PUT", Some(("job-token", "wrong")), file, 401),
+        // read_api is not enough to write
+        ("PUT", reader, file, 403),
+        ("PUT", job, "group%2Fopen/packages/generic/moorline/0.1.0/m.tar.gz", 404),
+        ("PUT", job, "group%2Fproject/packages/generic/moor%20line/0.1.0/m.tar.gz", 400),
+        ("PUT", job, "group%2Fproject/packages/generic/moorline/0.1.0%2Fx/m.tar.gz", 400),
+        ("PUT", job, "group%2Fproject/pipelines/1", 401),
+        ("GET", job, file, 404),
+        ("PUT", job, file, 201),
+        // the project's number is its place in the configuration
+        ("PUT", job, "1/packages/generic/moorline/0.1.0/SHA256SUMS", 201),
+    ] {
+        let (got, said) = api(&running, method, token, path, "the bytes").await;
+        assert_eq!(got, status, "{method} {path}: {said}");
+    }
+    assert_eq!(api(&running, "GET", job, file, "").await, (200, "the bytes".to_owned()));
+    assert_eq!(api(&running, "GET", reader, file, "").await.0, 200);
+    let names = running.packages("group/project");
+    assert_eq!(names.len(), 2, "{names:?}");
+
+    let link = |name: &str, url: &str| serde_json::json!({ "name": name, "url": url });
+    let release = |links: &[serde_json::Value]| {
+        serde_json::json!({ "tag_name": "v1", "ref": "abc", "assets": { "links": links } })
+            .to_string()
+    };
+    let good = link("m.tar.gz", "https://gitlab.example/m");
+    for (body, status) in [
+        ("{".to_owned(), 400),
+        ("{}".to_owned(), 400),
+        (release(&[link("m", "file:///etc/passwd")]), 400),
+        (release(&[good.clone(), good.clone()]), 400),
+        (release(std::slice::from_ref(&good)), 201),
+        (release(&[good]), 409),
+    ] {
+        let (got, said) = api(&running, "POST", job, "group%2Fproject/releases", &body).await;
+        assert_eq!(got, status, "{body}: {said}");
+    }
+    let (status, made) = api(&running, "GET", reader, "group%2Fproject/releases/v1", "").await;
+    assert!(status == 200 && made.contains("https://gitlab.example/m"), "{made}");
+}

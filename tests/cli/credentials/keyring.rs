@@ -50,7 +50,12 @@ if moorline resolve "$REGISTRY/group/project:v1" 2>refused; then exit 9; fi
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_keyring_keeps_the_secret_and_the_file_does_not() {
-    if !available("keyring::a_real_keyring_keeps_the_secret_and_the_file_does_not", &PROGRAMS) {
+    let test = "keyring::a_real_keyring_keeps_the_secret_and_the_file_does_not";
+    if !cfg!(feature = "desktop-keyring") {
+        skipped(test, "moorline was built without the feature desktop-keyring", "keyring");
+        return;
+    }
+    if !available(test, &PROGRAMS) {
         return;
     }
     let house = house().await;
