@@ -78,11 +78,8 @@ impl Job {
         let spec = JobSpec {
             id: entry.job,
             name: Some("limits-scan".into()),
-            image: Image::Sif {
-                pin: Some(pin),
-                manifest: None,
-                digest: self.sif(),
-                recipe: None,
+            image: Image::Sif { pin: Some(pin), manifest: None, digest: self.sif(), recipe: None },
+            delivery: moorline::job::Delivery::Shared {
                 place: "/home/ada/.cache/moorline/sifs/a.sif".into(),
             },
             command: vec!["./fit".into(), "--mass".into(), self.0.to_string()],

@@ -4,7 +4,7 @@
 //! WHAT --what.rs--> What      parsed once: a file, an archive, a reference, a SIF in a registry or at a hub,
 //!                             or what CI built (build.rs, with clone.rs and home.rs)
 //! What --pin.rs-->  Pin       or the pin of moorline.lock (locked.rs)
-//! Pin  --obtain.rs--> Image   known, the site's, beside the image in its registry (published.rs), or
+//! Pin  --obtain.rs--> Image   and its Delivery: known, the site's, beside the image in its registry (published.rs), or
 //!                             converted now
 //! ```
 //!
@@ -30,7 +30,7 @@ pub use error::AcquireError;
 pub use locked::{existing as existing_lock, read as read_lock};
 pub use manners::Manners;
 pub use names::Names;
-pub use obtain::{Obtained, convert, obtain, of_hub, restage, tell};
+pub use obtain::{Obtained, Ready, convert, obtain, of_hub, restage, tell};
 pub use pin::{pin, resolve};
 pub use surroundings::{Surroundings, block_on};
 pub use what::{Asked, What, reference};

@@ -46,13 +46,7 @@ pub(super) fn oci() -> Image {
 }
 
 pub(super) fn sif(digest: SifDigest) -> Image {
-    Image::Sif {
-        pin: Some(pin()),
-        manifest: None,
-        digest,
-        recipe: None,
-        place: "/home/ada/a.sif".into(),
-    }
+    Image::Sif { pin: Some(pin()), manifest: None, digest, recipe: None }
 }
 
 pub(super) fn intent(entry: &Entry, image: Image) -> Intent {
@@ -61,6 +55,7 @@ pub(super) fn intent(entry: &Entry, image: Image) -> Intent {
             id: entry.job,
             name: Some("analysis".into()),
             image,
+            delivery: crate::job::Delivery::Shared { place: "/home/ada/a.sif".into() },
             command: vec!["true".into()],
             mounts: Vec::new(),
             env: Vec::new(),

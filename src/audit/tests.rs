@@ -178,13 +178,7 @@ fn jobs_of_an_image_are_found_by_each_of_its_names() {
     let three = submit(
         &ledger,
         3,
-        Image::Sif {
-            pin: None,
-            manifest: None,
-            digest: SifDigest::of(b"given"),
-            recipe: None,
-            place: "given.sif".into(),
-        },
+        Image::Sif { pin: None, manifest: None, digest: SifDigest::of(b"given"), recipe: None },
     );
     // asked for one file, measured the other
     ledger.receipt(&three, &receipt(&three, Grade::Measured, Some(right()), true)).unwrap();

@@ -79,6 +79,9 @@ pub enum ExecuteError {
     /// The plan holds an image that this runtime cannot run.
     #[error("the image {0} is not a SIF; the worker's runtimes run SIF files")]
     NotSif(String),
+    /// The plan names a way of the image that this program does not know.
+    #[error("this worker knows no delivery {0:?}")]
+    Delivery(crate::job::Name),
     /// This machine's processor cannot run it.
     #[error("the image is for {image} and needs {needs}")]
     Processor {

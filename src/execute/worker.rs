@@ -10,23 +10,25 @@ use super::container::{self, Ended};
 use super::identify::Program;
 use super::measure::{Measured, measure};
 use super::mounts::Passed;
+use super::outputs::{Before, Left};
 use super::scratch::{self, Scratch};
+use super::used::{self, Used};
 use super::{
-    ExecuteError, builtin, dumps, mounts, on_record, packed, processor, program, rootfs, signals,
-    tickets,
+    ExecuteError, builtin, delivered, dumps, mounts, on_record, packed, processor, program, rootfs,
+    signals, tickets,
 };
 use crate::backend;
 use crate::failure::Failure;
 use crate::files::{self, ForeignFile};
-use crate::job::{self, CallFilter, Evidence, Grade, JobSpec, Name, Network};
+use crate::job::{self, CallFilter, Delivery, Evidence, Grade, JobSpec, Name, Network};
 use crate::oci::{Sha256Digest, SifDigest};
 use crate::pin::Image;
 use crate::runtime::Bind;
 use crate::runtime::builtin::Cover;
 use crate::text;
 use crate::worker::{
-    Conditions, Hides, MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, Receipt, Start,
-    exit,
+    Conditions, Hides, MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, RETURNED,
+    Receipt, Start, exit,
 };
 
 /// Runs the plan in `control` and writes its receipt there; returns the job's exit code: the
@@ -72,7 +74,9 @@ pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -
         tickets::forget(&control);
     }
     let receipt = attempt.receipt(&plan, start, code);
-    if let Err(error) = write_receipt(&control, &receipt) {
+    let written = delivered::receipts(&plan.job.delivery, &control)
+        .and_then(|dir| write_receipt(&dir, &receipt));
+    if let Err(error) = written {
         tell(stderr, &format!("warning: the receipt could not be written: {error}"));
     }
     code
@@ -111,6 +115,7 @@ struct Attempt {
     skipped: Vec<MountNote>,
     passed: Vec<Passed>,
     conditions: Conditions,
+    before: Option<Before>,
 }
 
 impl Attempt {
@@ -129,6 +134,7 @@ impl Attempt {
             skipped: vec![],
             passed: vec![],
             conditions: Conditions::default(),
+            before: None,
         }
     }
 
@@ -141,9 +147,11 @@ impl Attempt {
         if let Some(kind) = &plan.on_record {
             on_record::check(control, &plan.intent, kind)?;
         }
-        let Image::Sif { digest, place, .. } = &plan.job.image else {
+        let Image::Sif { digest, .. } = &plan.job.image else {
             return Err(ExecuteError::NotSif(plan.job.image.name()));
         };
+        self.conditions.delivery = Some(plan.job.delivery.name());
+        let place = delivered::place(&plan.job.delivery, delivered::job(control))?;
         if let Some(required @ (Grade::VerifiedOnRead | Grade::Other(_))) = plan.job.terms.require {
             return Err(ExecuteError::Requirement(required));
         }
@@ -157,7 +165,8 @@ impl Attempt {
         let binds = found.binds;
         // file systems may have taken their time
         still_wanted()?;
-        let workdir = mounts::directory(&plan.workdir)?;
+        let workdir = mounts::directory(&delivered::job(control).join(&plan.workdir))?;
+        self.before = Some(Before::look(&workdir));
         if rustix::process::geteuid().is_root() {
             // mounts that only this job sees, and that end with it; no loss where that is refused
             let _ = super::inside::own_mounts();
@@ -168,7 +177,10 @@ impl Attempt {
         if let (Runtime::Builtin, Some(option)) = (&runtime, plan.job.options.first()) {
             return Err(ExecuteError::Options(option.clone()));
         }
-        let measured = self.measure(place, *digest)?;
+        let measured = self.measure(&place, *digest)?;
+        if matches!(plan.job.delivery, Delivery::Transfer { .. }) {
+            self.conditions.moved = measured.file.metadata().ok().map(|meta| meta.len());
+        }
         let platform =
             plan.job.image.pin().map(|pin| &pin.platform).or(plan.job.terms.platform.as_ref());
         processor::check(platform, &measured.file)?;
@@ -309,8 +321,26 @@ impl Attempt {
         self.evidence = Evidence::none();
     }
 
+    /// What is known once every process of the program is gone.
+    fn ended(&mut self, plan: &Plan) {
+        if let Some(Used { peak_memory, cpu_ms }) = Used::by_children() {
+            self.conditions.peak_memory = Some(peak_memory);
+            self.conditions.cpu_ms = Some(cpu_ms);
+        }
+        if let Some(before) = &self.before {
+            let told = self.conditions.told.is_some();
+            let Left { outputs, notes } = before.after(&plan.job.terms.outputs, told);
+            self.conditions.outputs = outputs;
+            self.notes.extend(notes);
+        }
+    }
+
     fn receipt(mut self, plan: &Plan, start: Start, exit_code: i32) -> Receipt {
         self.conditions.passed_over = mounts::notes(&self.passed);
+        if matches!(start, Start::Started { .. }) {
+            self.ended(plan);
+        }
+        self.conditions.worker = plan.worker.or_else(used::own_program);
         Receipt {
             schema: RECEIPT_SCHEMA,
             writer: format!("moorline {}", env!("CARGO_PKG_VERSION")),
@@ -346,7 +376,8 @@ fn tell(stderr: &mut dyn Write, text: &str) {
 fn hidden(plan: &Plan, control: &Path) -> Vec<std::path::PathBuf> {
     // the cache is made by now, so that it can be hidden also from a container that does not need it
     let cache = rootfs::to_hide(Some(&scratch::cache_base(plan)));
-    plan.hide.iter().cloned().chain([control.to_owned()]).chain(cache).collect()
+    let returned = delivered::job(control).join(RETURNED);
+    plan.hide.iter().cloned().chain([control.to_owned(), returned]).chain(cache).collect()
 }
 
 /// What the engine says of the place; identifiers only.
@@ -363,10 +394,10 @@ fn engine_facts(variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
 }
 
 /// Whole or not at all: a temporary file, synced, renamed.
-fn write_receipt(control: &Path, receipt: &Receipt) -> io::Result<()> {
+fn write_receipt(dir: &Path, receipt: &Receipt) -> io::Result<()> {
     let mut text = serde_json::to_vec_pretty(receipt)?;
     text.push(b'\n');
-    let name = control.join(format!("{RECEIPT_PREFIX}{}.json", receipt.attempt));
+    let name = dir.join(format!("{RECEIPT_PREFIX}{}.json", receipt.attempt));
     files::create(&name, 0o400, &text)
 }
 

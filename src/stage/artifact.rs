@@ -41,7 +41,8 @@ pub async fn artifact(
     };
     suits(&place, &pin.reference().to_string(), &pin.platform)?;
     Ok(Staged {
-        image: Image::Sif { pin: Some(pin.clone()), manifest: None, digest, recipe: None, place },
+        image: Image::Sif { pin: Some(pin.clone()), manifest: None, digest, recipe: None },
+        place,
         size: sif.size,
         known: known.is_some(),
         warnings: Vec::new(),
@@ -68,7 +69,8 @@ pub fn of_hub(
         suits(&place, &name.to_string(), platform)?;
     }
     Ok(Some(Staged {
-        image: Image::Sif { pin: None, manifest: None, digest, recipe: None, place },
+        image: Image::Sif { pin: None, manifest: None, digest, recipe: None },
+        place,
         size,
         known: true,
         warnings: Vec::new(),

@@ -2,18 +2,19 @@
 
 use std::fs::File;
 use std::io::{self, Seek};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::StageError;
 use crate::files::{ForeignFile, sha256};
 use crate::oci::{Sha256Digest, SifDigest};
 use crate::pin::Image;
 
-/// A SIF file that the user named: pinned by the digest of its bytes as they are now.
+/// A SIF file that the user named: pinned by the digest of its bytes as they are now; and its path without
+/// links.
 ///
 /// # Errors
 /// When it cannot be read, or is not a SIF.
-pub fn file(path: &Path) -> Result<Image, StageError> {
+pub fn file(path: &Path) -> Result<(Image, PathBuf), StageError> {
     let fail = |source| StageError::File {
         path: path.to_owned(),
         source: crate::files::explained(path, source),
@@ -23,13 +24,8 @@ pub fn file(path: &Path) -> Result<Image, StageError> {
     let mut file = opened.map_err(|error| fail(error.into()))?.into_file();
     crate::sif::SifReader::open(&mut file)
         .map_err(|error| StageError::NotSif { path: path.to_owned(), why: error.to_string() })?;
-    Ok(Image::Sif {
-        pin: None,
-        manifest: None,
-        digest: measure(&mut file).map_err(fail)?,
-        recipe: None,
-        place,
-    })
+    let digest = measure(&mut file).map_err(fail)?;
+    Ok((Image::Sif { pin: None, manifest: None, digest, recipe: None }, place))
 }
 
 fn measure(file: &mut File) -> io::Result<SifDigest> {

@@ -31,8 +31,8 @@ fn golden_plan() -> Plan {
                 manifest: None,
                 digest: SifDigest::of(b"image"),
                 recipe: None,
-                place: "/store/it's here/x.sif".into(),
             },
+            delivery: moorline::job::Delivery::Shared { place: "/store/it's here/x.sif".into() },
             command: ["sh", "-c", "echo \"$A\" `id`; exit 3", "\n"].map(String::from).into(),
             mounts: vec![
                 Mount::cvmfs(),
@@ -53,6 +53,7 @@ fn golden_plan() -> Plan {
         site_store: None,
         limits: std::collections::BTreeMap::new(),
         hide: Vec::new(),
+        worker: None,
         on_record: None,
     };
     plan.job.mounts[2].target = "/req uired".into();

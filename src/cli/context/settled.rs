@@ -90,6 +90,7 @@ impl Context {
             user: self.user.clone(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             inputs,
+            copied: None,
             notes: self.take_contributed(kind),
             hold: facts.is_some_and(|f| f.can_hold) && hold.is_none_or(|value| value.value),
             tickets: None,

@@ -187,11 +187,11 @@ fn folder(file: &Path) -> &Path {
 
 /// The SIF that was staged.
 fn sif_of(made: &Obtained) -> Result<StoredSif, Report> {
-    let Image::Sif { digest, place, .. } = &made.staged.image else {
+    let Image::Sif { digest, .. } = &made.staged.image else {
         return Err(CliError::new(Kind::Conversion, "the conversion made no SIF").into());
     };
     let (size, signed_by) = (made.staged.size, made.staged.signed_by);
-    Ok(StoredSif { digest: *digest, size, path: place.clone(), signed_by })
+    Ok(StoredSif { digest: *digest, size, path: made.staged.place.clone(), signed_by })
 }
 
 /// Says what was damaged, and makes the image once more.

@@ -253,7 +253,8 @@ fn refreshed<'v>(
         silences.extend(refreshed.silence);
         for (job, now) in those.iter().zip(&refreshed.jobs) {
             if now.is_final() && !job.last().word().state.is_final() {
-                mark::unmark(context, &job.last().image, &job.id);
+                let last = job.last();
+                mark::unmark(context, &last.image, last.delivery.place(), &job.id);
             }
         }
         known.extend(indices.into_iter().zip(refreshed.jobs));

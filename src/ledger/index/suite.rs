@@ -99,13 +99,8 @@ pub(super) fn intend(ledger: &Ledger, n: u64, image: u64) -> Entry {
     let spec = JobSpec {
         id: entry(n).job,
         name: Some("a name".into()),
-        image: Image::Sif {
-            pin: Some(pin),
-            manifest: None,
-            digest: sif(image),
-            recipe: None,
-            place: "/a.sif".into(),
-        },
+        image: Image::Sif { pin: Some(pin), manifest: None, digest: sif(image), recipe: None },
+        delivery: crate::job::Delivery::Shared { place: "/a.sif".into() },
         command: vec!["true".into()],
         mounts: Vec::new(),
         env: Vec::new(),

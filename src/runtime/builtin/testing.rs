@@ -9,13 +9,8 @@ pub(crate) fn job(command: &[&str]) -> JobSpec {
     JobSpec {
         id: JobId::from_parts(1_700_000_000_000, 1),
         name: None,
-        image: Image::Sif {
-            pin: None,
-            manifest: None,
-            digest: SifDigest::of(b"x"),
-            recipe: None,
-            place: "/store/x.sif".into(),
-        },
+        image: Image::Sif { pin: None, manifest: None, digest: SifDigest::of(b"x"), recipe: None },
+        delivery: crate::job::Delivery::Shared { place: "/store/x.sif".into() },
         command: command.iter().map(|w| (*w).to_owned()).collect(),
         mounts: vec![],
         env: vec![],

@@ -49,7 +49,8 @@ pub async fn take(
     let sif = store.publish_signed_sif(incoming, recipe, &said, signed_by)?;
     let (pin, recipe, place) = (Some(pin.clone()), Some(recipe.clone()), sif.path);
     Ok(Staged {
-        image: Image::Sif { pin, manifest: None, digest: sif.digest, recipe, place },
+        image: Image::Sif { pin, manifest: None, digest: sif.digest, recipe },
+        place,
         size,
         known: false,
         warnings: Vec::new(),

@@ -54,13 +54,8 @@ pub fn open_run(place: &Place) {
     let spec = JobSpec {
         id: job,
         name: None,
-        image: Image::Sif {
-            pin: None,
-            manifest: None,
-            digest,
-            recipe: None,
-            place: "/a.sif".into(),
-        },
+        image: Image::Sif { pin: None, manifest: None, digest, recipe: None },
+        delivery: moorline::job::Delivery::Shared { place: "/a.sif".into() },
         command: vec!["true".into()],
         mounts: Vec::new(),
         env: Vec::new(),

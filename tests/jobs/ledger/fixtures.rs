@@ -58,8 +58,8 @@ pub fn spec(n: u64) -> JobSpec {
             manifest: None,
             digest: SifDigest::of(b"sif"),
             recipe: Some(recipe),
-            place: "/home/SENTINEL-place/a.sif".into(),
         },
+        delivery: moorline::job::Delivery::Shared { place: "/home/SENTINEL-place/a.sif".into() },
         command: vec!["run".into(), "SENTINEL-argument \n \u{1b}[31m\u{202e}".into()],
         mounts: vec![Mount {
             source: "/SENTINEL-mount".into(),
