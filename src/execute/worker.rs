@@ -336,6 +336,8 @@ impl Attempt {
     }
 
     fn receipt(mut self, plan: &Plan, start: Start, exit_code: i32) -> Receipt {
+        // hashing what it left may take long
+        let ended_at = jiff::Timestamp::now();
         self.conditions.passed_over = mounts::notes(&self.passed);
         if matches!(start, Start::Started { .. }) {
             self.ended(plan);
@@ -358,7 +360,7 @@ impl Attempt {
             notes: self.notes,
             skipped_mounts: self.skipped,
             start,
-            ended_at: jiff::Timestamp::now(),
+            ended_at,
             exit_code,
             conditions: self.conditions,
         }
@@ -376,8 +378,7 @@ fn tell(stderr: &mut dyn Write, text: &str) {
 fn hidden(plan: &Plan, control: &Path) -> Vec<std::path::PathBuf> {
     // the cache is made by now, so that it can be hidden also from a container that does not need it
     let cache = rootfs::to_hide(Some(&scratch::cache_base(plan)));
-    let returned = delivered::job(control).join(RETURNED);
-    plan.hide.iter().cloned().chain([control.to_owned(), returned]).chain(cache).collect()
+    plan.hide.iter().cloned().chain([control.to_owned()]).chain(cache).collect()
 }
 
 /// What the engine says of the place; identifiers only.
