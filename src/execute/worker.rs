@@ -27,8 +27,8 @@ use crate::runtime::Bind;
 use crate::runtime::builtin::Cover;
 use crate::text;
 use crate::worker::{
-    Conditions, Hides, MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, RETURNED,
-    Receipt, Start, exit,
+    Conditions, Hides, MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, Receipt, Start,
+    exit,
 };
 
 /// Runs the plan in `control` and writes its receipt there; returns the job's exit code: the
