@@ -39,6 +39,10 @@ const MOST_KNOWN: usize = 10_000;
 /// So many entries are looked at for declared files.
 const MOST_LOOKED_AT: usize = 200_000;
 
+/// Said where new files cannot be told from old ones.
+const TOO_MANY: &str = "files that are new in the working directory are not listed: it could not be listed before, or \
+                        had too many entries";
+
 /// `*` stays within one name; a leading dot is written.
 const MATCHING: MatchOptions = MatchOptions {
     case_sensitive: true,
@@ -88,7 +92,7 @@ impl Before {
         }
         let most = match (&self.known, patterns.is_empty()) {
             (None, true) => {
-                left.notes.push(self.too_many());
+                left.notes.push(TOO_MANY.to_owned());
                 return left;
             }
             (Some(known), true) => known.len() + MOST_KNOWN,
@@ -124,7 +128,7 @@ impl Before {
             Err(error) => left.notes.push(format!("the working directory: {error}")),
         }
         if self.known.is_none() {
-            left.notes.push(self.too_many());
+            left.notes.push(TOO_MANY.to_owned());
         }
         if passed_over > 0 {
             left.notes.push(format!("{passed_over} more new files are not listed"));
@@ -175,12 +179,6 @@ impl Before {
     fn sized(&self, path: &Path) -> Option<Output> {
         let size = std::fs::symlink_metadata(self.dir.join(path)).ok()?.len();
         Some(Output { path: path.to_string_lossy().into_owned(), size, sha256: None })
-    }
-
-    fn too_many(&self) -> String {
-        "files that are new in the working directory are not listed: it could not be listed before, or had \
-         too many entries"
-            .to_owned()
     }
 }
 

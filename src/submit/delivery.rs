@@ -68,7 +68,7 @@ const COPY: &str = "image.sif";
 /// [`SubmitError::Delivery`] when image and engine do not go together with the way that was asked for.
 pub fn choose(
     way: Way,
-    found: Delivery,
+    found: &Delivery,
     (facts, job, jobs_dir): (&Facts, JobId, &Path),
 ) -> Result<Chosen, SubmitError> {
     let no = |word, why: String, hint: &str| {
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use crate::backend;
 
-    fn choose_for(way: Way, found: Delivery, kind: &str, jobs: &Path) -> Result<Chosen, String> {
+    fn choose_for(way: Way, found: &Delivery, kind: &str, jobs: &Path) -> Result<Chosen, String> {
         let facts = backend::engines().find(|facts| facts.name == kind).unwrap();
         choose(way, found, (facts, JobId::from_parts(1, 1), jobs)).map_err(|e| e.to_string())
     }
@@ -179,8 +179,8 @@ mod tests {
         let stored = || Delivery::Shared { place: sif.clone() };
         let named = || Delivery::File { place: sif.clone() };
         let jobs = dir.path().join("jobs");
-        let way = |way, found, kind: &str| {
-            choose_for(way, found, kind, &jobs).map(|chosen| chosen.delivery.name().to_string())
+        let way = |way, found: Delivery, kind: &str| {
+            choose_for(way, &found, kind, &jobs).map(|chosen| chosen.delivery.name().to_string())
         };
         let ok = |name: &str| Ok(name.to_owned());
         for kind in ["local", batch(false), batch(true)] {
@@ -214,9 +214,9 @@ mod tests {
         let sif = shm.path().join("x.sif");
         std::fs::write(&sif, "sif").unwrap();
         let found = Delivery::File { place: sif.clone() };
-        let here = choose_for(Way::Auto, found.clone(), "local", jobs.path()).unwrap();
+        let here = choose_for(Way::Auto, &found, "local", jobs.path()).unwrap();
         assert_eq!((here.delivery.place(), here.copied), (Some(&*sif), None));
-        let far = choose_for(Way::Auto, found, batch(false), jobs.path()).unwrap();
+        let far = choose_for(Way::Auto, &found, batch(false), jobs.path()).unwrap();
         assert_eq!(far.copied.as_deref(), Some(&*sif));
         assert!(far.delivery.place().unwrap().starts_with(jobs.path()));
     }

@@ -192,8 +192,7 @@ pub fn deliver(
     inputs: Vec<Source>,
 ) -> Result<Files, Report> {
     let facts = engines::facts(kind).ok_or_else(|| unknown(kind))?;
-    let found = job.delivery.clone();
-    let chosen = submit::choose(way, found, (facts, job.id, context.jobs_dir()))?;
+    let chosen = submit::choose(way, &job.delivery, (facts, job.id, context.jobs_dir()))?;
     if let Delivery::Transfer { .. } = chosen.delivery {
         let no = |what: &str, hint: &str| {
             let text = format!("--delivery transfer and {what} do not go together");
