@@ -84,6 +84,8 @@ impl Job {
                 digest: self.sif(),
                 recipe: None,
                 tree: None,
+            },
+            delivery: moorline::job::Delivery::Shared {
                 place: "/home/ada/.cache/moorline/sifs/a.sif".into(),
             },
             command: vec!["./fit".into(), "--mass".into(), self.0.to_string()],

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::AcquireError;
-use super::obtain::tell;
+use super::obtain::{Ready, tell};
 use super::pin::pin;
 use super::surroundings::{Surroundings, block_on};
 use super::what::{Asked, What};
 use crate::failure::Report;
+use crate::job::Delivery;
 use crate::oci::Platform;
 use crate::pin::{Image, Pin};
 use crate::stage;
@@ -21,25 +22,22 @@ pub fn obtain_archive(
     here: &dyn Surroundings,
     asked: &Asked,
     platform: &Platform,
-) -> Result<Image, Report> {
+) -> Result<Ready, Report> {
     match asked.what()? {
         What::Reference(_) | What::Built(_) => {}
         _ => return Err(AcquireError::NoArchive.into()),
     }
     let pin = pin(here, asked, platform)?;
-    archive(here, &pin)?;
-    Ok(Image::Oci { pin })
+    archived(here, pin)
 }
 
-/// Where the archive of an image is, made now where it is not there; `None` for an image that needs none.
+/// The image of a pin, its archive being in the store.
 ///
 /// # Errors
 /// As the registry and the store say.
-pub fn archive_of(here: &dyn Surroundings, image: &Image) -> Result<Option<PathBuf>, Report> {
-    match image {
-        Image::Oci { pin } => archive(here, pin).map(Some),
-        Image::Sif { .. } | Image::Other { .. } => Ok(None),
-    }
+pub(super) fn archived(here: &dyn Surroundings, pin: Pin) -> Result<Ready, Report> {
+    let place = archive(here, &pin)?;
+    Ok(Ready { image: Image::Oci { pin }, delivery: Delivery::Shared { place } })
 }
 
 fn archive(here: &dyn Surroundings, pin: &Pin) -> Result<PathBuf, Report> {

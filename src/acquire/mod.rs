@@ -4,15 +4,17 @@
 //! WHAT --what.rs--> What      parsed once: a file, an archive, a reference, a SIF in a registry or at a hub,
 //!                             or what CI built (build.rs, with clone.rs and home.rs)
 //! What --pin.rs-->  Pin       or the pin of moorline.lock (locked.rs)
-//! Pin  --obtain.rs--> Image   known, the site's, beside the image in its registry (published.rs), or
+//! Pin  --obtain.rs--> Image   and its Delivery: known, the site's, beside the image in its registry (published.rs), or
 //!                             converted now; for runtimes that take no SIF its archive (archive.rs)
 //! [images] --relock.rs-->     the pins of all names, for moorline.lock
+//! job  --again.rs-->  Image   the same digest, for `rerun`
 //! SIF  --outgoing.rs-->       a file, a site's store, a registry: whole, or made once more
 //! ```
 //!
 //! The place where the program runs is passed in as [`Surroundings`]: configuration, clients, store, and the
 //! one who is told. Nothing here prints.
 
+mod again;
 mod archive;
 mod build;
 mod clone;
@@ -30,14 +32,15 @@ mod surroundings;
 mod trial;
 mod what;
 
-pub use archive::{archive_of, obtain_archive};
+pub use again::restage;
+pub use archive::obtain_archive;
 pub use build::Build;
 pub use clone::remote;
 pub use error::AcquireError;
 pub use locked::existing as existing_lock;
 pub use manners::Manners;
 pub use names::Names;
-pub use obtain::{Obtained, convert, obtain, of_hub, restage, tell};
+pub use obtain::{Obtained, Ready, convert, obtain, of_hub, tell};
 pub use outgoing::{Conversion, folder};
 pub use pin::{pin, resolve};
 pub use relock::{Relocked, Wish, project_names, registry_of};

@@ -12,6 +12,7 @@ use super::surroundings::{Surroundings, block_on};
 use super::what::{Asked, What};
 use crate::archive::Location;
 use crate::failure::{Failure, Kind, Report};
+use crate::job::Delivery;
 use crate::lock::SIF_SCHEME;
 use crate::oci::{Digest, HubName, Platform, Reference, SifDigest};
 use crate::pin::{Image, Pin, Recipe};
@@ -33,6 +34,20 @@ pub struct Obtained {
     pub pin: Option<Pin>,
 }
 
+/// An image that a job can be made from, and where it lies.
+pub struct Ready {
+    /// The image.
+    pub image: Image,
+    /// A worker that sees the same files reads it there.
+    pub delivery: Delivery,
+}
+
+impl From<Staged> for Ready {
+    fn from(staged: Staged) -> Self {
+        Self { image: staged.image, delivery: Delivery::Shared { place: staged.place } }
+    }
+}
+
 /// The image of what was asked for, as a job runs it.
 ///
 /// # Errors
@@ -42,26 +57,29 @@ pub fn obtain(
     asked: &Asked,
     platform: &Platform,
     recipe: &Recipe,
-) -> Result<Image, Report> {
+) -> Result<Ready, Report> {
     let name = asked.name(here);
     match asked.what()? {
         What::File(_) if asked.locked => Err(AcquireError::Lockless("a SIF file").into()),
-        What::File(file) => Ok(stage::file(Path::new(file))?),
+        What::File(file) => {
+            let (image, place) = stage::file(Path::new(file))?;
+            Ok(Ready { image, delivery: Delivery::File { place } })
+        }
         What::Hub(hub) => {
             let hub =
                 if asked.locked { locked::hub(here, name, hub, platform)? } else { hub.clone() };
             let (pinned, staged) = of_hub(here, &hub, Some(platform))?;
             here.say(&format!("pinned {pinned}"));
-            Ok(staged.image)
+            Ok(staged.into())
         }
         What::Oras(reference) if asked.locked => {
             let (pin, sif) = locked::sif(here, name, reference, platform)?;
             let by_digest = Reference { digest: Some(pin.manifest), ..pin.asked.clone() };
-            same(&pin, &sif, stored(here, &by_digest, platform)?.image)
+            same(&pin, &sif, stored(here, &by_digest, platform)?)
         }
-        What::Oras(reference) => Ok(stored(here, reference, platform)?.image),
+        What::Oras(reference) => Ok(stored(here, reference, platform)?.into()),
         What::Archive(_) | What::Reference(_) | What::Built(_) => {
-            Ok(convert(here, asked, platform, recipe, here.manners(None))?.staged.image)
+            Ok(convert(here, asked, platform, recipe, here.manners(None))?.staged.into())
         }
     }
 }
@@ -103,7 +121,7 @@ pub fn convert(
 }
 
 /// Fetches a SIF that lies in a registry.
-fn stored(
+pub(super) fn stored(
     here: &dyn Surroundings,
     reference: &Reference,
     platform: &Platform,
@@ -204,7 +222,7 @@ fn warn(here: &dyn Surroundings, staged: &Staged) {
 ///
 /// # Errors
 /// As the registry, the conversion and the store say.
-pub fn sif(
+pub(super) fn sif(
     here: &dyn Surroundings,
     pin: &Pin,
     recipe: &Recipe,
@@ -260,34 +278,13 @@ pub fn sif(
     Ok(staged)
 }
 
-/// The image of an earlier job where it is now: the same digest, or an error.
-///
-/// # Errors
-/// When it is gone, or converts to other bytes than it did.
-pub fn restage(here: &dyn Surroundings, image: &Image) -> Result<Image, Report> {
-    let Image::Sif { pin, digest, recipe, place, .. } = image else { return Ok(image.clone()) };
-    if place.is_file() {
-        return Ok(image.clone());
-    }
-    if let (Some(pin), None) = (pin, recipe) {
-        // it was fetched as a SIF, and is that again by its digest
-        let by_digest = Reference { digest: Some(pin.manifest), ..pin.asked.clone() };
-        return same(pin, digest, stored(here, &by_digest, &pin.platform)?.image);
-    }
-    let (Some(pin), Some(recipe)) = (pin, recipe) else {
-        return Err(AcquireError::Gone(place.clone()).into());
-    };
-    let staged = sif(here, pin, recipe, here.manners(None))?;
-    same(pin, digest, staged.image)
-}
-
 /// The image that an earlier job used, or an error.
-fn same(pin: &Pin, digest: &SifDigest, image: Image) -> Result<Image, Report> {
-    match &image {
+pub(super) fn same(pin: &Pin, digest: &SifDigest, staged: Staged) -> Result<Ready, Report> {
+    match &staged.image {
         Image::Sif { digest: now, .. } if now != digest => {
             let reference = pin.reference().to_string();
             Err(AcquireError::OtherBytes { reference, now: *now, then: *digest }.into())
         }
-        _ => Ok(image),
+        _ => Ok(staged.into()),
     }
 }

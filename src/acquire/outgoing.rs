@@ -91,11 +91,17 @@ impl Obtained {
     /// # Errors
     /// When the conversion made no SIF.
     pub fn sif(&self) -> Result<StoredSif, AcquireError> {
-        let Image::Sif { digest, place, tree, .. } = &self.staged.image else {
+        let Image::Sif { digest, tree, .. } = &self.staged.image else {
             return Err(AcquireError::NoSif);
         };
         let (size, signed_by) = (self.staged.size, self.staged.signed_by);
-        Ok(StoredSif { digest: *digest, size, path: place.clone(), signed_by, tree: *tree })
+        Ok(StoredSif {
+            digest: *digest,
+            size,
+            path: self.staged.place.clone(),
+            signed_by,
+            tree: *tree,
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::surroundings::{Surroundings, block_on};
 use crate::failure::{Failure, Kind, Report};
 use crate::oci::SifDigest;
-use crate::pin::{Image, Pin, Recipe};
+use crate::pin::{Pin, Recipe};
 use crate::registry::Client;
 use crate::sign::PublicKey;
 use crate::stage::convert::default_recipe;
@@ -133,9 +133,9 @@ fn tell(
 /// Says when a SIF of the own store was taken on the word of a key that is configured no longer.
 pub fn still_trusted(here: &dyn Surroundings, staged: &Staged) {
     let keys = &here.config().registry_sifs.keys;
-    let (Some(key), Image::Sif { place, .. }) = (staged.signed_by, &staged.image) else { return };
+    let Some(key) = staged.signed_by else { return };
     if !keys.iter().any(|value| value.value == key) {
-        let place = place.display();
+        let place = staged.place.display();
         here.warn(&format!(
             "{place} was taken on the word of {key}, which is no key of [registry_sifs] now; \
              moorline verify {place} makes it again"

@@ -86,7 +86,6 @@ mod tests {
             digest: crate::oci::SifDigest::of(b"sif"),
             recipe: None,
             tree: None,
-            place: "/home/ada/own.sif".into(),
         };
         let images = [testing::oci(), Image::Oci { pin: moved }, Image::Oci { pin: later }, own];
         let entries: Vec<_> = (1..).map(testing::entry).take(4).collect();

@@ -177,7 +177,6 @@ fn jobs_of_an_image_are_found_by_each_of_its_names() {
             digest: SifDigest::of(b"given"),
             recipe: None,
             tree: None,
-            place: "given.sif".into(),
         },
     );
     // asked for one file, measured the other

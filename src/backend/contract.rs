@@ -23,6 +23,18 @@ pub struct Order {
     pub resources: Resources,
     /// Whether it takes the job held, and starts it when it is told to ([`Backend::release`]).
     pub hold: bool,
+    /// What the engine itself brings to the worker; `None` where the worker sees the job's directory.
+    pub sent: Option<Sent>,
+}
+
+/// Files that an engine brings to the worker, beside the job's `control/` and `work/`. It brings back `work/` and
+/// [`RETURNED`](crate::worker::RETURNED).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The image, which keeps its name.
+    pub image: PathBuf,
+    /// The worker's program, which is named `moorline`.
+    pub worker: PathBuf,
 }
 
 /// What a backend will do: a command line and the files it needs, without any secret.

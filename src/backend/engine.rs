@@ -147,6 +147,13 @@ impl Backend for Engine {
     }
 
     fn plan(&self, order: &Order) -> Result<Submission, BackendError> {
+        if order.sent.is_some() && !self.facts().transfers {
+            return Err(BackendError::Unfit {
+                engine: self.name(),
+                what: "files that it is to bring to the worker".to_owned(),
+                why: "it brings none".to_owned(),
+            });
+        }
         self.dialect.submit(order)
     }
 

@@ -40,6 +40,8 @@ pub struct Facts {
     pub for_program: &'static [&'static str],
     /// Whether it can take a job, hold it, and start it when it is told to.
     pub can_hold: bool,
+    /// Whether it can bring a job's files to the worker, and what the job leaves back.
+    pub transfers: bool,
 }
 
 impl Facts {
@@ -57,6 +59,7 @@ impl Facts {
         in_receipt: &[],
         for_program: &[],
         can_hold: false,
+        transfers: false,
     };
 
     /// Whether it can be given a job.

@@ -318,6 +318,7 @@ mod tests {
             digest: "sha256:00".into(),
             resources: Resources::default(),
             hold: false,
+            sent: None,
         }
     }
 

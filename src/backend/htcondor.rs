@@ -9,6 +9,10 @@
 //! cancel   condor_rm
 //! ```
 //!
+//! With `--delivery transfer` the description lists the job's `control/` and `work/`, the image and the worker:
+//! they are brought when the job begins, after its key was written, and `work/` and `returned/` come back when it
+//! has ended by itself. Of a job that is removed nothing comes back.
+//!
 //! In a description `$(NAME)` is replaced and a backslash joins lines: a `$` is written `$(DOLLAR)`, and a path
 //! that cannot be said is refused. A job that lost its machine is not started again, and one that the
 //! pool holds because it cannot be run is removed: both have failed then.
@@ -22,9 +26,9 @@ use serde::Deserialize;
 
 use super::dialect::{Dialect, Missing, Question, Row, Taken, Whom, anywhere};
 use super::driver::{Ended, Finished, printable};
-use super::{BackendError, Facts, Order, Submission};
+use super::{BackendError, Facts, Order, Sent, Submission};
 use crate::job::{EngineKey, IntentId, JobState, Observation, Resources};
-use crate::worker::{SCRIPT_FILE, exit};
+use crate::worker::{RETURNED, SCRIPT_FILE, exit};
 
 /// The dialect.
 pub(super) struct HtCondor;
@@ -52,6 +56,7 @@ static FACTS: Facts = Facts {
     in_receipt: &[OWN_ID],
     for_program: &[OWN_ID],
     can_hold: true,
+    transfers: true,
 };
 
 /// The description's name in the control directory.
@@ -326,18 +331,20 @@ fn description(order: &Order) -> Result<String, BackendError> {
     }
     // in quotes with quotes inside: "'ONE ARGUMENT' 'ANOTHER'"
     let argument = |of: &Path| Ok::<_, BackendError>(path(of)?.replace('\'', "''"));
-    let arguments = [argument(&control.join(SCRIPT_FILE))?, argument(&control)?];
+    let arguments = match &order.sent {
+        None => [argument(&control.join(SCRIPT_FILE))?, argument(&control)?],
+        // below the job's directory on the worker, which is the current one
+        Some(_) => [format!("control/{SCRIPT_FILE}"), "control".to_owned()],
+    };
     let mut lines = vec![
         "universe = vanilla".to_owned(),
         // the script need not be executable where it lies
         "executable = /bin/sh".to_owned(),
         "transfer_executable = false".to_owned(),
         format!("arguments = \"'{}' '{}'\"", arguments[0], arguments[1]),
-        format!("initialdir = {}", path(&order.dir.join("work"))?),
         "input = /dev/null".to_owned(),
         format!("output = {}", path(&order.dir.join("stdout"))?),
         format!("error = {}", path(&order.dir.join("stderr"))?),
-        "should_transfer_files = NO".to_owned(),
         "getenv = PATH".to_owned(),
         format!("environment = \"{OWN_ID}=$(ClusterId).$(ProcId)\""),
         "notification = never".to_owned(),
@@ -347,6 +354,7 @@ fn description(order: &Order) -> Result<String, BackendError> {
         format!("hold = {}", order.hold),
         "requirements = (NumJobStarts =?= 0)".to_owned(),
     ];
+    lines.extend(files(order)?);
     lines.extend(cpus.map(|n| format!("request_cpus = {n}")));
     lines.extend(memory_mib.map(|n| format!("request_memory = {n}")));
     if let Some(account) = account {
@@ -366,6 +374,35 @@ fn description(order: &Order) -> Result<String, BackendError> {
     lines.push(format!("periodic_remove = {remove}"));
     lines.push("queue".to_owned());
     Ok(lines.join("\n") + "\n")
+}
+
+/// Where the job's files are, and who brings them there.
+fn files(order: &Order) -> Result<Vec<String>, BackendError> {
+    let Some(Sent { image, worker }) = &order.sent else {
+        let work = format!("initialdir = {}", path(&order.dir.join("work"))?);
+        return Ok(vec![work, "should_transfer_files = NO".to_owned()]);
+    };
+    // directories without a slash at the end keep their names
+    let sent = [&order.dir.join("control"), &order.dir.join("work"), image, worker];
+    let sent = sent.map(|file| listed(file)).into_iter().collect::<Result<Vec<_>, _>>()?;
+    Ok(vec![
+        format!("initialdir = {}", path(&order.dir)?),
+        "should_transfer_files = YES".to_owned(),
+        "when_to_transfer_output = ON_EXIT".to_owned(),
+        format!("transfer_input_files = {}", sent.join(", ")),
+        format!("transfer_output_files = work, {RETURNED}"),
+    ])
+}
+
+/// A path as it stands in a list of files.
+fn listed(file: &Path) -> Result<String, BackendError> {
+    let text = path(file)?;
+    // names with such an end are addresses to HTCondor: URL://
+    if text.contains(',') || text.contains("://") || text.starts_with(' ') || text.ends_with(' ') {
+        let why = "in a list of files it cannot have a comma, an address or a space at an end";
+        return Err(unfit(&format!("the path {}", file.display()), why));
+    }
+    Ok(text)
 }
 
 fn unfit(what: &str, why: &str) -> BackendError {

@@ -31,7 +31,7 @@ mod slurm;
 #[cfg(test)]
 mod testing;
 
-pub use contract::{Backend, Order, Submission};
+pub use contract::{Backend, Order, Sent, Submission};
 pub use driver::{Environment, answer};
 pub use engine::Engine;
 pub use error::BackendError;

@@ -12,5 +12,6 @@ pub(super) fn order(dir: &str) -> Order {
         digest: format!("sha256:{}", "a".repeat(64)),
         resources: Resources::default(),
         hold: true,
+        sent: None,
     }
 }

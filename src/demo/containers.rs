@@ -253,12 +253,11 @@ mod tests {
             digest: SifDigest::of(b"not read here"),
             recipe: None,
             tree: None,
-            place: "/nowhere.sif".into(),
         };
         let start = |spec: &JobSpec, work: &Path, streams: (File, File)| {
             engine.start(&image, spec, work, streams)
         };
-        let job = record::first(dir.path(), recorded, &start).unwrap();
+        let job = record::first(dir.path(), (recorded, "/nowhere.sif".into()), &start).unwrap();
         let jobs = dir.path().join("state/moorline/jobs");
         let read =
             |name: &str| std::fs::read_to_string(jobs.join(job.to_string()).join(name)).unwrap();

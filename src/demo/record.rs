@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::{DemoError, Shell, image};
 use crate::failure::Failure;
 use crate::job::{
-    EngineKey, JobId, JobSpec, JobState, Observation, Resources, RuntimeChoice, Terms,
+    Delivery, EngineKey, JobId, JobSpec, JobState, Observation, Resources, RuntimeChoice, Terms,
 };
 use crate::ledger::{Ledger, View};
 use crate::pin::Image;
@@ -29,11 +29,16 @@ pub fn failed(error: impl Failure) -> DemoError {
 ///
 /// # Errors
 /// When it cannot be recorded or started.
-pub fn first(dir: &Path, image: Image, start: &Start<'_>) -> Result<JobId, DemoError> {
+pub fn first(
+    dir: &Path,
+    (image, place): (Image, PathBuf),
+    start: &Start<'_>,
+) -> Result<JobId, DemoError> {
     let spec = JobSpec {
         id: new_id()?,
         name: None,
         image,
+        delivery: Delivery::Shared { place },
         command: vec![image::PROGRAM.into()],
         mounts: Vec::new(),
         env: Vec::new(),
@@ -86,7 +91,7 @@ fn run(dir: &Path, spec: &JobSpec, start: &Start<'_>) -> Result<JobId, DemoError
         inputs: Vec::new(),
         notes: Vec::new(),
         runtimes: Vec::new(),
-        archive: None,
+        copied: None,
         hold: false,
         tickets: None,
     };

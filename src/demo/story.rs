@@ -152,7 +152,7 @@ impl Story<'_> {
     }
 
     /// Converts, and reads where the SIF is and what it was made of.
-    fn convert(shell: &mut Shell<'_>, tagged: &str) -> Result<Image, DemoError> {
+    fn convert(shell: &mut Shell<'_>, tagged: &str) -> Result<(Image, PathBuf), DemoError> {
         shell.run(&["convert", tagged])?;
         let answer = shell.check(&["--json", "convert", tagged])?;
         let mut answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
@@ -161,12 +161,14 @@ impl Story<'_> {
             "pin": answer["pin"].take(),
             "digest": answer["sif"].take(),
             "recipe": answer["recipe"].take(),
-            "place": answer["path"].take(),
         });
-        serde_json::from_value(image).map_err(|error| DemoError::Unexpected {
-            what: "the answer of convert --json",
-            expected: "path, sif, recipe and pin".into(),
-            got: error.to_string(),
+        let place = answer["path"].as_str().map(PathBuf::from).unwrap_or_default();
+        serde_json::from_value(image).map(|image| (image, place)).map_err(|error| {
+            DemoError::Unexpected {
+                what: "the answer of convert --json",
+                expected: "path, sif, recipe and pin".into(),
+                got: error.to_string(),
+            }
         })
     }
 

@@ -18,7 +18,7 @@ pub fn start(
     work: &Path,
     streams: (File, File),
 ) -> Result<i32, DemoError> {
-    let Image::Sif { digest, place, .. } = &spec.image else {
+    let (Image::Sif { digest, .. }, Some(place)) = (&spec.image, spec.delivery.place()) else {
         return Err(DemoError::Unexpected {
             what: "the image",
             expected: "a SIF".into(),

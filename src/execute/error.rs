@@ -112,9 +112,6 @@ pub enum ExecuteError {
     /// The plan holds a SIF, and the runtime takes another form.
     #[error("the image {0} is a SIF and no OCI archive")]
     NotOci(String),
-    /// The plan does not say where the archive of its image is.
-    #[error("the plan holds no archive of the image {0}")]
-    NoArchive(String),
     /// The image's archive cannot be used.
     #[error("the image {path}: {why}")]
     Archive {
@@ -171,6 +168,9 @@ pub enum ExecuteError {
         /// What is required.
         required: Grade,
     },
+    /// The plan names a way of the image that this program does not know.
+    #[error("this worker knows no delivery {0:?}")]
+    Delivery(crate::job::Name),
     /// This machine's processor cannot run it.
     #[error("the image is for {image} and needs {needs}")]
     Processor {

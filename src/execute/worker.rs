@@ -8,14 +8,18 @@ use super::attend::{Ended, still_wanted};
 use super::form::Form;
 use super::image::{Archived, Image};
 use super::measure::{Measured, measure, seal};
+use super::outputs::{Before, Left};
 use super::report::Report;
 use super::rootfs::server::Server;
 use super::runtimes::{Request, choose};
-use super::{ExecuteError, container, dumps, mounts, on_record, processor, signals, tickets};
+use super::used::{self, Used};
+use super::{
+    ExecuteError, container, delivered, dumps, mounts, on_record, processor, signals, tickets,
+};
 use crate::backend;
 use crate::failure::Failure;
 use crate::files::{self, ForeignFile};
-use crate::job::{self, Evidence, Grade, Network};
+use crate::job::{self, Delivery, Evidence, Grade, Network};
 use crate::oci::{Sha256Digest, SifDigest, TreeRoot};
 use crate::pin;
 use crate::text;
@@ -66,7 +70,9 @@ pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -
         tickets::forget(&control);
     }
     let receipt = attempt.receipt(&plan, start, code);
-    if let Err(error) = write_receipt(&control, &receipt) {
+    let written = delivered::receipts(&plan.job.delivery, &control)
+        .and_then(|dir| write_receipt(&dir, &receipt));
+    if let Err(error) = written {
         tell(stderr, &format!("warning: the receipt could not be written: {error}"));
     }
     code
@@ -99,6 +105,8 @@ const MOST_PLAN_BYTES: u64 = 64 << 20;
 struct Attempt {
     id: String,
     report: Report,
+    /// What the working directory held; there once it is known.
+    before: Option<Before>,
 }
 
 impl Attempt {
@@ -108,7 +116,8 @@ impl Attempt {
         if getrandom::fill(&mut bytes).is_err() {
             bytes = jiff::Timestamp::now().as_nanosecond().to_be_bytes();
         }
-        Self { id: format!("{:032x}", u128::from_be_bytes(bytes)), report: Report::empty() }
+        let report = Report::empty();
+        Self { id: format!("{:032x}", u128::from_be_bytes(bytes)), report, before: None }
     }
 
     fn run(
@@ -121,6 +130,8 @@ impl Attempt {
             on_record::check(control, &plan.intent, kind)?;
         }
         let form = form(&plan.job.image)?;
+        self.report.conditions.delivery = Some(plan.job.delivery.name());
+        let place = delivered::place(&plan.job.delivery, delivered::job(control))?;
         let required = plan.job.terms.require;
         if let Some(required @ Grade::Other(_)) = required {
             return Err(ExecuteError::Requirement(required));
@@ -135,7 +146,8 @@ impl Attempt {
         report.passed = found.passed;
         // file systems may have taken their time
         still_wanted()?;
-        let workdir = mounts::directory(&plan.workdir)?;
+        let workdir = mounts::directory(&delivered::job(control).join(&plan.workdir))?;
+        self.before = Some(Before::look(&workdir));
         if rustix::process::geteuid().is_root() {
             // mounts that only this job sees, and that end with it; no loss where that is refused
             let _ = super::inside::own_mounts();
@@ -149,7 +161,10 @@ impl Attempt {
             let (option, runtime) = (option.clone(), runtime.name());
             return Err(ExecuteError::Options { option, runtime });
         }
-        let image = self.look_at(plan, runtime.checks_blocks())?;
+        let image = self.look_at(plan, &place, runtime.checks_blocks())?;
+        if matches!(plan.job.delivery, Delivery::Transfer { .. }) {
+            self.report.conditions.moved = fs::metadata(&place).ok().map(|meta| meta.len());
+        }
         let platform =
             plan.job.image.pin().map(|pin| &pin.platform).or(plan.job.terms.platform.as_ref());
         processor::check(platform, image.sif_file())?;
@@ -181,17 +196,15 @@ impl Attempt {
         prepared.run(report)
     }
 
-    /// The image, compared with the pin; `checks` when the runtime can check its blocks as they are read.
-    fn look_at(&mut self, plan: &Plan, checks: bool) -> Result<Image, ExecuteError> {
+    /// The image at its place, compared with the pin; `checks` when the runtime can check its blocks as they are read.
+    fn look_at(&mut self, plan: &Plan, place: &Path, checks: bool) -> Result<Image, ExecuteError> {
         match &plan.job.image {
-            pin::Image::Sif { digest, place, tree: Some(root), .. } if checks => {
+            pin::Image::Sif { digest, tree: Some(root), .. } if checks => {
                 self.seal(place, *digest, *root).map(Image::Sif)
             }
-            pin::Image::Sif { digest, place, .. } => self.measure(place, *digest).map(Image::Sif),
+            pin::Image::Sif { digest, .. } => self.measure(place, *digest).map(Image::Sif),
             pin::Image::Oci { pin } => {
-                let name = plan.job.image.name();
-                let path = plan.archive.as_deref().ok_or(ExecuteError::NoArchive(name))?;
-                Archived::open(path, pin).map(|archived| Image::Oci(Box::new(archived)))
+                Archived::open(place, pin).map(|archived| Image::Oci(Box::new(archived)))
             }
             other @ pin::Image::Other { .. } => Err(ExecuteError::NotSif(other.name())),
         }
@@ -247,10 +260,30 @@ impl Attempt {
         exit::IMAGE_MISMATCH
     }
 
-    fn receipt(mut self, plan: &Plan, start: Start, exit_code: i32) -> Receipt {
+    /// What is known once every process of the program is gone.
+    fn ended(&mut self, plan: &Plan) {
         let report = &mut self.report;
+        if let Some(Used { peak_memory, cpu_ms }) = Used::by_children() {
+            report.conditions.peak_memory = Some(peak_memory);
+            report.conditions.cpu_ms = Some(cpu_ms);
+        }
+        if let Some(before) = &self.before {
+            let told = report.conditions.told.is_some();
+            let Left { outputs, notes } = before.after(&plan.job.terms.outputs, told);
+            report.conditions.outputs = outputs;
+            report.notes.extend(notes);
+        }
+    }
+
+    fn receipt(mut self, plan: &Plan, start: Start, exit_code: i32) -> Receipt {
+        // hashing what it left may take long
+        let ended_at = jiff::Timestamp::now();
+        if matches!(start, Start::Started { .. }) {
+            self.ended(plan);
+        }
+        let mut report = self.report;
         report.conditions.passed_over = mounts::notes(&report.passed);
-        let report = self.report;
+        report.conditions.worker = plan.worker.or_else(used::own_program);
         Receipt {
             schema: RECEIPT_SCHEMA,
             writer: format!("moorline {}", env!("CARGO_PKG_VERSION")),
@@ -268,7 +301,7 @@ impl Attempt {
             notes: report.notes,
             skipped_mounts: report.skipped,
             start,
-            ended_at: jiff::Timestamp::now(),
+            ended_at,
             exit_code,
             conditions: report.conditions,
         }
@@ -305,10 +338,10 @@ fn engine_facts(variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
 }
 
 /// Whole or not at all: a temporary file, synced, renamed.
-fn write_receipt(control: &Path, receipt: &Receipt) -> io::Result<()> {
+fn write_receipt(dir: &Path, receipt: &Receipt) -> io::Result<()> {
     let mut text = serde_json::to_vec_pretty(receipt)?;
     text.push(b'\n');
-    let name = control.join(format!("{RECEIPT_PREFIX}{}.json", receipt.attempt));
+    let name = dir.join(format!("{RECEIPT_PREFIX}{}.json", receipt.attempt));
     files::create(&name, 0o400, &text)
 }
 

@@ -89,7 +89,8 @@ fn learn<'v>(
         silences.extend(refreshed.silence);
         for (job, now) in those.iter().zip(&refreshed.jobs) {
             if now.is_final() && !job.last().word().state.is_final() {
-                here.ended(&job.last().image, &job.id);
+                let last = job.last();
+                here.ended(&last.image, last.delivery.place(), &job.id);
             }
         }
         known.extend(indices.into_iter().zip(refreshed.jobs));

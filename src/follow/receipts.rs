@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::error::FollowError;
 use crate::files::ForeignFile;
 use crate::ledger::{Batch, Ledger, Submission, latest_receipt};
-use crate::worker::{RECEIPT_PREFIX, Receipt};
+use crate::worker::{RECEIPT_PREFIX, RETURNED, Receipt};
 
 /// The largest receipt that is read, in bytes; ours have about 1,000.
 const RECEIPT_LIMIT: u64 = 1 << 20;
@@ -55,12 +55,14 @@ pub(super) fn gather(
     submission: &Submission,
     jobs_dir: &Path,
 ) -> Result<Collected, FollowError> {
-    let control = jobs_dir.join(submission.entry.job.to_string()).join("control");
+    let dir = jobs_dir.join(submission.entry.job.to_string());
     let mut found = Collected::default();
     let recorded = submission.receipts.iter().map(|record| &record.receipt);
     found.too_early = recorded.clone().any(|receipt| submission.began_too_early(receipt));
     found.own = recorded.filter(|receipt| submission.is_word(receipt)).cloned().collect();
-    for path in receipts(&control, &mut found.problems) {
+    let places = [dir.join("control"), dir.join(RETURNED)];
+    let paths = places.iter().flat_map(|place| receipts(place, &mut found.problems));
+    for path in paths.collect::<Vec<_>>() {
         let receipt = match read(&path) {
             Ok(receipt) => receipt,
             Err(why) => {

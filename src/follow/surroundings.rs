@@ -18,8 +18,8 @@ pub trait Surroundings {
     fn jobs_dir(&self) -> &Path;
     /// The engine of this name; `None` when this program knows none of it.
     fn engine(&self, kind: &str) -> Option<Box<dyn Backend>>;
-    /// The job has ended: its image may be pruned.
-    fn ended(&self, image: &Image, job: &JobId);
+    /// The job has ended: its image, which lies at `place`, may be pruned.
+    fn ended(&self, image: &Image, place: Option<&Path>, job: &JobId);
 
     /// The ledger, to write into it.
     ///

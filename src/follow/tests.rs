@@ -148,7 +148,7 @@ impl Surroundings for Here {
     fn engine(&self, kind: &str) -> Option<Box<dyn Backend>> {
         (kind == facts().name).then(|| Box::new(Scripted(Rc::clone(&self.script))) as _)
     }
-    fn ended(&self, _: &Image, job: &JobId) {
+    fn ended(&self, _: &Image, _: Option<&Path>, job: &JobId) {
         self.ended.borrow_mut().push(*job);
     }
     fn ledger(&self) -> Result<Ledger, Report> {

@@ -1,6 +1,7 @@
 //! A job: a pinned image, a command, and what they need. Pure data, floor 2.
 
 mod attempt;
+mod delivery;
 mod env;
 mod filter;
 mod id;
@@ -15,6 +16,7 @@ mod terms;
 mod work_dir;
 
 pub use attempt::{Evidence, Grade, Measured};
+pub use delivery::Delivery;
 pub use env::EnvVar;
 pub use filter::CallFilter;
 pub use id::{EngineKey, IntentId, JobId, Nonce, ParseIdError};

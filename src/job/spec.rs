@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EnvVar, JobId, Mount, Resources, RuntimeChoice, Terms};
+use super::{Delivery, EnvVar, JobId, Mount, Resources, RuntimeChoice, Terms};
 use crate::pin::Image;
 
 /// Everything that decides what a job does. There is no way to make one from a tag.
@@ -17,6 +17,8 @@ pub struct JobSpec {
     pub name: Option<String>,
     /// The image.
     pub image: Image,
+    /// How it gets to the worker.
+    pub delivery: Delivery,
     /// Program and arguments; empty means the image's own.
     pub command: Vec<String>,
     /// Mounts in the order given, the default ones first.

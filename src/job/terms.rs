@@ -37,6 +37,10 @@ pub struct Terms {
     /// Files of the submitter that the job was made with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Input>,
+    /// Which files of the working directory are its output: patterns with `*`, `**`, `?` and `[...]`. They are
+    /// hashed when it has ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<String>,
     /// Seconds between a signal that ends the program and KILL; `None` means the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace: Option<u32>,

@@ -9,7 +9,7 @@
 //!
 //! What is dropped without [`Batch::write`] leaves payloads that no record commits to; `verify` names them.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::body::{Body, EngineName};
 use super::error::LedgerError;
@@ -17,7 +17,6 @@ use super::hash::RecordHash;
 use super::personal::{self, Personal};
 use super::{Conversion, Entry, Intent, Ledger};
 use crate::job::{EngineKey, Observation, Terms};
-use crate::pin::Image;
 use crate::worker::{Receipt, Start};
 
 /// See the module.
@@ -62,7 +61,6 @@ impl<'l> Batch<'l> {
     pub fn intend(&mut self, intent: &Intent, notes: &[String]) -> Result<Entry, LedgerError> {
         let Intent { spec, intent, nonce, backend, enclosing, plan, user, host } = intent;
         let entry = Entry { job: spec.id, intent: *intent, nonce: *nonce };
-        let (image, place) = without_place(&spec.image);
         let personal = Personal {
             user: Some(user.clone()),
             host: Some(host.clone()),
@@ -72,10 +70,12 @@ impl<'l> Batch<'l> {
             mounts: spec.mounts.clone(),
             options: spec.options.clone(),
             workdir: spec.workdir.clone(),
-            place,
+            // it holds the name of a home directory as a rule
+            place: spec.delivery.place().map(Path::to_owned),
             plan: Some(*plan),
             notes: notes.to_vec(),
             inputs: spec.terms.inputs.clone(),
+            declared: spec.terms.outputs.clone(),
             ..Personal::default()
         };
         let personal = self.store(&entry, &personal)?;
@@ -84,12 +84,12 @@ impl<'l> Batch<'l> {
             intent: *intent,
             nonce: *nonce,
             backend: *backend,
-            image: Box::new(image),
+            image: Box::new(spec.image.clone()),
             runtime: spec.runtime,
             resources: spec.resources.clone(),
             rerun_of: spec.rerun_of,
-            terms: Terms { inputs: Vec::new(), ..spec.terms.clone() },
-            delivery: None,
+            terms: Terms { inputs: Vec::new(), outputs: Vec::new(), ..spec.terms.clone() },
+            delivery: Some(spec.delivery.name()),
             enclosing: enclosing.clone(),
             personal,
         });
@@ -288,16 +288,6 @@ impl Ledger {
         batch.bodies.push(body(personal));
         batch.write()
     }
-}
-
-/// A SIF's path holds the name of a home directory as a rule.
-fn without_place(image: &Image) -> (Image, Option<PathBuf>) {
-    let mut image = image.clone();
-    let place = match &mut image {
-        Image::Sif { place, .. } => Some(std::mem::take(place)),
-        Image::Oci { .. } | Image::Other { .. } => None,
-    };
-    (image, place)
 }
 
 /// Takes paths and free text out of a receipt.

@@ -60,7 +60,6 @@ fn bodies_1(receipt_schema: u32) -> Vec<Body> {
         digest: SifDigest::of(b"sif"),
         recipe: Some(recipe),
         tree: None,
-        place: "".into(),
     };
     let resources = Resources {
         cpus: Some(2),
@@ -169,6 +168,7 @@ fn bodies() -> Vec<Body> {
                     umask: Some(0o027),
                     require: Some(Grade::Measured),
                     inputs: Vec::new(),
+                    outputs: Vec::new(),
                     grace: Some(30),
                     platform: None,
                     kerberos: false,
@@ -202,6 +202,8 @@ fn bodies() -> Vec<Body> {
                     delivery: Some(Name::known("shared")),
                     moved: Some(0),
                     worker: Some(Digest::of(b"worker")),
+                    peak_memory: Some(123_456_789),
+                    cpu_ms: Some(4321),
                     keys: vec!["afs_pag;1000;_pag".into()],
                     outputs: vec![Output {
                         path: "out.root".into(),

@@ -87,6 +87,9 @@ pub struct Personal {
     /// Mounts of the worker that could not be shown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub passed_over: Vec<MountNote>,
+    /// Patterns of files that are the job's output.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub declared: Vec<String>,
     /// Files that the job left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<Output>,

@@ -41,6 +41,7 @@ pub(super) fn salvage(kind: &str, body: &Value) -> Option<Body> {
                 umask: piece(body, "umask"),
                 require: piece(body, "require"),
                 inputs: Vec::new(),
+                outputs: Vec::new(),
                 grace: piece(body, "grace"),
                 platform: piece(body, "platform"),
                 kerberos: piece(body, "kerberos").unwrap_or_default(),

@@ -15,8 +15,8 @@ use super::personal::{Payload, Personal, load};
 use super::record::{Content, Record, WriterId};
 use super::segment::{Segment, list};
 use crate::job::{
-    EngineKey, IntentId, JobId, JobSpec, JobState, Name, Observation, Resources, RuntimeChoice,
-    Terms,
+    Delivery, EngineKey, IntentId, JobId, JobSpec, JobState, Name, Observation, Resources,
+    RuntimeChoice, Terms,
 };
 use crate::pin::Image;
 use crate::worker::{Qualifier, Receipt, Start};
@@ -53,8 +53,10 @@ pub struct Submission {
     pub time: jiff::Timestamp,
     /// The kind of engine.
     pub backend: Name,
-    /// The image. A SIF's `place` is empty once the payload is erased.
+    /// The image.
     pub image: Image,
+    /// How it gets to the worker. The path is empty once the payload is erased.
+    pub delivery: Delivery,
     /// The runtime that was asked for.
     pub runtime: RuntimeChoice,
     /// What it asked of the engine.
@@ -295,6 +297,7 @@ impl Submission {
             resources,
             rerun_of,
             terms,
+            delivery,
             enclosing,
             ..
         } = event.body.clone()
@@ -302,15 +305,16 @@ impl Submission {
             return None;
         };
         let personal = payload.unwrap_or(Payload::Erased);
-        let mut image = *image;
-        if let (Image::Sif { place, .. }, Payload::Present(known)) = (&mut image, &personal) {
-            *place = known.place.clone().unwrap_or_default();
-        }
+        let place = match &personal {
+            Payload::Present(known) => known.place.clone(),
+            _ => None,
+        };
         Some(Self {
             entry: Entry { job, intent, nonce },
             time: event.time,
             backend,
-            image,
+            image: *image,
+            delivery: Delivery::recorded(delivery, place),
             runtime,
             resources,
             rerun_of,
@@ -408,12 +412,13 @@ impl Submission {
         if !self.whole {
             return None;
         }
-        let Personal { name, command, env, mounts, options, workdir, inputs, .. } =
+        let Personal { name, command, env, mounts, options, workdir, inputs, declared, .. } =
             (**personal).clone();
         Some(JobSpec {
             id: self.entry.job,
             name,
             image: self.image.clone(),
+            delivery: self.delivery.clone(),
             command,
             mounts,
             env,
@@ -422,7 +427,7 @@ impl Submission {
             resources: self.resources.clone(),
             workdir,
             rerun_of: self.rerun_of,
-            terms: Terms { inputs, ..self.terms.clone() },
+            terms: Terms { inputs, outputs: declared, ..self.terms.clone() },
         })
     }
 

@@ -1,6 +1,5 @@
-//! An image that a job can be made from.
-
-use std::path::PathBuf;
+//! An image that a job can be made from: which one it is. Where its file lies and how it gets to a worker is
+//! [`Delivery`](crate::job::Delivery).
 
 use serde::{Deserialize, Serialize};
 
@@ -11,12 +10,12 @@ use crate::oci::{Digest, SifDigest, TreeRoot};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Image {
-    /// By manifest digest, pulled or loaded by the runtime.
+    /// By manifest digest, for runtimes that take an OCI image; no SIF is made of it.
     Oci {
         /// Which.
         pin: Pin,
     },
-    /// A SIF file.
+    /// A SIF.
     Sif {
         /// What it was converted from, or, without a recipe, the artifact that it was fetched as;
         /// `None` for a file that the user gave.
@@ -34,8 +33,6 @@ pub enum Image {
         /// program can check each block by it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tree: Option<TreeRoot>,
-        /// Where it lies, as workers see it.
-        place: PathBuf,
     },
     /// A form that only a newer program knows, with those names of it that this one can read. It can be
     /// shown and found, and not be run.

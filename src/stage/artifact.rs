@@ -47,8 +47,8 @@ pub async fn artifact(
             digest,
             recipe: None,
             tree: None,
-            place,
         },
+        place,
         size: sif.size,
         known: known.is_some(),
         warnings: Vec::new(),
@@ -75,7 +75,8 @@ pub fn of_hub(
         suits(&place, &name.to_string(), platform)?;
     }
     Ok(Some(Staged {
-        image: Image::Sif { pin: None, manifest: None, digest, recipe: None, tree: None, place },
+        image: Image::Sif { pin: None, manifest: None, digest, recipe: None, tree: None },
+        place,
         size,
         known: true,
         warnings: Vec::new(),

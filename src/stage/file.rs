@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Seek};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::StageError;
 use crate::files::{ForeignFile, sha256};
@@ -10,11 +10,12 @@ use crate::oci::{Sha256Digest, SifDigest};
 use crate::pin::Image;
 use crate::sif::hash_tree;
 
-/// A SIF file that the user named: pinned by the digest of its bytes as they are now.
+/// A SIF file that the user named: pinned by the digest of its bytes as they are now; and its path without
+/// links.
 ///
 /// # Errors
 /// When it cannot be read, or is not a SIF.
-pub fn file(path: &Path) -> Result<Image, StageError> {
+pub fn file(path: &Path) -> Result<(Image, PathBuf), StageError> {
     let fail = |source| StageError::File {
         path: path.to_owned(),
         source: crate::files::explained(path, source),
@@ -28,7 +29,7 @@ pub fn file(path: &Path) -> Result<Image, StageError> {
     // whoever made it says what its tree is: it is believed once it is the one of the bytes
     let length = file.metadata().map_err(fail)?.len();
     let tree = hash_tree::check(&file, length).ok().flatten();
-    Ok(Image::Sif { pin: None, manifest: None, digest, recipe: None, tree, place })
+    Ok((Image::Sif { pin: None, manifest: None, digest, recipe: None, tree }, place))
 }
 
 fn measure(file: &mut File) -> io::Result<SifDigest> {

@@ -1,6 +1,7 @@
 //! How an image is converted, and what came of it.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use super::convert::Counters;
 use crate::layer::Limits;
@@ -23,6 +24,8 @@ pub struct How<'a> {
 pub struct Staged {
     /// What a job is made from.
     pub image: Image,
+    /// Where its SIF lies.
+    pub place: PathBuf,
     /// The length of the SIF in bytes.
     pub size: u64,
     /// Whether it was there already.

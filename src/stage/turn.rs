@@ -64,6 +64,6 @@ pub(super) fn there(
     recipe: &Recipe,
 ) -> Staged {
     let StoredSif { digest, size, path: place, signed_by, tree } = sif;
-    let image = Image::Sif { pin, manifest, digest, recipe: Some(recipe.clone()), tree, place };
-    Staged { image, size, known: true, warnings: Vec::new(), done: None, signed_by }
+    let image = Image::Sif { pin, manifest, digest, recipe: Some(recipe.clone()), tree };
+    Staged { image, place, size, known: true, warnings: Vec::new(), done: None, signed_by }
 }

@@ -53,6 +53,22 @@ pub enum SubmitError {
         /// Why that one is not taken.
         why: String,
     },
+    /// Image and engine do not go together with the way that was asked for.
+    #[error("--delivery {word}: {why}")]
+    Delivery {
+        /// What was asked for.
+        word: &'static str,
+        /// Why not.
+        why: String,
+        /// What to do instead.
+        hint: String,
+    },
+    /// The image's file has other bytes than a moment ago.
+    #[error("{} was changed while it was copied into the job", path.display())]
+    ImageChanged {
+        /// The file.
+        path: PathBuf,
+    },
     /// A path that is not UTF-8 cannot stand in a plan.
     #[error("the job's plan cannot be written: {0}")]
     Plan(#[from] serde_json::Error),
@@ -92,8 +108,8 @@ impl Failure for SubmitError {
         match self {
             Self::Io(error) => io_kind(&error.source, Kind::Configuration),
             Self::InputLost { .. } => Kind::NotFound,
-            Self::InputChanged { .. } => Kind::Integrity,
-            Self::Plan(_) => Kind::Usage,
+            Self::InputChanged { .. } | Self::ImageChanged { .. } => Kind::Integrity,
+            Self::Plan(_) | Self::Delivery { .. } => Kind::Usage,
             Self::NoWorker { .. } | Self::Random(_) => Kind::Configuration,
             Self::Ledger(error) | Self::Unrecorded { source: error, .. } => error.kind(),
             Self::Backend(error) => error.kind(),
@@ -115,6 +131,8 @@ impl Failure for SubmitError {
             Self::NoWorker { .. } => Some(
                 "build moorline-worker of this version for that processor and put it there".into(),
             ),
+            Self::Delivery { hint, .. } => Some(hint.clone()),
+            Self::ImageChanged { .. } => Some("submit it again when nobody writes to it".into()),
             Self::Plan(_) | Self::Random(_) => None,
         }
     }

@@ -99,8 +99,9 @@ impl Source {
         let mut from = self.open()?;
         let mode = from.metadata().map_err(io_error())?.permissions().mode();
         let mut copied = || {
-            if !kept.is_dir() {
-                fs::DirBuilder::new().mode(0o700).create(&kept)?;
+            let folder = kept.join(&self.name);
+            if let Some(folder) = folder.parent() {
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
             }
             let mut to = OpenOptions::new()
                 .read(true)
@@ -121,6 +122,9 @@ impl Source {
         // from the copy that was hashed, with the mode that the user gave it; the owner may write it
         let seen = job.join("work").join(&self.name);
         let give = || {
+            if let Some(folder) = seen.parent() {
+                fs::create_dir_all(folder)?;
+            }
             fs::copy(kept.join(&self.name), &seen)?;
             fs::set_permissions(&seen, fs::Permissions::from_mode(mode & 0o777 | 0o200))
         };
@@ -267,6 +271,9 @@ mod tests {
         source.put(&measured, &job).unwrap();
         let mode = |path: &str| fs::metadata(job.join(path)).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode("work/exe"), mode("control/inputs/exe")), (0o755, 0o500));
+        let below = Source { name: "in/put".into(), ..source };
+        below.put(&measured, &job).unwrap();
+        assert_eq!((mode("work/in/put"), mode("control/inputs")), (0o755, 0o700));
         // the program writes its own copy
         fs::write(job.join("work/exe"), "other").unwrap();
         assert_eq!(fs::read(job.join("control/inputs/exe")).unwrap(), b"#!/bin/sh\n");

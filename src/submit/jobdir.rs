@@ -6,11 +6,12 @@
 //!   ID/                   0700
 //!     work/               bound to /work_dir
 //!     control/            0700: job.sh, plan.json, inputs/, krb5cc, receipts; never in the container
+//!     image.sif           a copy of the user's own file, where nodes do not see that
 //!     stdout  stderr      written by the engine
 //! ```
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -18,7 +19,7 @@ use super::error::SubmitError;
 use crate::files;
 use crate::job::JobId;
 use crate::kerberos::Tickets;
-use crate::oci::{Digest, Sha256Digest};
+use crate::oci::{Digest, Sha256Digest, SifDigest};
 use crate::worker::{PLAN_FILE, SCRIPT_FILE, TICKETS_FILE};
 
 /// The texts that go into `control/`.
@@ -58,6 +59,36 @@ impl JobDir {
     /// When the file cannot be written.
     pub fn put_tickets(&self, tickets: &Tickets) -> Result<(), SubmitError> {
         write(&self.control().join(TICKETS_FILE), tickets.bytes(), 0o600)
+    }
+
+    /// Copies the image to `to`, a file of this directory.
+    ///
+    /// # Errors
+    /// When it cannot be copied, or is not `expected` any more.
+    pub fn put_image(
+        &self,
+        from: &Path,
+        to: &Path,
+        expected: Option<SifDigest>,
+    ) -> Result<(), SubmitError> {
+        let copy = || {
+            let mut target = fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .mode(0o400)
+                .open(to)?;
+            // from file to file the kernel copies; then what is there is hashed
+            io::copy(&mut fs::File::open(from)?, &mut target)?;
+            target.sync_all()?;
+            target.rewind()?;
+            files::sha256(&mut target)
+        };
+        let found = copy().map_err(SubmitError::io("cannot copy into the job", from))?;
+        if expected.is_some_and(|expected| *expected.bytes() != found.sha256) {
+            return Err(SubmitError::ImageChanged { path: from.to_owned() });
+        }
+        Ok(())
     }
 
     /// `JOBS_DIR/ID`.
@@ -113,14 +144,19 @@ fn write(path: &Path, data: &[u8], mode: u32) -> Result<(), SubmitError> {
         .map_err(SubmitError::io("cannot write", path))
 }
 
+/// Where workers find the program with a digest.
+pub(super) fn installed(jobs_dir: &Path, program: &Digest) -> PathBuf {
+    jobs_dir.join("bin").join(program.hex()).join("moorline")
+}
+
 /// Puts this program where workers find it and returns the digest of its bytes.
 ///
 /// # Errors
 /// When it cannot be read or written.
 pub fn install_binary(jobs_dir: &Path, program: &Path) -> Result<Digest, SubmitError> {
     let digest = hash(program)?;
+    let target = installed(jobs_dir, &digest);
     let dir = jobs_dir.join("bin").join(digest.hex());
-    let target = dir.join("moorline");
     if hash(&target).is_ok_and(|there| there == digest) {
         return Ok(digest);
     }

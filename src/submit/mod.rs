@@ -11,12 +11,14 @@
 //! the disk: a copy that the engine took without saying so never runs. A crash after that leaves a held job,
 //! which every verb that asks for it releases.
 
+mod delivery;
 mod error;
 mod inputs;
 mod jobdir;
 mod one;
 mod program;
 
+pub use delivery::{Chosen, Way, choose};
 pub use error::SubmitError;
 pub use inputs::{Earlier, Source, of_earlier, script_hints};
 pub use jobdir::{JobDir, install_binary};

@@ -7,8 +7,8 @@ use super::program;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::backend::{Backend, BackendError, OnRecord, Order, Submission};
-use crate::job::{CallFilter, EngineKey, IntentId, JobId, JobSpec, Name, Nonce};
+use crate::backend::{Backend, BackendError, FOREGROUND, OnRecord, Order, Sent, Submission};
+use crate::job::{CallFilter, Delivery, EngineKey, IntentId, JobId, JobSpec, Name, Nonce};
 use crate::kerberos::Tickets;
 use crate::ledger::{Entry, Intent, Ledger, LedgerError};
 use crate::oci::{Digest, Sha256Digest};
@@ -30,8 +30,6 @@ pub struct Site {
     pub site_store: Option<PathBuf>,
     /// The runtimes that `auto` tries; see [`Plan::runtimes`].
     pub runtimes: Vec<Name>,
-    /// The OCI archive of the image, when the job has no SIF.
-    pub archive: Option<PathBuf>,
     /// `[limits]` that were set, for images that are unpacked.
     pub limits: BTreeMap<String, u64>,
     /// Directories that no container may see; see [`Plan::hide`].
@@ -44,6 +42,8 @@ pub struct Site {
     pub notes: Vec<String>,
     /// Files of this machine that the command starts.
     pub inputs: Vec<Source>,
+    /// A SIF that is copied to where the job's delivery says.
+    pub copied: Option<PathBuf>,
     /// The engine takes the job held, until its key is on the disk.
     pub hold: bool,
     /// Kerberos tickets for a job that asks for them.
@@ -93,7 +93,8 @@ pub fn dry_run(
     let kind = backend.kind();
     program::worker(&site.program, &program::processor(job, kind))?;
     let (texts, _) = texts(job, (site, kind), &Digest::of(b"not installed"), &fresh_ids()?)?;
-    Ok((backend.plan(&order(job, site, fresh_ids()?.0))?, texts.script))
+    let ids = fresh_ids()?;
+    Ok((backend.plan(&order(job, site, ids.0, &Digest::of(b"not installed")))?, texts.script))
 }
 
 /// The job with its inputs as they are at this moment.
@@ -112,7 +113,7 @@ fn fresh_ids() -> Result<(IntentId, Nonce), SubmitError> {
     Ok((IntentId::from_bytes(take(intent)), Nonce::from_bytes(take(nonce))))
 }
 
-fn order(job: &JobSpec, site: &Site, intent: IntentId) -> Order {
+fn order(job: &JobSpec, site: &Site, intent: IntentId, program: &Digest) -> Order {
     let digest = match &job.image {
         Image::Oci { pin } | Image::Sif { pin: Some(pin), .. } => pin.manifest.to_string(),
         Image::Sif { digest, .. } => digest.to_string(),
@@ -125,6 +126,13 @@ fn order(job: &JobSpec, site: &Site, intent: IntentId) -> Order {
         digest,
         resources: job.resources.clone(),
         hold: site.hold,
+        sent: match &job.delivery {
+            Delivery::Transfer { place } => Some(Sent {
+                image: place.clone(),
+                worker: jobdir::installed(&site.jobs_dir, program),
+            }),
+            _ => None,
+        },
     }
 }
 
@@ -140,14 +148,19 @@ fn texts(
         intent: *intent,
         nonce: *nonce,
         job: job.clone(),
-        workdir: job.workdir.clone().unwrap_or_else(|| dir.join("work")),
+        workdir: match (&job.workdir, &job.delivery) {
+            (Some(dir), _) => dir.clone(),
+            // wherever the engine puts it
+            (None, Delivery::Transfer { .. }) => "work".into(),
+            (None, _) => dir.join("work"),
+        },
         node_cache: site.node_cache.clone(),
         filter: site.filter,
         site_store: site.site_store.clone(),
         limits: site.limits.clone(),
         hide: site.hide.clone(),
         runtimes: site.runtimes.clone(),
-        archive: site.archive.clone(),
+        worker: (kind != FOREGROUND).then_some(*program),
         on_record: site.hold.then(|| kind.to_owned()),
     };
     let bytes = plan.to_bytes()?;
@@ -177,6 +190,9 @@ pub fn prepare(
     for (source, measured) in site.inputs.iter().zip(&job.terms.inputs) {
         source.put(measured, dir.path())?;
     }
+    if let (Some(from), Some(to)) = (&site.copied, job.delivery.place()) {
+        dir.put_image(from, to, job.image.sif())?;
+    }
     if let Some(tickets) = site.tickets.as_ref().filter(|_| job.terms.kerberos) {
         dir.put_tickets(tickets)?;
     }
@@ -191,7 +207,7 @@ pub fn prepare(
         host: site.host.clone(),
     };
     let entry = ledger.intend_with_notes(&intent, &site.notes)?;
-    Ok(Prepared { dir, order: order(job, site, ids.0), entry, plan })
+    Ok(Prepared { dir, order: order(job, site, ids.0, &program), entry, plan })
 }
 
 /// A job that an engine has.

@@ -46,7 +46,8 @@ pub struct Conditions {
     /// Bytes that were moved for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved: Option<u64>,
-    /// SHA-256 of the worker's own program.
+    /// SHA-256 of the worker's own program. Below `run` the worker read it; else it is the one that the job's
+    /// script compared before it started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<Digest>,
     /// Kernel keys of the caller that the program could use, by their descriptions.
@@ -55,7 +56,13 @@ pub struct Conditions {
     /// What the image's server did, where each block was checked when the program read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served: Option<ServedImage>,
-    /// Files that it left.
+    /// The largest resident set of any one process of the job, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory: Option<u64>,
+    /// CPU time of all its processes, in user and kernel mode, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_ms: Option<u64>,
+    /// Files that it left: the declared ones first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<Output>,
     /// The signal by which the worker was told to end.
@@ -122,7 +129,7 @@ pub struct Cover {
 /// A file that a job left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
-    /// Below the working directory.
+    /// Below the working directory; what is not UTF-8 in it is replaced by U+FFFD.
     pub path: String,
     /// In bytes.
     pub size: u64,

@@ -13,8 +13,13 @@
 //!     inputs/NAME                  files of the submitter, as they were (job::Input)
 //!     krb5cc                       Kerberos tickets, 0600, until the job has ended
 //!     receipt-ATTEMPT.json         what ran (receipt.rs), written by temp file and rename
+//!   image.sif                      a copy of the user's file, where nodes do not see that
+//!   returned/receipt-ATTEMPT.json  of a job whose files the engine brings
 //! JOBS_DIR/bin/SHA256/moorline     the worker's program, hash-checked by the script
 //! ```
+//!
+//! Where the engine brings the files, the worker has a directory with `control/`, `work/`, the image and
+//! `moorline` in it; `work/` and `returned/` come back.
 
 mod conditions;
 pub mod exit;
@@ -26,6 +31,6 @@ pub mod script;
 pub use conditions::{
     Conditions, Cover, Hides, MountNote, Output, Qualifier, RuntimeProgram, ServedImage,
 };
-pub use names::{PLAN_FILE, RECEIPT_PREFIX, SCRIPT_FILE, TICKETS_FILE};
+pub use names::{PLAN_FILE, RECEIPT_PREFIX, RETURNED, SCRIPT_FILE, TICKETS_FILE};
 pub use plan::{PLAN_SCHEMA, Plan, PlanError};
 pub use receipt::{RECEIPT_SCHEMA, Receipt, ReceiptError, Start};

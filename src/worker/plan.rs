@@ -9,9 +9,14 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::job::{CallFilter, IntentId, JobSpec, Name, Nonce};
+use crate::oci::Digest;
 
 /// The version of this document.
-pub const PLAN_SCHEMA: u32 = 2;
+///
+/// 3: the way of the image to the worker stands apart from the image.
+pub const PLAN_SCHEMA: u32 = 3;
+/// The last one in which an image held its place.
+const PLACE_IN_IMAGE: u32 = 2;
 
 /// Everything a worker needs besides the image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +29,7 @@ pub struct Plan {
     pub nonce: Nonce,
     /// What to run; holds the job's id and its pinned image.
     pub job: JobSpec,
-    /// The host directory that is bound to `/work_dir`.
+    /// The host directory that is bound to `/work_dir`; a relative path lies beside the plan's own directory.
     pub workdir: PathBuf,
     /// Where a node may unpack images; `None` means the job's own temporary directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,9 +37,6 @@ pub struct Plan {
     /// The runtimes that `auto` tries, in this order; empty means all that there are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runtimes: Vec<Name>,
-    /// The OCI archive of the image, for a job that no SIF was made for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub archive: Option<PathBuf>,
     /// Whether the program runs behind the filter of system calls; `None` means `auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<CallFilter>,
@@ -49,6 +51,9 @@ pub struct Plan {
     /// and the credentials.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hide: Vec<PathBuf>,
+    /// SHA-256 of the worker's program, which the script compares; `None` below `run`, which starts itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<Digest>,
     /// The kind of engine that held the job until its key was beside this plan: the worker starts the program
     /// only in the job of that key. `None` means that nobody wrote a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,7 +85,13 @@ impl Plan {
         if schema > PLAN_SCHEMA {
             return Err(PlanError::Newer(schema));
         }
-        Ok(serde_json::from_slice(bytes)?)
+        let mut value: serde_json::Value = serde_json::from_slice(bytes)?;
+        if schema <= PLACE_IN_IMAGE
+            && let Some(place) = value.pointer("/job/image/place").cloned()
+        {
+            value["job"]["delivery"] = serde_json::json!({ "kind": "shared", "place": place });
+        }
+        Ok(serde_json::from_value(value)?)
     }
 
     /// The bytes to write.

@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 
 use moorline::job::Grade;
 use moorline::oci::{Sha256Digest, SifDigest};
-use moorline::pin::Image;
 
 use crate::support::*;
 
@@ -22,14 +21,7 @@ fn an_image_with_other_bytes_does_not_run() {
     let last = bytes.len() - 5000;
     bytes[last] ^= 1;
     fs::write(&path, &bytes).unwrap();
-    job.plan.job.image = Image::Sif {
-        pin: None,
-        manifest: None,
-        digest: image().1,
-        recipe: None,
-        tree: None,
-        place: path.clone(),
-    };
+    job.set_image(image().1, path.clone());
     let done = job.run();
     assert_eq!((done.code, done.stdout.as_str()), (211, ""));
     let receipt = done.receipt.unwrap();
@@ -63,14 +55,7 @@ fn an_image_that_is_exchanged_while_it_runs_changes_nothing() {
         );
         let path = job.path("mine.sif");
         fs::copy(&image().0, &path).unwrap();
-        job.plan.job.image = Image::Sif {
-            pin: None,
-            manifest: None,
-            digest: image().1,
-            recipe: None,
-            tree: None,
-            place: path.clone(),
-        };
+        job.set_image(image().1, path.clone());
         let child = job.worker().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         until(|| job.path("work/ready").exists());
         fs::rename(&path, job.path("gone")).unwrap();
@@ -248,8 +233,7 @@ fn hostile_names_are_refused_and_nothing_escapes() {
         let mut job = Job::sh(User::Me, "echo ran");
         let path = job.path("bad.sif");
         let digest = sif_of(&bytes, None, &path);
-        job.plan.job.image =
-            Image::Sif { pin: None, manifest: None, digest, recipe: None, tree: None, place: path };
+        job.set_image(digest, path);
         job.env.push(("PATH".into(), "/nowhere".into()));
         let done = job.run();
         assert_eq!((done.code, done.stdout.as_str()), (214, ""), "{what}: {}", done.stderr);
@@ -274,8 +258,7 @@ fn limits_of_the_configuration_hold_for_an_image_that_is_unpacked() {
         let mut job = Job::sh(User::Me, "true");
         let path = job.path("x.sif");
         let digest = sif_of(&bytes, None, &path);
-        job.plan.job.image =
-            Image::Sif { pin: None, manifest: None, digest, recipe: None, tree: None, place: path };
+        job.set_image(digest, path);
         job.plan.limits = limits.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
         job.env.push(("PATH".into(), "/nowhere".into()));
         job.run()
@@ -331,14 +314,7 @@ fn cve_2021_29136_cve_2026_33056_a_sentinel_outside_is_not_touched() {
             let mut job = Job::sh(User::Me, "true");
             let path = job.path("x.sif");
             let digest = sif_of(&bytes, None, &path);
-            job.plan.job.image = Image::Sif {
-                pin: None,
-                manifest: None,
-                digest,
-                recipe: None,
-                tree: None,
-                place: path,
-            };
+            job.set_image(digest, path);
             job.env.push(("PATH".into(), "/nowhere".into()));
             let done = job.run();
             let expected = if good { "\"sh\" was not found" } else { "cannot be unpacked" };
@@ -382,14 +358,7 @@ fn every_way_to_the_root_file_system_runs_the_same() {
     let sif = store.path().join("x.sif");
     fs::copy(&image().0, &sif).unwrap();
     let mut job = Job::new(User::Me, &["hello", "x"]);
-    job.plan.job.image = Image::Sif {
-        pin: None,
-        manifest: None,
-        digest: image().1,
-        recipe: None,
-        tree: None,
-        place: sif,
-    };
+    job.set_image(image().1, sif);
     job.plan.site_store = Some(store.path().to_owned());
     if have("loop", test, Path::new("/dev/loop-control").exists()) {
         assert_eq!(run(&job, "kernel"), 0);
@@ -433,8 +402,7 @@ fn an_unpacked_tree_is_what_was_packed() {
         let mut job = Job::sh(User::Me, "true");
         let path = job.path("x.sif");
         let digest = sif_of(&fs::read(&squashfs).unwrap(), None, &path);
-        job.plan.job.image =
-            Image::Sif { pin: None, manifest: None, digest, recipe: None, tree: None, place: path };
+        job.set_image(digest, path);
         job.env.push(("PATH".into(), "/nowhere".into()));
         // it has no shell: unpacked, laid out, and then refused
         let done = job.run();

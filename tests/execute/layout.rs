@@ -10,7 +10,6 @@ use std::process::Command;
 
 use moorline::job::RuntimeChoice;
 use moorline::oci::{Digest, Sha256Digest};
-use moorline::pin::Image;
 
 use crate::support::*;
 
@@ -48,8 +47,7 @@ fn in_image(job: Job, tree: &Path) -> Job {
     let place = job.path("odd.sif");
     let config = r#"{"Env":["PATH=/usr/bin:/bin"],"Cmd":["sh"]}"#;
     let digest = make_sif(tree, Some(config), &place);
-    job.plan.job.image =
-        Image::Sif { pin: None, manifest: None, digest, recipe: None, tree: None, place };
+    job.set_image(digest, place);
     job
 }
 

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use moorline::job::Grade;
-use moorline::pin::Image;
 use moorline::worker::Start;
 
 use crate::support::*;
@@ -104,8 +103,7 @@ fn the_images_own_program_runs_when_none_is_given() {
     let mut job = Job::new(User::Me, &[]);
     let path = job.path("bare.sif");
     let digest = make_sif(tree(), None, &path);
-    job.plan.job.image =
-        Image::Sif { pin: None, manifest: None, digest, recipe: None, tree: None, place: path };
+    job.set_image(digest, path);
     let done = job.run();
     assert_eq!(done.code, 214);
     assert!(done.stderr.contains("neither ENTRYPOINT nor CMD"), "{}", done.stderr);

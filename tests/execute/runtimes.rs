@@ -111,7 +111,7 @@ impl Case {
         if self.is_oci() {
             let (path, pin) = archive().clone();
             job.plan.job.image = Image::Oci { pin };
-            job.plan.archive = Some(path);
+            job.plan.job.delivery = Delivery::Shared { place: path };
             let home = match self.runtime {
                 RuntimeChoice::Docker => docker_home().unwrap(),
                 _ => PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/".into())),
@@ -370,7 +370,7 @@ fn another_image_is_a_mismatch() {
         assert_ne!(done.code, 0, "{case:?}: {}", done.stderr);
         assert_eq!(done.stdout, "");
         let mut job = case.sh("echo it ran");
-        job.plan.archive = Some("/nowhere.tar".into());
+        job.plan.job.delivery = Delivery::Shared { place: "/nowhere.tar".into() };
         let done = job.run();
         assert_eq!((done.code, done.stdout.as_str()), (210, ""), "{case:?}: {}", done.stderr);
         // a grade that it cannot give is refused before anything starts
@@ -399,7 +399,7 @@ fn a_runtime_that_lies_is_not_believed() {
         let mut job = Job::new(User::Me, &["sh", "-c", "echo it ran"]);
         let (path, pin) = archive().clone();
         job.plan.job.image = Image::Oci { pin };
-        job.plan.archive = Some(path);
+        job.plan.job.delivery = Delivery::Shared { place: path };
         job.plan.job.runtime = runtime;
         let bin = job.path("bin");
         fs::create_dir(&bin).unwrap();

@@ -32,8 +32,8 @@ fn golden_plan() -> Plan {
                 digest: SifDigest::of(b"image"),
                 recipe: None,
                 tree: None,
-                place: "/store/it's here/x.sif".into(),
             },
+            delivery: moorline::job::Delivery::Shared { place: "/store/it's here/x.sif".into() },
             command: ["sh", "-c", "echo \"$A\" `id`; exit 3", "\n"].map(String::from).into(),
             mounts: vec![
                 Mount::cvmfs(),
@@ -54,9 +54,9 @@ fn golden_plan() -> Plan {
         site_store: None,
         limits: std::collections::BTreeMap::new(),
         hide: Vec::new(),
+        worker: None,
         on_record: None,
         runtimes: Vec::new(),
-        archive: None,
     };
     plan.job.mounts[2].target = "/req uired".into();
     plan

@@ -282,14 +282,7 @@ fn an_end_while_the_image_is_measured_comes_soon() {
     let path = job.path("large.sif");
     fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
     let digest = image().1;
-    job.plan.job.image = moorline::pin::Image::Sif {
-        pin: None,
-        manifest: None,
-        digest,
-        recipe: None,
-        tree: None,
-        place: path,
-    };
+    job.set_image(digest, path);
     let mut child = job.worker().spawn().unwrap();
     let pid = child.id().to_string();
     // it has been at it for half a second of its own time; how much it read is told to root only

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use self::open_dir::open_dir;
 
-use moorline::job::{IntentId, JobId, JobSpec, Mount, Nonce, Resources, RuntimeChoice};
+use moorline::job::{Delivery, IntentId, JobId, JobSpec, Mount, Nonce, Resources, RuntimeChoice};
 use moorline::oci::{Digest, Sha256Digest, SifDigest};
 use moorline::pin::Image;
 use moorline::sif::{Arch, DataType, Identity, SifWriter};
@@ -209,14 +209,8 @@ impl Job {
             job: JobSpec {
                 id: JobId::from_parts(1_700_000_000_000, 7),
                 name: None,
-                image: Image::Sif {
-                    pin: None,
-                    manifest: None,
-                    digest,
-                    recipe: None,
-                    tree: None,
-                    place,
-                },
+                image: Image::Sif { pin: None, manifest: None, digest, recipe: None, tree: None },
+                delivery: Delivery::Shared { place },
                 command: command.iter().map(|w| (*w).to_owned()).collect(),
                 mounts: vec![Mount { source: "/nowhere/cvmfs".into(), ..Mount::cvmfs() }],
                 env: vec![],
@@ -233,13 +227,19 @@ impl Job {
             site_store: None,
             limits: std::collections::BTreeMap::new(),
             hide: Vec::new(),
+            worker: None,
             on_record: None,
             runtimes: Vec::new(),
-            archive: None,
         };
         let job = Self { dir, plan, user, env: vec![] };
         job.give_away();
         job
+    }
+
+    /// Another image.
+    pub fn set_image(&mut self, digest: SifDigest, place: PathBuf) {
+        self.plan.job.image = Image::Sif { pin: None, manifest: None, digest, recipe: None };
+        self.plan.job.delivery = Delivery::Shared { place };
     }
 
     /// A shell script as the command.

@@ -31,6 +31,7 @@ pub fn order(jobs: &Path, script: &str) -> Order {
         digest: format!("sha256:{:064x}", 7),
         resources: Resources::default(),
         hold: false,
+        sent: None,
     }
 }
 

@@ -128,6 +128,7 @@ fn plans() {
             account: Some("hep".into()),
         },
         hold: true,
+        sent: None,
     };
     let plan = engine("htcondor", &environment()).plan(&order).unwrap();
     let text = plan.argv.join("\n") + "\n\n" + &plan.files[0].1;

@@ -326,6 +326,7 @@ fn plans() {
         digest: format!("sha256:{}", "a".repeat(64)),
         resources: Resources::default(),
         hold: true,
+        sent: None,
     };
     let slurm = of_slurm(&environment());
     let mut text = slurm.plan(&order).unwrap().argv.join("\n");

@@ -77,18 +77,13 @@ fn plan(order: &moorline::backend::Order, grace: Option<u32>) -> Vec<u8> {
     use moorline::job::{JobSpec, Nonce, RuntimeChoice, Terms};
     let place = order.dir.join("x.sif");
     let digest = moorline::oci::Sha256Digest::from_bytes([7; 32]);
-    let image = moorline::pin::Image::Sif {
-        pin: None,
-        manifest: None,
-        digest,
-        recipe: None,
-        tree: None,
-        place,
-    };
+    let image =
+        moorline::pin::Image::Sif { pin: None, manifest: None, digest, recipe: None, tree: None };
     let job = JobSpec {
         id: order.job,
         name: None,
         image,
+        delivery: moorline::job::Delivery::Shared { place },
         command: vec!["true".into()],
         mounts: vec![],
         env: vec![],
@@ -110,9 +105,9 @@ fn plan(order: &moorline::backend::Order, grace: Option<u32>) -> Vec<u8> {
         limits: std::collections::BTreeMap::new(),
         hide: vec![],
         filter: None,
+        worker: None,
         on_record: None,
         runtimes: Vec::new(),
-        archive: None,
     };
     plan.to_bytes().unwrap()
 }

@@ -149,3 +149,54 @@ fn a_copy_that_nobody_saw_never_starts_the_program() {
         let _ = Command::new("condor_rm").arg(&copy).status();
     }
 }
+
+/// `--delivery transfer`: the job sees only what the engine brought, and what it left comes back.
+#[test]
+fn the_engine_brings_the_files_and_takes_them_back() {
+    let test = "the_engine_brings_the_files_and_takes_them_back";
+    let Some(bench) = Bench::new(test) else { return };
+    bench.home.write("here/events.txt", "1 2 3\n");
+    let script =
+        "cat events.txt >all.out; mkdir deep; echo x >deep/log; echo begun >>starts; exit 200";
+    let flags = ["--delivery", "transfer", "--input", "events.txt", "--output", "*.out"];
+    let submit = [
+        &["submit", "--backend", "htcondor"],
+        &flags[..],
+        &[&bench.image, "--", "sh", "-c", script],
+    ];
+    let job = bench.home.run(&submit.concat()).exits(0).stdout.trim().to_owned();
+    bench.ends_once(&job);
+    let dir = bench.home.job(&job);
+    let files = |place: &str| -> Vec<PathBuf> {
+        let names = fs::read_dir(dir.join(place)).unwrap().flatten().map(|e| e.path());
+        names.filter(|p| p.file_name().unwrap().to_string_lossy().starts_with("receipt-")).collect()
+    };
+    assert_eq!(files("control").len(), 0, "it was written where the job was");
+    let receipt = fs::read(&files("returned")[0]).unwrap();
+    let receipt: serde_json::Value = serde_json::from_slice(&receipt).unwrap();
+    assert_eq!(receipt["delivery"], "transfer", "{receipt}");
+    assert!(receipt["moved"].as_u64().unwrap() > 1000, "{receipt}");
+    let left: Vec<_> = receipt["outputs"].as_array().unwrap().iter().map(|o| &o["path"]).collect();
+    assert_eq!(left, ["all.out", "deep/log", "starts"], "{receipt}");
+    assert_eq!(fs::read_to_string(dir.join("work/all.out")).unwrap(), "1 2 3\n");
+    assert_eq!(fs::read_to_string(dir.join("work/deep/log")).unwrap(), "x\n");
+    let answer = bench.home.run(&["--json", "audit", "job", &job]).exits(0);
+    assert_eq!(answer.json()["verdict"], "match", "{answer}");
+    bench.home.run(&["rerun", "--wait", &job]).exits(200);
+    // a worker that cannot start says so: its receipt comes back, too
+    let image = bench.image.clone();
+    let submit =
+        ["submit", "--backend", "htcondor", "--delivery", "transfer", &image, "--", "true"];
+    let program = bench.home.jobs().join("bin");
+    let program = fs::read_dir(program).unwrap().flatten().next().unwrap().path().join("moorline");
+    let mut bench = bench;
+    let harm = format!("echo broken >>{}; exec \"$real\" \"$@\"", program.display());
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    bench.replaces("condor_release", &harm);
+    let job = bench.home.run(&submit).exits(0).stdout.trim().to_owned();
+    bench.heals();
+    let waited = bench.home.run(&["wait", "--timeout", "120", &job]);
+    assert_eq!(waited.code, 213, "{waited}");
+    let answer = bench.home.run(&["--json", "audit", "job", &job]);
+    assert_eq!(answer.json()["verdict"], "unproven", "{answer}");
+}

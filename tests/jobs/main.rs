@@ -6,6 +6,7 @@ mod backend;
 mod backend_htcondor;
 mod backend_slurm;
 mod backend_suite;
+mod deliveries;
 mod demo;
 mod here;
 mod htcondor_whole;

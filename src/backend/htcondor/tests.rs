@@ -135,6 +135,27 @@ fn what_cannot_be_said_is_refused() {
     assert!(!text.contains("$(HOME)") && text.contains("/jobs/$(DOLLAR)(HOME)/work"), "{text}");
 }
 
+#[test]
+fn files_are_brought_from_where_they_are() {
+    let sent = |image: &str| Order {
+        sent: Some(Sent { image: image.into(), worker: "/jobs/bin/aa/moorline".into() }),
+        ..order("/jobs/1")
+    };
+    let text = description(&sent("/store/a b.sif")).unwrap();
+    for line in [
+        "arguments = \"'control/job.sh' 'control'\"",
+        "initialdir = /jobs/1",
+        "should_transfer_files = YES",
+        "transfer_input_files = /jobs/1/control, /jobs/1/work, /store/a b.sif, /jobs/bin/aa/moorline",
+        "transfer_output_files = work, returned",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}: {text}");
+    }
+    for image in ["/store/a,b.sif", "/store/http://a.sif", "/store/a.sif ", "a.sif"] {
+        assert!(description(&sent(image)).is_err(), "{image:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn foreign_text_is_never_a_panic(text in "(?s).{0,200}") {

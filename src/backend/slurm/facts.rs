@@ -41,6 +41,7 @@ pub(super) static FACTS: Facts = Facts {
         "SLURM_LOCALID",
     ],
     can_hold: true,
+    transfers: false,
 };
 
 /// Whether this is a number of a job.

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use crate::acquire::{self, Asked};
+use crate::acquire::{self, Asked, Ready};
 use crate::cli::args::credential_args::CredentialArgs;
+use crate::cli::args::files_args::FilesArgs;
 use crate::cli::args::from_gitlab::FromGitlab;
 use crate::cli::context::Context;
 use crate::cli::context::tickets;
@@ -16,7 +17,6 @@ use crate::execute::{self, Form};
 use crate::failure::Kind;
 use crate::job::{EnvVar, Grade, JobId, JobSpec, Mount, Network, Resources, RuntimeChoice, Terms};
 use crate::oci::Platform;
-use crate::pin::Image;
 use crate::stage::convert::default_recipe;
 
 /// Why a secret's variable is refused.
@@ -73,6 +73,9 @@ pub struct SpecArgs {
     /// For the registry
     #[command(flatten)]
     pub credential: CredentialArgs,
+    /// Its files
+    #[command(flatten)]
+    pub files: FilesArgs,
     /// The image by what CI built
     #[command(flatten)]
     pub from: FromGitlab,
@@ -160,7 +163,7 @@ impl SpecArgs {
         context: &Context,
         asked: &Asked,
         platform: &Platform,
-    ) -> Result<Image, Report> {
+    ) -> Result<Ready, Report> {
         let runtime = self.runtime.or(context.settings().runtime).unwrap_or_default();
         match execute::wants(runtime) {
             Form::Sif => acquire::obtain(context, asked, platform, &default_recipe()),
@@ -282,7 +285,7 @@ impl Parts {
     ///
     /// # Errors
     /// As [`SpecArgs::check`].
-    pub fn job(self, context: &Context, id: JobId, image: Image) -> Result<JobSpec, Report> {
+    pub fn job(self, context: &Context, id: JobId, ready: Ready) -> Result<JobSpec, Report> {
         let env = self.flags.variables(context)?;
         let grace = self.flags.grace.or(context.settings().grace);
         let (mounts, notes) = self.flags.mounts(context)?;
@@ -293,7 +296,8 @@ impl Parts {
         Ok(JobSpec {
             id,
             name: self.flags.name,
-            image,
+            image: ready.image,
+            delivery: ready.delivery,
             command: self.command,
             mounts,
             env,
@@ -306,6 +310,7 @@ impl Parts {
                 network: self.flags.network,
                 umask: umask(),
                 require: self.flags.require,
+                outputs: self.flags.files.output,
                 grace: grace.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),
                 platform: context.noted_platform(),
                 kerberos: self.flags.krb,

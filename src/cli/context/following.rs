@@ -21,8 +21,8 @@ impl Surroundings for Context {
     fn engine(&self, kind: &str) -> Option<Box<dyn Backend>> {
         adapters::backend(self, kind)
     }
-    fn ended(&self, image: &Image, job: &JobId) {
-        mark::unmark(self, image, job);
+    fn ended(&self, image: &Image, place: Option<&Path>, job: &JobId) {
+        mark::unmark(self, image, place, job);
     }
     fn ledger(&self) -> Result<Ledger, Report> {
         self.ledger()

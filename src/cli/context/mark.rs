@@ -1,5 +1,7 @@
 //! The mark of a job at its image in the store, which keeps the image from being pruned.
 
+use std::path::Path;
+
 use crate::cli::context::Context;
 use crate::cli::context::room;
 use crate::cli::show::output::{CliError, Report};
@@ -15,7 +17,9 @@ use crate::store::Store;
 /// # Errors
 /// When the mark cannot be written, or the SIF was pruned a moment ago.
 pub fn mark(context: &Context, job: &JobSpec, shared: bool) -> Result<(), Report> {
-    let Some((store, digest)) = in_store(context, &job.image)? else { return Ok(()) };
+    let Some((store, digest)) = in_store(context, &job.image, job.delivery.place())? else {
+        return Ok(());
+    };
     if shared {
         room::suits(context, &store, true);
     }
@@ -32,8 +36,8 @@ pub fn mark(context: &Context, job: &JobSpec, shared: bool) -> Result<(), Report
 }
 
 /// The job has ended: its image may be pruned. When this fails, `prune` finds it out by itself.
-pub fn unmark(context: &Context, image: &Image, job: &JobId) {
-    if let Ok(Some((store, digest))) = in_store(context, image) {
+pub fn unmark(context: &Context, image: &Image, place: Option<&Path>, job: &JobId) {
+    if let Ok(Some((store, digest))) = in_store(context, image, place) {
         let _ = store.unmark(&digest, job);
     }
 }
@@ -42,13 +46,17 @@ pub fn unmark(context: &Context, image: &Image, job: &JobId) {
 pub fn unmark_refused(context: &Context, job: &JobSpec) {
     let dir = context.jobs_dir().join(job.id.to_string());
     if std::fs::symlink_metadata(dir).is_err() {
-        unmark(context, &job.image, &job.id);
+        unmark(context, &job.image, job.delivery.place(), &job.id);
     }
 }
 
 /// The own store and the digest of an image that lies in it.
-fn in_store(context: &Context, image: &Image) -> Result<Option<(Store, SifDigest)>, Report> {
-    let Image::Sif { digest, place, .. } = image else { return Ok(None) };
+fn in_store(
+    context: &Context,
+    image: &Image,
+    place: Option<&Path>,
+) -> Result<Option<(Store, SifDigest)>, Report> {
+    let (Image::Sif { digest, .. }, Some(place)) = (image, place) else { return Ok(None) };
     let root = std::path::absolute(context.cache_dir()).unwrap_or_default();
     if !place.starts_with(&root) {
         return Ok(None);

@@ -93,7 +93,7 @@ fn asked_for(context: &Context, word: &str) -> Result<ImageQuery, Report> {
             .map_err(|e| output::CliError::usage(e.to_string()))?);
     };
     match crate::stage::file(&file)? {
-        PinnedImage::Sif { digest, .. } => Ok(ImageQuery::Bytes(*digest.bytes())),
+        (PinnedImage::Sif { digest, .. }, _) => Ok(ImageQuery::Bytes(*digest.bytes())),
         _ => Err(output::CliError::usage("this file is not a SIF").into()),
     }
 }

@@ -10,7 +10,7 @@ use crate::cli::verbs::submit;
 use crate::failure::Kind;
 use crate::follow;
 use crate::ledger::JobRecord;
-use crate::submit::{Earlier, Source, new_job_id, of_earlier};
+use crate::submit::{Earlier, Source, Way, new_job_id, of_earlier};
 
 /// Submit a job again, with the same digest even when the tag has moved.
 #[derive(Debug, ClapArgs)]
@@ -50,9 +50,13 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     if engines::is_here(kind) {
         context.require_runtime(Some(spec.runtime))?;
     }
-    spec.image = acquire::restage(context, &spec.image)?;
+    let ready = acquire::restage(context, &spec.image, &spec.delivery)?;
+    (spec.image, spec.delivery) = (ready.image, ready.delivery);
     context.voice.say(format!("repeating {} in {}", job.id, output::cell(&spec.image.name())));
-    submit::hand_over(context, &spec, kind, inputs, args.wait)
+    let facts = engines::facts(kind).ok_or_else(|| submit::unknown(kind))?;
+    let way = Way::again(&spec.delivery, facts);
+    let files = submit::deliver(context, &mut spec, kind, way, inputs)?;
+    submit::hand_over(context, &spec, kind, files, args.wait)
 }
 
 /// The files that the job started, as they were.

@@ -2,7 +2,6 @@
 
 use clap::Args as ClapArgs;
 
-use crate::acquire;
 use crate::backend::{FOREGROUND, Held};
 use crate::cli::args::id_file;
 use crate::cli::args::spec::{Parts, SpecArgs, WhatArgs};
@@ -73,6 +72,10 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
 /// # Errors
 /// As [`run`].
 pub fn shell(context: &Context, args: Shell) -> Outcome {
+    if args.flags.files.exe.is_some() {
+        let text = "--exe: a shell starts no other program";
+        return Err(CliError::usage(text).with_hint("use moorline run --exe FILE IMAGE").into());
+    }
     let what = WhatArgs { what: args.what, command: SHELL.map(str::to_owned).to_vec() };
     here(context, Args { flags: args.flags, what }, Some(SHELL_STARTS))
 }
@@ -82,24 +85,25 @@ fn here(context: &Context, mut args: Args, says: Option<&str>) -> Outcome {
     let here = std::env::current_dir()
         .map_err(|e| CliError::new(Kind::Usage, format!("the current directory: {e}")))?;
     args.flags.check(context)?;
-    let inputs = submit::inputs(&args.what.command, Some(&here))?;
+    let command = args.flags.files.command(std::mem::take(&mut args.what.command))?;
+    let inputs = args.flags.files.inputs(&command, Some(&here))?;
     context.require_runtime(args.flags.runtime)?;
     let platform = args.flags.platform.clone().unwrap_or_else(Platform::host);
     let asked = args.flags.asked(context, &args.what)?;
-    let image = args.flags.image(context, &asked, &platform)?;
-    let resources = Resources::default();
+    let ready = args.flags.image(context, &asked, &platform)?;
     let id_to = args.flags.id_file.take();
-    let parts =
-        Parts { command: args.what.command, flags: args.flags, resources, workdir: Some(here) };
-    let job = parts.job(context, submit::fresh_id()?, image)?;
+    let resources = Resources::default();
+    let way = args.flags.files.delivery.unwrap_or_default();
+    let parts = Parts { command, flags: args.flags, resources, workdir: Some(here) };
+    let mut job = parts.job(context, submit::fresh_id()?, ready)?;
+    let files = submit::deliver(context, &mut job, FOREGROUND, way, inputs)?;
     id_file::write(id_to.as_deref(), job.id)?;
 
     if let Some(says) = says {
         context.voice.say(says);
     }
-    let mut site = context.site(FOREGROUND, inputs);
+    let mut site = context.site(FOREGROUND, files.inputs);
     site.tickets = tickets::of(context, &job)?;
-    site.archive = acquire::archive_of(context, &job.image)?;
     mark::mark(context, &job, false)?;
     let prepared = context
         .ledger()
@@ -136,7 +140,7 @@ fn record_end(
     // for whoever asked the ledger before the next line and looks at the lock after this process
     held.ended(code)?;
     ledger.observed(entry, &Observation { exit_code: Some(code), ..Observation::of(state) })?;
-    mark::unmark(context, &job.image, &job.id);
+    mark::unmark(context, &job.image, job.delivery.place(), &job.id);
     let view = context.jobs(&[job.id])?;
     if let Some(record) = view.job(job.id) {
         let collected = follow::collect(Some(ledger), record.last(), context.jobs_dir())?;

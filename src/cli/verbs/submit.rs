@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 
-use crate::acquire;
 use crate::cli::args::id_file;
 use crate::cli::args::spec::{Parts, SpecArgs, WhatArgs};
 use crate::cli::context::Context;
@@ -17,8 +16,8 @@ use crate::cli::verbs::wait;
 use crate::config::JobFile;
 use crate::failure::Kind;
 use crate::files::ForeignFile;
-use crate::job::{JobId, JobSpec, Resources};
-use crate::submit::{self, Site, Source, new_job_id};
+use crate::job::{Delivery, JobId, JobSpec, Resources};
+use crate::submit::{self, Site, Source, Way, new_job_id};
 
 /// Larger job files are refused.
 const MOST_BYTES: u64 = 1 << 20;
@@ -139,7 +138,8 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
             .into());
     }
     let workdir = args.workdir.map(|dir| absolute_dir(&dir)).transpose()?;
-    let inputs = inputs(&args.what.command, workdir.as_deref())?;
+    let command = args.flags.files.command(std::mem::take(&mut args.what.command))?;
+    let inputs = args.flags.files.inputs(&command, workdir.as_deref())?;
     let engine = context.engine(&kind);
     let platform =
         args.flags.platform.clone().or(engine.platform).unwrap_or_else(crate::oci::Platform::host);
@@ -155,12 +155,14 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
         context.require_runtime(args.flags.runtime)?;
     }
     let asked = args.flags.asked(context, &args.what)?;
-    let image = args.flags.image(context, &asked, &platform)?;
+    let ready = args.flags.image(context, &asked, &platform)?;
     let id_to = args.flags.id_file.take();
-    let parts = Parts { command: args.what.command, flags: args.flags, resources, workdir };
-    let mut job = parts.job(context, fresh_id()?, image)?;
+    let way = args.flags.files.delivery.unwrap_or_default();
+    let parts = Parts { command, flags: args.flags, resources, workdir };
+    let mut job = parts.job(context, fresh_id()?, ready)?;
+    let files = deliver(context, &mut job, &kind, way, inputs)?;
     if args.dry_run {
-        return dry_run(context, &job, &kind, inputs);
+        return dry_run(context, &job, &kind, files);
     }
     id_file::write(id_to.as_deref(), job.id)?;
     if job.terms.grace.is_none() {
@@ -169,7 +171,56 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
         let seconds = engine.map(|grace| grace.as_secs().saturating_sub(2).max(1));
         job.terms.grace = seconds.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX));
     }
-    hand_over(context, &job, &kind, inputs, args.wait)
+    hand_over(context, &job, &kind, files, args.wait)
+}
+
+/// Files that are copied into the job's directory.
+pub struct Files {
+    pub inputs: Vec<Source>,
+    image: Option<PathBuf>,
+    why: String,
+}
+
+/// Chooses the way of the image.
+///
+/// # Errors
+/// When image, engine and job do not go together with the way that was asked for.
+pub fn deliver(
+    context: &Context,
+    job: &mut JobSpec,
+    kind: &str,
+    way: Way,
+    inputs: Vec<Source>,
+) -> Result<Files, Report> {
+    let facts = engines::facts(kind).ok_or_else(|| unknown(kind))?;
+    let chosen = submit::choose(way, &job.delivery, (facts, job.id, context.jobs_dir()))?;
+    if let Delivery::Transfer { .. } = chosen.delivery {
+        let no = |what: &str, hint: &str| {
+            let text = format!("--delivery transfer and {what} do not go together");
+            Err(CliError::usage(text).with_hint(hint).into())
+        };
+        if job.workdir.is_some() {
+            return no(
+                "--workdir",
+                "the job gets a working directory of its own, which comes back",
+            );
+        }
+        if job.terms.kerberos {
+            return no("--krb", "tickets are not sent to workers that share no file system");
+        }
+    }
+    let why = format!("delivery {}: {}", chosen.delivery.name(), chosen.why);
+    // what is done by itself and costs nothing is said where it is asked for, by --dry-run
+    if way != Way::Auto || chosen.copied.is_some() {
+        context.voice.say(&why);
+    }
+    job.delivery = chosen.delivery;
+    Ok(Files { inputs, image: chosen.copied, why })
+}
+
+/// There is no such engine.
+pub fn unknown(kind: &str) -> CliError {
+    CliError::usage(format!("unknown backend {}", output::cell(kind)))
 }
 
 /// Gives a job to an engine and prints its id; with `wait` the exit code is the job's.
@@ -180,14 +231,13 @@ pub fn hand_over(
     context: &Context,
     job: &JobSpec,
     kind: &str,
-    inputs: Vec<Source>,
+    files: Files,
     wait: bool,
 ) -> Outcome {
-    let backend = adapters::backend(context, kind)
-        .ok_or_else(|| CliError::usage(format!("unknown backend {}", output::cell(kind))))?;
-    let mut site = context.site(kind, inputs);
+    let backend = adapters::backend(context, kind).ok_or_else(|| unknown(kind))?;
+    let mut site = context.site(kind, files.inputs);
+    site.copied = files.image;
     site.tickets = tickets::of(context, job)?;
-    site.archive = acquire::archive_of(context, &job.image)?;
     mark::mark(context, job, !engines::is_here(kind))?;
     let submitted = context
         .ledger()
@@ -218,10 +268,10 @@ pub fn hand_over(
     Ok(rows.first().map_or(0, |row| wait::tell(context, row)))
 }
 
-fn dry_run(context: &Context, job: &JobSpec, kind: &str, inputs: Vec<Source>) -> Outcome {
-    let backend = adapters::backend(context, kind)
-        .ok_or_else(|| CliError::usage(format!("unknown backend {}", output::cell(kind))))?;
-    let site: Site = context.site(kind, inputs);
+fn dry_run(context: &Context, job: &JobSpec, kind: &str, files: Files) -> Outcome {
+    let backend = adapters::backend(context, kind).ok_or_else(|| unknown(kind))?;
+    context.voice.say(&files.why);
+    let site: Site = context.site(kind, files.inputs);
     let (submission, script) = submit::dry_run(job, &site, backend.as_ref())?;
     for (path, text) in &submission.files {
         output::line(format!("# {}\n{text}", path.display()));
@@ -248,39 +298,6 @@ fn dry_run(context: &Context, job: &JobSpec, kind: &str, inputs: Vec<Source>) ->
 pub fn fresh_id() -> Result<JobId, Report> {
     new_job_id(jiff::Timestamp::now())
         .map_err(|e| CliError::new(Kind::Configuration, format!("no random numbers: {e}")).into())
-}
-
-/// `./exe` that exists here is copied into the job, or, where the user named the working directory
-/// (`workdir`), used there; one that does not exist is in the image. What will keep it from being started
-/// is said.
-///
-/// # Errors
-/// When it would have to be copied and lies in a directory of its own.
-pub fn inputs(command: &[String], workdir: Option<&Path>) -> Result<Vec<Source>, Report> {
-    let Some(name) = command.first().and_then(|word| word.strip_prefix("./")) else {
-        return Ok(Vec::new());
-    };
-    let path = workdir.map_or_else(|| PathBuf::from(name), |dir| dir.join(name));
-    if !path.is_file() {
-        return Ok(Vec::new());
-    }
-    for hint in submit::script_hints(&path) {
-        output::warn(output::cell(&hint));
-    }
-    if workdir.is_none() && Path::new(name).components().count() != 1 {
-        return Err(CliError::usage(format!(
-            "./{name}: only a program directly in the current directory is copied into the job"
-        ))
-        .with_hint("change into its directory, or bind the directory with --workdir")
-        .into());
-    }
-    Ok(vec![Source {
-        name: name.to_owned(),
-        path: path.clone(),
-        origin: std::path::absolute(&path).unwrap_or(path),
-        copied: workdir.is_none(),
-        earlier: None,
-    }])
 }
 
 /// A directory that exists, as an absolute path.

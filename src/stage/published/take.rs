@@ -50,7 +50,8 @@ pub async fn take(
     let (pin, recipe, place) = (Some(pin.clone()), Some(recipe.clone()), sif.path);
     Ok(Staged {
         // whoever made it says what its tree is: it is hashed whole where it runs
-        image: Image::Sif { pin, manifest: None, digest: sif.digest, recipe, tree: None, place },
+        image: Image::Sif { pin, manifest: None, digest: sif.digest, recipe, tree: None },
+        place,
         size,
         known: false,
         warnings: Vec::new(),

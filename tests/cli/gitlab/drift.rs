@@ -62,18 +62,7 @@ fn jobs_whose_images_changed_are_listed() {
     let second = job(&world, 2, Image::Oci { pin: tool });
     let third = job(&world, 3, Image::Oci { pin: main });
     let own = SifDigest::of(b"own");
-    job(
-        &world,
-        4,
-        Image::Sif {
-            pin: None,
-            manifest: None,
-            digest: own,
-            recipe: None,
-            tree: None,
-            place: "/x.sif".into(),
-        },
-    );
+    job(&world, 4, Image::Sif { pin: None, manifest: None, digest: own, recipe: None, tree: None });
     let answer = drift(&world, &[]);
     assert_eq!((answer.code, answer.out.as_str()), (0, ""), "{}", answer.err);
     answer.says(&["2 images of 4 jobs, 1 job whose image came from no registry: nothing found"]);

@@ -71,7 +71,12 @@ done
 say "$why"
 attempt=$(LC_ALL=C od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 host=$(uname -n | LC_ALL=C tr -cd 'A-Za-z0-9._-')
-new=$control/.receipt-$attempt
+# where an engine brings the files, only what lies there comes back
+place=$control
+case $control in
+"$PWD/control") [ ! -f ./moorline ] || { place=$PWD/returned && mkdir -p "$place" work; } ;;
+esac
+new=$place/.receipt-$attempt
 if {
     printf '{"schema":1,"writer":"script","job":"%s","intent":"%s","nonce":"%s","attempt":"%s",' \
         "$job" "$intent" "$nonce" "$attempt"
@@ -81,7 +86,7 @@ if {
     printf '"evidence":{"grade":"none"},"start":{"state":"refused","why":"%s"},' "$why"
     printf '"ended_at":"%s","exit_code":213}\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
 } >"$new"; then
-    mv "$new" "$control/receipt-$attempt.json" && exit 213
+    mv "$new" "$place/receipt-$attempt.json" && exit 213
 fi
 say 'warning: the receipt could not be written'
 exit 213

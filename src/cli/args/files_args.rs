@@ -1,0 +1,207 @@
+//! The flags for a job's image and files: how the image gets there, what it starts, reads and leaves.
+
+use std::path::{Component, Path, PathBuf};
+
+use clap::Args;
+
+use crate::cli::show::output::{self, CliError, Report};
+use crate::submit::{self, Source, Way};
+
+/// What travels to the job, and back.
+#[derive(Debug, Args, Clone, Default)]
+pub struct FilesArgs {
+    /// How the image gets to the worker: auto, shared (the store's SIF in place), file (a .sif that you name) or
+    /// transfer (by the engine)
+    #[arg(long, value_name = "WAY", value_parser = way)]
+    pub delivery: Option<Way>,
+    /// Copy this program of yours into the working directory and start it; what stands behind IMAGE are its
+    /// arguments
+    #[arg(long, value_name = "FILE")]
+    pub exe: Option<PathBuf>,
+    /// Copy this file into the working directory, under another name if you like; repeatable
+    #[arg(long, value_name = "FILE[:NAME]", value_parser = input)]
+    pub input: Vec<Wanted>,
+    /// Files of the working directory that are the job's output: * ** ? [...]; the receipt has their SHA-256;
+    /// repeatable
+    #[arg(long, value_name = "GLOB", value_parser = output)]
+    pub output: Vec<String>,
+}
+
+/// `FILE[:NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    path: PathBuf,
+    name: String,
+}
+
+/// Reads a way.
+fn way(text: &str) -> Result<Way, String> {
+    let names = || Way::ALL.map(|(name, _)| name).join(", ");
+    match (Way::ALL.iter().find(|(name, _)| *name == text), text) {
+        (Some((_, way)), _) => Ok(*way),
+        (None, "pull" | "lfn" | "cvmfs") => {
+            Err(format!("{text} cannot be used yet; known: {}", names()))
+        }
+        (None, _) => Err(format!("known: {}", names())),
+    }
+}
+
+/// Reads an input. Where the whole text is a file it is that file, colons and all.
+fn input(text: &str) -> Result<Wanted, String> {
+    let (path, name) = match text.rsplit_once(':') {
+        Some((path, name)) if !Path::new(text).exists() => (Path::new(path), Some(name)),
+        _ => (Path::new(text), None),
+    };
+    let own = || path.file_name().and_then(|name| name.to_str());
+    let name = name.or_else(own).ok_or("it has no name: write FILE:NAME")?;
+    below(name)?;
+    Ok(Wanted { path: path.to_owned(), name: name.to_owned() })
+}
+
+/// Whether a name stays below the working directory.
+fn below(name: &str) -> Result<(), String> {
+    let plain = |part| matches!(part, Component::Normal(_));
+    if !name.is_empty() && !name.ends_with('/') && Path::new(name).components().all(plain) {
+        return Ok(());
+    }
+    Err(format!("{name:?} is no name below the working directory"))
+}
+
+/// Reads a pattern.
+fn output(text: &str) -> Result<String, String> {
+    below(text)?;
+    glob::Pattern::new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+impl FilesArgs {
+    /// The command with the program of `--exe`.
+    ///
+    /// # Errors
+    /// When the program has no name that can be typed.
+    pub fn command(&self, behind: Vec<String>) -> Result<Vec<String>, Report> {
+        let Some(exe) = &self.exe else { return Ok(behind) };
+        let mut command = vec![format!("./{}", file_name(exe)?)];
+        command.extend(behind);
+        Ok(command)
+    }
+
+    /// The files that the job starts from or reads: `./exe` of the command that exists here, `--exe` and
+    /// `--input`. With `workdir` nothing is copied: what is named must lie there. What will keep a program from
+    /// being started is said.
+    ///
+    /// # Errors
+    /// When a file is not there, cannot be copied, or two have one name.
+    pub fn inputs(
+        &self,
+        command: &[String],
+        workdir: Option<&Path>,
+    ) -> Result<Vec<Source>, Report> {
+        let mut inputs = match &self.exe {
+            Some(exe) => {
+                for hint in submit::script_hints(exe) {
+                    output::warn(output::cell(&hint));
+                }
+                vec![source("--exe", exe, file_name(exe)?, workdir)?]
+            }
+            None => started(command, workdir)?,
+        };
+        for Wanted { path, name } in &self.input {
+            if inputs.iter().any(|known| known.name == *name) {
+                let text = format!("--input: two files would be {}", output::cell(name));
+                return Err(CliError::usage(text).with_hint("write FILE:NAME").into());
+            }
+            inputs.push(source("--input", path, name, workdir)?);
+        }
+        Ok(inputs)
+    }
+}
+
+fn file_name(path: &Path) -> Result<&str, Report> {
+    path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
+        CliError::usage(format!("--exe {}: it has no name in UTF-8", path.display())).into()
+    })
+}
+
+/// A file of this machine under a name of the working directory.
+fn source(flag: &str, path: &Path, name: &str, workdir: Option<&Path>) -> Result<Source, Report> {
+    let shown = output::cell(&path.display().to_string());
+    if !path.is_file() {
+        return Err(CliError::usage(format!("{flag} {shown}: there is no such file")).into());
+    }
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    if let Some(dir) = workdir
+        && real(&dir.join(name)) != real(path)
+    {
+        let text = format!(
+            "{flag} {shown}: nothing is copied into {}, which is the job's working directory",
+            output::cell(&dir.display().to_string())
+        );
+        let hint = "copy it there yourself, or bind it with --mount FILE:/work_dir/NAME:ro";
+        return Err(CliError::usage(text).with_hint(hint).into());
+    }
+    Ok(Source {
+        name: name.to_owned(),
+        path: path.to_owned(),
+        origin: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+        copied: workdir.is_none(),
+        earlier: None,
+    })
+}
+
+/// `./exe` that exists here is copied into the job, or, where the user named the working directory, used there;
+/// one that does not exist is in the image.
+fn started(command: &[String], workdir: Option<&Path>) -> Result<Vec<Source>, Report> {
+    let Some(name) = command.first().and_then(|word| word.strip_prefix("./")) else {
+        return Ok(Vec::new());
+    };
+    let path = workdir.map_or_else(|| PathBuf::from(name), |dir| dir.join(name));
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
+    for hint in submit::script_hints(&path) {
+        output::warn(output::cell(&hint));
+    }
+    if workdir.is_none() && Path::new(name).components().count() != 1 {
+        return Err(CliError::usage(format!(
+            "./{name}: only a program directly in the current directory is copied into the job"
+        ))
+        .with_hint(format!("write --exe {name}, or bind the directory with --workdir"))
+        .into());
+    }
+    Ok(vec![source("the program", &path, name, workdir)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_has_a_name_below_the_working_directory() {
+        let read =
+            |text| input(text).map(|wanted| (wanted.path.display().to_string(), wanted.name));
+        let ok = |path: &str, name: &str| Ok((path.to_owned(), name.to_owned()));
+        assert_eq!(read("/data/a.root"), ok("/data/a.root", "a.root"));
+        assert_eq!(read("/data/a.root:in/b.root"), ok("/data/a.root", "in/b.root"));
+        assert_eq!(read("a:b:c"), ok("a:b", "c"));
+        for bad in ["/data/a:/etc/passwd", "a:../b", "a:", "..", "/", "a:b/", "a:./b"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let odd = dir.path().join("with:colon").display().to_string();
+        std::fs::write(&odd, "").unwrap();
+        assert_eq!(read(&odd), ok(&odd, "with:colon"));
+    }
+
+    #[test]
+    fn patterns_stay_below_too() {
+        for good in ["*.root", "out/**/*.log", "plots/[a-c]?.png"] {
+            assert_eq!(output(good).as_deref(), Ok(good));
+        }
+        for bad in ["/etc/*", "../*", "", "a[", "***"] {
+            assert!(output(bad).is_err(), "{bad}");
+        }
+        assert!(way("cvmfs").unwrap_err().contains("yet"));
+        assert_eq!(way("transfer"), Ok(Way::Transfer));
+        assert!(way("mail").is_err());
+    }
+}

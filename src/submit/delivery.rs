@@ -1,0 +1,223 @@
+//! Which way an image takes to the workers of an engine: `--delivery`.
+//!
+//! ```text
+//! shared     the store's SIF, where it lies
+//! file       a SIF that the user named: where it lies, or a copy in the job's directory when it lies on a disk
+//!            that only this machine has
+//! transfer   the engine brings it, with the job's directory, the worker and what the job leaves
+//! auto       shared or file: nothing is moved that workers can read
+//! ```
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::error::SubmitError;
+use crate::backend::Facts;
+use crate::job::{Delivery, JobId};
+
+/// What `--delivery` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// The best one.
+    #[default]
+    Auto,
+    /// The store's SIF in place.
+    Shared,
+    /// The user's own file.
+    File,
+    /// By the engine.
+    Transfer,
+}
+
+impl Way {
+    /// All of them, by their words.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("auto", Self::Auto),
+        ("shared", Self::Shared),
+        ("file", Self::File),
+        ("transfer", Self::Transfer),
+    ];
+
+    /// The one of an earlier job, where this engine has it; else the best one.
+    #[must_use]
+    pub fn again(delivery: &Delivery, facts: &Facts) -> Self {
+        match delivery {
+            Delivery::Transfer { .. } if facts.transfers => Self::Transfer,
+            _ => Self::Auto,
+        }
+    }
+}
+
+/// The way that was chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// As the plan says it.
+    pub delivery: Delivery,
+    /// A file that is copied into the job's directory first.
+    pub copied: Option<PathBuf>,
+    /// Why this one, in a sentence without an end.
+    pub why: String,
+}
+
+/// The file's name in a job's directory.
+const COPY: &str = "image.sif";
+
+/// Chooses.
+///
+/// # Errors
+/// [`SubmitError::Delivery`] when image and engine do not go together with the way that was asked for.
+pub fn choose(
+    way: Way,
+    found: &Delivery,
+    (facts, job, jobs_dir): (&Facts, JobId, &Path),
+) -> Result<Chosen, SubmitError> {
+    let no = |word, why: String, hint: &str| {
+        Err(SubmitError::Delivery { word, why, hint: hint.to_owned() })
+    };
+    let engine = facts.name;
+    let own = matches!(found, Delivery::File { .. });
+    let Some(place) = found.place().map(Path::to_owned) else {
+        return no(
+            "auto",
+            format!("{} is not known here", found.name()),
+            "moorline may be too old",
+        );
+    };
+    match way {
+        Way::Shared if own => no(
+            "shared",
+            "the image is a file that you named, not one of the store".to_owned(),
+            "leave --delivery out, or write --delivery file",
+        ),
+        Way::File if !own => no(
+            "file",
+            "the image is not a .sif file that you named".to_owned(),
+            "leave --delivery out: the store's SIF is used",
+        ),
+        Way::Transfer if facts.here => no(
+            "transfer",
+            format!("{engine} runs jobs on this machine, where the image lies"),
+            "leave --delivery out",
+        ),
+        Way::Transfer if !facts.transfers => no(
+            "transfer",
+            format!("{engine} brings no files to its workers"),
+            "use a directory that the workers see, and leave --delivery out",
+        ),
+        Way::Transfer => Ok(Chosen {
+            delivery: Delivery::Transfer { place },
+            copied: None,
+            why: format!("{engine} brings the image, the worker and the job's files"),
+        }),
+        Way::Auto | Way::File if own && !facts.here && !is_shared(&place, jobs_dir) => {
+            let copy = jobs_dir.join(job.to_string()).join(COPY);
+            let why =
+                "your file lies on a disk of this machine: a copy is put into the job's directory";
+            let delivery = Delivery::File { place: copy };
+            Ok(Chosen { delivery, copied: Some(place), why: why.to_owned() })
+        }
+        Way::Auto | Way::File | Way::Shared => {
+            let why = match (own, facts.here) {
+                (true, _) => "your file is read where it lies",
+                (false, true) => "jobs run on this machine: the store's SIF is read where it lies",
+                (false, false) => {
+                    "workers are taken to see the store: its SIF is read where it lies"
+                }
+            };
+            let delivery = if own { Delivery::File { place } } else { Delivery::Shared { place } };
+            Ok(Chosen { delivery, copied: None, why: why.to_owned() })
+        }
+    }
+}
+
+/// File systems of one machine's own disk or memory: ext2 to ext4, XFS, Btrfs, ZFS, F2FS, tmpfs, ramfs, overlay.
+/// Source: linux/magic.h, and statfs(2).
+const OWN_DISK: [u32; 8] = [
+    0xef53,
+    0x5846_5342,
+    0x9123_683e,
+    0x2fc1_2fc1,
+    0xf2f5_2010,
+    0x0102_1994,
+    0x8584_58f6,
+    0x794c_7630,
+];
+
+/// Whether workers can be taken to see a file: it lies beside the jobs, which they must see, or on no disk that is
+/// known to be one machine's own.
+fn is_shared(file: &Path, jobs_dir: &Path) -> bool {
+    let device = |path: &Path| std::fs::metadata(path).ok().map(|meta| meta.dev());
+    // the jobs directory may not be made yet
+    let beside = jobs_dir.ancestors().find_map(device);
+    if beside.is_some() && device(file) == beside {
+        return true;
+    }
+    let kind = rustix::fs::statfs(file).ok().and_then(|stat| u32::try_from(stat.f_type).ok());
+    kind.is_none_or(|kind| !OWN_DISK.contains(&kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend;
+
+    fn choose_for(way: Way, found: &Delivery, kind: &str, jobs: &Path) -> Result<Chosen, String> {
+        let facts = backend::engines().find(|facts| facts.name == kind).unwrap();
+        choose(way, found, (facts, JobId::from_parts(1, 1), jobs)).map_err(|e| e.to_string())
+    }
+
+    fn batch(transfers: bool) -> &'static str {
+        let is_one = |facts: &&Facts| !facts.here && facts.transfers == transfers;
+        backend::engines().find(is_one).unwrap().name
+    }
+
+    #[test]
+    fn each_way_has_its_images_and_engines() {
+        let dir = tempfile::tempdir().unwrap();
+        let sif = dir.path().join("x.sif");
+        std::fs::write(&sif, "sif").unwrap();
+        let stored = || Delivery::Shared { place: sif.clone() };
+        let named = || Delivery::File { place: sif.clone() };
+        let jobs = dir.path().join("jobs");
+        let way = |way, found: Delivery, kind: &str| {
+            choose_for(way, &found, kind, &jobs).map(|chosen| chosen.delivery.name().to_string())
+        };
+        let ok = |name: &str| Ok(name.to_owned());
+        for kind in ["local", batch(false), batch(true)] {
+            assert_eq!(way(Way::Auto, stored(), kind), ok("shared"));
+            assert_eq!(way(Way::Shared, stored(), kind), ok("shared"));
+            assert_eq!(way(Way::Auto, named(), kind), ok("file"));
+            assert_eq!(way(Way::File, named(), kind), ok("file"));
+            assert!(way(Way::File, stored(), kind).unwrap_err().contains("not a .sif file"));
+            assert!(way(Way::Shared, named(), kind).unwrap_err().contains("file that you named"));
+        }
+        for found in [stored(), named()] {
+            assert_eq!(way(Way::Transfer, found.clone(), batch(true)), ok("transfer"));
+            assert!(
+                way(Way::Transfer, found.clone(), batch(false)).unwrap_err().contains("brings no")
+            );
+            assert!(way(Way::Transfer, found, "local").unwrap_err().contains("on this machine"));
+        }
+        let newer = Delivery::Other { kind: crate::job::Name::known("lfn") };
+        assert!(way(Way::Auto, newer, "local").unwrap_err().contains("lfn"));
+    }
+
+    #[test]
+    fn a_file_of_another_local_disk_is_copied() {
+        // memory of this machine, and never where the jobs are
+        let Ok(shm) = tempfile::tempdir_in("/dev/shm") else { return };
+        let jobs = tempfile::tempdir().unwrap();
+        let device = |path: &Path| std::fs::metadata(path).unwrap().dev();
+        if device(shm.path()) == device(jobs.path()) {
+            return;
+        }
+        let sif = shm.path().join("x.sif");
+        std::fs::write(&sif, "sif").unwrap();
+        let found = Delivery::File { place: sif.clone() };
+        let here = choose_for(Way::Auto, &found, "local", jobs.path()).unwrap();
+        assert_eq!((here.delivery.place(), here.copied), (Some(&*sif), None));
+        let far = choose_for(Way::Auto, &found, batch(false), jobs.path()).unwrap();
+        assert_eq!(far.copied.as_deref(), Some(&*sif));
+        assert!(far.delivery.place().unwrap().starts_with(jobs.path()));
+    }
+}
