@@ -12,7 +12,7 @@ use super::surroundings::{Surroundings, block_on};
 use super::what::{Asked, What};
 use crate::archive::Location;
 use crate::failure::{Failure, Kind, Report};
-use crate::lock::SIF_SCHEME;
+use crate::lock::{LockEntry, Named, SIF_SCHEME};
 use crate::oci::{Digest, HubName, Platform, Reference, SifDigest};
 use crate::pin::{Image, Pin, Recipe};
 use crate::resolve;
@@ -48,8 +48,11 @@ pub fn obtain(
         What::File(_) if asked.locked => Err(AcquireError::Lockless("a SIF file").into()),
         What::File(file) => Ok(stage::file(Path::new(file))?),
         What::Hub(hub) => {
-            let hub =
-                if asked.locked { locked::hub(here, name, hub, platform)? } else { hub.clone() };
+            let hub = if asked.locked {
+                locked::hub(here, name, hub, platform)?
+            } else {
+                locked::kept_hub(here, name, hub)?.unwrap_or_else(|| hub.clone())
+            };
             let (pinned, staged) = of_hub(here, &hub, Some(platform))?;
             here.say(&format!("pinned {pinned}"));
             Ok(staged.image)
@@ -59,7 +62,15 @@ pub fn obtain(
             let by_digest = Reference { digest: Some(pin.manifest), ..pin.asked.clone() };
             same(&pin, &sif, stored(here, &by_digest, platform)?.image)
         }
-        What::Oras(reference) => Ok(stored(here, reference, platform)?.image),
+        What::Oras(reference) => {
+            match locked::kept(here, name, &Named::Sif(reference.clone()), platform)? {
+                Some(LockEntry { pin, sif: Some(sif), .. }) => {
+                    let by_digest = Reference { digest: Some(pin.manifest), ..pin.asked.clone() };
+                    same(&pin, &sif, stored(here, &by_digest, platform)?.image)
+                }
+                _ => Ok(stored(here, reference, platform)?.image),
+            }
+        }
         What::Archive(_) | What::Reference(_) | What::Built(_) => {
             Ok(convert(here, asked, platform, recipe, here.manners(None))?.staged.image)
         }
