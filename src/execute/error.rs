@@ -251,7 +251,11 @@ impl Failure for ExecuteError {
                 "the store's file is damaged ({found}): moorline cache verify puts it away, then the \
                  image is made again when it is asked for"
             ),
-            Self::Mismatch { .. } => "moorline verify FILE says what the file holds".into(),
+            Self::Mismatch { path, .. } => format!(
+                "put the file back that the job was submitted with, or submit it anew as it is now; moorline verify \
+                 {} compares it with the image that it says it was made from",
+                path.display()
+            ),
             Self::Io { what, source }
                 if what.starts_with("the working directory")
                     && source.kind() == io::ErrorKind::PermissionDenied =>

@@ -3,4 +3,5 @@
 pub mod credential_args;
 pub mod foreign_words;
 pub mod from_gitlab;
+pub mod host_path;
 pub mod spec;

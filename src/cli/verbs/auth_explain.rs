@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::acquire;
 use crate::cli::args::credential_args::CredentialArgs;
 use crate::cli::context::Context;
+use crate::cli::show::document;
 use crate::cli::show::output::{self, Outcome, Report};
 use crate::credential::{Explanation, SourceReport};
 use crate::oci::{Platform, Reference, Repository};
@@ -83,7 +84,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     };
     let story = Story { reference, proxy, realm, explained, tried, answer };
     if context.voice.json {
-        output::json(&story.document());
+        document::print(&story.document());
     } else {
         output::line(story.text());
     }

@@ -8,7 +8,10 @@ use serde_json::json;
 use crate::acquire::{self, AcquireError, Build, What};
 use crate::cli::args::credential_args::CredentialArgs;
 use crate::cli::context::Context;
+use crate::cli::show::document;
+use crate::cli::show::fault;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
+use crate::cli::show::plural::plural;
 use crate::cli::verbs::audit_drift::not_compared;
 use crate::config::{Level, Origin, PROJECT_FILE};
 use crate::failure::{Failure, Kind};
@@ -25,12 +28,14 @@ const FOUND: u8 = 6;
 
 /// Write the pins of all names in [images] of moorline.toml to moorline.lock, or check them.
 ///
-/// Both files are those of the current directory. A check that finds something exits with 6.
+/// A name that is pinned keeps its pin: only new names, and those that stand for something else by now, are
+/// resolved. Both files are those of the current directory. A check that finds something exits with 6.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
-  moorline lock
-  moorline lock --update analysis
+  moorline lock                      # pins what is new
+  moorline lock --update analysis    # moves one pin
+  moorline lock --update             # moves all
   moorline lock --check --remote
   moorline submit --locked analysis -- ./run")]
 pub struct Args {
@@ -40,8 +45,8 @@ pub struct Args {
     /// Compare with the registry as well: tags moved or gone, digests gone or without a tag
     #[arg(long, requires = "check")]
     remote: bool,
-    /// Resolve only this name again; repeatable
-    #[arg(long, value_name = "NAME", conflicts_with = "check")]
+    /// Move the pin of this name to what it stands for now, repeatable; without NAME all of them
+    #[arg(long, value_name = "NAME", conflicts_with = "check", num_args = 0..=1, default_missing_value = "")]
     update: Vec<String>,
     /// Platform to lock, repeatable; default: the platforms locked so far, else this machine's
     #[arg(long, value_name = "OS/ARCH", conflicts_with = "check")]
@@ -62,7 +67,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         );
     }
     if !args.check || args.remote {
-        let asked = named.iter().filter(|(name, _)| is_asked(args, name));
+        let lock = acquire::read_lock(context)?.unwrap_or_default();
+        let asked = named.iter().filter(|(name, meant)| is_asked(args, &lock, name, meant));
         args.credential.apply(context, asked.map(|(_, meant)| registry(context, meant)))?;
     }
     if args.check { check(context, &named, args.remote) } else { write(context, &named, args) }
@@ -84,9 +90,24 @@ fn named(context: &Context) -> Result<Vec<(String, Named)>, Report> {
     Ok(named)
 }
 
-/// Whether a registry is asked for this name: all of them, or those of `--update`.
-fn is_asked(args: &Args, name: &String) -> bool {
-    args.update.is_empty() || args.update.contains(name)
+/// Whether this name is resolved: it has no pin that it may keep, or `--update` moves it. A check with the
+/// registry asks for all.
+fn is_asked(args: &Args, lock: &Lock, name: &String, meant: &Named) -> bool {
+    let moves = |update: &String| update.is_empty() || update == name;
+    if args.check || args.update.iter().any(moves) {
+        return true;
+    }
+    // with a name behind --update the others stay as they are, also those that are not locked yet
+    args.update.is_empty()
+        && platforms(lock, name, &args.platform).iter().any(|p| !lock.holds(name, meant, p))
+}
+
+/// What is said of the pins that nobody asked to move.
+fn kept_words(kept: usize) -> String {
+    match kept {
+        0 => String::new(),
+        kept => format!(", {kept} kept (moorline lock --update moves them)"),
+    }
 }
 
 /// The registry that it lies in; `None` where it is in none, or that is not known yet.
@@ -111,7 +132,8 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
         }
         .into());
     }
-    if let Some(name) = args.update.iter().find(|name| !named.iter().any(|(n, _)| n == *name)) {
+    let known = |update: &String| update.is_empty() || named.iter().any(|(name, _)| name == update);
+    if let Some(name) = args.update.iter().find(|update| !known(update)) {
         return Err(CliError::usage(format!(
             "--update {}: {PROJECT_FILE} has no such name",
             output::cell(name)
@@ -119,16 +141,26 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
         .into());
     }
     let mut lock = acquire::read_lock(context)?.unwrap_or_default();
-    let all = args.update.is_empty();
+    // names behind --update leave the other entries alone, whatever moorline.toml says of them
+    let all = args.update.iter().all(String::is_empty);
+    let moves =
+        |name: &String| args.update.iter().any(|update| update.is_empty() || update == name);
     let mut questions = Vec::new();
     let mut hubs = Vec::new();
-    for (name, meant) in named.iter().filter(|(name, _)| is_asked(args, name)) {
+    let mut kept = 0;
+    for (name, meant) in named {
+        if !is_asked(args, &lock, name, meant) {
+            kept += usize::from(all);
+            continue;
+        }
         if let Named::Hub(hub) = meant {
             hubs.push((name, hub));
             continue;
         }
         for platform in platforms(&lock, name, &args.platform) {
-            questions.push(Question { name, meant, platform });
+            if moves(name) || !lock.holds(name, meant, &platform) {
+                questions.push(Question { name, meant, platform });
+            }
         }
     }
     // before anything is asked: a file of a newer program is not touched
@@ -139,10 +171,14 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
     if all {
         lock.keep(
             |entry| {
-                let mut of_name = questions.iter().filter(|q| *q.name == entry.name);
-                of_name.any(|q| q.platform.accepts(&entry.pin.platform))
+                let meant = named.iter().find(|(name, _)| *name == entry.name);
+                let asked = &args.platform;
+                let wanted = |p: &Platform| p.accepts(&entry.pin.platform);
+                meant.is_some_and(|(_, meant)| {
+                    entry.is(meant) || questions.iter().any(|q| *q.name == entry.name)
+                }) && (asked.is_empty() || asked.iter().any(wanted))
             },
-            |hub| hubs.iter().any(|(name, _)| *name == hub),
+            |hub| named.iter().any(|(name, meant)| name == hub && matches!(meant, Named::Hub(_))),
         );
     }
     for (name, hub) in hubs {
@@ -156,7 +192,7 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
             }
             Err(report) => {
                 worst = worst.max(crate::cli::show::exit::code(report.0.kind()));
-                output::error(&report);
+                fault::error(&report);
             }
         }
     }
@@ -179,7 +215,7 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
             }
             Err(report) => {
                 worst = worst.max(crate::cli::show::exit::code(report.0.kind()));
-                output::error(&report);
+                fault::error(&report);
             }
         }
     }
@@ -191,10 +227,11 @@ fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
     for line in &moved {
         context.voice.say(format!("locked {line}"));
     }
-    context.voice.say(format!("{FILE}: {} pins, {} new", count(&lock), moved.len()));
+    let pins = plural(count(&lock), "pin");
+    context.voice.say(format!("{FILE}: {pins}, {} new{}", moved.len(), kept_words(kept)));
     if context.voice.json {
         let pins = lock.entries().iter().map(|entry| json!(entry));
-        output::json(&pins.chain(lock.hubs().iter().map(|hub| json!(hub))).collect::<Vec<_>>());
+        document::print(&pins.chain(lock.hubs().iter().map(|hub| json!(hub))).collect::<Vec<_>>());
     }
     Ok(0)
 }
@@ -288,7 +325,7 @@ fn check(context: &Context, named: &[(String, Named)], remote: bool) -> Outcome 
             let pin = &entry.pin;
             let found = answer.unwrap_or_else(|error| {
                 worst = worst.max(crate::cli::show::exit::code(error.kind()));
-                output::error(&not_compared(pin, &error));
+                fault::error(&not_compared(pin, &error));
                 Vec::new()
             });
             for drift in found {
@@ -306,7 +343,7 @@ fn check(context: &Context, named: &[(String, Named)], remote: bool) -> Outcome 
         }
     }
     if context.voice.json {
-        output::json(&values);
+        document::print(&values);
     } else {
         for line in &lines {
             output::line(output::cell(line));
@@ -319,7 +356,7 @@ fn check(context: &Context, named: &[(String, Named)], remote: bool) -> Outcome 
         return Ok(worst.max(FOUND));
     }
     if worst == 0 {
-        context.voice.say(format!("{FILE}: {} pins, nothing found", count(&lock)));
+        context.voice.say(format!("{FILE}: {}, nothing found", plural(count(&lock), "pin")));
     }
     Ok(worst)
 }
