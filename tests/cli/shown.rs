@@ -49,7 +49,7 @@ fn tables_fit_80_columns_and_grow_with_the_window() {
     narrow.run(&["audit", "image", "sha256:00000000"]).fails(2, &["not a whole digest", "hint:"]);
     // whole with --full, in a wide window, and for scripts
     assert!(narrow.ok(&["jobs", "--full"]).contains(&digest));
-    let wide = narrow.with("COLUMNS", "400");
+    let wide = narrow.with("COLUMNS", "700");
     assert!(wide.ok(&["jobs"]).contains(&digest));
 }
 

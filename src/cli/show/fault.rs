@@ -7,13 +7,12 @@
 //! ```
 
 use std::error::Error;
-use std::io::{self, Write};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde_json::{Value, json};
 
 use super::exit;
-use super::output::{arguments, prose, stderr_line};
+use super::output::{arguments, prose, stderr_line, stderr_made_harmless};
 use crate::cli::args::foreign_words;
 use crate::failure::{Failure, Kind, Report, system_hint};
 use crate::oci::may_hold_secret;
@@ -29,8 +28,7 @@ pub fn clap(error: &clap::Error) {
         shown = shown.replace(&word, "***");
     }
     if error.use_stderr() && shown != text {
-        // nobody is left to tell when stderr is gone
-        let _ = io::stderr().lock().write_all(shown.as_bytes());
+        stderr_made_harmless(&shown);
     } else {
         // a closed pipe is no failure here
         let _ = error.print();

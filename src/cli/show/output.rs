@@ -229,6 +229,12 @@ pub(super) fn stderr_line(before: &str, text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
+/// Writes a text of several lines that was made harmless before.
+pub(super) fn stderr_made_harmless(text: &str) {
+    // nobody is left to tell when stderr is gone
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// For stderr: harmless, without secrets, and no second line that looks like one of ours.
 pub(super) fn prose(text: &str) -> String {
     let shown = Foreign::new(text.trim_end()).lines_without(&hidden());
