@@ -45,8 +45,8 @@ pub struct Global {
     /// Read this file instead of the user configuration
     #[arg(help_heading = HEADING, long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The registry of names without one [env: MOORLINE_REGISTRY]
-    #[arg(help_heading = HEADING, long, global = true, value_name = "HOST[:PORT]")]
+    /// The registry of names without one.
+    #[arg(help_heading = HEADING, long, global = true, value_name = "HOST[:PORT]", help = "The registry of names without one [env: MOORLINE_REGISTRY]")]
     pub registry: Option<Registry>,
     /// Allow plain http, or a certificate that cannot be verified, for this registry
     #[arg(help_heading = HEADING, long, global = true, value_name = "HOST[:PORT]")]

@@ -110,7 +110,7 @@ impl<'m> Reader<'m> {
         let queue = match backend {
             Some(backend) => {
                 self.others(backend, &["queue"]);
-                self.text(backend, "queue")?.filter(|queue| !queue.is_empty())
+                text(backend, "queue")?.filter(|queue| !queue.is_empty())
             }
             None => None,
         };
@@ -119,12 +119,12 @@ impl<'m> Reader<'m> {
             self.notes.push(format!("passed over, not executed: line {}", lines.join(", ")));
         }
         Ok(Job {
-            name: self.text(job, "name")?.filter(|name| !name.is_empty()),
+            name: text(job, "name")?.filter(|name| !name.is_empty()),
             program,
-            args: self.list(application, "args")?,
-            env: self.pairs(application, "env")?,
+            args: list(application, "args")?,
+            env: pairs(application, "env")?,
             image,
-            mounts: self.pairs(container, "mounts")?,
+            mounts: pairs(container, "mounts")?,
             options,
             backend: backend.map(|backend| backend.class.clone()),
             queue,
@@ -151,54 +151,20 @@ impl<'m> Reader<'m> {
         }
     }
 
-    fn value(&self, of: &'m Object, name: &str) -> Option<&'m Value> {
-        of.named.get(name).filter(|value| !matches!(value, Value::Nothing))
-    }
-
     fn inner(&self, of: &'m Object, name: &str) -> Result<Option<&'m Object>, ImportError> {
-        match self.value(of, name) {
+        match value(of, name) {
             None => Ok(None),
             Some(Value::Object(id)) => Ok(self.module.object(*id)),
             Some(_) => Err(wrong(of, name, "an object, such as Executable(...)")),
         }
     }
 
-    fn text(&self, of: &Object, name: &str) -> Result<Option<String>, ImportError> {
-        match of.named.get(name) {
-            None | Some(Value::Nothing) => Ok(None),
-            Some(value) => Ok(Some(scalar(value).ok_or_else(|| wrong(of, name, "a text"))?)),
-        }
-    }
-
-    fn list(&self, of: &Object, name: &str) -> Result<Vec<String>, ImportError> {
-        let bad = || wrong(of, name, "a list of texts and numbers");
-        match of.named.get(name) {
-            None | Some(Value::Nothing) => Ok(Vec::new()),
-            Some(Value::List(values)) => {
-                values.iter().map(|value| scalar(value).ok_or_else(bad)).collect()
-            }
-            Some(value) => Ok(vec![scalar(value).ok_or_else(bad)?]),
-        }
-    }
-
-    fn pairs(&self, of: &Object, name: &str) -> Result<Vec<(String, String)>, ImportError> {
-        let bad = || wrong(of, name, "a dict of texts");
-        match of.named.get(name) {
-            None | Some(Value::Nothing) => Ok(Vec::new()),
-            Some(Value::Dict(pairs)) => {
-                let pair = |(key, value): &(Value, Value)| Some((scalar(key)?, scalar(value)?));
-                pairs.iter().map(|both| pair(both).ok_or_else(bad)).collect()
-            }
-            Some(_) => Err(bad()),
-        }
-    }
-
     fn program(&self, application: &'m Object) -> Result<Program, ImportError> {
-        match self.value(application, "exe").or(application.positional.first()) {
+        match value(application, "exe").or(application.positional.first()) {
             None => Err(ImportError::NoProgram),
             Some(Value::Object(id)) => {
                 let file = self.module.object(*id).ok_or(ImportError::NoProgram)?;
-                Ok(Program::Own(self.path(file)?))
+                Ok(Program::Own(path(file)?))
             }
             Some(value) => {
                 let name = scalar(value)
@@ -209,15 +175,15 @@ impl<'m> Reader<'m> {
     }
 
     fn image(&self, container: &'m Object) -> Result<Image, ImportError> {
-        match self.value(container, "image").or(container.positional.first()) {
+        match value(container, "image").or(container.positional.first()) {
             None => Err(ImportError::NoImage),
             Some(Value::Object(id)) => {
                 let file = self.module.object(*id).ok_or(ImportError::NoImage)?;
-                if let Some(lfn) = self.list(file, "lfn")?.into_iter().find(|lfn| !lfn.is_empty()) {
+                if let Some(lfn) = list(file, "lfn")?.into_iter().find(|lfn| !lfn.is_empty()) {
                     let lfn = lfn.strip_prefix("LFN:").unwrap_or(&lfn);
                     return Ok(Image::Lfn(format!("lfn:{lfn}")));
                 }
-                Ok(Image::File(self.path(file)?))
+                Ok(Image::File(path(file)?))
             }
             Some(value) => {
                 let text = scalar(value)
@@ -227,26 +193,9 @@ impl<'m> Reader<'m> {
         }
     }
 
-    /// Where a `File`, `LocalFile` or `SharedFile` lies.
-    fn path(&self, file: &Object) -> Result<String, ImportError> {
-        let first = file.positional.first().and_then(scalar);
-        let name = match (self.text(file, "namePattern")?, self.text(file, "name")?, first) {
-            (Some(name), _, _) | (None, Some(name), _) | (None, None, Some(name)) => name,
-            _ => return Err(wrong(file, "name", "given")),
-        };
-        let locations = self.list(file, "locations")?;
-        let dir = locations.into_iter().next().or(self.text(file, "localDir")?);
-        Ok(match dir.filter(|dir| !dir.is_empty() && !name.starts_with('/')) {
-            // a location may be the file itself
-            Some(whole) if whole.ends_with(&format!("/{name}")) => whole,
-            Some(dir) => format!("{}/{name}", dir.trim_end_matches('/')),
-            None => name,
-        })
-    }
-
     fn options(&mut self, container: &Object) -> Result<Vec<String>, ImportError> {
-        let options = self.list(container, "options")?;
-        let mode = self.text(container, "mode")?.filter(|mode| !mode.is_empty());
+        let options = list(container, "options")?;
+        let mode = text(container, "mode")?.filter(|mode| !mode.is_empty());
         if let Some(mode) = mode {
             self.notes.push(format!(
                 "{}.mode {mode:?} is udocker's and is left out: Moorline chooses a runtime itself",
@@ -268,7 +217,7 @@ impl<'m> Reader<'m> {
             Some(Value::Secret(secret)) => Some(secret.clone()),
             _ => None,
         };
-        let user = self.text(container, "tokenuser")?.filter(|user| !user.is_empty());
+        let user = text(container, "tokenuser")?.filter(|user| !user.is_empty());
         Ok(match (user, password) {
             (Some(user), password) => Some(Token { user, password }),
             (None, Some(_)) => {
@@ -281,14 +230,14 @@ impl<'m> Reader<'m> {
 
     /// Names of local files; others are noted.
     fn files(&mut self, job: &'m Object, name: &str) -> Result<Vec<String>, ImportError> {
-        let Some(Value::List(values)) = self.value(job, name) else { return Ok(Vec::new()) };
+        let Some(Value::List(values)) = value(job, name) else { return Ok(Vec::new()) };
         let mut files = Vec::new();
         for value in values {
             match value {
                 Value::Object(id) => {
                     let Some(file) = self.module.object(*id) else { continue };
                     if ["LocalFile", "File", "SharedFile"].contains(&file.class.as_str()) {
-                        files.push(self.path(file)?);
+                        files.push(path(file)?);
                     } else {
                         self.notes.push(format!("{name}: a {} is left out", file.class));
                     }
@@ -298,6 +247,55 @@ impl<'m> Reader<'m> {
         }
         Ok(files)
     }
+}
+
+fn value<'o>(of: &'o Object, name: &str) -> Option<&'o Value> {
+    of.named.get(name).filter(|value| !matches!(value, Value::Nothing))
+}
+
+fn text(of: &Object, name: &str) -> Result<Option<String>, ImportError> {
+    match of.named.get(name) {
+        None | Some(Value::Nothing) => Ok(None),
+        Some(value) => Ok(Some(scalar(value).ok_or_else(|| wrong(of, name, "a text"))?)),
+    }
+}
+
+fn list(of: &Object, name: &str) -> Result<Vec<String>, ImportError> {
+    let bad = || wrong(of, name, "a list of texts and numbers");
+    match of.named.get(name) {
+        None | Some(Value::Nothing) => Ok(Vec::new()),
+        Some(Value::List(values)) => {
+            values.iter().map(|value| scalar(value).ok_or_else(bad)).collect()
+        }
+        Some(value) => Ok(vec![scalar(value).ok_or_else(bad)?]),
+    }
+}
+
+fn pairs(of: &Object, name: &str) -> Result<Vec<(String, String)>, ImportError> {
+    let bad = || wrong(of, name, "a dict of texts");
+    match of.named.get(name) {
+        None | Some(Value::Nothing) => Ok(Vec::new()),
+        Some(Value::Dict(pairs)) => {
+            let pair = |(key, value): &(Value, Value)| Some((scalar(key)?, scalar(value)?));
+            pairs.iter().map(|both| pair(both).ok_or_else(bad)).collect()
+        }
+        Some(_) => Err(bad()),
+    }
+}
+
+/// Where a `File`, `LocalFile` or `SharedFile` lies.
+fn path(file: &Object) -> Result<String, ImportError> {
+    let first = file.positional.first().and_then(scalar);
+    let (pattern, name) = (text(file, "namePattern")?, text(file, "name")?);
+    let name = pattern.or(name).or(first).ok_or_else(|| wrong(file, "name", "given"))?;
+    let locations = list(file, "locations")?;
+    let dir = locations.into_iter().next().or(text(file, "localDir")?);
+    Ok(match dir.filter(|dir| !dir.is_empty() && !name.starts_with('/')) {
+        // a location may be the file itself
+        Some(whole) if whole.ends_with(&format!("/{name}")) => whole,
+        Some(dir) => format!("{}/{name}", dir.trim_end_matches('/')),
+        None => name,
+    })
 }
 
 fn wrong(of: &Object, name: &str, expected: &'static str) -> ImportError {
@@ -313,6 +311,10 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
+fn is_sif(name: &str) -> bool {
+    std::path::Path::new(name).extension().is_some_and(|kind| kind.eq_ignore_ascii_case("sif"))
+}
+
 /// An image by name. Ganga leaves a name without a registry to Docker or Singularity, for which it is of Docker Hub;
 /// here it would be of the registry that is configured.
 fn reference(text: &str) -> Image {
@@ -321,7 +323,7 @@ fn reference(text: &str) -> Image {
         return Image::Reference(text.to_owned());
     }
     let name = text.strip_prefix("docker://").unwrap_or(text);
-    if text == name && (name.starts_with(['/', '.']) || name.ends_with(".sif")) {
+    if text == name && (name.starts_with(['/', '.']) || is_sif(name)) {
         return Image::File(name.to_owned());
     }
     let registry = name.split_once('/').map(|(first, _)| first);

@@ -114,7 +114,7 @@ impl Parser<'_> {
         };
         let mut object = self.module.names.get(name).cloned();
         for name in inner {
-            let id = if let Some(Value::Object(id)) = object { id } else { return };
+            let Some(Value::Object(id)) = object else { return };
             object = self.module.object(id).and_then(|object| object.named.get(name)).cloned();
         }
         if let Some(Value::Object(ObjectId(at))) = object
