@@ -26,7 +26,7 @@ const MOST_BYTES: u64 = 1 << 20;
 Examples:
   moorline import ganga job.py -o job.toml")]
 pub enum Verb {
-    /// Read a Ganga job: Python that makes one Job(...), or what export() wrote; nothing is executed
+    /// Read a Ganga job: Python that makes one job, or what its export wrote; nothing is executed
     Ganga(Ganga),
 }
 
@@ -131,17 +131,15 @@ fn token(
         return Ok(false);
     };
     let scope = Scope { registry: reference.registry, prefix: Some(reference.repository) };
-    match password.filter(|_| args.login) {
-        Some(password) => login::keep_token(context, scope, user, password).map(|()| true),
-        None => {
-            let user = shlex::try_quote(&user).map_or_else(|_| user.clone(), Into::into);
-            output::warn(format!(
-                "the password of {} is dropped; moorline login {scope} --username {} asks for it, and import \
-                 --login keeps it in the keyring",
-                output::cell(&user),
-                output::cell(&user)
-            ));
-            Ok(false)
-        }
+    if let Some(password) = password.filter(|_| args.login) {
+        return login::keep_token(context, &scope, &user, password).map(|()| true);
     }
+    let user = shlex::try_quote(&user).map_or_else(|_| user.clone(), Into::into);
+    output::warn(format!(
+        "the password of {} is dropped; moorline login {scope} --username {} asks for it, and import \
+         --login keeps it in the keyring",
+        output::cell(&user),
+        output::cell(&user)
+    ));
+    Ok(false)
 }

@@ -119,6 +119,7 @@ fn registry(context: &Context, meant: &Named) -> Option<Registry> {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one story: ask, compare, write or leave all as it is")]
 fn write(context: &Context, named: &[(String, Named)], args: &Args) -> Outcome {
     if named.is_empty() {
         context.needs_project()?;

@@ -108,20 +108,20 @@ pub fn login(context: &Context, args: &Login) -> Outcome {
 /// As [`login`].
 pub fn keep_token(
     context: &Context,
-    scope: Scope,
-    username: String,
+    scope: &Scope,
+    username: &str,
     password: Secret,
 ) -> Result<(), Report> {
     let args = Login {
         scope: Some(scope.clone()),
-        username: Some(username.clone()),
+        username: Some(username.to_owned()),
         password_stdin: false,
         store: Some(Place::Keyring),
         realm: None,
         api: None,
         list: false,
     };
-    keep(context, &args, &scope, &username, || Ok(password)).map(drop)
+    keep(context, &args, scope, username, || Ok(password)).map(drop)
 }
 
 /// Asks the registry, then for the secret, and keeps it. The document for `--json`.
