@@ -32,6 +32,62 @@ pub enum Kind {
     Configuration,
 }
 
+impl Kind {
+    /// All kinds, in the order of their exit codes.
+    pub const ALL: [Self; 11] = [
+        Self::Usage,
+        Self::NotFound,
+        Self::Denied,
+        Self::Network,
+        Self::Integrity,
+        Self::Conversion,
+        Self::NoSpace,
+        Self::NoRuntime,
+        Self::Engine,
+        Self::Policy,
+        Self::Configuration,
+    ];
+
+    /// Its word in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Usage => "usage",
+            Self::NotFound => "not-found",
+            Self::Denied => "denied",
+            Self::Network => "network",
+            Self::Integrity => "integrity",
+            Self::Conversion => "conversion",
+            Self::NoSpace => "no-space",
+            Self::NoRuntime => "no-runtime",
+            Self::Engine => "engine",
+            Self::Policy => "policy",
+            Self::Configuration => "configuration",
+        }
+    }
+
+    /// What to try against a failure of this kind that knows nothing better.
+    #[must_use]
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Usage => "moorline help VERB shows examples and all flags",
+            Self::NotFound => "check the name; a relative path begins in the current directory",
+            Self::Denied => "moorline auth-explain IMAGE says which credential is taken, and why",
+            Self::Network => {
+                "try again later; moorline doctor says what answers, and auth-explain which proxy is taken"
+            }
+            Self::Integrity => "get it anew from where it came; do not use what is here",
+            Self::Conversion => "moorline inspect IMAGE shows its layers; --verbose says more",
+            // which place is full stands in the error
+            Self::NoSpace => "free space there",
+            Self::NoRuntime => "moorline doctor says what works here, and how to mend the rest",
+            Self::Engine => "moorline doctor says which engines answer",
+            Self::Policy => "moorline config show names the file that says so; ask who keeps it",
+            Self::Configuration => "mend what the message names, or move it away",
+        }
+    }
+}
+
 /// An error that knows its [`Kind`] and may know what to try next.
 pub trait Failure: Error + Send + Sync + 'static {
     /// The kind, which decides the exit code.

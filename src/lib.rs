@@ -35,6 +35,7 @@ pub mod tree;
 // floor 3: formats; no I/O of their own
 pub mod config;
 pub mod elf;
+pub mod import;
 pub mod layer;
 pub mod lock;
 pub mod net;

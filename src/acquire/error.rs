@@ -32,6 +32,35 @@ pub enum AcquireError {
         /// What is wrong.
         why: ParseReferenceError,
     },
+    /// A name without a registry that Docker Hub cannot have.
+    #[error(
+        "{what} names no registry, and Docker Hub has no names of {parts} parts: nothing was asked"
+    )]
+    NotOfHub {
+        /// As it was typed.
+        what: String,
+        /// How many it has.
+        parts: usize,
+    },
+    /// A name without a registry inside a clone of a GitLab project.
+    #[error("{what} names no registry, and this is a clone of {host}: Docker Hub was not asked")]
+    InClone {
+        /// As it was typed.
+        what: String,
+        /// The clone's host.
+        host: String,
+    },
+    /// A beginning of a digest that is unknown here.
+    #[error("{0} is not a whole digest, and no job, lock or image here has one that begins so")]
+    NoSuchDigest(String),
+    /// A beginning of several digests.
+    #[error("{what} is the beginning of several digests: {}", found.join(", "))]
+    SeveralDigests {
+        /// As it was typed.
+        what: String,
+        /// Some of them.
+        found: Vec<String>,
+    },
     /// WHAT is a job file.
     #[error("{0} is a file, not an image")]
     JobFile(String),
@@ -205,6 +234,22 @@ impl Failure for AcquireError {
             Self::Reference { why: ParseReferenceError::User, .. } => LOG_IN,
             Self::Reference { what, .. } if what.starts_with(['/', '.', '~']) => MOUNT,
             Self::Reference { .. } => FORM,
+            Self::NotOfHub { what, .. } => {
+                return Some(format!(
+                    "write REGISTRY/{what}; --registry HOST, MOORLINE_REGISTRY or registry = \"HOST\" in \
+                     ~/.config/moorline/config.toml names the registry of such names"
+                ));
+            }
+            Self::InClone { what, .. } => {
+                return Some(format!(
+                    "write REGISTRY/{what}, or name the registry with --registry HOST, MOORLINE_REGISTRY or \
+                     registry = \"HOST\" in moorline.toml; docker.io/{what} is the one of Docker Hub"
+                ));
+            }
+            Self::NoSuchDigest(_) => {
+                "write all 64 characters: moorline jobs --full and moorline tags --full show them"
+            }
+            Self::SeveralDigests { .. } => "write more characters of it",
             Self::Built { .. } => {
                 "resolve, lock, convert, run and submit take it; write a reference here"
             }

@@ -1,12 +1,12 @@
-//! What `moorline.lock` of the current directory holds, for those who take nothing else (`--locked`); no
-//! network.
+//! What `moorline.lock` of the current directory holds: a name that is in it keeps its pin, and `--locked` takes
+//! nothing else; no network.
 
 use std::path::Path;
 
 use super::error::AcquireError;
 use super::surroundings::Surroundings;
 use crate::failure::Report;
-use crate::lock::{self, FILE, Lock, Named};
+use crate::lock::{self, FILE, Lock, LockEntry, Named};
 use crate::oci::{HubName, Platform, Reference, SifDigest};
 use crate::pin::{Built, Pin};
 use crate::text::one_line;
@@ -28,6 +28,51 @@ pub fn read(here: &dyn Surroundings) -> Result<Option<Lock>, Report> {
 /// When there is none, and as [`read`].
 pub fn existing(here: &dyn Surroundings) -> Result<Lock, Report> {
     Ok(read(here)?.ok_or(AcquireError::NoLock)?)
+}
+
+/// What a name is pinned to, for those who would resolve it otherwise: `None` where it has no pin. That it is
+/// taken is said; so is a pin of something that the name no longer stands for, which is not taken.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn kept(
+    here: &dyn Surroundings,
+    name: Option<&str>,
+    meant: &Named,
+    platform: &Platform,
+) -> Result<Option<LockEntry>, Report> {
+    let Some((name, lock)) = name.zip(read(here)?) else { return Ok(None) };
+    let found = lock.find(name, platform).filter(|entry| entry.is(meant)).cloned();
+    tell(here, name, found.is_some(), lock.entries().iter().any(|entry| entry.name == name));
+    Ok(found)
+}
+
+/// As [`kept`], for a SIF of a hub.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn kept_hub(
+    here: &dyn Surroundings,
+    name: Option<&str>,
+    wanted: &HubName,
+) -> Result<Option<HubName>, Report> {
+    let Some((name, lock)) = name.zip(read(here)?) else { return Ok(None) };
+    let found = lock.hub(Some(name), wanted).map(|sif| wanted.pinned(sif));
+    tell(here, name, found.is_some(), lock.hubs().iter().any(|entry| entry.name == name));
+    Ok(found)
+}
+
+fn tell(here: &dyn Surroundings, name: &str, found: bool, other: bool) {
+    if found {
+        here.say(&format!(
+            "{name}: the pin of {FILE} is taken; moorline lock --update {name} moves it"
+        ));
+    } else if other {
+        here.warn(&format!(
+            "{FILE} pins {name} for something else than it stands for now, so it is resolved anew; \
+             moorline lock pins it"
+        ));
+    }
 }
 
 /// The pin of a name that stands for a build; no network.

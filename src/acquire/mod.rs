@@ -37,7 +37,7 @@ pub use archive::obtain_archive;
 pub use build::Build;
 pub use clone::remote;
 pub use error::AcquireError;
-pub use locked::existing as existing_lock;
+pub use locked::{existing as existing_lock, read as read_lock};
 pub use manners::Manners;
 pub use names::Names;
 pub use obtain::{Obtained, Ready, convert, obtain, of_hub, tell};

@@ -13,7 +13,7 @@ use super::what::{Asked, What};
 use crate::archive::Location;
 use crate::failure::{Failure, Kind, Report};
 use crate::job::Delivery;
-use crate::lock::SIF_SCHEME;
+use crate::lock::{LockEntry, Named, SIF_SCHEME};
 use crate::oci::{Digest, HubName, Platform, Reference, SifDigest};
 use crate::pin::{Image, Pin, Recipe};
 use crate::resolve;
@@ -66,8 +66,11 @@ pub fn obtain(
             Ok(Ready { image, delivery: Delivery::File { place } })
         }
         What::Hub(hub) => {
-            let hub =
-                if asked.locked { locked::hub(here, name, hub, platform)? } else { hub.clone() };
+            let hub = if asked.locked {
+                locked::hub(here, name, hub, platform)?
+            } else {
+                locked::kept_hub(here, name, hub)?.unwrap_or_else(|| hub.clone())
+            };
             let (pinned, staged) = of_hub(here, &hub, Some(platform))?;
             here.say(&format!("pinned {pinned}"));
             Ok(staged.into())
@@ -77,7 +80,15 @@ pub fn obtain(
             let by_digest = Reference { digest: Some(pin.manifest), ..pin.asked.clone() };
             same(&pin, &sif, stored(here, &by_digest, platform)?)
         }
-        What::Oras(reference) => Ok(stored(here, reference, platform)?.into()),
+        What::Oras(reference) => {
+            match locked::kept(here, name, &Named::Sif(reference.clone()), platform)? {
+                Some(LockEntry { pin, sif: Some(sif), .. }) => {
+                    let by_digest = Reference { digest: Some(pin.manifest), ..pin.asked.clone() };
+                    same(&pin, &sif, stored(here, &by_digest, platform)?)
+                }
+                _ => Ok(stored(here, reference, platform)?.into()),
+            }
+        }
         What::Archive(_) | What::Reference(_) | What::Built(_) => {
             Ok(convert(here, asked, platform, recipe, here.manners(None))?.staged.into())
         }

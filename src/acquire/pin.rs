@@ -1,9 +1,10 @@
-//! From WHAT to a pin: asked of the registry now, or taken from `moorline.lock`.
+//! From WHAT to a pin: taken from `moorline.lock` when a name of it was typed, else asked of the registry now.
 
 use super::locked;
 use super::surroundings::{Surroundings, block_on};
 use super::what::{Asked, What};
 use crate::failure::Report;
+use crate::lock::Named;
 use crate::oci::{Platform, Reference};
 use crate::pin::{Pin, Resolved};
 use crate::resolve;
@@ -32,6 +33,10 @@ pub fn pin(here: &dyn Surroundings, asked: &Asked, platform: &Platform) -> Resul
         What::Built(build) => {
             if let Some(name) = name.filter(|_| asked.locked) {
                 locked::built(here, name, &build.built, platform)?
+            } else if let Some(kept) =
+                locked::kept(here, name, &Named::Built(build.built.clone()), platform)?
+            {
+                kept.pin
             } else {
                 let pin = build.find(here, platform)?.resolved.pin;
                 if asked.locked {
@@ -45,6 +50,10 @@ pub fn pin(here: &dyn Surroundings, asked: &Asked, platform: &Platform) -> Resul
                 what.clone().into_reference(asked.word.as_deref().unwrap_or_default())?;
             if asked.locked {
                 locked::image(here, name, &reference, platform)?
+            } else if let Some(kept) =
+                locked::kept(here, name, &Named::Reference(reference.clone()), platform)?
+            {
+                kept.pin
             } else {
                 resolve(here, &reference, platform)?.pin
             }

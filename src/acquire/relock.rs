@@ -25,7 +25,7 @@ use crate::resolve::resolve_many;
 pub struct Wish<'a> {
     /// The project's names, as [`project_names`] gives them.
     pub named: &'a [(String, Named)],
-    /// Only these of them; empty: all.
+    /// These move; an empty name: all. Without any, only names without a pin that they may keep are asked for.
     pub update: &'a [String],
     /// For these platforms; empty: those locked so far, else this machine's.
     pub platforms: &'a [Platform],
@@ -38,6 +38,8 @@ pub struct Relocked {
     pub lock: Lock,
     /// What is new, a line each.
     pub moved: Vec<String>,
+    /// How many names kept their pins.
+    pub kept: usize,
     /// Why names have none. When there are such, the lock is not to be written.
     pub failed: Vec<Report>,
 }
@@ -72,9 +74,26 @@ pub fn registry_of(here: &dyn Surroundings, meant: &Named) -> Option<Registry> {
 
 impl Wish<'_> {
     /// The names that are asked for.
-    pub fn asked(&self) -> impl Iterator<Item = &(String, Named)> {
-        let is = |name: &String| self.update.is_empty() || self.update.contains(name);
-        self.named.iter().filter(move |(name, _)| is(name))
+    ///
+    /// # Errors
+    /// When the old file is broken.
+    pub fn asked(&self, here: &dyn Surroundings) -> Result<Vec<&(String, Named)>, Report> {
+        let lock = locked::read(here)?.unwrap_or_default();
+        Ok(self.named.iter().filter(|(name, meant)| self.asks(&lock, name, meant)).collect())
+    }
+
+    /// Whether this name is resolved: it has no pin that it may keep, or is to move.
+    fn asks(&self, lock: &Lock, name: &str, meant: &Named) -> bool {
+        if self.moves(name) {
+            return true;
+        }
+        // with a name to move the others stay as they are, also those that are not locked yet
+        self.update.is_empty()
+            && self.platforms(lock, name).iter().any(|p| !lock.holds(name, meant, p))
+    }
+
+    fn moves(&self, name: &str) -> bool {
+        self.update.iter().any(|update| update.is_empty() || update == name)
     }
 
     /// Asks, and gives the lock as it is to be written. Pins that are not asked for stay.
@@ -85,28 +104,43 @@ impl Wish<'_> {
         let mut lock = locked::read(here)?.unwrap_or_default();
         let mut questions = Vec::new();
         let mut hubs: Vec<(&String, &HubName)> = Vec::new();
-        for (name, meant) in self.asked() {
+        // names to move leave the other entries alone, whatever moorline.toml says of them
+        let all = self.update.iter().all(String::is_empty);
+        let mut kept = 0;
+        for (name, meant) in self.named {
+            if !self.asks(&lock, name, meant) {
+                kept += usize::from(all);
+                continue;
+            }
             if let Named::Hub(hub) = meant {
                 hubs.push((name, hub));
                 continue;
             }
             for platform in self.platforms(&lock, name) {
-                questions.push(Question { name, meant, platform });
+                if self.moves(name) || !lock.holds(name, meant, &platform) {
+                    questions.push(Question { name, meant, platform });
+                }
             }
         }
         // before anything is asked: a file of a newer program is not touched
         lock.write(Path::new(FILE))?;
         let answers = answers(here, &questions)?;
-        if self.update.is_empty() {
+        if all {
             lock.keep(
                 |entry| {
-                    let mut of_name = questions.iter().filter(|q| *q.name == entry.name);
-                    of_name.any(|q| q.platform.accepts(&entry.pin.platform))
+                    let meant = self.named.iter().find(|(name, _)| *name == entry.name);
+                    let wanted = |p: &Platform| p.accepts(&entry.pin.platform);
+                    meant.is_some_and(|(_, meant)| {
+                        entry.is(meant) || questions.iter().any(|q| *q.name == entry.name)
+                    }) && (self.platforms.is_empty() || self.platforms.iter().any(wanted))
                 },
-                |hub| hubs.iter().any(|(name, _)| *name == hub),
+                |hub| {
+                    let is = |meant: &Named| matches!(meant, Named::Hub(_));
+                    self.named.iter().any(|(name, meant)| name == hub && is(meant))
+                },
             );
         }
-        let mut done = Relocked { lock, moved: Vec::new(), failed: Vec::new() };
+        let mut done = Relocked { lock, moved: Vec::new(), kept, failed: Vec::new() };
         for (name, hub) in hubs {
             let put = pin_of_hub(here, hub).map(|(pinned, sif)| {
                 done.lock.put_hub(name, hub.clone(), sif).then(|| format!("{name} {pinned}"))

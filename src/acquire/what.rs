@@ -18,7 +18,7 @@ use super::surroundings::Surroundings;
 use crate::archive::Location;
 use crate::failure::Report;
 use crate::lock::{Named, SIF_SCHEME};
-use crate::oci::{HubName, Reference, Registry, shown};
+use crate::oci::{DOCKER_HUB, HubName, Reference, Registry, shown};
 use crate::text::one_line;
 
 /// The kinds of places that an image can be named by.
@@ -47,6 +47,8 @@ impl What {
         if let Some(built) = here.built().get(word) {
             return Ok(Self::Built(Build::from(built.clone())));
         }
+        let whole = here.whole_digest(word)?;
+        let word = whole.as_deref().unwrap_or(word);
         let alias = here.images().get(word);
         // a path is not taken from moorline.toml: that is somebody else's input
         if alias.is_none() {
@@ -175,8 +177,37 @@ fn parse(here: &dyn Names, text: &str) -> Result<Reference, AcquireError> {
             return Err(AcquireError::NotYet { what: one_line(&shown(text)), kind });
         }
     }
-    Reference::parse(text, here.default_registry())
-        .map_err(|why| AcquireError::reference(&shown(text), why))
+    let reference = Reference::parse(text, here.default_registry())
+        .map_err(|why| AcquireError::reference(&shown(text), why))?;
+    stays_private(here, text, &reference)?;
+    Ok(reference)
+}
+
+/// Whose Docker Hub a name is not: it has no names of three parts, and in a clone of a GitLab project one of two
+/// parts is rather a project there. To ask for it would tell Docker Hub the project's name, and could run an image
+/// that a stranger put there.
+fn stays_private(here: &dyn Names, text: &str, reference: &Reference) -> Result<(), AcquireError> {
+    if reference.registry.as_str() != DOCKER_HUB {
+        return Ok(());
+    }
+    let (bare, scheme) = match text.split_once("://") {
+        Some((_, bare)) => (bare, true),
+        None => (text, false),
+    };
+    let name = bare.split('@').next().unwrap_or_default();
+    let parts: Vec<&str> = name.split('/').collect();
+    if parts.len() > 1 && parts[0].contains(['.', ':']) {
+        return Ok(()); // docker.io/...: it was said
+    }
+    let what = one_line(&shown(bare));
+    match parts.len() {
+        0 | 1 => Ok(()),
+        2 => match here.gitlab_clone().filter(|_| !scheme && here.is_hub_by_default()) {
+            Some(host) => Err(AcquireError::InClone { what, host: one_line(&host) }),
+            None => Ok(()),
+        },
+        parts => Err(AcquireError::NotOfHub { what, parts }),
+    }
 }
 
 /// Whether a word names a SIF file.
@@ -198,6 +229,14 @@ mod tests {
     struct Configured {
         images: BTreeMap<String, String>,
         built: BTreeMap<String, Built>,
+        registry: Option<&'static str>,
+        clone: Option<&'static str>,
+    }
+
+    impl Configured {
+        fn of_example() -> Self {
+            Self { registry: Some("registry.example"), ..Self::default() }
+        }
     }
 
     impl Names for Configured {
@@ -208,10 +247,19 @@ mod tests {
             &self.built
         }
         fn default_registry(&self) -> &'static str {
-            "registry.example"
+            self.registry.unwrap_or(DOCKER_HUB)
         }
         fn no_lost_name(&self, _: &str) -> Result<(), Report> {
             Ok(())
+        }
+        fn is_hub_by_default(&self) -> bool {
+            self.registry.is_none()
+        }
+        fn gitlab_clone(&self) -> Option<String> {
+            self.clone.map(str::to_owned)
+        }
+        fn whole_digest(&self, _: &str) -> Result<Option<String>, Report> {
+            Ok(None)
         }
     }
 
@@ -230,7 +278,7 @@ mod tests {
 
     #[test]
     fn each_form_has_one_meaning() {
-        let mut here = Configured::default();
+        let mut here = Configured::of_example();
         for (name, text) in
             [("sim", "group/sim:v1"), ("sif", "oras://group/sif:v1"), ("path", "oci:/home/other")]
         {
@@ -261,8 +309,38 @@ mod tests {
     }
 
     #[test]
+    fn no_private_name_reaches_docker_hub() {
+        let outside = Configured::default();
+        let inside = Configured { clone: Some("gitlab.example"), ..Configured::default() };
+        let hub = Configured {
+            registry: Some(DOCKER_HUB),
+            clone: Some("gitlab.example"),
+            ..Configured::default()
+        };
+        for here in [&outside, &inside, &hub] {
+            for word in ["group/sub/project:v1", "docker://group/sub/project"] {
+                assert!(
+                    said(here, word).contains("no names of 3 parts"),
+                    "{word}: {}",
+                    said(here, word)
+                );
+            }
+            // said in so many words
+            for word in
+                ["docker.io/group/project", "docker://group/project", "fedora", "r.example/a/b/c"]
+            {
+                assert!(said(here, word).starts_with("reference "), "{word}: {}", said(here, word));
+            }
+        }
+        assert!(said(&inside, "group/project:v1").contains("clone of gitlab.example"));
+        for here in [&outside, &hub] {
+            assert_eq!(said(here, "group/project:v1"), "reference docker.io/group/project:v1");
+        }
+    }
+
+    #[test]
     fn what_is_no_image_of_a_registry_is_refused_by_kind() {
-        let here = Configured::default();
+        let here = Configured::of_example();
         for (word, said) in [
             ("./a.sif", "this is a SIF, not a container image"),
             ("oci:dir", "this image is not in a registry"),

@@ -2,15 +2,17 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::context::{Context, Global, Threads, dumps, engines};
+use crate::cli::show::document;
+use crate::cli::show::fault;
 use crate::cli::show::output::Outcome;
 use crate::cli::show::{exit, output};
 use crate::cli::verbs::{
-    audit, auth_explain, cache, cancel, config, convert, demo, doctor, init, inspect, jobs, ledger,
-    lock, login, logs, pages, recover, rerun, resolve, run, status, submit, tags, verify, wait,
-    worker,
+    audit, auth_explain, cache, cancel, config, convert, demo, doctor, import, init, inspect, jobs,
+    ledger, lock, login, logs, pages, recover, rerun, resolve, run, status, submit, tags, verify,
+    wait, worker,
 };
 
 fn examples() -> String {
@@ -97,6 +99,9 @@ enum Verb {
     Config(config::Verb),
     /// Show the whole line on this machine: no root, no container software, no network
     Demo(demo::Args),
+    /// Read a job of another tool into a job file
+    #[command(subcommand)]
+    Import(import::Verb),
     /// Print completions for a shell
     Completions(pages::Completions),
     /// Print the manual page, or write all pages into a directory
@@ -147,22 +152,58 @@ impl Verb {
     }
 }
 
+/// Examples come first, as in a manual that people read.
+const TEMPLATE: &str =
+    "{before-help}{about}{after-help}\n\n{usage-heading} {usage}\n\n{all-args}\n";
+
+/// The command with its help texts: `-h` leaves out the flags of these headings, `--help` shows all.
+fn command() -> Command {
+    fn arranged(command: Command) -> Command {
+        let rare = |arg: Arg| match arg.get_help_heading() {
+            Some(_) => arg.hide_short_help(true),
+            None => arg,
+        };
+        command.help_template(TEMPLATE).mut_args(rare).mut_subcommands(arranged)
+    }
+    arranged(Cli::command())
+}
+
 /// Reads the arguments, runs the verb, prints its error, and gives its exit code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = command().try_get_matches().and_then(|found| {
+        found.subcommand_name().into_iter().for_each(fault::is_about);
+        Cli::from_arg_matches(&found)
+    });
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
-            output::clap(&error);
-            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { 0 });
+            fault::clap(&error);
+            if !error.use_stderr() {
+                return ExitCode::SUCCESS;
+            }
+            let json = |word: &String| word == "--json" || word.starts_with("--json=");
+            if output::arguments().iter().any(json) {
+                document::finish(exit::USAGE);
+            }
+            return ExitCode::from(exit::USAGE);
         }
     };
-    match run(cli) {
-        Ok(code) => ExitCode::from(code),
-        Err(report) => {
-            output::error(&report);
-            ExitCode::from(exit::code(report.0.kind()))
-        }
+    let json = cli.global.json.clone();
+    if let Some(fields) = &json {
+        let fields = fields.split(',').map(str::trim).filter(|field| !field.is_empty());
+        document::choose(&fields.map(str::to_owned).collect::<Vec<_>>());
     }
+    let code = match run(cli) {
+        Ok(code) => code,
+        Err(report) => {
+            fault::error(&report);
+            exit::code(report.0.kind())
+        }
+    };
+    if json.is_some() {
+        document::finish(code);
+    }
+    ExitCode::from(code)
 }
 
 fn run(cli: Cli) -> Outcome {
@@ -170,12 +211,13 @@ fn run(cli: Cli) -> Outcome {
     if let Verb::Supervise(args) = &cli.verb {
         return worker::supervise(args);
     }
+    let json = cli.global.json.is_some();
     match &cli.verb {
         Verb::Completions(args) => {
-            pages::completions(Cli::command(), args);
+            pages::completions(command(), args, json);
             return Ok(0);
         }
-        Verb::Man(args) => return pages::man(Cli::command(), args),
+        Verb::Man(args) => return pages::man(command(), args, json),
         _ => {}
     }
     // from here on secrets are read
@@ -214,6 +256,7 @@ fn run(cli: Cli) -> Outcome {
             Ok(0)
         }
         Verb::Demo(args) => demo::run(&context, &args),
+        Verb::Import(verb) => import::run(&context, &verb),
         // those above need no context; `execute::early` runs the worker, which lacks its directory here
         Verb::Completions(_) | Verb::Man(_) | Verb::Worker(_) | Verb::Supervise(_) => {
             Err(output::CliError::usage("this verb is started by a job's script").into())

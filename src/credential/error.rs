@@ -30,7 +30,15 @@ pub enum CredentialError {
         /// Why.
         reason: String,
     },
-    /// A credential file that somebody else could read or replace.
+    /// A credential file that others could read.
+    #[error("the credential file {path} has mode {mode:04o}, so others can reach it")]
+    Exposed {
+        /// Which.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// A credential file that somebody else could replace.
     #[error("the credential file is not safe: {path} {reason}")]
     Unsafe {
         /// The file or one of the folders above it.
@@ -138,15 +146,17 @@ impl Failure for CredentialError {
                 "set MOORLINE_REGISTRY, MOORLINE_USERNAME and MOORLINE_PASSWORD together, or none"
                     .into()
             }
-            Self::Unsafe { path, .. } if path.extension().is_some() => {
+            Self::Exposed { path, .. } => {
                 format!(
                     "make a new token if others could read it, then: chmod 600 {}",
                     path.display()
                 )
             }
-            Self::Unsafe { path, .. } => {
-                format!("take the right to write from others: chmod go-w {}", path.display())
-            }
+            Self::Unsafe { path, .. } => format!(
+                "make {} yours alone, or use another place: whoever can write there could put another \
+                 credential in its place",
+                path.display()
+            ),
             Self::Malformed { path, .. } => {
                 format!("move {} away and log in again", path.display())
             }

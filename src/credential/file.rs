@@ -195,8 +195,7 @@ fn check_file(path: &Path, meta: &Metadata) -> Result<(), CredentialError> {
     if meta.mode().trailing_zeros() >= 6 {
         return Ok(());
     }
-    let reason = format!("has mode {:04o}, so others can reach it", meta.mode() & 0o7777);
-    Err(CredentialError::Unsafe { path: path.to_owned(), reason })
+    Err(CredentialError::Exposed { path: path.to_owned(), mode: meta.mode() & 0o7777 })
 }
 
 /// Whoever can write in a folder above the file can put another file in its place.

@@ -10,9 +10,14 @@ use std::process::{Command, Stdio};
 use super::DemoError;
 use crate::secret::Secret;
 
+/// The width of what is shown.
+const COLUMNS: &str = "75";
+
 /// Something that the demo wants shown; `cli` decides how.
 #[derive(Debug)]
 pub enum Scene<'a> {
+    /// What will be seen.
+    Opening(&'a str),
     /// A new part of the story.
     Heading(&'a str),
     /// A sentence about what comes or what was seen.
@@ -76,15 +81,34 @@ impl<'a> Shell<'a> {
     /// # Errors
     /// As [`Shell::run`].
     pub fn run_with(&mut self, args: &[&str], stdin: Option<&Secret>) -> Result<String, DemoError> {
+        self.step(args, stdin, 0)
+    }
+
+    /// As [`Shell::run`], for a command that must end with this exit code.
+    ///
+    /// # Errors
+    /// When it ends with another one.
+    pub fn run_to(&mut self, args: &[&str], code: i32) -> Result<String, DemoError> {
+        self.step(args, None, code)
+    }
+
+    fn step(
+        &mut self,
+        args: &[&str],
+        stdin: Option<&Secret>,
+        code: i32,
+    ) -> Result<String, DemoError> {
         let shown = Self::shown(args);
         let prefix = if stdin.is_some() { "printf %s \"$DEPLOY_TOKEN\" | " } else { "" };
         self.show(Scene::Command(&format!("{prefix}{shown}")));
         let answer = self.ask(args, stdin, true)?;
-        if answer.code == 0 {
-            Ok(answer.stdout)
-        } else {
-            Err(DemoError::Step { command: shown, code: answer.code })
+        if answer.code != code {
+            return Err(DemoError::Step { command: shown, code: answer.code });
         }
+        if code != 0 {
+            self.show(Scene::Stderr(&format!("(exit code {code})")));
+        }
+        Ok(answer.stdout)
     }
 
     /// Runs a command without showing it (the demo checks its own story with these).
@@ -117,6 +141,8 @@ impl<'a> Shell<'a> {
             .env_clear()
             .env("PATH", &self.path)
             .env("HOME", &self.dir)
+            // tables fit a window of 80 columns also behind the story's indent
+            .env("COLUMNS", COLUMNS)
             .envs(Self::variables(&self.dir))
             .current_dir(&self.dir)
             .stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() })

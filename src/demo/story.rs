@@ -1,6 +1,7 @@
 //! The story, told step by step.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{
@@ -11,6 +12,7 @@ use crate::secret::Secret;
 use crate::standin::{
     Config as StandInConfig, DeployToken, Project, Running, Scope, StandIn, Visibility,
 };
+use crate::worker::exit;
 
 /// The project that the demo's registry holds.
 pub const PROJECT: &str = "physics/analysis";
@@ -24,6 +26,8 @@ pub struct Told {
     pub rerun: String,
     /// The verdict on both.
     pub verdict: String,
+    /// The job that a worker refused, since its image had been changed; `None` where nobody measures.
+    pub refused: Option<String>,
 }
 
 /// Tells the story; `show` gets each line of it.
@@ -62,6 +66,16 @@ const USER: &str = "gitlab+deploy-token-1";
 /// The branch's tag: it moves with every pipeline.
 const BRANCH: &str = "main";
 
+/// What will be seen, in one sentence.
+const OPENING: &str = "A job is tied to the image that a pipeline built: the tag moves and the job's digest does not, \
+                       an image that somebody changes is refused, and both can be proved later.";
+
+/// A SIF outside of the store, as a project shares one.
+const SHARED: &str = "./shared.sif";
+
+/// The exit code of an audit that found something; scripts rely on it.
+const AUDIT_FOUND: i32 = 6;
+
 struct Story<'a> {
     pub(super) registry: &'a Running,
     pub(super) options: &'a Options<'a>,
@@ -74,6 +88,7 @@ impl Story<'_> {
         let address = self.registry.address();
         write_configuration(dir, &address.to_string())?;
         let mut shell = Shell::new(program, dir, path, show);
+        shell.show(Scene::Opening(OPENING));
 
         shell.show(Scene::Heading("A pipeline has built an image"));
         let (first, second) = self.images()?;
@@ -148,7 +163,45 @@ impl Story<'_> {
         shell.run(&["audit", "image", &first.manifest_digest.to_string()])?;
         shell.run(&["audit", "verify"])?;
         let verdict = Self::verdict(&mut shell, &[&job, &rerun], by_hand.is_some())?;
-        Ok(Told { job, rerun, verdict })
+
+        shell.show(Scene::Heading("Somebody changes the image on disk"));
+        let refused = if by_hand.is_some() {
+            shell.show(Scene::Remark(
+                "not shown here: a worker that isolates its job measures the image first, and there is none",
+            ));
+            None
+        } else {
+            let pinned = format!("{project}@{}", first.manifest_digest);
+            Some(Self::changed(&mut shell, dir, &pinned, isolation)?)
+        };
+        Ok(Told { job, rerun, verdict, refused })
+    }
+
+    /// A SIF that others can reach is changed between two runs of a job; the worker refuses. The job's id.
+    fn changed(
+        shell: &mut Shell<'_>,
+        dir: &Path,
+        pinned: &str,
+        isolation: &Isolation,
+    ) -> Result<String, DemoError> {
+        shell.run(&["convert", pinned, "-o", SHARED])?;
+        let mut submit = vec!["submit"];
+        if let Isolation::Installed { runtime, .. } = isolation {
+            submit.extend(["--runtime", runtime]);
+        }
+        submit.extend([SHARED, image::PROGRAM]);
+        let job = shell.run(&submit)?;
+        shell.run(&["wait", &job])?;
+        change(&dir.join(SHARED))?;
+        shell.show(Scene::Remark(&format!(
+            "one byte of {SHARED} is another one now; the same job again:"
+        )));
+        let again = shell.run(&["rerun", &job])?;
+        shell.run_to(&["wait", &again], exit::IMAGE_MISMATCH)?;
+        shell.show(Scene::Remark("the program was not started, and the ledger knows why:"));
+        let said = shell.run_to(&["audit", "job", &again], AUDIT_FOUND)?;
+        contains("the verdict on the changed image", "verdict: Mismatch", &said)?;
+        Ok(again)
     }
 
     /// Converts, and reads where the SIF is and what it was made of.
@@ -248,6 +301,18 @@ fn write_configuration(dir: &Path, registry: &str) -> Result<(), DemoError> {
     );
     // whatever the umask: a configuration that others can write is refused
     crate::files::replace(&file, 0o600, text.as_bytes()).map_err(io("cannot write", &file))
+}
+
+/// Changes a byte in the middle of a file. What makes it harder by accident, its mode, is taken away first.
+fn change(file: &Path) -> Result<(), DemoError> {
+    let mut bytes = fs::read(file).map_err(io("cannot read", file))?;
+    let middle = bytes.len() / 2;
+    if let Some(byte) = bytes.get_mut(middle) {
+        *byte ^= 1;
+    }
+    fs::set_permissions(file, fs::Permissions::from_mode(0o644))
+        .map_err(io("cannot change", file))?;
+    fs::write(file, bytes).map_err(io("cannot write", file))
 }
 
 /// A new deploy token's secret, in GitLab's form.

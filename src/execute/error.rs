@@ -363,7 +363,11 @@ impl Failure for ExecuteError {
                  image is made again when it is asked for"
             ),
             Self::Sealed { source, .. } => return source.hint(),
-            Self::Mismatch { .. } => "moorline verify FILE says what the file holds".into(),
+            Self::Mismatch { path, .. } => format!(
+                "put the file back that the job was submitted with, or submit it anew as it is now; moorline verify \
+                 {} compares it with the image that it says it was made from",
+                path.display()
+            ),
             Self::Io { what, source }
                 if what.starts_with("the working directory")
                     && source.kind() == io::ErrorKind::PermissionDenied =>

@@ -10,8 +10,8 @@ use crate::pin::{Built, Pin};
 const MOST_BYTES: usize = 4 << 20;
 
 const HEAD: &str = "\
-# Written by `moorline lock`; commit it. `moorline lock --update NAME` moves one image,
-# `moorline lock --check` compares it with moorline.toml.
+# Written by `moorline lock`; commit it. A pin stays until `moorline lock --update NAME` moves it;
+# `moorline lock --check` compares the file with moorline.toml.
 ";
 
 /// A lock file's content.
@@ -91,6 +91,16 @@ impl Lock {
     pub fn find(&self, name: &str, platform: &Platform) -> Option<&LockEntry> {
         let accepts = |e: &&LockEntry| e.name == name && platform.accepts(&e.pin.platform);
         self.entries.iter().filter(accepts).min_by_key(|e| platform.fit(&e.pin.platform))
+    }
+
+    /// Whether a name that stands for this has a pin for the platform already.
+    #[must_use]
+    pub fn holds(&self, name: &str, meant: &Named, platform: &Platform) -> bool {
+        if let Named::Hub(hub) = meant {
+            return self.hub(Some(name), hub).is_some();
+        }
+        let mut entries = self.entries.iter().filter(|entry| entry.name == name);
+        entries.any(|entry| entry.is(meant) && platform.accepts(&entry.pin.platform))
     }
 
     /// Puts a pin under a name in place of the older one for its platform, and says whether it is

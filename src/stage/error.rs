@@ -75,8 +75,8 @@ pub enum StageError {
 }
 
 /// What helps when the store's disk is full.
-const STORE_IS_FULL: &str = "moorline cache prune makes room in the store; or set MOORLINE_CACHE to a \
-                             directory on a larger disk";
+const STORE_IS_FULL: &str = "moorline cache prune --older-than 7d --empty-trash makes room in the store \
+                             and leaves what jobs need; or set MOORLINE_CACHE to a directory on a larger disk";
 
 impl Failure for StageError {
     fn kind(&self) -> Kind {
@@ -108,7 +108,11 @@ impl Failure for StageError {
             Self::OtherFile { .. } => {
                 Some("nothing of it is kept; ask whoever keeps the hub's images".into())
             }
-            Self::File { .. } | Self::NotSif { .. } | Self::Artifact { .. } => None,
+            Self::NotSif { .. } => Some(
+                "moorline convert IMAGE -o FILE.sif makes one; file(1) says what this one is"
+                    .into(),
+            ),
+            Self::File { .. } | Self::Artifact { .. } => None,
         }
     }
 }

@@ -87,8 +87,8 @@ impl Failure for StoreError {
                 Some("free space in the site's store".into())
             }
             Self::Io(_) if self.kind() == Kind::NoSpace => Some(
-                "moorline cache prune makes room there; or set MOORLINE_CACHE to a directory on a \
-                 larger disk"
+                "moorline cache prune --older-than 7d --empty-trash makes room there and leaves what jobs \
+                 need; or set MOORLINE_CACHE to a directory on a larger disk"
                     .into(),
             ),
             Self::Io(_) | Self::Unsafe { .. } => {

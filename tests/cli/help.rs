@@ -54,6 +54,8 @@ fn help_texts() {
         &["config"],
         &["config", "show"],
         &["demo"],
+        &["import"],
+        &["import", "ganga"],
         &["completions"],
         &["man"],
     ];
@@ -77,6 +79,26 @@ fn help_texts() {
     for line in help(&[]).lines().skip_while(|line| !line.starts_with("Commands:")).skip(1) {
         let Some(verb) = line.split_whitespace().next() else { break };
         assert!(verb == "help" || verbs.iter().any(|words| words.first() == Some(&verb)), "{verb}");
+    }
+}
+
+#[test]
+fn examples_come_first_and_h_is_the_short_one() {
+    let short = |words: &[&str]| {
+        let output = Command::new(program()).args(words).arg("-h").env_clear().output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/help");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let file = entry.unwrap().path();
+        let (name, long) = (file.file_stem().unwrap(), std::fs::read_to_string(&file).unwrap());
+        let at = |word: &str| long.find(word).unwrap_or_else(|| panic!("{name:?} has no {word}"));
+        assert!(at("Examples:\n  ") < at("Usage:"), "{name:?}");
+    }
+    for words in [&["run"][..], &["submit"], &["audit", "job"]] {
+        let (short, long) = (short(words), help(words));
+        assert!(!short.contains("--ca-file") && long.contains("--ca-file"), "{short}");
+        assert!(short.lines().count() < long.lines().count(), "{short}");
     }
 }
 

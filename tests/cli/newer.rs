@@ -29,7 +29,7 @@ fn jobs_of_a_newer_program_are_listed_and_it_is_said_once() {
     assert_eq!(audited.stderr.matches(said).count(), 1, "{audited}");
 
     let verified = run(&["audit", "verify"]).exits(0);
-    assert!(verified.stdout.contains("consistent: 10 records in 1 files"), "{verified}");
+    assert!(verified.stdout.contains("consistent: 10 records in 1 file"), "{verified}");
     assert!(verified.stdout.contains("missing: 4 of 4 payloads"), "{verified}");
     assert!(verified.stdout.contains("added a writer's file"), "{verified}");
 }

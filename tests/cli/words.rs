@@ -53,12 +53,20 @@ fn nonsense_is_an_error() {
     home.run(&["run", "/data:/data", "x"]).fails(2, &["--mount"]);
     home.run(&["jobs", "--state", "bogus"]).fails(2, &["known states:", "running"]);
     home.run(&["lock"]).fails(2, &["there is no moorline.toml", "moorline init"]);
-    let none = home.run(&["audit", "verify"]).exits(0);
-    assert!(none.stderr.contains("holds no ledger yet"), "{}", none.stderr);
+    home.run(&["audit", "verify"]).fails(3, &["holds no ledger", "MOORLINE_LEDGER"]);
+    let elsewhere = home.path("here").display().to_string();
+    let foreign = home.command(&["audit", "verify"]).env("MOORLINE_LEDGER", elsewhere).output();
+    assert_eq!(foreign.unwrap().status.code(), Some(3));
     // a SIF file is asked for by its bytes, and one that is not there is an error
     home.run(&["audit", "image", "./gone.sif"]).fails(3, &["gone.sif"]);
     let sif = home.path("here/own.sif");
-    home.ok(&["convert", &server.name(":v1"), "-o", sif.to_str().unwrap()]);
+    let convert = ["convert", &server.name(":v1"), "-o", sif.to_str().unwrap()];
+    home.ok(&convert);
+    // the same content is there already: that is what was asked for
+    let again = home.run(&convert).exits(0);
+    assert!(again.stderr.contains("is this SIF already"), "{again}");
+    let fast = home.run(&[&convert[..], &["--fast"]].concat());
+    fast.fails(2, &["exists already, and is another SIF", "--force"]);
     let asked = home.run(&["audit", "image", "./own.sif"]).exits(0);
     assert!(asked.stdout.contains("no job in this ledger used sha256:"), "{}", asked.stdout);
 }

@@ -76,8 +76,21 @@ fn the_demo_tells_its_story() {
             "moorline audit job",
             "moorline audit image",
             "verdict: Match",
+            "7. Somebody changes the image on disk",
+            "(exit code 211)",
+            "verdict: Mismatch",
         ] {
             assert!(shown.stdout.contains(words), "{words}: {shown}");
+        }
+        assert!(shown.stdout.starts_with("A job is tied to the image"), "{shown}");
+        // digests are short, and the file for a shell makes this program `moorline`
+        let long = |line: &&str| line.split("sha256:").skip(1).any(|hex| hex.len() > 63);
+        assert_eq!(shown.stdout.lines().find(long), None);
+        if user.is_none() {
+            let mut shell = std::process::Command::new("sh");
+            shell.args(["-c", ". demo/env && moorline jobs"]).current_dir(home.path("here"));
+            let listed = String::from_utf8(shell.output().unwrap().stdout).unwrap();
+            assert_eq!(listed.lines().count(), 5, "a head and four jobs: {listed}");
         }
         assert!(shown.stderr.is_empty(), "{shown}");
         // its directory is not taken twice, and with -q only the result is said

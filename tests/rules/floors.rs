@@ -42,6 +42,8 @@ const MAY_PRINT: &str = "cli/";
 const MAY_REACH_A_TERMINAL: &[&str] = &[
     // the boundary: every text goes through `text`
     "cli/show/output.rs",
+    // only whether it is a terminal, and how wide
+    "cli/show/window.rs",
     // numbers and words of its own, on bars
     "cli/show/progress.rs",
     // a sentence with a job's id, made one line before

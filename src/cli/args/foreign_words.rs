@@ -43,6 +43,12 @@ const FLAGS: [(&[&str], &str); 11] = [
     (&["--mem", "-m"], "write --memory 4G"),
 ];
 
+/// `job,state`
+fn is_fields(word: &str) -> bool {
+    word.contains(',')
+        && word.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '_' | ',' | '.'))
+}
+
 /// What to write instead, when clap did not know a word.
 pub fn hint(error: &clap::Error) -> Option<&'static str> {
     let word = |kind| match error.get(kind) {
@@ -54,6 +60,10 @@ pub fn hint(error: &clap::Error) -> Option<&'static str> {
         ErrorKind::UnknownArgument => (&FLAGS, word(ContextKind::InvalidArg)?),
         _ => return None,
     };
+    // `--json id,state`
+    if error.kind() == ErrorKind::UnknownArgument && is_fields(word) {
+        return Some("fields of a document follow =: --json=job,state");
+    }
     let name = word.split_once('=').map_or(word, |(name, _)| name);
     table.iter().find(|(words, _)| words.contains(&name)).map(|(_, hint)| *hint)
 }

@@ -1,5 +1,6 @@
 //! The flags that `run` and `submit` share, and the job that they describe.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,6 +10,7 @@ use crate::acquire::{self, Asked, Ready};
 use crate::cli::args::credential_args::CredentialArgs;
 use crate::cli::args::files_args::FilesArgs;
 use crate::cli::args::from_gitlab::FromGitlab;
+use crate::cli::args::host_path;
 use crate::cli::context::Context;
 use crate::cli::context::tickets;
 use crate::cli::show::output::{self, CliError, Report};
@@ -240,7 +242,10 @@ impl WhatArgs {
 
 /// Reads a mount; one that is not UTF-8 is refused by name.
 fn mount() -> impl TypedValueParser<Value = Mount> {
-    OsStringValueParser::new().try_map(|text| Mount::from_argument(&text))
+    OsStringValueParser::new().try_map(|text| match text.to_str() {
+        Some(typed) => Mount::from_argument(OsStr::new(&host_path::absolute_source(typed))),
+        None => Mount::from_argument(&text),
+    })
 }
 
 /// Reads a runtime's name.

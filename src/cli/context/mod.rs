@@ -3,7 +3,7 @@
 //! ```text
 //!  environment, flags, configuration  --read-->  Context
 //!      where things are                 places.rs      what was configured   settings.rs, settled.rs
-//!      jobs of the ledger               jobs.rs
+//!      jobs of the ledger               jobs.rs        beginnings of digests   digests.rs
 //!      own store, site's, ledger        stores.rs      installed programs    programs.rs
 //!      registry, its credentials        registry.rs, network.rs
 //!      the project around us            project.rs, of_project.rs
@@ -15,6 +15,7 @@
 //! The only place where `moorline` reads the process's environment and the home directory; a worker
 //! reads its own job's.
 
+mod digests;
 mod following;
 mod gitlab;
 mod jobs;

@@ -52,7 +52,7 @@ fn told(room: &Room, root: &Path) -> String {
         Of::Files => format!("{} files", room.left()),
         _ => output::size(room.left()),
     };
-    format!("{what}, {left} are left; moorline cache prune makes room")
+    format!("{what}, {left} are left; moorline cache prune --older-than 30d makes room")
 }
 
 #[cfg(test)]

@@ -24,6 +24,9 @@ use crate::registry::Client;
 use crate::stage::Show;
 use crate::store::{SiteStore, Store};
 
+/// Hosts of clones that are no GitLab; of any other one it may be.
+const NO_GITLAB: [&str; 4] = ["github.com", "bitbucket.org", "codeberg.org", "git.sr.ht"];
+
 impl Names for Context {
     fn images(&self) -> &BTreeMap<String, String> {
         &self.settings.images
@@ -36,6 +39,18 @@ impl Names for Context {
     }
     fn no_lost_name(&self, what: &str) -> Result<(), Report> {
         self.no_lost_name(what)
+    }
+    fn is_hub_by_default(&self) -> bool {
+        self.config.registry.is_none() && self.config.gitlab.registry.is_none()
+    }
+    fn gitlab_clone(&self) -> Option<String> {
+        // a clone that cannot be read says nothing
+        let remote = crate::acquire::remote(self).ok().flatten()?;
+        let host = remote.host.as_str();
+        (!NO_GITLAB.contains(&host)).then(|| host.to_owned())
+    }
+    fn whole_digest(&self, word: &str) -> Result<Option<String>, Report> {
+        self.whole_digest(word)
     }
 }
 

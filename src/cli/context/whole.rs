@@ -12,13 +12,15 @@ use super::project::Project;
 use super::settings::Settings;
 use crate::backend::Environment;
 use crate::cli::show::output::{self, CliError, Report, Voice};
-use crate::config::{self, Config, ConfigError, Level, Origin, Problem};
-use crate::credential::Explicit;
+use crate::cli::show::window;
+use crate::config::{self, Config, ConfigError, Level, Origin, Problem, Value};
+use crate::credential::{Explicit, Scope};
 use crate::failure::Kind;
 use crate::files::{ForeignError, ForeignFile, Writers, barred};
+use crate::gitlab;
 use crate::ledger::index::Catalogue;
 use crate::net::HostBudget;
-use crate::oci::Platform;
+use crate::oci::{Platform, Registry};
 use crate::registry::{Client, HostPort};
 use crate::text::Hidden;
 
@@ -28,18 +30,24 @@ const HEADING: &str = "Global options";
 /// Flags that stand before or after any verb.
 #[derive(Debug, Args)]
 pub struct Global {
-    /// Print only errors, warnings and data
+    /// Print only errors and data: no progress, remarks or warnings
     #[arg(help_heading = HEADING, short, long, global = true)]
     pub quiet: bool,
-    /// Print more details; twice for a trace of the network (never a secret)
+    /// Say what is done, step by step; twice for a trace of the network (never a secret)
     #[arg(help_heading = HEADING, short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Print the answer as JSON
+    /// Print the answer as one JSON document, or these fields of it: --json=job,state
+    #[arg(help_heading = HEADING, long, global = true, value_name = "FIELD,...", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub json: Option<String>,
+    /// Shorten nothing in tables
     #[arg(help_heading = HEADING, long, global = true)]
-    pub json: bool,
+    pub full: bool,
     /// Read this file instead of the user configuration
     #[arg(help_heading = HEADING, long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The registry of names without one.
+    #[arg(help_heading = HEADING, long, global = true, value_name = "HOST[:PORT]", help = "The registry of names without one [env: MOORLINE_REGISTRY]")]
+    pub registry: Option<Registry>,
     /// Allow plain http, or a certificate that cannot be verified, for this registry
     #[arg(help_heading = HEADING, long, global = true, value_name = "HOST[:PORT]")]
     pub insecure_registry: Vec<String>,
@@ -98,14 +106,18 @@ impl Context {
     /// When there is no home directory and nothing else names the places, or a configuration file
     /// is broken.
     pub fn read(global: &Global, threads: Threads) -> Result<Self, Report> {
-        let voice = Voice { quiet: global.quiet, json: global.json };
+        let voice = Voice::new(global.quiet, global.json.is_some(), global.full);
         crate::cli::show::trace::start(global.verbose);
         // names and values that are no UTF-8 are nothing that Moorline reads
         let environment: Variables = std::env::vars_os()
             .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
             .collect();
+        window::keep_columns(places::set(&environment, "COLUMNS"));
         let config_home = places::config_home(&environment)?;
-        let (config, project) = read_config(global, &config_home, &environment)?;
+        let (mut config, project) = read_config(global, &config_home, &environment)?;
+        if let Some(said) = said_registry(global, &environment)? {
+            config.registry = Some(said);
+        }
         let places = Places::of(&environment, &config, &config_home)?;
         let program = std::env::current_exe().map_err(|e| {
             CliError::new(Kind::Configuration, format!("cannot find this program itself: {e}"))
@@ -204,6 +216,57 @@ impl Context {
     }
 }
 
+/// The registry that a flag or the environment names.
+fn said_registry(
+    global: &Global,
+    environment: &Variables,
+) -> Result<Option<Value<Registry>>, Report> {
+    const VARIABLE: &str = "MOORLINE_REGISTRY";
+    if let Some(registry) = &global.registry {
+        return Ok(Some(Value { value: registry.clone(), origin: Origin::Flag("--registry") }));
+    }
+    let Some(text) = places::set(environment, VARIABLE) else { return Ok(None) };
+    // it may name a project, too, for MOORLINE_USERNAME; a name without a registry must not go anywhere else
+    let scope = Scope::typed(text).map_err(|error| {
+        CliError::new(Kind::Configuration, format!("{VARIABLE}: {error}"))
+            .with_hint("write HOST or HOST:PORT, or unset it")
+    })?;
+    Ok(Some(Value { value: scope.registry, origin: Origin::Environment(VARIABLE) }))
+}
+
+/// A project file names the registry of its own GitLab and no other one: short names would go there.
+fn of_own_remote(here: &Config, project: &Project) -> Result<(), Report> {
+    let Some(said) = &here.registry else { return Ok(()) };
+    let dir = project.dir.as_deref().unwrap_or(Path::new("."));
+    let remote = gitlab::remote(dir, project.writers()).ok().flatten();
+    let is = match &remote {
+        Some(remote) if is_registry_of(&said.value, remote.host.as_str()) => return Ok(()),
+        Some(remote) => format!("is not the registry of this clone's {}", remote.host),
+        None => "is named outside of a clone of its GitLab".to_owned(),
+    };
+    let message = format!("{}: the registry {} {is}", said.origin, said.value);
+    Err(CliError::new(Kind::Configuration, message)
+        .with_hint(
+            "names of a project file would go there: write it into ~/.config/moorline/config.toml, or use \
+             --registry or MOORLINE_REGISTRY",
+        )
+        .into())
+}
+
+/// Whether a registry is a GitLab's by its name: the same host, `registry.HOST`, or for `gitlab.REST`
+/// `registry.REST` and `gitlab-registry.REST`. Ports do not count.
+fn is_registry_of(registry: &Registry, gitlab: &str) -> bool {
+    let host =
+        |text: &str| text.rsplit_once(':').map_or(text, |(host, _)| host).to_ascii_lowercase();
+    let (registry, gitlab) = (host(registry.as_str()), host(gitlab));
+    let sibling = gitlab.split_once('.').filter(|(_, rest)| rest.contains('.')).is_some_and(
+        |(first, rest)| {
+            registry == format!("registry.{rest}") || registry == format!("{first}-registry.{rest}")
+        },
+    );
+    registry == gitlab || registry == format!("registry.{gitlab}") || sibling
+}
+
 /// The hosts of `--insecure-registry` and of the configuration.
 fn insecure(global: &Global, config: &Config) -> Result<Vec<HostPort>, Report> {
     let flags = global.insecure_registry.iter().map(|text| ("--insecure-registry", text.as_str()));
@@ -256,6 +319,7 @@ fn read_config(
         Some(text) => {
             let here = Config::parse(&text, Level::Project, Path::new(config::PROJECT_FILE))?;
             steers_no_engine(&here)?;
+            of_own_remote(&here, &project)?;
             here
         }
         None => Config::default(),
@@ -292,5 +356,32 @@ fn unread(path: &Path, error: &ForeignError) -> Report {
             .into(),
         ForeignError::Io(_) => report.into(),
         _ => report.with_hint("put a regular file of UTF-8 text there").into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_is_known_by_its_gitlabs_name() {
+        let is = |registry: &str, gitlab: &str| is_registry_of(&registry.parse().unwrap(), gitlab);
+        for (registry, gitlab) in [
+            ("registry.gitlab.com", "gitlab.com"),
+            ("gitlab-registry.cern.ch", "gitlab.cern.ch"),
+            ("registry.uni.example", "git.uni.example"),
+            ("gitlab.example:5050", "gitlab.example"),
+            ("127.0.0.1:5000", "127.0.0.1:8080"),
+        ] {
+            assert!(is(registry, gitlab), "{registry} {gitlab}");
+        }
+        for (registry, gitlab) in [
+            ("registry.example", "gitlab.example"),
+            ("registry.evil.example", "gitlab.good.example"),
+            ("gitlab.com.evil.example", "gitlab.com"),
+            ("registry.com", "gitlab.com"),
+        ] {
+            assert!(!is(registry, gitlab), "{registry} {gitlab}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Several things were asked for, and some failed: the first error is the verb's, the others are printed at once.
 
-use crate::cli::show::output::{self, Outcome, Report};
+use crate::cli::show::fault;
+use crate::cli::show::output::{Outcome, Report};
 
 /// What failed so far.
 #[derive(Debug, Default)]
@@ -11,7 +12,7 @@ impl Failed {
     pub fn add(&mut self, report: Report) {
         match self.0 {
             None => self.0 = Some(report),
-            Some(_) => output::error(&report),
+            Some(_) => fault::error(&report),
         }
     }
 

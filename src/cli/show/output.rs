@@ -8,22 +8,27 @@
 //!  bytes                         --> as they are: a job's own output    --> stdout
 //! ```
 //!
+//! Colours are added here, behind that, and only where [`window`] says so. With `-q` only errors and data are left.
+//!
 //! This is the last boundary, for every text, whoever made it (`text` has the first). Foreign text
 //! inside a line goes through [`Foreign`] or [`cell`], so that it cannot begin a line of its own.
 
-use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
-use std::process::exit;
+use std::process;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::fd::OwnedFd;
 use serde::Serialize;
 
-use crate::cli::args::foreign_words;
+use super::exit;
+use super::paint::{Painted, Tone};
+use super::window;
 
 pub use crate::failure::Report;
-use crate::failure::{Failure, Kind, system_hint};
-use crate::oci::{may_hold_secret, without_users};
+use crate::failure::{Failure, Kind};
+use crate::oci::without_users;
 use crate::text::{self, Foreign, Hidden};
 
 /// What a verb returns: the exit code, 0 unless the verb passes a job's own code on.
@@ -73,27 +78,87 @@ pub struct Voice {
     pub quiet: bool,
     /// `--json`: answers as JSON.
     pub json: bool,
+    /// `--full`: nothing is shortened.
+    pub full: bool,
 }
 
 impl Voice {
+    /// Takes the flags. Warnings come from everywhere, so `-q` is kept for the whole process.
+    pub fn new(quiet: bool, json: bool, full: bool) -> Self {
+        QUIET.store(quiet, Ordering::Relaxed);
+        Self { quiet, json, full }
+    }
+
     /// Progress and remarks.
     pub fn say(self, text: impl AsRef<str>) {
         if !self.quiet {
             stderr_line("", text.as_ref());
         }
     }
+
+    /// The columns of a line of data; `None`: as many as it takes.
+    pub fn width(self) -> Option<usize> {
+        if self.full { None } else { window::width() }
+    }
 }
 
-/// A warning, also with `--quiet`: it concerns the result.
+/// Whether `-q` was given.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// A warning; not with `--quiet`, which leaves errors and data.
 pub fn warn(text: impl AsRef<str>) {
-    stderr_line("warning: ", text.as_ref());
+    if !QUIET.load(Ordering::Relaxed) {
+        stderr_line("warning: ", text.as_ref());
+    }
+}
+
+/// Where data goes when a program's own stdout must not be mixed with it.
+static KEPT: OnceLock<OwnedFd> = OnceLock::new();
+
+/// Keeps stdout for the answer in JSON: what is started from now on has this process's stderr as its stdout.
+///
+/// # Errors
+/// When the system has no handle left.
+pub fn keep_stdout() -> io::Result<()> {
+    let kept = rustix::io::fcntl_dupfd_cloexec(io::stdout(), 3)?;
+    rustix::stdio::dup2_stdout(io::stderr())?;
+    // a second time in one process would keep stderr
+    let _ = KEPT.set(kept);
+    Ok(())
+}
+
+/// stdout, or what [`keep_stdout`] kept of it.
+fn out(bytes: &[u8]) -> io::Result<()> {
+    if let Some(kept) = KEPT.get() {
+        let mut left = bytes;
+        while !left.is_empty() {
+            match rustix::io::write(kept, left) {
+                Ok(written) => left = &left[written..],
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        return Ok(());
+    }
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes).and_then(|()| stdout.flush())
 }
 
 /// Writes lines of data to stdout. A reader that went away ends the program quietly, as with
 /// other Unix tools.
 pub fn line(text: impl AsRef<str>) {
-    let mut out = io::stdout().lock();
-    end_if_gone(writeln!(out, "{}", text::lines(text.as_ref())));
+    end_if_gone(out(format!("{}\n", text::lines(text.as_ref())).as_bytes()));
+}
+
+/// Writes lines with colours to stdout, where that has them.
+pub fn painted(lines: &[Painted]) {
+    let colours = window::colours_out();
+    let piece = |(tone, piece): &(Tone, String)| {
+        let shown = text::one_line(piece);
+        if colours { tone.paint(&shown) } else { shown }
+    };
+    let line = |line: &Painted| line.pieces().iter().map(piece).collect::<String>() + "\n";
+    end_if_gone(out(lines.iter().map(line).collect::<String>().as_bytes()));
 }
 
 /// Writes a file's name to stdout: for a script as it is, for a person made harmless.
@@ -112,8 +177,7 @@ pub fn path(path: &Path) {
 /// Writes a line of data to stdout and says whether it got there: for what was done already and must not
 /// look as if it had not been.
 pub fn try_line(text: impl AsRef<str>) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{}", text::lines(text.as_ref())).and_then(|()| out.flush())
+    out(format!("{}\n", text::lines(text.as_ref())).as_bytes())
 }
 
 /// Copies bytes to stdout as they are.
@@ -122,7 +186,7 @@ pub fn bytes(data: &[u8]) {
     end_if_gone(out.write_all(data).and_then(|()| out.flush()));
 }
 
-/// Prints a value as JSON.
+/// Prints a value as JSON. Verbs print theirs with `document::print`.
 pub fn json(value: &impl Serialize) {
     match serde_json::to_string_pretty(value) {
         Ok(text) => line(text::json(&text)),
@@ -137,7 +201,7 @@ fn end_if_gone(result: io::Result<()>) {
         if !gone {
             stderr_line("error: ", &format!("cannot write to standard output: {error}"));
         }
-        exit(if gone { 0 } else { 8 });
+        process::exit(if gone { 0 } else { i32::from(exit::code(Kind::NoSpace)) });
     }
 }
 
@@ -148,14 +212,31 @@ pub fn hidden() -> Hidden {
     HIDDEN.get_or_init(Hidden::default).clone()
 }
 
-fn stderr_line(before: &str, text: &str) {
+pub(super) fn stderr_line(before: &str, text: &str) {
+    let tone = match before.trim() {
+        "error:" => Tone::Bad,
+        "warning:" => Tone::Doubt,
+        "hint:" => Tone::Busy,
+        _ => Tone::Plain,
+    };
+    let before = if tone != Tone::Plain && window::colours_err() {
+        format!("{} ", tone.paint(before.trim_end()))
+    } else {
+        before.to_owned()
+    };
     let text = format!("{before}{}\n", prose(text));
     // nobody is left to tell when stderr is gone
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
+/// Writes a text of several lines that was made harmless before.
+pub(super) fn stderr_made_harmless(text: &str) {
+    // nobody is left to tell when stderr is gone
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// For stderr: harmless, without secrets, and no second line that looks like one of ours.
-fn prose(text: &str) -> String {
+pub(super) fn prose(text: &str) -> String {
     let shown = Foreign::new(text.trim_end()).lines_without(&hidden());
     let shown = without_users(&shown);
     shown.replace('\n', "\n  ")
@@ -166,75 +247,9 @@ pub fn stderr_bytes(bytes: &[u8]) {
     stderr_line("", &String::from_utf8_lossy(bytes));
 }
 
-/// Prints what clap says of the arguments: help to stdout, errors to stderr. An argument may hold anything, so
-/// an error with something harmful in it loses that, and clap's colours with it. clap repeats the words that it does
-/// not understand: one that may hold a secret comes out as `***`.
-pub fn clap(error: &clap::Error) {
-    let text = error.render().to_string();
-    let mut shown = no_line_of_its_own(&text::lines(&text));
-    for word in words().filter(|word| may_hold_secret(word)) {
-        shown = shown.replace(&word, "***");
-    }
-    if error.use_stderr() && shown != text {
-        // nobody is left to tell when stderr is gone
-        let _ = io::stderr().lock().write_all(shown.as_bytes());
-    } else {
-        // a closed pipe is no failure here
-        let _ = error.print();
-    }
-    if let Some(hint) = foreign_words::hint(error) {
-        stderr_line("hint: ", hint);
-    }
-}
-
 /// The words of the command line, for those who must know where `--` stood.
 pub fn arguments() -> Vec<String> {
     std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
-}
-
-/// A word with a line's end in it must not begin a line that looks like one of ours: behind the first line only
-/// what clap itself begins a line with stays where it is.
-fn no_line_of_its_own(text: &str) -> String {
-    let own = |line: &str| {
-        let begins = ["  ", "Usage: ", "For more information"];
-        line.trim().is_empty() || begins.iter().any(|begin| line.starts_with(begin))
-    };
-    let lines = text.split_inclusive('\n').enumerate();
-    let mark = |(at, line): (usize, &str)| {
-        if at == 0 || own(line) { line.to_owned() } else { format!("  {line}") }
-    };
-    lines.map(mark).collect()
-}
-
-/// The arguments, and the values of those in one word: `--api=URL`.
-fn words() -> impl Iterator<Item = String> {
-    arguments().into_iter().flat_map(|word| {
-        let value = word.split_once('=').map(|(_, value)| value.to_owned());
-        [Some(word), value].into_iter().flatten()
-    })
-}
-
-/// Prints an error: what failed, the causes that its text does not hold yet, and what to try.
-pub fn error(report: &Report) {
-    let failure = &report.0;
-    let mut said = failure.to_string();
-    stderr_line("error: ", &said);
-    let mut cause: Option<&dyn Error> = failure.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !said.contains(&text) {
-            stderr_line("  caused by: ", &text);
-            said.push_str(&text);
-        }
-        cause = error.source();
-    }
-    // which place is full stands in the error; another one is named by who knows how
-    let full = (failure.kind() == Kind::NoSpace).then(|| "free space there".into());
-    // what the system said outdoes what the step guesses
-    let system = system_hint(&**failure).map(String::from);
-    if let Some(hint) = system.or_else(|| failure.hint()).or(full) {
-        stderr_line("hint: ", &hint);
-    }
 }
 
 /// Foreign text inside a line: harmful parts become `?`, and it stays on that line.
@@ -255,32 +270,6 @@ pub fn size(bytes: u64) -> String {
     format!("{whole}.{tenths} {}", UNITS[unit])
 }
 
-/// Left-aligned columns with two spaces between them; the last one is not padded. What a cell holds
-/// cannot leave it.
-pub fn table(rows: &[Vec<String>]) -> String {
-    let rows: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(|value| cell(value)).collect()).collect();
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |c: usize| {
-        rows.iter().filter_map(|r| r.get(c)).map(|t| t.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (c, value) in row.iter().enumerate() {
-            line.push_str(value);
-            if c + 1 < row.len() {
-                line.extend(std::iter::repeat_n(' ', widths[c] + 2 - value.chars().count()));
-            }
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text.pop();
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,7 +278,6 @@ mod tests {
     fn foreign_text_cannot_steer_the_terminal() {
         assert_eq!(prose("a\x1b[31mb\u{202e}c\u{7}\nwarning: no\n"), "a?b?c?\n  warning: no");
         assert_eq!(cell("a\nb\u{e0041}"), "a b?");
-        assert_eq!(table(&[vec!["a\x1bc\nb".into(), "c".into()]]), "a? b  c");
     }
 
     #[test]
@@ -303,11 +291,5 @@ mod tests {
         assert_eq!(size(999), "999 B");
         assert_eq!(size(1_234_567), "1.2 MB");
         assert_eq!(size(48_000_000_000), "48.0 GB");
-    }
-
-    #[test]
-    fn tables_align() {
-        let rows = vec![vec!["a".into(), "b".into()], vec!["long".into(), "c".into()]];
-        assert_eq!(table(&rows), "a     b\nlong  c");
     }
 }

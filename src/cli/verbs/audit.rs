@@ -1,5 +1,7 @@
 //! `moorline audit`: which image did this job use, which jobs used this image, is the ledger whole.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -10,7 +12,12 @@ use crate::audit::{
 };
 use crate::cli::context::Context;
 use crate::cli::context::engines;
+use crate::cli::show::document;
 use crate::cli::show::output::{self, Outcome, Report};
+use crate::cli::show::paint::{Painted, Tone};
+use crate::cli::show::plural::plural;
+use crate::cli::show::record::{self, Line};
+use crate::cli::show::table::{Column, Gives, Table};
 use crate::cli::verbs::audit_drift::{self, Drifted};
 use crate::cli::verbs::audit_export::{self, Export};
 use crate::cli::verbs::jobs;
@@ -25,6 +32,10 @@ use crate::worker::Qualifier;
 
 /// What can be asked.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  moorline audit job last
+  moorline audit image group/project:v1")]
 pub enum Verb {
     /// Which image did this job use, and how is that known
     Job(Job),
@@ -35,11 +46,19 @@ pub enum Verb {
     /// Verdicts on jobs as a document for other programs
     Export(Export),
     /// Check the ledger's chain
+    #[command(after_help = "\
+Examples:
+  moorline audit verify
+  MOORLINE_LEDGER=/shared/ledger moorline audit verify")]
     Verify,
 }
 
 /// `audit job`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  moorline audit job last
+  moorline --json=verdict,why audit job 01jd5k")]
 pub struct Job {
     #[arg(value_name = "JOB", help = engines::one_job())]
     job: String,
@@ -47,6 +66,11 @@ pub struct Job {
 
 /// `audit image`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  moorline audit image group/project:v1
+  moorline audit image sha256:1428ab43
+  moorline audit image ./analysis.sif")]
 pub struct Image {
     /// sha256:... of a manifest, index, configuration or SIF; or a reference as it was asked for
     #[arg(value_name = "IMAGE")]
@@ -77,17 +101,20 @@ fn job(context: &Context, args: &Job) -> Outcome {
     let view = context.for_verdict(id)?;
     let known = follow::refresh(context, &view.job(id).into_iter().collect::<Vec<_>>())?;
     let answer = audit_job(&context.for_verdict(id)?, &id.to_string())?;
-    let answer = JobShown::of(answer, known.first().map(jobs::Row::of));
+    let answer =
+        JobShown::of(answer, known.first().map(|job| jobs::Row::of(context.jobs_dir(), job)));
     if context.voice.json {
-        output::json(&answer);
+        document::print(&answer);
     } else {
-        output::line(job_text(&answer));
+        output::painted(&job_lines(&answer, context.voice.width()));
     }
     Ok(code(context, answer.answer.verdict, &answer.answer.qualified))
 }
 
 /// What an image is asked for by: a SIF file by its bytes.
 fn asked_for(context: &Context, word: &str) -> Result<ImageQuery, Report> {
+    let whole = context.whole_digest(word)?;
+    let word = whole.as_deref().unwrap_or(word);
     let Ok(What::File(file)) = What::parse(context, word) else {
         return Ok(ImageQuery::parse(word, context.default_registry())
             .map_err(|e| output::CliError::usage(e.to_string()))?);
@@ -118,9 +145,9 @@ fn image(context: &Context, args: &Image) -> Outcome {
         }
     }
     if context.voice.json {
-        output::json(&answer);
+        document::print(&answer);
     } else {
-        output::line(image_text(&answer));
+        output::painted(&image_lines_of(&answer, context.voice.width()));
     }
     if more {
         let more = args.last.saturating_mul(5);
@@ -139,6 +166,9 @@ struct JobShown {
     settled_by: Option<Source>,
     engine_state: Option<String>,
     engine_exit_code: Option<i32>,
+    command: Vec<String>,
+    workdir: Option<PathBuf>,
+    output: Option<PathBuf>,
     #[serde(skip)]
     row: Option<jobs::Row>,
 }
@@ -155,6 +185,9 @@ impl JobShown {
             settled_by: from.map(|row| row.settled_by),
             engine_state: from.and_then(|row| row.engine_state.clone()),
             engine_exit_code: from.and_then(|row| row.engine_exit_code),
+            command: from.map(|row| row.command.clone()).unwrap_or_default(),
+            workdir: from.and_then(|row| row.workdir.clone()),
+            output: from.and_then(|row| row.output.clone()),
             row,
         }
     }
@@ -171,6 +204,14 @@ fn code(context: &Context, verdict: Verdict, qualified: &[Qualifier]) -> u8 {
             crate::cli::show::exit::code(Kind::Policy)
         }
         Verdict::Match | Verdict::Unproven => 0,
+    }
+}
+
+fn tone(verdict: Verdict) -> Tone {
+    match verdict {
+        Verdict::Match => Tone::Good,
+        Verdict::Mismatch => Tone::Bad,
+        Verdict::Unproven => Tone::Doubt,
     }
 }
 
@@ -197,10 +238,10 @@ fn grade(grade: &Grade) -> String {
     text.to_owned()
 }
 
-fn image_lines(image: &UsedImage, lines: &mut Vec<Vec<String>>) {
+fn image_lines(image: &UsedImage, lines: &mut Vec<Line>) {
     let mut add = |name: &str, value: Option<String>| {
         if let Some(value) = value {
-            lines.push(vec![format!("  {name}"), output::cell(&value)]);
+            lines.push(Line::fact(&format!("  {name}"), value));
         }
     };
     add("image", image.reference.clone());
@@ -212,9 +253,9 @@ fn image_lines(image: &UsedImage, lines: &mut Vec<Vec<String>>) {
     add("recipe", image.recipe.as_ref().map(crate::pin::Recipe::key));
 }
 
-fn attempt_lines(attempt: &AttemptAnswer, lines: &mut Vec<Vec<String>>) {
+fn attempt_lines(attempt: &AttemptAnswer, lines: &mut Vec<Line>) {
     let mut add = |name: &str, value: String| {
-        lines.push(vec![format!("    {name}"), output::cell(&value)]);
+        lines.push(Line::fact(&format!("    {name}"), value));
     };
     add("measured", attempt.measured.clone().unwrap_or_else(|| "nothing".into()));
     add("grade", grade(&attempt.grade));
@@ -258,7 +299,7 @@ fn attempt_lines(attempt: &AttemptAnswer, lines: &mut Vec<Vec<String>>) {
     add("could be forged by", forgers.join(", "));
 }
 
-fn job_text(shown: &JobShown) -> String {
+fn job_lines(shown: &JobShown, width: Option<usize>) -> Vec<Painted> {
     let answer = &shown.answer;
     let mut lines = Vec::new();
     let name =
@@ -266,30 +307,34 @@ fn job_text(shown: &JobShown) -> String {
     let state = shown.row.as_ref().map_or_else(|| answer.state.to_string(), jobs::Row::state);
     let code = shown.exit_code.filter(|code| *code != 0);
     let code = code.map(|code| format!(", exit code {code}")).unwrap_or_default();
-    lines.push(vec![format!("job {}{name}: {state}{code}", answer.job)]);
+    lines.push(Line::Head(format!("job {}{name}: {state}{code}", answer.job)));
     let remarks = shown.row.as_ref().map(jobs::Row::remarks).unwrap_or_default();
-    lines.extend(remarks.into_iter().map(|remark| vec![format!("  {remark}")]));
+    lines.extend(remarks.into_iter().map(|remark| Line::Head(format!("  {remark}"))));
     if let Some(before) = answer.rerun_of {
-        lines.push(vec![format!("  repeats {before}")]);
+        lines.push(Line::Head(format!("  repeats {before}")));
     }
+    lines.extend(shown.row.iter().flat_map(jobs::Row::places));
     for submission in &answer.submissions {
         image_lines(&submission.image, &mut lines);
         let engine = submission.engine.as_ref().map(ToString::to_string);
         let engine =
             engine.unwrap_or_else(|| format!("{} ({})", submission.backend, submission.outcome));
-        lines.push(vec!["  engine".into(), output::cell(&engine)]);
+        lines.push(Line::fact("  engine", engine));
         for attempt in &submission.attempts {
             let when = attempt.started_at.unwrap_or(attempt.ended_at);
             let when = when.strftime("%Y-%m-%d %H:%M:%SZ");
-            lines.push(vec![format!("  attempt on {}, {when}", output::cell(&attempt.host))]);
+            let host = output::cell(&attempt.host);
+            lines.push(Line::Head(format!("  attempt on {host}, {when}")));
             attempt_lines(attempt, &mut lines);
         }
     }
     for note in &answer.notes {
-        lines.push(vec![format!("  note: {}", output::cell(note))]);
+        lines.push(Line::Head(format!("  note: {}", output::cell(note))));
     }
-    lines.push(vec![format!("verdict: {}", sentence(answer))]);
-    columns(&lines)
+    let mut text = record::lines(&lines, width);
+    let said = Painted::of(Tone::Head, "verdict: ");
+    text.push(said.and(tone(answer.verdict), output::cell(&sentence(answer))));
+    text
 }
 
 /// `Match`, `Match, but ...` or another verdict with its reason.
@@ -302,49 +347,50 @@ fn sentence(answer: &JobAnswer) -> String {
     }
 }
 
-/// Two columns; rows of one cell do not widen the first.
-fn columns(lines: &[Vec<String>]) -> String {
-    let width =
-        lines.iter().filter(|l| l.len() > 1).map(|l| l[0].chars().count()).max().unwrap_or(0);
-    let text: Vec<String> = lines
-        .iter()
-        .map(|line| match line.as_slice() {
-            [name, value] => format!("{name:width$}  {value}"),
-            other => other.concat(),
-        })
-        .collect();
-    text.join("\n")
-}
-
-fn image_text(answer: &ImageAnswer) -> String {
+fn image_lines_of(answer: &ImageAnswer, width: Option<usize>) -> Vec<Painted> {
     if answer.jobs.is_empty() {
-        return format!("no job in this ledger used {}", output::cell(&answer.asked));
+        return vec![format!("no job in this ledger used {}", answer.asked).into()];
     }
-    let header = ["JOB", "VERDICT", "STATE", "ENGINE", "SUBMITTED", "BECAUSE"].map(String::from);
-    let mut rows = vec![header.to_vec()];
+    let mut table = Table::new([
+        Column::new("JOB", Gives::Id),
+        Column::new("VERDICT", Gives::Whole),
+        Column::new("STATE", Gives::Whole),
+        Column::new("ENGINE", Gives::Whole).goes(1),
+        Column::new("SUBMITTED", Gives::Time),
+        Column::new("BECAUSE", Gives::Text),
+    ]);
     for used in &answer.jobs {
-        rows.push(vec![
-            used.job.to_string(),
-            word(used.verdict).into(),
-            used.state.to_string(),
-            used.engine.as_ref().map_or_else(|| "-".into(), |e| e.kind.clone()),
-            used.recorded_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
-            match used.qualified.as_slice() {
+        let plain = |text: String| (Tone::Plain, text);
+        table.toned([
+            plain(used.job.to_string()),
+            (tone(used.verdict), word(used.verdict).into()),
+            plain(used.state.to_string()),
+            plain(used.engine.as_ref().map_or_else(|| "-".into(), |e| e.kind.clone())),
+            plain(used.recorded_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()),
+            plain(match used.qualified.as_slice() {
                 [] => used.why.clone(),
                 some => format!("but {}", some.iter().map(but).collect::<Vec<_>>().join("; ")),
-            },
+            }),
         ]);
     }
-    let count = answer.jobs.len();
-    let jobs = if count == 1 { "job" } else { "jobs" };
+    let jobs = plural(answer.jobs.len(), "job");
     let newest = if answer.more { "the newest " } else { "" };
-    format!("{newest}{count} {jobs} used {}\n{}", output::cell(&answer.asked), output::table(&rows))
+    let mut lines = vec![Painted::from(format!("{newest}{jobs} used {}", answer.asked))];
+    lines.extend(table.lines(width));
+    lines
 }
 
 fn verify(context: &Context) -> Outcome {
     let report = ledger::verify(context.ledger_dir())?;
+    if report.files == 0 {
+        let dir = context.ledger_dir().display();
+        let message = format!("{dir} holds no ledger: there is nothing to check");
+        return Err(output::CliError::new(Kind::NotFound, message)
+            .with_hint("MOORLINE_LEDGER names another place; the first job makes a ledger there")
+            .into());
+    }
     if context.voice.json {
-        output::json(&report);
+        document::print(&report);
     } else {
         for note in &report.notes {
             context.voice.say(format!("note: {}", output::cell(&note.to_string())));
@@ -360,12 +406,12 @@ fn verify(context: &Context) -> Outcome {
             ));
         }
         let (files, records) = (report.files, report.records);
-        if files == 0 {
-            let dir = context.ledger_dir().display();
-            output::warn(format!("{dir} holds no ledger yet; MOORLINE_LEDGER names another place"));
-        }
         let sound = if report.findings.is_empty() { "consistent" } else { "NOT consistent" };
-        output::line(format!("{sound}: {records} records in {files} files"));
+        let (records, files) = (plural(records, "record"), plural(files, "file"));
+        let tone = if report.findings.is_empty() { Tone::Good } else { Tone::Bad };
+        output::painted(&[
+            Painted::of(tone, sound).and(Tone::Plain, format!(": {records} in {files}"))
+        ]);
         output::line(format!("what this cannot show: {}", report.limits));
     }
     Ok(if report.findings.is_empty() { 0 } else { crate::cli::show::exit::code(Kind::Integrity) })

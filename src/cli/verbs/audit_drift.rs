@@ -10,7 +10,10 @@ use crate::audit::{Pinned, pinned};
 use crate::cli::args::credential_args::CredentialArgs;
 use crate::cli::context::Context;
 use crate::cli::context::engines;
+use crate::cli::show::document;
+use crate::cli::show::fault;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
+use crate::cli::show::plural::plural;
 use crate::failure::{Failure, Kind};
 use crate::job::{JobId, Resources};
 use crate::ledger::index::{Filter, Page};
@@ -78,20 +81,19 @@ pub fn run(context: &Context, args: &Drifted) -> Outcome {
             }
             Err(error) => {
                 worst = worst.max(crate::cli::show::exit::code(error.kind()));
-                output::error(&not_compared(pin, error));
+                fault::error(&not_compared(pin, error));
             }
         }
     }
     if context.voice.json {
         let images: Vec<_> =
             rows.iter().map(|(pin, jobs, answer)| value(pin, jobs, answer)).collect();
-        output::json(&json!({ "images": images, "without_registry": found.without }));
+        document::print(&json!({ "images": images, "without_registry": found.without }));
     }
-    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    let mut said = format!("{} of {}", count(rows.len(), "image"), count(chosen, "job"));
+    let mut said = format!("{} of {}", plural(rows.len(), "image"), plural(chosen, "job"));
     if !found.without.is_empty() {
         said +=
-            &format!(", {} whose image came from no registry", count(found.without.len(), "job"));
+            &format!(", {} whose image came from no registry", plural(found.without.len(), "job"));
     }
     if worst == 0 {
         said += ": nothing found";

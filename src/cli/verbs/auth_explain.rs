@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::acquire::{self, Trial, Tried};
 use crate::cli::args::credential_args::CredentialArgs;
 use crate::cli::context::Context;
+use crate::cli::show::document;
 use crate::cli::show::output::{self, Outcome, Report};
 use crate::credential::{Explanation, SourceReport};
 use crate::oci::Reference;
@@ -60,7 +61,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let Trial { proxy, realm, tried, answer } = trial;
     let story = Story { reference, proxy, realm, explained, tried, answer };
     if context.voice.json {
-        output::json(&story.document());
+        document::print(&story.document());
     } else {
         output::line(story.text());
     }

@@ -9,7 +9,11 @@ use serde_json::{Value, json};
 
 use crate::cli::context::Context;
 use crate::cli::context::prune;
+use crate::cli::show::document;
 use crate::cli::show::output::{self, Outcome};
+use crate::cli::show::plural::plural;
+use crate::cli::show::shorten;
+use crate::cli::show::table::{Column, Gives, Table};
 use crate::config;
 use crate::failure::Kind;
 use crate::ledger::index::ImageName;
@@ -19,14 +23,28 @@ use crate::store::{Inventory, Item, Store, Wanted, What};
 
 /// Look after the store of images and layers.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  moorline cache ls
+  moorline cache prune --older-than 30d")]
 pub enum Verb {
     /// List the images and say how much room everything takes
+    #[command(after_help = "\
+Examples:
+  moorline cache ls
+  moorline cache ls --full")]
     Ls,
     /// Make room; an image that a job needs stays
     Prune(Prune),
     /// Hash everything again; what is damaged is put away, and the exit code is 6
+    #[command(after_help = "\
+Examples:
+  moorline cache verify")]
     Verify,
     /// Make a key for `convert --site` and `--push`: the secret goes into a new file, the public key is printed
+    #[command(after_help = "\
+Examples:
+  moorline cache key ~/moorline.key")]
     Key {
         /// The new file
         #[arg(value_name = "FILE")]
@@ -65,7 +83,12 @@ pub struct Prune {
 /// When the store cannot be read or written.
 pub fn run(context: &Context, verb: &Verb) -> Outcome {
     if let Verb::Key { file } = verb {
-        output::line(SigningKey::create(file)?.public().to_string());
+        let public = SigningKey::create(file)?.public().to_string();
+        if context.voice.json {
+            document::print(&json!({ "file": file, "public_key": public }));
+        } else {
+            output::line(public);
+        }
         return Ok(0);
     }
     let store = context.store()?;
@@ -100,7 +123,7 @@ fn ls(context: &Context, store: &Store) -> Outcome {
     let names = names(context, &found);
     if context.voice.json {
         let items: Vec<Value> = found.items.iter().map(|item| row(&found, item, &names)).collect();
-        output::json(&json!({
+        document::print(&json!({
             "store": store.root(), "items": items, "size": found.size(),
             "trash": count(found.trash), "temporary": count(found.temporary),
             "unpacked": count(found.unpacked), "busy": found.busy,
@@ -110,13 +133,20 @@ fn ls(context: &Context, store: &Store) -> Outcome {
     let images: Vec<&Item> =
         found.items.iter().rev().filter(|item| matches!(item.what, What::Sif(_))).collect();
     if !images.is_empty() {
-        let mut rows =
-            vec![["SIF", "SIZE", "USED", "JOBS", "MADE FROM"].map(String::from).to_vec()];
-        rows.extend(images.iter().map(|item| line(&found, item, &names)));
-        output::line(output::table(&rows));
+        let mut table = Table::new([
+            Column::new("SIF", Gives::Digest),
+            Column::new("SIZE", Gives::Whole),
+            Column::new("USED", Gives::Whole),
+            Column::new("JOBS", Gives::Whole),
+            Column::new("MADE FROM", Gives::Digest),
+        ]);
+        for item in images {
+            table.row(line(&found, item, &names));
+        }
+        output::painted(&table.lines(context.voice.width()));
         output::line("");
     }
-    output::line(output::table(&totals(&found)));
+    output::painted(&totals(&found).lines(context.voice.width()));
     for holder in &found.busy {
         let (what, host) = (output::cell(&holder.what), output::cell(&holder.host));
         context.voice.say(format!("process {} on {host} works at it: {what}", holder.pid));
@@ -124,22 +154,18 @@ fn ls(context: &Context, store: &Store) -> Outcome {
     Ok(0)
 }
 
-fn short(hex: &str) -> String {
-    format!("sha256:{}", hex.get(..12).unwrap_or(hex))
-}
-
 fn line(found: &Inventory, item: &Item, names: &BTreeMap<Digest, String>) -> Vec<String> {
-    let hex = if let What::Sif(digest) = item.what { digest.hex() } else { String::new() };
+    let sif = if let What::Sif(digest) = item.what { digest.to_string() } else { String::new() };
     let from: Vec<String> = item
         .made_from
         .iter()
         .map(|(manifest, _)| match names.get(manifest) {
-            Some(name) => format!("{}@{}", output::cell(name), short(&manifest.hex())),
-            None => short(&manifest.hex()),
+            Some(name) => format!("{name}@{manifest}"),
+            None => manifest.to_string(),
         })
         .collect();
     vec![
-        short(&hex),
+        sif,
         output::size(item.size),
         ago(found.age(item)),
         item.marks.len().to_string(),
@@ -147,7 +173,7 @@ fn line(found: &Inventory, item: &Item, names: &BTreeMap<Digest, String>) -> Vec
     ]
 }
 
-fn totals(found: &Inventory) -> Vec<Vec<String>> {
+fn totals(found: &Inventory) -> Table {
     let of = |is: fn(&What) -> bool| {
         let sizes = found.items.iter().filter(|item| is(&item.what)).map(|item| item.size);
         (sizes.clone().count(), sizes.sum::<u64>())
@@ -160,9 +186,9 @@ fn totals(found: &Inventory) -> Vec<Vec<String>> {
         ("temporary", found.temporary),
         ("unpacked on this machine", found.unpacked),
     ];
-    let mut table = vec![["", "FILES", "SIZE"].map(String::from).to_vec()];
+    let mut table = Table::new(["", "FILES", "SIZE"].map(|head| Column::new(head, Gives::Whole)));
     for (name, (files, size)) in rows {
-        table.push(vec![name.into(), files.to_string(), output::size(size)]);
+        table.row([name.to_owned(), files.to_string(), output::size(size)]);
     }
     table
 }
@@ -217,17 +243,20 @@ fn prune(context: &Context, store: &Store, args: &Prune) -> Outcome {
     if context.voice.json {
         let items: Vec<Value> =
             done.items.iter().map(|item| json!({"path": item.path, "size": item.size})).collect();
-        output::json(&json!({
+        document::print(&json!({
             "removed": items, "freed": done.freed, "waiting": done.waiting, "left": done.left,
             "needed": done.needed, "busy": done.busy, "dry_run": args.dry_run,
         }));
         return Ok(0);
     }
+    let brief = |digest: String| {
+        if context.voice.full { digest } else { shorten::brief(&digest) }
+    };
     for item in &done.items {
         let what = match item.what {
-            What::Sif(digest) => format!("image {}", short(&digest.hex())),
-            What::Blob(digest) => format!("layer {}", short(&digest.hex())),
-            What::Tree(digest) => format!("unpacked image {}", short(&digest.hex())),
+            What::Sif(digest) => format!("image {}", brief(digest.to_string())),
+            What::Blob(digest) => format!("layer {}", brief(digest.to_string())),
+            What::Tree(digest) => format!("unpacked image {}", brief(digest.to_string())),
             What::Index => format!("index {}", item.path.display()),
         };
         output::line(format!("{what}  {}", output::size(item.size)));
@@ -268,7 +297,7 @@ fn verify(context: &Context, store: &Store) -> Outcome {
             .iter()
             .map(|fault| json!({"path": fault.path, "why": fault.why, "moved": fault.moved}))
             .collect();
-        output::json(&json!({
+        document::print(&json!({
             "blobs": done.blobs, "sifs": done.sifs, "mappings": done.mappings,
             "bytes": done.bytes, "faults": faults,
         }));
@@ -282,10 +311,10 @@ fn verify(context: &Context, store: &Store) -> Outcome {
             output::line(format!("{path}: {why}; {now}"));
         }
         context.voice.say(format!(
-            "{} images, {} layers and configurations, {} mappings; {} hashed; {} damaged",
-            done.sifs,
-            done.blobs,
-            done.mappings,
+            "{}, {}, {}; {} hashed; {} damaged",
+            plural(done.sifs, "image"),
+            plural(done.blobs, "layer and configuration file"),
+            plural(done.mappings, "mapping"),
             output::size(done.bytes),
             done.faults.len(),
         ));

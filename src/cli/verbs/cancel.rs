@@ -1,9 +1,11 @@
 //! `moorline cancel`: ends jobs with all their processes.
 
 use clap::Args as ClapArgs;
+use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::cli::context::engines;
+use crate::cli::show::document;
 use crate::cli::show::failed::Failed;
 use crate::cli::show::output::Outcome;
 use crate::failure::Report;
@@ -11,6 +13,10 @@ use crate::follow::{self, Cancelled};
 
 /// End jobs with all their processes.
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  moorline cancel last
+  moorline cancel 01jd5k 01jd5m")]
 pub struct Args {
     #[arg(value_name = "JOB", required = true, help = engines::several_jobs())]
     jobs: Vec<String>,
@@ -26,15 +32,28 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let known = follow::refresh(context, &view.find_all(&args.jobs)?)?;
     let ledger = context.ledger()?;
     let mut failed = Failed::default();
+    let mut answers = Vec::new();
     for job in &known {
         let (id, state) = (job.record.id, job.now.settled.state);
-        match follow::cancel(context, &ledger, job) {
-            Ok(Cancelled::Told) => context.voice.say(format!("{id}: cancelled")),
+        let (outcome, error) = match follow::cancel(context, &ledger, job) {
+            Ok(Cancelled::Told) => {
+                context.voice.say(format!("{id}: cancelled"));
+                (Some("cancelled"), None)
+            }
             Ok(Cancelled::HadEnded) => {
                 context.voice.say(format!("{id}: has ended already ({state})"));
+                (Some("had ended"), None)
             }
-            Err(error) => failed.add(Report::from(error)),
-        }
+            Err(error) => {
+                let said = error.to_string();
+                failed.add(Report::from(error));
+                (None, Some(said))
+            }
+        };
+        answers.push(json!({ "job": id, "outcome": outcome, "error": error }));
+    }
+    if context.voice.json {
+        document::print(&answers);
     }
     failed.end()
 }

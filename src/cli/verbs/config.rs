@@ -3,12 +3,21 @@
 use clap::Subcommand;
 
 use crate::cli::context::Context;
+use crate::cli::show::document;
 use crate::cli::show::output;
+use crate::cli::show::table::{Column, Gives, Table};
 
 /// Look at the settings.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  moorline config show")]
 pub enum Verb {
     /// Show the settings in force and where each comes from
+    #[command(after_help = "\
+Examples:
+  moorline config show
+  moorline --json=key,value config show")]
     Show,
 }
 
@@ -38,10 +47,16 @@ fn show(context: &Context) {
                 serde_json::json!({"key": key, "value": value, "origin": origin})
             })
             .collect();
-        output::json(&values);
+        document::print(&values);
         return;
     }
-    let rows: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(|text| output::cell(text)).collect()).collect();
-    output::line(output::table(&rows));
+    let mut table = Table::new([
+        Column::new("KEY", Gives::Whole),
+        Column::new("VALUE", Gives::Path),
+        Column::new("FROM", Gives::Text),
+    ]);
+    for row in rows {
+        table.row(row);
+    }
+    output::painted(&table.lines(context.voice.width()));
 }

@@ -1,7 +1,7 @@
 //! `moorline convert`: an image as a SIF file.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args as ClapArgs};
 
@@ -11,12 +11,14 @@ use crate::cli::args::from_gitlab::FromGitlab;
 use crate::cli::context::Context;
 use crate::cli::context::machine::manners;
 use crate::cli::context::push;
+use crate::cli::show::document;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
 use crate::failure::Kind;
 use crate::oci::{Digest, Platform};
 use crate::pin::{Codec, Recipe};
 use crate::sign::SigningKey;
 use crate::squashfs;
+use crate::stage::verify::Claim;
 use crate::store::StoredSif;
 
 /// Convert an image to a SIF file.
@@ -87,19 +89,22 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     if !range.contains(&level) {
         let (low, high) = (range.start(), range.end());
         let message = format!("--level {level}: {} takes {low} to {high}", args.compression);
-        return Err(CliError::usage(message).into());
+        return Err(CliError::usage(message)
+            .with_hint(format!("leave it out, or write --level {high} for the smallest file"))
+            .into());
     }
     if !args.block_size.is_power_of_two() || !(4096..=1 << 20).contains(&args.block_size) {
         return Err(CliError::usage(format!(
-            "--block-size {}: a power of two from 4096 to 1048576",
+            "--block-size {}: not a power of two from 4096 to 1048576",
             args.block_size
         ))
+        .with_hint("leave it out for 131072, which suits most images")
         .into());
     }
-    if let Some(output) = args.output.as_ref().filter(|path| path.exists() && !args.force) {
-        return Err(CliError::usage(format!("{} exists already", output.display()))
-            .with_hint("--force replaces it")
-            .into());
+    // an existing SIF may be the very one; whether it is shows when this one is made
+    let there = args.output.as_ref().filter(|path| path.symlink_metadata().is_ok() && !args.force);
+    if let Some(output) = there.filter(|path| Claim::read(path).is_err()) {
+        return Err(exists(output, "is no SIF"));
     }
     if let Some(dir) = args.output.as_deref().map(folder).filter(|dir| !dir.is_dir()) {
         return Err(CliError::usage(format!("--output: there is no directory {}", dir.display()))
@@ -134,6 +139,14 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         None => None,
     };
     let path = match &args.output {
+        Some(output) if there.is_some() => {
+            let found = Claim::read(output)?.digest;
+            if found != sif.digest {
+                return Err(exists(output, &format!("is another SIF, {found}")));
+            }
+            context.voice.say(format!("{} is this SIF already", output.display()));
+            output.clone()
+        }
         Some(output) => {
             made = conversion.copied(context, made, output)?;
             output.clone()
@@ -145,7 +158,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let known = if staged.known { " (known already)" } else { "" };
     context.voice.say(format!("{digest}, {}{known}", output::size(staged.size)));
     if context.voice.json {
-        output::json(&serde_json::json!({
+        document::print(&serde_json::json!({
             "path": path, "sif": digest, "size": staged.size, "known": staged.known,
             "recipe": recipe, "manifest": manifest, "pin": pin, "warnings": staged.warnings,
             "counters": staged.done, "signed_by": staged.signed_by, "pushed": pushed,
@@ -170,4 +183,10 @@ fn publish(
     let published = site.publish(sif, manifest, recipe, key)?;
     context.voice.say(format!("published {}", published.path.display()));
     Ok(())
+}
+
+fn exists(output: &Path, is: &str) -> Report {
+    CliError::usage(format!("{} exists already, and {is}", output.display()))
+        .with_hint("--force replaces it")
+        .into()
 }

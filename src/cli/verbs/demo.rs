@@ -1,15 +1,20 @@
 //! `moorline demo`: the whole line on this machine.
 
-use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use clap::Args as ClapArgs;
+use serde_json::json;
 
 use crate::cli::context::Context;
-use crate::cli::show::output::{self, CliError, Outcome};
-use crate::demo::{self, DemoError, Isolation, Options, Scene, Shell};
+use crate::cli::show::document;
+use crate::cli::show::output::{self, CliError, Outcome, Report};
+use crate::cli::show::paint::{Painted, Tone};
+use crate::cli::show::shorten;
+use crate::demo::{self, DemoError, Isolation, Options, Scene, Shell, Told};
 use crate::execute;
-use crate::failure::Kind;
+use crate::failure::{Kind, io_kind};
 use crate::files;
 
 /// Show the whole line on this machine.
@@ -17,6 +22,10 @@ use crate::files;
 /// Makes a small image of this machine's own files, serves it from a registry stand-in on loopback,
 /// and runs the ordinary commands on it. Needs no root, no container software and no network.
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  moorline demo
+  moorline demo --dir ~/moorline-demo && . ~/moorline-demo/env && moorline jobs")]
 pub struct Args {
     /// Leave all files in this new directory instead of a temporary one
     #[arg(long, value_name = "DIR")]
@@ -39,56 +48,107 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let path = context.env("PATH").unwrap_or("/usr/bin:/bin").to_owned();
     let options =
         Options { program: &context.program, dir: &dir, path: &path, isolation: &isolation };
-    let quiet = context.voice.quiet;
+    let voice = context.voice;
     let mut step = 0;
+    let mut scenes = Vec::new();
     let told = demo::run(&options, &mut |scene| {
-        if !quiet {
-            show(&mut step, &scene);
+        if voice.json {
+            scenes.push(value(&scene));
+        } else if !voice.quiet {
+            output::painted(&shown(&mut step, &scene, voice.full));
         }
     })?;
-    let variables: Vec<String> = Shell::variables(&dir)
+    let env = env_file(&dir, &context.program)?;
+    let Told { job, rerun, verdict, refused } = &told;
+    if voice.json {
+        document::print(&json!({
+            "directory": dir, "env": env, "job": job, "rerun": rerun, "verdict": verdict,
+            "refused": refused, "story": scenes,
+        }));
+    } else if voice.quiet {
+        output::path(&dir);
+    } else {
+        let caught = if refused.is_some() { " The changed image was refused." } else { "" };
+        output::line(format!(
+            "\nDone: both jobs ran the digest that the tag named first; verdict {verdict}.{caught}"
+        ));
+        output::line(format!("All files are in {}; to look at them:", dir.display()));
+        output::line(format!("  . {}", quoted(&env.display().to_string())));
+        output::line(format!("  moorline jobs\n  moorline audit job {job}"));
+    }
+    Ok(0)
+}
+
+/// Writes what a shell reads to look around: the demo's places, and this program as `moorline`.
+fn env_file(dir: &Path, program: &Path) -> Result<PathBuf, Report> {
+    let failed = |what: &Path, error: &io::Error| {
+        let kind = io_kind(error, Kind::Configuration);
+        Report::from(CliError::new(kind, format!("cannot write {}: {error}", what.display())))
+    };
+    let bin = dir.join("bin");
+    let link = bin.join("moorline");
+    fs::create_dir_all(&bin)
+        .and_then(|()| symlink(program, &link))
+        .map_err(|e| failed(&link, &e))?;
+    let variables = Shell::variables(dir);
+    let mut lines: Vec<String> = variables
         .iter()
         .map(|(name, value)| format!("export {name}={}", quoted(&value.display().to_string())))
         .collect();
+    lines.push(format!("export PATH={}:\"$PATH\"", quoted(&bin.display().to_string())));
     let env = dir.join("env");
-    let text = format!("{}\n", variables.join("\n"));
-    files::replace(&env, 0o644, text.as_bytes()).map_err(|e| {
-        CliError::new(Kind::Configuration, format!("cannot write {}: {e}", env.display()))
-    })?;
-    output::line(format!(
-        "\nDone: both jobs ran the digest that the tag named first; verdict {}.",
-        told.verdict
-    ));
-    output::line(format!("All files are in {}; to look at them with moorline:", dir.display()));
-    output::line(format!("  . {}", quoted(&env.display().to_string())));
-    output::line(format!("  moorline jobs\n  moorline audit job {}", told.job));
-    Ok(0)
+    files::replace(&env, 0o600, (lines.join("\n") + "\n").as_bytes())
+        .map_err(|e| failed(&env, &e))?;
+    Ok(env)
 }
 
 fn quoted(text: &str) -> String {
     shlex::try_quote(text).map_or_else(|_| text.to_owned(), std::borrow::Cow::into_owned)
 }
 
-fn show(step: &mut u32, scene: &Scene<'_>) {
+/// The lines of a scene; digests are shortened unless everything is to be shown.
+fn shown(step: &mut u32, scene: &Scene<'_>, full: bool) -> Vec<Painted> {
+    let text = |text: &str| if full { text.to_owned() } else { shorten::digests_in(text) };
     match scene {
-        Scene::Heading(text) => {
+        Scene::Opening(opening) => indented(opening, "", |_| Tone::Plain),
+        Scene::Heading(heading) => {
             *step += 1;
-            output::line(format!("\n{step}. {text}"));
+            vec![Painted::default(), Painted::of(Tone::Head, format!("{step}. {heading}"))]
         }
-        Scene::Remark(text) => output::line(indented(text, "   ")),
-        Scene::Command(text) => output::line(format!("   $ {text}")),
-        Scene::Stdout(text) | Scene::Stderr(text) => {
-            output::line(indented(text, "     "));
-        }
+        Scene::Remark(remark) => indented(&text(remark), "   ", |_| Tone::Plain),
+        Scene::Command(command) => indented(&text(command), "   $ ", |_| Tone::Busy),
+        Scene::Stdout(out) => indented(&text(out), "     ", tone),
+        Scene::Stderr(said) => indented(&text(said), "     ", |_| Tone::Aside),
     }
 }
 
-fn indented(text: &str, by: &str) -> String {
-    let lines: Vec<String> = text.lines().map(|line| format!("{by}{line}")).collect();
-    lines.join("\n")
+/// A verdict is what the demo is about.
+fn tone(line: &str) -> Tone {
+    match line {
+        line if line.contains("verdict: Match") => Tone::Good,
+        line if line.contains("verdict: Mismatch") => Tone::Bad,
+        line if line.contains("verdict: Unproven") => Tone::Doubt,
+        _ => Tone::Plain,
+    }
 }
 
-fn new_dir(args: &Args) -> Result<PathBuf, crate::cli::show::output::Report> {
+fn indented(text: &str, by: &str, tone: impl Fn(&str) -> Tone) -> Vec<Painted> {
+    text.lines().map(|line| Painted::of(tone(line), format!("{by}{line}"))).collect()
+}
+
+fn value(scene: &Scene<'_>) -> serde_json::Value {
+    let (kind, text) = match scene {
+        Scene::Opening(text) => ("opening", text),
+        Scene::Heading(text) => ("heading", text),
+        Scene::Remark(text) => ("remark", text),
+        Scene::Command(text) => ("command", text),
+        Scene::Stdout(text) => ("stdout", text),
+        Scene::Stderr(text) => ("stderr", text),
+    };
+    json!({ "kind": kind, "text": text })
+}
+
+fn new_dir(args: &Args) -> Result<PathBuf, Report> {
     let fail = |what: String| CliError::new(Kind::Configuration, what);
     let Some(dir) = &args.dir else {
         let (dir, notes) = execute::demo_directory()?;

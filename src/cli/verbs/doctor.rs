@@ -17,7 +17,9 @@ use crate::cli::context::Context;
 use crate::cli::context::adapters;
 use crate::cli::context::engines;
 use crate::cli::context::room;
+use crate::cli::show::document;
 use crate::cli::show::output::{self, Report};
+use crate::cli::show::plural::plural;
 use crate::execute::Form;
 use crate::failure::Failure;
 use crate::oci::{DOCKER_HUB, Registry};
@@ -94,7 +96,7 @@ pub fn run(context: &Context) -> u8 {
             .iter()
             .map(|f| json!({ "what": f.what, "state": word(f.state), "said": f.said, "remedy": f.remedy }))
             .collect();
-        output::json(&values);
+        document::print(&values);
         return worst;
     }
     for finding in &findings {
@@ -123,7 +125,8 @@ fn project(context: &Context) -> Finding {
     match context.project_file(crate::config::PROJECT_FILE) {
         Ok(Some(_)) => {
             let names = context.settings().images.len() + context.settings().built.len();
-            Finding::ok("project", format!("moorline.toml of this directory names {names} images"))
+            let names = plural(names, "image");
+            Finding::ok("project", format!("moorline.toml of this directory names {names}"))
         }
         Ok(None) => Finding::note(
             "project",

@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use clap::Args as ClapArgs;
+use serde_json::json;
 
 use crate::acquire;
 use crate::cli::context::Context;
 use crate::cli::context::adapters;
 use crate::cli::context::engines;
+use crate::cli::show::document;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
 use crate::config::PROJECT_FILE;
 use crate::failure::{Kind, io_kind};
@@ -57,7 +59,11 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     };
     let text = text(project.as_deref(), &backend);
     if args.print {
-        output::line(text.trim_end());
+        if context.voice.json {
+            document::print(&json!({ "file": null, "text": text }));
+        } else {
+            output::line(text.trim_end());
+        }
         return Ok(0);
     }
     let file = Path::new(PROJECT_FILE);
@@ -73,7 +79,11 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     context.voice.say(format!(
         "wrote {PROJECT_FILE}; moorline lock pins the images that it names, moorline doctor checks the rest"
     ));
-    output::line(PROJECT_FILE);
+    if context.voice.json {
+        document::print(&json!({ "file": PROJECT_FILE, "text": text }));
+    } else {
+        output::line(PROJECT_FILE);
+    }
     Ok(0)
 }
 
@@ -98,6 +108,9 @@ fn text(project: Option<&str>, backend: &str) -> String {
     let tagged = if project.is_some() { "" } else { "# " };
     format!(
         r#"# Moorline's settings of this project. Commit this file, and moorline.lock beside it.
+
+# The registry of names without one: that of this project's own GitLab
+# registry = "gitlab-registry.example"
 
 [images]
 # Short names: moorline run analysis ./run.sh

@@ -7,7 +7,9 @@ use crate::acquire::{self, Asked};
 use crate::cli::args::credential_args::CredentialArgs;
 use crate::cli::args::from_gitlab::FromGitlab;
 use crate::cli::context::Context;
+use crate::cli::show::document;
 use crate::cli::show::output::{self, Outcome, Report};
+use crate::cli::show::plural::plural;
 use crate::oci::{ContainerConfig, Descriptor, Document, Platform};
 use crate::pin::Pin;
 use crate::registry::{ImageDocuments, Wanted};
@@ -48,7 +50,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let documents = context.block_on(client.image(&pin))??;
     let platforms = platforms(context, &pin)?;
     if context.voice.json {
-        output::json(&json!({
+        document::print(&json!({
             "reference": pin.reference().to_string(), "pin": pin, "platforms": platforms,
             "config": documents.config, "manifest": documents.manifest,
         }));
@@ -82,7 +84,7 @@ fn text(pin: &Pin, platforms: &[Platform], documents: &ImageDocuments) -> String
         ("platform", pin.platform.to_string()),
         ("platforms", platforms.join(", ")),
         ("created", config.created.clone().unwrap_or_else(|| "not said".into())),
-        ("size", format!("{} in {} layers", output::size(size), manifest.layers.len())),
+        ("size", format!("{} in {}", output::size(size), plural(manifest.layers.len(), "layer"))),
     ];
     rows.extend(container_rows(&container));
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 2;

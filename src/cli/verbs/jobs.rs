@@ -1,17 +1,29 @@
 //! `moorline jobs`: the list of jobs.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
 use crate::cli::context::Context;
+use crate::cli::show::document;
 use crate::cli::show::output::{self, Outcome};
+use crate::cli::show::paint::Tone;
+use crate::cli::show::record::Line;
+use crate::cli::show::table::{Column, Gives, Table};
 use crate::follow::{self, Known, Now};
 use crate::job::{JobId, JobState};
 use crate::ledger::{Payload, Source};
+use crate::text::Foreign;
 use crate::worker::exit;
 
 /// List jobs, newest last.
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  moorline jobs
+  moorline jobs --state failed --last 100
+  moorline jobs --json=job,state,exit_code")]
 pub struct Args {
     /// Only jobs in this state: submitting, submitted, running, completed, failed, killed or unknown
     #[arg(long, value_name = "STATE", value_parser = state)]
@@ -47,18 +59,26 @@ pub struct Row {
     pub image: String,
     /// What the user calls it.
     pub name: Option<String>,
+    /// Program and arguments; empty when the image's own command runs, or they were erased.
+    pub command: Vec<String>,
+    /// The host's directory at `/work_dir`, where it is known.
+    pub workdir: Option<PathBuf>,
+    /// The file with the program's stdout; `null` when there is none (yet).
+    pub output: Option<PathBuf>,
     /// When it was submitted.
     pub submitted: jiff::Timestamp,
 }
 
 impl Row {
     /// Of a job as it is now.
-    pub fn of(job: &Known<'_>) -> Self {
+    pub fn of(jobs_dir: &Path, job: &Known<'_>) -> Self {
         let submission = job.record.last();
-        let name = match &submission.personal {
-            Payload::Present(personal) => personal.name.clone(),
+        let personal = match &submission.personal {
+            Payload::Present(personal) => Some(personal),
             Payload::Erased | Payload::Left | Payload::Damaged(_) => None,
         };
+        let dir = jobs_dir.join(job.record.id.to_string());
+        let own = Some(dir.join("work")).filter(|work| work.is_dir());
         let Now { settled, engine, silent, .. } = &job.now;
         Self {
             job: job.record.id,
@@ -71,7 +91,10 @@ impl Row {
             reason: settled.reason.clone(),
             engine_silent: silent.is_some(),
             image: submission.image.name(),
-            name,
+            name: personal.and_then(|personal| personal.name.clone()),
+            command: personal.map(|personal| personal.command.clone()).unwrap_or_default(),
+            workdir: personal.and_then(|personal| personal.workdir.clone()).or(own),
+            output: Some(dir.join("stdout")).filter(|output| output.is_file()),
             submitted: submission.time,
         }
     }
@@ -85,6 +108,57 @@ impl Row {
             }
             _ => self.state.to_string(),
         }
+    }
+
+    /// The command as one could type it; `-` for the image's own.
+    pub fn command(&self) -> String {
+        if self.command.is_empty() {
+            return "-".to_owned();
+        }
+        let words = self.command.iter().map(String::as_str);
+        shlex::try_join(words).unwrap_or_else(|_| self.command.join(" "))
+    }
+
+    /// What runs, where, and where its output is.
+    pub fn places(&self) -> Vec<Line> {
+        let path = |path: &Option<PathBuf>, none: &str| {
+            path.as_deref().map_or_else(|| none.to_owned(), |path| Foreign::path(path).to_string())
+        };
+        vec![
+            Line::fact("  command", self.command()),
+            Line::fact("  directory", path(&self.workdir, "not known")),
+            Line::fact("  output", path(&self.output, "none is kept here")),
+        ]
+    }
+
+    /// How it is, in a word's tone.
+    fn tone(&self) -> Tone {
+        match self.state {
+            JobState::Completed => Tone::Good,
+            JobState::Failed | JobState::Killed => Tone::Bad,
+            JobState::Unknown => Tone::Doubt,
+            JobState::Running => Tone::Busy,
+            _ => Tone::Plain,
+        }
+    }
+
+    /// All of it, for `status`.
+    pub fn record(&self) -> Vec<Line> {
+        let name = self.name.as_deref().map(|name| format!(" ({})", output::cell(name)));
+        let code = self.exit_code.map(|code| format!(", exit code {code}")).unwrap_or_default();
+        let mut lines = vec![Line::Head(format!(
+            "job {}{}: {}{code}",
+            self.job,
+            name.unwrap_or_default(),
+            self.state()
+        ))];
+        let engine =
+            self.engine.as_deref().map_or_else(|| "-".into(), |e| short_engine(e, self.job));
+        lines.push(Line::fact("  image", self.image.as_str()));
+        lines.extend(self.places());
+        lines.push(Line::fact("  engine", engine));
+        lines.push(Line::fact("  submitted", time(self.submitted)));
+        lines
     }
 
     /// What stands beside the state: the meaning of Moorline's own codes, the reason, and the engine's
@@ -110,21 +184,44 @@ impl Row {
     }
 }
 
-/// The table of `jobs` and `status`.
-pub fn table(rows: &[Row]) -> String {
-    let mut lines =
-        vec![["JOB", "STATE", "EXIT", "ENGINE", "SUBMITTED", "IMAGE"].map(String::from).to_vec()];
+fn time(time: jiff::Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// The table of `jobs`. At 80 columns it has name or engine, and neither directory nor output.
+fn table(rows: &[Row]) -> Table {
+    let mut table = Table::new([
+        Column::new("JOB", Gives::Id),
+        Column::new("STATE", Gives::Text),
+        Column::new("EXIT", Gives::Whole),
+        Column::new("ENGINE", Gives::Text).goes(2),
+        Column::new("SUBMITTED", Gives::Time),
+        Column::new("IMAGE", Gives::Digest),
+        Column::new("NAME", Gives::Text).goes(1),
+        Column::new("COMMAND", Gives::Text),
+        Column::new("DIRECTORY", Gives::Path).goes(3),
+        Column::new("OUTPUT", Gives::Path).goes(4),
+    ]);
     for row in rows {
-        lines.push(vec![
-            row.job.to_string(),
-            row.state(),
-            row.exit_code.map_or_else(|| "-".into(), |code| code.to_string()),
-            row.engine.as_deref().map_or_else(|| "-".into(), |e| short_engine(e, row.job)),
-            row.submitted.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
-            output::cell(&short_image(&row.image)),
+        let plain = |text: String| (Tone::Plain, text);
+        let path = |path: &Option<PathBuf>| {
+            let shown = path.as_deref().map(|path| Foreign::path(path).to_string());
+            plain(shown.unwrap_or_else(|| "-".into()))
+        };
+        table.toned([
+            plain(row.job.to_string()),
+            (row.tone(), row.state()),
+            plain(row.exit_code.map_or_else(|| "-".into(), |code| code.to_string())),
+            plain(row.engine.as_deref().map_or_else(|| "-".into(), |e| short_engine(e, row.job))),
+            plain(time(row.submitted)),
+            plain(short_image(&row.image)),
+            plain(row.name.clone().unwrap_or_else(|| "-".into())),
+            plain(row.command()),
+            path(&row.workdir),
+            path(&row.output),
         ]);
     }
-    output::table(&lines)
+    table
 }
 
 /// The local engine's ids are the job's own: the kind says enough.
@@ -132,12 +229,12 @@ fn short_engine(engine: &str, job: JobId) -> String {
     output::cell(engine.strip_suffix(&format!(":{job}")).unwrap_or(engine))
 }
 
-/// `group/project@sha256:0123456789ab`: enough for a person; `--json` has the whole.
+/// Without the registry: the digest says which image it is, and `status` and `--json` have the whole.
 fn short_image(name: &str) -> String {
     match name.split_once("@sha256:") {
         Some((repository, hex)) => {
             let path = repository.split_once('/').map_or(repository, |(_, path)| path);
-            format!("{path}@sha256:{}", hex.get(..12).unwrap_or(hex))
+            format!("{path}@sha256:{hex}")
         }
         None => name.to_owned(),
     }
@@ -156,14 +253,15 @@ fn state(text: &str) -> Result<JobState, String> {
 /// # Errors
 /// When the ledger cannot be read.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    let (mut rows, more) = follow::list(context, args.state, args.last, Row::of)?;
+    let (mut rows, more) =
+        follow::list(context, args.state, args.last, |job| Row::of(context.jobs_dir(), job))?;
     rows.reverse();
     if context.voice.json {
-        output::json(&rows);
+        document::print(&rows);
     } else if rows.is_empty() {
         context.voice.say("no jobs");
     } else {
-        output::line(table(&rows));
+        output::painted(&table(&rows).lines(context.voice.width()));
         if more {
             context.voice.say(format!("(there are older ones: --last {})", args.last * 5));
         }

@@ -1,15 +1,24 @@
 //! `moorline ledger`: looks after the ledger.
 
 use clap::Subcommand;
+use serde_json::json;
 
 use crate::cli::context::Context;
+use crate::cli::show::document;
 use crate::cli::show::output::Outcome;
+use crate::cli::show::plural::plural;
 use crate::follow::{self, Swept};
 
 /// Look after the ledger.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  moorline ledger collect")]
 pub enum Verb {
     /// Collect the receipts and states of all jobs
+    #[command(after_help = "\
+Examples:
+  moorline ledger collect")]
     Collect,
 }
 
@@ -21,7 +30,10 @@ pub fn run(context: &Context, verb: &Verb) -> Outcome {
     match verb {
         Verb::Collect => {
             let Swept { all, open } = follow::collect_all(context)?;
-            context.voice.say(format!("{all} jobs, {open} of them not ended"));
+            context.voice.say(format!("{}, {open} of them not ended", plural(all, "job")));
+            if context.voice.json {
+                document::print(&json!({ "jobs": all, "not_ended": open }));
+            }
             Ok(0)
         }
     }

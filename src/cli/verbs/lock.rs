@@ -8,7 +8,10 @@ use serde_json::json;
 use crate::acquire::{self, Relocked, Wish};
 use crate::cli::args::credential_args::CredentialArgs;
 use crate::cli::context::Context;
+use crate::cli::show::document;
+use crate::cli::show::fault;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
+use crate::cli::show::plural::plural;
 use crate::cli::verbs::audit_drift::not_compared;
 use crate::config::PROJECT_FILE;
 use crate::failure::{Failure, Kind};
@@ -23,12 +26,14 @@ const FOUND: u8 = 6;
 
 /// Write the pins of all names in [images] of moorline.toml to moorline.lock, or check them.
 ///
-/// Both files are those of the current directory. A check that finds something exits with 6.
+/// A name that is pinned keeps its pin: only new names, and those that stand for something else by now, are
+/// resolved. Both files are those of the current directory. A check that finds something exits with 6.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
-  moorline lock
-  moorline lock --update analysis
+  moorline lock                      # pins what is new
+  moorline lock --update analysis    # moves one pin
+  moorline lock --update             # moves all
   moorline lock --check --remote
   moorline submit --locked analysis -- ./run")]
 pub struct Args {
@@ -38,8 +43,8 @@ pub struct Args {
     /// Compare with the registry as well: tags moved or gone, digests gone or without a tag
     #[arg(long, requires = "check")]
     remote: bool,
-    /// Resolve only this name again; repeatable
-    #[arg(long, value_name = "NAME", conflicts_with = "check")]
+    /// Move the pin of this name to what it stands for now, repeatable; without NAME all of them
+    #[arg(long, value_name = "NAME", conflicts_with = "check", num_args = 0..=1, default_missing_value = "")]
     update: Vec<String>,
     /// Platform to lock, repeatable; default: the platforms locked so far, else this machine's
     #[arg(long, value_name = "OS/ARCH", conflicts_with = "check")]
@@ -61,10 +66,19 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         );
     }
     if !args.check || args.remote {
-        let asked = wish.asked().map(|(_, meant)| acquire::registry_of(context, meant));
+        let asked = wish.asked(context)?;
+        let asked = asked.into_iter().map(|(_, meant)| acquire::registry_of(context, meant));
         args.credential.apply(context, asked)?;
     }
     if args.check { check(context, &named, args.remote) } else { write(context, wish) }
+}
+
+/// What is said of the pins that nobody asked to move.
+fn kept_words(kept: usize) -> String {
+    match kept {
+        0 => String::new(),
+        kept => format!(", {kept} kept (moorline lock --update moves them)"),
+    }
 }
 
 fn write(context: &Context, wish: Wish<'_>) -> Outcome {
@@ -80,19 +94,20 @@ fn write(context: &Context, wish: Wish<'_>) -> Outcome {
         }
         .into());
     }
-    let is_known = |name: &&String| wish.named.iter().any(|(known, _)| known == *name);
-    if let Some(name) = wish.update.iter().find(|name| !is_known(name)) {
+    let is_known =
+        |update: &String| update.is_empty() || wish.named.iter().any(|(known, _)| known == update);
+    if let Some(name) = wish.update.iter().find(|update| !is_known(update)) {
         return Err(CliError::usage(format!(
             "--update {}: {PROJECT_FILE} has no such name",
             output::cell(name)
         ))
         .into());
     }
-    let Relocked { lock, moved, failed } = wish.relock(context)?;
+    let Relocked { lock, moved, kept, failed } = wish.relock(context)?;
     let mut worst = 0;
     for report in failed {
         worst = worst.max(crate::cli::show::exit::code(report.0.kind()));
-        output::error(&report);
+        fault::error(&report);
     }
     if worst != 0 {
         context.voice.say(format!("{FILE} was not changed"));
@@ -102,10 +117,11 @@ fn write(context: &Context, wish: Wish<'_>) -> Outcome {
     for line in &moved {
         context.voice.say(format!("locked {line}"));
     }
-    context.voice.say(format!("{FILE}: {} pins, {} new", count(&lock), moved.len()));
+    let pins = plural(count(&lock), "pin");
+    context.voice.say(format!("{FILE}: {pins}, {} new{}", moved.len(), kept_words(kept)));
     if context.voice.json {
         let pins = lock.entries().iter().map(|entry| json!(entry));
-        output::json(&pins.chain(lock.hubs().iter().map(|hub| json!(hub))).collect::<Vec<_>>());
+        document::print(&pins.chain(lock.hubs().iter().map(|hub| json!(hub))).collect::<Vec<_>>());
     }
     Ok(0)
 }
@@ -132,7 +148,7 @@ fn check(context: &Context, named: &[(String, Named)], remote: bool) -> Outcome 
             let pin = &entry.pin;
             let found = answer.unwrap_or_else(|error| {
                 worst = worst.max(crate::cli::show::exit::code(error.kind()));
-                output::error(&not_compared(pin, &error));
+                fault::error(&not_compared(pin, &error));
                 Vec::new()
             });
             for drift in found {
@@ -150,7 +166,7 @@ fn check(context: &Context, named: &[(String, Named)], remote: bool) -> Outcome 
         }
     }
     if context.voice.json {
-        output::json(&values);
+        document::print(&values);
     } else {
         for line in &lines {
             output::line(output::cell(line));
@@ -163,7 +179,7 @@ fn check(context: &Context, named: &[(String, Named)], remote: bool) -> Outcome 
         return Ok(worst.max(FOUND));
     }
     if worst == 0 {
-        context.voice.say(format!("{FILE}: {} pins, nothing found", count(&lock)));
+        context.voice.say(format!("{FILE}: {}, nothing found", plural(count(&lock), "pin")));
     }
     Ok(worst)
 }

@@ -3,11 +3,14 @@
 use std::io::{self, IsTerminal};
 
 use clap::Args;
+use serde_json::json;
 
 use crate::acquire::What;
 use crate::cli::args::credential_args::from_stdin;
 use crate::cli::context::Context;
+use crate::cli::show::document;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
+use crate::cli::show::table::{Column, Gives, Table};
 use crate::cli::show::terminal::Terminal;
 use crate::config::ServerUrl;
 use crate::credential::{Place, Scope, Stored};
@@ -55,6 +58,10 @@ pub struct Login {
 
 /// Forget a stored credential.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  moorline logout gitlab-registry.example/group/project
+  moorline logout --api https://gitlab.example")]
 pub struct Logout {
     /// The registry, or the project or group of it, as it was given to login
     #[arg(value_name = "REGISTRY[/PREFIX]", required_unless_present = "api", value_parser = Scope::typed)]
@@ -87,13 +94,50 @@ pub fn login(context: &Context, args: &Login) -> Outcome {
     let (Some(scope), Some(username)) = (&args.scope, &args.username) else {
         return Err(CliError::usage("login needs a registry and --username").into());
     };
+    let question = format!("Token or password of {}", output::cell(username));
+    let done = keep(context, args, scope, username, || secret(args, &question))?;
+    if context.voice.json {
+        document::print(&done);
+    }
+    Ok(0)
+}
+
+/// Keeps a credential that came with something else, in a keyring, after the same questions and checks.
+///
+/// # Errors
+/// As [`login`].
+pub fn keep_token(
+    context: &Context,
+    scope: &Scope,
+    username: &str,
+    password: Secret,
+) -> Result<(), Report> {
+    let args = Login {
+        scope: Some(scope.clone()),
+        username: Some(username.to_owned()),
+        password_stdin: false,
+        store: Some(Place::Keyring),
+        realm: None,
+        api: None,
+        list: false,
+    };
+    keep(context, &args, scope, username, || Ok(password)).map(drop)
+}
+
+/// Asks the registry, then for the secret, and keeps it. The document for `--json`.
+fn keep(
+    context: &Context,
+    args: &Login,
+    scope: &Scope,
+    username: &str,
+    secret: impl FnOnce() -> Result<Secret, Report>,
+) -> Result<serde_json::Value, Report> {
     let registry = scope.registry.clone();
     let client = context.client()?;
     // the registry is asked before the user: a wrong host should not cost a typed secret
     let named = context.block_on(client.realm(&registry, scope.prefix.as_ref()))??;
     let realm = confirmed(context, args, &registry, named)?;
-    let password = secret(args, &format!("Token or password of {}", output::cell(username)))?;
-    let credential = Credential { username: username.clone(), password };
+    let credential = Credential { username: username.to_owned(), password: secret()? };
     let candidate = Candidate {
         credential: credential.clone(),
         source: "this login".into(),
@@ -110,7 +154,13 @@ pub fn login(context: &Context, args: &Login) -> Outcome {
     context
         .voice
         .say(format!("logged in to {scope} as {}; kept in {place}", output::cell(username)));
-    Ok(0)
+    let open = if let Grant::Pulls(open) = &grant { Some(open) } else { None };
+    Ok(json!({
+        "scope": scope.to_string(), "username": username, "realm": realm,
+        "checked": !matches!(grant, Grant::NotAsked), "pulls": open,
+        "place": stored.place.to_string(),
+        "lasts_seconds": stored.lasts.map(|lasts| lasts.as_secs()),
+    }))
 }
 
 /// What the registry is asked about: the project of the login itself, and those of the images in
@@ -200,6 +250,12 @@ fn login_api(context: &Context, args: &Login, server: &ServerUrl) -> Outcome {
         context.voice.say(note);
     }
     context.voice.say(format!("logged in to the API of {server}; kept in {}", kept(&stored)));
+    if context.voice.json {
+        document::print(&json!({
+            "api": server.to_string(), "place": stored.place.to_string(),
+            "lasts_seconds": stored.lasts.map(|lasts| lasts.as_secs()),
+        }));
+    }
     Ok(0)
 }
 
@@ -248,6 +304,10 @@ pub fn logout(context: &Context, args: &Logout) -> Outcome {
     } else {
         context.voice.say(format!("removed {what} from {place}"));
     }
+    if context.voice.json {
+        let place = erased.place.to_string();
+        document::print(&json!({ "removed": what, "place": place, "remains": erased.remains }));
+    }
     Ok(0)
 }
 
@@ -255,30 +315,34 @@ fn list(context: &Context) -> Outcome {
     let chain = context.credentials();
     let (rows, tokens) = (chain.list()?, chain.list_api()?);
     if context.voice.json {
-        let rows = rows.iter().map(|row| serde_json::json!(row));
-        let tokens =
-            tokens.iter().map(|row| serde_json::json!({ "api": row.server, "place": row.place }));
-        output::json(&rows.chain(tokens).collect::<Vec<_>>());
+        let rows = rows.iter().map(|row| json!(row));
+        let tokens = tokens.iter().map(|row| json!({ "api": row.server, "place": row.place }));
+        document::print(&rows.chain(tokens).collect::<Vec<_>>());
         return Ok(0);
     }
     if rows.is_empty() && tokens.is_empty() {
         context.voice.say("no credential is stored");
         return Ok(0);
     }
-    let mut lines = vec![["REGISTRY", "USER", "REALM", "KEPT IN"].map(String::from).to_vec()];
+    let mut table = Table::new([
+        Column::new("REGISTRY", Gives::Path),
+        Column::new("USER", Gives::Text),
+        Column::new("REALM", Gives::Text),
+        Column::new("KEPT IN", Gives::Text),
+    ]);
     for row in rows {
-        lines.push(vec![
+        table.row([
             row.scope.to_string(),
-            output::cell(&row.username),
+            row.username,
             row.realm.map_or_else(|| "-".into(), |realm| realm.to_string()),
             row.place.to_string(),
         ]);
     }
     for row in tokens {
         let dash = || "-".to_owned();
-        lines.push(vec![format!("API of {}", row.server), dash(), dash(), row.place.to_string()]);
+        table.row([format!("API of {}", row.server), dash(), dash(), row.place.to_string()]);
     }
-    output::line(output::table(&lines));
+    output::painted(&table.lines(context.voice.width()));
     Ok(0)
 }
 

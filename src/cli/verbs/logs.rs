@@ -1,14 +1,24 @@
 //! `moorline logs`: what a job wrote.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::Args as ClapArgs;
+use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::cli::context::engines;
+use crate::cli::show::document;
 use crate::cli::show::output::{self, Outcome};
 use crate::follow::{self, Stream, Written};
+use crate::job::JobId;
 
 /// Print what a job wrote to its stdout; --stderr for the other.
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  moorline logs last
+  moorline logs --stderr 01jd5k
+  moorline logs last >result.txt")]
 pub struct Args {
     #[arg(value_name = "JOB", help = engines::one_job())]
     job: String,
@@ -25,7 +35,24 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let view = context.named(&[&args.job])?;
     let stream = if args.stderr { Stream::Stderr } else { Stream::Stdout };
     for job in follow::refresh(context, &[view.find(&args.job)?])? {
-        Written::open(context.jobs_dir(), &job, stream)?.each(output::bytes)?;
+        let written = Written::open(context.jobs_dir(), &job, stream)?;
+        if context.voice.json {
+            let mut whole = Vec::new();
+            written.each(|piece| whole.extend_from_slice(piece))?;
+            let stream = if args.stderr { "stderr" } else { "stdout" };
+            document::print(&value(job.record.id, stream, whole));
+        } else {
+            written.each(output::bytes)?;
+        }
     }
     Ok(0)
+}
+
+/// As JSON: bytes that are no UTF-8 stand in base64.
+fn value(job: JobId, stream: &str, bytes: Vec<u8>) -> serde_json::Value {
+    let (key, text) = match String::from_utf8(bytes) {
+        Ok(text) => ("text", text),
+        Err(error) => ("base64", STANDARD.encode(error.as_bytes())),
+    };
+    json!({ "job": job, "stream": stream, key: text })
 }

@@ -10,6 +10,7 @@ pub mod config;
 pub mod convert;
 pub mod demo;
 pub mod doctor;
+pub mod import;
 pub mod init;
 pub mod inspect;
 pub mod jobs;

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Command};
 use clap_complete::Shell;
+use serde_json::json;
 
+use crate::cli::show::document;
 use crate::cli::show::output::{self, CliError, Outcome};
 use crate::failure::{Kind, io_kind};
 
@@ -35,19 +37,29 @@ pub struct Man {
 }
 
 /// The verb: prints a script.
-pub fn completions(mut command: Command, args: &Completions) {
+pub fn completions(mut command: Command, args: &Completions, as_json: bool) {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "moorline", &mut script);
-    output::bytes(&script);
+    if as_json {
+        let script = String::from_utf8_lossy(&script);
+        document::print(&json!({ "shell": args.shell.to_string(), "script": script }));
+    } else {
+        output::bytes(&script);
+    }
 }
 
 /// The verb: prints a page, or writes them all.
 ///
 /// # Errors
 /// When the directory cannot be written.
-pub fn man(command: Command, args: &Man) -> Outcome {
+pub fn man(command: Command, args: &Man, as_json: bool) -> Outcome {
     let Some(dir) = &args.output else {
-        output::bytes(&page(command)?);
+        let page = page(command)?;
+        if as_json {
+            document::print(&json!({ "page": String::from_utf8_lossy(&page) }));
+        } else {
+            output::bytes(&page);
+        }
         return Ok(0);
     };
     let unwritten = |error: std::io::Error| {
@@ -57,9 +69,14 @@ pub fn man(command: Command, args: &Man) -> Outcome {
     fs::create_dir_all(dir).map_err(unwritten)?;
     let mut pages = vec![("moorline".to_owned(), command.clone())];
     add_verbs(&command, "moorline", &mut pages);
+    let mut written = Vec::new();
     for (name, command) in pages {
         let file = dir.join(format!("{name}.1"));
         crate::files::replace(&file, 0o644, &page(command.name(name))?).map_err(unwritten)?;
+        written.push(file);
+    }
+    if as_json {
+        document::print(&json!({ "written": written }));
     }
     Ok(0)
 }

@@ -1,8 +1,10 @@
 //! `moorline recover`: settles submissions that were interrupted.
 
 use clap::Args as ClapArgs;
+use serde_json::{Value, json};
 
 use crate::cli::context::Context;
+use crate::cli::show::document;
 use crate::cli::show::failed::Failed;
 use crate::cli::show::output::{self, Outcome};
 use crate::cli::verbs::jobs::Row;
@@ -11,6 +13,9 @@ use crate::job::{JobId, JobState};
 
 /// Settle submissions that were interrupted: asks the engine, never submits again.
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  moorline recover")]
 pub struct Args {}
 
 /// The verb: one line per submission that was settled, or whose end nobody had recorded.
@@ -20,40 +25,60 @@ pub struct Args {}
 /// these, after all were tried.
 pub fn run(context: &Context, _: &Args) -> Outcome {
     let mut failed = Failed::default();
+    let mut told = Told { context, answers: Vec::new() };
     let looked_at = follow::recover(context, |job| match job {
-        Recovered::Settled(job, settled) => show_settled(context, job.id, settled),
+        Recovered::Settled(job, settled) => told.settled(job.id, settled),
         Recovered::Failed(report) => failed.add(report),
-        Recovered::Asked(job) => show_asked(context, job),
+        Recovered::Asked(job) => told.asked(job),
     })?;
     if looked_at == 0 {
         context.voice.say("every submission is settled");
     }
+    if context.voice.json {
+        document::print(&told.answers);
+    }
     failed.end()
 }
 
-fn show_settled(context: &Context, job: JobId, settled: Settled) {
-    let Settled::Found { key, copies, problems } = settled else {
-        return output::line(format!("{job} uncertain"));
-    };
-    for problem in problems {
-        output::warn(output::cell(&problem));
-    }
-    for copy in copies {
-        context.voice.say(format!("{job}: {copy} was a copy of it, and is ended"));
-    }
-    output::line(format!("{job} found {key}"));
+/// What is said: at once for people, at the end as JSON.
+struct Told<'c> {
+    context: &'c Context,
+    answers: Vec<Value>,
 }
 
-fn show_asked(context: &Context, job: &Known<'_>) {
-    let row = Row::of(job);
-    match (job.now.is_final(), &row.engine_state) {
-        (true, word) => {
-            let word = word.clone().unwrap_or_else(|| row.state.to_string());
-            output::line(format!("{} {}", row.job, output::cell(&word)));
+impl Told<'_> {
+    fn answer(&mut self, job: JobId, outcome: &str) {
+        if self.context.voice.json {
+            self.answers.push(json!({ "job": job, "outcome": outcome }));
+        } else {
+            output::line(format!("{job} {}", output::cell(outcome)));
         }
-        (false, _) if row.state == JobState::Running => {
-            context.voice.say(format!("{}: runs", row.job));
+    }
+
+    fn settled(&mut self, job: JobId, settled: Settled) {
+        let Settled::Found { key, copies, problems } = settled else {
+            return self.answer(job, "uncertain");
+        };
+        for problem in problems {
+            output::warn(output::cell(&problem));
         }
-        (false, _) => context.voice.say(format!("{}: {}", row.job, row.state())),
+        for copy in copies {
+            self.context.voice.say(format!("{job}: {copy} was a copy of it, and is ended"));
+        }
+        self.answer(job, &format!("found {key}"));
+    }
+
+    fn asked(&mut self, job: &Known<'_>) {
+        let row = Row::of(self.context.jobs_dir(), job);
+        match (job.now.is_final(), &row.engine_state) {
+            (true, word) => {
+                let word = word.clone().unwrap_or_else(|| row.state.to_string());
+                self.answer(row.job, &word);
+            }
+            (false, _) if row.state == JobState::Running => {
+                self.context.voice.say(format!("{}: runs", row.job));
+            }
+            (false, _) => self.context.voice.say(format!("{}: {}", row.job, row.state())),
+        }
     }
 }

@@ -14,6 +14,10 @@ use crate::submit::{Earlier, Source, Way, new_job_id, of_earlier};
 
 /// Submit a job again, with the same digest even when the tag has moved.
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  moorline rerun last
+  moorline rerun --wait 01jd5k")]
 pub struct Args {
     #[arg(value_name = "JOB", help = engines::one_job())]
     job: String,

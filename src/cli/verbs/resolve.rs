@@ -9,6 +9,8 @@ use crate::acquire::{self, AcquireError, What};
 use crate::cli::args::credential_args::CredentialArgs;
 use crate::cli::args::from_gitlab::FromGitlab;
 use crate::cli::context::Context;
+use crate::cli::show::document;
+use crate::cli::show::fault;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
 use crate::cli::verbs::lock;
 use crate::lock::SIF_SCHEME;
@@ -111,8 +113,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
             }
         }
         match values.as_slice() {
-            [one] => output::json(one),
-            several => output::json(&several),
+            [one] => document::print(one),
+            several => document::print(&several),
         }
     }
     for answer in &answers {
@@ -132,7 +134,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
                 if !context.voice.json {
                     output::line("");
                 }
-                output::error(report);
+                fault::error(report);
             }
         }
     }
@@ -180,7 +182,7 @@ fn built(context: &Context, args: &Args, platform: &Platform) -> Outcome {
     }
     value["notes"] = notes.into();
     value["warnings"] = warnings.into();
-    output::json(&value);
+    document::print(&value);
     Ok(0)
 }
 

@@ -1,6 +1,9 @@
 //! `moorline run`: the job's whole way here and now, without an engine, in the current directory.
 
+use std::path::Path;
+
 use clap::Args as ClapArgs;
+use serde_json::json;
 
 use crate::backend::{FOREGROUND, Held};
 use crate::cli::args::id_file;
@@ -8,7 +11,9 @@ use crate::cli::args::spec::{Parts, SpecArgs, WhatArgs};
 use crate::cli::context::Context;
 use crate::cli::context::mark;
 use crate::cli::context::tickets;
+use crate::cli::show::document;
 use crate::cli::show::output::{self, CliError, Outcome, Report, arguments};
+use crate::cli::show::{shorten, window};
 use crate::cli::verbs::submit;
 use crate::execute;
 use crate::failure::Kind;
@@ -16,6 +21,8 @@ use crate::follow;
 use crate::job::{JobSpec, JobState, Observation, Resources};
 use crate::ledger::{Entry, Ledger};
 use crate::oci::{Platform, Sha256Digest};
+use crate::text::Foreign;
+use crate::worker::exit;
 
 /// Run a command in an image, here and now, in the current directory.
 ///
@@ -38,9 +45,19 @@ pub struct Args {
 const SHELL: [&str; 3] =
     ["/bin/sh", "-c", "command -v bash >/dev/null 2>&1 && exec bash; exec /bin/sh"];
 
-/// What is said before the shell starts.
-const SHELL_STARTS: &str =
-    "a shell in the image: /work_dir is this directory, and exit leaves the image";
+/// Programs that are shells when they stand alone.
+const SHELLS: [&str; 8] = ["sh", "bash", "dash", "zsh", "ksh", "ash", "fish", "tcsh"];
+
+/// Where one is, for whoever gets a prompt: said by `shell`, and by `run` of a shell on a terminal.
+fn starts_shell(command: &[String], here: &Path, image: &str) -> Option<String> {
+    let of_verb = command == SHELL;
+    let name = command.first().and_then(|program| program.rsplit('/').next());
+    let alone = command.len() == 1 && name.is_some_and(|name| SHELLS.contains(&name));
+    (of_verb || alone && window::is_interactive()).then(|| {
+        let (image, here) = (shorten::digests_in(image), Foreign::path(here));
+        format!("this is {}: /work_dir is {here}; exit leaves it", output::cell(&image))
+    })
+}
 
 /// Start an interactive shell in an image, in the current directory.
 ///
@@ -64,7 +81,7 @@ pub struct Shell {
 /// As the steps of the line say; 9 when no container runtime works here.
 pub fn run(context: &Context, mut args: Args) -> Outcome {
     args.what.settle(&arguments())?;
-    here(context, args, None)
+    here(context, args)
 }
 
 /// The verb `shell`: the same with a shell of the image, which is said where it starts.
@@ -77,11 +94,11 @@ pub fn shell(context: &Context, args: Shell) -> Outcome {
         return Err(CliError::usage(text).with_hint("use moorline run --exe FILE IMAGE").into());
     }
     let what = WhatArgs { what: args.what, command: SHELL.map(str::to_owned).to_vec() };
-    here(context, Args { flags: args.flags, what }, Some(SHELL_STARTS))
+    here(context, Args { flags: args.flags, what })
 }
 
 /// Here and now.
-fn here(context: &Context, mut args: Args, says: Option<&str>) -> Outcome {
+fn here(context: &Context, mut args: Args) -> Outcome {
     let here = std::env::current_dir()
         .map_err(|e| CliError::new(Kind::Usage, format!("the current directory: {e}")))?;
     args.flags.check(context)?;
@@ -93,6 +110,7 @@ fn here(context: &Context, mut args: Args, says: Option<&str>) -> Outcome {
     let ready = args.flags.image(context, &asked, &platform)?;
     let id_to = args.flags.id_file.take();
     let resources = Resources::default();
+    let says = starts_shell(&args.what.command, &here, &ready.image.name());
     let way = args.flags.files.delivery.unwrap_or_default();
     let parts = Parts { command, flags: args.flags, resources, workdir: Some(here) };
     let mut job = parts.job(context, submit::fresh_id()?, ready)?;
@@ -114,6 +132,12 @@ fn here(context: &Context, mut args: Args, says: Option<&str>) -> Outcome {
     let control = order.dir.join("control");
     let mut held = Held::take(&order, &context.user)?;
     ledger.submitted(&entry, &held.key())?;
+    if context.voice.json {
+        // the answer alone is on stdout: what the program prints goes to stderr
+        output::keep_stdout().map_err(|error| {
+            CliError::new(Kind::Configuration, format!("cannot keep standard output: {error}"))
+        })?;
+    }
     let code = execute::run_here(&control, Some(&plan.hex()))?;
     // nobody starts it again, however it ended
     execute::forget_tickets(&control);
@@ -125,6 +149,12 @@ fn here(context: &Context, mut args: Args, says: Option<&str>) -> Outcome {
         ));
     } else {
         context.voice.say(format!("recorded as {}", job.id));
+    }
+    if context.voice.json {
+        document::print(&json!({
+            "job": job.id, "name": job.name, "image": job.image.name(), "command": job.command,
+            "exit_code": code, "meaning": exit::meaning(code),
+        }));
     }
     Ok(u8::try_from(code).unwrap_or(255))
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
+use serde_json::json;
 
 use crate::cli::args::id_file;
 use crate::cli::args::spec::{Parts, SpecArgs, WhatArgs};
@@ -11,6 +12,7 @@ use crate::cli::context::adapters;
 use crate::cli::context::engines;
 use crate::cli::context::mark;
 use crate::cli::context::tickets;
+use crate::cli::show::document;
 use crate::cli::show::output::{self, CliError, Outcome, Report, arguments};
 use crate::cli::verbs::wait;
 use crate::config::JobFile;
@@ -254,7 +256,17 @@ pub fn hand_over(
     if key.id != job.id.to_string() {
         context.voice.say(format!("submitted as {key}"));
     }
-    if let Err(error) = output::try_line(job.id.to_string()) {
+    let answer = json!({
+        "job": job.id, "backend": kind, "engine": key.to_string(), "image": job.image.name(),
+        "rerun_of": job.rerun_of,
+    });
+    if context.voice.json {
+        // with --wait there is one document, at the end
+        context.voice.say(format!("submitted {}", job.id));
+        if !wait {
+            document::print(&answer);
+        }
+    } else if let Err(error) = output::try_line(job.id.to_string()) {
         // no failure: a script that tried again would submit the job a second time
         output::warn(format!(
             "the job was handed over as {}, but its id could not be written to standard output: {error}",
@@ -265,6 +277,11 @@ pub fn hand_over(
         return Ok(0);
     }
     let rows = wait::until_ended(context, &[job.id.to_string()], None, wait::limits(context))?;
+    if context.voice.json {
+        let mut answer = answer;
+        answer["ended"] = rows.first().map(|row| json!(row)).unwrap_or_default();
+        document::print(&answer);
+    }
     Ok(rows.first().map_or(0, |row| wait::tell(context, row)))
 }
 
@@ -273,6 +290,16 @@ fn dry_run(context: &Context, job: &JobSpec, kind: &str, files: Files) -> Outcom
     context.voice.say(&files.why);
     let site: Site = context.site(kind, files.inputs);
     let (submission, script) = submit::dry_run(job, &site, backend.as_ref())?;
+    let ready = backend.ready().map_err(|error| error.why());
+    if context.voice.json {
+        let file = |(path, text): &(PathBuf, String)| json!({ "path": path, "text": text });
+        document::print(&json!({
+            "dry_run": true, "backend": kind, "image": job.image.name(), "argv": submission.argv,
+            "files": submission.files.iter().map(file).collect::<Vec<_>>(), "script": script,
+            "engine_says": ready.as_ref().ok(), "could_not_ask": ready.as_ref().err(),
+        }));
+        return Ok(0);
+    }
     for (path, text) in &submission.files {
         output::line(format!("# {}\n{text}", path.display()));
     }
@@ -281,10 +308,10 @@ fn dry_run(context: &Context, job: &JobSpec, kind: &str, files: Files) -> Outcom
     context.voice.say("nothing was submitted; the engine would get this command and this script:");
     output::line(words);
     output::line(script);
-    match backend.ready() {
+    match ready {
         Ok(said) => context.voice.say(format!("{kind}: {}", output::cell(&said))),
-        Err(error) => {
-            let why = output::cell(&error.why());
+        Err(why) => {
+            let why = output::cell(&why);
             output::warn(format!("could not ask {kind} whether it would take the job: {why}"));
         }
     }

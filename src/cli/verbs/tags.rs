@@ -6,7 +6,9 @@ use serde_json::json;
 use crate::acquire;
 use crate::cli::args::credential_args::CredentialArgs;
 use crate::cli::context::Context;
+use crate::cli::show::document;
 use crate::cli::show::output::{self, CliError, Outcome};
+use crate::cli::show::table::{Column, Gives, Table};
 use crate::failure::{Failure, Kind};
 use crate::oci::{Platform, Reference, Tag};
 use crate::pin::Resolved;
@@ -81,11 +83,18 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     }
     if context.voice.json {
         let values: Vec<_> = rows.iter().map(|(tag, answer)| value(tag, answer)).collect();
-        output::json(&values);
+        document::print(&values);
     } else {
-        let head = ["TAG", "CREATED", "SIZE", "DIGEST"].map(str::to_owned).to_vec();
-        let lines = rows.iter().map(|(tag, answer)| line(tag, answer));
-        output::line(output::table(&std::iter::once(head).chain(lines).collect::<Vec<_>>()));
+        let mut table = Table::new([
+            Column::new("TAG", Gives::Whole),
+            Column::new("CREATED", Gives::Time),
+            Column::new("SIZE", Gives::Whole),
+            Column::new("DIGEST", Gives::Digest),
+        ]);
+        for (tag, answer) in &rows {
+            table.row(line(tag, answer));
+        }
+        output::painted(&table.lines(context.voice.width()));
     }
     if all > rows.len() {
         context.voice.say(format!(

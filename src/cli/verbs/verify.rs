@@ -8,6 +8,7 @@ use clap::Args as ClapArgs;
 use crate::archive::Location;
 use crate::cli::context::Context;
 use crate::cli::context::machine::manners;
+use crate::cli::show::document;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
 use crate::cli::show::progress::progress;
 use crate::failure::Kind;
@@ -79,7 +80,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     };
     if context.voice.json {
         let verdict = word.to_lowercase().replace(" (", "-").replace(')', "");
-        output::json(&serde_json::json!({
+        document::print(&serde_json::json!({
             "verdict": verdict, "why": why, "sif": digest, "manifest": manifest, "recipe": recipe,
         }));
     } else {

@@ -6,11 +6,12 @@ use clap::Args as ClapArgs;
 
 use crate::cli::context::Context;
 use crate::cli::context::engines;
+use crate::cli::show::document;
 use crate::cli::show::interrupted::Interrupted;
 use crate::cli::show::output::{self, Outcome, Report};
 use crate::cli::verbs::jobs::Row;
 use crate::failure::Kind;
-use crate::follow::{self, Heard, Limits};
+use crate::follow::{self, Heard, Known, Limits};
 use crate::job::JobState;
 use crate::worker::exit;
 
@@ -19,6 +20,11 @@ use crate::worker::exit;
 /// With several jobs the code is the first one, in the order given, that is not 0. An engine that does not
 /// answer is asked again; the jobs go on meanwhile.
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  moorline wait last
+  moorline wait --timeout 3600 01jd5k 01jd5m
+  moorline wait last && moorline logs last")]
 pub struct Args {
     #[arg(value_name = "JOB", required = true, help = engines::several_jobs())]
     jobs: Vec<String>,
@@ -46,7 +52,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let timeout = args.timeout.map(Duration::from_secs);
     let rows = until_ended(context, &args.jobs, timeout, limits)?;
     if context.voice.json {
-        output::json(&rows);
+        document::print(&rows);
     }
     let codes: Vec<u8> = rows.iter().map(|row| tell(context, row)).collect();
     Ok(codes.into_iter().find(|code| *code != 0).unwrap_or(0))
@@ -79,7 +85,8 @@ pub fn until_ended(
     limits: Limits,
 ) -> Result<Vec<Row>, Report> {
     let _interrupted = Interrupted::says(&names.join(" "));
-    follow::wait(context, names, timeout, limits, |heard| say(context, heard), Row::of)
+    let row = |job: &Known<'_>| Row::of(context.jobs_dir(), job);
+    follow::wait(context, names, timeout, limits, |heard| say(context, heard), row)
 }
 
 fn say(context: &Context, heard: Heard<'_>) {

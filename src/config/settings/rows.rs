@@ -26,8 +26,8 @@ use crate::sign::PublicKey;
 keys! {
     /// All settings. Nothing is filled in: what nobody said is `None` or empty.
     Config {
-        /// The registry of short names.
-        registry: One<Registry> = "registry", Trusted, registry, Registry::to_string;
+        /// The registry of short names. That of a project file is the one of its clone's own GitLab, which `cli` checks.
+        registry: One<Registry> = "registry", Anyone, registry, Registry::to_string;
         /// Hosts that may be plain http or have an unverified certificate.
         insecure_registries: List<Registry> = "insecure_registries", Trusted or "--insecure-registry",
             registry, Registry::to_string;

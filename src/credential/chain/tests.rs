@@ -165,7 +165,7 @@ fn a_credential_file_is_two_lines_that_only_its_owner_reaches() {
     let good = read("user\ngldt-hidden\n", 0o600).unwrap();
     assert_eq!(good.credential.username, "user");
     assert_eq!(good.credential.password.expose(), "gldt-hidden");
-    assert!(matches!(read("user\ngldt-hidden\n", 0o640), Err(CredentialError::Unsafe { .. })));
+    assert!(matches!(read("user\ngldt-hidden\n", 0o640), Err(CredentialError::Exposed { .. })));
     for bad in ["", "user", "user\n", "\ngldt-hidden", "user\ngldt-hidden\nmore"] {
         let error = read(bad, 0o600).unwrap_err();
         assert!(!error.to_string().contains("gldt-hidden"), "{error}");
@@ -362,7 +362,7 @@ fn a_file_that_others_can_reach_is_refused() {
     let parent = file.parent().unwrap();
     assert_eq!(fs::metadata(parent).unwrap().permissions().mode() & 0o7777, 0o700);
     mode(&file, 0o640);
-    assert!(matches!(error(&chain), CredentialError::Unsafe { .. }));
+    assert!(matches!(error(&chain), CredentialError::Exposed { .. }));
     assert_eq!(error(&chain).kind(), Kind::Configuration);
     mode(&file, 0o600);
     mode(parent, 0o707);

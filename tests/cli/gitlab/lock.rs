@@ -53,8 +53,37 @@ fn a_pin_keeps_its_origin() {
     let next = before[cut + 1..].find("\n[[image]]").unwrap() + cut + 1;
     world.write("project/moorline.lock", &format!("{}{}", &before[..cut], &before[next..]));
     assert_eq!(world.moorline(&["lock", "--check", "--remote"], &[]).code, 0);
-    world.moorline(&["lock"], &[]).says(&["2 pins, 0 new"]);
+    world.moorline(&["lock", "--update"], &[]).says(&["2 pins, 0 new"]);
     assert_eq!(world.read("project/moorline.lock"), before);
+}
+
+#[test]
+fn a_pin_stays_until_it_is_moved_and_jobs_take_it() {
+    let world = world();
+    world.moorline(&["lock"], &[]);
+    let before = world.read("project/moorline.lock");
+    let moved = world.push("", "main has moved", &["v1"]);
+    let seen = world.seen().len();
+    world.moorline(&["lock"], &[]).says(&["2 pins, 0 new, 2 kept", "--update"]);
+    assert_eq!(world.read("project/moorline.lock"), before);
+    assert_eq!(world.seen().len(), seen, "no request");
+    // a name that is new is added, and the others stay
+    let toml = world.read("project/moorline.toml");
+    world.write("project/moorline.toml", &format!("{toml}again = \"{PROJECT}:v1\"\n"));
+    world.moorline(&["lock"], &[]).says(&["3 pins, 1 new, 2 kept"]);
+    // a job of the name takes the pin and says so; the reference itself is asked for
+    let dry = |what: &str| world.moorline(&["submit", "--dry-run", what, "--", "true"], &[]);
+    let job = dry("main");
+    job.says(&["main: the pin of moorline.lock is taken; moorline lock --update main moves it"]);
+    assert!(!job.err.contains(&moved.to_string()), "{}", job.err);
+    assert!(dry(&format!("{PROJECT}:v1")).err.contains(&moved.to_string()));
+    // a name that stands for something else by now is resolved, and that is said
+    world.write("project/moorline.toml", &toml.replace(":v1", ":latest-of-test"));
+    world.push("", "another", &["latest-of-test"]);
+    dry("main").says(&["pins main for something else"]);
+    world.write("project/moorline.toml", &toml);
+    world.moorline(&["lock", "--update"], &[]).says(&["2 pins, 1 new"]);
+    assert!(world.read("project/moorline.lock").contains(&moved.to_string()));
 }
 
 #[test]
@@ -72,7 +101,7 @@ fn a_name_can_stand_for_what_ci_built() {
     }
     // without the API's token the same image keeps what was known of it
     world.push("", NEW, &["main"]);
-    world.moorline(&["lock"], &[]).says(&["1 pins, 0 new"]);
+    world.moorline(&["lock", "--update"], &[]).says(&["1 pin, 0 new"]);
     let again = world.read("project/moorline.lock");
     assert_eq!(again, text);
     let seen = world.seen().len();
@@ -229,7 +258,8 @@ fn a_failure_leaves_the_old_file() {
     let before = world.read("project/moorline.lock");
     world.push("tool", "moved", &["v2"]);
     world.untag("", "v1");
-    world.moorline(&["lock"], &[]).fails(3, &["tag v1 does not exist", "was not changed"]);
+    let update = ["lock", "--update"];
+    world.moorline(&update, &[]).fails(3, &["tag v1 does not exist", "was not changed"]);
     assert_eq!(world.read("project/moorline.lock"), before);
     world.write("project/moorline.lock", &before.replace("schema = 1", "schema = 9"));
     world.moorline(&["lock"], &[]).fails(12, &["schema 9"]);
@@ -279,8 +309,8 @@ fn a_credential_of_the_command_line_opens_what_is_locked() {
     let flags = ["--credential-file", file.as_str()];
     let with = |args: &[&str]| world.moorline(&[args, &flags].concat(), &[]);
     world.moorline(&["lock"], &[]).fails(3, &["was not changed"]);
-    with(&["lock"]).fails(0, &["1 pins, 1 new"]);
-    with(&["lock", "--update", "main"]).fails(0, &["1 pins, 0 new"]);
+    with(&["lock"]).fails(0, &["1 pin, 1 new"]);
+    with(&["lock", "--update", "main"]).fails(0, &["1 pin, 0 new"]);
     let remote = ["lock", "--check", "--remote"];
     world.moorline(&remote, &[]).fails(3, &["was not compared"]);
     with(&remote).fails(0, &["nothing found"]);
@@ -290,7 +320,7 @@ fn a_credential_of_the_command_line_opens_what_is_locked() {
     // it is for one registry, and which one of two is not guessed
     let other = "other = \"other.example/a/b:v1\"\n";
     world.write("project/moorline.toml", &format!("[images]\nmain = \"{PROJECT}:v1\"\n{other}"));
-    with(&["lock"]).fails(2, &["images of one registry"]);
+    with(&["lock", "--update"]).fails(2, &["images of one registry"]);
     assert_eq!(world.seen().len(), seen, "no request");
-    with(&["lock", "--update", "main"]).fails(0, &["1 pins, 0 new"]);
+    with(&["lock", "--update", "main"]).fails(0, &["1 pin, 0 new"]);
 }
