@@ -33,6 +33,7 @@ mod server;
 mod shared;
 mod token;
 mod uploads;
+mod written;
 
 pub use config::{Account, Config, DeployToken, JobToken, OauthToken, Project, Scope, Visibility};
 pub use error::StandInError;

@@ -9,43 +9,16 @@
 //! Source: GitLab's "Generic packages repository" and "Releases API". It is a *stand-in*: tags are not
 //! looked up, and of an answer there are only the fields that are read.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use serde_json::{Value, json};
 
 use super::Shared;
 use super::api_call::{Call, answer, refused};
-
-/// Project, package, version, file.
-type Name = [String; 4];
-
-/// What was written.
-#[derive(Default)]
-pub(super) struct Written(Mutex<Packages>);
-
-#[derive(Default)]
-struct Packages {
-    files: BTreeMap<Name, Bytes>,
-    /// By project and tag.
-    releases: BTreeMap<[String; 2], Value>,
-}
-
-impl Written {
-    fn lock(&self) -> MutexGuard<'_, Packages> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The files' names: package, version, file.
-    pub(super) fn files(&self, project: &str) -> Vec<[String; 3]> {
-        let packages = self.lock();
-        let own = packages.files.keys().filter(|[of, ..]| of == project);
-        own.map(|[_, rest @ ..]| rest.clone()).collect()
-    }
-}
 
 /// PUT and POST.
 pub(super) async fn write(

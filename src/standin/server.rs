@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::key::SigningKey;
-use super::packages::Written;
 use super::pending::Uploads;
+use super::written::Written;
 use super::{
     Config, Images, Seen, Shared, StandInError, gitlab_api, packages, registry, token, uploads,
 };

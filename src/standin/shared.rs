@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use super::key::SigningKey;
-use super::packages::Written;
 use super::pending::Uploads;
+use super::written::Written;
 use super::{Config, Images};
 
 /// One request that was answered, for tests that count. Holds no header and no secret.
