@@ -9,7 +9,7 @@ use super::form::Form;
 use super::image::{Archived, Image};
 use super::measure::{Measured, measure, seal};
 use super::report::Report;
-use super::rootfs::server::Server;
+use super::rootfs::Server;
 use super::runtimes::{Request, choose};
 use super::{ExecuteError, container, dumps, mounts, on_record, processor, signals, tickets};
 use crate::backend;
