@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::attend::{Attendance, Ended, GRACE, check};
 use super::inside::Inside;
-use super::rootfs::server::Server;
+use super::rootfs::Server;
 use super::signals::{Ears, STOPPING};
 use super::starter::Word;
 use super::talk::Talk;

@@ -32,7 +32,7 @@ pub fn early(arguments: &[OsString], stderr: &mut dyn Write) -> Option<i32> {
             let plain = rest.get(1).is_some_and(|word| word == PLAIN);
             Some(asker::main((proc, plain), std::io::stdin(), &mut std::io::stdout()))
         }
-        SERVE => Some(rootfs::server::main()),
+        SERVE => Some(rootfs::serve()),
         PROBE => Some(probe::main(&mut std::io::stdout())),
         DIE_WITH_PARENT => {
             let signal = Some(rustix::process::Signal::HUP);

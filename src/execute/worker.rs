@@ -10,7 +10,7 @@ use super::image::{Archived, Image};
 use super::measure::{Measured, measure, seal};
 use super::outputs::{Before, Left};
 use super::report::Report;
-use super::rootfs::server::Server;
+use super::rootfs::Server;
 use super::runtimes::{Request, choose};
 use super::used::{self, Used};
 use super::{

@@ -8,7 +8,7 @@ use super::Inside;
 use super::arrange::{self, own_mounts};
 use super::privileges;
 use crate::execute::failed::{Failed, at};
-use crate::execute::rootfs::server;
+use crate::execute::rootfs;
 use crate::execute::session::{Fence, lead};
 use crate::execute::talk::{Line, Talk};
 use crate::worker::exit;
@@ -27,7 +27,7 @@ pub(in crate::execute) fn main() -> i32 {
     };
     let served = own_mounts().map_err(at("making a mount namespace")).and_then(|()| {
         let Some(point) = &inside.serve else { return Ok(()) };
-        let device = server::attach(point.path())?;
+        let device = rootfs::attach(point.path())?;
         // only the server has it then: when that is gone, the kernel answers with errors
         talk.give(device.as_fd()).map_err(at("telling the worker"))
     });

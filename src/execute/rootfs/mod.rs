@@ -16,11 +16,15 @@ mod kernel;
 mod place;
 mod provide;
 mod seal;
-pub(super) mod server;
+mod server;
 mod tidy;
 mod tree;
 mod unpack;
 
 pub(super) use place::{shared as shared_directory, to_hide};
 pub(super) use provide::{Room, Rootfs, provide};
+pub(super) use server::attach::attach;
+pub(super) use server::handle::Server;
+pub(super) use server::order::Served;
+pub(super) use server::process::main as serve;
 pub(super) use unpack::for_one as unpack;

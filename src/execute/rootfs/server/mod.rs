@@ -20,13 +20,8 @@
 //! Sources: Linux `Documentation/filesystems/fuse.rst`, `fs/fuse/inode.c` (who may mount).
 
 mod answers;
-mod attach;
-mod handle;
+pub(super) mod attach;
+pub(super) mod handle;
 mod kernel;
-mod order;
-mod process;
-
-pub(in crate::execute) use attach::attach;
-pub(in crate::execute) use handle::Server;
-pub(in crate::execute) use order::Served;
-pub(in crate::execute) use process::main;
+pub(super) mod order;
+pub(super) mod process;
