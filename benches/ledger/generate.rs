@@ -12,7 +12,7 @@ use moorline::job::{
     EngineKey, Evidence, Grade, IntentId, JobId, JobSpec, JobState, Measured, Name, Nonce,
     Observation, Resources, RuntimeChoice, Terms,
 };
-use moorline::ledger::{Entry, Intent, Ledger, RecordHash};
+use moorline::ledger::{Intent, Ledger, RecordHash, Recorded};
 use moorline::oci::{ConfigDigest, Digest, Platform, Reference, Sha256Digest, SifDigest};
 use moorline::pin::{Image, Pin};
 use moorline::worker::{Conditions, RECEIPT_SCHEMA, Receipt, Start};
@@ -31,12 +31,12 @@ const BEGAN: u64 = 1_700_000_000_000;
 pub struct Job(pub u64);
 
 impl Job {
-    pub fn entry(self) -> Entry {
+    pub fn entry(self) -> Recorded {
         let bytes = |salt: u8| {
             let hash = Digest::of(&[&[salt], &self.0.to_le_bytes()[..]].concat());
             <[u8; 16]>::try_from(&hash.bytes()[..16]).expect("16 bytes")
         };
-        Entry {
+        Recorded {
             job: JobId::from_parts(BEGAN + self.0 * 1000, u128::from(self.0)),
             intent: IntentId::from_bytes(bytes(1)),
             nonce: Nonce::from_bytes(bytes(2)),

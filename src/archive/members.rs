@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::{ArchiveError, Piece, regular};
-use crate::layer::{Compression, EntryKind, Limits, TarReader};
+use crate::layer::{Compression, Limits, MemberKind, TarReader};
 
 /// Members of an archive at most: each layer has a few.
 const MAX_MEMBERS: u64 = 100_000;
@@ -148,9 +148,9 @@ fn index(source: impl Read) -> Result<HashMap<String, Member>, String> {
         let Ok(name) = String::from_utf8(entry.path) else { continue };
         let name = name.strip_prefix("./").unwrap_or(&name).to_owned();
         let member = match entry.kind {
-            EntryKind::File if tar.is_whole() => Member::File { offset, size: entry.size },
-            EntryKind::File => Member::Sparse,
-            EntryKind::Symlink(target) => {
+            MemberKind::File if tar.is_whole() => Member::File { offset, size: entry.size },
+            MemberKind::File => Member::Sparse,
+            MemberKind::Symlink(target) => {
                 String::from_utf8(target).map_or(Member::Other, Member::Link)
             }
             _ => Member::Other,

@@ -1,7 +1,7 @@
 //! Jobs and receipts for the tests of this folder: the usual ones of the ledger, and what a worker measured.
 
 use crate::job::{Evidence, Grade, Measured};
-use crate::ledger::{Entry, Intent};
+use crate::ledger::{Intent, Recorded};
 use crate::oci::SifDigest;
 use crate::pin::Image;
 use crate::worker::{Receipt, Start};
@@ -17,12 +17,12 @@ pub(super) fn sif(digest: SifDigest) -> Image {
     testing::sif(Some(pin()), digest)
 }
 
-pub(super) fn intent(entry: &Entry, image: Image) -> Intent {
+pub(super) fn intent(entry: &Recorded, image: Image) -> Intent {
     intent_of(entry, "local", image)
 }
 
 pub(super) fn receipt(
-    entry: &Entry,
+    entry: &Recorded,
     grade: Grade,
     sif: Option<SifDigest>,
     started: bool,

@@ -22,7 +22,7 @@ fn ledger(dir: &Path) -> Ledger {
     Ledger::open(dir).unwrap()
 }
 
-fn submit(ledger: &Ledger, n: u64, image: Image) -> crate::ledger::Entry {
+fn submit(ledger: &Ledger, n: u64, image: Image) -> crate::ledger::Recorded {
     let entry = ledger.intend(&intent(&entry(n), image)).unwrap();
     ledger.submitted(&entry, &key("local", n)).unwrap();
     entry
@@ -115,7 +115,7 @@ fn what_never_ran_is_unproven() {
     let open = ledger.intend(&intent(&entry(2), sif(right()))).unwrap();
     let unsure = ledger.intend(&intent(&entry(3), oci())).unwrap();
     ledger.uncertain(&unsure, "the connection broke").unwrap();
-    let ask = |entry: crate::ledger::Entry| ask(dir.path(), &entry.job.to_string());
+    let ask = |entry: crate::ledger::Recorded| ask(dir.path(), &entry.job.to_string());
     let answer = ask(refused);
     assert_eq!((answer.verdict, answer.reason), (Verdict::Unproven, Reason::NotSubmitted));
     assert_eq!(answer.submissions[0].outcome, "refused");
@@ -137,7 +137,7 @@ fn a_second_submission_counts_and_a_refused_one_does_not() {
     let ledger = ledger(dir.path());
     let first = ledger.intend(&intent(&entry(1), sif(right()))).unwrap();
     ledger.refused(&first, "full").unwrap();
-    let again = crate::ledger::Entry { intent: entry(2).intent, nonce: entry(2).nonce, ..first };
+    let again = crate::ledger::Recorded { intent: entry(2).intent, nonce: entry(2).nonce, ..first };
     ledger.intend(&intent(&again, sif(right()))).unwrap();
     ledger.receipt(&again, &receipt(&again, Grade::Measured, Some(right()), true)).unwrap();
     let answer = ask(dir.path(), &first.job.to_string());

@@ -14,7 +14,7 @@
 use serde::Serialize;
 
 use crate::job::{Grade, Measured};
-use crate::ledger::Entry;
+use crate::ledger::Recorded;
 use crate::pin::Image;
 use crate::worker::{Hides, Qualifier, Receipt, Start};
 
@@ -100,7 +100,7 @@ pub enum Forger {
 
 /// Judges one receipt of a submission.
 #[must_use]
-pub fn judge(entry: &Entry, image: &Image, receipt: Option<&Receipt>) -> Reason {
+pub fn judge(entry: &Recorded, image: &Image, receipt: Option<&Receipt>) -> Reason {
     let Some(receipt) = receipt else { return Reason::NoReceipt };
     if !entry.wrote(receipt) {
         return Reason::ForeignReceipt;

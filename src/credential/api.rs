@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use super::file::{self, ApiRow, Table, Written};
-use super::{Chain, CredentialError, Erased, Place, Stored, keyring};
+use super::{Chain, CredentialError, Erased, Keeper, Stored, keyring};
 use crate::config::ServerUrl;
 use crate::secret::Secret;
 
@@ -17,7 +17,7 @@ pub struct ListedApi {
     /// The server that it is for.
     pub server: String,
     /// Where the secret is.
-    pub place: Place,
+    pub place: Keeper,
 }
 
 /// As it is given to `login`, and the name in keyrings.
@@ -35,15 +35,15 @@ impl Chain {
         &self,
         server: &ServerUrl,
         token: &Secret,
-        choice: Option<Place>,
+        choice: Option<Keeper>,
     ) -> Result<Stored, CredentialError> {
         let server = server.to_string();
         let (place, notes) = self.keep(&name(&server), token, choice)?;
-        let password = (place == Place::File).then(|| Written(token.clone()));
+        let password = (place == Keeper::File).then(|| Written(token.clone()));
         let row = ApiRow { server: server.clone(), store: place, password };
         let older = file::change(&self.run.settings.file, |table: &mut Table| {
             let old = table.api.iter().filter(|old| old.server == server);
-            let older: Vec<Place> = old.map(|old| old.store).collect();
+            let older: Vec<Keeper> = old.map(|old| old.store).collect();
             table.api.retain(|old| old.server != server);
             table.api.push(row);
             Ok(older)
@@ -68,7 +68,7 @@ impl Chain {
         };
         let name = name(&server);
         let source = |place: &str| format!("{place} (login {name})");
-        if row.store == Place::File {
+        if row.store == Keeper::File {
             let Some(Written(token)) = row.password else {
                 return Err(CredentialError::Malformed { path: path.clone(), line: 1, column: 1 });
             };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::file::{Row, Table};
 use super::run::Run;
 use super::{
-    CredentialError, Erased, Explanation, Listed, Place, Scope, Settings, SourceQuestion,
+    CredentialError, Erased, Explanation, Keeper, Listed, Scope, Settings, SourceQuestion,
     SourceReport, Stored, Vault, ci, docker, environment, file, given, keyring, logins,
     read_sentence,
 };
@@ -145,7 +145,7 @@ impl Chain {
 
     /// Keeps a credential and the realm that was confirmed with it, in place of an older one for
     /// the same scope. Without a choice the keyring is taken, where none answers the kernel's, and
-    /// without that the file; the choice [`Place::Keyring`] is one of the keyrings, never the file.
+    /// without that the file; the choice [`Keeper::Keyring`] is one of the keyrings, never the file.
     ///
     /// # Errors
     /// When the chosen place cannot take it; then nothing has changed.
@@ -154,13 +154,13 @@ impl Chain {
         scope: &Scope,
         credential: &Credential,
         realm: Option<&Realm>,
-        choice: Option<Place>,
+        choice: Option<Keeper>,
     ) -> Result<Stored, CredentialError> {
         let name = scope.to_string();
         let (place, notes) = self.keep(&name, &credential.password, choice)?;
         let row = Row::new(scope, credential, realm, place);
         let older = file::change(&self.run.settings.file, |table: &mut Table| {
-            let older: Vec<Place> =
+            let older: Vec<Keeper> =
                 table.entries.iter().filter(|old| old.scope == *scope).map(|r| r.store).collect();
             table.entries.retain(|old| old.scope != *scope);
             table.entries.push(row);
@@ -173,9 +173,9 @@ impl Chain {
     pub(super) fn stored(
         &self,
         name: &str,
-        place: Place,
+        place: Keeper,
         mut notes: Vec<String>,
-        older: &[Place],
+        older: &[Keeper],
     ) -> Stored {
         for old in older.iter().filter(|old| **old != place) {
             let place = old.described();
@@ -197,17 +197,17 @@ impl Chain {
         &self,
         name: &str,
         secret: &Secret,
-        choice: Option<Place>,
-    ) -> Result<(Place, Vec<String>), CredentialError> {
+        choice: Option<Keeper>,
+    ) -> Result<(Keeper, Vec<String>), CredentialError> {
         let mut absent = Vec::new();
-        let order: &[Place] = match choice {
-            None => &[Place::Keyring, Place::Kernel, Place::File],
-            Some(Place::Keyring) => &[Place::Keyring, Place::Kernel],
-            Some(Place::Kernel) => &[Place::Kernel],
-            Some(Place::File) => &[Place::File],
+        let order: &[Keeper] = match choice {
+            None => &[Keeper::Keyring, Keeper::Kernel, Keeper::File],
+            Some(Keeper::Keyring) => &[Keeper::Keyring, Keeper::Kernel],
+            Some(Keeper::Kernel) => &[Keeper::Kernel],
+            Some(Keeper::File) => &[Keeper::File],
         };
         for place in order {
-            if *place != Place::File {
+            if *place != Keeper::File {
                 match keyring::put(&self.run, *place, name, secret) {
                     Ok(()) => {}
                     Err(CredentialError::NoKeyring(why)) => {
@@ -220,7 +220,7 @@ impl Chain {
             let why = absent.join("; ");
             let notes = match place {
                 _ if absent.is_empty() => Vec::new(),
-                Place::File => {
+                Keeper::File => {
                     let path = self.run.settings.file.display();
                     vec![format!("no keyring answers here ({why}): kept in {path}, mode 0600")]
                 }

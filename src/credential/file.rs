@@ -22,7 +22,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use super::{CredentialError, Listed, Place, Scope};
+use super::{CredentialError, Keeper, Listed, Scope};
 use crate::files::{self, FileError, ForeignError, ForeignFile, WayError};
 use crate::secret::{Credential, Realm, Secret};
 
@@ -49,7 +49,7 @@ pub(super) struct Row {
     pub(super) username: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) realm: Option<Realm>,
-    pub(super) store: Place,
+    pub(super) store: Keeper,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) password: Option<Written>,
 }
@@ -59,7 +59,7 @@ pub(super) struct Row {
 pub(super) struct ApiRow {
     /// `https://gitlab.example`.
     pub(super) server: String,
-    pub(super) store: Place,
+    pub(super) store: Keeper,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) password: Option<Written>,
 }
@@ -84,14 +84,14 @@ impl Row {
         scope: &Scope,
         credential: &Credential,
         realm: Option<&Realm>,
-        store: Place,
+        store: Keeper,
     ) -> Self {
         Self {
             scope: scope.clone(),
             username: credential.username.clone(),
             realm: realm.cloned(),
             store,
-            password: (store == Place::File).then(|| Written(credential.password.clone())),
+            password: (store == Keeper::File).then(|| Written(credential.password.clone())),
         }
     }
 

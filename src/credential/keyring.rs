@@ -8,7 +8,7 @@ use std::sync::PoisonError;
 
 use super::file::Row;
 use super::run::Run;
-use super::{CredentialError, Place, SourceQuestion, VaultError};
+use super::{CredentialError, Keeper, SourceQuestion, VaultError};
 use crate::secret::{Candidates, Secret};
 
 pub(super) fn find(
@@ -39,7 +39,7 @@ pub(super) fn find(
 /// is broken.
 pub(super) fn ask(
     run: &Run,
-    place: Place,
+    place: Keeper,
     name: &str,
 ) -> Result<Result<Secret, String>, CredentialError> {
     let broken = |reason| CredentialError::Keyring { name: name.to_owned(), reason };
@@ -49,7 +49,7 @@ pub(super) fn ask(
     match vault.get(name) {
         Ok(Some(secret)) => Ok(Ok(secret)),
         // the kernel forgets, and the file that names the login may be shared with other machines
-        Ok(None) if place == Place::Kernel => Ok(Err(format!(
+        Ok(None) if place == Keeper::Kernel => Ok(Err(format!(
             "no longer there (it expires, ends with a restart, and is on one machine only): \
              moorline login {name}"
         ))),
@@ -62,7 +62,7 @@ pub(super) fn ask(
 /// Keeps a secret in one of the keyrings.
 pub(super) fn put(
     run: &Run,
-    place: Place,
+    place: Keeper,
     name: &str,
     secret: &Secret,
 ) -> Result<(), CredentialError> {
@@ -74,13 +74,13 @@ pub(super) fn put(
 
 /// Removes a secret, and says whether it is gone: a desktop's keyring that does not answer here
 /// keeps it. What a place cannot hold any more is gone.
-pub(super) fn remove(run: &Run, place: Place, name: &str) -> Result<bool, CredentialError> {
+pub(super) fn remove(run: &Run, place: Keeper, name: &str) -> Result<bool, CredentialError> {
     let Some(vault) = run.vault(place) else {
-        return Ok(place == Place::File); // it goes with its row
+        return Ok(place == Keeper::File); // it goes with its row
     };
     match vault.remove(name) {
         Ok(()) => Ok(true),
-        Err(VaultError::Absent(_)) => Ok(place == Place::Kernel),
+        Err(VaultError::Absent(_)) => Ok(place == Keeper::Kernel),
         Err(error) => Err(told(name, error)),
     }
 }

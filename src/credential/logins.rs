@@ -1,7 +1,7 @@
 //! Source: what `login` keeps, the longest prefix first, in whichever place its secret lies.
 
 use super::file::{Row, Written};
-use super::{CredentialError, Place, SourceQuestion, keyring};
+use super::{CredentialError, Keeper, SourceQuestion, keyring};
 use crate::secret::Candidates;
 
 /// What `login` keeps: the longest prefix first, in whichever place its secret lies.
@@ -10,8 +10,8 @@ pub(super) fn find(
     found: &mut Candidates,
 ) -> Result<(), CredentialError> {
     question.rows.iter().try_for_each(|row| match row.store {
-        Place::File => in_file(question, row, found),
-        Place::Keyring | Place::Kernel => keyring::find(question, row, found),
+        Keeper::File => in_file(question, row, found),
+        Keeper::Keyring | Keeper::Kernel => keyring::find(question, row, found),
     })
 }
 

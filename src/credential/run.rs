@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use super::{Place, Settings, Vault};
+use super::{Keeper, Settings, Vault};
 use crate::secret::{Credential, Secret};
 
 /// What a helper answered, kept for the run: the error is its reason.
@@ -40,11 +40,11 @@ impl Run {
         }
     }
 
-    pub(super) fn vault(&self, place: Place) -> Option<&dyn Vault> {
+    pub(super) fn vault(&self, place: Keeper) -> Option<&dyn Vault> {
         match place {
-            Place::Keyring => self.settings.keyring.as_deref(),
-            Place::Kernel => self.settings.kernel.as_deref(),
-            Place::File => None,
+            Keeper::Keyring => self.settings.keyring.as_deref(),
+            Keeper::Kernel => self.settings.kernel.as_deref(),
+            Keeper::File => None,
         }
     }
 }

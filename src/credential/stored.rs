@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Place, Scope};
+use super::{Keeper, Scope};
 use crate::secret::Realm;
 
 /// What `login` did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// Where the secret is.
-    pub place: Place,
+    pub place: Keeper,
     /// How long it stays there when it is not used; `None`: until `logout`.
     pub lasts: Option<Duration>,
     /// Sentences for the user: why that is not where it was expected to be, what could not be done.
@@ -22,7 +22,7 @@ pub struct Stored {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Erased {
     /// Where the secret was.
-    pub place: Place,
+    pub place: Keeper,
     /// Whether it is still there: the place does not answer here, and nobody looks there any more.
     pub remains: bool,
 }
@@ -37,5 +37,5 @@ pub struct Listed {
     /// The token realm that was confirmed with it.
     pub realm: Option<Realm>,
     /// Where the secret is.
-    pub place: Place,
+    pub place: Keeper,
 }

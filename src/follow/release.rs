@@ -13,7 +13,7 @@ use crate::backend::{Backend, OnRecord, Seen};
 use crate::failure::chain;
 use crate::files::ForeignFile;
 use crate::job::{EngineKey, JobId, JobState};
-use crate::ledger::{Entry, Ledger, Submission};
+use crate::ledger::{Ledger, Recorded, Submission};
 use crate::worker::{PLAN_FILE, Plan};
 
 /// Larger plans are refused.
@@ -49,7 +49,7 @@ pub(super) fn let_go(
     ledger: &Ledger,
     backend: &dyn Backend,
     jobs_dir: &Path,
-    (entry, key): (&Entry, &EngineKey),
+    (entry, key): (&Recorded, &EngineKey),
 ) -> Result<(), String> {
     let control = control(jobs_dir, &entry.job);
     OnRecord::write(&control, entry.intent, key).map_err(|error| chain(&error))?;

@@ -11,7 +11,7 @@ use crate::failure::{Kind, Report};
 use crate::job::{EngineKey, IntentId, JobId, JobState, Observation};
 use crate::ledger::index::{Catalogue, Filter, Page, Where};
 use crate::ledger::testing::{self, entry};
-use crate::ledger::{Entry, Ledger, Payloads, View};
+use crate::ledger::{Ledger, Payloads, Recorded, View};
 use crate::oci::{Sha256Digest, SifDigest};
 use crate::pin::Image;
 
@@ -102,7 +102,7 @@ impl Here {
     }
 
     /// The job with this number; without an engine's key it is uncertain.
-    fn job(&self, n: u64, taken: bool) -> Entry {
+    fn job(&self, n: u64, taken: bool) -> Recorded {
         let ledger = Ledger::open(&self.ledger_dir()).unwrap();
         let image = testing::sif(None, SifDigest::of(b"sif"));
         let entry = ledger.intend(&testing::intent(&entry(n), facts().name, image)).unwrap();

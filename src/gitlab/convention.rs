@@ -16,7 +16,7 @@ use crate::oci::Tag;
 
 /// A tag to look for, in the project's own repository or below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct UsualTag {
     /// The repository below the project's; empty for the project's own.
     pub below: String,
     /// The tag.
@@ -34,10 +34,10 @@ pub fn slug(git_ref: &str) -> String {
 
 /// The tags of a commit, whose id may be short. `git_ref` adds Auto DevOps' repository.
 #[must_use]
-pub fn of_commit(sha: &str, git_ref: Option<&str>) -> Vec<Place> {
+pub fn of_commit(sha: &str, git_ref: Option<&str>) -> Vec<UsualTag> {
     let mut places = Vec::new();
     let mut add = |below: &str, tag: &str| {
-        let place = tag.parse().map(|tag| Place { below: below.to_owned(), tag });
+        let place = tag.parse().map(|tag| UsualTag { below: below.to_owned(), tag });
         places.extend(place.ok().filter(|place| !places.contains(place)));
     };
     if let Some(short) = sha.get(..8) {
@@ -53,12 +53,12 @@ pub fn of_commit(sha: &str, git_ref: Option<&str>) -> Vec<Place> {
 
 /// The tags of a branch or tag. What is no docker tag (`feature/x`) has only its slug.
 #[must_use]
-pub fn of_ref(git_ref: &str) -> Vec<Place> {
+pub fn of_ref(git_ref: &str) -> Vec<UsualTag> {
     let mut tags: Vec<Tag> = Vec::new();
     for text in [git_ref, &slug(git_ref)] {
         tags.extend(text.parse().ok().filter(|tag| !tags.contains(tag)));
     }
-    tags.into_iter().map(|tag| Place { below: String::new(), tag }).collect()
+    tags.into_iter().map(|tag| UsualTag { below: String::new(), tag }).collect()
 }
 
 /// Whether it is a whole commit id and no short one (SHA-1 or SHA-256).
@@ -86,7 +86,7 @@ mod tests {
         }
     }
 
-    fn shown(places: &[Place]) -> Vec<String> {
+    fn shown(places: &[UsualTag]) -> Vec<String> {
         places.iter().map(|place| format!("{}:{}", place.below, place.tag)).collect()
     }
 

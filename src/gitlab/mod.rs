@@ -33,7 +33,7 @@ mod transport;
 pub use answers::{AccessToken, Commit, Job, MergeRequest, Pipeline, Project, Release, Repository};
 pub use ci::CiJob;
 pub use client::Client;
-pub use convention::{Place, of_commit, of_ref, slug};
+pub use convention::{UsualTag, of_commit, of_ref, slug};
 pub use error::GitlabError;
 pub use handed::{Handed, HandedError};
 pub use options::{Notice, Options};

@@ -13,11 +13,11 @@
 //! attributes  count, then for each: length, name, length, value; sorted by name
 //! ```
 //!
-//! Numbers are varints (`varint.rs`). An entry takes 15 to 60 bytes where an [`Entry`] takes 200.
+//! Numbers are varints (`varint.rs`). An entry takes 15 to 60 bytes where an [`Member`] takes 200.
 
 use std::collections::BTreeMap;
 
-use super::reader::{Entry, EntryKind};
+use super::reader::{Member, MemberKind};
 use super::varint::{Reader, put, put_bytes, put_signed};
 
 const SAME_OWNER: u8 = 1 << 3;
@@ -73,7 +73,7 @@ impl Entries {
     }
 
     /// Appends an entry. Its size is kept only if it is a file.
-    pub fn push(&mut self, entry: &Entry) {
+    pub fn push(&mut self, entry: &Member) {
         let size = size(entry);
         if self.chunks.last().is_none_or(|chunk| chunk.len() + size > CHUNK) {
             self.chunks.push(Vec::with_capacity(CHUNK.max(size)));
@@ -82,13 +82,13 @@ impl Entries {
         let before = &mut self.before;
         let owner = (entry.mode, entry.uid, entry.gid);
         let mut flags = match entry.kind {
-            EntryKind::File => 0,
-            EntryKind::Directory => 1,
-            EntryKind::Symlink(_) => 2,
-            EntryKind::HardLink(_) => 3,
-            EntryKind::Character(..) => 4,
-            EntryKind::Block(..) => 5,
-            EntryKind::Fifo => 6,
+            MemberKind::File => 0,
+            MemberKind::Directory => 1,
+            MemberKind::Symlink(_) => 2,
+            MemberKind::HardLink(_) => 3,
+            MemberKind::Character(..) => 4,
+            MemberKind::Block(..) => 5,
+            MemberKind::Fifo => 6,
         };
         for (flag, set) in [
             (SAME_OWNER, owner == before.owner),
@@ -111,13 +111,13 @@ impl Entries {
             put_signed(out, entry.mtime.wrapping_sub(before.time));
         }
         match &entry.kind {
-            EntryKind::File => put(out, entry.size),
-            EntryKind::Symlink(target) | EntryKind::HardLink(target) => put_bytes(out, target),
-            EntryKind::Character(major, minor) | EntryKind::Block(major, minor) => {
+            MemberKind::File => put(out, entry.size),
+            MemberKind::Symlink(target) | MemberKind::HardLink(target) => put_bytes(out, target),
+            MemberKind::Character(major, minor) | MemberKind::Block(major, minor) => {
                 put(out, (*major).into());
                 put(out, (*minor).into());
             }
-            EntryKind::Directory | EntryKind::Fifo => {}
+            MemberKind::Directory | MemberKind::Fifo => {}
         }
         if flags & ATTRIBUTES != 0 {
             put(out, entry.xattrs.len() as u64);
@@ -157,9 +157,9 @@ impl Entries {
 }
 
 /// What an entry takes at most, for names and targets of usual length.
-fn size(entry: &Entry) -> usize {
+fn size(entry: &Member) -> usize {
     let target = match &entry.kind {
-        EntryKind::Symlink(target) | EntryKind::HardLink(target) => target.len(),
+        MemberKind::Symlink(target) | MemberKind::HardLink(target) => target.len(),
         _ => 0,
     };
     let xattrs = entry.xattrs.iter().map(|(name, value)| name.len() + value.len() + 20);
@@ -167,7 +167,7 @@ fn size(entry: &Entry) -> usize {
 }
 
 impl<'a> IntoIterator for &'a Entries {
-    type Item = Option<Entry>;
+    type Item = Option<Member>;
     type IntoIter = Iter<'a>;
 
     fn into_iter(self) -> Iter<'a> {
@@ -176,7 +176,7 @@ impl<'a> IntoIterator for &'a Entries {
 }
 
 impl IntoIterator for Entries {
-    type Item = Option<Entry>;
+    type Item = Option<Member>;
     type IntoIter = IntoIter;
 
     fn into_iter(self) -> IntoIter {
@@ -186,9 +186,9 @@ impl IntoIterator for Entries {
 }
 
 impl Iterator for IntoIter {
-    type Item = Option<Entry>;
+    type Item = Option<Member>;
 
-    fn next(&mut self) -> Option<Option<Entry>> {
+    fn next(&mut self) -> Option<Option<Member>> {
         while self.at == self.current.len() {
             (self.current, self.at) = (self.chunks.next()?, 0);
         }
@@ -209,9 +209,9 @@ impl Iterator for IntoIter {
 }
 
 impl Iterator for Iter<'_> {
-    type Item = Option<Entry>;
+    type Item = Option<Member>;
 
-    fn next(&mut self) -> Option<Option<Entry>> {
+    fn next(&mut self) -> Option<Option<Member>> {
         while self.current.0.is_empty() {
             self.current = Reader(self.chunks.next()?);
         }
@@ -225,7 +225,7 @@ impl Iterator for Iter<'_> {
 
 impl Before {
     /// The next entry.
-    fn entry(&mut self, from: &mut Reader<'_>) -> Option<Entry> {
+    fn entry(&mut self, from: &mut Reader<'_>) -> Option<Member> {
         let before = self;
         let flags = from.byte()?;
         let shared: usize = from.small()?;
@@ -244,14 +244,14 @@ impl Before {
         let kind = match flags & 7 {
             0 => {
                 size = from.number()?;
-                EntryKind::File
+                MemberKind::File
             }
-            1 => EntryKind::Directory,
-            2 => EntryKind::Symlink(from.bytes()?.to_vec()),
-            3 => EntryKind::HardLink(from.bytes()?.to_vec()),
-            4 => EntryKind::Character(from.small()?, from.small()?),
-            5 => EntryKind::Block(from.small()?, from.small()?),
-            6 => EntryKind::Fifo,
+            1 => MemberKind::Directory,
+            2 => MemberKind::Symlink(from.bytes()?.to_vec()),
+            3 => MemberKind::HardLink(from.bytes()?.to_vec()),
+            4 => MemberKind::Character(from.small()?, from.small()?),
+            5 => MemberKind::Block(from.small()?, from.small()?),
+            6 => MemberKind::Fifo,
             _ => return None,
         };
         let mut xattrs = BTreeMap::new();
@@ -262,7 +262,7 @@ impl Before {
         }
         let (mode, uid, gid) = before.owner;
         let (path, mtime) = (before.path.clone(), before.time);
-        Some(Entry { path, kind, mode, uid, gid, mtime, size, xattrs, acl: flags & ACL != 0 })
+        Some(Member { path, kind, mode, uid, gid, mtime, size, xattrs, acl: flags & ACL != 0 })
     }
 }
 
@@ -276,15 +276,15 @@ pub(super) mod tests {
         prop::collection::vec(any::<u8>(), 0..40)
     }
 
-    pub(in crate::layer) fn entry() -> impl Strategy<Value = Entry> {
+    pub(in crate::layer) fn entry() -> impl Strategy<Value = Member> {
         let kind = prop_oneof![
-            4 => Just(EntryKind::File),
-            1 => Just(EntryKind::Directory),
-            1 => bytes().prop_map(EntryKind::Symlink),
-            1 => bytes().prop_map(EntryKind::HardLink),
-            1 => any::<(u32, u32)>().prop_map(|(a, b)| EntryKind::Character(a, b)),
-            1 => any::<(u32, u32)>().prop_map(|(a, b)| EntryKind::Block(a, b)),
-            1 => Just(EntryKind::Fifo),
+            4 => Just(MemberKind::File),
+            1 => Just(MemberKind::Directory),
+            1 => bytes().prop_map(MemberKind::Symlink),
+            1 => bytes().prop_map(MemberKind::HardLink),
+            1 => any::<(u32, u32)>().prop_map(|(a, b)| MemberKind::Character(a, b)),
+            1 => any::<(u32, u32)>().prop_map(|(a, b)| MemberKind::Block(a, b)),
+            1 => Just(MemberKind::Fifo),
         ];
         let path = prop_oneof![bytes(), "[ab/]{0,9}".prop_map(String::into_bytes)];
         let xattrs = prop::collection::btree_map(bytes(), bytes(), 0..3);
@@ -292,8 +292,8 @@ pub(super) mod tests {
         let mtime = prop_oneof![Just(1_600_000_000), any::<i64>()];
         (path, kind, owner, mtime, any::<u64>(), xattrs, any::<bool>()).prop_map(
             |(path, kind, (mode, uid, gid), mtime, size, xattrs, acl)| {
-                let size = if kind == EntryKind::File { size } else { 0 };
-                Entry { path, kind, mode, uid, gid, mtime, size, xattrs, acl }
+                let size = if kind == MemberKind::File { size } else { 0 };
+                Member { path, kind, mode, uid, gid, mtime, size, xattrs, acl }
             },
         )
     }
@@ -327,9 +327,9 @@ pub(super) mod tests {
     fn entries_that_look_alike_are_small() {
         let mut entries = Entries::default();
         for n in 0..50_000 {
-            entries.push(&Entry {
+            entries.push(&Member {
                 path: format!("usr/lib/python3/dist-packages/module{}/f{n}.py", n / 20).into(),
-                kind: EntryKind::File,
+                kind: MemberKind::File,
                 mode: 0o644,
                 uid: 0,
                 gid: 0,
@@ -346,9 +346,9 @@ pub(super) mod tests {
     /// What was read is given back, also of one large chunk.
     #[test]
     fn what_was_read_goes() {
-        let entry = |n: u32| Entry {
+        let entry = |n: u32| Member {
             path: n.to_string().into(),
-            kind: EntryKind::Fifo,
+            kind: MemberKind::Fifo,
             mode: 0o644,
             uid: 0,
             gid: 0,

@@ -15,7 +15,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use foldhash::{HashMap, HashSet};
 
-use super::reader::{Entry, EntryKind};
+use super::reader::{Member, MemberKind};
 use super::whiteout::{self, Whiteout};
 use crate::tree::TreePath;
 
@@ -36,7 +36,7 @@ pub struct Forecast {
 
 impl Forecast {
     /// Takes the next entry of a layer; whether it will be visible, if it is a file.
-    pub fn see(&mut self, entry: &Entry) -> bool {
+    pub fn see(&mut self, entry: &Member) -> bool {
         // what is wrong with a path is told when it is merged
         let Ok(path) = TreePath::parse(&entry.path) else { return true };
         let Some((last, parents)) = path.names().split_last() else { return true };
@@ -54,7 +54,7 @@ impl Forecast {
             return false;
         }
         let (own, visible) = self.visible(path.names());
-        if let EntryKind::HardLink(target) = &entry.kind
+        if let MemberKind::HardLink(target) = &entry.kind
             && visible
             && let Ok(target) = TreePath::parse(target)
             && !target.names().is_empty()
@@ -64,7 +64,7 @@ impl Forecast {
                 self.linked.insert(target);
             }
         }
-        let below = if entry.kind == EntryKind::Directory { 0 } else { BELOW };
+        let below = if entry.kind == MemberKind::Directory { 0 } else { BELOW };
         self.hide(own, ITSELF | below);
         visible
     }

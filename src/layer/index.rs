@@ -21,7 +21,7 @@ use std::io::{self, Write};
 
 use super::entries::Entries;
 use super::merge::FileEntry;
-use super::reader::EntryKind;
+use super::reader::MemberKind;
 use super::varint::{Reader, put};
 use crate::oci::{DiffId, Sha256Digest};
 use crate::sealed::{self, Sealing};
@@ -86,7 +86,7 @@ impl LayerIndex {
         let mut files = self.files();
         for entry in &self.entries {
             let Some(entry) = entry else { return false };
-            if entry.kind == EntryKind::File && files.parse(entry.size).is_none() {
+            if entry.kind == MemberKind::File && files.parse(entry.size).is_none() {
                 return false;
             }
             count += 1;
@@ -205,12 +205,12 @@ mod tests {
     const BLOCK: u32 = 4096;
 
     /// Entries with contents of as many pieces as their sizes need.
-    fn written(all: &[super::super::Entry]) -> (Vec<u8>, Vec<FileEntry>, Contents) {
+    fn written(all: &[super::super::Member]) -> (Vec<u8>, Vec<FileEntry>, Contents) {
         let (mut entries, mut contents, mut files) =
             (Entries::default(), Contents::default(), Vec::new());
         for entry in all {
             entries.push(entry);
-            if entry.kind == EntryKind::File {
+            if entry.kind == MemberKind::File {
                 let pieces: Vec<_> = (0..entry.size.div_ceil(BLOCK.into()))
                     .map(|n| PieceHash::of(&[entry.size.to_le_bytes(), n.to_le_bytes()].concat()))
                     .collect();
@@ -224,9 +224,9 @@ mod tests {
         (out, files, contents)
     }
 
-    fn small() -> impl Strategy<Value = Vec<super::super::Entry>> {
+    fn small() -> impl Strategy<Value = Vec<super::super::Member>> {
         prop::collection::vec(
-            entry().prop_map(|e| super::super::Entry { size: e.size % 20_000, ..e }),
+            entry().prop_map(|e| super::super::Member { size: e.size % 20_000, ..e }),
             0..20,
         )
     }
@@ -239,7 +239,7 @@ mod tests {
             prop_assert!(index.entries().iter().map(Option::unwrap).eq(all.iter().cloned()));
             let mut again = Contents::default();
             let mut from = index.files();
-            let sizes = all.iter().filter(|e| e.kind == EntryKind::File).map(|e| e.size);
+            let sizes = all.iter().filter(|e| e.kind == MemberKind::File).map(|e| e.size);
             for (size, file) in sizes.zip(&files) {
                 let id = from.next(size, &mut again).unwrap();
                 prop_assert_eq!(id, file.content);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::LayerError;
 use super::limits::{Limits, check};
-use super::reader::{Entry, EntryKind, TarReader};
+use super::reader::{Member, MemberKind, TarReader};
 use super::whiteout::{self, Aufs, Whiteout};
 use crate::tree::{
     ContentId, Contents, Inode, InodeId, Kind, Meta, PathError, Place, Scan, Tree, TreePath,
@@ -122,7 +122,7 @@ impl Merger {
         while let Some(entry) = tar.next_entry()? {
             self.admit(&entry)?;
             let mut content = None;
-            if entry.kind == EntryKind::File {
+            if entry.kind == MemberKind::File {
                 let id = self.content(entry.size, tar, block_size)?;
                 files.push(FileEntry { content: id, directory: directory(&entry.path) });
                 content = Some(id);
@@ -136,12 +136,12 @@ impl Merger {
     ///
     /// # Errors
     /// When there are too many.
-    pub fn admit(&mut self, entry: &Entry) -> Result<(), LayerError> {
+    pub fn admit(&mut self, entry: &Member) -> Result<(), LayerError> {
         self.entries += 1;
         limit(entry, "entries", self.entries, self.limits.entries)?;
         let shared = self.before.iter().zip(&entry.path).take_while(|(a, b)| a == b).count();
         let target = match &entry.kind {
-            EntryKind::Symlink(target) | EntryKind::HardLink(target) => target.len(),
+            MemberKind::Symlink(target) | MemberKind::HardLink(target) => target.len(),
             _ => 0,
         };
         let xattrs: usize = entry.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
@@ -150,7 +150,7 @@ impl Merger {
         self.before.extend(&entry.path[shared..]);
         self.metadata = self.metadata.saturating_add(more);
         limit(entry, "metadata bytes", self.metadata, self.limits.metadata_bytes)?;
-        if entry.kind == EntryKind::File {
+        if entry.kind == MemberKind::File {
             self.bytes = self.bytes.saturating_add(entry.size);
             limit(entry, "content bytes", self.bytes, self.limits.content_bytes)?;
         }
@@ -198,7 +198,7 @@ impl Merger {
     pub fn apply(
         &mut self,
         layer: u32,
-        entry: Entry,
+        entry: Member,
         content: Option<ContentId>,
     ) -> Result<Option<InodeId>, LayerError> {
         // what the entries before this one made: directories that none describes, and ways through links
@@ -238,20 +238,20 @@ impl Merger {
             }
             return Ok(None);
         }
-        if let EntryKind::HardLink(target) = &entry.kind {
+        if let MemberKind::HardLink(target) = &entry.kind {
             return self.hard_link(layer, &entry, &path, target).map(|()| None);
         }
         let place = self.tree.parent_over(&path, layer, &self.implied);
         let (at, name) = place.map_err(|e| path_error(&entry, e))?;
         let kind = match (&entry.kind, content) {
-            (EntryKind::File | EntryKind::HardLink(_), content) => {
+            (MemberKind::File | MemberKind::HardLink(_), content) => {
                 Kind::File(content.unwrap_or(ContentId(0)))
             }
-            (EntryKind::Directory, _) => Kind::Directory(Box::default()),
-            (EntryKind::Symlink(target), _) => Kind::Symlink(symlink(&entry, target)?),
-            (EntryKind::Character(major, minor), _) => Kind::Character(*major, *minor),
-            (EntryKind::Block(major, minor), _) => Kind::Block(*major, *minor),
-            (EntryKind::Fifo, _) => Kind::Fifo,
+            (MemberKind::Directory, _) => Kind::Directory(Box::default()),
+            (MemberKind::Symlink(target), _) => Kind::Symlink(symlink(&entry, target)?),
+            (MemberKind::Character(major, minor), _) => Kind::Character(*major, *minor),
+            (MemberKind::Block(major, minor), _) => Kind::Block(*major, *minor),
+            (MemberKind::Fifo, _) => Kind::Fifo,
         };
         if let Kind::Character(major, minor) | Kind::Block(major, minor) = kind
             && (major >= 1 << 12 || minor >= 1 << 20)
@@ -278,7 +278,7 @@ impl Merger {
     fn keep_for_links(
         &mut self,
         layer: u32,
-        entry: &Entry,
+        entry: &Member,
         kept: Aufs<'_>,
         content: Option<ContentId>,
     ) -> Option<InodeId> {
@@ -287,14 +287,14 @@ impl Merger {
             self.aufs = (layer, HashMap::new());
         }
         let (inode, made) = match (&entry.kind, content) {
-            (EntryKind::File, Some(content)) => {
+            (MemberKind::File, Some(content)) => {
                 let meta = self.meta(entry.clone());
                 let kind = Kind::File(content);
                 let inode = self.tree.unnamed(Inode { meta, kind, layer });
                 (inode, Some(inode))
             }
             // a name that its archive met before this one
-            (EntryKind::HardLink(target), _) => (self.target(layer, target).ok()?.1, None),
+            (MemberKind::HardLink(target), _) => (self.target(layer, target).ok()?.1, None),
             _ => return None,
         };
         self.aufs.1.insert(name.into(), inode);
@@ -321,8 +321,8 @@ impl Merger {
         Ok((Some(place), found))
     }
 
-    fn root(&mut self, entry: Entry) -> Result<(), LayerError> {
-        if entry.kind != EntryKind::Directory {
+    fn root(&mut self, entry: Member) -> Result<(), LayerError> {
+        if entry.kind != MemberKind::Directory {
             return Err(LayerError::refused(show(&entry.path), "it replaces the root directory"));
         }
         let root = self.tree.root();
@@ -333,7 +333,7 @@ impl Merger {
     fn hard_link(
         &mut self,
         layer: u32,
-        entry: &Entry,
+        entry: &Member,
         path: &TreePath<'_>,
         target: &[u8],
     ) -> Result<(), LayerError> {
@@ -349,7 +349,7 @@ impl Merger {
         Ok(())
     }
 
-    fn meta(&mut self, entry: Entry) -> Meta {
+    fn meta(&mut self, entry: Member) -> Meta {
         let path = entry.path;
         if entry.acl {
             self.warn(format!("{}: POSIX ACL dropped, squashfs cannot hold it", show(&path)));
@@ -394,7 +394,7 @@ impl Merger {
     }
 }
 
-fn path_error(entry: &Entry, source: PathError) -> LayerError {
+fn path_error(entry: &Member, source: PathError) -> LayerError {
     match source {
         PathError::TooDeep(value) => {
             LayerError::Limit { entry: show(&entry.path), limit: "path depth", value: value as u64 }
@@ -403,12 +403,12 @@ fn path_error(entry: &Entry, source: PathError) -> LayerError {
     }
 }
 
-fn limit(entry: &Entry, name: &'static str, value: u64, limit: u64) -> Result<(), LayerError> {
+fn limit(entry: &Member, name: &'static str, value: u64, limit: u64) -> Result<(), LayerError> {
     check(name, value, limit).map_err(|passed| LayerError::limit(show(&entry.path), &passed))
 }
 
 /// A symbolic link's target, which squashfs and Linux bound at 4,095 bytes.
-fn symlink(entry: &Entry, target: &[u8]) -> Result<Box<[u8]>, LayerError> {
+fn symlink(entry: &Member, target: &[u8]) -> Result<Box<[u8]>, LayerError> {
     let why = match target {
         [] => "it is a symbolic link to nothing",
         target if target.contains(&0) => "its target holds a NUL byte",

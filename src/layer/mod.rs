@@ -41,6 +41,6 @@ pub use forecast::Forecast;
 pub use index::LayerIndex;
 pub use limits::Limits;
 pub use merge::{FileEntry, Merger};
-pub use reader::{Entry, EntryKind, TarReader};
+pub use reader::{Member, MemberKind, TarReader};
 pub use stream::LayerStream;
 pub(crate) use stream::recycle;

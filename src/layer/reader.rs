@@ -18,7 +18,7 @@ const OCTAL_END: u64 = 1 << 33;
 
 /// What an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EntryKind {
+pub enum MemberKind {
     /// A regular file; its bytes come from [`TarReader::data`].
     File,
     /// A directory.
@@ -37,11 +37,11 @@ pub enum EntryKind {
 
 /// An entry with everything that extended headers say of it. The path is as it stands there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct Member {
     /// Its path, not normalised.
     pub path: Vec<u8>,
     /// What it is.
-    pub kind: EntryKind,
+    pub kind: MemberKind,
     /// The low 12 bits.
     pub mode: u16,
     /// Owner.
@@ -126,7 +126,7 @@ impl<R: Read> TarReader<R> {
     ///
     /// # Errors
     /// When the archive is malformed, could be read in two ways, or passes a limit.
-    pub fn next_entry(&mut self) -> Result<Option<Entry>, LayerError> {
+    pub fn next_entry(&mut self) -> Result<Option<Member>, LayerError> {
         if self.ended {
             return Ok(None);
         }
@@ -187,7 +187,7 @@ impl<R: Read> TarReader<R> {
         header: &Header,
         header_size: u64,
         before: Before,
-    ) -> Result<Entry, LayerError> {
+    ) -> Result<Member, LayerError> {
         let Before { long_name, long_link, pax } = before;
         let mut pax = pax.unwrap_or_default();
         self.count += 1;
@@ -214,7 +214,7 @@ impl<R: Read> TarReader<R> {
             None => header_size,
         };
         let kind = self.kind(header, &path, link)?;
-        if kind != EntryKind::File && stored != 0 {
+        if kind != MemberKind::File && stored != 0 {
             return Err(self.refused(format!("it is no file but has {stored} bytes")));
         }
         self.stored = stored;
@@ -238,24 +238,24 @@ impl<R: Read> TarReader<R> {
             return Err(self.malformed("its mode is no number"));
         };
         let (size, xattrs, acl) = (self.size, pax.xattrs, pax.acl);
-        Ok(Entry { path, kind, mode, uid, gid, mtime, size, xattrs, acl })
+        Ok(Member { path, kind, mode, uid, gid, mtime, size, xattrs, acl })
     }
 
-    fn kind(&self, header: &Header, path: &[u8], link: Vec<u8>) -> Result<EntryKind, LayerError> {
+    fn kind(&self, header: &Header, path: &[u8], link: Vec<u8>) -> Result<MemberKind, LayerError> {
         let device = || header.device().ok_or_else(|| self.malformed("its device is no number"));
         Ok(match header.type_flag() {
             // old programs mark a directory only by its slash
-            0 if path.ends_with(b"/") => EntryKind::Directory,
+            0 if path.ends_with(b"/") => MemberKind::Directory,
             b'0' | b'7' | b'S' if path.ends_with(b"/") => {
                 return Err(self.refused("it is a file by its type and a directory by its name"));
             }
-            0 | b'0' | b'7' | b'S' => EntryKind::File,
-            b'1' => EntryKind::HardLink(link),
-            b'2' => EntryKind::Symlink(link),
-            b'3' => device().map(|(major, minor)| EntryKind::Character(major, minor))?,
-            b'4' => device().map(|(major, minor)| EntryKind::Block(major, minor))?,
-            b'5' => EntryKind::Directory,
-            b'6' => EntryKind::Fifo,
+            0 | b'0' | b'7' | b'S' => MemberKind::File,
+            b'1' => MemberKind::HardLink(link),
+            b'2' => MemberKind::Symlink(link),
+            b'3' => device().map(|(major, minor)| MemberKind::Character(major, minor))?,
+            b'4' => device().map(|(major, minor)| MemberKind::Block(major, minor))?,
+            b'5' => MemberKind::Directory,
+            b'6' => MemberKind::Fifo,
             other => {
                 return Err(self.refused(format!("its type {:?} is not read", char::from(other))));
             }
@@ -263,13 +263,13 @@ impl<R: Read> TarReader<R> {
     }
 
     /// Sets the stored pieces and returns the file's whole length.
-    fn pieces(&mut self, header: &Header, pax: &Pax, kind: &EntryKind) -> Result<u64, LayerError> {
+    fn pieces(&mut self, header: &Header, pax: &Pax, kind: &MemberKind) -> Result<u64, LayerError> {
         let gnu = header.type_flag() == b'S';
         if !gnu && !pax.sparse.is_there() {
             self.pieces = vec![(0, self.stored)];
             return Ok(self.stored);
         }
-        if *kind != EntryKind::File || (gnu && (pax.sparse.is_there() || !header.is_gnu())) {
+        if *kind != MemberKind::File || (gnu && (pax.sparse.is_there() || !header.is_gnu())) {
             return Err(self.refused("it is sparse in two ways, or no file"));
         }
         let real = if gnu {

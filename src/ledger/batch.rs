@@ -15,7 +15,7 @@ use super::body::{Body, EngineName};
 use super::error::LedgerError;
 use super::hash::RecordHash;
 use super::personal::{self, Personal};
-use super::{Conversion, Entry, Intent, Ledger};
+use super::{Conversion, Intent, Ledger, Recorded};
 use crate::job::{EngineKey, Observation, Terms};
 use crate::worker::{Receipt, Start};
 
@@ -45,12 +45,12 @@ impl<'l> Batch<'l> {
         self.ledger.append_all(&self.bodies)
     }
 
-    fn store(&mut self, entry: &Entry, personal: &Personal) -> Result<RecordHash, LedgerError> {
+    fn store(&mut self, entry: &Recorded, personal: &Personal) -> Result<RecordHash, LedgerError> {
         self.payloads = true;
         personal::store(&self.ledger.dir, entry.intent, personal)
     }
 
-    fn text(&mut self, entry: &Entry, text: &str) -> Result<RecordHash, LedgerError> {
+    fn text(&mut self, entry: &Recorded, text: &str) -> Result<RecordHash, LedgerError> {
         self.store(entry, &Personal { text: Some(text.to_owned()), ..Personal::default() })
     }
 
@@ -58,9 +58,9 @@ impl<'l> Batch<'l> {
     ///
     /// # Errors
     /// When the payload cannot be written.
-    pub fn intend(&mut self, intent: &Intent, notes: &[String]) -> Result<Entry, LedgerError> {
+    pub fn intend(&mut self, intent: &Intent, notes: &[String]) -> Result<Recorded, LedgerError> {
         let Intent { spec, intent, nonce, backend, enclosing, plan, user, host } = intent;
-        let entry = Entry { job: spec.id, intent: *intent, nonce: *nonce };
+        let entry = Recorded { job: spec.id, intent: *intent, nonce: *nonce };
         let personal = Personal {
             user: Some(user.clone()),
             host: Some(host.clone()),
@@ -100,7 +100,7 @@ impl<'l> Batch<'l> {
     ///
     /// # Errors
     /// When the payload cannot be written.
-    pub fn submitted(&mut self, entry: &Entry, key: &EngineKey) -> Result<(), LedgerError> {
+    pub fn submitted(&mut self, entry: &Recorded, key: &EngineKey) -> Result<(), LedgerError> {
         let EngineKey { kind, cluster, id, submitted_at, owner } = key.clone();
         let kind = kind.parse()?;
         let personal = Personal { owner: Some(owner), ..Personal::default() };
@@ -118,7 +118,7 @@ impl<'l> Batch<'l> {
     ///
     /// # Errors
     /// When the payload cannot be written.
-    pub fn observed(&mut self, entry: &Entry, seen: &Observation) -> Result<(), LedgerError> {
+    pub fn observed(&mut self, entry: &Recorded, seen: &Observation) -> Result<(), LedgerError> {
         let personal = seen.reason.as_deref().map(|why| self.text(entry, why)).transpose()?;
         self.bodies.push(Body::Observed {
             job: entry.job,
@@ -136,7 +136,7 @@ impl<'l> Batch<'l> {
     ///
     /// # Errors
     /// When the payload cannot be written.
-    pub fn receipt(&mut self, entry: &Entry, receipt: &Receipt) -> Result<bool, LedgerError> {
+    pub fn receipt(&mut self, entry: &Recorded, receipt: &Receipt) -> Result<bool, LedgerError> {
         let matched = entry.wrote(receipt);
         let (public, personal) = redact(receipt);
         let personal = personal.map(|personal| self.store(entry, &personal)).transpose()?;
@@ -162,7 +162,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the record is not on the disk; then the engine must not be asked.
-    pub fn intend(&self, intent: &Intent) -> Result<Entry, LedgerError> {
+    pub fn intend(&self, intent: &Intent) -> Result<Recorded, LedgerError> {
         self.intend_with_notes(intent, &[])
     }
 
@@ -174,7 +174,7 @@ impl Ledger {
         &self,
         intent: &Intent,
         notes: &[String],
-    ) -> Result<Entry, LedgerError> {
+    ) -> Result<Recorded, LedgerError> {
         let mut batch = self.batch();
         let entry = batch.intend(intent, notes)?;
         batch.write()?;
@@ -185,7 +185,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the record is not on the disk.
-    pub fn submitted(&self, entry: &Entry, key: &EngineKey) -> Result<(), LedgerError> {
+    pub fn submitted(&self, entry: &Recorded, key: &EngineKey) -> Result<(), LedgerError> {
         let mut batch = self.batch();
         batch.submitted(entry, key)?;
         batch.write()
@@ -195,7 +195,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the record is not on the disk.
-    pub fn refused(&self, entry: &Entry, why: &str) -> Result<(), LedgerError> {
+    pub fn refused(&self, entry: &Recorded, why: &str) -> Result<(), LedgerError> {
         let (job, intent) = (entry.job, entry.intent);
         self.with_text(entry, why, |personal| Body::Refused { job, intent, personal })
     }
@@ -204,7 +204,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the record is not on the disk.
-    pub fn uncertain(&self, entry: &Entry, why: &str) -> Result<(), LedgerError> {
+    pub fn uncertain(&self, entry: &Recorded, why: &str) -> Result<(), LedgerError> {
         let (job, intent) = (entry.job, entry.intent);
         self.with_text(entry, why, |personal| Body::Uncertain { job, intent, personal })
     }
@@ -214,7 +214,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the record is not on the disk.
-    pub fn observed(&self, entry: &Entry, seen: &Observation) -> Result<(), LedgerError> {
+    pub fn observed(&self, entry: &Recorded, seen: &Observation) -> Result<(), LedgerError> {
         let mut batch = self.batch();
         batch.observed(entry, seen)?;
         batch.write()
@@ -227,7 +227,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the record is not on the disk.
-    pub fn receipt(&self, entry: &Entry, receipt: &Receipt) -> Result<bool, LedgerError> {
+    pub fn receipt(&self, entry: &Recorded, receipt: &Receipt) -> Result<bool, LedgerError> {
         let mut batch = self.batch();
         let matched = batch.receipt(entry, receipt)?;
         batch.write()?;
@@ -238,7 +238,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the record is not on the disk.
-    pub fn cancelled(&self, entry: &Entry) -> Result<(), LedgerError> {
+    pub fn cancelled(&self, entry: &Recorded) -> Result<(), LedgerError> {
         self.append_all(&[Body::Cancelled { job: entry.job, intent: entry.intent, tasks: None }])
     }
 
@@ -246,7 +246,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the record is not on the disk.
-    pub fn held(&self, entry: &Entry) -> Result<(), LedgerError> {
+    pub fn held(&self, entry: &Recorded) -> Result<(), LedgerError> {
         self.append_all(&[Body::Held { job: entry.job, intent: entry.intent }])
     }
 
@@ -254,7 +254,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the record is not on the disk.
-    pub fn released(&self, entry: &Entry) -> Result<(), LedgerError> {
+    pub fn released(&self, entry: &Recorded) -> Result<(), LedgerError> {
         self.append_all(&[Body::Released { job: entry.job, intent: entry.intent }])
     }
 
@@ -272,14 +272,14 @@ impl Ledger {
     ///
     /// # Errors
     /// When the record is not on the disk.
-    pub fn note(&self, entry: &Entry, text: &str) -> Result<(), LedgerError> {
+    pub fn note(&self, entry: &Recorded, text: &str) -> Result<(), LedgerError> {
         let (job, intent) = (entry.job, entry.intent);
         self.with_text(entry, text, |personal| Body::Note { job, intent, personal })
     }
 
     fn with_text(
         &self,
-        entry: &Entry,
+        entry: &Recorded,
         text: &str,
         body: impl FnOnce(RecordHash) -> Body,
     ) -> Result<(), LedgerError> {

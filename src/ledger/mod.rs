@@ -5,7 +5,7 @@
 //! can be erased). Format and limits for people: `docs/ledger.md`.
 //!
 //! ```text
-//! intend --> Entry --> submitted | refused | uncertain --> observed* receipt* cancelled? note*
+//! intend --> Recorded --> submitted | refused | uncertain --> observed* receipt* cancelled? note*
 //!   |                                                        |
 //!   durable before the engine hears of the job               View::read -> jobs, with their history
 //! ```
@@ -50,7 +50,7 @@ pub use conversions::Conversions;
 pub use error::{LedgerError, LookupError};
 pub use hash::RecordHash;
 pub use kept::Kept;
-pub use own::{Conversion, Entry, Intent, Ledger};
+pub use own::{Conversion, Intent, Ledger, Recorded};
 pub use personal::{Payload, Personal};
 pub use record::{Content, LineError, RECORD_SCHEMA, Record, WriterId};
 pub use segment::SegmentName;

@@ -61,7 +61,7 @@ pub struct Conversion {
 
 /// A recorded submission: what the later records of it need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Entry {
+pub struct Recorded {
     /// The job.
     pub job: JobId,
     /// The submission.
@@ -142,7 +142,7 @@ impl Ledger {
     }
 }
 
-impl Entry {
+impl Recorded {
     /// Whether a receipt is this submission's: job, intent and nonce are its own.
     #[must_use]
     pub fn wrote(&self, receipt: &Receipt) -> bool {

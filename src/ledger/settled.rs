@@ -211,12 +211,12 @@ mod tests {
     use super::*;
     use crate::job::Nonce;
     use crate::ledger::testing::{self, at};
-    use crate::ledger::{Entry, Ledger, View};
+    use crate::ledger::{Ledger, Recorded, View};
     use crate::oci::Sha256Digest;
     use crate::oci::SifDigest;
     use crate::worker::Conditions;
 
-    fn receipt(entry: &Entry, second: i64, exit_code: i32) -> Receipt {
+    fn receipt(entry: &Recorded, second: i64, exit_code: i32) -> Receipt {
         Receipt {
             attempt: format!("{second:032x}"),
             start: Start::Started { at: at(second) },
@@ -265,7 +265,7 @@ mod tests {
     }
 
     /// A submission on record.
-    fn entry_of(ledger: &Ledger) -> Entry {
+    fn entry_of(ledger: &Ledger) -> Recorded {
         let image = testing::sif(None, SifDigest::of(b"sif"));
         ledger.intend(&testing::intent(&testing::entry(1), "slurm", image)).unwrap()
     }

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::batch::redact;
 use super::body::{Body, EngineName};
 use super::error::LedgerError;
-use super::own::{Conversion, Entry};
+use super::own::{Conversion, Recorded};
 use super::personal::{Payload, Personal, load};
 use super::record::{Content, Record, WriterId};
 use super::segment::{Segment, list};
@@ -48,7 +48,7 @@ pub struct JobRecord {
 #[derive(Clone, Debug)]
 pub struct Submission {
     /// What further records of it need.
-    pub entry: Entry,
+    pub entry: Recorded,
     /// When it was recorded.
     pub time: jiff::Timestamp,
     /// The kind of engine.
@@ -310,7 +310,7 @@ impl Submission {
             _ => None,
         };
         Some(Self {
-            entry: Entry { job, intent, nonce },
+            entry: Recorded { job, intent, nonce },
             time: event.time,
             backend,
             image: *image,

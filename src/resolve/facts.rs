@@ -8,7 +8,7 @@
 //! ```
 
 use crate::failure::{Failure, Kind};
-use crate::gitlab::{self, CiJob, GitlabError, Pipeline, Place, Repository, TokenKind};
+use crate::gitlab::{self, CiJob, GitlabError, Pipeline, Repository, TokenKind, UsualTag};
 use crate::oci::Tag;
 use crate::pin::Origin;
 
@@ -138,7 +138,7 @@ pub struct Facts {
     /// Project, commit, ref, pipeline, job, each with its evidence.
     pub origin: Origin,
     /// Where the image can be, the most telling tags first; the first group with an image wins.
-    pub tiers: Vec<Vec<Place>>,
+    pub tiers: Vec<Vec<UsualTag>>,
     /// One commit was asked for. A branch's own tag may name a later one, so beyond the first group
     /// an image counts only when its label says this commit.
     pub one_commit: bool,
@@ -190,9 +190,9 @@ impl Facts {
     }
 }
 
-fn latest() -> Vec<Place> {
+fn latest() -> Vec<UsualTag> {
     let tag: Option<Tag> = "latest".parse().ok();
-    tag.map(|tag| Place { below: String::new(), tag }).into_iter().collect()
+    tag.map(|tag| UsualTag { below: String::new(), tag }).into_iter().collect()
 }
 
 /// What the running job itself says.

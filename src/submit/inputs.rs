@@ -244,7 +244,7 @@ fn first_line(name: &str, head: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Entry, Ledger, View, testing};
+    use crate::ledger::{Ledger, Recorded, View, testing};
     use crate::oci::SifDigest;
 
     fn source(dir: &Path, bytes: &[u8]) -> Source {
@@ -306,7 +306,7 @@ mod tests {
         }
     }
 
-    fn submission(dir: &Path, entry: &Entry, command: &str) -> Submission {
+    fn submission(dir: &Path, entry: &Recorded, command: &str) -> Submission {
         let ledger = Ledger::open(&dir.join("ledger")).unwrap();
         let image = testing::sif(None, SifDigest::of(b"sif"));
         let mut intent = testing::intent(entry, "local", image);

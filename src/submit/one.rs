@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use crate::backend::{Backend, BackendError, FOREGROUND, OnRecord, Order, Sent, Submission};
 use crate::job::{CallFilter, Delivery, EngineKey, IntentId, JobId, JobSpec, Name, Nonce};
 use crate::kerberos::Tickets;
-use crate::ledger::{Entry, Intent, Ledger, LedgerError};
+use crate::ledger::{Intent, Ledger, LedgerError, Recorded};
 use crate::oci::{Digest, Sha256Digest};
 use crate::pin::Image;
 use crate::worker::{PLAN_SCHEMA, Plan, script};
@@ -67,7 +67,7 @@ pub struct Prepared {
     /// What the engine gets.
     pub order: Order,
     /// What the ledger holds.
-    pub entry: crate::ledger::Entry,
+    pub entry: crate::ledger::Recorded,
     /// The plan's SHA-256, which the worker checks.
     pub plan: Digest,
 }
@@ -269,7 +269,7 @@ fn release(
     order: &Order,
     backend: &dyn Backend,
     ledger: &Ledger,
-    (entry, key): (&Entry, &EngineKey),
+    (entry, key): (&Recorded, &EngineKey),
 ) -> Result<(), String> {
     let why = |error: &dyn std::error::Error| crate::failure::chain(error);
     OnRecord::write(&order.dir.join("control"), order.intent, key).map_err(|e| why(&e))?;

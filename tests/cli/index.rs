@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use moorline::job::{JobId, JobState, Observation};
-use moorline::ledger::{Entry, Ledger};
+use moorline::ledger::{Ledger, Recorded};
 use moorline::oci::{Sha256Digest, SifDigest};
 
 use crate::support::records;
@@ -26,7 +26,7 @@ fn write(ledger: &Path, jobs: std::ops::Range<u64>) {
 fn append(ledger: &Ledger, jobs: std::ops::Range<u64>) {
     let mut batch = ledger.batch();
     for n in jobs {
-        let ids = Entry { job: id(n), ..records::entry(n) };
+        let ids = Recorded { job: id(n), ..records::entry(n) };
         let image = records::sif(None, SifDigest::of(&(n % 3).to_le_bytes()));
         let mut intent = records::intent(&ids, "slurm", image);
         intent.spec.name = Some(format!("SENTINEL-{n}"));

@@ -11,7 +11,7 @@ use moorline::job::{
     EngineKey, Evidence, Grade, IntentId, JobId, JobSpec, Name, Nonce, Resources, RuntimeChoice,
     Terms,
 };
-use moorline::ledger::{Entry, Intent, RecordHash};
+use moorline::ledger::{Intent, RecordHash, Recorded};
 use moorline::oci::{ConfigDigest, Digest, Platform, Reference, Sha256Digest, SifDigest};
 use moorline::pin::{Image, Pin};
 use moorline::worker::{Conditions, RECEIPT_SCHEMA, Receipt, Start};
@@ -27,10 +27,10 @@ pub fn at(second: i64) -> jiff::Timestamp {
 }
 
 /// The ids of the job with this number: each number has its own, and a later number is a newer job.
-pub fn entry(n: u64) -> Entry {
+pub fn entry(n: u64) -> Recorded {
     let mut bytes = [0; 16];
     bytes[8..].copy_from_slice(&n.to_be_bytes());
-    Entry {
+    Recorded {
         job: JobId::from_parts(1_700_000_000_000 + n, u128::from(n)),
         intent: IntentId::from_bytes(bytes),
         nonce: Nonce::from_bytes([u8::try_from(n % 251).unwrap(); 16]),
@@ -89,7 +89,7 @@ pub fn spec(id: JobId, image: Image) -> JobSpec {
 }
 
 /// What is recorded before `backend` hears of it.
-pub fn intent(entry: &Entry, backend: &str, image: Image) -> Intent {
+pub fn intent(entry: &Recorded, backend: &str, image: Image) -> Intent {
     Intent {
         spec: spec(entry.job, image),
         intent: entry.intent,
@@ -115,7 +115,7 @@ pub fn key(kind: &str, id: impl ToString) -> EngineKey {
 }
 
 /// Of a start that ended well, and measured nothing.
-pub fn receipt(entry: &Entry) -> Receipt {
+pub fn receipt(entry: &Recorded) -> Receipt {
     Receipt {
         schema: RECEIPT_SCHEMA,
         writer: "moorline 0.1.0".into(),

@@ -13,7 +13,7 @@ use crate::cli::show::output::{self, CliError, Outcome, Report};
 use crate::cli::show::table::{Column, Gives, Table};
 use crate::cli::show::terminal::Terminal;
 use crate::config::ServerUrl;
-use crate::credential::{Place, Scope, Stored};
+use crate::credential::{Keeper, Scope, Stored};
 use crate::failure::Kind;
 use crate::gitlab::{GitlabError, Token, TokenKind};
 use crate::oci::{DOCKER_HUB, Registry, Repository};
@@ -44,7 +44,7 @@ pub struct Login {
     /// Keep it in a keyring (the desktop's, else the kernel's) or in a file that only you can read;
     /// default: the first of these that answers
     #[arg(long, value_name = "keyring|file", value_parser = place)]
-    store: Option<Place>,
+    store: Option<Keeper>,
     /// The server that hands out the registry's tokens: scheme, host and port
     #[arg(long, value_name = "URL")]
     realm: Option<Realm>,
@@ -71,10 +71,10 @@ pub struct Logout {
     api: Option<ServerUrl>,
 }
 
-fn place(text: &str) -> Result<Place, String> {
+fn place(text: &str) -> Result<Keeper, String> {
     match text {
-        "keyring" => Ok(Place::Keyring),
-        "file" => Ok(Place::File),
+        "keyring" => Ok(Keeper::Keyring),
+        "file" => Ok(Keeper::File),
         other => Err(format!("{other:?}: keyring or file")),
     }
 }
@@ -116,7 +116,7 @@ pub fn keep_token(
         scope: Some(scope.clone()),
         username: Some(username.to_owned()),
         password_stdin: false,
-        store: Some(Place::Keyring),
+        store: Some(Keeper::Keyring),
         realm: None,
         api: None,
         list: false,
@@ -262,7 +262,7 @@ fn login_api(context: &Context, args: &Login, server: &ServerUrl) -> Outcome {
 /// Where a secret is, and for how long.
 fn kept(stored: &Stored) -> String {
     match (stored.place, stored.lasts) {
-        (Place::File, _) => "a file that only you can read, until moorline logout".into(),
+        (Keeper::File, _) => "a file that only you can read, until moorline logout".into(),
         (place, None) => format!("{}, until moorline logout", place.described()),
         (place, Some(lasts)) => format!(
             "{} of this machine, until it restarts or nobody uses it for {}; to keep it longer, and \

@@ -19,7 +19,7 @@ use crate::execute;
 use crate::failure::Kind;
 use crate::follow;
 use crate::job::{JobSpec, JobState, Observation, Resources};
-use crate::ledger::{Entry, Ledger};
+use crate::ledger::{Ledger, Recorded};
 use crate::oci::{Platform, Sha256Digest};
 use crate::text::Foreign;
 use crate::worker::exit;
@@ -163,7 +163,7 @@ fn record_end(
     context: &Context,
     job: &JobSpec,
     ledger: &Ledger,
-    (entry, held): (&Entry, &mut Held),
+    (entry, held): (&Recorded, &mut Held),
     code: i32,
 ) -> Result<(), Report> {
     let state = if code == 0 { JobState::Completed } else { JobState::Failed };

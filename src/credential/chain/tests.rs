@@ -74,7 +74,7 @@ fn found(chain: &Chain, registry: &str, repository: &str) -> Vec<String> {
     found.offered.iter().map(shown).collect()
 }
 
-fn gone(place: Place) -> Erased {
+fn gone(place: Keeper) -> Erased {
     Erased { place, remains: false }
 }
 
@@ -92,7 +92,7 @@ fn the_longest_prefix_comes_first_and_never_covers_a_neighbour() {
         ("r.example/g", "group"),
         ("o.example", "other"),
     ] {
-        chain.store(&scope(at), &credential(user, "s"), None, Some(Place::File)).unwrap();
+        chain.store(&scope(at), &credential(user, "s"), None, Some(Keeper::File)).unwrap();
     }
     assert_eq!(found(&chain, "r.example", "g/p/img"), ["project:s", "group:s", "all:s"]);
     assert_eq!(found(&chain, "R.example:443", "g/p2"), ["group:s", "all:s"]);
@@ -120,7 +120,7 @@ fn sources_in_their_order() {
     let chain = Chain::new(settings);
     let realm: Realm = "https://login.example".parse().unwrap();
     chain
-        .store(&scope("r.example/g/p"), &credential("file", "6"), None, Some(Place::File))
+        .store(&scope("r.example/g/p"), &credential("file", "6"), None, Some(Keeper::File))
         .unwrap();
     chain.store(&scope("r.example"), &credential("keyring", "5"), Some(&realm), None).unwrap();
     assert_eq!(
@@ -241,13 +241,13 @@ fn without_a_keyring_the_file_takes_it_and_says_so() {
         Chain::new(Settings { keyring: Some(absent()), kernel: Some(kernel), ..settings(&folder) });
     let at = scope("r.example/g/p");
     let stored = chain.store(&at, &credential("u", "s"), None, None).unwrap();
-    assert_eq!(stored.place, Place::File);
+    assert_eq!(stored.place, Keeper::File);
     assert_eq!(stored.lasts, None);
     let note = stored.notes.concat();
     assert!(note.contains("no D-Bus") && note.contains("the kernel keeps none"), "{note}");
     assert!(note.contains("credentials.json, mode 0600"), "{note}");
     assert_eq!(found(&chain, "r.example", "g/p"), ["u:s"]);
-    let error = chain.store(&at, &credential("u", "s"), None, Some(Place::Keyring)).unwrap_err();
+    let error = chain.store(&at, &credential("u", "s"), None, Some(Keeper::Keyring)).unwrap_err();
     assert!(matches!(error, CredentialError::NoKeyring(_)), "{error}");
 }
 
@@ -278,9 +278,9 @@ fn the_kernel_keeps_what_no_keyring_takes_and_may_forget_it() {
         Chain::new(Settings { keyring: Some(keyring), kernel: Some(kernel), ..settings(&folder) })
     };
     let at = scope("r.example/g/p");
-    for choice in [None, Some(Place::Keyring)] {
+    for choice in [None, Some(Keeper::Keyring)] {
         let stored = with(absent()).store(&at, &credential("u", "hidden"), None, choice).unwrap();
-        assert_eq!((stored.place, stored.lasts), (Place::Kernel, Some(Duration::from_secs(7))));
+        assert_eq!((stored.place, stored.lasts), (Keeper::Kernel, Some(Duration::from_secs(7))));
         assert!(stored.notes.concat().contains("no D-Bus"), "{stored:?}");
     }
     assert_eq!(found(&with(absent()), "r.example", "g/p"), ["u:hidden"]);
@@ -300,7 +300,7 @@ fn the_kernel_keeps_what_no_keyring_takes_and_may_forget_it() {
     let answer = answer.unwrap();
     assert!(answer.offered.is_empty());
     assert!(answer.skipped[0].contains("moorline login r.example/g/p"), "{:?}", answer.skipped);
-    assert_eq!(with(absent()).erase(&at).unwrap(), gone(Place::Kernel));
+    assert_eq!(with(absent()).erase(&at).unwrap(), gone(Keeper::Kernel));
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn an_absent_keyring_is_skipped_a_locked_one_stops() {
         Chain::new(Settings { keyring: Some(Box::new(memory.clone())), ..settings(&folder) });
     let at = scope("r.example");
     let stored = chain.store(&at, &credential("u", "hidden"), None, None).unwrap();
-    assert_eq!(stored, Stored { place: Place::Keyring, lasts: None, notes: Vec::new() });
+    assert_eq!(stored, Stored { place: Keeper::Keyring, lasts: None, notes: Vec::new() });
     let file = folder.path().join("moorline/credentials.json");
     assert!(!fs::read_to_string(&file).unwrap().contains("hidden"));
 
@@ -339,7 +339,7 @@ fn logout_without_the_keyring_forgets_and_says_what_remains() {
     let at = scope("r.example/g");
     with(Box::new(memory.clone())).store(&at, &credential("u", "s"), None, None).unwrap();
     let erased = with(absent()).erase(&at).unwrap();
-    assert_eq!(erased, Erased { place: Place::Keyring, remains: true });
+    assert_eq!(erased, Erased { place: Keeper::Keyring, remains: true });
     assert!(with(absent()).list().unwrap().is_empty());
     assert!(memory.get("r.example/g").unwrap().is_some());
     // one that is there and refuses keeps the row
@@ -353,7 +353,7 @@ fn logout_without_the_keyring_forgets_and_says_what_remains() {
 fn a_file_that_others_can_reach_is_refused() {
     let folder = folder();
     let chain = Chain::new(settings(&folder));
-    chain.store(&scope("r.example"), &credential("u", "s"), None, Some(Place::File)).unwrap();
+    chain.store(&scope("r.example"), &credential("u", "s"), None, Some(Keeper::File)).unwrap();
     let file = folder.path().join("moorline/credentials.json");
     let mode = |path: &std::path::Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -380,7 +380,7 @@ fn a_file_that_others_can_reach_is_refused() {
 fn a_malformed_file_stops_and_its_content_is_not_told() {
     let folder = folder();
     let chain = Chain::new(settings(&folder));
-    chain.store(&scope("r.example"), &credential("u", "s"), None, Some(Place::File)).unwrap();
+    chain.store(&scope("r.example"), &credential("u", "s"), None, Some(Keeper::File)).unwrap();
     let file = folder.path().join("moorline/credentials.json");
     for text in [r#"{"schema":1,"entries":"gldt-hidden"}"#, "gldt-hidden", ""] {
         fs::write(&file, text).unwrap();
@@ -394,13 +394,13 @@ fn a_newer_file_is_read_and_not_written() {
     let folder = folder();
     let chain = Chain::new(settings(&folder));
     let at = scope("r.example");
-    chain.store(&at, &credential("u", "s"), None, Some(Place::File)).unwrap();
+    chain.store(&at, &credential("u", "s"), None, Some(Keeper::File)).unwrap();
     let file = folder.path().join("moorline/credentials.json");
     let newer =
         fs::read_to_string(&file).unwrap().replace("\"schema\": 1", "\"schema\": 2, \"new\": true");
     fs::write(&file, &newer).unwrap();
     assert_eq!(found(&chain, "r.example", "g/p"), ["u:s"]);
-    let refused = chain.store(&at, &credential("v", "t"), None, Some(Place::File)).unwrap_err();
+    let refused = chain.store(&at, &credential("v", "t"), None, Some(Keeper::File)).unwrap_err();
     assert!(matches!(refused, CredentialError::Newer { schema: 2, .. }), "{refused}");
     assert_eq!(fs::read_to_string(&file).unwrap(), newer);
 }
@@ -412,11 +412,11 @@ fn logout_forgets_exactly_one() {
     let chain =
         Chain::new(Settings { keyring: Some(Box::new(memory.clone())), ..settings(&folder) });
     chain.store(&scope("r.example/g"), &credential("a", "1"), None, None).unwrap();
-    chain.store(&scope("r.example"), &credential("b", "2"), None, Some(Place::File)).unwrap();
-    assert_eq!(chain.erase(&scope("r.example/g")).unwrap(), gone(Place::Keyring));
+    chain.store(&scope("r.example"), &credential("b", "2"), None, Some(Keeper::File)).unwrap();
+    assert_eq!(chain.erase(&scope("r.example/g")).unwrap(), gone(Keeper::Keyring));
     assert!(memory.get("r.example/g").unwrap().is_none());
     assert!(matches!(chain.erase(&scope("r.example/g")), Err(CredentialError::NotStored(_))));
     assert_eq!(found(&chain, "r.example", "g/p"), ["b:2"]);
-    assert_eq!(chain.erase(&scope("r.example")).unwrap(), gone(Place::File));
+    assert_eq!(chain.erase(&scope("r.example")).unwrap(), gone(Keeper::File));
     assert!(chain.list().unwrap().is_empty());
 }

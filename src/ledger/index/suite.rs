@@ -10,7 +10,7 @@ use super::{
 };
 use crate::job::{Evidence, Grade, JobId, JobState, Measured, Observation};
 use crate::ledger::testing::{self, entry};
-use crate::ledger::{Conversion, Entry, Ledger, Payloads, View};
+use crate::ledger::{Conversion, Ledger, Payloads, Recorded, View};
 use crate::oci::{ConfigDigest, Digest, Reference, Sha256Digest, SifDigest};
 use crate::pin::Pin;
 use crate::worker::{Receipt, Start};
@@ -70,7 +70,7 @@ fn sif(n: u64) -> SifDigest {
 }
 
 /// `image` tells images apart.
-pub(super) fn intend(ledger: &Ledger, n: u64, image: u64) -> Entry {
+pub(super) fn intend(ledger: &Ledger, n: u64, image: u64) -> Recorded {
     let asked = ["a/b:v1", "a/b", "a/c:v1"][usize::try_from(image % 3).unwrap()];
     let pin = Pin {
         index: image.is_multiple_of(2).then(|| Digest::of(b"index")),
@@ -82,7 +82,7 @@ pub(super) fn intend(ledger: &Ledger, n: u64, image: u64) -> Entry {
     ledger.intend(&testing::intent(&entry(n), "slurm", image)).unwrap()
 }
 
-fn receipt(entry: &Entry, second: i64, exit_code: i32, measured: SifDigest) -> Receipt {
+fn receipt(entry: &Recorded, second: i64, exit_code: i32, measured: SifDigest) -> Receipt {
     let measured = Some(Measured::Sif(measured));
     let at = testing::at(second);
     Receipt {

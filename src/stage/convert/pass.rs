@@ -14,7 +14,7 @@ use std::io::{self, Read};
 use super::source::AddedContent;
 use super::{ConvertError, Memory, Source, Work};
 use crate::layer::{
-    Entries, EntryKind, FileEntry, Forecast, LayerError, LayerIndex, LayerStream, Limits, Merger,
+    Entries, FileEntry, Forecast, LayerError, LayerIndex, LayerStream, Limits, MemberKind, Merger,
     TarReader,
 };
 use crate::oci::DiffId;
@@ -253,7 +253,7 @@ impl Layers<'_> {
         while let Some(entry) = tar.next_entry()? {
             first.merger.admit(&entry)?;
             let visible = first.forecast.see(&entry) && first.trusted;
-            if entry.kind == EntryKind::File {
+            if entry.kind == MemberKind::File {
                 let directory = directory(&entry.path);
                 let how = (visible, directory);
                 let (content, written) = first.file(tar, entry.size, how, self.block_size, data)?;
@@ -300,7 +300,7 @@ impl Layers<'_> {
             // by value: attributes are not held here and in the tree
             for entry in entries {
                 let entry = entry.ok_or_else(|| self.misread(at))?;
-                let content = if entry.kind == EntryKind::File { contents.next() } else { None };
+                let content = if entry.kind == MemberKind::File { contents.next() } else { None };
                 let inode = merger.apply(number, entry, content).map_err(|e| self.failed(at, e))?;
                 if content.is_some() {
                     made.push(inode);

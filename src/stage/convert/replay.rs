@@ -11,7 +11,7 @@ use foldhash::HashSet;
 
 use super::ConvertError;
 use super::pass::{First, HELD, Layers, Written};
-use crate::layer::{EntryKind, FileEntry, LayerIndex};
+use crate::layer::{FileEntry, LayerIndex, MemberKind};
 use crate::squashfs::{Bytes, DataWriter, SquashfsError, Target};
 use crate::tree::{Content, Contents, PieceHash};
 
@@ -35,7 +35,7 @@ impl Layers<'_> {
             let entry = entry.ok_or_else(|| self.misread(at))?;
             first.merger.admit(&entry).map_err(|e| self.failed(at, e))?;
             let visible = first.forecast.see(&entry) && first.trusted;
-            if entry.kind != EntryKind::File {
+            if entry.kind != MemberKind::File {
                 continue;
             }
             let size = entry.size;
@@ -83,7 +83,7 @@ impl Layers<'_> {
         loop {
             let next = tar.next_entry().map_err(|e| self.failed(at, e))?;
             let Some(entry) = next else { break };
-            if entry.kind != EntryKind::File {
+            if entry.kind != MemberKind::File {
                 continue;
             }
             let planned = files.next().filter(|(f, _)| contents.get(f.content).size == entry.size);

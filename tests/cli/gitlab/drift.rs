@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use moorline::job::JobId;
-use moorline::ledger::{Entry, Ledger};
+use moorline::ledger::{Ledger, Recorded};
 use moorline::oci::{Digest, Sha256Digest, SifDigest, media_type};
 use moorline::pin::{Image, Pin, Resolved};
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ fn job(world: &World, n: u8, image: Image) -> JobId {
     // as real ids are: they begin with the time of the submission
     let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap();
     let id = JobId::from_parts(now, u128::from(n));
-    let ids = Entry { job: id, ..records::entry(u64::from(n)) };
+    let ids = Recorded { job: id, ..records::entry(u64::from(n)) };
     let mut intent = records::intent(&ids, "local", image);
     intent.spec.name = None;
     Ledger::open(&dir).unwrap().intend(&intent).unwrap();

@@ -5,7 +5,7 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 use std::num::NonZeroUsize;
 
 use moorline::failure::{Failure, Kind};
-use moorline::layer::{Entry, EntryKind, LayerError, Limits, Merger, TarReader};
+use moorline::layer::{LayerError, Limits, Member, MemberKind, Merger, TarReader};
 use moorline::oci::{DiffId, Sha256Digest};
 use moorline::stage::convert::{ConvertError, Work};
 use moorline::tree::Class;
@@ -328,18 +328,18 @@ fn every_limit_is_named() {
 }
 
 /// An entry that no archive holds.
-fn made(path: &str, kind: EntryKind) -> Entry {
+fn made(path: &str, kind: MemberKind) -> Member {
     let (path, xattrs) = (path.as_bytes().to_vec(), BTreeMap::new());
-    Entry { path, kind, mode: 0o644, uid: 0, gid: 0, mtime: 0, size: 0, xattrs, acl: false }
+    Member { path, kind, mode: 0o644, uid: 0, gid: 0, mtime: 0, size: 0, xattrs, acl: false }
 }
 
 /// Merges entries, each in its layer; the steps that this took, and how many entries there were.
-fn merged(entries: impl Iterator<Item = (u32, Entry)>) -> (Result<(), LayerError>, u64, u64) {
+fn merged(entries: impl Iterator<Item = (u32, Member)>) -> (Result<(), LayerError>, u64, u64) {
     let mut merger = Merger::new(Limits::default(), 0);
     let empty = merger.contents().intern(0, Class::Text, &[]);
     let mut done = Ok(());
     for (layer, entry) in entries {
-        let content = (entry.kind == EntryKind::File).then_some(empty);
+        let content = (entry.kind == MemberKind::File).then_some(empty);
         done = merger.admit(&entry).and_then(|()| merger.apply(layer, entry, content)).map(drop);
         if done.is_err() {
             break;
@@ -354,10 +354,10 @@ fn merged(entries: impl Iterator<Item = (u32, Entry)>) -> (Result<(), LayerError
 #[test]
 fn incident_7_repeated_opaque_whiteouts_are_cheap() {
     const MANY: u64 = 200_000;
-    let names = |layer| (0..MANY).map(move |n| (layer, made(&format!("d/{n}"), EntryKind::File)));
+    let names = |layer| (0..MANY).map(move |n| (layer, made(&format!("d/{n}"), MemberKind::File)));
     let whiteouts = || {
         (0..MANY / 2)
-            .flat_map(|_| ["d/.wh..wh..opq", ".wh.d"].map(|path| (1, made(path, EntryKind::File))))
+            .flat_map(|_| ["d/.wh..wh..opq", ".wh.d"].map(|path| (1, made(path, MemberKind::File))))
     };
     // of the own layer's names, which stay, and of a lower layer's, which go
     let (done, steps, entries) = merged(names(1).chain(whiteouts()));
@@ -377,9 +377,9 @@ fn chains_of_links_are_cheap_or_refused() {
         let next = move |n: u64| if n + 1 < LINKS { format!("l{}", n + 1) } else { ".".into() };
         let links = (0..LINKS).map(|n| (format!("l{n}"), target.to_owned() + &next(n)));
         let links: Vec<_> = links
-            .map(|(path, target)| (0, made(&path, EntryKind::Symlink(target.into_bytes()))))
+            .map(|(path, target)| (0, made(&path, MemberKind::Symlink(target.into_bytes()))))
             .collect();
-        let files = (0..20_000).map(|n| (0, made(&format!("l0/{n}"), EntryKind::File)));
+        let files = (0..20_000).map(|n| (0, made(&format!("l0/{n}"), MemberKind::File)));
         links.into_iter().chain(files)
     };
     // dots are not names, but they take time
@@ -391,18 +391,18 @@ fn chains_of_links_are_cheap_or_refused() {
         assert!(steps <= 1_000_000 + 65 * entries + 4096, "{steps} steps for {entries} entries");
     }
     let (done, steps, entries) = merged(
-        [(0, made("a", EntryKind::Directory))].into_iter().chain(chain(&"a/../".repeat(600))),
+        [(0, made("a", MemberKind::Directory))].into_iter().chain(chain(&"a/../".repeat(600))),
     );
     let error = done.unwrap_err();
     assert!(error.to_string().contains("lead through more than 4096 names"), "{error}");
     assert!(steps <= 2 * 4096, "{steps} steps for {entries} entries");
     // what images have
     let usual = [
-        ("usr/lib/x86_64-linux-gnu", EntryKind::Directory),
-        ("lib", EntryKind::Symlink(b"usr/lib".to_vec())),
-        ("usr/lib64", EntryKind::Symlink(b"/lib/x86_64-linux-gnu".to_vec())),
+        ("usr/lib/x86_64-linux-gnu", MemberKind::Directory),
+        ("lib", MemberKind::Symlink(b"usr/lib".to_vec())),
+        ("usr/lib64", MemberKind::Symlink(b"/lib/x86_64-linux-gnu".to_vec())),
     ];
-    let files = (0..50_000).map(|n| (0, made(&format!("usr/lib64/{n}"), EntryKind::File)));
+    let files = (0..50_000).map(|n| (0, made(&format!("usr/lib64/{n}"), MemberKind::File)));
     let usual = usual.map(|(path, kind)| (0, made(path, kind)));
     let (done, steps, entries) = merged(usual.into_iter().chain(files));
     done.unwrap();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Where `login` keeps a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Place {
+pub enum Keeper {
     /// The user's keyring.
     Keyring,
     /// The kernel's keyring of this machine.
@@ -16,7 +16,7 @@ pub enum Place {
     File,
 }
 
-impl Place {
+impl Keeper {
     /// For sentences.
     #[must_use]
     pub fn described(self) -> &'static str {
@@ -28,7 +28,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Keeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Keyring => "keyring",
