@@ -220,8 +220,8 @@ mod tests {
         let (root, other) = (TreeRoot::of(b"tree"), TreeRoot::of(b"other"));
         let (entry, sif) = (testing::entry(1), SifDigest::of(b"right"));
         let with = |tree| match testing::sif(sif) {
-            Image::Sif { pin, manifest, digest, recipe, place, .. } => {
-                Image::Sif { pin, manifest, digest, recipe, tree, place }
+            Image::Sif { pin, manifest, digest, recipe, .. } => {
+                Image::Sif { pin, manifest, digest, recipe, tree }
             }
             image => image,
         };

@@ -14,7 +14,7 @@ use crate::pin::Pin;
 /// An image in the form that its runtime takes.
 pub(super) enum Image {
     /// A SIF; the whole file was hashed, or its blocks are checked when they are read.
-    Sif(Measured),
+    Sif(Box<Measured>),
     /// An OCI archive; its manifest and configuration have the digests of the pin. Its layers were not read:
     /// they are compared where they are loaded.
     Oci(Box<Archived>),

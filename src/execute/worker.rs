@@ -198,11 +198,12 @@ impl Attempt {
 
     /// The image at its place, compared with the pin; `checks` when the runtime can check its blocks as they are read.
     fn look_at(&mut self, plan: &Plan, place: &Path, checks: bool) -> Result<Image, ExecuteError> {
+        let sif = |measured| Image::Sif(Box::new(measured));
         match &plan.job.image {
             pin::Image::Sif { digest, tree: Some(root), .. } if checks => {
-                self.seal(place, *digest, *root).map(Image::Sif)
+                self.seal(place, *digest, *root).map(sif)
             }
-            pin::Image::Sif { digest, .. } => self.measure(place, *digest).map(Image::Sif),
+            pin::Image::Sif { digest, .. } => self.measure(place, *digest).map(sif),
             pin::Image::Oci { pin } => {
                 Archived::open(place, pin).map(|archived| Image::Oci(Box::new(archived)))
             }

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use moorline::job::{Grade, Measured, RuntimeChoice};
+use moorline::job::{Delivery, Grade, Measured, RuntimeChoice};
 use moorline::oci::{ConfigDigest, DiffId, Digest, Platform, Reference, Sha256Digest};
 use moorline::pin::{Image, Pin};
 use moorline::worker::Start;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use moorline::job::{Grade, Measured};
+use moorline::job::{Delivery, Grade, Measured};
 use moorline::oci::{Sha256Digest, SifDigest, TreeRoot};
 use moorline::pin::Image;
 use moorline::sif::hash_tree::Builder;
@@ -96,9 +96,8 @@ fn sealed() -> &'static Sealed {
 /// The job with this file as its image, which is pinned to what it was.
 fn pinned(mut job: Job, place: &Path) -> Job {
     let (digest, tree) = (sealed().digest, Some(sealed().root));
-    let place = place.to_owned();
-    job.plan.job.image =
-        Image::Sif { pin: None, manifest: None, digest, recipe: None, tree, place };
+    job.plan.job.image = Image::Sif { pin: None, manifest: None, digest, recipe: None, tree };
+    job.plan.job.delivery = Delivery::Shared { place: place.to_owned() };
     job
 }
 

@@ -238,7 +238,8 @@ impl Job {
 
     /// Another image.
     pub fn set_image(&mut self, digest: SifDigest, place: PathBuf) {
-        self.plan.job.image = Image::Sif { pin: None, manifest: None, digest, recipe: None };
+        self.plan.job.image =
+            Image::Sif { pin: None, manifest: None, digest, recipe: None, tree: None };
         self.plan.job.delivery = Delivery::Shared { place };
     }
 

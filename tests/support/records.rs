@@ -8,8 +8,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use moorline::job::{
-    EngineKey, Evidence, Grade, IntentId, JobId, JobSpec, Name, Nonce, Resources, RuntimeChoice,
-    Terms,
+    Delivery, EngineKey, Evidence, Grade, IntentId, JobId, JobSpec, Name, Nonce, Resources,
+    RuntimeChoice, Terms,
 };
 use moorline::ledger::{Intent, RecordHash, Recorded};
 use moorline::oci::{ConfigDigest, Digest, Platform, Reference, Sha256Digest, SifDigest};
@@ -60,14 +60,7 @@ pub fn pin() -> Pin {
 
 /// A SIF that was made of an image of a registry, or that came from nowhere.
 pub fn sif(pin: Option<Pin>, digest: SifDigest) -> Image {
-    Image::Sif {
-        pin,
-        manifest: None,
-        digest,
-        recipe: None,
-        tree: None,
-        place: "/home/ada/a.sif".into(),
-    }
+    Image::Sif { pin, manifest: None, digest, recipe: None, tree: None }
 }
 
 /// What the job is to do.
@@ -76,6 +69,7 @@ pub fn spec(id: JobId, image: Image) -> JobSpec {
         id,
         name: Some("analysis".into()),
         image,
+        delivery: Delivery::Shared { place: "/home/ada/a.sif".into() },
         command: vec!["true".into()],
         mounts: Vec::new(),
         env: Vec::new(),

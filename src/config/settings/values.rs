@@ -81,6 +81,7 @@ pub(super) fn path(path: &PathBuf) -> String {
     path.display().to_string()
 }
 
+#[expect(clippy::ptr_arg, reason = "a row shows what it holds")]
 pub(super) fn names(names: &Vec<Name>) -> String {
     names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -159,7 +159,7 @@ mod tests {
     fn each_runtime_can_be_named() {
         let mut typed: Vec<&str> = RuntimeChoice::ALL.iter().map(|(name, _)| *name).collect();
         typed.retain(|name| *name != RuntimeChoice::Auto.name());
-        assert_eq!(ALL.map(|runtime| runtime.name()).to_vec(), typed);
+        assert_eq!(ALL.map(Runtime::name).to_vec(), typed);
     }
 
     fn names(choice: RuntimeChoice, order: &[&'static str], form: Form) -> Vec<&'static str> {

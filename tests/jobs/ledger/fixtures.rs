@@ -37,7 +37,6 @@ pub fn spec(n: u64) -> JobSpec {
     };
     JobSpec {
         name: Some("SENTINEL-name".into()),
-        image,
         delivery: moorline::job::Delivery::Shared { place: "/home/SENTINEL-place/a.sif".into() },
         command: vec!["run".into(), "SENTINEL-argument \n \u{1b}[31m\u{202e}".into()],
         mounts: vec![Mount {
