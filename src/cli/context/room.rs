@@ -66,8 +66,7 @@ mod tests {
         let said = |of| told(&room(of), root);
         assert_eq!(
             said(Of::FileSystem),
-            "the file system of the store /store is 90 % used, 100.0 kB are left; moorline cache \
-             prune makes room"
+            "the file system of the store /store is 90 % used, 100.0 kB are left; moorline cache prune --older-than 30d makes room"
         );
         assert!(said(Of::Quota).starts_with("90 % of your quota are used where the store /store"));
         assert!(said(Of::Files).contains("100000 files are left"));

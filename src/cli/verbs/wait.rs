@@ -86,10 +86,10 @@ pub fn until_ended(
 ) -> Result<Vec<Row>, Report> {
     let _interrupted = Interrupted::says(&names.join(" "));
     let row = |job: &Known<'_>| Row::of(context.jobs_dir(), job);
-    follow::wait(context, names, timeout, limits, |heard| say(context, heard), row)
+    follow::wait(context, names, timeout, limits, |heard| say(context, &heard), row)
 }
 
-fn say(context: &Context, heard: Heard<'_>) {
+fn say(context: &Context, heard: &Heard<'_>) {
     match heard {
         Heard::Warning(warning) => output::warn(output::cell(warning)),
         Heard::State(job) => {
