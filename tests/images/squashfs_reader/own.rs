@@ -191,7 +191,7 @@ fn marks_lead_to_the_same_bytes() {
     use moorline::squashfs::read::{Decoder, Image, Kind, Limits, Marks};
     // 200 blocks with a hole of 30, and a tail; and a file that needs no marks
     let mut large: Vec<u8> =
-        (0..4096 * 200 + 123).map(|n: usize| (n / 7 ^ n >> 9).to_le_bytes()[0]).collect();
+        (0..4096 * 200 + 123).map(|n: usize| ((n / 7) ^ (n >> 9)).to_le_bytes()[0]).collect();
     large[4096 * 90..4096 * 120].fill(0);
     let made = Made::new().file("large", &large).file("small", b"small");
     let bytes = made.write(Codec::Zstd, 4096);
