@@ -191,6 +191,7 @@ fn words_of_the_source(kind: impl Fn(&str) -> bool) -> BTreeSet<String> {
     found
 }
 
+/// The keys are checked by `config/settings/tests.rs`.
 #[test]
 fn every_variable_is_in_the_reference() {
     // of the build, of tests, or said of a job that is not Moorline's to describe here
