@@ -194,7 +194,7 @@ impl Story<'_> {
         shell.run(&["wait", &job])?;
         change(&dir.join(SHARED))?;
         shell.show(Scene::Remark(&format!(
-            "one byte of {SHARED} is another one now; the same job again:"
+            "some bytes of {SHARED} are others now; the same job again:"
         )));
         let again = shell.run(&["rerun", &job])?;
         shell.run_to(&["wait", &again], exit::IMAGE_MISMATCH)?;
@@ -306,8 +306,9 @@ fn write_configuration(dir: &Path, registry: &str) -> Result<(), DemoError> {
 /// Changes a byte in the middle of a file. What makes it harder by accident, its mode, is taken away first.
 fn change(file: &Path) -> Result<(), DemoError> {
     let mut bytes = fs::read(file).map_err(io("cannot read", file))?;
-    let middle = bytes.len() / 2;
-    if let Some(byte) = bytes.get_mut(middle) {
+    // in every page of the middle, so that a program meets one, whatever it reads
+    let (from, to) = (bytes.len() / 8, bytes.len() / 8 * 7);
+    for byte in bytes[from..to].iter_mut().step_by(4096) {
         *byte ^= 1;
     }
     fs::set_permissions(file, fs::Permissions::from_mode(0o644))

@@ -83,8 +83,10 @@ pub fn digests_in(text: &str) -> String {
         let hex = from[SHA256.len()..].bytes().take_while(u8::is_ascii_hexdigit).count();
         let (digest, behind) = from.split_at(SHA256.len() + hex);
         short.push_str(before);
-        short.push_str(&brief(digest));
-        rest = behind;
+        let made = brief(digest);
+        // one that was shortened before has its sign already
+        rest = if made.ends_with(MORE) { behind.trim_start_matches(MORE) } else { behind };
+        short.push_str(&made);
     }
     short + rest
 }
@@ -118,6 +120,8 @@ mod tests {
             digests_in(&format!("a {whole}, sha256:12 b")),
             "a sha256:1428ab43…, sha256:12 b"
         );
+        assert_eq!(digests_in("a sha256:1428ab4300… b"), "a sha256:1428ab43… b");
+        assert_eq!(digests_in("a sha256:1428ab43… b"), "a sha256:1428ab43… b");
         assert_eq!(path("/home/me/jobs/stdout", 12), "…jobs/stdout");
         assert_eq!(text("echo hello", 6), "echo …");
         assert_eq!(id("01jd5k8q2m4xt", 4), "01jd");
