@@ -319,10 +319,9 @@ mod tests {
         );
         assert_eq!(show("a = 1"), "job.toml:1: unknown key \"a\"");
         assert!(show("image = \"x\"\nimage = \"y\"").starts_with("job.toml:2: this is not TOML"));
-        assert!(
-            show("runtime = \"dokcer\"")
-                .ends_with("auto, apptainer, singularity, builtin, podman, docker")
-        );
+        assert!(show("runtime = \"dokcer\"").ends_with(
+            "auto, apptainer, singularity, builtin, podman, docker, charliecloud, udocker"
+        ));
         for bad in [
             "cpus = 1.5",
             "cpus = \"4\"",

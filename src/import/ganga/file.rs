@@ -91,7 +91,8 @@ fn inputs(files: &[String], notes: &mut Vec<String>) -> Vec<String> {
             }
             Some(name) if !name.contains(':') => written.push(file.clone()),
             _ => {
-                notes.push(format!("inputfiles: {file} is left out: give it a name without colons"))
+                notes
+                    .push(format!("inputfiles: {file} is left out: give it a name without colons"));
             }
         }
     }
