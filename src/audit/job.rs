@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::verdict::{Forger, Reason, Verdict, forgers, judge};
 use crate::job::{EngineKey, Grade, IntentId, JobId, JobState, Measured, Nonce};
 use crate::ledger::{JobRecord, LookupError, Outcome, Payload, ReceiptRecord, Submission, View};
-use crate::oci::{ConfigDigest, Digest, Platform, Reference, SifDigest};
+use crate::oci::{ConfigDigest, Digest, Platform, Reference, SifDigest, TreeRoot};
 use crate::pin::{Image, Origin, Recipe};
 use crate::worker::{Conditions, Qualifier, Start};
 
@@ -79,6 +79,9 @@ pub struct UsedImage {
     pub origin: Option<Origin>,
     /// The digest of the SIF.
     pub sif: Option<SifDigest>,
+    /// The root of the SIF's hash tree, by which its blocks can be checked when they are read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tree: Option<TreeRoot>,
     /// How the SIF was made.
     pub recipe: Option<Recipe>,
 }
@@ -94,7 +97,7 @@ pub struct AttemptAnswer {
     pub grade: Grade,
     /// What was measured.
     pub measured: Option<String>,
-    /// Whose digest that is: `sif`, `config`, `manifest`.
+    /// Whose digest that is: `sif`, `tree`, `config`, `manifest`.
     pub measured_what: Option<String>,
     /// When.
     pub measured_at: Option<jiff::Timestamp>,
@@ -308,6 +311,7 @@ impl UsedImage {
             platform: pin.map(|pin| pin.platform.clone()),
             origin: pin.and_then(|pin| pin.origin.clone()),
             sif,
+            tree: image.tree(),
             recipe,
         }
     }

@@ -9,6 +9,7 @@
 //! measured == expected, program started    Match
 //! measured == expected, program refused    Unproven, nothing ran
 //! measured != expected                     Mismatch, started or not
+//! blocks were refused when they were read  Mismatch: the file was another one, the program saw errors
 //! ```
 
 use serde::Serialize;
@@ -38,6 +39,8 @@ pub enum Reason {
     SameDigest,
     /// The digest that was measured is another.
     OtherDigest,
+    /// Blocks that the program read were not those of the pinned image: it got errors in their place.
+    BlocksRefused,
     /// No worker left a receipt.
     NoReceipt,
     /// The receipt is another submission's: it proves nothing of this one.
@@ -60,7 +63,7 @@ impl Reason {
     pub fn verdict(self) -> Verdict {
         match self {
             Self::SameDigest => Verdict::Match,
-            Self::OtherDigest => Verdict::Mismatch,
+            Self::OtherDigest | Self::BlocksRefused => Verdict::Mismatch,
             _ => Verdict::Unproven,
         }
     }
@@ -71,6 +74,9 @@ impl Reason {
         match self {
             Self::SameDigest => "the worker measured the digest that was asked for",
             Self::OtherDigest => "the worker measured another digest than was asked for",
+            Self::BlocksRefused => {
+                "blocks of the image's file were not what was pinned: the program got errors in their place"
+            }
             Self::NoReceipt => "no receipt was collected",
             Self::ForeignReceipt => {
                 "the receipt carries another job, intent or nonce: it is no evidence for this one"
@@ -122,6 +128,9 @@ pub fn judge(entry: &Recorded, image: &Image, receipt: Option<&Receipt>) -> Reas
         None => Reason::NothingExpected,
         Some(false) => Reason::OtherDigest,
         Some(true) if matches!(receipt.start, Start::Refused { .. }) => Reason::NotStarted,
+        Some(true) if receipt.conditions.served.as_ref().is_some_and(|done| done.refused > 0) => {
+            Reason::BlocksRefused
+        }
         Some(true) => Reason::SameDigest,
     }
 }
@@ -161,9 +170,6 @@ pub fn but(qualifier: &Qualifier) -> &'static str {
         Qualifier::RuntimeBelieved => "a runtime that is not ours is believed",
         Qualifier::MeasuredEarlier => {
             "measured earlier: another job of this user could have changed the tree"
-        }
-        Qualifier::BlocksRefused => {
-            "blocks of its file were not what was pinned: the program got errors in their place"
         }
         Qualifier::Other(_) => "something that only a newer moorline can explain",
     }
@@ -217,6 +223,7 @@ mod tests {
     fn blocks_that_were_checked_prove_the_root_that_was_pinned() {
         use crate::job::{Evidence, Measured};
         use crate::oci::TreeRoot;
+        use crate::worker::ServedImage;
         let (root, other) = (TreeRoot::of(b"tree"), TreeRoot::of(b"other"));
         let (entry, sif) = (testing::entry(1), SifDigest::of(b"right"));
         let with = |tree| match testing::sif(sif) {
@@ -238,6 +245,14 @@ mod tests {
             receipt.evidence = Evidence { measured, ..receipt.evidence };
             let got = judge(&entry, &with(expected), Some(&receipt));
             assert_eq!(got, reason, "{grade:?} {expected:?} started: {started}");
+            // the file was another one where the program read it
+            let served = |refused| ServedImage { tree: root, read: 9, refused, failed: 0 };
+            receipt.conditions.served = Some(served(0));
+            assert_eq!(judge(&entry, &with(expected), Some(&receipt)), reason);
+            receipt.conditions.served = Some(served(1));
+            let got = judge(&entry, &with(expected), Some(&receipt));
+            let refused = reason == Reason::SameDigest;
+            assert_eq!(got, if refused { Reason::BlocksRefused } else { reason });
         }
     }
 
@@ -284,6 +299,7 @@ mod tests {
         };
         assert_eq!(Reason::SameDigest.verdict(), Verdict::Match);
         assert_eq!(Reason::OtherDigest.verdict(), Verdict::Mismatch);
+        assert_eq!(Reason::BlocksRefused.verdict(), Verdict::Mismatch);
         for reason in
             [NoReceipt, ForeignReceipt, NothingMeasured, NothingExpected, NotStarted, NotSubmitted]
         {

@@ -198,7 +198,7 @@ impl Story<'_> {
         )));
         let again = shell.run(&["rerun", &job])?;
         shell.run_to(&["wait", &again], exit::IMAGE_MISMATCH)?;
-        shell.show(Scene::Remark("the program was not started, and the ledger knows why:"));
+        shell.show(Scene::Remark("the worker refused it, and the ledger knows why:"));
         let said = shell.run_to(&["audit", "job", &again], AUDIT_FOUND)?;
         contains("the verdict on the changed image", "verdict: Mismatch", &said)?;
         Ok(again)

@@ -149,8 +149,6 @@ crate::job::open_names! {
         RuntimeBelieved = "runtime-believed",
         /// The image was measured by an earlier job of this user.
         MeasuredEarlier = "measured-earlier",
-        /// Blocks of the image were not what was pinned: the program got errors instead of them.
-        BlocksRefused = "blocks-refused",
     }
 }
 

@@ -130,10 +130,6 @@ impl Receipt {
             (Qualifier::Option, !self.conditions.options.is_empty()),
             (Qualifier::RuntimeBelieved, believed),
             (Qualifier::MeasuredEarlier, self.evidence.grade == Grade::MeasuredCached),
-            (
-                Qualifier::BlocksRefused,
-                self.conditions.served.as_ref().is_some_and(|served| served.refused > 0),
-            ),
         ]
         .into_iter()
         .filter_map(|(qualifier, holds)| holds.then_some(qualifier))

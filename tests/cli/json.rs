@@ -101,6 +101,8 @@ fn every_verb_gives_one_document() {
     walk.verb("recover", &[], "", 0);
     let audited = walk.verb("audit job", &[&job], "", 0);
     assert_eq!((&audited["verdict"], &audited["command"][0]), (&"match".into(), &"sh".into()));
+    let junit = walk.verb("audit export", &["--format", "junit", &job], "", 0);
+    assert!(junit["text"].as_str().unwrap().contains("<testsuite"), "{junit}");
     walk.verb("audit image", &[&image], "", 0);
     walk.verb("audit drift", &[], "", 0);
     walk.verb("audit verify", &[], "", 0);

@@ -192,7 +192,11 @@ fn the_programs_own_code_passes_and_nothing_stays() {
     if !can("the_programs_own_code_passes_and_nothing_stays") {
         return;
     }
-    let mounted = || fs::read_to_string("/proc/self/mountinfo").unwrap().contains("fuse.moorline");
+    // mount points need not be UTF-8
+    let mounted = || {
+        let mounts = fs::read("/proc/self/mountinfo").unwrap();
+        String::from_utf8_lossy(&mounts).contains("fuse.moorline")
+    };
     let mut job = pinned(Job::sh(User::Me, "exit 7"), &sealed().path);
     job.plan.job.terms.require = Some(Grade::VerifiedOnRead);
     let done = run(&job);
@@ -351,7 +355,6 @@ fn a_program_that_runs_never_sees_a_changed_byte() {
         assert_eq!(receipt.exit_code, 211);
         assert_eq!(receipt.evidence.grade, Grade::VerifiedOnRead);
         assert!(receipt.conditions.served.as_ref().unwrap().refused >= 10, "{receipt:?}");
-        assert_eq!(receipt.qualifiers().len(), 1, "the match is no plain one");
         assert!(receipt.notes.iter().any(|note| note.contains("ended with 3")), "{receipt:?}");
     }
 }

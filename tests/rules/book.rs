@@ -191,8 +191,9 @@ fn words_of_the_source(kind: impl Fn(&str) -> bool) -> BTreeSet<String> {
     found
 }
 
+/// The keys are checked by `config/settings/tests.rs`.
 #[test]
-fn every_variable_and_every_key_is_in_the_reference() {
+fn every_variable_is_in_the_reference() {
     // of the build, of tests, or said of a job that is not Moorline's to describe here
     const OTHERS: [&str; 6] = [
         "CI_",
@@ -212,17 +213,6 @@ fn every_variable_and_every_key_is_in_the_reference() {
     let lost: Vec<_> =
         variables.iter().filter(|word| !page.contains(&format!("`{word}`"))).collect();
     assert!(lost.is_empty(), "not in docs/reference/environment.md: {lost:?}");
-
-    let page = fs::read_to_string(root().join("docs/reference/files.md")).unwrap();
-    let keys = fs::read_to_string(root().join("src/config/keys.rs")).unwrap();
-    let keys: Vec<&str> = keys
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("(\"")?.split_once("\", Who::"))
-        .filter_map(|(key, _)| key.split('.').rfind(|part| *part != "*"))
-        .collect();
-    assert!(keys.len() > 40, "{keys:?}");
-    let lost: Vec<_> = keys.iter().filter(|key| !page.contains(*key)).collect();
-    assert!(lost.is_empty(), "not in docs/reference/files.md: {lost:?}");
 }
 
 /// The messages that `troubleshooting.md` quotes in its first column are in the source: between its `...` every

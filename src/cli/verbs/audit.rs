@@ -250,6 +250,7 @@ fn image_lines(image: &UsedImage, lines: &mut Vec<Line>) {
     add("configuration", image.config.map(|d| d.to_string()));
     add("platform", image.platform.as_ref().map(ToString::to_string));
     add("SIF", image.sif.map(|d| d.to_string()));
+    add("SIF's hash tree", image.tree.map(|root| root.to_string()));
     add("recipe", image.recipe.as_ref().map(crate::pin::Recipe::key));
 }
 

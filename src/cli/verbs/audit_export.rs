@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use serde_json::json;
 
 use crate::audit::{JobAnswer, audit_job, junit};
 use crate::cli::context::Context;
 use crate::cli::context::engines;
+use crate::cli::show::document;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
 use crate::failure::{Kind, io_kind};
 use crate::files;
@@ -51,12 +53,17 @@ pub fn run(context: &Context, args: &Export) -> Outcome {
     let text = match args.format {
         Format::Junit => junit(&answers, plain_only),
     };
+    let json = context.voice.json;
     match &args.output {
+        None if json => document::print(&json!({ "format": "junit", "text": text })),
         None => output::bytes(text.as_bytes()),
         Some(path) => files::replace(path, 0o644, text.as_bytes()).map_err(|error| {
             let kind = io_kind(&error, Kind::Configuration);
             CliError::new(kind, format!("cannot write {}: {error}", path.display()))
         })?,
+    }
+    if let (Some(path), true) = (&args.output, json) {
+        document::print(&json!({ "format": "junit", "path": path }));
     }
     Ok(0)
 }

@@ -66,7 +66,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         );
     }
     if !args.check || args.remote {
-        let asked = wish.asked(context)?;
+        // a check compares all names
+        let asked = if args.check { named.iter().collect() } else { wish.asked(context)? };
         let asked = asked.into_iter().map(|(_, meant)| acquire::registry_of(context, meant));
         args.credential.apply(context, asked)?;
     }
