@@ -4,6 +4,7 @@
 //! A name says little: `docker` may be podman's, `singularity` a link to apptainer. A program that lies
 //! can say anything of itself; its bytes cannot.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -20,6 +21,16 @@ use crate::worker::RuntimeProgram;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// More of its answer is not read.
 const MOST_WORDS: u64 = 4096;
+
+/// How a program is asked for its version.
+pub(super) struct Asked<'a> {
+    /// Its arguments.
+    pub(super) words: &'a [&'a str],
+    /// What it needs besides `PATH`.
+    pub(super) env: &'a [(&'a str, &'a OsStr)],
+    /// Whether it answers on standard error.
+    pub(super) on_stderr: bool,
+}
 
 /// A program that was looked at.
 #[derive(Clone, Debug)]
@@ -41,6 +52,14 @@ impl Program {
     /// # Errors
     /// [`ExecuteError::NoRuntime`] when it does not answer.
     pub(super) fn of(found: &Path) -> Result<Self, ExecuteError> {
+        Self::asked(found, &Asked { words: &["--version"], env: &[], on_stderr: false })
+    }
+
+    /// As [`Program::of`], for one that is asked otherwise.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn asked(found: &Path, asked: &Asked<'_>) -> Result<Self, ExecuteError> {
         let path = fs::canonicalize(found).unwrap_or_else(|_| found.to_owned());
         let handle = File::open(&path).ok();
         let metadata = handle.as_ref().and_then(|file| file.metadata().ok());
@@ -50,7 +69,7 @@ impl Program {
             // not readable for its user is possible, executable is enough
             owner: metadata.as_ref().map_or(u32::MAX, MetadataExt::uid),
             sha256: sha256.and_then(hash),
-            version: version(&path)?,
+            version: version(&path, asked)?,
             identity: metadata.as_ref().map(Identity::of),
             path,
         })
@@ -92,19 +111,20 @@ fn hash(mut file: File) -> Option<Digest> {
 }
 
 /// Asks it, with nothing of the caller's environment but `PATH`.
-fn version(path: &Path) -> Result<Option<String>, ExecuteError> {
-    let what = format!("{} --version", path.display());
+fn version(path: &Path, asked: &Asked<'_>) -> Result<Option<String>, ExecuteError> {
+    let what = format!("{} {}", path.display(), asked.words.join(" "));
     let failed = |why: &str| ExecuteError::NoRuntime(format!("{what} {why}"));
     let deadline = Instant::now() + PATIENCE;
     let mut command = Command::new(path);
     command
-        .arg("--version")
+        .args(asked.words)
         .env_clear()
+        .envs(asked.env.iter().copied())
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
+        .stdout(if asked.on_stderr { Stdio::null() } else { Stdio::piped() })
+        .stderr(if asked.on_stderr { Stdio::piped() } else { Stdio::null() });
     let mut child = loop {
         match command.spawn() {
             // somebody is still writing it, or a child of ours has not closed it yet
@@ -138,9 +158,12 @@ fn version(path: &Path) -> Result<Option<String>, ExecuteError> {
         return Err(failed(&format!("ended with {status}")));
     }
     let mut said = Vec::new();
+    // what cannot be read was not said
     if let Some(stdout) = child.stdout.take() {
-        // what cannot be read was not said
         let _ = stdout.take(MOST_WORDS).read_to_end(&mut said);
+    }
+    if let Some(stderr) = child.stderr.take() {
+        let _ = stderr.take(MOST_WORDS).read_to_end(&mut said);
     }
     let said = String::from_utf8_lossy(&said);
     let line = said.lines().next().unwrap_or_default();

@@ -17,6 +17,10 @@ open_names! {
         Podman = "podman",
         /// Docker, likewise.
         Docker = "docker",
+        /// Charliecloud, in a directory that is unpacked from the SIF.
+        Charliecloud = "charliecloud",
+        /// udocker, likewise.
+        Udocker = "udocker",
     }
 }
 

@@ -6,19 +6,22 @@
 //! | builtin | `mksquashfs` is here | `squashfs-tools` |
 //! | podman | it is in `PATH`; an ordinary user needs subordinate ids | `podman` |
 //! | docker | `MOORLINE_TEST_DOCKER_HOME` is a home directory whose docker context leads to a daemon | `docker` |
+//! | charliecloud | `ch-run` is in `PATH` | `charliecloud` |
+//! | udocker, P1 and R1 | `MOORLINE_TEST_UDOCKER` is its directory; proot and runc are in `PATH` | `udocker` |
 //!
-//! An image for podman and docker is an OCI archive of the same tree that the SIF has.
+//! An image for podman and docker is an OCI archive of the same tree that the SIF has. udocker gets a SIF with a static
+//! busybox: proot 5.1, which Debian 12 has, cannot load the C library of Debian 12.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use moorline::job::{Delivery, Grade, Measured, RuntimeChoice};
-use moorline::oci::{ConfigDigest, DiffId, Digest, Platform, Reference, Sha256Digest};
+use moorline::oci::{ConfigDigest, DiffId, Digest, Platform, Reference, Sha256Digest, SifDigest};
 use moorline::pin::{Image, Pin};
 use moorline::worker::Start;
 use serde_json::json;
@@ -98,11 +101,30 @@ fn archive() -> &'static (PathBuf, Pin) {
 struct Case {
     runtime: RuntimeChoice,
     user: User,
+    option: Option<&'static str>,
 }
 
 impl Case {
     fn is_oci(self) -> bool {
-        self.runtime != RuntimeChoice::Builtin
+        matches!(self.runtime, RuntimeChoice::Podman | RuntimeChoice::Docker)
+    }
+
+    fn is_udocker(self) -> bool {
+        self.runtime == RuntimeChoice::Udocker
+    }
+
+    /// Whether its mounts can be read-only.
+    fn has_read_only(self) -> bool {
+        !self.is_udocker() && self.runtime != RuntimeChoice::Charliecloud
+    }
+
+    /// The user's number inside.
+    fn uid(self) -> u32 {
+        match self.user {
+            _ if self.option == Some("--execmode=R1") => 0,
+            User::Nobody => NOBODY,
+            User::Me => rustix::process::getuid().as_raw(),
+        }
     }
 
     fn job(self, command: &[&str]) -> Job {
@@ -118,6 +140,13 @@ impl Case {
             };
             job.env.push(("HOME".into(), home.to_str().unwrap().into()));
         }
+        if let Some(udocker) = udocker().filter(|_| self.is_udocker()) {
+            let (place, digest) = busybox().clone();
+            job.set_image(digest, place);
+            let path = format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin", udocker.display());
+            job.env.push(("PATH".into(), path));
+        }
+        job.plan.job.options.extend(self.option.map(str::to_owned));
         // crun does not start anything on a machine with both versions of cgroups
         if self.runtime == RuntimeChoice::Podman && in_path("runc") {
             job.plan.job.options = vec!["--runtime=runc".into()];
@@ -137,6 +166,32 @@ impl Case {
     }
 }
 
+/// A SIF whose programs need no library, made once.
+fn busybox() -> &'static (PathBuf, SifDigest) {
+    static IMAGE: OnceLock<(PathBuf, SifDigest)> = OnceLock::new();
+    IMAGE.get_or_init(|| {
+        let root = world().dir.path().join("busybox");
+        for dir in ["bin", "etc", "opt/tools", "tmp"] {
+            fs::create_dir_all(root.join(dir)).unwrap();
+        }
+        let found = moorline::execute::find_program("busybox").unwrap();
+        fs::copy(found, root.join("bin/busybox")).unwrap();
+        for name in ["sh", "cat", "ls", "id", "env", "touch", "sleep", "kill"] {
+            std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).unwrap();
+        }
+        fs::copy(tree().join("opt/tools/hello"), root.join("opt/tools/hello")).unwrap();
+        let path = world().dir.path().join("busybox.sif");
+        let config = r#"{"Env":["PATH=/usr/bin:/bin:/opt/tools","GREETING=it's \"so\" $x"],
+            "Entrypoint":["hello","from"],"Cmd":["cmd"]}"#;
+        let digest = make_sif(&root, Some(config), &path);
+        (path, digest)
+    })
+}
+
+fn udocker() -> Option<PathBuf> {
+    std::env::var_os("MOORLINE_TEST_UDOCKER").map(PathBuf::from)
+}
+
 fn docker_home() -> Option<PathBuf> {
     std::env::var_os("MOORLINE_TEST_DOCKER_HOME").map(PathBuf::from)
 }
@@ -145,14 +200,24 @@ fn docker_home() -> Option<PathBuf> {
 fn cases(test: &str) -> Vec<Case> {
     let mut cases = Vec::new();
     if squashfs_tools(test) {
-        cases
-            .extend(users().into_iter().map(|user| Case { runtime: RuntimeChoice::Builtin, user }));
+        let each =
+            |runtime, option| users().into_iter().map(move |user| Case { runtime, user, option });
+        cases.extend(each(RuntimeChoice::Builtin, None));
+        if have("charliecloud", test, in_path("ch-run")) {
+            cases.extend(each(RuntimeChoice::Charliecloud, None));
+        }
+        let all = ["proot", "runc", "busybox"].into_iter().all(in_path) && udocker().is_some();
+        if have("udocker", test, all) {
+            for mode in ["--execmode=P1", "--execmode=R1"] {
+                cases.extend(each(RuntimeChoice::Udocker, Some(mode)));
+            }
+        }
     }
     if have("podman", test, has_podman()) {
-        cases.push(Case { runtime: RuntimeChoice::Podman, user: User::Me });
+        cases.push(Case { runtime: RuntimeChoice::Podman, user: User::Me, option: None });
     }
     if have("docker", test, docker_home().is_some()) {
-        cases.push(Case { runtime: RuntimeChoice::Docker, user: User::Me });
+        cases.push(Case { runtime: RuntimeChoice::Docker, user: User::Me, option: None });
     }
     cases
 }
@@ -182,11 +247,12 @@ fn the_same_meaning_everywhere() {
             .unwrap();
         child.stdin.take().unwrap().write_all(b"of stdin\n").unwrap();
         let done = job.done(&child.wait_with_output().unwrap());
+        let seen = case.uid();
         let uid = match case.user {
             User::Nobody => NOBODY,
             User::Me => rustix::process::getuid().as_raw(),
         };
-        let expected = format!("/work_dir\n{uid}\n/work_dir|it's \"so\" $x|a b\nc\nof stdin\n");
+        let expected = format!("/work_dir\n{seen}\n/work_dir|it's \"so\" $x|a b\nc\nof stdin\n");
         assert_eq!((done.code, done.stdout), (7, expected), "{case:?}: {}", done.stderr);
         assert_eq!(fs::metadata(job.path("work/made")).unwrap().uid(), uid, "{case:?}");
         let receipt = done.receipt.unwrap();
@@ -199,6 +265,8 @@ fn the_same_meaning_everywhere() {
             assert_eq!(receipt.evidence.measured, Some(config), "{receipt:?}");
             let program = receipt.conditions.program.unwrap();
             assert!(program.sha256.is_some() && program.version.is_some(), "{program:?}");
+        } else if case.is_udocker() {
+            assert_eq!(receipt.evidence.grade, Grade::MeasuredCached);
         } else {
             assert_eq!(receipt.evidence.grade, Grade::Measured);
         }
@@ -216,7 +284,8 @@ fn exit_codes_are_the_programs_own() {
             assert_eq!(done.code, code, "{case:?} {script}: {}", done.stderr);
             assert!(matches!(done.receipt.unwrap().start, Start::Started { .. }));
         }
-        let done = case.sh("sh -c 'kill -KILL $$'").run();
+        // not by the container's first process, which is immune to itself
+        let done = case.sh("sh -c 'kill -KILL $$'; exit $?").run();
         assert_eq!(done.code, 137, "{case:?}: {}", done.stderr);
         // where an init stands above the program, it is the init that ends: catatonit with 1, tini with 127
         let done = case.job(&["no-such-program"]).run();
@@ -226,7 +295,7 @@ fn exit_codes_are_the_programs_own() {
         };
         assert_eq!(code, 214, "{case:?}: {}", done.stderr);
         assert!(
-            done.stderr.contains("exec") || done.stderr.contains("was not found"),
+            ["exec", "was not found", "not in the"].iter().any(|word| done.stderr.contains(word)),
             "{}",
             done.stderr
         );
@@ -246,7 +315,7 @@ fn exit_codes_are_the_programs_own() {
 fn mounts_with_odd_names() {
     for case in cases("runtimes::mounts_with_odd_names") {
         let mut job = case.sh(
-            "for f in /m/*; do cat \"$f/file\"; done; (touch /m/0/new) 2>/dev/null || echo ro; touch /m/1/new",
+            "for n in 0 1 2 3 4 5; do cat \"/m/$n/file\"; done; (touch /m/0/new) 2>/dev/null || echo ro; touch /m/1/new",
         );
         let names = ["plain", "a,b", "c d", "e\nf", "g\"h", "ö"];
         for (number, name) in names.iter().enumerate() {
@@ -255,15 +324,23 @@ fn mounts_with_odd_names() {
             fs::write(source.join("file"), format!("{name}\n")).unwrap();
             let mut mount = format!("/x:/m/{number}").parse::<moorline::job::Mount>().unwrap();
             mount.source = source.to_str().unwrap().into();
-            if number == 0 {
+            if number == 0 && case.has_read_only() {
                 mount.access = moorline::job::Access::Ro;
             }
             job.plan.job.mounts.push(mount);
         }
         let done = job.run();
-        let expected = format!("{}\nro\n", names.join("\n"));
+        let expected = names.join("\n") + if case.has_read_only() { "\nro\n" } else { "\n" };
         assert_eq!((done.code, done.stdout), (0, expected), "{case:?}: {}", done.stderr);
-        assert!(job.path("tmp/a,b/new").exists() && !job.path("tmp/plain/new").exists());
+        assert!(job.path("tmp/a,b/new").exists());
+        assert_ne!(job.path("tmp/plain/new").exists(), case.has_read_only(), "{case:?}");
+        if !case.has_read_only() {
+            // less than what was asked for is not given
+            job.plan.job.mounts[1].access = moorline::job::Access::Ro;
+            let done = job.run();
+            assert_eq!((done.code, done.stdout.as_str()), (214, ""), "{case:?}: {}", done.stderr);
+            assert!(done.stderr.contains("no read-only mounts"), "{}", done.stderr);
+        }
 
         let job = case.sh("true").mount("/nowhere:/there");
         let done = job.run();
@@ -293,12 +370,20 @@ fn a_signal_leaves_nothing_behind() {
             assert!(sent.unwrap().success());
             until(|| child.try_wait().unwrap().is_some());
             let done = job.done(&child.wait_with_output().unwrap());
-            if signal == "TERM" {
+            if signal == "TERM" && case.is_udocker() {
+                // udocker passes no signal on
+                assert_eq!(
+                    (done.code, done.stdout.as_str()),
+                    (143, ""),
+                    "{case:?}: {}",
+                    done.stderr
+                );
+            } else if signal == "TERM" {
                 let found = (done.code, done.stdout.as_str());
                 assert_eq!(found, (143, "tidied\n"), "{case:?}: {}", done.stderr);
                 assert_eq!(done.receipt.unwrap().exit_code, 143);
             }
-            until(|| !alive_in(&job.path("work")));
+            until(|| !alive_in(&job.path("work")) && !stands_in(&job.path("work")));
             if case.is_oci() {
                 let name = job.plan.job.id.to_string();
                 // other tests have jobs of the same id: their containers have other attempts' names
@@ -312,11 +397,19 @@ fn a_signal_leaves_nothing_behind() {
     }
 }
 
+/// Whether a process has this directory as its own: without a namespace that is how a job's is known.
+fn stands_in(dir: &Path) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    processes
+        .filter_map(|process| fs::read_link(process.path().join("cwd")).ok())
+        .any(|cwd| cwd == dir)
+}
+
 /// Variables of the caller that steer the runtimes would change what runs unseen.
 #[test]
 fn inherited_variables_steer_nothing() {
     for case in cases("runtimes::inherited_variables_steer_nothing") {
-        let mut job = case.sh("env; ls /");
+        let mut job = case.sh("env; [ ! -e /inherited ] || echo inherited");
         for (name, value) in [
             ("APPTAINER_BIND", "/etc:/inherited"),
             ("SINGULARITY_BIND", "/etc:/inherited"),
@@ -348,9 +441,46 @@ fn inherited_variables_steer_nothing() {
             "_",
             "HOSTNAME",
         ];
-        let more: Vec<_> = names.iter().filter(|name| !own.contains(name)).collect();
+        let runtimes: &[&str] = match case.runtime {
+            RuntimeChoice::Charliecloud => &["CH_RUNNING"],
+            RuntimeChoice::Udocker => {
+                &["USER", "LOGNAME", "USERNAME", "PS1", "PROOT_TMP_DIR", "container_"]
+            }
+            _ => &[],
+        };
+        let more: Vec<_> = names
+            .iter()
+            .filter(|name| !own.contains(name) && !runtimes.iter().any(|own| name.starts_with(own)))
+            .collect();
         assert!(more.is_empty(), "{case:?}: {more:?}");
     }
+}
+
+/// What udocker cannot do as it was asked is not done in another way.
+#[test]
+fn udocker_refuses() {
+    let cases = cases("runtimes::udocker_refuses");
+    let Some(case) = cases.into_iter().find(|case| case.is_udocker()) else { return };
+    for (option, why) in [
+        ("--execmode=S1", "take --runtime apptainer"),
+        ("--execmode=F1", "rewrites the image's programs"),
+        ("--location=/", "the image is the job's"),
+    ] {
+        let job = Case { option: Some(option), ..case }.sh("echo it ran");
+        let done = job.run();
+        assert_eq!((done.code, done.stdout.as_str()), (214, ""), "{option}: {}", done.stderr);
+        assert!(done.stderr.contains(why), "{}", done.stderr);
+    }
+    let done = case.job(&["sh", "-c", "echo it ran", ""]).run();
+    assert_eq!((done.code, done.stdout.as_str()), (214, ""), "{}", done.stderr);
+    let mut job = case.sh("echo it ran");
+    job.plan.job.terms.require = Some(Grade::Measured);
+    let done = job.run();
+    assert_eq!((done.code, done.stdout.as_str()), (211, ""), "{}", done.stderr);
+    // R1 keeps both outputs apart, and adds nothing to them
+    let done = Case { option: Some("--execmode=R1"), ..case }.sh("echo out; echo err >&2").run();
+    assert_eq!((done.code, done.stdout.as_str()), (0, "out\n"), "{}", done.stderr);
+    assert!(done.stderr.lines().any(|line| line == "err"), "{}", done.stderr);
 }
 
 /// Another image under the pin's name is not run.
@@ -428,7 +558,7 @@ fn no_subordinate_ids() {
         skipped(TEST, "only root becomes a user who has none");
         return;
     }
-    let case = Case { runtime: RuntimeChoice::Podman, user: User::Nobody };
+    let case = Case { runtime: RuntimeChoice::Podman, user: User::Nobody, option: None };
     let done = case.sh("echo it ran").run();
     assert_eq!((done.code, done.stdout.as_str()), (213, ""), "{}", done.stderr);
     assert!(done.stderr.contains("--add-subuids"), "{}", done.stderr);

@@ -31,7 +31,7 @@ const INSTEAD: &str = "give the job a file that only it can read, through --moun
 /// What to run and how.
 #[derive(Debug, Args, Clone)]
 pub struct SpecArgs {
-    /// Runtime: auto, apptainer, singularity, builtin, podman or docker
+    /// Runtime: auto, apptainer, singularity, builtin, podman, docker, charliecloud or udocker
     #[arg(long, value_name = "RUNTIME", value_parser = runtime)]
     pub runtime: Option<RuntimeChoice>,
     /// Host path for the job: SRC[:DST][:ro|rw][:required], or as docker has it:

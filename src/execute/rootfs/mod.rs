@@ -27,4 +27,4 @@ pub(super) use server::attach::attach;
 pub(super) use server::handle::Server;
 pub(super) use server::order::Served;
 pub(super) use server::process::main as serve;
-pub(super) use unpack::for_one as unpack;
+pub(super) use unpack::{Unpacked, for_one as unpack};

@@ -48,8 +48,17 @@ pub(in crate::execute) struct Unpacked {
 }
 
 impl Unpacked {
+    /// Takes the tree as it is now for whole, after what this process did to it.
+    ///
+    /// # Errors
+    /// When it cannot be walked.
+    pub(in crate::execute) fn seal_again(&mut self) -> io::Result<()> {
+        self.seal = Seal::of(&self.root)?;
+        Ok(())
+    }
+
     /// What happened to the tree since it was looked at; `None` when it is as it was.
-    pub(super) fn damage(&self) -> Option<String> {
+    pub(in crate::execute) fn damage(&self) -> Option<String> {
         match Seal::of(&self.root) {
             Ok(found) => damage(self.seal, found),
             Err(error) => Some(error.to_string()),

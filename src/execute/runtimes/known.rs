@@ -2,8 +2,10 @@
 
 use super::apptainer::{APPTAINER, SINGULARITY};
 use super::builtin::Builtin;
+use super::charliecloud::Charliecloud;
 use super::docker::{DOCKER, PODMAN};
 use super::runtime::{Found, Runtime};
+use super::udocker::Udocker;
 use crate::execute::identify::Program;
 use crate::execute::probe::{Refusal, probe};
 use crate::execute::{ExecuteError, Form};
@@ -11,7 +13,8 @@ use crate::failure::{Failure, Kind};
 use crate::job::{Name, RuntimeChoice};
 
 /// All runtimes, in the order in which `auto` tries them where nobody says another one.
-const ALL: [&dyn Runtime; 5] = [&APPTAINER, &SINGULARITY, &Builtin, &PODMAN, &DOCKER];
+const ALL: [&dyn Runtime; 7] =
+    [&APPTAINER, &SINGULARITY, &Builtin, &PODMAN, &DOCKER, &Charliecloud, &Udocker];
 
 /// A runtime that works here.
 pub(in crate::execute) struct Chosen {
@@ -172,7 +175,7 @@ mod tests {
     #[test]
     fn auto_follows_the_order_and_a_choice_is_kept() {
         let auto = |order: &[&'static str]| names(RuntimeChoice::Auto, order, Form::Sif);
-        assert_eq!(auto(&[]), ["apptainer", "singularity", "builtin"]);
+        assert_eq!(auto(&[]), ["apptainer", "singularity", "builtin", "charliecloud", "udocker"]);
         assert_eq!(auto(&["builtin", "apptainer"]), ["builtin", "apptainer"]);
         assert_eq!(auto(&["builtin", "of-tomorrow"]), ["builtin"]);
         assert_eq!(auto(&["of-tomorrow"]), [""; 0]);

@@ -3,6 +3,7 @@
 //! ```text
 //! known.rs    the list, in the order of `auto`          choose --> probe --> prepare --> identity --> run
 //! runtime.rs  what each has to be: the trait `Runtime`
+//! unpacked.rs the image's tree on the disk, for those that take a directory
 //! foreign.rs  what those have in common that are programs of their own
 //! ```
 //!
@@ -25,10 +26,13 @@
 
 mod apptainer;
 mod builtin;
+mod charliecloud;
 mod docker;
 mod foreign;
 mod known;
 mod runtime;
+mod udocker;
+mod unpacked;
 
 pub(super) use known::choose;
 pub use known::{Absent, installed, takes_options, usable, wants};

@@ -1,0 +1,306 @@
+//! Charliecloud: `ch-run` starts a program in an unpacked directory, with a user and a mount namespace.
+//!
+//! ```text
+//! ch-run --private-tmp --no-passwd --unset-env=* --env-no-expand --set-env=FILE
+//!        --bind=WORKDIR:/work_dir [--bind=..] --cd=/work_dir [OPTIONS] DIR -- CMD..
+//! ```
+//!
+//! Source: `ch-run --help` of 0.31 (Debian 12), and what it was seen to do (`tests/parts/runtimes.sh`):
+//!
+//! - It becomes the program, so that exit codes and signals are the program's own. Its own failures have code 1 or
+//!   more and a message, and no sign that tells them from the program's: whether the program is there is looked at before.
+//! - A mount point must be there: it is made in the tree, which is this job's own.
+//! - Mounts cannot be read-only; the image is.
+//! - Its variable `CH_RUNNING` reaches the program.
+//! - It wants a `USER` and the directories `/dev`, `/proc`, `/sys` and `/tmp`.
+//!
+//! The tree is compared with its seal when the program has ended, as that of our own runtime is.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use super::foreign::{self, Scratch};
+use super::runtime::{Found, Prepared, Request, Runtime};
+use super::unpacked::{Tree, point, points, refuse, spelled};
+use crate::execute::attend::Ended;
+use crate::execute::container::Manner;
+use crate::execute::form::Form;
+use crate::execute::identify::{Asked, Program};
+use crate::execute::report::Report;
+use crate::execute::starter::{Start, Word};
+use crate::execute::{ExecuteError, keyring, tickets};
+use crate::job::{Access, Evidence, Name, WORK_DIR};
+use crate::runtime::Bind;
+use crate::worker::Hides;
+
+/// The runtime.
+pub(super) struct Charliecloud;
+
+const NAME: &str = "charliecloud";
+const PROGRAM: &str = "ch-run";
+
+impl Runtime for Charliecloud {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn wants(&self) -> Form {
+        Form::Sif
+    }
+
+    fn look(&self) -> Result<(), ExecuteError> {
+        foreign::find(PROGRAM).map(drop)
+    }
+
+    fn probe(&self) -> Result<Found, ExecuteError> {
+        let user = [("USER", OsStr::new("moorline"))];
+        let asked = Asked { words: &["--version"], env: &user, on_stderr: true };
+        let program = Program::asked(&foreign::find(PROGRAM)?, &asked)?;
+        let said = program.version.as_deref().unwrap_or_default();
+        // it says a number and no name
+        if !said.starts_with(|first: char| first.is_ascii_digit()) {
+            return Err(ExecuteError::NoRuntime(format!(
+                "{} is no ch-run: it says {said:?}",
+                program.path.display()
+            )));
+        }
+        Ok(Found { program: Some(program), answer: Vec::new() })
+    }
+
+    /// Without a pid namespace the files of other processes of this user can be reached.
+    fn hides(&self, _: &[String]) -> Hides {
+        Hides::No
+    }
+
+    fn prepare<'a>(
+        &self,
+        found: &Found,
+        request: &Request<'a>,
+        report: &mut Report,
+    ) -> Result<Box<dyn Prepared + 'a>, ExecuteError> {
+        let program = foreign::program(found)?.clone();
+        let job = &request.plan.job;
+        foreign::tell(report, &program, job);
+        report.runtime = Name::known(NAME);
+        report.rootfs = Some("unpacked".into());
+        refuse(NAME, request, report)?;
+        let mut tree = Tree::of(request, report)?;
+        let scratch = Scratch::make(request.control, request.attempt)?;
+        let workdir = Bind {
+            source: request.workdir.to_owned(),
+            target: WORK_DIR.into(),
+            access: Access::Rw,
+            directory: true,
+        };
+        let mut binds = vec![workdir];
+        binds.extend_from_slice(request.binds);
+        binds.extend(foreign::covers(request, &scratch, &[Path::new("/dev/shm")])?);
+        binds.extend(tickets::bind(job, request.control, scratch.path())?);
+        let root = tree.unpacked.root.clone();
+        for directory in ["/dev", "/proc", "/sys", "/tmp"] {
+            point(NAME, &root, Path::new(directory), true)?;
+        }
+        points(NAME, &root, &binds)?;
+        tree.unpacked.seal_again().map_err(ExecuteError::io("the image's tree"))?;
+        there(&root, &binds, &tree)?;
+
+        let file = scratch.path().join("environment");
+        let (text, lines) = variables(&tree.env);
+        fs::write(&file, text).map_err(ExecuteError::io(format!("writing {}", file.display())))?;
+        report.notes.push("charliecloud sets the variable CH_RUNNING as well".into());
+        let words = argv(&Run {
+            program: &program.path,
+            variables: &file,
+            lines: &lines,
+            binds: &binds,
+            options: &job.options,
+            root: &root,
+            command: &tree.command,
+        })?;
+        let mut env: BTreeMap<String, String> = BTreeMap::new();
+        for name in ["PATH", "HOME"] {
+            if let Ok(value) = std::env::var(name) {
+                env.insert(name.to_owned(), value);
+            }
+        }
+        env.insert("USER".into(), "moorline".into());
+        let start = Start {
+            program: words.into_iter().map(Word::from).collect(),
+            env,
+            cwd: request.workdir.to_owned(),
+            terminal: false,
+            umask: job.terms.umask,
+            afs: binds.iter().any(|bind| keyring::on_afs(&bind.source)),
+            container: None,
+            after: vec![],
+        };
+        let manner = Manner::of(&job.terms)?;
+        let evidence = request.evidence.clone();
+        Ok(Box::new(Ready { start, manner, program, tree, evidence, _scratch: scratch }))
+    }
+}
+
+/// A job for it.
+struct Ready {
+    start: Start,
+    manner: Manner,
+    program: Program,
+    tree: Tree,
+    evidence: Evidence,
+    _scratch: Scratch,
+}
+
+impl Prepared for Ready {
+    fn identity(&self) -> Evidence {
+        self.evidence.clone()
+    }
+
+    fn run(self: Box<Self>, report: &mut Report) -> Result<Ended, ExecuteError> {
+        let ended = foreign::attend(self.start, &self.manner);
+        foreign::check_program(report, &self.program);
+        // the program runs as the tree's owner, and nothing but its namespace keeps it away
+        if let Some(why) = self.tree.unpacked.damage() {
+            report
+                .notes
+                .push(format!("the unpacked image was damaged while the program ran: {why}"));
+            report.nothing_is_known();
+        }
+        ended
+    }
+}
+
+/// Whether the program is there, as far as can be seen from outside: what is mounted, and links, are the container's business.
+fn there(root: &Path, binds: &[Bind], tree: &Tree) -> Result<(), ExecuteError> {
+    let Some(program) = tree.command.first() else { return Err(ExecuteError::NothingToRun) };
+    let seen = |path: &Path| {
+        let covered = binds.iter().any(|bind| path.starts_with(&bind.target));
+        let below = path.strip_prefix("/").unwrap_or(path);
+        // a link on the way is taken for the best
+        let linked = below
+            .ancestors()
+            .any(|part| root.join(part).symlink_metadata().is_ok_and(|meta| meta.is_symlink()));
+        covered || linked || root.join(below).is_file()
+    };
+    let path = tree.env.get("PATH").map_or("/bin", String::as_str);
+    let found = if program.contains('/') {
+        seen(&Path::new(WORK_DIR).join(program))
+    } else {
+        // ch-run adds /bin
+        path.split(':')
+            .chain(["/bin"])
+            .any(|dir| seen(&Path::new(WORK_DIR).join(dir).join(program)))
+    };
+    if found {
+        return Ok(());
+    }
+    Err(ExecuteError::NotStarted(format!("{program:?} was not found in the image")))
+}
+
+/// The file for `--set-env`, and those that do not fit on a line of it. It takes single quotes around a value away.
+fn variables(all: &BTreeMap<String, String>) -> (String, Vec<String>) {
+    let (mut text, mut others) = (String::new(), Vec::new());
+    for (name, value) in all {
+        if value.contains('\n') || name.contains('\n') {
+            others.push(format!("{name}={value}"));
+        } else {
+            let _ = writeln!(text, "{name}='{value}'");
+        }
+    }
+    (text, others)
+}
+
+/// What stands on the command line.
+struct Run<'a> {
+    program: &'a Path,
+    variables: &'a Path,
+    lines: &'a [String],
+    binds: &'a [Bind],
+    options: &'a [String],
+    root: &'a Path,
+    command: &'a [String],
+}
+
+fn argv(run: &Run<'_>) -> Result<Vec<OsString>, ExecuteError> {
+    let joined = |flag: &str, value: &OsStr| {
+        let mut word = OsString::from(flag);
+        word.push(value);
+        word
+    };
+    let mut argv: Vec<OsString> = vec![run.program.into()];
+    argv.extend(
+        ["--private-tmp", "--no-passwd", "--unset-env=*", "--env-no-expand"].map(Into::into),
+    );
+    if run.variables.as_os_str().as_encoded_bytes().contains(&b'=') {
+        return Err(ExecuteError::Unspelled {
+            path: run.variables.to_owned(),
+            runtime: NAME,
+            why: "it holds an equals sign, which makes it a variable there".into(),
+        });
+    }
+    argv.push(joined("--set-env=", run.variables.as_os_str()));
+    argv.extend(run.lines.iter().map(|line| joined("--set-env=", line.as_ref())));
+    for bind in run.binds {
+        let (source, target) = (spelled(NAME, &bind.source)?, spelled(NAME, &bind.target)?);
+        argv.push(format!("--bind={source}:{target}").into());
+    }
+    argv.push(format!("--cd={WORK_DIR}").into());
+    for option in run.options {
+        // a word without a dash would be the image
+        if !option.starts_with('-') || option == "-" || option == "--" {
+            return Err(ExecuteError::NotStarted(format!(
+                "--option {option:?}: write options of ch-run as one word, --name=value"
+            )));
+        }
+        argv.push(option.into());
+    }
+    argv.push(run.root.into());
+    argv.push("--".into());
+    argv.extend(run.command.iter().map(OsString::from));
+    Ok(argv)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::builtin::testing::bind;
+
+    #[test]
+    fn command_lines() {
+        let (command, binds) = (
+            ["python3".into(), "-c".into(), "print(1)".into()],
+            [bind("/a b,c", "/d", Access::Rw)],
+        );
+        let line = |options: &[String], lines: &[String]| {
+            argv(&Run {
+                program: Path::new("ch-run"),
+                variables: Path::new("/s/environment"),
+                lines,
+                binds: &binds,
+                options,
+                root: Path::new("/t/image"),
+                command: &command,
+            })
+            .map(|words| words.join(OsStr::new(" ")).into_string().unwrap())
+        };
+        assert_eq!(
+            line(&["--write".into()], &["N=a\nb".into()]).unwrap(),
+            "ch-run --private-tmp --no-passwd --unset-env=* --env-no-expand --set-env=/s/environment \
+             --set-env=N=a\nb --bind=/a b,c:/d --cd=/work_dir --write /t/image -- python3 -c print(1)"
+        );
+        for image in ["/other/image", "-", "--", ""] {
+            assert!(line(&[image.into()], &[]).is_err(), "{image}");
+        }
+    }
+
+    #[test]
+    fn each_variable_is_a_quoted_line_or_a_word() {
+        let all = [("A", "it's \"so\" $x"), ("B", "'q'"), ("C", ""), ("D", "a\nb")];
+        let all = all.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
+        let (text, others) = variables(&all);
+        assert_eq!(text, "A='it's \"so\" $x'\nB=''q''\nC=''\n");
+        assert_eq!(others, ["D=a\nb"]);
+    }
+}

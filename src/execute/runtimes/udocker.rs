@@ -1,0 +1,495 @@
+//! udocker: programs in user space, without namespaces (proot), or with them (runc, crun).
+//!
+//! ```text
+//! SCRATCH/repo/containers/ID/{ROOT,container.json}     the tree, as udocker's own `create` would leave it
+//! sh -c 'exec "$@" 3>&1 4>&2' sh
+//! udocker [--allow-root] --quiet run --user=.. --workdir=/work_dir --volume=WORKDIR:/work_dir [--volume=..]
+//!         --env-file=FILE [OPTIONS] --nobanner ID CMD..
+//! ```
+//!
+//! Source: udocker 1.3.17, and what it was seen to do (`tests/parts/runtimes.sh`):
+//!
+//! - It is never installed by a job, and neither are its engines (`UDOCKER_TARBALL` is empty): `proot`, `runc` and
+//!   `crun` come from `PATH`.
+//! - `load` and `create` look at no digest, so the tree is this worker's own. The program can write to it, and to what
+//!   udocker adds there: hence no better grade than *measured-cached*.
+//! - In the R modes it loses the exit code and mixes both outputs when no terminal is there. So the engine stands behind
+//!   a few lines of shell ([`wrapper`]), which give it udocker's own outputs and keep its code.
+//! - It passes no signal on: a program is ended at once. proot says 255 of one that a signal ended.
+//! - proot 5.1 (Debian 12) does not know what newer C libraries ask of it: from glibc 2.33 on no program starts.
+//! - It drops empty arguments, and blanks around a variable's value.
+//! - It sets variables of its own ([`OWN`]).
+//!
+//! `--option=--execmode=P1|P2|R1` chooses the mode. The S modes are apptainer's; the F modes rewrite programs of the
+//! image and need udocker's own engines.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::foreign::{self, Scratch};
+use super::runtime::{Found, Prepared, Request, Runtime};
+use super::unpacked::{Tree, point, points, refuse, spelled};
+use crate::execute::attend::Ended;
+use crate::execute::container::Manner;
+use crate::execute::form::Form;
+use crate::execute::identify::{Asked, Program};
+use crate::execute::report::Report;
+use crate::execute::starter::{Start, Word};
+use crate::execute::{ExecuteError, find_program, keyring, scratch, tickets};
+use crate::job::{Access, Evidence, Grade, Name, WORK_DIR};
+use crate::runtime::Bind;
+use crate::worker::Hides;
+
+/// The runtime.
+pub(super) struct Udocker;
+
+const NAME: &str = "udocker";
+/// What it calls the job's container; its form is udocker's.
+const ID: &str = "00000000-0000-0000-0000-000000000000";
+/// What an option begins with that chooses the mode; as `udocker setup` has it.
+const EXECMODE: &str = "--execmode=";
+/// Variables that the program gets from it.
+const OWN: &str = "USER, LOGNAME, USERNAME, PS1, SHLVL, PROOT_TMP_DIR, container_*";
+
+impl Runtime for Udocker {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn wants(&self) -> Form {
+        Form::Sif
+    }
+
+    fn look(&self) -> Result<(), ExecuteError> {
+        foreign::find(NAME)?;
+        Mode::P1.engine().map(drop)
+    }
+
+    fn probe(&self) -> Result<Found, ExecuteError> {
+        let found = foreign::find(NAME)?;
+        // it makes a repository before it says anything, at home if it may
+        let scratch = scratch::Scratch::make(scratch::PROBE, false)?;
+        let repository = repository(scratch.path())?;
+        let env = [("UDOCKER_DIR", repository.as_os_str()), ("HOME", scratch.path().as_os_str())];
+        let asked = Asked { words: &["--allow-root", "--version"], env: &env, on_stderr: false };
+        let program = Program::asked(&found, &asked)?;
+        let said = program.version.as_deref().unwrap_or_default();
+        if !said.starts_with("version: ") {
+            return Err(ExecuteError::NoRuntime(format!(
+                "{} is no udocker: it says {said:?}",
+                program.path.display()
+            )));
+        }
+        if Mode::P1.engine().is_err() && Mode::R1.engine().is_err() {
+            return Err(ExecuteError::NoRuntime(
+                "neither proot nor runc nor crun is installed, and it downloads nothing in a job"
+                    .into(),
+            ));
+        }
+        Ok(Found { program: Some(program), answer: Vec::new() })
+    }
+
+    /// Nothing keeps a program in proot's view of the files.
+    fn hides(&self, _: &[String]) -> Hides {
+        Hides::No
+    }
+
+    fn prepare<'a>(
+        &self,
+        found: &Found,
+        request: &Request<'a>,
+        report: &mut Report,
+    ) -> Result<Box<dyn Prepared + 'a>, ExecuteError> {
+        let program = foreign::program(found)?.clone();
+        let job = &request.plan.job;
+        foreign::tell(report, &program, job);
+        report.runtime = Name::known(NAME);
+        report.rootfs = Some("unpacked".into());
+        let (mode, options) = mode(&job.options)?;
+        let engine = mode.engine()?;
+        refuse(NAME, request, report)?;
+        let tree = Tree::of(request, report)?;
+        if tree.command.iter().any(String::is_empty) {
+            return Err(ExecuteError::NotStarted(
+                "udocker drops empty arguments, and the command has one; take --runtime builtin"
+                    .into(),
+            ));
+        }
+        let scratch = Scratch::make(request.control, request.attempt)?;
+        let mut binds = vec![Bind {
+            source: request.workdir.to_owned(),
+            target: WORK_DIR.into(),
+            access: Access::Rw,
+            directory: true,
+        }];
+        binds.extend_from_slice(request.binds);
+        binds.extend(foreign::covers(request, &scratch, &[Path::new("/dev/shm")])?);
+        binds.extend(tickets::bind(job, request.control, scratch.path())?);
+
+        let repository = repository(tree.scratch.path())?;
+        let container = repository.join("containers").join(ID);
+        let root = container.join("ROOT");
+        let io = |what: &'static str| ExecuteError::io(what);
+        fs::create_dir(&container).map_err(io("making udocker's container"))?;
+        fs::rename(&tree.unpacked.root, &root).map_err(io("moving the image's tree"))?;
+        fs::write(container.join("container.json"), r#"{"config":{}}"#)
+            .map_err(io("writing container.json"))?;
+        for file in ["/etc/passwd", "/etc/group"] {
+            point(NAME, &root, Path::new(file), false)?;
+        }
+        points(NAME, &root, &binds)?;
+
+        let code = scratch.path().join("code");
+        let engines = scratch.directory("engine")?;
+        // udocker tells runc from crun by the file's name
+        let wrapped = engines.join(engine.file_name().unwrap_or(OsStr::new(NAME)));
+        fs::write(&wrapped, wrapper(mode, &engine, &code)?).map_err(io("writing the engine"))?;
+        fs::set_permissions(&wrapped, fs::Permissions::from_mode(0o700))
+            .map_err(io("writing the engine"))?;
+        let variables = scratch.path().join("environment");
+        let (text, words) = environment(&tree.env);
+        fs::write(&variables, text).map_err(io("writing the variables"))?;
+        report.notes.push(format!("udocker {mode:?}, by {}", engine.display()));
+        report.notes.push(format!("udocker sets variables of its own: {OWN}"));
+        report
+            .notes
+            .push("the program can write to the image's tree, which goes with the job".into());
+        report.notes.push("udocker passes no signal on: a program that is to end is killed".into());
+
+        let words = argv(&Run {
+            program: &program.path,
+            root: rustix::process::geteuid().is_root(),
+            ids: mode.ids(),
+            binds: &binds,
+            variables: &variables,
+            words: &words,
+            options: &options,
+            command: &tree.command,
+        })?;
+        let env = surroundings(mode, &repository, &wrapped, &scratch)?;
+        let start = Start {
+            program: words.into_iter().map(Word::from).collect(),
+            env,
+            cwd: request.workdir.to_owned(),
+            terminal: false,
+            umask: job.terms.umask,
+            afs: binds.iter().any(|bind| keyring::on_afs(&bind.source)),
+            container: None,
+            after: vec![],
+        };
+        let manner = Manner::of(&job.terms)?;
+        let mut evidence = request.evidence.clone();
+        if evidence.grade.meets(&Grade::MeasuredCached) {
+            evidence.grade = Grade::MeasuredCached;
+        }
+        Ok(Box::new(Ready {
+            start,
+            manner,
+            program,
+            code,
+            evidence,
+            _tree: tree,
+            _scratch: scratch,
+        }))
+    }
+}
+
+/// A job for it.
+struct Ready {
+    start: Start,
+    manner: Manner,
+    program: Program,
+    /// Where the engine's exit code is put.
+    code: PathBuf,
+    evidence: Evidence,
+    _tree: Tree,
+    _scratch: Scratch,
+}
+
+impl Prepared for Ready {
+    fn identity(&self) -> Evidence {
+        self.evidence.clone()
+    }
+
+    fn run(self: Box<Self>, report: &mut Report) -> Result<Ended, ExecuteError> {
+        let mut ended = foreign::attend(self.start, &self.manner)?;
+        foreign::check_program(report, &self.program);
+        let code = fs::read_to_string(&self.code).ok();
+        match code.and_then(|text| text.trim().parse::<u8>().ok()) {
+            Some(code) if ended.told.is_none() => ended.code = code.into(),
+            Some(_) => {}
+            None if ended.told.is_some() => {}
+            None => {
+                return Err(ExecuteError::NotStarted(format!(
+                    "udocker ended with {} before it started its engine; perhaps the program is not in the \
+                     image: what it says is on standard error",
+                    ended.code
+                )));
+            }
+        }
+        Ok(ended)
+    }
+}
+
+/// A way to run that udocker has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// proot, with a filter of system calls.
+    P1,
+    /// proot without.
+    P2,
+    /// runc or crun.
+    R1,
+}
+
+impl Mode {
+    /// Its engine on this machine.
+    fn engine(self) -> Result<PathBuf, ExecuteError> {
+        let names: &[&str] = match self {
+            Self::P1 | Self::P2 => &["proot"],
+            Self::R1 => &["runc", "crun"],
+        };
+        names.iter().find_map(|name| find_program(name)).ok_or_else(|| {
+            ExecuteError::NoRuntime(format!("{} is not installed", names.join(" or ")))
+        })
+    }
+
+    /// Who the program is: runc's container has one user, its root, who is the caller.
+    fn ids(self) -> String {
+        let uid = rustix::process::getuid();
+        if self == Self::R1 || uid.is_root() {
+            return "root".to_owned();
+        }
+        format!("{}:{}", uid.as_raw(), rustix::process::getgid().as_raw())
+    }
+}
+
+/// The mode that the options choose, and the other options.
+fn mode(options: &[String]) -> Result<(Mode, Vec<String>), ExecuteError> {
+    let (mut mode, mut others) = (Mode::P1, Vec::new());
+    let no = |why: String| Err(ExecuteError::NotStarted(why));
+    for option in options {
+        let Some(word) = option.strip_prefix(EXECMODE) else {
+            // it is written behind the container's name, which it must not replace
+            if !option.starts_with("--") || option.len() == 2 || option.ends_with('=') {
+                return no(format!(
+                    "--option {option:?}: write options of udocker as --name=value"
+                ));
+            }
+            if option.starts_with("--location") {
+                return no(format!("--option {option}: the image is the job's, not an option's"));
+            }
+            others.push(option.clone());
+            continue;
+        };
+        mode = match word {
+            "P1" => Mode::P1,
+            "P2" => Mode::P2,
+            "R1" => Mode::R1,
+            "S1" => {
+                return no(
+                    "udocker's S1 is apptainer or singularity: take --runtime apptainer".into()
+                );
+            }
+            word if word.starts_with('F') => {
+                return no(format!(
+                    "udocker's {word} rewrites the image's programs, so that it would not be the pinned image; \
+                     take --execmode=P1"
+                ));
+            }
+            word => return no(format!("udocker's mode {word} is not supported: P1, P2, R1")),
+        };
+    }
+    Ok((mode, others))
+}
+
+/// A repository in `directory`, so that udocker makes none at home.
+fn repository(directory: &Path) -> Result<PathBuf, ExecuteError> {
+    let path = directory.join("repo");
+    for name in ["", "bin", "lib", "doc", "repos", "layers", "containers"] {
+        let path = path.join(name);
+        fs::create_dir(&path).map_err(ExecuteError::io(format!("making {}", path.display())))?;
+    }
+    Ok(path)
+}
+
+/// What stands for the engine: it keeps the engine's exit code, and in the R modes gives it the outputs of
+/// udocker, which would be a pseudo-terminal. What is asked of it besides goes straight to the engine.
+fn wrapper(mode: Mode, engine: &Path, code: &Path) -> Result<String, ExecuteError> {
+    let quoted = |path: &Path| {
+        let text = path.to_str().and_then(|text| shlex::try_quote(text).ok());
+        text.map(String::from).ok_or_else(|| ExecuteError::Unspelled {
+            path: path.to_owned(),
+            runtime: NAME,
+            why: "it is not UTF-8".into(),
+        })
+    };
+    let (engine, code) = (quoted(engine)?, quoted(code)?);
+    // udocker leaves as soon as nobody holds its pseudo-terminal
+    let outputs = match mode {
+        Mode::R1 => "[ -t 1 ] && exec 5>&1 >&3 2>&4\n",
+        Mode::P1 | Mode::P2 => "",
+    };
+    Ok(format!(
+        "#!/bin/sh\ncase \"$1\" in --help|spec) exec {engine} \"$@\" ;; esac\n{outputs}{engine} \"$@\" 3>&- 4>&- 5>&-\n\
+         code=$?\necho \"$code\" >{code}\nexit \"$code\"\n"
+    ))
+}
+
+/// What udocker itself gets: nothing of the caller's but `PATH`, and directories of the job's own.
+fn surroundings(
+    mode: Mode,
+    repository: &Path,
+    engine: &Path,
+    scratch: &Scratch,
+) -> Result<BTreeMap<String, String>, ExecuteError> {
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let mut env = BTreeMap::from([
+        ("UDOCKER_DIR".to_owned(), text(repository)),
+        ("UDOCKER_TMP".to_owned(), text(&scratch.directory("tmp")?)),
+        ("HOME".to_owned(), text(&scratch.directory("home")?)),
+        ("UDOCKER_TARBALL".to_owned(), String::new()),
+        ("UDOCKER_DEFAULT_EXECUTION_MODE".to_owned(), format!("{mode:?}")),
+        ("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned()),
+    ]);
+    let which = match mode {
+        Mode::P1 | Mode::P2 => "UDOCKER_USE_PROOT_EXECUTABLE",
+        Mode::R1 => "UDOCKER_USE_RUNC_EXECUTABLE",
+    };
+    env.insert(which.to_owned(), text(engine));
+    if let Ok(path) = std::env::var("PATH") {
+        env.insert("PATH".to_owned(), path);
+    }
+    Ok(env)
+}
+
+/// The file for `--env-file`, and the words for what does not fit on a line of it.
+fn environment(all: &BTreeMap<String, String>) -> (String, Vec<String>) {
+    let (mut text, mut words) = (String::new(), Vec::new());
+    for (name, value) in all {
+        if value.contains('\n') {
+            words.push(format!("--env={name}={value}"));
+        } else {
+            let _ = writeln!(text, "{name}={value}");
+        }
+    }
+    (text, words)
+}
+
+/// What stands on the command line.
+struct Run<'a> {
+    program: &'a Path,
+    root: bool,
+    ids: String,
+    binds: &'a [Bind],
+    variables: &'a Path,
+    words: &'a [String],
+    options: &'a [String],
+    command: &'a [String],
+}
+
+fn argv(run: &Run<'_>) -> Result<Vec<OsString>, ExecuteError> {
+    // its outputs as 3 and 4, for the engine's wrapper
+    let shell = ["/bin/sh", "-c", "exec \"$@\" 3>&1 4>&2", "sh"];
+    let mut argv: Vec<OsString> = shell.map(OsString::from).into();
+    argv.push(run.program.into());
+    if run.root {
+        argv.push("--allow-root".into());
+    }
+    argv.extend(["--quiet", "run"].map(OsString::from));
+    argv.push(format!("--user={}", run.ids).into());
+    argv.push(format!("--workdir={WORK_DIR}").into());
+    for bind in run.binds {
+        let (source, target) = (spelled(NAME, &bind.source)?, spelled(NAME, &bind.target)?);
+        argv.push(format!("--volume={source}:{target}").into());
+    }
+    let mut file = OsString::from("--env-file=");
+    file.push(run.variables);
+    argv.push(file);
+    argv.extend(run.words.iter().map(OsString::from));
+    argv.extend(run.options.iter().map(OsString::from));
+    // behind a word that ends with an equals sign the name would be its value
+    argv.extend(["--nobanner", ID].map(OsString::from));
+    argv.extend(run.command.iter().map(OsString::from));
+    Ok(argv)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::builtin::testing::bind;
+
+    #[test]
+    fn command_lines() {
+        let binds = [bind("/jobs/1/work", "/work_dir", Access::Rw)];
+        let run = |root, ids: &str| {
+            argv(&Run {
+                program: Path::new("udocker"),
+                root,
+                ids: ids.into(),
+                binds: &binds,
+                variables: Path::new("/s/environment"),
+                words: &["--env=N=a\nb".into()],
+                options: &["--hostauth".into()],
+                command: &["sh".into(), "-c".into(), "exit 7".into()],
+            })
+            .unwrap()
+            .join(OsStr::new(" "))
+            .into_string()
+            .unwrap()
+        };
+        let shell = "/bin/sh -c exec \"$@\" 3>&1 4>&2 sh";
+        let rest = "--workdir=/work_dir --volume=/jobs/1/work:/work_dir --env-file=/s/environment \
+                    --env=N=a\nb --hostauth --nobanner 00000000-0000-0000-0000-000000000000 sh -c exit 7";
+        assert_eq!(run(false, "7:8"), format!("{shell} udocker --quiet run --user=7:8 {rest}"));
+        assert_eq!(
+            run(true, "root"),
+            format!("{shell} udocker --allow-root --quiet run --user=root {rest}")
+        );
+    }
+
+    #[test]
+    fn modes_are_chosen_and_refused() {
+        let chosen = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+            mode(&words).map_err(|error| error.to_string())
+        };
+        assert_eq!(chosen(&[]), Ok((Mode::P1, vec![])));
+        assert_eq!(chosen(&["--execmode=R1", "--dri"]), Ok((Mode::R1, vec!["--dri".into()])));
+        assert!(chosen(&["--execmode=S1"]).unwrap_err().contains("--runtime apptainer"));
+        for f in ["F1", "F2", "F3", "F4"] {
+            let why = chosen(&[&format!("--execmode={f}")]).unwrap_err();
+            assert!(why.contains("rewrites"), "{why}");
+        }
+        for bad in [
+            "--execmode=R3",
+            "--execmode=",
+            "--location=/other",
+            "other:image",
+            "-v=/a",
+            "--",
+            "--env=",
+        ] {
+            assert!(chosen(&[bad]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_wrapper_keeps_the_code() {
+        let dir = tempfile::tempdir().unwrap();
+        let (code, script) = (dir.path().join("co de"), dir.path().join("wrapper"));
+        fs::write(&script, wrapper(Mode::P1, Path::new("/bin/sh"), &code).unwrap()).unwrap();
+        let run = |words: &[&str]| {
+            let mut command = std::process::Command::new("/bin/sh");
+            command.arg(&script).args(words).output().unwrap().status.code()
+        };
+        run(&["--help"]);
+        assert!(!code.exists());
+        assert_eq!(run(&["-c", "exit 7"]), Some(7));
+        assert_eq!(fs::read_to_string(&code).unwrap(), "7\n");
+    }
+}

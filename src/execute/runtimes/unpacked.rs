@@ -1,0 +1,218 @@
+//! The image's tree on the disk, for runtimes that take a directory: unpacked for one job by this worker from the SIF
+//! that it measured, with what the runtime needs to mount on.
+//!
+//! Their own ways to get an image are not used: they pull by tag, or unpack archives without a look at a digest.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::StatVfsMountFlags;
+
+use super::runtime::Request;
+use crate::backend;
+use crate::execute::report::Report;
+use crate::execute::rootfs::{self, Unpacked};
+use crate::execute::scratch::{self, Scratch};
+use crate::execute::{ExecuteError, packed, tickets};
+use crate::job::{Access, Network};
+use crate::oci::ContainerConfig;
+use crate::runtime::builtin::Cover;
+use crate::runtime::{Bind, environment};
+use crate::sif::SifReader;
+
+/// An image's tree, and what its configuration says of the program.
+pub(super) struct Tree {
+    pub(super) unpacked: Unpacked,
+    /// The words to start.
+    pub(super) command: Vec<String>,
+    /// The program's variables.
+    pub(super) env: BTreeMap<String, String>,
+    /// Where the tree is; goes with this.
+    pub(super) scratch: Scratch,
+}
+
+impl Tree {
+    /// Unpacks the image of a job.
+    ///
+    /// # Errors
+    /// When the image is damaged or hostile, there is no room, or there is nothing to run.
+    pub(super) fn of(request: &Request<'_>, report: &mut Report) -> Result<Self, ExecuteError> {
+        let job = &request.plan.job;
+        let measured = request.image.sif()?;
+        let scratch = Scratch::make(scratch::JOB, true)?;
+        report.notes.extend_from_slice(&scratch.notes);
+        let sif_error = |source| ExecuteError::Sif { path: measured.path.clone(), source };
+        let handle = measured.file.try_clone().map_err(ExecuteError::io("duplicating a handle"))?;
+        let mut reader = SifReader::open(handle).map_err(sif_error)?;
+        let partition = reader.partition().map_err(sif_error)?;
+        let config = packed::configuration(&mut reader).map_err(sif_error)?;
+        if config.is_none() {
+            report.notes.push(
+                "the SIF has no configuration of an image: scripts of its own are not run".into(),
+            );
+        }
+        let config = config.unwrap_or_else(ContainerConfig::default);
+        let command =
+            environment::command(&config, &job.command).ok_or(ExecuteError::NothingToRun)?;
+        let unpacked = rootfs::unpack(measured, partition, &request.plan.limits, scratch.path())?;
+        let shape: Vec<&str> =
+            backend::engines().flat_map(|facts| facts.for_program).copied().collect();
+        let host = |name: &str| std::env::var(name).ok();
+        let mut env = environment::variables(&config, job, &shape, host);
+        if job.terms.kerberos {
+            env.insert(tickets::VARIABLE.to_owned(), tickets::value());
+        }
+        Ok(Self { unpacked, command, env, scratch })
+    }
+}
+
+/// Refuses what runtimes without mounts and networks of their own cannot do: less than what was asked for is not given.
+/// What is read-only for another reason stays so.
+///
+/// # Errors
+/// Names what it is.
+pub(super) fn refuse(
+    name: &'static str,
+    request: &Request<'_>,
+    report: &mut Report,
+) -> Result<(), ExecuteError> {
+    if !matches!(request.plan.job.terms.network, None | Some(Network::Host)) {
+        return Err(ExecuteError::NotStarted(format!(
+            "{name} has no network but the machine's; take --runtime builtin"
+        )));
+    }
+    for bind in request.binds.iter().filter(|bind| bind.access == Access::Ro) {
+        let fixed = rustix::fs::statvfs(&bind.source)
+            .is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY));
+        if fixed {
+            continue;
+        }
+        if !request.is_default(bind) {
+            return Err(ExecuteError::Unspelled {
+                path: bind.source.clone(),
+                runtime: name,
+                why: "it has no read-only mounts; take --runtime builtin".into(),
+            });
+        }
+        let note = format!("{name} has no read-only mounts: {} is not", bind.target.display());
+        report.notes.push(note);
+    }
+    // which of them lie over files of the image was not looked at: each could
+    let covers: Vec<Cover> = request
+        .asked()
+        .map(|bind| Cover { target: bind.target.clone(), source: bind.source.clone() })
+        .collect();
+    report.covered_by(&covers);
+    Ok(())
+}
+
+/// A path as text for a command line that splits `SOURCE:TARGET` at colons.
+///
+/// # Errors
+/// When it cannot be said.
+pub(super) fn spelled<'p>(name: &'static str, path: &'p Path) -> Result<&'p str, ExecuteError> {
+    let no = |why: &str| {
+        Err(ExecuteError::Unspelled { path: path.to_owned(), runtime: name, why: why.to_owned() })
+    };
+    match path.to_str() {
+        None => no("it is not UTF-8"),
+        Some(text) if text.contains(':') => no("it holds a colon, which ends a path there"),
+        Some(text) => Ok(text),
+    }
+}
+
+/// Makes a mount point in a tree where the image has none. A link on the way is not followed: it could lead out of the tree.
+///
+/// # Errors
+/// When something else is in the way.
+pub(super) fn point(
+    name: &'static str,
+    root: &Path,
+    target: &Path,
+    directory: bool,
+) -> Result<(), ExecuteError> {
+    let no = |why: String| ExecuteError::Unspelled { path: target.to_owned(), runtime: name, why };
+    let mut parts = Vec::new();
+    for part in target.components() {
+        match part {
+            Component::Normal(part) => parts.push(part),
+            Component::RootDir => {}
+            _ => return Err(no("it is no plain path".into())),
+        }
+    }
+    let mut path: PathBuf = root.to_owned();
+    for (number, part) in parts.iter().enumerate() {
+        path.push(part);
+        let file = !directory && number + 1 == parts.len();
+        let made = match path.symlink_metadata() {
+            Ok(meta) if meta.is_symlink() => return Err(no("the image has a link there".into())),
+            Ok(meta) if meta.is_dir() != file => Ok(()),
+            Ok(_) => return Err(no("the image has something else there".into())),
+            Err(error) if error.kind() == ErrorKind::NotFound && file => {
+                fs::File::create_new(&path).map(drop)
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => fs::create_dir(&path),
+            Err(error) => Err(error),
+        };
+        made.map_err(ExecuteError::io(format!("making {}", path.display())))?;
+    }
+    Ok(())
+}
+
+/// The mount points of binds that no other bind brings.
+///
+/// # Errors
+/// As [`point`].
+pub(super) fn points(name: &'static str, root: &Path, binds: &[Bind]) -> Result<(), ExecuteError> {
+    for bind in binds {
+        let inside = |other: &Bind| other.directory && bind.target.starts_with(&other.target);
+        if !binds.iter().any(|other| other.target != bind.target && inside(other)) {
+            point(name, root, &bind.target, bind.directory)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::builtin::testing::bind;
+
+    #[test]
+    fn mount_points_are_made_in_the_tree_and_nowhere_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, outside) = (dir.path().join("root"), dir.path().join("outside"));
+        fs::create_dir_all(root.join("there")).unwrap();
+        fs::create_dir(&outside).unwrap();
+        std::os::unix::fs::symlink(&outside, root.join("link")).unwrap();
+        let make = |target: &str, directory| point("x", &root, Path::new(target), directory);
+        make("/there/a/b", true).unwrap();
+        make("/there/a/b", true).unwrap();
+        make("/new/file", false).unwrap();
+        assert!(root.join("there/a/b").is_dir() && root.join("new/file").is_file());
+        for (bad, directory) in [
+            ("/link", true),
+            ("/link/x", true),
+            ("/new/file/x", true),
+            ("/there", false),
+            ("/../x", true),
+        ] {
+            let error = make(bad, directory).unwrap_err();
+            assert!(matches!(error, ExecuteError::Unspelled { .. }), "{bad}: {error}");
+        }
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+
+        let binds = [bind("/h", "/data", Access::Rw), bind("/h/i", "/data/inner", Access::Rw)];
+        points("x", &root, &binds).unwrap();
+        assert!(root.join("data").is_dir() && !root.join("data/inner").exists());
+    }
+
+    #[test]
+    fn a_path_with_a_colon_cannot_be_said() {
+        assert_eq!(spelled("x", Path::new("/a b,c\nö")).unwrap(), "/a b,c\nö");
+        let error = spelled("x", Path::new("/a:b")).unwrap_err().to_string();
+        assert!(error.contains("x cannot mount /a:b") && error.contains("colon"), "{error}");
+    }
+}
