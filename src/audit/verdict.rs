@@ -127,10 +127,10 @@ pub fn judge(entry: &Recorded, image: &Image, receipt: Option<&Receipt>) -> Reas
     match is_same(image, measured) {
         None => Reason::NothingExpected,
         Some(false) => Reason::OtherDigest,
-        Some(true) if matches!(receipt.start, Start::Refused { .. }) => Reason::NotStarted,
         Some(true) if receipt.conditions.served.as_ref().is_some_and(|done| done.refused > 0) => {
             Reason::BlocksRefused
         }
+        Some(true) if matches!(receipt.start, Start::Refused { .. }) => Reason::NotStarted,
         Some(true) => Reason::SameDigest,
     }
 }
@@ -251,7 +251,7 @@ mod tests {
             assert_eq!(judge(&entry, &with(expected), Some(&receipt)), reason);
             receipt.conditions.served = Some(served(1));
             let got = judge(&entry, &with(expected), Some(&receipt));
-            let refused = reason == Reason::SameDigest;
+            let refused = matches!(reason, Reason::SameDigest | Reason::NotStarted);
             assert_eq!(got, if refused { Reason::BlocksRefused } else { reason });
         }
     }

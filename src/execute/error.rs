@@ -331,6 +331,7 @@ impl Failure for ExecuteError {
             Self::Mismatch { .. }
             | Self::ChangedWhileRead(_)
             | Self::PlanChanged { .. }
+            | Self::Layout(LayoutError::Tree { .. })
             | Self::Sif { .. }
             | Self::Archive { .. }
             | Self::OtherImage { .. }

@@ -17,7 +17,7 @@ use super::{
     ExecuteError, container, delivered, dumps, mounts, on_record, processor, signals, tickets,
 };
 use crate::backend;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::files::{self, ForeignFile};
 use crate::job::{self, Delivery, Evidence, Grade, Network};
 use crate::oci::{Sha256Digest, SifDigest, TreeRoot};
@@ -52,6 +52,7 @@ pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -
         dumps::refuse();
         attempt.run(&plan, &control, stderr)
     });
+    let result = result.map_err(|error| attempt.explained(&plan, &control, error));
     let (start, code) = match result {
         Ok(Ended { started_at, code, told, signal, keys }) => {
             attempt.report.conditions.told = told;
@@ -227,6 +228,28 @@ impl Attempt {
         let grade = Grade::VerifiedOnRead;
         self.report.evidence = Evidence { grade, measured, measured_at: Some(sealed.at) };
         Ok(sealed)
+    }
+
+    /// A file that cannot be read as an image is another file than the pinned one, or the pinned one is bad: where its
+    /// blocks were to be checked, it was not hashed before, so it is now.
+    fn explained(&mut self, plan: &Plan, control: &Path, error: ExecuteError) -> ExecuteError {
+        let pin::Image::Sif { digest, tree: Some(_), .. } = &plan.job.image else { return error };
+        let known = matches!(
+            error,
+            ExecuteError::Mismatch { .. }
+                | ExecuteError::OtherImage { .. }
+                | ExecuteError::PlanChanged { .. }
+        );
+        if known || error.kind() != Kind::Integrity {
+            return error;
+        }
+        let Ok(place) = delivered::place(&plan.job.delivery, delivered::job(control)) else {
+            return error;
+        };
+        match self.measure(&place, *digest) {
+            Err(other @ ExecuteError::Mismatch { .. }) => other,
+            _ => error,
+        }
     }
 
     fn measure(&mut self, place: &Path, expected: SifDigest) -> Result<Measured, ExecuteError> {

@@ -13,7 +13,6 @@ use moorline::oci::{Sha256Digest, SifDigest, TreeRoot};
 use moorline::pin::Image;
 use moorline::sif::hash_tree::Builder;
 use moorline::sif::{Arch, DataType, Identity, SifReader, SifWriter};
-use moorline::worker::Start;
 
 use crate::support::*;
 
@@ -405,14 +404,21 @@ fn a_file_that_was_changed_before_does_not_start() {
         bad[at] ^= 1;
         fs::write(&path, bad).unwrap();
         let done = run(&job);
-        assert_ne!(done.code, 0, "{what}: {} {}", done.stdout, done.stderr);
+        assert_eq!(done.code, 211, "{what}: {} {}", done.stdout, done.stderr);
         assert!(done.stdout.is_empty(), "{what}: {}", done.stdout);
+        // the audit finds out that it was another file: by its digest, or by the blocks that were refused
         let receipt = done.receipt.unwrap();
-        assert!(
-            matches!(receipt.start, Start::Refused { .. }) || receipt.exit_code == 211,
-            "{what}: {receipt:?}"
-        );
+        let refused = receipt.conditions.served.as_ref().is_some_and(|served| served.refused > 0);
+        let other = receipt.evidence.sif().is_some_and(|found| found != sealed().digest);
+        assert!(refused || other, "{what}: {receipt:?}");
     }
+    // a byte of every page: whatever a program needs first is damaged
+    let (job, path) = own(Job::sh(User::Me, "echo ran"));
+    let mut bad = bytes.clone();
+    bad[partition + 4096..end].iter_mut().step_by(4096).for_each(|byte| *byte ^= 1);
+    fs::write(&path, bad).unwrap();
+    let done = run(&job);
+    assert_eq!((done.code, done.stdout.as_str()), (211, ""), "{}", done.stderr);
     // another image under the pinned root: a tree that fits its own bytes
     let (job, path) = own(Job::sh(User::Me, "echo ran"));
     Harm::Tree.be_done(&path, place_of(0));

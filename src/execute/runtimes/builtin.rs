@@ -208,7 +208,23 @@ impl Prepared for Ready<'_> {
             Source::Served(server) => Some(&mut **server),
             Source::Provided(_) => None,
         };
-        let mut ended = container::run(self.inside, self.manner, server)?;
+        let mut ended = match (container::run(self.inside, self.manner, server), self.source) {
+            (Ok(ended), source) => {
+                self.source = source;
+                ended
+            }
+            (Err(error), Source::Served(server)) => {
+                // a block that was refused is the reason why nothing could be started
+                return Err(match counted(server.finish(), report) {
+                    0 => error,
+                    refused => ExecuteError::OtherImage {
+                        what: self.measured.path.display().to_string(),
+                        why: format!("{refused} of its blocks are not what was pinned ({error})"),
+                    },
+                });
+            }
+            (Err(error), Source::Provided(_)) => return Err(error),
+        };
         report.conditions.filter = Some(if filtered { CallFilter::On } else { CallFilter::Off });
         report.notes.extend(self.laid.notes);
         report.passed = self.laid.passed;
@@ -236,16 +252,7 @@ impl Prepared for Ready<'_> {
 
 /// What the image's server says that it did; a block that it refused is the end of the job.
 fn served(served: Served, ended: &mut Ended, report: &mut Report) {
-    if let Some(trouble) = served.trouble {
-        report.notes.push(format!("the image could not be read everywhere: {trouble}"));
-    }
-    let Some(Counted { read, refused, failed }) = served.counted else {
-        // the program got errors from then on, and how much it had read before is not known
-        report.notes.push("the image's server was killed before the job ended".to_owned());
-        report.nothing_is_known();
-        return;
-    };
-    report.conditions.served = Some(ServedImage { tree: served.root, read, refused, failed });
+    let refused = counted(served, report);
     if refused > 0 {
         report.notes.push(format!(
             "{refused} blocks of the image's file were not what was pinned; the program got errors for \
@@ -254,6 +261,21 @@ fn served(served: Served, ended: &mut Ended, report: &mut Report) {
         ));
         ended.code = exit::IMAGE_MISMATCH;
     }
+}
+
+/// Records what the image's server did; the number of blocks that it refused.
+fn counted(served: Served, report: &mut Report) -> u64 {
+    if let Some(trouble) = served.trouble {
+        report.notes.push(format!("the image could not be read everywhere: {trouble}"));
+    }
+    let Some(Counted { read, refused, failed }) = served.counted else {
+        // the program got errors from then on, and how much it had read before is not known
+        report.notes.push("the image's server was killed before the job ended".to_owned());
+        report.nothing_is_known();
+        return 0;
+    };
+    report.conditions.served = Some(ServedImage { tree: served.root, read, refused, failed });
+    refused
 }
 
 /// What is started in the container.
