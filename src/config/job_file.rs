@@ -47,12 +47,29 @@ pub struct JobFile {
     pub resources: Resources,
     /// `--workdir`; a relative path is the caller's to place.
     pub workdir: Option<PathBuf>,
+    /// `--delivery`, `--exe`, `--input`, `--output`.
+    pub files: JobFiles,
     /// `--platform`.
     pub platform: Option<Platform>,
     /// `--option`.
     pub options: Vec<String>,
     /// `--project`, `--ref`, ...: what CI built, in place of `image`.
     pub built: Built,
+}
+
+/// What a job file says of the image's way and of the job's files, as the flags of the same names take it. Which ways
+/// there are, and which names lie below the working directory, is not checked here: a path means something only
+/// where the job is submitted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobFiles {
+    /// `--delivery`.
+    pub delivery: Option<String>,
+    /// `--exe`; a relative path is the caller's to place.
+    pub exe: Option<PathBuf>,
+    /// `--input`: `FILE[:NAME]`.
+    pub input: Vec<String>,
+    /// `--output`: patterns.
+    pub output: Vec<String>,
 }
 
 impl JobFile {
@@ -113,11 +130,12 @@ impl JobFile {
             "queue" => self.resources.queue = Some(item.identifier()?),
             "account" => self.resources.account = Some(item.identifier()?),
             "workdir" => self.workdir = Some(item.line_of_text()?.into()),
+            "delivery" => self.files.delivery = Some(item.line_of_text()?),
+            "exe" => self.files.exe = Some(item.line_of_text()?.into()),
+            "input" => self.files.input = texts(item)?,
+            "output" => self.files.output = texts(item)?,
             "platform" => self.platform = Some(item.parsed()?),
-            "option" => {
-                let options = item.one_or_more()?;
-                self.options = options.iter().map(argument).collect::<Result<_, _>>()?;
-            }
+            "option" => self.options = texts(item)?,
             word if Built::KEYS.contains(&word) => set_built(&mut self.built, word, item)?,
             _ => return Err(unread(item)),
         }
@@ -149,6 +167,11 @@ pub(super) fn set_built(built: &mut Built, word: &str, item: &Item<'_>) -> Resul
 /// A key of the list that no arm reads: a mistake of this program that tests find.
 pub(super) fn unread(item: &Item<'_>) -> ConfigError {
     item.error(Problem::Unknown { key: item.key.to_owned(), nearest: None })
+}
+
+/// One text, or a list of them.
+fn texts(item: &Item<'_>) -> Result<Vec<String>, ConfigError> {
+    item.one_or_more()?.iter().map(argument).collect()
 }
 
 fn argument(item: &Item<'_>) -> Result<String, ConfigError> {
@@ -214,7 +237,7 @@ mod tests {
     }
 
     /// A good value for each key.
-    const EXAMPLES: [(&str, &str); 27] = [
+    const EXAMPLES: [(&str, &str); 31] = [
         ("image", "\"group/analysis:v3\""),
         ("command", "[\"run\", \"-x\", \"\"]"),
         ("mount", "[\"/data:ro\"]"),
@@ -232,6 +255,10 @@ mod tests {
         ("queue", "\"short\""),
         ("account", "\"atlas\""),
         ("workdir", "\"here\""),
+        ("delivery", "\"shared\""),
+        ("exe", "\"bin/run.sh\""),
+        ("input", "[\"/data/a.root:in/b.root\", \"cuts.json\"]"),
+        ("output", "\"*.root\""),
         ("platform", "\"linux/amd64\""),
         ("option", "\"--nv\""),
         ("project", "\"group/project\""),
@@ -263,6 +290,11 @@ mod tests {
         assert_eq!(job.resources.memory_mib, Some(4096));
         assert_eq!(job.resources.time_seconds, Some(5400));
         assert_eq!(job.options, ["--nv"]);
+        let files = &job.files;
+        assert_eq!(files.delivery.as_deref(), Some("shared"));
+        assert_eq!(files.exe.as_deref(), Some(Path::new("bin/run.sh")));
+        assert_eq!(files.input, ["/data/a.root:in/b.root", "cuts.json"]);
+        assert_eq!(files.output, ["*.root"]);
         assert_eq!(parse("env = [\"A=1\"]").unwrap().env, parse("env.A = '1'").unwrap().env);
         assert_eq!(parse("").unwrap(), JobFile::default());
         // each key alone is read and changes something
@@ -307,6 +339,11 @@ mod tests {
             "env = { \"A B\" = \"1\" }",
             "env = { A = 1 }",
             "env = [\"A\"]",
+            "delivery = true",
+            "exe = [\"a\"]",
+            "exe = \"\"",
+            "input = [1]",
+            "output = { a = \"b\" }",
             "platform = \"linux\"",
             "pipeline = true",
             "mr = \"x\"",

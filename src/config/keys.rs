@@ -3,7 +3,7 @@
 //! The keys of a configuration file stand in `settings/rows.rs`.
 
 /// The keys of a job file: those of the long flags.
-pub(super) const JOB: [&str; 27] = [
+pub(super) const JOB: [&str; 31] = [
     "image",
     "command",
     "mount",
@@ -21,6 +21,10 @@ pub(super) const JOB: [&str; 27] = [
     "queue",
     "account",
     "workdir",
+    "delivery",
+    "exe",
+    "input",
+    "output",
     "platform",
     "option",
     "project",

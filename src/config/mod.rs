@@ -23,7 +23,7 @@ mod settings;
 mod variables;
 
 pub use error::{ConfigError, Problem};
-pub use job_file::JobFile;
+pub use job_file::{JobFile, JobFiles};
 pub use origin::{Level, Origin, Value};
 pub use places::{PROJECT_FILE, SITE_FILE, USER_FILE};
 pub use read::{parse_age, parse_size};

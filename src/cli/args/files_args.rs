@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use clap::Args;
 
 use crate::cli::show::output::{self, CliError, Report};
+use crate::config::JobFiles;
 use crate::submit::{self, Source, Way};
 
 /// What travels to the job, and back.
@@ -74,6 +75,40 @@ fn output(text: &str) -> Result<String, String> {
 }
 
 impl FilesArgs {
+    /// Fills what no flag said from a job file. Inputs and patterns of both count; of two inputs with one name
+    /// the flag's does.
+    ///
+    /// # Errors
+    /// What the flags would refuse, with the key.
+    pub fn fill(&mut self, file: JobFiles, path: &Path) -> Result<(), Report> {
+        let bad = |key: &str, text: &str, why: String| -> Report {
+            let (path, text) = (path.display().to_string(), output::cell(text));
+            let path = output::cell(&path);
+            CliError::usage(format!("{path}: \"{key}\": {text}: {}", output::cell(&why))).into()
+        };
+        if let Some(text) = file.delivery {
+            let known = way(&text).map_err(|why| bad("delivery", &text, why))?;
+            self.delivery = self.delivery.or(Some(known));
+        }
+        self.exe = self.exe.take().or(file.exe);
+        let mut inputs = Vec::new();
+        for text in file.input {
+            let wanted = input(&text).map_err(|why| bad("input", &text, why))?;
+            if !self.input.iter().any(|flag| flag.name == wanted.name) {
+                inputs.push(wanted);
+            }
+        }
+        inputs.append(&mut self.input);
+        self.input = inputs;
+        let mut patterns = Vec::new();
+        for text in file.output {
+            patterns.push(output(&text).map_err(|why| bad("output", &text, why))?);
+        }
+        patterns.append(&mut self.output);
+        self.output = patterns;
+        Ok(())
+    }
+
     /// The command with the program of `--exe`.
     ///
     /// # Errors
@@ -174,6 +209,7 @@ fn started(command: &[String], workdir: Option<&Path>) -> Result<Vec<Source>, Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Kind;
 
     #[test]
     fn an_input_has_a_name_below_the_working_directory() {
@@ -190,6 +226,45 @@ mod tests {
         let odd = dir.path().join("with:colon").display().to_string();
         std::fs::write(&odd, "").unwrap();
         assert_eq!(read(&odd), ok(&odd, "with:colon"));
+    }
+
+    #[test]
+    fn a_job_file_fills_what_no_flag_says() {
+        let text = |all: &[&str]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let file = JobFiles {
+            delivery: Some("transfer".into()),
+            exe: Some("file.sh".into()),
+            input: text(&["/f/a:one", "/f/b:two"]),
+            output: text(&["*.root"]),
+        };
+        let path = Path::new("job.toml");
+        let mut empty = FilesArgs::default();
+        empty.fill(file.clone(), path).unwrap();
+        assert_eq!((empty.delivery, empty.exe), (Some(Way::Transfer), Some("file.sh".into())));
+        assert_eq!(empty.input, [input("/f/a:one").unwrap(), input("/f/b:two").unwrap()]);
+
+        let mut flags = FilesArgs {
+            delivery: Some(Way::Shared),
+            exe: Some("flag.sh".into()),
+            input: vec![input("/flag:two").unwrap()],
+            output: text(&["*.log"]),
+        };
+        flags.fill(file, path).unwrap();
+        assert_eq!((flags.delivery, flags.exe), (Some(Way::Shared), Some("flag.sh".into())));
+        assert_eq!(flags.input, [input("/f/a:one").unwrap(), input("/flag:two").unwrap()]);
+        assert_eq!(flags.output, ["*.root", "*.log"]);
+
+        let refused = [
+            JobFiles { delivery: Some("mail".into()), ..JobFiles::default() },
+            JobFiles { input: text(&["a:../b"]), ..JobFiles::default() },
+            JobFiles { output: text(&["/etc/*"]), ..JobFiles::default() },
+        ];
+        for (file, key) in refused.into_iter().zip(["delivery", "input", "output"]) {
+            let report = FilesArgs::default().fill(file, path).unwrap_err();
+            assert_eq!(report.0.kind(), Kind::Usage, "{key}");
+            let said = report.0.to_string();
+            assert!(said.starts_with(&format!("job.toml: \"{key}\": ")), "{said}");
+        }
     }
 
     #[test]

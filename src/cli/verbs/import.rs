@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
 
+use crate::cli::args::files_args::FilesArgs;
 use crate::cli::context::Context;
 use crate::cli::context::engines;
 use crate::cli::show::document;
@@ -68,7 +69,8 @@ pub fn run(context: &Context, verb: &Verb) -> Outcome {
     })?;
     let text = ganga::write(&mut job, &engines::backends());
     // what submit would refuse is said now
-    JobFile::parse(&text, Path::new("job.toml"))?;
+    let path = Path::new("job.toml");
+    FilesArgs::default().fill(JobFile::parse(&text, path)?.files, path)?;
     for note in &job.notes {
         output::warn(output::cell(note));
     }

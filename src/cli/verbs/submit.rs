@@ -111,6 +111,7 @@ impl Args {
         flags.grace = flags.grace.or(file.grace);
         flags.require = flags.require.or(file.require);
         flags.krb |= file.krb;
+        flags.files.fill(file.files, path)?;
         flags.platform = flags.platform.take().or(file.platform);
         self.backend = self.backend.take().or(file.backend);
         self.workdir = self.workdir.take().or(file.workdir);

@@ -1,6 +1,6 @@
 //! From a job to the text of a job file.
 
-use std::path::Path;
+use std::path::{Component, Path};
 
 use toml::Value;
 
@@ -28,9 +28,15 @@ pub fn write(job: &mut Job, engines: &[&str]) -> String {
             Image::File(name) => text(&format!("./{name}")),
         },
     );
-    let mut command = vec![program(&job.program, &mut notes)];
+    let mut command = Vec::new();
+    match &job.program {
+        Program::InImage(name) => command.push(name.clone()),
+        Program::Own(path) => set("exe", text(path)),
+    }
     command.extend(job.args.iter().cloned());
-    set("command", list(&command));
+    if !command.is_empty() {
+        set("command", list(&command));
+    }
     if !job.env.is_empty() {
         let pairs = job.env.iter().map(|(name, value)| (name.clone(), text(value)));
         set("env", Value::Table(pairs.collect()));
@@ -55,17 +61,13 @@ pub fn write(job: &mut Job, engines: &[&str]) -> String {
     if let Some(queue) = &job.queue {
         set("queue", text(queue));
     }
-    if !job.inputs.is_empty() {
-        notes.push(format!(
-            "inputfiles are not copied: put them into the job's directory (--workdir), or mount theirs: {}",
-            job.inputs.join(", ")
-        ));
+    let inputs = inputs(&job.inputs, &mut notes);
+    if !inputs.is_empty() {
+        set("input", list(&inputs));
     }
-    if !job.outputs.is_empty() {
-        notes.push(format!(
-            "outputfiles stay in the job's working directory (moorline status names it): {}",
-            job.outputs.join(", ")
-        ));
+    let outputs = outputs(&job.outputs, &mut notes);
+    if !outputs.is_empty() {
+        set("output", list(&outputs));
     }
     let mut head = vec!["# A Ganga job, read by moorline import ganga.".to_owned()];
     head.extend(notes.iter().map(|note| format!("# {}", note.replace(char::is_control, " "))));
@@ -74,21 +76,42 @@ pub fn write(job: &mut Job, engines: &[&str]) -> String {
     head.join("\n") + "\n"
 }
 
-/// The command's first word. A file of the user is copied from the current directory.
-fn program(program: &Program, notes: &mut Vec<String>) -> String {
-    let path = match program {
-        Program::InImage(name) => return name.clone(),
-        Program::Own(path) => path,
-    };
-    let path = Path::new(path);
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-        notes.push(format!(
-            "the program is a file: submit in its directory, {}, from which it is copied",
-            dir.display()
-        ));
+/// Files that are copied to the job under their own names.
+fn inputs(files: &[String], notes: &mut Vec<String>) -> Vec<String> {
+    let mut written = Vec::new();
+    for file in files {
+        let name = Path::new(file).file_name().and_then(|name| name.to_str());
+        match name {
+            _ if file.contains(['*', '?', '[']) => notes.push(format!(
+                "inputfiles: {file} is left out: an input is one file, so name each that is meant"
+            )),
+            // what stands behind the last colon would be read as the name
+            Some(name) if file.contains(':') && !name.contains(':') => {
+                written.push(format!("{file}:{name}"));
+            }
+            Some(name) if !name.contains(':') => written.push(file.clone()),
+            _ => {
+                notes.push(format!("inputfiles: {file} is left out: give it a name without colons"))
+            }
+        }
     }
-    format!("./{name}")
+    written
+}
+
+/// Patterns for files of the working directory.
+fn outputs(files: &[String], notes: &mut Vec<String>) -> Vec<String> {
+    let mut written = Vec::new();
+    for file in files {
+        let below = Path::new(file).components().all(|part| matches!(part, Component::Normal(_)));
+        if below && !file.is_empty() && !file.ends_with('/') {
+            written.push(file.clone());
+        } else {
+            notes.push(format!(
+                "outputfiles: {file} is left out: it is no name below the job's working directory"
+            ));
+        }
+    }
+    written
 }
 
 fn mount(host: &str, inside: &str) -> String {
@@ -131,8 +154,8 @@ j.virtualization.mounts = {"/cvmfs": "/cvmfs", "/data/in": "/in"}
 j.virtualization.tokenuser = "gitlab+deploy-token-1"
 j.virtualization.tokenpassword = "gldt-secret"
 j.virtualization.options = ["--nv"]
-j.inputfiles = [LocalFile("cuts.json"), DiracFile("x.root")]
-j.outputfiles = [LocalFile("*.root")]
+j.inputfiles = [LocalFile("cuts.json"), DiracFile("x.root"), LocalFile("a.txt", localDir="/in"), "/in/x:y/b", "*.dat"]
+j.outputfiles = [LocalFile("*.root"), LocalFile("log.txt", localDir="/home/me/out"), "/tmp/x"]
 j.backend = Second()
 j.backend.queue = "short"
 j.splitter = ArgSplitter(args=[["1"], ["2"]])
@@ -144,19 +167,22 @@ j.submit()
             [
                 "name = \"fit\"",
                 "image = \"gitlab-registry.example/group/project:v1\"",
-                "command = [\"./run.sh\", \"--events\", \"1000\"]",
+                "exe = \"/home/me/run.sh\"",
+                "command = [\"--events\", \"1000\"]",
                 "env = { OMP_NUM_THREADS = \"4\" }",
                 "mount = [\"/cvmfs\", \"/data/in:/in\"]",
                 "runtime = \"apptainer\"",
                 "option = [\"--nv\"]",
                 "backend = \"htsecond\"",
                 "queue = \"short\"",
+                "input = [\"cuts.json\", \"/in/a.txt\", \"/in/x:y/b:b\"]",
+                "output = [\"*.root\", \"log.txt\"]",
             ]
         );
         let token = job.token.as_ref().unwrap();
         assert!(token.user == "gitlab+deploy-token-1" && token.password.is_some());
         let notes = job.notes.join("\n");
-        for word in ["Job.splitter", "/home/me", "DiracFile", "cuts.json", "*.root"] {
+        for word in ["Job.splitter", "/home/me/out", "DiracFile", "*.dat", "/tmp/x"] {
             assert!(notes.contains(word), "{word}: {notes}");
         }
         assert!(!format!("{text}{job:?}").contains("gldt-"), "{text}");

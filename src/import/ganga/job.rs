@@ -128,8 +128,8 @@ impl<'m> Reader<'m> {
             options,
             backend: backend.map(|backend| backend.class.clone()),
             queue,
-            inputs: self.files(job, "inputfiles")?,
-            outputs: self.files(job, "outputfiles")?,
+            inputs: self.files(job, "inputfiles", path)?,
+            outputs: self.outputs(job)?,
             token,
             notes: self.notes,
         })
@@ -228,8 +228,30 @@ impl<'m> Reader<'m> {
         })
     }
 
-    /// Names of local files; others are noted.
-    fn files(&mut self, job: &'m Object, name: &str) -> Result<Vec<String>, ImportError> {
+    /// Names of what the job leaves in its working directory. Where Ganga would put it afterwards is noted.
+    fn outputs(&mut self, job: &'m Object) -> Result<Vec<String>, ImportError> {
+        let mut places = Vec::new();
+        let files = self.files(job, "outputfiles", |file| {
+            if let Some(place) = text(file, "localDir")?.filter(|place| !place.is_empty()) {
+                places.push(place);
+            }
+            named(file)
+        })?;
+        for place in places {
+            self.notes.push(format!(
+                "outputfiles: nothing is copied to {place}: they stay in the job's working directory, which moorline status names"
+            ));
+        }
+        Ok(files)
+    }
+
+    /// Local files, as `said` has them; others are noted.
+    fn files(
+        &mut self,
+        job: &'m Object,
+        name: &str,
+        mut said: impl FnMut(&Object) -> Result<String, ImportError>,
+    ) -> Result<Vec<String>, ImportError> {
         let Some(Value::List(values)) = value(job, name) else { return Ok(Vec::new()) };
         let mut files = Vec::new();
         for value in values {
@@ -237,7 +259,7 @@ impl<'m> Reader<'m> {
                 Value::Object(id) => {
                     let Some(file) = self.module.object(*id) else { continue };
                     if ["LocalFile", "File", "SharedFile"].contains(&file.class.as_str()) {
-                        files.push(path(file)?);
+                        files.push(said(file)?);
                     } else {
                         self.notes.push(format!("{name}: a {} is left out", file.class));
                     }
@@ -283,11 +305,16 @@ fn pairs(of: &Object, name: &str) -> Result<Vec<(String, String)>, ImportError> 
     }
 }
 
-/// Where a `File`, `LocalFile` or `SharedFile` lies.
-fn path(file: &Object) -> Result<String, ImportError> {
+/// The name or pattern of a file, without its directory.
+fn named(file: &Object) -> Result<String, ImportError> {
     let first = file.positional.first().and_then(scalar);
     let (pattern, name) = (text(file, "namePattern")?, text(file, "name")?);
-    let name = pattern.or(name).or(first).ok_or_else(|| wrong(file, "name", "given"))?;
+    pattern.or(name).or(first).ok_or_else(|| wrong(file, "name", "given"))
+}
+
+/// Where a `File`, `LocalFile` or `SharedFile` lies.
+fn path(file: &Object) -> Result<String, ImportError> {
+    let name = named(file)?;
     let locations = list(file, "locations")?;
     let dir = locations.into_iter().next().or(text(file, "localDir")?);
     Ok(match dir.filter(|dir| !dir.is_empty() && !name.starts_with('/')) {
