@@ -59,6 +59,18 @@ fn files_go_to_the_job_and_what_it_leaves_is_listed() {
     let plan = json(&home.job(&job).join("control/plan.json"));
     assert_eq!(receipt["worker"], plan["worker"]);
     assert!(receipt["worker"].as_str().unwrap().starts_with("sha256:"), "{receipt}");
+    // the same from a job file
+    let file = format!(
+        "image = \"{image}\"\ncommand = [\"seven\"]\nexe = \"../build/analyse\"\ndelivery = \"shared\"\n\
+         input = [\"events.txt:in/run.txt\"]\noutput = \"*.out\"\n"
+    );
+    home.write("here/job.toml", &file);
+    let same = home.run(&["submit", "-f", "job.toml", "--wait"]).exits(7).stdout.trim().to_owned();
+    let same = self::receipt(&home, &same);
+    assert_eq!((&same["outputs"][0]["sha256"], &same["delivery"]), (&sum.into(), &"shared".into()));
+    home.write("here/bad.toml", "delivery = \"mail\"\n");
+    home.run(&["submit", "-f", "bad.toml", &image, "true"])
+        .fails(2, &["bad.toml", "\"delivery\"", "auto, shared, file, transfer"]);
     // it is repeated with the same files, and declares the same output
     home.write("here/events.txt", "other\n");
     let again = home.run(&["rerun", "--wait", &job]).exits(7).stdout.trim().to_owned();

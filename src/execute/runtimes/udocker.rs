@@ -66,7 +66,7 @@ impl Runtime for Udocker {
 
     fn look(&self) -> Result<(), ExecuteError> {
         foreign::find(NAME)?;
-        Mode::P1.engine().map(drop)
+        any_engine()
     }
 
     fn probe(&self) -> Result<Found, ExecuteError> {
@@ -84,12 +84,7 @@ impl Runtime for Udocker {
                 program.path.display()
             )));
         }
-        if Mode::P1.engine().is_err() && Mode::R1.engine().is_err() {
-            return Err(ExecuteError::NoRuntime(
-                "neither proot nor runc nor crun is installed, and it downloads nothing in a job"
-                    .into(),
-            ));
-        }
+        any_engine()?;
         Ok(Found { program: Some(program), answer: Vec::new() })
     }
 
@@ -110,6 +105,7 @@ impl Runtime for Udocker {
         report.runtime = Name::known(NAME);
         report.rootfs = Some("unpacked".into());
         let (mode, options) = mode(&job.options)?;
+        let mode = mode.unwrap_or_else(Mode::usual);
         let engine = mode.engine()?;
         refuse(NAME, request, report)?;
         let tree = Tree::of(request, report)?;
@@ -247,6 +243,11 @@ enum Mode {
 }
 
 impl Mode {
+    /// The one that is taken where none is named: udocker's own, where its engine is here.
+    fn usual() -> Self {
+        if Self::P1.engine().is_ok() { Self::P1 } else { Self::R1 }
+    }
+
     /// Its engine on this machine.
     fn engine(self) -> Result<PathBuf, ExecuteError> {
         let names: &[&str] = match self {
@@ -268,9 +269,19 @@ impl Mode {
     }
 }
 
+/// Whether some engine is here.
+fn any_engine() -> Result<(), ExecuteError> {
+    Mode::usual().engine().map(drop).map_err(|_| {
+        ExecuteError::NoRuntime(
+            "neither proot nor runc nor crun is installed, and it downloads nothing in a job"
+                .into(),
+        )
+    })
+}
+
 /// The mode that the options choose, and the other options.
-fn mode(options: &[String]) -> Result<(Mode, Vec<String>), ExecuteError> {
-    let (mut mode, mut others) = (Mode::P1, Vec::new());
+fn mode(options: &[String]) -> Result<(Option<Mode>, Vec<String>), ExecuteError> {
+    let (mut mode, mut others) = (None, Vec::new());
     let no = |why: String| Err(ExecuteError::NotStarted(why));
     for option in options {
         let Some(word) = option.strip_prefix(EXECMODE) else {
@@ -286,7 +297,7 @@ fn mode(options: &[String]) -> Result<(Mode, Vec<String>), ExecuteError> {
             others.push(option.clone());
             continue;
         };
-        mode = match word {
+        mode = Some(match word {
             "P1" => Mode::P1,
             "P2" => Mode::P2,
             "R1" => Mode::R1,
@@ -302,7 +313,7 @@ fn mode(options: &[String]) -> Result<(Mode, Vec<String>), ExecuteError> {
                 ));
             }
             word => return no(format!("udocker's mode {word} is not supported: P1, P2, R1")),
-        };
+        });
     }
     Ok((mode, others))
 }
@@ -458,8 +469,8 @@ mod tests {
             let words: Vec<String> = words.iter().map(ToString::to_string).collect();
             mode(&words).map_err(|error| error.to_string())
         };
-        assert_eq!(chosen(&[]), Ok((Mode::P1, vec![])));
-        assert_eq!(chosen(&["--execmode=R1", "--dri"]), Ok((Mode::R1, vec!["--dri".into()])));
+        assert_eq!(chosen(&[]), Ok((None, vec![])));
+        assert_eq!(chosen(&["--execmode=R1", "--dri"]), Ok((Some(Mode::R1), vec!["--dri".into()])));
         assert!(chosen(&["--execmode=S1"]).unwrap_err().contains("--runtime apptainer"));
         for f in ["F1", "F2", "F3", "F4"] {
             let why = chosen(&[&format!("--execmode={f}")]).unwrap_err();
