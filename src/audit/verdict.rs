@@ -116,10 +116,13 @@ pub fn judge(entry: &Recorded, image: &Image, receipt: Option<&Receipt>) -> Reas
         return Reason::NeedsNewer;
     }
     let (grade, measured) = (receipt.evidence.grade, &receipt.evidence.measured);
+    let served = receipt.conditions.served.as_ref().map(|served| &served.tree);
     let measured = match (grade, measured) {
         (Grade::None, _) | (_, None | Some(Measured::Other(..))) => return Reason::NothingMeasured,
-        // a hash tree proves something only where each block was checked by it
-        (_, Some(Measured::Tree(_))) if grade != Grade::VerifiedOnRead => {
+        // a hash tree proves something only where each block was checked by it, and the server says so
+        (_, Some(Measured::Tree(root)))
+            if grade != Grade::VerifiedOnRead || served != Some(root) =>
+        {
             return Reason::NothingMeasured;
         }
         (_, Some(measured)) => measured,
@@ -243,12 +246,14 @@ mod tests {
             let mut receipt = testing::receipt(&entry, grade, None, started);
             let measured = Some(Measured::Tree(root));
             receipt.evidence = Evidence { measured, ..receipt.evidence };
+            // nobody says that the blocks were checked
+            let got = judge(&entry, &with(expected), Some(&receipt));
+            assert_eq!(got, Reason::NothingMeasured);
+            let served = |refused| ServedImage { tree: root, read: 9, refused, failed: 0 };
+            receipt.conditions.served = Some(served(0));
             let got = judge(&entry, &with(expected), Some(&receipt));
             assert_eq!(got, reason, "{grade:?} {expected:?} started: {started}");
             // the file was another one where the program read it
-            let served = |refused| ServedImage { tree: root, read: 9, refused, failed: 0 };
-            receipt.conditions.served = Some(served(0));
-            assert_eq!(judge(&entry, &with(expected), Some(&receipt)), reason);
             receipt.conditions.served = Some(served(1));
             let got = judge(&entry, &with(expected), Some(&receipt));
             let refused = matches!(reason, Reason::SameDigest | Reason::NotStarted);

@@ -168,6 +168,14 @@ pub enum ExecuteError {
         /// What is required.
         required: Grade,
     },
+    /// A word that the runtime could take for the image.
+    #[error("--option {option:?} is not an option of {runtime}: it could be taken for the image")]
+    Option {
+        /// The word.
+        option: String,
+        /// The runtime.
+        runtime: &'static str,
+    },
     /// The plan names a way of the image that this program does not know.
     #[error("this worker knows no delivery {0:?}")]
     Delivery(crate::job::Name),
@@ -345,6 +353,7 @@ impl Failure for ExecuteError {
             Self::Plan { .. } | Self::NoScratch(_) | Self::NoProcess { .. } => Kind::Configuration,
             Self::Layout(_)
             | Self::NothingToRun
+            | Self::Option { .. }
             | Self::Options { .. }
             | Self::Form { .. }
             | Self::Unspelled { .. }
@@ -363,6 +372,7 @@ impl Failure for ExecuteError {
                 "the store's file is damaged ({found}): moorline cache verify puts it away, then the \
                  image is made again when it is asked for"
             ),
+            Self::Option { .. } => "write an option and its value as one word: --option=--NAME=VALUE".into(),
             Self::Sealed { source, .. } => return source.hint(),
             Self::Mismatch { path, .. } => format!(
                 "put the file back that the job was submitted with, or submit it anew as it is now; moorline verify \

@@ -8,7 +8,6 @@ use super::StageError;
 use crate::files::{ForeignFile, sha256};
 use crate::oci::{Sha256Digest, SifDigest};
 use crate::pin::Image;
-use crate::sif::hash_tree;
 
 /// A SIF file that the user named: pinned by the digest of its bytes as they are now; and its path without
 /// links.
@@ -26,10 +25,9 @@ pub fn file(path: &Path) -> Result<(Image, PathBuf), StageError> {
     crate::sif::SifReader::open(&mut file)
         .map_err(|error| StageError::NotSif { path: path.to_owned(), why: error.to_string() })?;
     let digest = measure(&mut file).map_err(fail)?;
-    // whoever made it says what its tree is: it is believed once it is the one of the bytes
-    let length = file.metadata().map_err(fail)?.len();
-    let tree = hash_tree::check(&file, length).ok().flatten();
-    Ok((Image::Sif { pin: None, manifest: None, digest, recipe: None, tree }, place))
+    // no root of a hash tree: a second reading could be of other bytes than the digest is, when somebody else can
+    // write the file. So the worker hashes it whole
+    Ok((Image::Sif { pin: None, manifest: None, digest, recipe: None, tree: None }, place))
 }
 
 fn measure(file: &mut File) -> io::Result<SifDigest> {

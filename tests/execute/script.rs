@@ -317,7 +317,7 @@ fn the_scripts_words_reach_the_runtime_as_they_are() {
         "<--bind>\n<{work}:/work_dir>\n<--pwd>\n</work_dir>\n<--no-home>\n<--home>\n</work_dir>\n<--bind>\n</etc:/host etc:ro>\n\
          <--mount>\n<type=bind,source=/etc,\"destination=/o:d,\"\"d\"\"\",ro>\n\
          <--mount>\n<type=bind,source=/etc,destination=/a:b>\n\
-         <--opt=a b>\n<{sif}>\n<sh>\n<-c>\n<{hostile}>\n<>\n<-x>\nAPPTAINERENV_A={}\nAPPTAINERENV_MOORLINE_JOB_ID=",
+         <--opt=a b>\n<--pwd=/work_dir>\n<{sif}>\n<sh>\n<-c>\n<{hostile}>\n<>\n<-x>\nAPPTAINERENV_A={}\nAPPTAINERENV_MOORLINE_JOB_ID=",
         // `env | sort` takes the value's second line for one of its own
         hostile.split('\n').next().unwrap()
     );

@@ -327,6 +327,10 @@ impl Parts {
     /// Notes what the project file adds: it is said before the job starts, and recorded.
     fn note_project(&self, context: &Context, env: &[EnvVar], mounts: &[Mount]) {
         let submit = &context.config.submit;
+        if let Some(said) = context.config.registry.as_ref().filter(|said| said.origin.is_project())
+        {
+            context.contributed(format!("registry {}", said.value));
+        }
         for mount in mounts.iter().filter(|mount| context.is_of_project(mount)) {
             context.contributed(format!("mount {} at {}, read-only", mount.source, mount.target));
         }

@@ -320,7 +320,9 @@ fn read_config(
             let here = Config::parse(&text, Level::Project, Path::new(config::PROJECT_FILE))?;
             steers_no_engine(&here)?;
             of_own_remote(&here, &project)?;
-            here
+            // whoever chose a registry himself keeps it
+            let chosen = site.registry.is_some() || user.registry.is_some();
+            if chosen { Config { registry: None, ..here } } else { here }
         }
         None => Config::default(),
     };

@@ -91,7 +91,7 @@ impl Runtime for Apptainer {
         binds.extend(tickets);
         let job = JobSpec { command, ..job.clone() };
         let here = (request.workdir, given.home.as_str());
-        let words = argv(&program.path, &job, &measured.path, &binds, here);
+        let words = argv(&program.path, &job, &measured.path, &binds, here)?;
         let mut env = given.environment;
         surroundings(&mut env, &scratch, has_tickets)?;
         let sources = binds.iter().map(|bind| &*bind.source).chain([request.workdir]);
@@ -221,13 +221,16 @@ fn hides(options: &[String]) -> Hides {
 }
 
 /// The command line, program first. Variables are not in it but for the home directory: [`Given`].
+///
+/// # Errors
+/// For a word that could be taken for the image.
 fn argv(
     program: &Path,
     job: &JobSpec,
     sif: &Path,
     binds: &[Bind],
     (workdir, home): (&Path, &str),
-) -> Vec<OsString> {
+) -> Result<Vec<OsString>, ExecuteError> {
     let verb = if job.command.is_empty() { "run" } else { "exec" };
     let mut argv: Vec<OsString> = vec![program.into(), "-q".into(), verb.into()];
     bind(&mut argv, workdir, Path::new(WORK_DIR), Access::Rw);
@@ -238,10 +241,10 @@ fn argv(
     for b in binds {
         bind(&mut argv, &b.source, &b.target, b.access);
     }
-    argv.extend(job.options.iter().map(OsString::from));
+    argv.extend(foreign::options(&job.options, "apptainer", "--pwd=/work_dir")?);
     argv.push(sif.into());
     argv.extend(job.command.iter().map(OsString::from));
-    argv
+    Ok(argv)
 }
 
 /// Names of apptainer's own script: read-only, overwritten or unset there, or an order to it.
@@ -342,6 +345,7 @@ mod tests {
         let program = Path::new("apptainer");
         let here = (Path::new("/jobs/1/work"), "/work_dir");
         argv(program, job, Path::new("/store/x.sif"), binds, here)
+            .unwrap()
             .join(OsStr::new(" "))
             .into_string()
             .unwrap()
@@ -360,7 +364,7 @@ mod tests {
         assert_eq!(
             line(&j, &[]),
             "apptainer -q run --bind /jobs/1/work:/work_dir --pwd /work_dir --no-home \
-             --home /work_dir --nv /store/x.sif"
+             --home /work_dir --nv --pwd=/work_dir /store/x.sif"
         );
     }
 

@@ -246,16 +246,9 @@ fn argv(run: &Run<'_>) -> Result<Vec<OsString>, ExecuteError> {
         let (source, target) = (spelled(NAME, &bind.source)?, spelled(NAME, &bind.target)?);
         argv.push(format!("--bind={source}:{target}").into());
     }
-    argv.push(format!("--cd={WORK_DIR}").into());
-    for option in run.options {
-        // a word without a dash would be the image
-        if !option.starts_with('-') || option == "-" || option == "--" {
-            return Err(ExecuteError::NotStarted(format!(
-                "--option {option:?}: write options of ch-run as one word, --name=value"
-            )));
-        }
-        argv.push(option.into());
-    }
+    let cd = format!("--cd={WORK_DIR}");
+    argv.push(cd.clone().into());
+    argv.extend(foreign::options(run.options, NAME, &cd)?);
     argv.push(run.root.into());
     argv.push("--".into());
     argv.extend(run.command.iter().map(OsString::from));
@@ -288,7 +281,7 @@ mod tests {
         assert_eq!(
             line(&["--write".into()], &["N=a\nb".into()]).unwrap(),
             "ch-run --private-tmp --no-passwd --unset-env=* --env-no-expand --set-env=/s/environment \
-             --set-env=N=a\nb --bind=/a b,c:/d --cd=/work_dir --write /t/image -- python3 -c print(1)"
+             --set-env=N=a\nb --bind=/a b,c:/d --cd=/work_dir --write --cd=/work_dir /t/image -- python3 -c print(1)"
         );
         for image in ["/other/image", "-", "--", ""] {
             assert!(line(&[image.into()], &[]).is_err(), "{image}");

@@ -43,7 +43,7 @@ use crate::execute::image::Archived;
 use crate::execute::report::Report;
 use crate::execute::starter::{After, Start, Word};
 use crate::execute::{ExecuteError, find_program, keyring, scratch, terminal, tickets};
-use crate::files::ForeignFile;
+use crate::files::{self, ForeignFile};
 use crate::job::{Access, Evidence, Grade, Measured, Network, WORK_DIR};
 use crate::mountinfo::Table;
 use crate::oci::ContainerConfig;
@@ -136,6 +136,13 @@ impl Runtime for Docker {
         if engine.kind == Kind::Docker && job.terms.umask.is_some_and(|mask| mask != 0o022) {
             report.notes.push("docker takes no umask: the program has 0022".into());
         }
+        // values that would steer the engine itself are on no command line either
+        let by_file = argv::by_file(&env);
+        let env_file = scratch.path().join("env");
+        if !by_file.is_empty() {
+            files::replace(&env_file, 0o600, by_file.as_bytes())
+                .map_err(ExecuteError::io(format!("writing {}", env_file.display())))?;
+        }
         let words = argv::run(&Run {
             kind: engine.kind,
             name: &name,
@@ -146,6 +153,7 @@ impl Runtime for Docker {
             binds: &binds,
             command: &command,
             env: &env,
+            env_file: (!by_file.is_empty()).then_some(env_file.as_path()),
             network: job.terms.network.unwrap_or(Network::Host),
             umask: job.terms.umask,
             limits: &limits(engine.kind),

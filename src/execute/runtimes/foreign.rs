@@ -4,6 +4,7 @@
 //! A leader stands above the program (session.rs), which has a session of its own and is the reaper of all
 //! that the container leaves behind; what outlives the leader comes to the worker and is ended.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,24 @@ pub(super) fn identified(name: &str) -> Result<Found, ExecuteError> {
 pub(super) fn program(found: &Found) -> Result<&Program, ExecuteError> {
     let missing = || ExecuteError::NoRuntime("it has no program".into());
     found.program.as_ref().ok_or_else(missing)
+}
+
+/// The user's options as words of a command line. None of them is a word of its own that could be taken for the
+/// image: the next option, or `guard`, is what one without its value swallows.
+///
+/// # Errors
+/// [`ExecuteError::Option`] for a word that is no option.
+pub(super) fn options(
+    options: &[String],
+    runtime: &'static str,
+    guard: &str,
+) -> Result<Vec<OsString>, ExecuteError> {
+    let is_option = |word: &str| word.starts_with('-') && !matches!(word, "-" | "--");
+    if let Some(word) = options.iter().find(|word| !is_option(word)) {
+        return Err(ExecuteError::Option { option: word.clone(), runtime });
+    }
+    let guard = options.first().map(|_| OsString::from(guard));
+    Ok(options.iter().map(OsString::from).chain(guard).collect())
 }
 
 /// Puts into the receipt which program it is, and its options.
@@ -168,5 +187,26 @@ impl Drop for Scratch {
         self.1 = None;
         // what stays is inside the job's own directory
         let _ = crate::listing::remove_tree(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hostile review of 2026-11-30: `--option=-b` swallowed the image of ch-run, and the first bare word was podman's.
+    #[test]
+    fn no_option_is_taken_for_the_image() {
+        let of = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            options(&words, "ch-run", "--cd=/work_dir")
+        };
+        assert!(of(&[]).unwrap().is_empty());
+        assert_eq!(of(&["-b"]).unwrap(), ["-b", "--cd=/work_dir"], "it swallows the guard");
+        assert_eq!(of(&["--nv", "--a=b"]).unwrap(), ["--nv", "--a=b", "--cd=/work_dir"]);
+        for word in ["image", "", "-", "--", "a=b"] {
+            let refused = of(&["--entrypoint", word]).unwrap_err();
+            assert!(matches!(refused, ExecuteError::Option { .. }), "{word:?}: {refused}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! podman run --name N --cidfile F --pull never --interactive --ulimit .. --log-driver none
 //!     --cap-drop ALL --security-opt no-new-privileges --network host --userns keep-id
-//!     --workdir /work_dir --mount .. --env NAME .. [OPTIONS] --entrypoint PROGRAM sha256:HEX ARGUMENTS
+//!     --workdir /work_dir --mount .. --env NAME .. --env-file FILE [OPTIONS] --entrypoint=PROGRAM sha256:HEX ARGUMENTS
 //! ```
 //!
 //! Source: `podman-run(1)` of 4.3 and `docker run --help` of 20.10 and 28.2. There is no `--rm`: how a container
@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
+use super::super::foreign;
 use crate::config::decides_what_runs;
 use crate::execute::ExecuteError;
 use crate::job::{Access, Network, WORK_DIR};
@@ -62,6 +63,8 @@ pub(super) struct Run<'a> {
     /// Program and arguments.
     pub(super) command: &'a [String],
     pub(super) env: &'a BTreeMap<String, String>,
+    /// Holds [`by_file`], where that is not empty.
+    pub(super) env_file: Option<&'a Path>,
     pub(super) network: Network,
     pub(super) umask: Option<u32>,
     /// Of the worker: name, soft, hard.
@@ -134,15 +137,24 @@ pub(super) fn run(run: &Run<'_>) -> Result<Vec<OsString>, ExecuteError> {
         argv.extend(["--mount".into(), mount(run.kind, bind)?]);
     }
     for (name, value) in run.env {
-        let word = if is_safe(name) { name.clone() } else { format!("{name}={value}") };
-        argv.extend(["--env".into(), word.into()]);
+        if is_safe(name) {
+            argv.extend(["--env".into(), name.into()]);
+        } else if value.contains('\n') {
+            return Err(ExecuteError::NotStarted(format!(
+                "the variable {name} would steer {} itself, and its value has more lines than one: give it \
+                 another name",
+                run.kind.name()
+            )));
+        }
+    }
+    if let Some(file) = run.env_file {
+        argv.extend(["--env-file".into(), file.into()]);
     }
     if run.kind == Kind::Docker {
         // a name without a value keeps what its configuration file would set
         let unset = PROXIES.iter().filter(|name| !run.env.contains_key(**name));
         argv.extend(unset.flat_map(|name| ["--env".into(), OsString::from(*name)]));
     }
-    argv.extend(run.options.iter().map(OsString::from));
     let program = run.command.first().filter(|word| !word.is_empty());
     let program = program.ok_or(ExecuteError::NothingToRun)?;
     // podman reads a list where it sees one
@@ -150,7 +162,10 @@ pub(super) fn run(run: &Run<'_>) -> Result<Vec<OsString>, ExecuteError> {
         Ok(list) if run.kind == Kind::Podman && program.starts_with('[') => list,
         _ => program.clone(),
     };
-    argv.extend(["--entrypoint".into(), program.into(), run.image.into()]);
+    // the last word before the image is one that a dangling option may swallow
+    let entrypoint = format!("--entrypoint={program}");
+    argv.extend(foreign::options(run.options, run.kind.name(), &entrypoint)?);
+    argv.extend([entrypoint.into(), run.image.into()]);
     argv.extend(run.command[1..].iter().map(OsString::from));
     Ok(argv)
 }
@@ -160,6 +175,12 @@ pub(super) fn run(run: &Run<'_>) -> Result<Vec<OsString>, ExecuteError> {
 pub(super) fn handed_on(env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let safe = env.iter().filter(|(name, _)| is_safe(name));
     safe.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// The variables that the engine's own program must not have, as lines of a file for `--env-file`.
+pub(super) fn by_file(env: &BTreeMap<String, String>) -> String {
+    let unsafe_ones = env.iter().filter(|(name, _)| !is_safe(name));
+    unsafe_ones.map(|(name, value)| format!("{name}={value}\n")).collect()
 }
 
 /// Whether a variable means nothing to podman and docker themselves, nor to the loader and the libraries of
@@ -261,6 +282,7 @@ mod tests {
             init: true,
             terminal: false,
             options: &[],
+            env_file: Some(Path::new("/c/env")),
         };
         change(&mut one);
         Ok(run(&one)?.join(OsStr::new(" ")).into_string().unwrap())
@@ -276,7 +298,7 @@ mod tests {
              --http-proxy=false --unsetenv-all --umask 0027 --workdir /work_dir --cidfile /c/cid \
              --mount type=bind,source=/w,target=/work_dir,bind-propagation=rslave \
              --mount type=bind,source=/cvmfs,target=/cvmfs,bind-propagation=rslave,readonly \
-             --env A --env PATH=/bin --entrypoint /bin/sh sha256:ab -c id"
+             --env A --env-file /c/env --entrypoint=/bin/sh sha256:ab -c id"
         );
     }
 
@@ -296,9 +318,9 @@ mod tests {
              --ulimit nofile=1024:4096 --workdir /work_dir --cidfile /c/cid \
              --mount type=bind,source=/w,target=/work_dir \
              --mount type=bind,source=/cvmfs,target=/cvmfs,readonly \
-             --env A --env PATH=/bin --env ALL_PROXY --env FTP_PROXY --env HTTPS_PROXY \
+             --env A --env-file /c/env --env ALL_PROXY --env FTP_PROXY --env HTTPS_PROXY \
              --env HTTP_PROXY --env NO_PROXY --env all_proxy --env ftp_proxy --env http_proxy \
-             --env https_proxy --env no_proxy --gpus=all --entrypoint /bin/sh sha256:ab -c id"
+             --env https_proxy --env no_proxy --gpus=all --entrypoint=/bin/sh --entrypoint=/bin/sh sha256:ab -c id"
         );
         let root = line(Kind::Docker, |run| run.ids = &Ids::Root).unwrap();
         assert!(root.contains(" --user 0:0 ") && !root.contains("--group-add"), "{root}");
@@ -322,7 +344,7 @@ mod tests {
         }
         let list = keep(["[".to_owned(), "x".to_owned()]);
         let shown = line(Kind::Podman, |run| run.command = list).unwrap();
-        assert!(shown.ends_with("--entrypoint [\"[\"] sha256:ab x"), "{shown}");
+        assert!(shown.ends_with("--entrypoint=[\"[\"] sha256:ab x"), "{shown}");
         let empty = keep([String::new()]);
         assert!(matches!(
             line(Kind::Podman, |run| run.command = empty),
