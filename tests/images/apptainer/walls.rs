@@ -162,7 +162,7 @@ fn what_else_decided_is_said() {
         let qualified = covered["qualified"].to_string();
         assert!(qualified.contains("\"mount\""), "{covered}");
         assert!(covered.to_string().contains("/opt/analysis/bin/select"), "{covered}");
-        let option = audited("--option --no-mount --option hostfs", "true");
+        let option = audited("--option=--no-mount=hostfs", "true");
         assert!(option["qualified"].to_string().contains("\"option\""), "{option}");
         assert!(option.to_string().contains("/usr/bin/apptainer"), "{option}");
     }
