@@ -33,8 +33,8 @@ use crate::execute::form::Form;
 use crate::execute::identify::Program;
 use crate::execute::measure::Measured;
 use crate::execute::report::Report;
-use crate::execute::starter::{Start, Word};
-use crate::execute::{ExecuteError, keyring, packed, tickets};
+use crate::execute::starter::Start;
+use crate::execute::{ExecuteError, packed, tickets};
 use crate::job::{Access, Evidence, JobSpec, Network, WORK_DIR};
 use crate::runtime::builtin::Cover;
 use crate::runtime::{Bind, csv_field, environment};
@@ -94,17 +94,7 @@ impl Runtime for Apptainer {
         let words = argv(&program.path, &job, &measured.path, &binds, here)?;
         let mut env = given.environment;
         surroundings(&mut env, &scratch, has_tickets)?;
-        let sources = binds.iter().map(|bind| &*bind.source).chain([request.workdir]);
-        let start = Start {
-            program: words.into_iter().map(Word::from).collect(),
-            env,
-            cwd: request.workdir.to_owned(),
-            terminal: false,
-            umask: job.terms.umask,
-            afs: sources.into_iter().any(keyring::on_afs),
-            container: None,
-            after: vec![],
-        };
+        let start = foreign::start(request, words, env, &binds);
         let evidence = request.evidence.clone();
         Ok(Box::new(Ready { start, manner, program, measured, evidence, _scratch: scratch }))
     }

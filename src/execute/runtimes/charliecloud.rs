@@ -24,15 +24,15 @@ use std::path::Path;
 
 use super::foreign::{self, Scratch};
 use super::runtime::{Found, Prepared, Request, Runtime};
-use super::unpacked::{Tree, point, points, refuse, spelled};
+use super::unpacked::{Tree, point, points, refuse, shown, spelled};
+use crate::execute::ExecuteError;
 use crate::execute::attend::Ended;
 use crate::execute::container::Manner;
 use crate::execute::form::Form;
 use crate::execute::identify::{Asked, Program};
 use crate::execute::report::Report;
-use crate::execute::starter::{Start, Word};
-use crate::execute::{ExecuteError, keyring, tickets};
-use crate::job::{Access, Evidence, Name, WORK_DIR};
+use crate::execute::starter::Start;
+use crate::job::{Evidence, Name, WORK_DIR};
 use crate::runtime::Bind;
 use crate::worker::Hides;
 
@@ -89,16 +89,7 @@ impl Runtime for Charliecloud {
         refuse(NAME, request, report)?;
         let mut tree = Tree::of(request, report)?;
         let scratch = Scratch::make(request.control, request.attempt)?;
-        let workdir = Bind {
-            source: request.workdir.to_owned(),
-            target: WORK_DIR.into(),
-            access: Access::Rw,
-            directory: true,
-        };
-        let mut binds = vec![workdir];
-        binds.extend_from_slice(request.binds);
-        binds.extend(foreign::covers(request, &scratch, &[Path::new("/dev/shm")])?);
-        binds.extend(tickets::bind(job, request.control, scratch.path())?);
+        let binds = shown(request, &scratch)?;
         let root = tree.unpacked.root.clone();
         for directory in ["/dev", "/proc", "/sys", "/tmp"] {
             point(NAME, &root, Path::new(directory), true)?;
@@ -127,16 +118,7 @@ impl Runtime for Charliecloud {
             }
         }
         env.insert("USER".into(), "moorline".into());
-        let start = Start {
-            program: words.into_iter().map(Word::from).collect(),
-            env,
-            cwd: request.workdir.to_owned(),
-            terminal: false,
-            umask: job.terms.umask,
-            afs: binds.iter().any(|bind| keyring::on_afs(&bind.source)),
-            container: None,
-            after: vec![],
-        };
+        let start = foreign::start(request, words, env, &binds);
         let manner = Manner::of(&job.terms)?;
         let evidence = request.evidence.clone();
         Ok(Box::new(Ready { start, manner, program, tree, evidence, _scratch: scratch }))
@@ -258,6 +240,7 @@ fn argv(run: &Run<'_>) -> Result<Vec<OsString>, ExecuteError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::Access;
     use crate::runtime::builtin::testing::bind;
 
     #[test]

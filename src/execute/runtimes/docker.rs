@@ -42,7 +42,7 @@ use crate::execute::identify::Program;
 use crate::execute::image::Archived;
 use crate::execute::report::Report;
 use crate::execute::starter::{After, Start, Word};
-use crate::execute::{ExecuteError, find_program, keyring, scratch, terminal, tickets};
+use crate::execute::{ExecuteError, find_program, scratch, terminal, tickets};
 use crate::files::{self, ForeignFile};
 use crate::job::{Access, Evidence, Grade, Measured, Network, WORK_DIR};
 use crate::mountinfo::Table;
@@ -165,13 +165,6 @@ impl Runtime for Docker {
         own.extend(engine.env.clone());
         let state = scratch.path().join("state.json");
         let start = Start {
-            program: engine.words(words),
-            env: own,
-            cwd: request.workdir.to_owned(),
-            terminal: false,
-            umask: job.terms.umask,
-            afs: binds.iter().any(|bind| keyring::on_afs(&bind.source)),
-            container: None,
             after: vec![
                 After {
                     words: engine.words(["container", "inspect", &name]),
@@ -179,6 +172,7 @@ impl Runtime for Docker {
                 },
                 After { words: engine.words(["rm", "--force", &name]), output: None },
             ],
+            ..foreign::start(request, engine.words(words), own, &binds)
         };
         let manner = Manner { alone: false, ..Manner::of(&job.terms)? };
         Ok(Box::new(Ready {

@@ -4,6 +4,7 @@
 //! A leader stands above the program (session.rs), which has a session of its own and is the reaper of all
 //! that the container leaves behind; what outlives the leader comes to the worker and is ended.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -16,10 +17,10 @@ use crate::execute::container::{Manner, Terminal, attended, hear};
 use crate::execute::hiding::{self, Keep, Secrets};
 use crate::execute::identify::Program;
 use crate::execute::report::Report;
-use crate::execute::starter::Start;
+use crate::execute::starter::{Start, Word};
 use crate::execute::unseen::unseen;
 use crate::execute::verbs::LEADER;
-use crate::execute::{ExecuteError, find_program, scratch, session};
+use crate::execute::{ExecuteError, find_program, keyring, scratch, session};
 use crate::job::{Access, JobSpec, Name, WORK_DIR};
 use crate::runtime::Bind;
 use crate::store::Held;
@@ -84,6 +85,26 @@ pub(super) fn check_program(report: &mut Report, program: &Program) {
             said.sha256 = None;
         }
         report.notes.push("the runtime's program was changed while it ran".into());
+    }
+}
+
+/// What is started: the runtime's program, where the job works.
+pub(super) fn start(
+    request: &Request<'_>,
+    words: impl IntoIterator<Item = impl Into<Word>>,
+    env: BTreeMap<String, String>,
+    binds: &[Bind],
+) -> Start {
+    let mut sources = binds.iter().map(|bind| &*bind.source).chain([request.workdir]);
+    Start {
+        program: words.into_iter().map(Into::into).collect(),
+        env,
+        cwd: request.workdir.to_owned(),
+        terminal: false,
+        umask: request.plan.job.terms.umask,
+        afs: sources.any(keyring::on_afs),
+        container: None,
+        after: vec![],
     }
 }
 

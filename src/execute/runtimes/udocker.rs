@@ -32,15 +32,15 @@ use std::path::{Path, PathBuf};
 
 use super::foreign::{self, Scratch};
 use super::runtime::{Found, Prepared, Request, Runtime};
-use super::unpacked::{Tree, point, points, refuse, spelled};
+use super::unpacked::{Tree, point, points, refuse, shown, spelled};
 use crate::execute::attend::Ended;
 use crate::execute::container::Manner;
 use crate::execute::form::Form;
 use crate::execute::identify::{Asked, Program};
 use crate::execute::report::Report;
-use crate::execute::starter::{Start, Word};
-use crate::execute::{ExecuteError, find_program, keyring, scratch, tickets};
-use crate::job::{Access, Evidence, Grade, Name, WORK_DIR};
+use crate::execute::starter::Start;
+use crate::execute::{ExecuteError, find_program, scratch};
+use crate::job::{Evidence, Grade, Name, WORK_DIR};
 use crate::runtime::Bind;
 use crate::worker::Hides;
 
@@ -116,15 +116,7 @@ impl Runtime for Udocker {
             ));
         }
         let scratch = Scratch::make(request.control, request.attempt)?;
-        let mut binds = vec![Bind {
-            source: request.workdir.to_owned(),
-            target: WORK_DIR.into(),
-            access: Access::Rw,
-            directory: true,
-        }];
-        binds.extend_from_slice(request.binds);
-        binds.extend(foreign::covers(request, &scratch, &[Path::new("/dev/shm")])?);
-        binds.extend(tickets::bind(job, request.control, scratch.path())?);
+        let binds = shown(request, &scratch)?;
 
         let repository = repository(tree.scratch.path())?;
         let container = repository.join("containers").join(ID);
@@ -167,16 +159,7 @@ impl Runtime for Udocker {
             command: &tree.command,
         })?;
         let env = surroundings(mode, &repository, &wrapped, &scratch)?;
-        let start = Start {
-            program: words.into_iter().map(Word::from).collect(),
-            env,
-            cwd: request.workdir.to_owned(),
-            terminal: false,
-            umask: job.terms.umask,
-            afs: binds.iter().any(|bind| keyring::on_afs(&bind.source)),
-            container: None,
-            after: vec![],
-        };
+        let start = foreign::start(request, words, env, &binds);
         let manner = Manner::of(&job.terms)?;
         let mut evidence = request.evidence.clone();
         if evidence.grade.meets(&Grade::MeasuredCached) {
@@ -432,6 +415,7 @@ fn argv(run: &Run<'_>) -> Result<Vec<OsString>, ExecuteError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::Access;
     use crate::runtime::builtin::testing::bind;
 
     #[test]

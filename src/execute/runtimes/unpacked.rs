@@ -10,13 +10,14 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::StatVfsMountFlags;
 
+use super::foreign;
 use super::runtime::Request;
 use crate::backend;
 use crate::execute::report::Report;
 use crate::execute::rootfs::{self, Unpacked};
 use crate::execute::scratch::{self, Scratch};
 use crate::execute::{ExecuteError, packed, tickets};
-use crate::job::{Access, Network};
+use crate::job::{Access, Network, WORK_DIR};
 use crate::oci::ContainerConfig;
 use crate::runtime::builtin::Cover;
 use crate::runtime::{Bind, environment};
@@ -72,6 +73,27 @@ impl Tree {
 /// What is read-only for another reason stays so.
 ///
 /// # Errors
+/// What the container shows of the machine: the working directory, the job's mounts, empty directories over what is
+/// hidden, and the tickets.
+///
+/// # Errors
+/// When what is hidden cannot be covered.
+pub(super) fn shown(
+    request: &Request<'_>,
+    scratch: &foreign::Scratch,
+) -> Result<Vec<Bind>, ExecuteError> {
+    let mut binds = vec![Bind {
+        source: request.workdir.to_owned(),
+        target: WORK_DIR.into(),
+        access: Access::Rw,
+        directory: true,
+    }];
+    binds.extend_from_slice(request.binds);
+    binds.extend(foreign::covers(request, scratch, &[Path::new("/dev/shm")])?);
+    binds.extend(tickets::bind(&request.plan.job, request.control, scratch.path())?);
+    Ok(binds)
+}
+
 /// Names what it is.
 pub(super) fn refuse(
     name: &'static str,
