@@ -1,10 +1,14 @@
 //! Which image did this job use?
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::verdict::{Forger, Reason, Verdict, forgers, judge};
-use crate::job::{EngineKey, Grade, IntentId, JobId, JobState, Measured, Nonce};
-use crate::ledger::{JobRecord, LookupError, Outcome, Payload, ReceiptRecord, Submission, View};
+use crate::job::{EngineKey, Grade, IntentId, JobId, JobRef, JobState, Measured, Nonce, Tasks};
+use crate::ledger::{
+    JobRecord, LookupError, Outcome, Payload, ReceiptRecord, Submission, View, together,
+};
 use crate::oci::{ConfigDigest, Digest, Platform, Reference, SifDigest, TreeRoot};
 use crate::pin::{Image, Origin, Recipe};
 use crate::worker::{Conditions, Qualifier, Start};
@@ -12,8 +16,8 @@ use crate::worker::{Conditions, Qualifier, Start};
 /// The answer for one job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct JobAnswer {
-    /// The job.
-    pub job: JobId,
+    /// The job, or one of its tasks.
+    pub job: JobRef,
     /// What the user called it, unless that was erased.
     pub name: Option<String>,
     /// Who submitted it, unless that was erased.
@@ -56,8 +60,22 @@ pub struct SubmissionAnswer {
     pub verdict: Verdict,
     /// Why.
     pub reason: Reason,
+    /// Of an array: its tasks by their verdicts. Empty for a job that is none, and for one task.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TasksAnswer>,
     /// One for each receipt.
     pub attempts: Vec<AttemptAnswer>,
+}
+
+/// Tasks of an array of which the same is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TasksAnswer {
+    /// Which.
+    pub tasks: Tasks,
+    /// The worst verdict of the attempts of each.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
 }
 
 /// An image, in all its names.
@@ -144,7 +162,7 @@ pub(super) fn answer(job: &JobRecord) -> JobAnswer {
         _ => (None, None),
     };
     JobAnswer {
-        job: job.id,
+        job: job.which(),
         name,
         user,
         state: job.state(),
@@ -187,7 +205,10 @@ fn submission(submission: &Submission) -> SubmissionAnswer {
         submission.receipts.iter().filter(counts).map(|r| attempt(submission, r)).collect();
     let refused = matches!(submission.outcome, Outcome::Refused(_));
     let without = if refused { Reason::NotSubmitted } else { Reason::NoReceipt };
-    let reason = worst(attempts.iter().map(|a| a.reason)).unwrap_or(without);
+    let tasks = tasks(submission, &attempts, without);
+    // a task that left no receipt counts as much as the others
+    let all = attempts.iter().map(|a| a.reason).chain(tasks.iter().map(|of| of.reason));
+    let reason = worst(all).unwrap_or(without);
     SubmissionAnswer {
         intent: submission.entry.intent,
         recorded_at: submission.time,
@@ -203,8 +224,27 @@ fn submission(submission: &Submission) -> SubmissionAnswer {
         engine: submission.key().cloned(),
         verdict: reason.verdict(),
         reason,
+        tasks,
         attempts,
     }
+}
+
+/// The tasks of an array by their verdicts.
+fn tasks(submission: &Submission, attempts: &[AttemptAnswer], without: Reason) -> Vec<TasksAnswer> {
+    let Some(tasks) = submission.tasks() else { return Vec::new() };
+    let mut by_task: BTreeMap<u32, Vec<Reason>> = BTreeMap::new();
+    for attempt in attempts {
+        by_task
+            .entry(attempt.conditions.task.unwrap_or(u32::MAX))
+            .or_default()
+            .push(attempt.reason);
+    }
+    let of = |task: u32| {
+        let reasons = by_task.get(&task).into_iter().flatten().copied();
+        (task, worst(reasons).unwrap_or(without))
+    };
+    let all = together(tasks.numbers().map(of)).into_iter();
+    all.map(|(tasks, reason)| TasksAnswer { tasks, verdict: reason.verdict(), reason }).collect()
 }
 
 fn attempt(submission: &Submission, record: &ReceiptRecord) -> AttemptAnswer {

@@ -16,6 +16,6 @@ mod verdict;
 
 pub use drift::{Pinned, pinned};
 pub use image::{ImageAnswer, ImageQuery, ImageUse, Matched, audit_image};
-pub use job::{AttemptAnswer, JobAnswer, SubmissionAnswer, UsedImage, audit_job};
+pub use job::{AttemptAnswer, JobAnswer, SubmissionAnswer, TasksAnswer, UsedImage, audit_job};
 pub use junit::junit;
 pub use verdict::{Forger, Reason, Verdict, but, forgers, judge};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::job::{EngineKey, IntentId, JobId, Resources};
+use crate::job::{EngineKey, IntentId, JobId, Resources, Tasks};
 
 use super::error::BackendError;
 use super::facts::Facts;
@@ -23,6 +23,10 @@ pub struct Order {
     pub resources: Resources,
     /// Whether it takes the job held, and starts it when it is told to ([`Backend::release`]).
     pub hold: bool,
+    /// Its tasks, when it is an array; each has a directory of its own, [`task_dir`](crate::worker::task_dir).
+    pub tasks: Option<Tasks>,
+    /// How many of them run at once at most.
+    pub at_once: Option<u32>,
     /// What the engine itself brings to the worker; `None` where the worker sees the job's directory.
     pub sent: Option<Sent>,
 }
@@ -89,6 +93,19 @@ pub trait Backend {
     /// When the engine could not be asked.
     fn status(&self, jobs: &[EngineKey]) -> Result<Vec<Seen>, BackendError>;
 
+    /// What the engine says of the tasks of an array, those of which it says the same together: each of `tasks` once.
+    ///
+    /// # Errors
+    /// When the engine could not be asked.
+    fn status_of_tasks(
+        &self,
+        job: &EngineKey,
+        tasks: &Tasks,
+    ) -> Result<Vec<(Tasks, Seen)>, BackendError> {
+        let _ = tasks;
+        Err(no_arrays(self.kind(), job))
+    }
+
     /// Asks whether there is anybody who would take a job, and says who; nothing is submitted.
     ///
     /// # Errors
@@ -102,6 +119,15 @@ pub trait Backend {
     /// When the engine refused or could not be asked.
     fn cancel(&self, job: &EngineKey) -> Result<(), BackendError>;
 
+    /// Ends some tasks of an array; those that have ended already are no error.
+    ///
+    /// # Errors
+    /// When the engine refused or could not be asked.
+    fn cancel_tasks(&self, job: &EngineKey, tasks: &Tasks) -> Result<(), BackendError> {
+        let _ = tasks;
+        Err(no_arrays(self.kind(), job))
+    }
+
     /// Looks for a job by the intent that travelled with it; the oldest first. More than one means that the
     /// engine took it more often than it said.
     ///
@@ -112,5 +138,13 @@ pub trait Backend {
     /// How long the engine waits between telling a job to end and killing it, where it says so.
     fn grace(&self) -> Option<std::time::Duration> {
         None
+    }
+}
+
+fn no_arrays(engine: &'static str, job: &EngineKey) -> BackendError {
+    BackendError::Unfit {
+        engine,
+        what: format!("the tasks of {job}"),
+        why: "it has no arrays".to_owned(),
     }
 }

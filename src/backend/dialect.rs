@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::driver::Finished;
 use super::{BackendError, Facts, Order, Submission};
-use crate::job::{EngineKey, IntentId, Observation};
+use crate::job::{EngineKey, IntentId, Observation, Tasks};
 
 /// One engine's language.
 pub(super) trait Dialect: Sync {
@@ -22,7 +22,7 @@ pub(super) trait Dialect: Sync {
     fn submit(&self, order: &Order) -> Result<Submission, BackendError>;
 
     /// Whether the engine took the job.
-    fn taken(&self, answer: &Finished) -> Taken;
+    fn taken(&self, order: &Order, answer: &Finished) -> Taken;
 
     /// Questions for what a new job's key still lacks; each is asked only while it does.
     fn complete(&self, id: &str) -> Vec<Question>;
@@ -59,6 +59,11 @@ pub(super) trait Dialect: Sync {
 
     /// Ends jobs.
     fn cancel(&self, keys: &[&EngineKey]) -> Vec<Question>;
+
+    /// Ends some tasks of an array.
+    fn cancel_tasks(&self, _key: &EngineKey, _tasks: &Tasks) -> Vec<Question> {
+        Vec::new()
+    }
 
     /// Questions for the jobs that an intent travelled with; all are asked.
     fn find(&self, intent: &IntentId) -> Vec<Question>;
@@ -134,6 +139,8 @@ pub(super) struct Missing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     pub id: String,
+    /// Of which tasks of an array it speaks; `None` of a job that is none.
+    pub tasks: Option<Tasks>,
     /// Where one question is answered for several clusters.
     pub cluster: Option<String>,
     /// Seconds since 1970.

@@ -18,7 +18,7 @@ use super::dialect::{Dialect, Missing, Question, Row, Taken};
 use super::driver::{Driver, Environment, printable};
 use super::{Backend, BackendError, Facts, Order, Seen, Submission};
 use crate::files;
-use crate::job::{EngineKey, IntentId, JobState};
+use crate::job::{EngineKey, IntentId, JobState, Tasks};
 use answers::Answers;
 
 /// Jobs in one question; keeps the command line far below its limit.
@@ -147,6 +147,22 @@ impl Backend for Engine {
     }
 
     fn plan(&self, order: &Order) -> Result<Submission, BackendError> {
+        if let (Some(tasks), None) = (&order.tasks, &self.facts().array) {
+            return Err(BackendError::Unfit {
+                engine: self.name(),
+                what: format!("the tasks {tasks}"),
+                why: "it has no arrays".to_owned(),
+            });
+        }
+        if let (Some(at_once), Some(array)) = (order.at_once, &self.facts().array)
+            && !array.at_once
+        {
+            return Err(BackendError::Unfit {
+                engine: self.name(),
+                what: format!("{at_once} tasks at once"),
+                why: "it cannot be told so; leave out the % and what follows".to_owned(),
+            });
+        }
         if order.sent.is_some() && !self.facts().transfers {
             return Err(BackendError::Unfit {
                 engine: self.name(),
@@ -168,7 +184,7 @@ impl Backend for Engine {
         }
         let (program, args) = split(&plan.argv)?;
         let answer = self.driver.run(program, args, &plan.env, &plan.cwd)?;
-        let taken = self.dialect.taken(&answer);
+        let taken = self.dialect.taken(order, &answer);
         if !matches!(taken, Taken::Yes { .. } | Taken::Maybe(_)) {
             // the same order may be given again
             for (path, _) in &plan.files {
@@ -228,6 +244,37 @@ impl Backend for Engine {
             }),
             _ => self.dialect.cancel(&[job]).iter().try_for_each(|q| self.ask(q).map(drop)),
         }
+    }
+
+    fn status_of_tasks(
+        &self,
+        job: &EngineKey,
+        tasks: &Tasks,
+    ) -> Result<Vec<(Tasks, Seen)>, BackendError> {
+        if !self.dialect.is_id(&job.id) {
+            let why = format!("this is no job id of {}", self.name());
+            return Ok(vec![(tasks.clone(), Seen::unknown(&why))]);
+        }
+        let mut answers = Answers::of(self.name());
+        for question in self.dialect.status(&[job]) {
+            answers.add(question.whom, self.rows(&question));
+            if answers.settle_tasks(job, tasks) {
+                break;
+            }
+        }
+        answers.all_silent()?;
+        Ok(answers.say_tasks(job, tasks))
+    }
+
+    fn cancel_tasks(&self, job: &EngineKey, tasks: &Tasks) -> Result<(), BackendError> {
+        let open: Vec<u32> = self
+            .status_of_tasks(job, tasks)?
+            .into_iter()
+            .filter(|(_, seen)| !seen.state.is_final() && seen.state != JobState::Unknown)
+            .flat_map(|(tasks, _)| tasks.numbers().collect::<Vec<_>>())
+            .collect();
+        let Some(open) = Tasks::of(open) else { return Ok(()) };
+        self.dialect.cancel_tasks(job, &open).iter().try_for_each(|q| self.ask(q).map(drop))
     }
 
     fn find(&self, intent: &IntentId) -> Result<Vec<EngineKey>, BackendError> {

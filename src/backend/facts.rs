@@ -10,6 +10,53 @@
 //! login nodes    the command that submits; the variable that says "this is a job"
 //! ```
 
+use std::time::Duration;
+
+use crate::job::Tasks;
+
+/// An engine's word for one task of an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The task's number.
+    Number(u32),
+    /// Its place in the list of tasks, from 0.
+    Place(u64),
+}
+
+impl Part {
+    /// The task's number.
+    #[must_use]
+    pub fn task(self, tasks: &Tasks) -> Option<u32> {
+        match self {
+            Self::Number(task) => tasks.contains(task).then_some(task),
+            Self::Place(place) => tasks.at(place),
+        }
+    }
+}
+
+/// How an engine speaks of the tasks of an array.
+#[derive(Debug)]
+pub struct ArrayFacts {
+    /// The variable in which a task finds its number.
+    pub variable: &'static str,
+    /// The variable in which it finds the array's id, as in the key; in place of [`Facts::own_id`].
+    pub own_id: Option<&'static str>,
+    /// Whether it can be told how many run at once.
+    pub at_once: bool,
+    /// The id of one task in the engine's words, of the array's id.
+    pub name: fn(&str, &Tasks, u32) -> String,
+    /// Reads that again: the array's id, and which task.
+    pub split: fn(&str) -> Option<(&str, Part)>,
+}
+
+impl PartialEq for ArrayFacts {
+    fn eq(&self, other: &Self) -> bool {
+        self.variable == other.variable
+    }
+}
+
+impl Eq for ArrayFacts {}
+
 /// The facts of one engine.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -40,13 +87,17 @@ pub struct Facts {
     pub for_program: &'static [&'static str],
     /// Whether it can take a job, hold it, and start it when it is told to.
     pub can_hold: bool,
+    /// How it speaks of the tasks of an array; `None` where it has no arrays.
+    pub array: Option<ArrayFacts>,
+    /// How long a job that it took may stay unknown to its own questions: a "no" before that is none.
+    pub visible_after: Duration,
     /// Whether it can bring a job's files to the worker, and what the job leaves back.
     pub transfers: bool,
 }
 
 impl Facts {
     /// An engine of this machine that needs nothing of what a batch system needs.
-    pub(super) const OF_THIS_MACHINE: Self = Self {
+    pub const OF_THIS_MACHINE: Self = Self {
         name: "",
         example: "",
         again: None,
@@ -59,6 +110,8 @@ impl Facts {
         in_receipt: &[],
         for_program: &[],
         can_hold: false,
+        array: None,
+        visible_after: Duration::ZERO,
         transfers: false,
     };
 

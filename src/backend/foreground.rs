@@ -318,6 +318,8 @@ mod tests {
             digest: "sha256:00".into(),
             resources: Resources::default(),
             hold: false,
+            tasks: None,
+            at_once: None,
             sent: None,
         }
     }

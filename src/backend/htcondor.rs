@@ -13,6 +13,8 @@
 //! they are brought when the job begins, after its key was written, and `work/` and `returned/` come back when it
 //! has ended by itself. Of a job that is removed nothing comes back.
 //!
+//! An array is one cluster with a process for each task; the attribute `MoorlineTask` has its number.
+//!
 //! In a description `$(NAME)` is replaced and a backslash joins lines: a `$` is written `$(DOLLAR)`, and a path
 //! that cannot be said is refused. A job that lost its machine is not started again, and one that the
 //! pool holds because it cannot be run is removed: both have failed then.
@@ -21,20 +23,24 @@
 //! reason codes, and what a real 23.9 answered (the tests below).
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::dialect::{Dialect, Missing, Question, Row, Taken, Whom, anywhere};
 use super::driver::{Ended, Finished, printable};
-use super::{BackendError, Facts, Order, Sent, Submission};
-use crate::job::{EngineKey, IntentId, JobState, Observation, Resources};
-use crate::worker::{RETURNED, SCRIPT_FILE, exit};
+use super::facts::{ArrayFacts, Facts, Part};
+use super::{BackendError, Order, Sent, Submission};
+use crate::job::{EngineKey, IntentId, JobState, Observation, Resources, Tasks};
+use crate::worker::{RETURNED, SCRIPT_FILE, TASKS, exit};
 
 /// The dialect.
 pub(super) struct HtCondor;
 
-/// The variable that the description sets to the job's id.
+/// The variable that the description sets to the job's id; of an array, to the cluster's.
 const OWN_ID: &str = "CONDOR_JOB_ID";
+/// The variable that it sets to a task's number.
+const TASK: &str = "CONDOR_TASK_ID";
 
 static FACTS: Facts = Facts {
     name: "htcondor",
@@ -53,11 +59,29 @@ static FACTS: Facts = Facts {
     families: &["CONDOR_", "_CONDOR_"],
     in_a_job: Some("_CONDOR_JOB_AD"),
     own_id: Some(OWN_ID),
-    in_receipt: &[OWN_ID],
-    for_program: &[OWN_ID],
+    in_receipt: &[OWN_ID, TASK],
+    for_program: &[OWN_ID, TASK],
     can_hold: true,
+    array: Some(ArrayFacts {
+        variable: TASK,
+        own_id: Some(OWN_ID),
+        at_once: false,
+        name: task_name,
+        split: task_of,
+    }),
+    visible_after: Duration::ZERO,
     transfers: true,
 };
+
+/// A task is a process of the cluster: `12.6` is the seventh.
+fn task_name(cluster: &str, tasks: &Tasks, task: u32) -> String {
+    tasks.place_of(task).map_or_else(|| cluster.to_owned(), |place| format!("{cluster}.{place}"))
+}
+
+fn task_of(id: &str) -> Option<(&str, Part)> {
+    let (cluster, process) = id.split_once('.').filter(|_| is_id(id))?;
+    Some((cluster, Part::Place(process.parse().ok()?)))
+}
 
 /// The description's name in the control directory.
 const DESCRIPTION: &str = "submit.condor";
@@ -73,7 +97,8 @@ const LIMITS: [i64; 3] = [34, 46, 47];
 
 const ATTRIBUTES: &str = "ClusterId,ProcId,Owner,QDate,GlobalJobId,JobStatus,ExitBySignal,ExitCode,\
                           ExitSignal,HoldReason,HoldReasonCode,LastHoldReason,LastHoldReasonCode,\
-                          RemoveReason,EnteredCurrentStatus,JobCurrentStartDate,MoorlineLimit";
+                          RemoveReason,EnteredCurrentStatus,JobCurrentStartDate,MoorlineLimit,\
+                          MoorlineTask";
 
 /// What we read of a job; the texts are foreign.
 #[derive(Debug, Default, Deserialize)]
@@ -97,13 +122,18 @@ struct Ad {
     entered_current_status: i64,
     job_current_start_date: Option<i64>,
     moorline_limit: Option<i64>,
+    moorline_task: Option<u32>,
 }
 
 impl Ad {
     fn row(&self, whom: Whom) -> Row {
         let seen = self.seen(whom);
         Row {
-            id: format!("{}.{}", self.cluster_id, self.proc_id),
+            id: match self.moorline_task {
+                None => format!("{}.{}", self.cluster_id, self.proc_id),
+                Some(_) => self.cluster_id.to_string(),
+            },
+            tasks: self.moorline_task.map(Tasks::one),
             // SCHEDD#CLUSTER.PROC#TIME
             cluster: self.global_job_id.split_once('#').map(|(schedd, _)| schedd.to_owned()),
             submit: self.queued,
@@ -203,11 +233,15 @@ impl Dialect for HtCondor {
         Ok(Submission { argv, env: vec![], cwd: anywhere(), files })
     }
 
-    fn taken(&self, answer: &Finished) -> Taken {
+    fn taken(&self, order: &Order, answer: &Finished) -> Taken {
         let said = answer.said();
-        // "12.0 - 12.0"
+        // "12.0 - 12.0", of an array "12.0 - 12.399"
         let line = answer.stdout.lines().next_back().unwrap_or_default();
         let id = line.split(" - ").next().unwrap_or_default().trim();
+        let id = match (&order.tasks, task_of(id)) {
+            (Some(_), Some((cluster, _))) => cluster,
+            _ => id,
+        };
         match answer.ended {
             Ended::Exit(0) if is_id(id) => Taken::Yes { id: id.to_owned(), cluster: None },
             Ended::Exit(0) => {
@@ -239,7 +273,9 @@ impl Dialect for HtCondor {
         // the last of them
         let oldest = keys.iter().map(|key| key.submitted_at.as_second()).min().unwrap_or_default();
         let since = format!("EnteredCurrentStatus < {}", oldest - 3600);
-        let most = keys.len().to_string();
+        // of an array nobody knows here how many have left the queue
+        let whole = keys.iter().any(|key| !key.id.contains('.'));
+        let most = if whole { 10_000_000 } else { keys.len() }.to_string();
         let queue = ["condor_q", "-json", "-attributes", ATTRIBUTES];
         let history = ["condor_history", "-json", "-attributes", ATTRIBUTES];
         let bounds = ["-since", &since, "-limit", &most];
@@ -284,6 +320,18 @@ impl Dialect for HtCondor {
         vec![ask(Whom::Other, &["condor_rm"], ids(keys))]
     }
 
+    fn cancel_tasks(&self, key: &EngineKey, tasks: &Tasks) -> Vec<Question> {
+        let all: Vec<u32> = tasks.numbers().collect();
+        // the number is looked for, since a process may have another place than its task
+        let one = |task: &u32| format!("MoorlineTask == {task}");
+        let ask = |some: &[u32]| {
+            let which = some.iter().map(one).collect::<Vec<_>>().join(" || ");
+            let of = format!("ClusterId == {} && ({which})", key.id);
+            Question::new(Whom::Other, ["condor_rm", "-constraint", of.as_str()])
+        };
+        all.chunks(500).map(ask).collect()
+    }
+
     fn find(&self, intent: &IntentId) -> Vec<Question> {
         let is = format!("MoorlineIntent == \"{intent}\"");
         let json = ["-json", "-attributes", ATTRIBUTES, "-constraint", &is];
@@ -311,7 +359,11 @@ fn is_id(text: &str) -> bool {
     let number = |text: &str| {
         !text.is_empty() && text.len() <= 10 && text.bytes().all(|b| b.is_ascii_digit())
     };
-    text.split_once('.').is_some_and(|(cluster, process)| number(cluster) && number(process))
+    match text.split_once('.') {
+        Some((cluster, process)) => number(cluster) && number(process),
+        // of an array
+        None => number(text),
+    }
 }
 
 /// Whether the schedd may have the job although `condor_submit` failed: the words of its own sources for a
@@ -343,10 +395,13 @@ fn description(order: &Order) -> Result<String, BackendError> {
         "transfer_executable = false".to_owned(),
         format!("arguments = \"'{}' '{}'\"", arguments[0], arguments[1]),
         "input = /dev/null".to_owned(),
-        format!("output = {}", path(&order.dir.join("stdout"))?),
-        format!("error = {}", path(&order.dir.join("stderr"))?),
+        format!("output = {}", output(order, "stdout")?),
+        format!("error = {}", output(order, "stderr")?),
         "getenv = PATH".to_owned(),
-        format!("environment = \"{OWN_ID}=$(ClusterId).$(ProcId)\""),
+        match order.tasks {
+            None => format!("environment = \"{OWN_ID}=$(ClusterId).$(ProcId)\""),
+            Some(_) => format!("environment = \"{OWN_ID}=$(ClusterId) {TASK}=$(MoorlineNumber)\""),
+        },
         "notification = never".to_owned(),
         format!("batch_name = moorline-{}", order.job),
         format!("+MoorlineIntent = \"{}\"", order.intent),
@@ -372,21 +427,45 @@ fn description(order: &Order) -> Result<String, BackendError> {
         remove += &format!(" || (JobStatus == 2 && time() - JobCurrentStartDate >= {seconds})");
     }
     lines.push(format!("periodic_remove = {remove}"));
-    lines.push("queue".to_owned());
+    match &order.tasks {
+        None => lines.push("queue".to_owned()),
+        Some(tasks) => {
+            lines.push("+MoorlineTask = $(MoorlineNumber)".to_owned());
+            lines.push("queue MoorlineNumber from (".to_owned());
+            lines.extend(tasks.numbers().map(|task| task.to_string()));
+            lines.push(")".to_owned());
+        }
+    }
     Ok(lines.join("\n") + "\n")
+}
+
+/// The directory that what the job leaves comes to: the job's, or its task's.
+fn own_dir(order: &Order) -> Result<String, BackendError> {
+    match order.tasks {
+        None => path(&order.dir),
+        Some(_) => Ok(format!("{}/$(MoorlineNumber)", path(&order.dir.join(TASKS))?)),
+    }
+}
+
+fn output(order: &Order, name: &str) -> Result<String, BackendError> {
+    Ok(format!("{}/{name}", own_dir(order)?))
 }
 
 /// Where the job's files are, and who brings them there.
 fn files(order: &Order) -> Result<Vec<String>, BackendError> {
+    let own = format!("initialdir = {}", own_dir(order)?);
     let Some(Sent { image, worker }) = &order.sent else {
-        let work = format!("initialdir = {}", path(&order.dir.join("work"))?);
+        let work = match order.tasks {
+            None => format!("initialdir = {}", path(&order.dir.join("work"))?),
+            Some(_) => own,
+        };
         return Ok(vec![work, "should_transfer_files = NO".to_owned()]);
     };
     // directories without a slash at the end keep their names
     let sent = [&order.dir.join("control"), &order.dir.join("work"), image, worker];
     let sent = sent.map(|file| listed(file)).into_iter().collect::<Result<Vec<_>, _>>()?;
     Ok(vec![
-        format!("initialdir = {}", path(&order.dir)?),
+        own,
         "should_transfer_files = YES".to_owned(),
         "when_to_transfer_output = ON_EXIT".to_owned(),
         format!("transfer_input_files = {}", sent.join(", ")),

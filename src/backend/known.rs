@@ -4,8 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use super::dialect::Dialect;
-use super::{Backend, Engine, Environment, FOREGROUND, Facts, Foreground, Local};
+use super::{Backend, Engine, Environment, FOREGROUND, Facts, Foreground, Local, Part};
 use super::{foreground, htcondor, local, slurm};
+use crate::job::{EngineKey, Tasks};
 
 /// Engines that are spoken to through their commands.
 static DIALECTS: [&dyn Dialect; 2] = [&slurm::Slurm, &htcondor::HtCondor];
@@ -35,6 +36,27 @@ impl Environment {
             engines().flat_map(|facts| facts.environment).any(|own| name == *own)
         })
     }
+}
+
+/// The facts of the engine of this kind.
+#[must_use]
+pub fn facts_of(kind: &str) -> Option<&'static Facts> {
+    engines().find(|facts| facts.name == kind)
+}
+
+/// One task of an array in its engine's words, `ENGINE:123_7`; `None` where the engine has no arrays.
+#[must_use]
+pub fn task_name(array: &EngineKey, tasks: &Tasks, task: u32) -> Option<String> {
+    let name = facts_of(&array.kind)?.array.as_ref()?.name;
+    Some(format!("{}:{}", array.kind, name(&array.id, tasks, task)))
+}
+
+/// Reads `ENGINE:123_7`: the array's name, `ENGINE:123`, and which of its tasks.
+#[must_use]
+pub fn task_of_name(text: &str) -> Option<(String, Part)> {
+    let (kind, id) = text.split_once(':')?;
+    let (array, part) = (facts_of(kind)?.array.as_ref()?.split)(id)?;
+    Some((format!("{kind}:{array}"), part))
 }
 
 /// The engine of this kind that is spoken to through commands.

@@ -5,6 +5,7 @@
 //!   control/local.json  -->  reads it, takes over        ------------------->  /bin/sh control/job.sh control
 //!   waits for the take-over  reaps everything, writes local.json               cwd work/, stdout, stderr
 //! cancel: control/cancel, then TERM and KILL to every process below the supervisor
+//! an array: its supervisor starts one for each of its tasks (array.rs)
 //! ```
 //!
 //! The supervisor is the parent that every orphan of the job falls to, so that processes which
@@ -15,27 +16,44 @@
 //! the system ends those as a whole (`KillUserProcesses=yes` of systemd, a CI job's container); that
 //! CPU and memory requests are kept (the time limit is).
 
+mod array;
 pub(super) mod process;
 mod record;
 mod supervisor;
 mod times;
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::job::{EngineKey, IntentId, JobId, JobState};
+use crate::job::{EngineKey, IntentId, JobId, JobState, Tasks};
+use crate::worker::task_dir;
 
 use super::driver::{Driver, Environment, JOB_NAMES, printable};
-use super::{Backend, BackendError, Facts, Order, Seen, Submission};
+use super::facts::{ArrayFacts, Facts, Part};
+use super::{Backend, BackendError, Order, Seen, Submission};
 use process::Process;
 use record::{Phase, Record};
-use times::{GRACE, LAST, TAKE_OVER, grace_of};
+use times::{GRACE, LAST, TAKE_OVER, TASK, grace_of};
 
 pub use supervisor::supervise;
 pub(super) use times::ENGINE;
 
-static FACTS: Facts = Facts { name: ENGINE, ..Facts::OF_THIS_MACHINE };
+static FACTS: Facts = Facts {
+    name: ENGINE,
+    array: Some(ArrayFacts {
+        variable: TASK,
+        own_id: None,
+        at_once: true,
+        name: |job, _, task| format!("{job}.{task}"),
+        split: |id| {
+            let (job, task) = id.rsplit_once('.')?;
+            Some((job, Part::Number(task.parse().ok()?)))
+        },
+    }),
+    ..Facts::OF_THIS_MACHINE
+};
 
 /// Closes what the caller's shell may have open (a lock file, a pipe): the job must not hold it.
 const DETACH: &str = "exec \"$@\" 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&-";
@@ -100,7 +118,7 @@ impl Local {
         // Either may fail only because it has ended.
         let _ = child.kill();
         let _ = child.wait();
-        process::end(&process::orphans(&order.job, None), LAST);
+        process::end(&process::orphans(&order.job.to_string(), None), LAST);
         let log = std::fs::read_to_string(order.dir.join("control/supervisor.log"));
         Err(BackendError::Failed {
             engine: ENGINE,
@@ -191,25 +209,42 @@ impl Backend for Local {
         };
         let dir = self.dir_of(job).filter(|dir| record::exists(dir));
         let dir = dir.ok_or_else(|| failed("there is no such job".to_owned()))?;
+        let array = record::read(&dir)?.tasks;
         record::mark_cancelled(&dir)?;
-        let deadline = Instant::now() + TAKE_OVER;
-        loop {
-            let record = record::read(&dir)?;
-            match (&record.phase, record.place.same_as_here()) {
-                (Phase::Ended { .. }, _) => return Ok(()),
-                (_, Err(elsewhere)) => return Err(failed(elsewhere)),
-                // Its supervisor sees the mark before it starts the job.
-                (Phase::Waiting, Ok(())) if record.is_fresh() => {}
-                (Phase::Waiting, Ok(())) => return Ok(()),
-                (Phase::Starting { supervisor } | Phase::Running { supervisor, .. }, Ok(())) => {
-                    return stop(&dir, &record, *supervisor).map_err(failed);
-                }
-            }
-            if Instant::now() >= deadline {
-                return Err(failed("its supervisor neither begins nor ends".to_owned()));
-            }
-            std::thread::sleep(Duration::from_millis(20));
+        if let Some(tasks) = array {
+            return cancel_array(&dir, &tasks).map_err(failed);
         }
+        cancel_one(&dir)?.map_err(failed)
+    }
+
+    fn status_of_tasks(
+        &self,
+        job: &EngineKey,
+        tasks: &Tasks,
+    ) -> Result<Vec<(Tasks, Seen)>, BackendError> {
+        let array = self.observe(job);
+        let Some(dir) = self.dir_of(job).filter(|dir| record::exists(dir)) else {
+            return Ok(vec![(tasks.clone(), array)]);
+        };
+        Ok(array::status(&dir, tasks, &array, seen))
+    }
+
+    fn cancel_tasks(&self, job: &EngineKey, tasks: &Tasks) -> Result<(), BackendError> {
+        let failed = |said: String| BackendError::Failed {
+            engine: ENGINE,
+            command: format!("cancelling {tasks} of {job}"),
+            said,
+        };
+        let dir = self.dir_of(job).filter(|dir| record::exists(dir));
+        let dir = dir.ok_or_else(|| failed("there is no such job".to_owned()))?;
+        for task in tasks.numbers() {
+            let control = task_dir(&dir, Some(task)).join("control");
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&control).map_err(
+                |source| BackendError::Io { what: format!("making {}", control.display()), source },
+            )?;
+            record::mark_cancelled(&task_dir(&dir, Some(task)))?;
+        }
+        cancel_begun(&dir, tasks).map_err(failed)
     }
 
     fn find(&self, intent: &IntentId) -> Result<Vec<EngineKey>, BackendError> {
@@ -241,20 +276,94 @@ impl Backend for Local {
     }
 }
 
+/// Ends one job or task that has a supervisor, or keeps it from beginning; the inner error says why it cannot be.
+fn cancel_one(dir: &Path) -> Result<Result<(), String>, BackendError> {
+    let deadline = Instant::now() + TAKE_OVER;
+    loop {
+        let record = record::read(dir)?;
+        match (&record.phase, record.place.same_as_here()) {
+            (Phase::Ended { .. }, _) => return Ok(Ok(())),
+            (_, Err(elsewhere)) => return Ok(Err(elsewhere)),
+            // Its supervisor sees the mark before it starts the job.
+            (Phase::Waiting, Ok(())) if record.is_fresh() => {}
+            (Phase::Waiting, Ok(())) => return Ok(Ok(())),
+            (Phase::Starting { supervisor } | Phase::Running { supervisor, .. }, Ok(())) => {
+                return Ok(stop(dir, &record, *supervisor));
+            }
+        }
+        if Instant::now() >= deadline {
+            return Ok(Err("its supervisor neither begins nor ends".to_owned()));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Ends those tasks that have begun, side by side: each may take its time to end.
+fn cancel_begun(job: &Path, tasks: &Tasks) -> Result<(), String> {
+    let begun = tasks.numbers().map(|task| task_dir(job, Some(task))).filter(|dir| {
+        let ended = |record: Record| matches!(record.phase, Phase::Ended { .. });
+        record::exists(dir) && !record::read(dir).is_ok_and(ended)
+    });
+    let begun: Vec<PathBuf> = begun.collect();
+    let one = |dir: &Path| {
+        record::mark_cancelled(dir)
+            .and_then(|()| cancel_one(dir))
+            .unwrap_or_else(|error| Err(crate::failure::chain(&error)))
+    };
+    std::thread::scope(|scope| {
+        // no more run at once than there are processors
+        let all: Vec<_> = begun.iter().map(|dir| scope.spawn(|| one(dir))).collect();
+        let joined = |one: std::thread::ScopedJoinHandle<'_, Result<(), String>>| {
+            one.join().unwrap_or_else(|_| Err("it could not be ended".to_owned()))
+        };
+        // all are waited for, whatever became of the first
+        let said: Vec<Result<(), String>> = all.into_iter().map(joined).collect();
+        said.into_iter().collect()
+    })
+}
+
+/// Ends an array whose mark says that no task begins any more: its supervisor ends with the last of its tasks.
+fn cancel_array(job: &Path, tasks: &Tasks) -> Result<(), String> {
+    let deadline = Instant::now() + TAKE_OVER + LAST;
+    loop {
+        // one may have begun since
+        cancel_begun(job, tasks)?;
+        let record = record::read(job).map_err(|error| crate::failure::chain(&error))?;
+        let over = match record.phase {
+            Phase::Ended { .. } => true,
+            Phase::Waiting => !record.is_fresh(),
+            Phase::Starting { supervisor } | Phase::Running { supervisor, .. } => {
+                record.place.same_as_here()?;
+                !supervisor.is_alive()
+            }
+        };
+        if over {
+            // what began while its supervisor was killed
+            return cancel_begun(job, tasks);
+        }
+        if Instant::now() >= deadline {
+            return Err("its supervisor does not end".to_owned());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// TERM to the job, KILL after the grace, until the supervisor has nothing left to wait for.
 fn stop(dir: &Path, record: &Record, supervisor: Process) -> Result<(), String> {
     let members = || {
         if supervisor.is_alive() {
             process::below(supervisor)
         } else {
-            process::orphans(&record.job, record.supervisor())
+            process::orphans(&record.mark(), record.supervisor())
         }
     };
     let over = || {
         let ended = record::read(dir).is_ok_and(|now| matches!(now.phase, Phase::Ended { .. }));
         ended || (!supervisor.is_alive() && members().is_empty())
     };
-    for (signal, patience) in [(process::TERM, grace_of(dir)), (process::KILL, LAST)] {
+    for (signal, patience) in
+        [(process::TERM, grace_of(&array::job_of(dir, record))), (process::KILL, LAST)]
+    {
         let deadline = Instant::now() + patience;
         let mut told: Vec<Process> = vec![];
         while Instant::now() < deadline {
@@ -321,7 +430,7 @@ fn abandoned(
     record: &Record,
     seen: impl Fn(JobState, Option<i32>, Option<String>) -> Seen,
 ) -> Seen {
-    let left = process::orphans(&record.job, record.supervisor());
+    let left = process::orphans(&record.mark(), record.supervisor());
     if !left.is_empty() {
         let pids: Vec<String> = left.iter().map(|member| member.pid.to_string()).collect();
         let reason = format!(

@@ -19,13 +19,14 @@ mod facts;
 mod parse;
 mod state;
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use self::facts::{FACTS, is_id};
 use super::dialect::{Dialect, Missing, Question, Row, Taken, Whom};
 use super::driver::{Ended, Finished};
 use super::{BackendError, Facts, Order, Submission};
-use crate::job::{EngineKey, IntentId};
+use crate::job::{EngineKey, IntentId, Tasks};
 
 /// The dialect.
 pub(super) struct Slurm;
@@ -33,8 +34,8 @@ pub(super) struct Slurm;
 /// How far back `find` looks in the accounting.
 const FIND_SINCE: &str = "now-30days";
 
-/// Times as seconds since 1970, whatever the time zone.
-const SECONDS: &[(&str, &str)] = &[("SLURM_TIME_FORMAT", "%s")];
+/// Times as seconds since 1970, whatever the time zone; lists of tasks as a whole.
+const SECONDS: &[(&str, &str)] = &[("SLURM_TIME_FORMAT", "%s"), ("SLURM_BITSTR_LEN", "0")];
 
 fn ask(whom: Whom, argv: &[&str]) -> Question {
     Question { env: SECONDS, ..Question::new(whom, argv.iter().copied()) }
@@ -71,7 +72,7 @@ impl Dialect for Slurm {
         argv::sbatch(order)
     }
 
-    fn taken(&self, answer: &Finished) -> Taken {
+    fn taken(&self, _: &Order, answer: &Finished) -> Taken {
         taken(answer.ended, &answer.stdout, &answer.said())
     }
 
@@ -129,6 +130,15 @@ impl Dialect for Slurm {
         let ids = keys.iter().map(|key| key.id.as_str());
         let argv: Vec<&str> = std::iter::once("scancel").chain(ids).collect();
         vec![ask(Whom::Other, &argv)]
+    }
+
+    fn cancel_tasks(&self, key: &EngineKey, tasks: &Tasks) -> Vec<Question> {
+        // each range a word: a list of very many would be longer than a word may be
+        let one =
+            |range: &RangeInclusive<u32>| format!("{}_[{}-{}]", key.id, range.start(), range.end());
+        let all: Vec<String> = tasks.ranges().iter().map(one).collect();
+        let argv = |some: &[String]| [&["scancel".to_owned()], some].concat();
+        all.chunks(500).map(|some| Question::new(Whom::Other, argv(some))).collect()
     }
 
     fn find(&self, _: &IntentId) -> Vec<Question> {

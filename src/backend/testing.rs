@@ -12,6 +12,8 @@ pub(super) fn order(dir: &str) -> Order {
         digest: format!("sha256:{}", "a".repeat(64)),
         resources: Resources::default(),
         hold: true,
+        tasks: None,
+        at_once: None,
         sent: None,
     }
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::read::{Item, Source};
 use super::{ConfigError, Problem, keys};
-use crate::job::{EnvVar, Grade, Mount, Name, Network, Resources, RuntimeChoice};
+use crate::job::{EnvVar, Grade, Mount, Name, Network, Resources, RuntimeChoice, Tasks};
 use crate::oci::Platform;
 use crate::pin::Built;
 
@@ -45,6 +45,8 @@ pub struct JobFile {
     pub require: Option<Grade>,
     /// `--cpus`, `--memory`, `--time`, `--queue`, `--account`.
     pub resources: Resources,
+    /// `--array`: the tasks, and how many of them run at once at most.
+    pub array: Option<(Tasks, Option<u32>)>,
     /// `--workdir`; a relative path is the caller's to place.
     pub workdir: Option<PathBuf>,
     /// `--delivery`, `--exe`, `--input`, `--output`.
@@ -129,6 +131,11 @@ impl JobFile {
             "time" => self.resources.time_seconds = Some(item.time()?),
             "queue" => self.resources.queue = Some(item.identifier()?),
             "account" => self.resources.account = Some(item.identifier()?),
+            "array" => {
+                let text = item.number_or_text("a list of tasks such as \"1-400\"")?;
+                let array = Tasks::parse_array(&text);
+                self.array = Some(array.map_err(|why| item.bad_value(why.to_string()))?);
+            }
             "workdir" => self.workdir = Some(item.line_of_text()?.into()),
             "delivery" => self.files.delivery = Some(item.line_of_text()?),
             "exe" => self.files.exe = Some(item.line_of_text()?.into()),
@@ -237,7 +244,7 @@ mod tests {
     }
 
     /// A good value for each key.
-    const EXAMPLES: [(&str, &str); 31] = [
+    const EXAMPLES: [(&str, &str); 32] = [
         ("image", "\"group/analysis:v3\""),
         ("command", "[\"run\", \"-x\", \"\"]"),
         ("mount", "[\"/data:ro\"]"),
@@ -254,6 +261,7 @@ mod tests {
         ("time", "90"),
         ("queue", "\"short\""),
         ("account", "\"atlas\""),
+        ("array", "\"1-400%50\""),
         ("workdir", "\"here\""),
         ("delivery", "\"shared\""),
         ("exe", "\"bin/run.sh\""),

@@ -3,7 +3,7 @@
 //! The keys of a configuration file stand in `settings/rows.rs`.
 
 /// The keys of a job file: those of the long flags.
-pub(super) const JOB: [&str; 31] = [
+pub(super) const JOB: [&str; 32] = [
     "image",
     "command",
     "mount",
@@ -20,6 +20,7 @@ pub(super) const JOB: [&str; 31] = [
     "time",
     "queue",
     "account",
+    "array",
     "workdir",
     "delivery",
     "exe",

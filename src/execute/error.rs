@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::form::Form;
 use crate::failure::{Failure, Kind, io_kind};
-use crate::job::Grade;
+use crate::job::{Grade, Tasks};
 use crate::oci::SifDigest;
 use crate::runtime::builtin::LayoutError;
 use crate::sif::SifError;
@@ -57,6 +57,16 @@ pub enum ExecuteError {
     /// The engine took the job more than once, and this is not the one that counts.
     #[error("this is not the submission on record, its program is not started: {0}")]
     Duplicate(String),
+    /// An array's task does not know which one it is.
+    #[error("which task of {tasks} this is is not known: {variable} says {said:?}")]
+    Task {
+        /// Where the engine says it.
+        variable: String,
+        /// What it says.
+        said: String,
+        /// The job's tasks.
+        tasks: Tasks,
+    },
     /// A mount of a project's file leads elsewhere since the job was submitted.
     #[error(
         "the mount {mount}: it leads to {found} now, and lay in {below} without a link when the job was submitted"

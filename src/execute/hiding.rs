@@ -16,7 +16,7 @@
 //! it. A mount of a hidden directory, or of something in it, is refused; only `work` directories of
 //! jobs may be mounted by name, and the job's own one stays where it is.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -30,6 +30,7 @@ use super::asker::{Answer, Asker, Identity, Question};
 use super::marker::{Marker, Search, Wanted, tails};
 use crate::mountinfo::{Entry, Table};
 use crate::runtime::Bind;
+use crate::worker::TASKS;
 
 /// A directory that is covered in the container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -321,7 +322,17 @@ fn through(
 impl Place {
     /// Whether a path in it may be mounted by name: the `work` directory of a job, and what is in it.
     fn may_be_mounted(&self, inner: &Path) -> bool {
-        self.holds_jobs && inner.iter().nth(1).is_some_and(|name| name == "work")
+        let names: Vec<&OsStr> = inner.iter().collect();
+        let is_work = match names.as_slice() {
+            [_, tasks, task, work, ..] if *tasks == TASKS => {
+                *work == "work"
+                    && !task.is_empty()
+                    && task.as_bytes().iter().all(u8::is_ascii_digit)
+            }
+            [_, work, ..] => *work == "work",
+            _ => false,
+        };
+        self.holds_jobs && is_work
     }
 }
 
@@ -493,11 +504,25 @@ mod tests {
             holds_jobs,
         };
         let jobs = place(true);
-        for good in ["01abc/work", "01abc/work/deep"] {
+        for good in
+            ["01abc/work", "01abc/work/deep", "01abc/tasks/7/work", "01abc/tasks/7/work/deep"]
+        {
             assert!(jobs.may_be_mounted(Path::new(good)), "{good}");
             assert!(!place(false).may_be_mounted(Path::new(good)));
         }
-        for bad in ["", "01abc", "01abc/control", "work", "01abc/workshop", "bin/x"] {
+        for bad in [
+            "",
+            "01abc",
+            "01abc/control",
+            "work",
+            "01abc/workshop",
+            "bin/x",
+            "01abc/tasks",
+            "01abc/tasks/7",
+            "01abc/tasks/7/control/work",
+            "01abc/tasks/x/work",
+            "01abc/tasks/work",
+        ] {
             assert!(!jobs.may_be_mounted(Path::new(bad)), "{bad}");
         }
         assert_eq!(jobs_of(Path::new("/j/01/control")), Some("/j".into()));

@@ -22,8 +22,15 @@ const PAUSE: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// [`ExecuteError::Duplicate`] when another one is, or none after a minute.
-pub(super) fn check(control: &Path, intent: &IntentId, kind: &str) -> Result<(), ExecuteError> {
-    let variable = backend::engines().find(|facts| facts.name == kind).and_then(|f| f.own_id);
+pub(super) fn check(
+    control: &Path,
+    intent: &IntentId,
+    (kind, is_task): (&str, bool),
+) -> Result<(), ExecuteError> {
+    let facts = backend::facts_of(kind);
+    // the id of the whole array is on record
+    let array = facts.and_then(|facts| facts.array.as_ref()?.own_id).filter(|_| is_task);
+    let variable = array.or(facts.and_then(|facts| facts.own_id));
     let own = variable.and_then(|name| std::env::var(name).ok());
     wait_for(control, intent, (kind, own.as_deref()), PATIENCE)
 }

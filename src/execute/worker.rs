@@ -19,7 +19,7 @@ use super::{
 use crate::backend;
 use crate::failure::{Failure, Kind};
 use crate::files::{self, ForeignFile};
-use crate::job::{self, Delivery, Evidence, Grade, Network};
+use crate::job::{self, Delivery, Evidence, Grade, Network, Tasks};
 use crate::oci::{Sha256Digest, SifDigest, TreeRoot};
 use crate::pin;
 use crate::text;
@@ -42,15 +42,20 @@ pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -
         error.exit_code()
     };
     // without a plan there is no nonce, and so no receipt
-    let (control, plan) = match read_plan(control, plan_sha256) {
+    let (control, mut plan) = match read_plan(control, plan_sha256) {
         Ok(found) => found,
         Err(error) => return refuse(stderr, &error),
     };
     let mut attempt = Attempt::begin();
     // from here on every end is recorded
+    let task = delivered::task(&plan);
+    let number = task.as_ref().ok().copied().flatten();
+    attempt.report.conditions.task = number;
+    // the job as this task has it
+    plan.job.terms.tasks = number.map(Tasks::one).or(plan.job.terms.tasks);
     let result = container::hear().map(signals::keep).and_then(|()| {
         dumps::refuse();
-        attempt.run(&plan, &control, stderr)
+        attempt.run(&plan, (&control, task?), stderr)
     });
     let result = result.map_err(|error| attempt.explained(&plan, &control, error));
     let (start, code) = match result {
@@ -67,11 +72,12 @@ pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -
             (Start::Refused { why: error.to_string() }, refuse(stderr, &error))
         }
     };
-    if attempt.report.conditions.told.is_none() {
+    // the other tasks of an array need them, too
+    if attempt.report.conditions.told.is_none() && plan.task_from.is_none() {
         tickets::forget(&control);
     }
     let receipt = attempt.receipt(&plan, start, code);
-    let written = delivered::receipts(&plan.job.delivery, &control)
+    let written = delivered::receipts(&plan.job.delivery, &control, number)
         .and_then(|dir| write_receipt(&dir, &receipt));
     if let Err(error) = written {
         tell(stderr, &format!("warning: the receipt could not be written: {error}"));
@@ -124,11 +130,11 @@ impl Attempt {
     fn run(
         &mut self,
         plan: &Plan,
-        control: &Path,
+        (control, task): (&Path, Option<u32>),
         stderr: &mut dyn Write,
     ) -> Result<Ended, ExecuteError> {
         if let Some(kind) = &plan.on_record {
-            on_record::check(control, &plan.intent, kind)?;
+            on_record::check(control, &plan.intent, (kind, task.is_some()))?;
         }
         let form = form(&plan.job.image)?;
         self.report.conditions.delivery = Some(plan.job.delivery.name());
@@ -147,7 +153,7 @@ impl Attempt {
         report.passed = found.passed;
         // file systems may have taken their time
         still_wanted()?;
-        let workdir = mounts::directory(&delivered::job(control).join(&plan.workdir))?;
+        let workdir = mounts::directory(&delivered::workdir(plan, control, task)?)?;
         self.before = Some(Before::look(&workdir));
         if rustix::process::geteuid().is_root() {
             // mounts that only this job sees, and that end with it; no loss where that is refused

@@ -3,6 +3,7 @@
 use super::error::FollowError;
 use super::known::Known;
 use super::surroundings::Surroundings;
+use crate::job::Tasks;
 use crate::ledger::Ledger;
 
 /// What became of the wish.
@@ -30,10 +31,19 @@ pub fn cancel(
     }
     let submission = job.record.last();
     let (Some(key), Some(backend)) = (submission.key(), here.engine(&submission.backend)) else {
-        return Err(FollowError::NobodyHasIt(job.record.id));
+        return Err(FollowError::NobodyHasIt(job.record.which()));
     };
-    ledger.cancelled(&submission.entry)?;
-    match backend.cancel(key) {
+    let told = match submission.task.map(Tasks::one) {
+        None => {
+            ledger.cancelled(&submission.entry)?;
+            backend.cancel(key)
+        }
+        Some(task) => {
+            ledger.cancelled_of(&submission.entry, &task)?;
+            backend.cancel_tasks(key, &task)
+        }
+    };
+    match told {
         Ok(()) => Ok(Cancelled::Told),
         Err(_) if job.now.is_final() => Ok(Cancelled::HadEnded),
         Err(error) => Err(error.into()),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::backend::BackendError;
 use crate::failure::{Failure, Kind};
-use crate::job::JobId;
+use crate::job::{JobId, JobRef, Tasks};
 use crate::ledger::LedgerError;
 
 /// What went wrong while following jobs. Texts from outside are kept harmless: one line, no control characters.
@@ -19,10 +19,10 @@ pub enum FollowError {
     Ledger(#[from] LedgerError),
     /// Between two questions it went.
     #[error("job {0} is no longer in the ledger")]
-    Gone(JobId),
+    Gone(JobRef),
     /// Its submission was interrupted.
     #[error("job {0}: it is uncertain whether the engine took it")]
-    Uncertain(JobId),
+    Uncertain(JobRef),
     /// The time that the user gave is up.
     #[error("the jobs have not ended in the given time")]
     InTime,
@@ -32,7 +32,7 @@ pub enum FollowError {
     )]
     Unknown {
         /// The job.
-        job: JobId,
+        job: JobRef,
         /// Its engine.
         kind: String,
         /// For how long.
@@ -44,7 +44,7 @@ pub enum FollowError {
     #[error("job {job}: {kind} has not answered for {seconds} s: {why}")]
     Silent {
         /// One of its jobs.
-        job: JobId,
+        job: JobRef,
         /// The engine.
         kind: String,
         /// For how long.
@@ -57,12 +57,22 @@ pub enum FollowError {
     NoBackend(String),
     /// There is nobody to tell that the job shall end.
     #[error("job {0} cannot be cancelled: no engine is known to have it")]
-    NobodyHasIt(JobId),
+    NobodyHasIt(JobRef),
+    /// Each task of an array has its own.
+    #[error("job {job} is an array of the tasks {tasks}, and each has an output of its own")]
+    OfWhichTask {
+        /// The job.
+        job: JobId,
+        /// Its tasks.
+        tasks: Tasks,
+        /// The first one.
+        first: u32,
+    },
     /// The job's directory has no such file.
     #[error("job {job} has no {name}: {why}")]
     NoOutput {
         /// The job.
-        job: JobId,
+        job: JobRef,
         /// The file.
         name: &'static str,
         /// Why it may be missing.
@@ -84,6 +94,7 @@ impl Failure for FollowError {
             Self::Backend(error) => error.kind(),
             Self::Ledger(error) => error.kind(),
             Self::Gone(_) | Self::NoOutput { .. } => Kind::NotFound,
+            Self::OfWhichTask { .. } => Kind::Usage,
             Self::Unreadable { .. } => Kind::Configuration,
             Self::Uncertain(_)
             | Self::InTime
@@ -104,6 +115,9 @@ impl Failure for FollowError {
                 return Some(format!(
                     "moorline logs {job} shows what it wrote; --unknown SECONDS waits longer for a receipt"
                 ));
+            }
+            Self::OfWhichTask { job, first, .. } => {
+                return Some(format!("name a task: {job}.{first}"));
             }
             Self::Silent { .. } => "the job may go on; wait again, --silent SECONDS waits longer",
             Self::NobodyHasIt(_) => "moorline recover asks the engine for it",

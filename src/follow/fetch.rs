@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::error::FollowError;
 use super::known::Known;
 use crate::files::{ForeignFile, Opened};
+use crate::worker::task_dir;
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +41,17 @@ impl Written {
     /// When there is none, or it cannot be opened.
     pub fn open(jobs_dir: &Path, job: &Known<'_>, stream: Stream) -> Result<Self, FollowError> {
         let name = stream.name();
-        let path = jobs_dir.join(job.record.id.to_string()).join(name);
+        let which = job.record.which();
+        if let Some(tasks) = job.record.last().tasks() {
+            let first = tasks.at(0).unwrap_or_default();
+            return Err(FollowError::OfWhichTask {
+                job: job.record.id,
+                tasks: tasks.clone(),
+                first,
+            });
+        }
+        let dir = task_dir(&jobs_dir.join(which.job.to_string()), which.task);
+        let path = dir.join(name);
         let opened = ForeignFile::own_or_roots(u64::MAX).open(&path).map(Opened::into_file);
         match opened.map_err(io::Error::from) {
             Ok(file) => Ok(Self { path, file }),
@@ -50,7 +61,7 @@ impl Written {
                     (false, false) => "it has not started",
                     (false, true) => "as far as is known here, it has not started",
                 };
-                Err(FollowError::NoOutput { job: job.record.id, name, why })
+                Err(FollowError::NoOutput { job: which, name, why })
             }
             Err(error) => Err(FollowError::Unreadable { file: path, source: error }),
         }

@@ -88,7 +88,8 @@ fn learn<'v>(
         warnings.extend(refreshed.warnings);
         silences.extend(refreshed.silence);
         for (job, now) in those.iter().zip(&refreshed.jobs) {
-            if now.is_final() && !job.last().word().state.is_final() {
+            let whole = job.last().task.is_none();
+            if whole && now.is_final() && !job.last().word().state.is_final() {
                 let last = job.last();
                 here.ended(&last.image, last.delivery.place(), &job.id);
             }

@@ -8,7 +8,7 @@
 //!                        |
 //! jobs of any engine known.rs  each engine once          newest.rs   no more jobs than a list holds
 //!                        |                               patience.rs how long a `wait` goes on without an answer
-//! one engine's jobs  refresh.rs
+//! one engine's jobs  refresh.rs, arrays: array.rs
 //!               --ask--> engine's word ------+
 //!               --collect--> receipts -------+--> what counts; ledger (only what is new)   receipts.rs
 //!               --release--> jobs that are held, once they are on record                   release.rs
@@ -20,6 +20,7 @@
 //! An engine that does not answer hides nothing: what ledger and receipts know is given all the same.
 //! Not promised: that an engine remembers a job for ever.
 
+mod array;
 mod cancel;
 mod error;
 mod fetch;

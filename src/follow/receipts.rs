@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::error::FollowError;
 use crate::files::ForeignFile;
 use crate::ledger::{Batch, Ledger, Submission, latest_receipt};
-use crate::worker::{RECEIPT_PREFIX, RETURNED, Receipt};
+use crate::worker::{RECEIPT_PREFIX, RETURNED, Receipt, task_dir};
 
 /// The largest receipt that is read, in bytes; ours have about 1,000.
 const RECEIPT_LIMIT: u64 = 1 << 20;
@@ -55,7 +55,8 @@ pub(super) fn gather(
     submission: &Submission,
     jobs_dir: &Path,
 ) -> Result<Collected, FollowError> {
-    let dir = jobs_dir.join(submission.entry.job.to_string());
+    let job = jobs_dir.join(submission.entry.job.to_string());
+    let dir = task_dir(&job, submission.task);
     let mut found = Collected::default();
     let recorded = submission.receipts.iter().map(|record| &record.receipt);
     found.too_early = recorded.clone().any(|receipt| submission.began_too_early(receipt));
@@ -71,6 +72,13 @@ pub(super) fn gather(
             }
         };
         if submission.knows_receipt(&receipt) {
+            continue;
+        }
+        if submission.task.is_some() && receipt.conditions.task != submission.task {
+            let path = path.display();
+            found
+                .problems
+                .push(format!("{path}: this receipt is of another task; it proves nothing here"));
             continue;
         }
         let own = submission.entry.wrote(&receipt);

@@ -4,13 +4,15 @@
 //! Only jobs that have not ended are asked for. An engine that does not answer makes no error: its jobs
 //! are *unknown* unless a receipt says more, and one sentence says so.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::array;
 use super::receipts::gather;
 use super::release::release;
 use crate::backend::{Backend, Seen};
-use crate::job::{EngineKey, JobState, Observation};
-use crate::ledger::{Batch, JobRecord, Ledger, LedgerError, Settled, Source};
+use crate::job::{EngineKey, JobState, Observation, Tasks};
+use crate::ledger::{Batch, JobRecord, Ledger, LedgerError, Settled, Source, Submission};
 use crate::worker::Receipt;
 
 /// A job's state as of now.
@@ -24,6 +26,8 @@ pub struct Now {
     pub silent: Option<String>,
     /// The engine answered and does not know the job.
     pub forgotten: bool,
+    /// How the tasks of an array are, equal ones together; empty for a job that is none, and for one task.
+    pub tasks: Vec<(Tasks, Settled)>,
 }
 
 impl Now {
@@ -63,10 +67,22 @@ impl Refresh {
     ) -> Self {
         let mut refresh = Self::default();
         let answers = ask(backend, jobs);
+        let mut arrays = ask_for_arrays(backend, jobs);
         // all that is new by one append
         let mut batch = ledger.map(Ledger::batch);
-        for (job, seen) in jobs.iter().zip(answers) {
-            let now = refresh.one(&mut batch, jobs_dir, job, seen.as_ref());
+        for (i, (job, seen)) in jobs.iter().zip(answers).enumerate() {
+            let array = arrays.remove(&i);
+            let seen = match (array.as_ref(), job.last().task) {
+                (None, _) => seen,
+                (Some(answer), None) => array::word(answer),
+                (Some(answer), Some(task)) => of_task(answer, task),
+            };
+            let is_array = job.last().tasks().is_some() && job.key().is_some();
+            let now = if is_array {
+                refresh.array(&mut batch, jobs_dir, job, &array.unwrap_or_default())
+            } else {
+                refresh.one(&mut batch, jobs_dir, job, seen.as_ref(), true)
+            };
             refresh.jobs.push(now);
             if let (Some(ledger), Some(backend), Some(seen)) = (ledger, backend, &seen)
                 && let Err(why) = release(ledger, backend, jobs_dir, job.last(), seen)
@@ -83,16 +99,18 @@ impl Refresh {
         refresh
     }
 
-    fn one(
+    /// One job, or one task of an array; `word` when the engine's word is to be recorded, too.
+    pub(super) fn one(
         &mut self,
         batch: &mut Option<Batch<'_>>,
         jobs_dir: &Path,
         job: &JobRecord,
         seen: Option<&Seen>,
+        word: bool,
     ) -> Now {
         let submission = job.last();
         // the answer was given before the receipts are read: their order in the ledger says so
-        if let (Some(ours), Some(seen)) = (batch.as_mut(), seen)
+        if let (Some(ours), Some(seen), true) = (batch.as_mut(), seen, word)
             && let Err(error) = record(ours, job, seen)
         {
             self.give_up(batch, &error);
@@ -118,7 +136,7 @@ impl Refresh {
         if too_early {
             now.settled = now.settled.never_started();
         }
-        if now.is_final() && submission.terms.kerberos {
+        if now.is_final() && submission.terms.kerberos && submission.task.is_none() {
             // those of an attempt that was killed
             crate::execute::forget_tickets(&jobs_dir.join(job.id.to_string()).join("control"));
         }
@@ -131,7 +149,7 @@ impl Refresh {
     }
 
     /// What is known is shown all the same.
-    fn give_up(&mut self, batch: &mut Option<Batch<'_>>, error: &dyn std::error::Error) {
+    pub(super) fn give_up(&mut self, batch: &mut Option<Batch<'_>>, error: &dyn std::error::Error) {
         *batch = None;
         let why = crate::failure::chain(error);
         self.warnings.push(format!("what is new is not recorded: {why}"));
@@ -156,6 +174,7 @@ fn ask(backend: Option<&dyn Backend>, jobs: &[&JobRecord]) -> Vec<Option<Seen>> 
     let open: Vec<(usize, EngineKey)> = jobs
         .iter()
         .enumerate()
+        .filter(|(_, job)| job.last().terms.tasks.is_none())
         .filter(|(_, job)| !job.last().word().state.is_final())
         .filter_map(|(i, job)| Some((i, job.key()?.clone())))
         .filter(|(_, key)| key.kind == backend.kind())
@@ -179,6 +198,25 @@ fn ask(backend: Option<&dyn Backend>, jobs: &[&JobRecord]) -> Vec<Option<Seen>> 
     answers
 }
 
+/// The engine's answer for each array, and for each task that was named: by the job's place in the list.
+fn ask_for_arrays(
+    backend: Option<&dyn Backend>,
+    jobs: &[&JobRecord],
+) -> BTreeMap<usize, array::Answer> {
+    let Some(backend) = backend else { return BTreeMap::new() };
+    let one = |(i, job): (usize, &&JobRecord)| {
+        let of = job.last();
+        let key = of.key().filter(|key| key.kind == backend.kind())?;
+        of.terms.tasks.as_ref().filter(|_| !of.word().state.is_final())?;
+        Some((i, array::ask(backend, key, of)))
+    };
+    jobs.iter().enumerate().filter_map(one).collect()
+}
+
+fn of_task(answer: &array::Answer, task: u32) -> Option<Seen> {
+    answer.iter().find(|(tasks, _)| tasks.contains(task)).map(|(_, seen)| seen.clone())
+}
+
 impl Now {
     fn of(job: &JobRecord, seen: Option<&Seen>, receipt: Option<&Receipt>) -> Self {
         let submission = job.last();
@@ -191,7 +229,8 @@ impl Now {
                 Source::Receipt => settled,
                 _ => Settled { source, ..settled },
             };
-            return Self { settled, engine: recorded, silent: None, forgotten: false };
+            let (silent, forgotten, tasks) = (None, false, Vec::new());
+            return Self { settled, engine: recorded, silent, forgotten, tasks };
         };
         let answered = seen.silent.is_none();
         let open = answered && !seen.state.is_final() && seen.state != JobState::Unknown;
@@ -214,6 +253,7 @@ impl Now {
             },
             silent: seen.silent.clone(),
             forgotten: answered && seen.state == JobState::Unknown,
+            tasks: Vec::new(),
         }
     }
 }
@@ -222,11 +262,28 @@ impl Now {
 fn record(batch: &mut Batch<'_>, job: &JobRecord, seen: &Seen) -> Result<(), LedgerError> {
     let submission = job.last();
     let word = seen.observation();
-    let says_nothing = word.state == JobState::Unknown && submission.seen.is_some();
-    if seen.silent.is_some() || says_nothing || submission.knows_observation(&word) {
+    if !is_news(submission, seen, &word) {
         return Ok(());
     }
-    batch.observed(&submission.entry, &word)
+    observed(batch, submission, &word)
+}
+
+/// Of the job, or of its task.
+fn observed(
+    batch: &mut Batch<'_>,
+    submission: &Submission,
+    word: &Observation,
+) -> Result<(), LedgerError> {
+    match submission.task {
+        None => batch.observed(&submission.entry, word),
+        Some(task) => batch.observed_of(&submission.entry, &Tasks::one(task), word),
+    }
+}
+
+/// Whether an engine's answer says something new.
+pub(super) fn is_news(submission: &Submission, seen: &Seen, word: &Observation) -> bool {
+    let says_nothing = word.state == JobState::Unknown && submission.seen.is_some();
+    seen.silent.is_none() && !says_nothing && !submission.knows_observation(word)
 }
 
 /// What an engine that knows the job no more and a receipt say together is recorded as the end: nobody
@@ -243,5 +300,5 @@ fn record_end(batch: &mut Batch<'_>, job: &JobRecord, now: &Now) -> Result<(), L
         engine_state: None,
         reason: Some(format!("{kind} no longer knows the job; its receipt says how it ended")),
     };
-    batch.observed(&submission.entry, &end)
+    observed(batch, submission, &end)
 }

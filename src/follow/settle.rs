@@ -1,6 +1,7 @@
 //! Submissions that were never acknowledged: the engine is asked for the intent.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::error::FollowError;
 use super::release::{choose, let_go, was_to_be_held};
@@ -22,6 +23,8 @@ pub enum Settled {
     },
     /// The engine was asked and knows nothing of it; it is marked uncertain, not submitted again.
     NotFound,
+    /// It knows nothing of it, and may show a new job this much later: nothing is recorded.
+    NotYet(Duration),
 }
 
 /// Asks the engine for an intent whose submission was never acknowledged. Where it took the job more than
@@ -38,6 +41,11 @@ pub fn settle(
     let entry = &submission.entry;
     let mut keys = backend.find(&entry.intent)?;
     if keys.is_empty() {
+        let age = jiff::Timestamp::now().duration_since(submission.time);
+        let left = backend.facts().visible_after.saturating_sub(age.unsigned_abs());
+        if !left.is_zero() {
+            return Ok(Settled::NotYet(left));
+        }
         if submission.outcome == Outcome::Open {
             ledger.uncertain(entry, "the engine does not list the intent")?;
         }

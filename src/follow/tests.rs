@@ -38,6 +38,48 @@ fn facts() -> &'static Facts {
     engines().find(|facts| facts.takes_orders() && !facts.here).unwrap()
 }
 
+/// One that shows a new job late.
+struct Late;
+
+impl Backend for Late {
+    fn facts(&self) -> &'static Facts {
+        static FACTS: std::sync::OnceLock<Facts> = std::sync::OnceLock::new();
+        FACTS.get_or_init(|| Facts {
+            visible_after: Duration::from_secs(3600),
+            ..Facts::OF_THIS_MACHINE
+        })
+    }
+    fn plan(&self, _: &Order) -> Result<Planned, BackendError> {
+        unreachable!("nothing is planned")
+    }
+    fn submit(&self, _: &Order) -> Result<EngineKey, BackendError> {
+        unreachable!("nothing is submitted")
+    }
+    fn status(&self, _: &[EngineKey]) -> Result<Vec<Seen>, BackendError> {
+        unreachable!("no job is known")
+    }
+    fn ready(&self) -> Result<String, BackendError> {
+        Ok(String::new())
+    }
+    fn cancel(&self, _: &EngineKey) -> Result<(), BackendError> {
+        unreachable!("no job is known")
+    }
+    fn find(&self, _: &IntentId) -> Result<Vec<EngineKey>, BackendError> {
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn a_no_that_comes_too_early_is_none() {
+    let here = Here::new(&[Says::Nothing]);
+    let entry = here.job(1, false);
+    let job = || here.view(&[entry.job], Payloads::Loaded).unwrap().job(entry.job).unwrap().clone();
+    let ledger = here.ledger().unwrap();
+    let settled = settle(&ledger, &Late, here.jobs_dir(), job().last()).unwrap();
+    assert!(matches!(settled, Settled::NotYet(left) if left > Duration::from_secs(3500)));
+    assert_eq!(job().last().history.len(), 0, "nothing is recorded");
+}
+
 impl Backend for Scripted {
     fn facts(&self) -> &'static Facts {
         facts()

@@ -7,7 +7,7 @@ use super::known::{Known, Learnt, ask};
 use super::patience::{Limits, Patience, Verdict};
 use super::surroundings::Surroundings;
 use crate::failure::Report;
-use crate::job::{JobId, JobState};
+use crate::job::{JobId, JobRef, JobState};
 use crate::ledger::{JobRecord, View};
 use crate::text::one_line;
 
@@ -42,7 +42,8 @@ pub fn wait<T>(
     let mut told = Told::default();
     // once: `last` may be another one a moment later
     let mut view = here.named(names)?;
-    let ids = view.find_all(names)?.iter().map(|job| job.id).collect::<Vec<JobId>>();
+    let ids = view.find_all(names)?.iter().map(|job| job.which()).collect::<Vec<JobRef>>();
+    name_tasks(&mut view, &ids);
     loop {
         let Learnt { known, warnings, .. } = ask(here, &these(&view, &ids)?)?;
         told.warnings(warnings, &mut heard);
@@ -50,7 +51,7 @@ pub fn wait<T>(
             return Ok(known.iter().map(row).collect());
         }
         if let Some(job) = known.iter().find(|job| is_uncertain(job)) {
-            return Err(FollowError::Uncertain(job.record.id).into());
+            return Err(FollowError::Uncertain(job.record.which()).into());
         }
         told.states(&known, &mut heard);
         let open = || known.iter().filter(|job| !job.now.is_final());
@@ -68,13 +69,20 @@ pub fn wait<T>(
             return Err(FollowError::InTime.into());
         }
         here.pause(left.map_or(pause, |left| pause.min(left)));
-        view = here.jobs(&ids)?;
+        view = here.jobs(&ids.iter().map(|which| which.job).collect::<Vec<JobId>>())?;
+        name_tasks(&mut view, &ids);
+    }
+}
+
+fn name_tasks(view: &mut View, ids: &[JobRef]) {
+    for which in ids.iter().filter(|which| which.task.is_some()) {
+        view.name_task(&which.to_string(), *which);
     }
 }
 
 /// The jobs in the order in which they were named.
-fn these<'v>(view: &'v View, ids: &[JobId]) -> Result<Vec<&'v JobRecord>, FollowError> {
-    ids.iter().map(|id| view.job(*id).ok_or(FollowError::Gone(*id))).collect()
+fn these<'v>(view: &'v View, ids: &[JobRef]) -> Result<Vec<&'v JobRecord>, FollowError> {
+    ids.iter().map(|id| view.which(*id).ok_or(FollowError::Gone(*id))).collect()
 }
 
 /// No engine is known to have it, and none to refuse it.
@@ -124,7 +132,7 @@ impl Told {
 fn unknown(job: &Known<'_>, gone: Duration) -> FollowError {
     let why = job.now.settled.reason.as_deref();
     FollowError::Unknown {
-        job: job.record.id,
+        job: job.record.which(),
         kind: one_line(&job.record.last().backend),
         seconds: gone.as_secs(),
         why: one_line(why.unwrap_or("it says no more")),
@@ -133,7 +141,7 @@ fn unknown(job: &Known<'_>, gone: Duration) -> FollowError {
 
 fn silence(job: &Known<'_>, gone: Duration) -> FollowError {
     FollowError::Silent {
-        job: job.record.id,
+        job: job.record.which(),
         kind: one_line(&job.record.last().backend),
         seconds: gone.as_secs(),
         why: one_line(job.now.silent.as_deref().unwrap_or("it says no more")),

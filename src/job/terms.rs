@@ -25,6 +25,9 @@ pub struct Terms {
     /// Its tasks; `None` means that it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks: Option<Tasks>,
+    /// How many of them run at once at most; `None` means as many as the engine likes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_once: Option<u32>,
     /// The network; `None` means the machine's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,

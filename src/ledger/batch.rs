@@ -16,7 +16,7 @@ use super::error::LedgerError;
 use super::hash::RecordHash;
 use super::personal::{self, Personal};
 use super::{Conversion, Intent, Ledger, Recorded};
-use crate::job::{EngineKey, Observation, Terms};
+use crate::job::{EngineKey, Observation, Tasks, Terms};
 use crate::worker::{Receipt, Start};
 
 /// See the module.
@@ -119,11 +119,33 @@ impl<'l> Batch<'l> {
     /// # Errors
     /// When the payload cannot be written.
     pub fn observed(&mut self, entry: &Recorded, seen: &Observation) -> Result<(), LedgerError> {
+        self.observe(entry, None, seen)
+    }
+
+    /// The same of some tasks of an array.
+    ///
+    /// # Errors
+    /// When the payload cannot be written.
+    pub fn observed_of(
+        &mut self,
+        entry: &Recorded,
+        tasks: &Tasks,
+        seen: &Observation,
+    ) -> Result<(), LedgerError> {
+        self.observe(entry, Some(tasks.clone()), seen)
+    }
+
+    fn observe(
+        &mut self,
+        entry: &Recorded,
+        tasks: Option<Tasks>,
+        seen: &Observation,
+    ) -> Result<(), LedgerError> {
         let personal = seen.reason.as_deref().map(|why| self.text(entry, why)).transpose()?;
         self.bodies.push(Body::Observed {
             job: entry.job,
             intent: entry.intent,
-            tasks: None,
+            tasks,
             state: seen.state,
             exit_code: seen.exit_code,
             engine_state: seen.engine_state.clone(),
@@ -240,6 +262,15 @@ impl Ledger {
     /// When the record is not on the disk.
     pub fn cancelled(&self, entry: &Recorded) -> Result<(), LedgerError> {
         self.append_all(&[Body::Cancelled { job: entry.job, intent: entry.intent, tasks: None }])
+    }
+
+    /// The same of some tasks of an array.
+    ///
+    /// # Errors
+    /// When the record is not on the disk.
+    pub fn cancelled_of(&self, entry: &Recorded, tasks: &Tasks) -> Result<(), LedgerError> {
+        let tasks = Some(tasks.clone());
+        self.append_all(&[Body::Cancelled { job: entry.job, intent: entry.intent, tasks }])
     }
 
     /// Records that the engine took the job and holds it.

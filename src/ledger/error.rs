@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Kind, io_kind};
-use crate::job::{JobId, ParseIdError};
+use crate::job::{JobId, ParseIdError, Tasks};
 
 /// A ledger that could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +87,17 @@ pub enum LookupError {
         /// The newest jobs, newest first, at most five.
         newest: Vec<JobId>,
     },
+    /// The job has no such task.
+    #[error("{asked:?}: {}", match tasks {
+        Some(tasks) => format!("the job has the tasks {tasks}"),
+        None => "the job is no array and has no tasks".to_owned(),
+    })]
+    NoTask {
+        /// What was typed.
+        asked: String,
+        /// The tasks that it has.
+        tasks: Option<Tasks>,
+    },
     /// Several jobs have it.
     #[error("{asked:?} names {} jobs, not one", candidates.len())]
     Ambiguous {
@@ -100,13 +111,16 @@ pub enum LookupError {
 impl Failure for LookupError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Unknown { .. } => Kind::NotFound,
+            Self::Unknown { .. } | Self::NoTask { .. } => Kind::NotFound,
             Self::Ambiguous { .. } => Kind::Usage,
         }
     }
 
     fn hint(&self) -> Option<String> {
         let (start, jobs) = match self {
+            Self::NoTask { tasks, .. } => {
+                return tasks.is_none().then(|| "leave out the point and what follows".to_owned());
+            }
             Self::Unknown { newest, .. } if newest.is_empty() => {
                 return Some("the ledger holds no job yet".to_owned());
             }

@@ -163,6 +163,7 @@ fn bodies() -> Vec<Body> {
         match body {
             Body::Intent { image, terms, delivery, enclosing, .. } if image.sif().is_some() => {
                 *terms = Terms {
+                    at_once: None,
                     tasks: tasks.clone(),
                     network: Some(Network::None),
                     umask: Some(0o027),

@@ -21,6 +21,9 @@ impl View {
     /// # Errors
     /// When there is no such job, or several: engines issue their ids again.
     pub fn find(&self, text: &str) -> Result<&JobRecord, LookupError> {
+        if let Some(task) = self.named_task(text) {
+            return Ok(task);
+        }
         // no id begins so: an ULID has no L
         let found: Vec<&JobRecord> = if text == LAST {
             self.jobs().next_back().into_iter().collect()

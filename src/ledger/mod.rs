@@ -37,6 +37,7 @@ mod record;
 mod salvage;
 mod segment;
 mod settled;
+mod tasks;
 #[cfg(test)]
 #[path = "../../tests/support/records.rs"]
 pub(crate) mod testing;
@@ -55,5 +56,6 @@ pub use personal::{Payload, Personal};
 pub use record::{Content, LineError, RECORD_SCHEMA, Record, WriterId};
 pub use segment::SegmentName;
 pub use settled::{Settled, Source, latest_receipt};
+pub use tasks::together;
 pub use verify::{Finding, LIMITS, Note, Report, verify};
 pub use view::{Event, JobRecord, Outcome, Payloads, ReceiptRecord, Submission, View};

@@ -37,6 +37,7 @@ pub(super) fn salvage(kind: &str, body: &Value) -> Option<Body> {
             rerun_of: piece(body, "rerun_of"),
             terms: Terms {
                 tasks: piece(body, "tasks"),
+                at_once: piece(body, "at_once"),
                 network: piece(body, "network"),
                 umask: piece(body, "umask"),
                 require: piece(body, "require"),

@@ -182,6 +182,9 @@ impl Submission {
     /// What counts, as far as it is recorded.
     #[must_use]
     pub fn settled(&self) -> Settled {
+        if self.tasks().is_some() && (self.key().is_some() || !self.receipts.is_empty()) {
+            return Settled::of_tasks(&self.tasks_settled());
+        }
         let mut settled = Settled::of(&self.word(), self.begun_anew(), self.own_receipt());
         if self.receipts.iter().any(|record| self.began_too_early(&record.receipt)) {
             settled = settled.never_started();

@@ -15,8 +15,8 @@ use super::personal::{Payload, Personal, load};
 use super::record::{Content, Record, WriterId};
 use super::segment::{Segment, list};
 use crate::job::{
-    Delivery, EngineKey, IntentId, JobId, JobSpec, JobState, Name, Observation, Resources,
-    RuntimeChoice, Terms,
+    Delivery, EngineKey, IntentId, JobId, JobRef, JobSpec, JobState, Name, Observation, Resources,
+    RuntimeChoice, Tasks, Terms,
 };
 use crate::pin::Image;
 use crate::worker::{Qualifier, Receipt, Start};
@@ -25,6 +25,8 @@ use crate::worker::{Qualifier, Receipt, Start};
 #[derive(Clone, Debug, Default)]
 pub struct View {
     jobs: BTreeMap<JobId, JobRecord>,
+    /// Tasks of arrays that were named, by the words that named them.
+    tasks: BTreeMap<String, JobRecord>,
     /// Lines that are not what was written; [`verify`](super::verify()) names them.
     pub damaged: usize,
     /// Sound records that this program does not understand, or only in part: a newer one wrote them.
@@ -49,6 +51,10 @@ pub struct JobRecord {
 pub struct Submission {
     /// What further records of it need.
     pub entry: Recorded,
+    /// Which task of an array it is; `None` for a job that is none, and for the whole.
+    pub task: Option<u32>,
+    /// All tasks of the array of which it is one.
+    pub(super) array: Option<Tasks>,
     /// When it was recorded.
     pub time: jiff::Timestamp,
     /// The kind of engine.
@@ -255,6 +261,29 @@ impl View {
         self.jobs.values()
     }
 
+    /// Lets one task of an array be found by a name; `false` when there is no such job or task.
+    pub fn name_task(&mut self, name: &str, which: JobRef) -> bool {
+        let task = which.task.and_then(|task| self.jobs.get(&which.job)?.of_task(task));
+        task.is_some_and(|task| {
+            self.tasks.insert(name.to_owned(), task);
+            true
+        })
+    }
+
+    /// The task that was named so.
+    pub(super) fn named_task(&self, name: &str) -> Option<&JobRecord> {
+        self.tasks.get(name)
+    }
+
+    /// The job, or the task that [`Self::name_task`] was told of by its whole name.
+    #[must_use]
+    pub fn which(&self, which: JobRef) -> Option<&JobRecord> {
+        match which.task {
+            None => self.job(which.job),
+            Some(_) => self.tasks.get(&which.to_string()),
+        }
+    }
+
     /// The job with exactly this id.
     #[must_use]
     pub fn job(&self, id: JobId) -> Option<&JobRecord> {
@@ -311,6 +340,8 @@ impl Submission {
         };
         Some(Self {
             entry: Recorded { job, intent, nonce },
+            task: None,
+            array: None,
             time: event.time,
             backend,
             image: *image,
@@ -348,6 +379,8 @@ impl Submission {
             Body::Uncertain { .. } if self.key().is_none() => {
                 self.outcome = Outcome::Uncertain(text);
             }
+            // of some tasks: no word on the whole
+            Body::Observed { tasks: Some(_), .. } => {}
             Body::Observed { state, exit_code, engine_state, .. } => {
                 if *state != JobState::Unknown || self.seen.is_none() {
                     self.seen = Some(Observation {
@@ -375,8 +408,9 @@ impl Submission {
                 let qualifiers = qualifiers.clone();
                 self.receipts.push(ReceiptRecord { time: event.time, receipt, qualifiers });
             }
-            Body::Cancelled { .. } => self.cancelled = true,
-            Body::Intent { .. }
+            Body::Cancelled { tasks: None, .. } => self.cancelled = true,
+            Body::Cancelled { .. }
+            | Body::Intent { .. }
             | Body::Held { .. }
             | Body::Released { .. }
             | Body::Refused { .. }
@@ -387,6 +421,31 @@ impl Submission {
             | Body::Other { .. } => {}
         }
         self.history.push(event);
+    }
+
+    /// The same without history and receipts.
+    pub(super) fn without_records(&self) -> Self {
+        Self {
+            entry: self.entry,
+            task: self.task,
+            array: self.array.clone(),
+            time: self.time,
+            backend: self.backend,
+            image: self.image.clone(),
+            delivery: self.delivery.clone(),
+            runtime: self.runtime,
+            resources: self.resources.clone(),
+            rerun_of: self.rerun_of,
+            personal: self.personal.clone(),
+            terms: self.terms.clone(),
+            enclosing: self.enclosing.clone(),
+            whole: self.whole,
+            outcome: self.outcome.clone(),
+            receipts: Vec::new(),
+            seen: self.seen.clone(),
+            cancelled: self.cancelled,
+            history: Vec::new(),
+        }
     }
 
     /// The engine's key, once it is known.
@@ -442,7 +501,9 @@ impl Submission {
     #[must_use]
     pub fn knows_observation(&self, seen: &Observation) -> bool {
         let last = self.history.iter().rev().find_map(|event| match &event.body {
-            Body::Observed { state, exit_code, engine_state, personal, .. } => {
+            Body::Observed { tasks, state, exit_code, engine_state, personal, .. }
+                if tasks.is_none() || self.task.is_some() =>
+            {
                 Some((*state, *exit_code, engine_state.clone(), personal.is_some(), &event.text))
             }
             _ => None,

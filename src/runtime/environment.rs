@@ -1,7 +1,8 @@
 //! What a program gets in every runtime: variables and command, from image, job and machine.
 //!
 //! Later ones win: [`DEFAULTS`], the machine's [`FROM_HOST`], the image's `ENV`
-//! ([`ContainerConfig::variables`]), `HOME` and `MOORLINE_JOB_ID`, the job's own. Nothing else of the
+//! ([`ContainerConfig::variables`]), `HOME`, `MOORLINE_JOB_ID` and (of a task)
+//! `MOORLINE_TASK_ID`, the job's own. Nothing else of the
 //! machine's environment gets in: engines and CI put secrets there. A runtime file hands over exactly
 //! these; what it cannot hand over is a note in the receipt.
 
@@ -42,6 +43,10 @@ pub fn of_job(job: &JobSpec) -> BTreeMap<String, String> {
     // the host's home is not there, and an image's own cannot be written
     all.insert("HOME".into(), WORK_DIR.into());
     all.insert("MOORLINE_JOB_ID".into(), job.id.to_string());
+    // on the worker a task of an array is a job of one task
+    if let Some(tasks) = job.terms.tasks.as_ref().filter(|tasks| tasks.count() == 1) {
+        all.insert("MOORLINE_TASK_ID".into(), tasks.to_string());
+    }
     all.extend(job.env.iter().map(|v| (v.name.clone(), v.value.clone())));
     all
 }

@@ -8,6 +8,7 @@
 //!     control/            0700: job.sh, plan.json, inputs/, krb5cc, receipts; never in the container
 //!     image.sif           a copy of the user's own file, where nodes do not see that
 //!     stdout  stderr      written by the engine
+//!     tasks/7/            of an array: what one task writes and leaves
 //! ```
 
 use std::fs;
@@ -17,10 +18,10 @@ use std::path::{Path, PathBuf};
 
 use super::error::SubmitError;
 use crate::files;
-use crate::job::JobId;
+use crate::job::{JobId, Tasks};
 use crate::kerberos::Tickets;
 use crate::oci::{Digest, Sha256Digest, SifDigest};
-use crate::worker::{PLAN_FILE, SCRIPT_FILE, TICKETS_FILE};
+use crate::worker::{PLAN_FILE, SCRIPT_FILE, TASKS, TICKETS_FILE, task_dir};
 
 /// The texts that go into `control/`.
 pub struct Texts {
@@ -51,6 +52,15 @@ impl JobDir {
         write(&dir.control().join(PLAN_FILE), &texts.plan, 0o400)?;
         write(&dir.control().join(SCRIPT_FILE), texts.script.as_bytes(), 0o500)?;
         Ok(dir)
+    }
+
+    /// Makes a directory for each task, for its output: engines open files there, and make no directories.
+    ///
+    /// # Errors
+    /// When one cannot be made.
+    pub fn make_tasks(&self, tasks: &Tasks) -> Result<(), SubmitError> {
+        private(&self.path.join(TASKS))?;
+        tasks.numbers().try_for_each(|task| private(&task_dir(&self.path, Some(task))))
     }
 
     /// Puts the Kerberos tickets beside the plan. The worker takes them away when the job has ended.

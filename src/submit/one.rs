@@ -7,7 +7,7 @@ use super::program;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::backend::{Backend, BackendError, FOREGROUND, OnRecord, Order, Sent, Submission};
+use crate::backend::{self, Backend, BackendError, FOREGROUND, OnRecord, Order, Sent, Submission};
 use crate::job::{CallFilter, Delivery, EngineKey, IntentId, JobId, JobSpec, Name, Nonce};
 use crate::kerberos::Tickets;
 use crate::ledger::{Intent, Ledger, LedgerError, Recorded};
@@ -126,6 +126,8 @@ fn order(job: &JobSpec, site: &Site, intent: IntentId, program: &Digest) -> Orde
         digest,
         resources: job.resources.clone(),
         hold: site.hold,
+        tasks: job.terms.tasks.clone(),
+        at_once: job.terms.at_once,
         sent: match &job.delivery {
             Delivery::Transfer { place } => Some(Sent {
                 image: place.clone(),
@@ -162,6 +164,11 @@ fn texts(
         runtimes: site.runtimes.clone(),
         worker: (kind != FOREGROUND).then_some(*program),
         on_record: site.hold.then(|| kind.to_owned()),
+        task_from: job
+            .terms
+            .tasks
+            .as_ref()
+            .and_then(|_| Some(backend::facts_of(kind)?.array.as_ref()?.variable.to_owned())),
     };
     let bytes = plan.to_bytes()?;
     let hash = Digest::of(&bytes);
@@ -187,6 +194,9 @@ pub fn prepare(
     let ids = fresh_ids()?;
     let (texts, plan) = texts(job, (site, kind), &program, &ids)?;
     let dir = JobDir::make(&site.jobs_dir, &job.id, &texts)?;
+    if let Some(tasks) = &job.terms.tasks {
+        dir.make_tasks(tasks)?;
+    }
     for (source, measured) in site.inputs.iter().zip(&job.terms.inputs) {
         source.put(measured, dir.path())?;
     }

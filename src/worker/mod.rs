@@ -15,6 +15,7 @@
 //!     receipt-ATTEMPT.json         what ran (receipt.rs), written by temp file and rename
 //!   image.sif                      a copy of the user's file, where nodes do not see that
 //!   returned/receipt-ATTEMPT.json  of a job whose files the engine brings
+//!   tasks/7/                       of an array, for each task: work/, stdout, stderr, returned/receipt-ATTEMPT.json
 //! JOBS_DIR/bin/SHA256/moorline     the worker's program, hash-checked by the script
 //! ```
 //!
@@ -31,6 +32,6 @@ pub mod script;
 pub use conditions::{
     Conditions, Cover, Hides, MountNote, Output, Qualifier, RuntimeProgram, ServedImage,
 };
-pub use names::{PLAN_FILE, RECEIPT_PREFIX, RETURNED, SCRIPT_FILE, TICKETS_FILE};
+pub use names::{PLAN_FILE, RECEIPT_PREFIX, RETURNED, SCRIPT_FILE, TASKS, TICKETS_FILE, task_dir};
 pub use plan::{PLAN_SCHEMA, Plan, PlanError};
 pub use receipt::{RECEIPT_SCHEMA, Receipt, ReceiptError, Start};

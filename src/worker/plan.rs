@@ -58,6 +58,9 @@ pub struct Plan {
     /// only in the job of that key. `None` means that nobody wrote a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_record: Option<String>,
+    /// The variable in which a task of an array finds its number on the worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_from: Option<String>,
 }
 
 /// A plan that cannot be read.

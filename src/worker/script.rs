@@ -31,6 +31,8 @@ pub struct ScriptInput {
     pub binary: Digest,
     /// The manifest that the job is pinned to.
     pub pinned: Option<Digest>,
+    /// The variable in which a task of an array finds its number.
+    pub task_from: Option<String>,
     /// The SIF that it runs.
     pub sif: Option<crate::oci::SifDigest>,
 }
@@ -46,6 +48,7 @@ impl ScriptInput {
             plan: Digest::of(plan_bytes),
             binary,
             pinned: plan.job.image.pin().map(|pin| pin.manifest),
+            task_from: plan.task_from.clone(),
             sif: plan.job.image.sif(),
         }
     }
@@ -73,6 +76,9 @@ pub fn script(input: &ScriptInput) -> String {
         pinned = hex(input.pinned.map(|d| d.hex())),
         sif = hex(input.sif.map(|d| d.hex())),
     );
+    if let Some(variable) = &input.task_from {
+        text.push_str(&format!("task=${{{variable}:-}}\n"));
+    }
     text.push_str(include_str!("script.sh"));
     text
 }

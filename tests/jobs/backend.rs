@@ -31,6 +31,8 @@ pub fn order(jobs: &Path, script: &str) -> Order {
         digest: format!("sha256:{:064x}", 7),
         resources: Resources::default(),
         hold: false,
+        tasks: None,
+        at_once: None,
         sent: None,
     }
 }

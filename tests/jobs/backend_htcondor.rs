@@ -128,6 +128,8 @@ fn plans() {
             account: Some("hep".into()),
         },
         hold: true,
+        tasks: None,
+        at_once: None,
         sent: None,
     };
     let plan = engine("htcondor", &environment()).plan(&order).unwrap();

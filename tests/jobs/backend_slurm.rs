@@ -326,6 +326,8 @@ fn plans() {
         digest: format!("sha256:{}", "a".repeat(64)),
         resources: Resources::default(),
         hold: true,
+        tasks: None,
+        at_once: None,
         sent: None,
     };
     let slurm = of_slurm(&environment());

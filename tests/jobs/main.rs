@@ -2,6 +2,7 @@
 //! an input file, standard output. The Slurm here is *simulated*: scripts of its commands' names that do
 //! what a real one was seen to do. `backend_slurm.rs` and `slurm_away.rs` ask a real one.
 
+mod arrays;
 mod backend;
 mod backend_htcondor;
 mod backend_slurm;

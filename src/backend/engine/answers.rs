@@ -8,8 +8,10 @@
 //! ```
 
 use super::super::dialect::{Row, Whom};
+use std::collections::BTreeMap;
+
 use crate::backend::{BackendError, Seen};
-use crate::job::EngineKey;
+use crate::job::{EngineKey, Tasks};
 
 /// The clock of a submitting machine and the engine's may differ by this much and a job is still taken for
 /// the one that the key names. An id that is issued again so soon is not told apart.
@@ -39,9 +41,41 @@ impl Answers {
 
     /// Whether nobody else needs to be asked for a job.
     pub fn settle(&self, job: &EngineKey) -> bool {
-        let ended =
-            latest(job, rows(self.accounting.as_ref())).is_some_and(|r| r.seen.state.is_final());
-        ended || latest(job, rows(self.queue.as_ref())).is_some()
+        let (accounting, queue) = self.about(job);
+        settles(job, &accounting, &queue)
+    }
+
+    /// The same for all of these tasks of an array.
+    pub fn settle_tasks(&self, job: &EngineKey, tasks: &Tasks) -> bool {
+        let (accounting, queue) = self.by_task(job, tasks);
+        tasks.numbers().all(|task| settles(job, of_task(&accounting, task), of_task(&queue, task)))
+    }
+
+    /// The rows of a job, whichever of its tasks they speak of.
+    fn about(&self, job: &EngineKey) -> (Vec<&Row>, Vec<&Row>) {
+        let is = |row: &&Row| row.id == job.id;
+        let accounting = rows(self.accounting.as_ref()).iter().filter(is).collect();
+        (accounting, rows(self.queue.as_ref()).iter().filter(is).collect())
+    }
+
+    /// The rows of each task.
+    fn by_task(&self, job: &EngineKey, tasks: &Tasks) -> (ByTask<'_>, ByTask<'_>) {
+        let (accounting, queue) = self.about(job);
+        (by_task(&accounting, tasks), by_task(&queue, tasks))
+    }
+
+    /// What they say together of each task of an array, the same together.
+    pub fn say_tasks(&self, job: &EngineKey, tasks: &Tasks) -> Vec<(Tasks, Seen)> {
+        let (accounting, queue) = self.by_task(job, tasks);
+        let mut said: Vec<(Vec<u32>, Seen)> = Vec::new();
+        for task in tasks.numbers() {
+            let seen = self.judge(job, of_task(&accounting, task), of_task(&queue, task));
+            match said.iter_mut().find(|(_, known)| *known == seen) {
+                Some((tasks, _)) => tasks.push(task),
+                None => said.push((vec![task], seen)),
+            }
+        }
+        said.into_iter().filter_map(|(tasks, seen)| Some((Tasks::of(tasks)?, seen))).collect()
     }
 
     /// An error when all that were asked were silent: the queue's, who knows best.
@@ -56,12 +90,17 @@ impl Answers {
 
     /// What they say together.
     pub fn say(&self, job: &EngineKey) -> Seen {
-        let accounted = latest(job, rows(self.accounting.as_ref()));
+        let (accounting, queue) = self.about(job);
+        self.judge(job, &accounting, &queue)
+    }
+
+    fn judge(&self, job: &EngineKey, accounting: &[&Row], queue: &[&Row]) -> Seen {
+        let accounted = latest(job, accounting);
         if let Some(row) = accounted.filter(|row| row.seen.state.is_final()) {
             return seen(row);
         }
         let engine = self.engine;
-        match (latest(job, rows(self.queue.as_ref())), &self.queue) {
+        match (latest(job, queue), &self.queue) {
             (Some(row), _) => seen(row),
             // an old word, or none: the queue could know better
             (None, Some(Err(error))) => Seen {
@@ -81,6 +120,31 @@ impl Answers {
     }
 }
 
+/// The rows that speak of a task.
+type ByTask<'r> = BTreeMap<u32, Vec<&'r Row>>;
+
+fn by_task<'r>(rows: &[&'r Row], asked: &Tasks) -> ByTask<'r> {
+    let mut all: ByTask<'r> = asked.numbers().map(|task| (task, Vec::new())).collect();
+    for row in rows {
+        // an engine's range may be wider than what is asked for
+        for range in row.tasks.iter().flat_map(Tasks::ranges) {
+            for (_, of) in all.range_mut(range.clone()) {
+                of.push(row);
+            }
+        }
+    }
+    all
+}
+
+fn of_task<'a, 'r>(all: &'a ByTask<'r>, task: u32) -> &'a [&'r Row] {
+    all.get(&task).map(Vec::as_slice).unwrap_or_default()
+}
+
+fn settles(job: &EngineKey, accounting: &[&Row], queue: &[&Row]) -> bool {
+    let ended = latest(job, accounting).is_some_and(|row| row.seen.state.is_final());
+    ended || latest(job, queue).is_some()
+}
+
 fn rows(answer: Option<&Answer>) -> &[Row] {
     answer.and_then(|answer| answer.as_deref().ok()).unwrap_or_default()
 }
@@ -90,14 +154,14 @@ fn seen(row: &Row) -> Seen {
 }
 
 /// The row that tells how it is with this very job: the same id, owner and submit time, or a later start of
-/// it that the engine itself began.
-fn latest<'a>(job: &EngineKey, rows: &'a [Row]) -> Option<&'a Row> {
-    let ours = |row: &&Row| {
+/// it that the engine itself began. Of an array as a whole it is a task that has not ended, if there is one.
+fn latest<'a>(job: &EngineKey, rows: &[&'a Row]) -> Option<&'a Row> {
+    let ours = |row: &&&Row| {
         let same = |cluster: &String| job.cluster.as_ref().is_none_or(|of| of == cluster);
         row.id == job.id && row.user == job.owner && row.cluster.as_ref().is_none_or(same)
     };
-    let mut rows: Vec<&Row> = rows.iter().filter(ours).collect();
-    rows.sort_by_key(|row| row.submit);
+    let mut rows: Vec<&Row> = rows.iter().filter(ours).copied().collect();
+    rows.sort_by_key(|row| (row.submit, row.tasks.is_some() && row.seen.state.is_final()));
     let since = job.submitted_at.as_second();
     let first = rows.iter().position(|row| (row.submit - since).abs() <= SAME_JOB_SECONDS)?;
     let mut last = rows[first];
@@ -128,6 +192,7 @@ mod tests {
     fn row(id: &str, submit: i64, user: &str, state: JobState, may_return: bool) -> Row {
         Row {
             id: id.to_owned(),
+            tasks: None,
             cluster: None,
             submit,
             user: user.to_owned(),
@@ -135,6 +200,38 @@ mod tests {
             may_return,
             held: false,
         }
+    }
+
+    fn newest<'a>(job: &EngineKey, rows: &'a [Row]) -> Option<&'a Row> {
+        latest(job, &rows.iter().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn each_task_of_an_array_has_its_own_rows() {
+        use JobState::{Completed, Failed, Running, Submitted, Unknown};
+        let job = key("7", 1000, "me");
+        let of = |tasks: &str, state| Row {
+            tasks: Some(tasks.parse().unwrap()),
+            ..row("7", 1000, "me", state, false)
+        };
+        let mut answers = Answers::of("engine");
+        answers
+            .add(Whom::Accounting, Ok(vec![of("1", Completed), of("2", Failed), of("3", Running)]));
+        let tasks: Tasks = "1-9".parse().unwrap();
+        assert!(!answers.settle_tasks(&job, &tasks));
+        // the queue's range may be wider than what is asked for
+        answers.add(Whom::Queue, Ok(vec![of("3", Running), of("4-6,8-20", Submitted)]));
+        assert!(!answers.settle_tasks(&job, &tasks));
+        let said: Vec<String> = answers
+            .say_tasks(&job, &tasks)
+            .into_iter()
+            .map(|(tasks, seen)| format!("{tasks} {}", seen.state))
+            .collect();
+        let expected = ["1 completed", "2 failed", "3 running", "4-6,8-9 submitted", "7 unknown"];
+        assert_eq!(said, expected);
+        assert!(!answers.say(&job).state.is_final(), "some of it is open");
+        assert!(answers.settle_tasks(&job, &"1-6".parse().unwrap()));
+        assert_eq!(answers.say(&key("8", 1000, "me")).state, Unknown);
     }
 
     #[test]
@@ -146,7 +243,7 @@ mod tests {
             row("7", 950_000, "you", Running, false),
         ];
         let state =
-            |submitted, owner| latest(&key("7", submitted, owner), &rows).map(|row| row.seen.state);
+            |submitted, owner| newest(&key("7", submitted, owner), &rows).map(|row| row.seen.state);
         assert_eq!(state(1000, "me"), Some(Completed));
         assert_eq!(state(1060, "me"), Some(Completed), "clocks differ a little");
         assert_eq!(state(900_000, "me"), Some(Failed));
@@ -156,7 +253,7 @@ mod tests {
         let of = |cluster: &str| {
             let there = Row { cluster: Some("a".into()), ..rows[0].clone() };
             let job = EngineKey { cluster: Some(cluster.into()), ..key("7", 1000, "me") };
-            latest(&job, &[there]).is_some()
+            newest(&job, &[there]).is_some()
         };
         assert!(of("a") && !of("b"), "another cluster's job");
     }
@@ -170,7 +267,7 @@ mod tests {
             row("7", 9000, "me", Completed, false),
             row("7", 900_000, "me", Failed, false),
         ];
-        assert_eq!(latest(&key("7", 1000, "me"), &rows).unwrap().submit, 9000);
+        assert_eq!(newest(&key("7", 1000, "me"), &rows).unwrap().submit, 9000);
     }
 
     fn refused() -> Answer {

@@ -95,7 +95,7 @@ fn how_jobs_end() {
 fn what_condor_submit_says() {
     let answer = |ended, stdout: &str, stderr: &str| {
         let (stdout, stderr) = (stdout.to_owned(), stderr.to_owned());
-        HtCondor.taken(&Finished { ended, stdout, stderr })
+        HtCondor.taken(&order("/jobs/1"), &Finished { ended, stdout, stderr })
     };
     let yes = Taken::Yes { id: "12.0".into(), cluster: None };
     assert_eq!(answer(Ended::Exit(0), "12.0 - 12.0\n", ""), yes);
@@ -133,6 +133,34 @@ fn what_cannot_be_said_is_refused() {
     assert!(refused(&Order { digest: "sha256:a\"\nqueue 5".to_owned(), ..order("/jobs/1") }));
     let text = description(&order("/jobs/$(HOME)")).unwrap();
     assert!(!text.contains("$(HOME)") && text.contains("/jobs/$(DOLLAR)(HOME)/work"), "{text}");
+}
+
+#[test]
+fn an_array_is_one_cluster() {
+    let array = Order { tasks: Some("1-2,9".parse().unwrap()), ..order("/jobs/1") };
+    let text = description(&array).unwrap();
+    for line in [
+        "initialdir = /jobs/1/tasks/$(MoorlineNumber)",
+        "output = /jobs/1/tasks/$(MoorlineNumber)/stdout",
+        "environment = \"CONDOR_JOB_ID=$(ClusterId) CONDOR_TASK_ID=$(MoorlineNumber)\"",
+        "+MoorlineTask = $(MoorlineNumber)",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}: {text}");
+    }
+    assert!(text.ends_with("queue MoorlineNumber from (\n1\n2\n9\n)\n"), "{text}");
+    let tasks: Tasks = "1-2,9".parse().unwrap();
+    let facts = FACTS.array.as_ref().unwrap();
+    assert_eq!((facts.name)("12", &tasks, 9), "12.2");
+    let (id, part) = (facts.split)("12.2").unwrap();
+    assert_eq!((id, part.task(&tasks)), ("12", Some(9)));
+    assert!((facts.split)("12").is_none() && (facts.split)("12.x").is_none());
+    let said =
+        Finished { ended: Ended::Exit(0), stdout: "12.0 - 12.2\n".into(), stderr: String::new() };
+    assert_eq!(HtCondor.taken(&array, &said), Taken::Yes { id: "12".into(), cluster: None });
+    let text =
+        r#"[{"ClusterId":12,"ProcId":2,"MoorlineTask":9,"JobStatus":2,"Owner":"me","QDate":5}]"#;
+    let row = &rows(Whom::Queue, text)[0];
+    assert_eq!((row.id.as_str(), &row.tasks), ("12", &Some(Tasks::one(9))));
 }
 
 #[test]

@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
-use crate::job::JobId;
-
 pub(in crate::backend) const TERM: Signal = Signal::TERM;
 pub(super) const KILL: Signal = Signal::KILL;
 
@@ -120,10 +118,10 @@ pub(super) fn below(supervisor: Process) -> Vec<Process> {
 /// A session whose leader is gone or is a younger process is not counted: the kernel issues the
 /// number again, and a stranger's process would be ended. So a process that has replaced its
 /// environment *and* lost its parent is not found.
-pub(super) fn orphans(job: &JobId, supervisor: Option<Process>) -> Vec<Process> {
+pub(super) fn orphans(mark: &str, supervisor: Option<Process>) -> Vec<Process> {
     let table = table();
     let myself = rustix::process::getpid().as_raw_nonzero().get();
-    let mark = format!("{MARK}={job}");
+    let mark = format!("{MARK}={mark}");
     let carries = |pid: i32| {
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment.split(|b| *b == 0).any(|variable| variable == mark.as_bytes())

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::{BackendError, Order};
 use crate::files::{self, ForeignFile};
-use crate::job::{EngineKey, IntentId, JobId, JobState};
+use crate::job::{EngineKey, IntentId, JobId, JobRef, JobState, Tasks};
 
 use super::process::{Place, Process};
 use super::times::{ENGINE, TAKE_OVER};
@@ -38,6 +38,15 @@ pub(super) struct Record {
     /// Wall time limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_seconds: Option<u64>,
+    /// The tasks of an array.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<Tasks>,
+    /// How many of them run at once at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_once: Option<u32>,
+    /// Which task of an array this is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<u32>,
     pub place: Place,
     #[serde(flatten)]
     pub phase: Phase,
@@ -97,9 +106,29 @@ impl Record {
             owner,
             submitted_at: jiff::Timestamp::now(),
             time_seconds: order.resources.time_seconds,
+            tasks: order.tasks.clone(),
+            at_once: order.tasks.as_ref().map(|_| order.at_once.unwrap_or_else(|| fitting(order))),
+            task: None,
             place: Place::here(),
             phase: Phase::Waiting,
         }
+    }
+
+    /// A task of this array that nobody has begun.
+    pub fn of_task(&self, task: u32) -> Self {
+        Self {
+            tasks: None,
+            at_once: None,
+            task: Some(task),
+            submitted_at: jiff::Timestamp::now(),
+            phase: Phase::Waiting,
+            ..self.clone()
+        }
+    }
+
+    /// By what processes of it are known: the job, or its task.
+    pub fn mark(&self) -> String {
+        JobRef { job: self.job, task: self.task }.to_string()
     }
 
     pub fn key(&self) -> EngineKey {
@@ -125,6 +154,13 @@ impl Record {
             _ => None,
         }
     }
+}
+
+/// As many tasks as this machine has processors for.
+fn fitting(order: &Order) -> u32 {
+    let here = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let each = order.resources.cpus.unwrap_or(1).max(1);
+    (u32::try_from(here).unwrap_or(u32::MAX) / each).max(1)
 }
 
 fn file(dir: &Path) -> PathBuf {

@@ -17,9 +17,10 @@ use crate::backend::driver::JOB_NAMES;
 use crate::job::JobState;
 use crate::worker::{SCRIPT_FILE, exit};
 
+use super::array;
 use super::process::{self, Process};
 use super::record::{self, Phase, Record};
-use super::times::{ENGINE, GRACE, LAST, grace_of};
+use super::times::{ENGINE, GRACE, LAST, TASK, grace_of};
 use crate::backend::driver::Environment;
 
 /// Runs the job of a directory to its end, and writes its record.
@@ -57,6 +58,9 @@ pub fn supervise(dir: &Path, environment: &Environment) -> Result<(), BackendErr
         return end(dir, &mut record, None, JobState::Killed, None, None);
     }
 
+    if let Some(tasks) = record.tasks.clone() {
+        return array::run(dir, &mut record, supervisor, &tasks, environment);
+    }
     let (stdout, stderr) = (output(dir, "stdout")?, output(dir, "stderr")?);
     let child = match start(dir, &record, environment, stdout, stderr) {
         Ok(child) => child,
@@ -74,7 +78,11 @@ pub fn supervise(dir: &Path, environment: &Environment) -> Result<(), BackendErr
 
     let (status, limited) = wait_for(main, record.time_seconds, &deaths);
     // a worker that reached its limit has a program to end; what outlived its worker has not
-    clear(&deaths, supervisor, if limited { grace_of(dir) } else { GRACE });
+    clear(
+        &deaths,
+        supervisor,
+        if limited { grace_of(&array::job_of(dir, &record)) } else { GRACE },
+    );
     let code = status.and_then(shell_code);
     let reason = |text: &str| Some(text.to_owned());
     let (state, code, reason) = match (record::is_cancelled(dir), limited, code) {
@@ -87,7 +95,12 @@ pub fn supervise(dir: &Path, environment: &Environment) -> Result<(), BackendErr
     end(dir, &mut record, Some(started_at), state, code, reason)
 }
 
-fn end(
+/// Ends whatever is left below this supervisor, which has no other thread that reaps.
+pub(super) fn clear_all(supervisor: Process) {
+    clear(&reap(), supervisor, GRACE);
+}
+
+pub(super) fn end(
     dir: &Path,
     record: &mut Record,
     started_at: Option<jiff::Timestamp>,
@@ -118,14 +131,17 @@ fn start(
     stdout: File,
     stderr: File,
 ) -> std::io::Result<std::process::Child> {
-    let control = dir.join("control");
+    let control = array::job_of(dir, record).join("control");
+    // a task's working directory is made by its worker
+    let cwd = if record.task.is_some() { dir.to_owned() } else { dir.join("work") };
     Command::new("/bin/sh")
         .arg(control.join(SCRIPT_FILE))
         .arg(&control)
         .env_clear()
         .envs(environment.only(&JOB_NAMES))
-        .env(process::MARK, record.job.to_string())
-        .current_dir(dir.join("work"))
+        .env(process::MARK, record.mark())
+        .envs(record.task.map(|task| (TASK, task.to_string())))
+        .current_dir(cwd)
         .stdin(Stdio::null())
         .stdout(stdout)
         .stderr(stderr)

@@ -1,4 +1,4 @@
-//! The name of this engine, and how long its steps may take.
+//! The name of this engine and of its variable, and how long its steps may take.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,6 +8,9 @@ use crate::worker::{PLAN_FILE, Plan};
 
 /// The name of this engine.
 pub(in crate::backend) const ENGINE: &str = "local";
+
+/// The variable in which a task of an array finds its number.
+pub(super) const TASK: &str = "MOORLINE_LOCAL_TASK";
 
 /// How long a supervisor may take to begin; it refuses to begin later.
 pub(super) const TAKE_OVER: Duration = Duration::from_secs(30);

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::backend::dialect::anywhere;
 use crate::backend::{BackendError, Order, Submission};
 use crate::job::{IntentId, Resources};
-use crate::worker::SCRIPT_FILE;
+use crate::worker::{SCRIPT_FILE, TASKS};
 
 /// What travels with a job so that it is found again.
 pub(super) fn tag(intent: &IntentId) -> String {
@@ -18,6 +18,12 @@ pub(super) fn tag(intent: &IntentId) -> String {
 /// [`BackendError::Unfit`] for a path or name that Slurm would read as something else.
 pub(super) fn sbatch(order: &Order) -> Result<Submission, BackendError> {
     let control = order.dir.join("control");
+    // a task's output lies in a directory of its own
+    let output = |name: &str| {
+        let Some(_) = order.tasks else { return pattern(&order.dir.join(name)) };
+        let (before, behind) = (order.dir.join(TASKS), Path::new("/").join(name));
+        Ok(format!("{}/%a{}", pattern(&before)?, pattern(&behind)?))
+    };
     let work = order.dir.join("work");
     let mut argv: Vec<String> = vec![
         "sbatch".into(),
@@ -30,10 +36,14 @@ pub(super) fn sbatch(order: &Order) -> Result<Submission, BackendError> {
         "--ntasks=1".into(),
         format!("--chdir={}", path(&work)?),
         "--input=/dev/null".into(),
-        format!("--output={}", pattern(&order.dir.join("stdout"))?),
-        format!("--error={}", pattern(&order.dir.join("stderr"))?),
+        format!("--output={}", output("stdout")?),
+        format!("--error={}", output("stderr")?),
         "--open-mode=truncate".into(),
     ];
+    if let Some(tasks) = &order.tasks {
+        let at_once = order.at_once.map(|most| format!("%{most}")).unwrap_or_default();
+        argv.push(format!("--array={tasks}{at_once}"));
+    }
     if order.hold {
         argv.push("--hold".into());
     }

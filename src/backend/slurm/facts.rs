@@ -1,6 +1,9 @@
 //! What others must know of this engine, and what its ids look like.
 
-use crate::backend::Facts;
+use std::time::Duration;
+
+use crate::backend::facts::{ArrayFacts, Facts, Part};
+use crate::job::Tasks;
 
 pub(super) static FACTS: Facts = Facts {
     name: "slurm",
@@ -41,8 +44,37 @@ pub(super) static FACTS: Facts = Facts {
         "SLURM_LOCALID",
     ],
     can_hold: true,
+    array: Some(ArrayFacts {
+        variable: "SLURM_ARRAY_TASK_ID",
+        own_id: Some("SLURM_ARRAY_JOB_ID"),
+        at_once: true,
+        name,
+        split,
+    }),
+    // the controller knows a job before it answers; the accounting is asked beside it
+    visible_after: Duration::ZERO,
     transfers: false,
 };
+
+/// `123_7`
+fn name(array: &str, _: &Tasks, task: u32) -> String {
+    format!("{array}_{task}")
+}
+
+fn split(id: &str) -> Option<(&str, Part)> {
+    let (array, task) = id.split_once('_').filter(|(array, _)| is_id(array))?;
+    Some((array, Part::Number(task.parse().ok()?)))
+}
+
+/// An id and its tasks as Slurm prints them: `123`, `123_7`, `123_[8-400%50]`, `123_[1-9:2,12]`.
+pub(super) fn id_and_tasks(text: &str) -> Option<(&str, Option<Tasks>)> {
+    let Some((id, tasks)) = text.split_once('_') else {
+        return is_id(text).then_some((text, None));
+    };
+    let tasks = tasks.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(tasks);
+    let tasks = Tasks::parse_array(tasks).ok()?.0;
+    is_id(id).then_some((id, Some(tasks)))
+}
 
 /// Whether this is a number of a job.
 pub(super) fn is_id(text: &str) -> bool {

@@ -1,8 +1,9 @@
 //! What `sacct -P` and `squeue` print.
 //!
 //! ```text
-//! JobIDRaw|Submit|User|State|ExitCode|Reason        sacct    6|1795469378|alice|FAILED|3:0|None
+//! JobID|Submit|User|State|ExitCode|Reason           sacct    6|1795469378|alice|FAILED|3:0|None
 //! ...|exit_code|Reason|                             squeue   6|1795469378|alice|FAILED|768|NonZeroExitCode|
+//! JobID of an array                                          6_7, and of tasks that wait 6_[8-400%50]
 //! ```
 //!
 //! Status asks for no text that a user could write: the fields are numbers, account names and
@@ -11,24 +12,26 @@
 
 use crate::backend::dialect::Row;
 use crate::backend::driver::printable;
-use crate::job::{IntentId, JobState, Observation};
+use crate::job::{IntentId, JobState, Observation, Tasks};
 
 use super::state::{Meaning, meaning};
 
 /// For `sacct --format`.
-pub(super) const SACCT_FIELDS: &str = "JobIDRaw,Submit,User,State,ExitCode,Reason";
+pub(super) const SACCT_FIELDS: &str = "JobID,Submit,User,State,ExitCode,Reason";
 /// For `squeue --Format`; its exit code is what `wait` gave.
 pub(super) const SQUEUE_FIELDS: &str =
-    "JobID:|,SubmitTime:|,UserName:|,State:|,exit_code:|,Reason:|";
+    "JobArrayID:|,SubmitTime:|,UserName:|,State:|,exit_code:|,Reason:|";
 /// For `sacct --format` when looking for a comment.
-pub(super) const SACCT_FIND_FIELDS: &str = "JobIDRaw,Submit,User,SubmitLine,Comment";
+pub(super) const SACCT_FIND_FIELDS: &str = "JobID,Submit,User,SubmitLine,Comment";
 /// For `squeue --format` when looking for a comment.
-pub(super) const SQUEUE_FIND_FIELDS: &str = "%A|%V|%u|%k";
+pub(super) const SQUEUE_FIND_FIELDS: &str = "%F|%V|%u|%k";
 
 /// One start of one job, as a line says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
     pub id: String,
+    /// The tasks that it speaks of, of an array.
+    pub tasks: Option<Tasks>,
     /// Seconds since 1970.
     pub submit: i64,
     pub user: String,
@@ -77,6 +80,7 @@ impl Line {
         let held = self.state() == JobState::Submitted && self.reason.as_deref() == Some(HELD);
         Row {
             id: self.id.clone(),
+            tasks: self.tasks.clone(),
             cluster: None,
             submit: self.submit,
             user: self.user.clone(),
@@ -136,12 +140,14 @@ fn row(line: &str, code: fn(&str) -> Option<i32>) -> Option<Line> {
     let word = words.next()?.trim_end_matches('+');
     let by = words.next().filter(|by| *by == "by").and_then(|_| words.next()?.parse().ok());
     let known = word.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
-    if !super::facts::is_id(id) || user.is_empty() || !known {
+    let (id, tasks) = super::facts::id_and_tasks(id)?;
+    if user.is_empty() || !known {
         return None;
     }
     let reason = printable(reason);
     Some(Line {
         id: id.to_owned(),
+        tasks,
         submit: submit.parse().ok()?,
         user: user.to_owned(),
         word: word.to_owned(),
@@ -175,10 +181,12 @@ pub(super) fn find(text: &str, owner: &str, intent: &IntentId) -> Vec<Row> {
         let mut fields = line.splitn(4, '|');
         let (id, submit, user) = (fields.next()?, fields.next()?, fields.next()?);
         let free = fields.next()?;
-        let ours = super::facts::is_id(id) && user == owner && free.contains(&tag);
+        let (id, _) = super::facts::id_and_tasks(id)?;
+        let ours = user == owner && free.contains(&tag);
         let submit = submit.parse().ok().filter(|_| ours)?;
         Some(Row {
             id: id.to_owned(),
+            tasks: None,
             cluster: None,
             submit,
             user: user.to_owned(),

@@ -54,6 +54,56 @@ fn recorded_sacct() {
 }
 
 #[test]
+fn tasks_of_arrays() {
+    let rows = parse::sacct(
+        "6_7|1795469378|me|FAILED|3:0|None\n6_[8-400%50]|1795469378|me|PENDING|0:0|None\n\
+         6_x|1795469378|me|FAILED|3:0|None\n6_[|1795469378|me|FAILED|3:0|None\n",
+    );
+    let queue = parse::squeue("6_[1-9:4,12]|1795469378|me|PENDING|0|Resources|\n");
+    let said: Vec<String> = rows
+        .iter()
+        .chain(&queue)
+        .map(|row| format!("{} {}", row.id, row.tasks.as_ref().unwrap()))
+        .collect();
+    assert_eq!(said, ["6 7", "6 8-400", "6 1,5,9,12"]);
+    let tasks: Tasks = "1-400".parse().unwrap();
+    let array = FACTS.array.as_ref().unwrap();
+    assert_eq!((array.name)("6", &tasks, 7), "6_7");
+    let (id, part) = (array.split)("6_7").unwrap();
+    assert_eq!((id, part.task(&tasks)), ("6", Some(7)));
+    for none in ["6", "6_", "6_x", "_7", "6_401_2"] {
+        assert!((array.split)(none).is_none(), "{none}");
+    }
+    let key = EngineKey {
+        kind: "slurm".into(),
+        cluster: None,
+        id: "6".into(),
+        submitted_at: jiff::Timestamp::UNIX_EPOCH,
+        owner: "me".into(),
+    };
+    let ended = Slurm.cancel_tasks(&key, &"3,5-9".parse().unwrap());
+    assert_eq!(ended[0].argv, ["scancel", "6_[3-3]", "6_[5-9]"]);
+}
+
+#[test]
+fn an_array_has_its_tasks_and_a_directory_for_each() {
+    let array = |at_once| {
+        let tasks = Some("1-3,9".parse().unwrap());
+        let order = Order { tasks, at_once, ..order("/jobs/a%b") };
+        Slurm.submit(&order).unwrap().argv
+    };
+    let argv = array(Some(2));
+    for word in [
+        "--array=1-3,9%2",
+        "--output=/jobs/a%%b/tasks/%a/stdout",
+        "--error=/jobs/a%%b/tasks/%a/stderr",
+    ] {
+        assert!(argv.iter().any(|given| given == word), "{word}: {argv:?}");
+    }
+    assert!(array(None).iter().any(|word| word == "--array=1-3,9"));
+}
+
+#[test]
 fn recorded_squeue() {
     use JobState::{Completed, Failed, Killed, Submitted};
     let because = |text: &str| Some(text.to_owned());

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Context;
+use crate::backend::{self, Part};
 use crate::cli::show::output::{self, CliError, Report};
 use crate::cli::show::progress;
 use crate::failure::Kind;
-use crate::job::JobId;
+use crate::job::{JobId, JobRef};
 use crate::ledger::index::{Catalogue, Counts, Filter, FindError, ImageName, Page, Where};
-use crate::ledger::{Ledger, LedgerError, Payloads, View};
+use crate::ledger::{Ledger, LedgerError, LookupError, Payloads, View};
 
 /// Whether lines that are not understood were reported.
 static SAID: AtomicBool = AtomicBool::new(false);
@@ -21,11 +22,37 @@ impl Context {
     /// # Errors
     /// When one is unknown or names several, or the ledger cannot be read.
     pub fn named<S: AsRef<str>>(&self, names: &[S]) -> Result<View, Report> {
-        let view = self.catalogue()?.named(names).map_err(|error| match error {
-            FindError::Lookup(error) => Report::from(error),
-            FindError::Ledger(error) => Report::from(error),
-        })?;
+        let asked = names.iter().map(|name| self.read_name(name.as_ref()));
+        let asked: Vec<(String, Option<Part>)> = asked.collect::<Result<_, Report>>()?;
+        let jobs: Vec<&str> = asked.iter().map(|(job, _)| job.as_str()).collect();
+        let mut view = self.catalogue()?.named(&jobs).map_err(not_found)?;
+        for (name, (job, part)) in names.iter().map(AsRef::as_ref).zip(&asked) {
+            let Some(part) = part else { continue };
+            let found = view.find(job)?;
+            let tasks = found.last().tasks().cloned();
+            let which = JobRef { job: found.id, task: tasks.as_ref().and_then(|t| part.task(t)) };
+            if !view.name_task(name, which) {
+                return Err(LookupError::NoTask { asked: name.to_owned(), tasks }.into());
+            }
+        }
         Ok(self.said(view))
+    }
+
+    /// The name of a job, and which task of it is meant: `ID.7`, `last.7`, or an engine's name for a task.
+    fn read_name(&self, name: &str) -> Result<(String, Option<Part>), Report> {
+        if !name.contains(':') {
+            let (job, task) = JobRef::split(name);
+            return Ok((job.to_owned(), task.map(Part::Number)));
+        }
+        let Some((array, part)) = backend::task_of_name(name) else {
+            return Ok((name.to_owned(), None));
+        };
+        // some engines call a job that is no array in the same way
+        match self.catalogue()?.named(&[name]) {
+            Ok(_) => Ok((name.to_owned(), None)),
+            Err(FindError::Lookup(LookupError::Unknown { .. })) => Ok((array, Some(part))),
+            Err(error) => Err(not_found(error)),
+        }
     }
 
     /// These jobs as they are now. One that the ledger does not hold is left out.
@@ -37,12 +64,13 @@ impl Context {
         Ok(self.said(view))
     }
 
-    /// One job, with all that can speak for it or against it.
+    /// One job or task, with all that can speak for it or against it; [`View::which`] has it.
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn for_verdict(&self, id: JobId) -> Result<View, Report> {
-        let view = self.catalogue()?.for_verdict(id)?;
+    pub fn for_verdict(&self, which: JobRef) -> Result<View, Report> {
+        let mut view = self.catalogue()?.for_verdict(which.job)?;
+        view.name_task(&which.to_string(), which);
         Ok(self.said(view))
     }
 
@@ -160,5 +188,12 @@ impl Context {
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+fn not_found(error: FindError) -> Report {
+    match error {
+        FindError::Lookup(error) => error.into(),
+        FindError::Ledger(error) => error.into(),
     }
 }

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::acquire::What;
 use crate::audit::{
-    AttemptAnswer, Forger, ImageAnswer, ImageQuery, JobAnswer, UsedImage, Verdict, audit_image,
-    audit_job, but,
+    AttemptAnswer, Forger, ImageAnswer, ImageQuery, JobAnswer, SubmissionAnswer, TasksAnswer,
+    UsedImage, Verdict, audit_image, audit_job, but,
 };
 use crate::cli::context::Context;
 use crate::cli::context::engines;
@@ -80,6 +80,9 @@ pub struct Image {
     last: usize,
 }
 
+/// Attempts of an array that are shown; each task can be asked for.
+const MOST_OF_ARRAY: usize = 3;
+
 /// The verb. A mismatch, or a ledger that was changed, exits with 6.
 ///
 /// # Errors
@@ -97,10 +100,10 @@ pub fn run(context: &Context, verb: &Verb) -> Outcome {
 fn job(context: &Context, args: &Job) -> Outcome {
     let view = context.named(&[&args.job])?;
     // by its id: `last` may be another one a moment later
-    let id = view.find(&args.job)?.id;
-    let view = context.for_verdict(id)?;
-    let known = follow::refresh(context, &view.job(id).into_iter().collect::<Vec<_>>())?;
-    let answer = audit_job(&context.for_verdict(id)?, &id.to_string())?;
+    let which = view.find(&args.job)?.which();
+    let view = context.for_verdict(which)?;
+    let known = follow::refresh(context, &view.which(which).into_iter().collect::<Vec<_>>())?;
+    let answer = audit_job(&context.for_verdict(which)?, &which.to_string())?;
     let answer =
         JobShown::of(answer, known.first().map(|job| jobs::Row::of(context.jobs_dir(), job)));
     if context.voice.json {
@@ -321,11 +324,17 @@ fn job_lines(shown: &JobShown, width: Option<usize>) -> Vec<Painted> {
         let engine =
             engine.unwrap_or_else(|| format!("{} ({})", submission.backend, submission.outcome));
         lines.push(Line::fact("  engine", engine));
-        for attempt in &submission.attempts {
+        for TasksAnswer { tasks, verdict, reason } in &submission.tasks {
+            let said = format!("{} - {}", word(*verdict), reason.sentence());
+            lines.push(Line::fact("  tasks", format!("{tasks}: {said}")));
+        }
+        for attempt in shown_of(submission) {
             let when = attempt.started_at.unwrap_or(attempt.ended_at);
             let when = when.strftime("%Y-%m-%d %H:%M:%SZ");
             let host = output::cell(&attempt.host);
-            lines.push(Line::Head(format!("  attempt on {host}, {when}")));
+            let task = attempt.conditions.task.filter(|_| !submission.tasks.is_empty());
+            let task = task.map(|task| format!(" of task {task}")).unwrap_or_default();
+            lines.push(Line::Head(format!("  attempt{task} on {host}, {when}")));
             attempt_lines(attempt, &mut lines);
         }
     }
@@ -336,6 +345,16 @@ fn job_lines(shown: &JobShown, width: Option<usize>) -> Vec<Painted> {
     let said = Painted::of(Tone::Head, "verdict: ");
     text.push(said.and(tone(answer.verdict), output::cell(&sentence(answer))));
     text
+}
+
+/// The attempts that are shown: of an array a few, those first whose verdict is the worst.
+fn shown_of(submission: &SubmissionAnswer) -> Vec<&AttemptAnswer> {
+    let mut all: Vec<&AttemptAnswer> = submission.attempts.iter().collect();
+    if !submission.tasks.is_empty() {
+        all.sort_by_key(|attempt| std::cmp::Reverse(attempt.verdict));
+        all.truncate(MOST_OF_ARRAY);
+    }
+    all
 }
 
 /// `Match`, `Match, but ...` or another verdict with its reason.

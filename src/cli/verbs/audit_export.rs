@@ -13,7 +13,7 @@ use crate::cli::show::output::{self, CliError, Outcome, Report};
 use crate::failure::{Kind, io_kind};
 use crate::files;
 use crate::follow;
-use crate::job::JobId;
+use crate::job::JobRef;
 use crate::ledger::JobRecord;
 
 /// `audit export`.
@@ -46,8 +46,8 @@ enum Format {
 pub fn run(context: &Context, args: &Export) -> Outcome {
     let view = context.named(&args.jobs)?;
     // by their ids: `last` may be another one a moment later
-    let ids = args.jobs.iter().map(|name| view.find(name).map(|job| job.id));
-    let ids: Vec<JobId> = ids.collect::<Result<_, _>>()?;
+    let ids = args.jobs.iter().map(|name| view.find(name).map(JobRecord::which));
+    let ids: Vec<JobRef> = ids.collect::<Result<_, _>>()?;
     let answers = ids.iter().map(|id| answer(context, *id)).collect::<Result<Vec<_>, Report>>()?;
     let plain_only = context.config.policy.plain_match_only.as_ref().is_some_and(|set| set.value);
     let text = match args.format {
@@ -69,10 +69,11 @@ pub fn run(context: &Context, args: &Export) -> Outcome {
 }
 
 /// As `audit job` has it: the engine is asked about a job that has not ended, and receipts are collected.
-fn answer(context: &Context, id: JobId) -> Result<JobAnswer, Report> {
-    let view = context.for_verdict(id)?;
-    let known = follow::refresh(context, &view.job(id).into_iter().collect::<Vec<&JobRecord>>())?;
-    let mut answer = audit_job(&context.for_verdict(id)?, &id.to_string())?;
+fn answer(context: &Context, which: JobRef) -> Result<JobAnswer, Report> {
+    let view = context.for_verdict(which)?;
+    let jobs = view.which(which).into_iter().collect::<Vec<&JobRecord>>();
+    let known = follow::refresh(context, &jobs)?;
+    let mut answer = audit_job(&context.for_verdict(which)?, &which.to_string())?;
     if let Some(job) = known.first() {
         answer.state = job.now.settled.state;
     }

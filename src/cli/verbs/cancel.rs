@@ -16,7 +16,8 @@ use crate::follow::{self, Cancelled};
 #[command(after_help = "\
 Examples:
   moorline cancel last
-  moorline cancel 01jd5k 01jd5m")]
+  moorline cancel 01jd5k 01jd5m
+  moorline cancel last.7")]
 pub struct Args {
     #[arg(value_name = "JOB", required = true, help = engines::several_jobs())]
     jobs: Vec<String>,
@@ -34,7 +35,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let mut failed = Failed::default();
     let mut answers = Vec::new();
     for job in &known {
-        let (id, state) = (job.record.id, job.now.settled.state);
+        let (id, state) = (job.record.which(), job.now.settled.state);
         let (outcome, error) = match follow::cancel(context, &ledger, job) {
             Ok(Cancelled::Told) => {
                 context.voice.say(format!("{id}: cancelled"));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
+use crate::backend;
 use crate::cli::context::Context;
 use crate::cli::show::document;
 use crate::cli::show::output::{self, Outcome};
@@ -12,10 +13,10 @@ use crate::cli::show::paint::Tone;
 use crate::cli::show::record::Line;
 use crate::cli::show::table::{Column, Gives, Table};
 use crate::follow::{self, Known, Now};
-use crate::job::{JobId, JobState};
-use crate::ledger::{Payload, Source};
+use crate::job::{JobRef, JobState, Tasks};
+use crate::ledger::{Payload, Settled, Source, together};
 use crate::text::Foreign;
-use crate::worker::exit;
+use crate::worker::{TASKS, exit, task_dir};
 
 /// List jobs, newest last.
 #[derive(Debug, ClapArgs)]
@@ -36,8 +37,8 @@ pub struct Args {
 /// One job as `--json` shows it.
 #[derive(Serialize)]
 pub struct Row {
-    /// The job.
-    pub job: JobId,
+    /// The job, or one of its tasks.
+    pub job: JobRef,
     /// Its state: what counts.
     pub state: JobState,
     /// As a shell would give it.
@@ -55,6 +56,9 @@ pub struct Row {
     /// The engine did not answer: the state is unknown, or as old as its last word.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub engine_silent: bool,
+    /// How the tasks of an array are; absent for a job that is none, and for one task.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TasksRow>,
     /// The pinned image.
     pub image: String,
     /// What the user calls it.
@@ -69,6 +73,17 @@ pub struct Row {
     pub submitted: jiff::Timestamp,
 }
 
+/// Tasks of an array of which the same is known.
+#[derive(Serialize)]
+pub struct TasksRow {
+    /// Which.
+    pub tasks: Tasks,
+    /// How they are.
+    pub state: JobState,
+    /// As a shell would give it.
+    pub exit_code: Option<i32>,
+}
+
 impl Row {
     /// Of a job as it is now.
     pub fn of(jobs_dir: &Path, job: &Known<'_>) -> Self {
@@ -77,24 +92,32 @@ impl Row {
             Payload::Present(personal) => Some(personal),
             Payload::Erased | Payload::Left | Payload::Damaged(_) => None,
         };
-        let dir = jobs_dir.join(job.record.id.to_string());
+        let which = job.record.which();
+        let dir = task_dir(&jobs_dir.join(which.job.to_string()), which.task);
         let own = Some(dir.join("work")).filter(|work| work.is_dir());
-        let Now { settled, engine, silent, .. } = &job.now;
+        let Now { settled, engine, silent, tasks, .. } = &job.now;
+        let named = |(key, task)| backend::task_name(key, submission.array()?, task);
+        let named = job.record.key().zip(which.task).and_then(named);
         Self {
-            job: job.record.id,
+            job: which,
             state: settled.state,
             exit_code: settled.exit_code,
             settled_by: settled.source,
-            engine: job.record.key().map(ToString::to_string),
+            engine: named.or_else(|| job.record.key().map(ToString::to_string)),
             engine_state: engine.as_ref().and_then(|word| word.engine_state.clone()),
             engine_exit_code: engine.as_ref().and_then(|word| word.exit_code),
             reason: settled.reason.clone(),
             engine_silent: silent.is_some(),
+            tasks: rows_of(tasks),
             image: submission.image.name(),
             name: personal.and_then(|personal| personal.name.clone()),
             command: personal.map(|personal| personal.command.clone()).unwrap_or_default(),
             workdir: personal.and_then(|personal| personal.workdir.clone()).or(own),
-            output: Some(dir.join("stdout")).filter(|output| output.is_file()),
+            output: match job.record.last().tasks() {
+                None => Some(dir.join("stdout")).filter(|output| output.is_file()),
+                // each has its own
+                Some(_) => Some(dir.join(TASKS)).filter(|tasks| tasks.is_dir()),
+            },
             submitted: submission.time,
         }
     }
@@ -154,6 +177,11 @@ impl Row {
         ))];
         let engine =
             self.engine.as_deref().map_or_else(|| "-".into(), |e| short_engine(e, self.job));
+        for TasksRow { tasks, state, exit_code } in &self.tasks {
+            let code = exit_code.filter(|code| *code != 0);
+            let code = code.map(|code| format!(", exit code {code}")).unwrap_or_default();
+            lines.push(Line::fact("  tasks", format!("{tasks} {state}{code}")));
+        }
         lines.push(Line::fact("  image", self.image.as_str()));
         lines.extend(self.places());
         lines.push(Line::fact("  engine", engine));
@@ -182,6 +210,17 @@ impl Row {
         }
         remarks
     }
+}
+
+/// Equal ones together, whatever their reasons are.
+fn rows_of(tasks: &[(Tasks, Settled)]) -> Vec<TasksRow> {
+    let each = tasks.iter().flat_map(|(tasks, of)| {
+        tasks.numbers().map(|task| (task, (of.state, of.exit_code))).collect::<Vec<_>>()
+    });
+    let mut each: Vec<_> = each.collect();
+    each.sort_by_key(|(task, _)| *task);
+    let row = |(tasks, (state, exit_code))| TasksRow { tasks, state, exit_code };
+    together(each.into_iter()).into_iter().map(row).collect()
 }
 
 fn time(time: jiff::Timestamp) -> String {
@@ -225,7 +264,7 @@ fn table(rows: &[Row]) -> Table {
 }
 
 /// The local engine's ids are the job's own: the kind says enough.
-fn short_engine(engine: &str, job: JobId) -> String {
+fn short_engine(engine: &str, job: JobRef) -> String {
     output::cell(engine.strip_suffix(&format!(":{job}")).unwrap_or(engine))
 }
 

@@ -10,7 +10,7 @@ use crate::cli::context::engines;
 use crate::cli::show::document;
 use crate::cli::show::output::{self, Outcome};
 use crate::follow::{self, Stream, Written};
-use crate::job::JobId;
+use crate::job::JobRef;
 
 /// Print what a job wrote to its stdout; --stderr for the other.
 #[derive(Debug, ClapArgs)]
@@ -18,6 +18,7 @@ use crate::job::JobId;
 Examples:
   moorline logs last
   moorline logs --stderr 01jd5k
+  moorline logs last.7
   moorline logs last >result.txt")]
 pub struct Args {
     #[arg(value_name = "JOB", help = engines::one_job())]
@@ -40,7 +41,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
             let mut whole = Vec::new();
             written.each(|piece| whole.extend_from_slice(piece))?;
             let stream = if args.stderr { "stderr" } else { "stdout" };
-            document::print(&value(job.record.id, stream, whole));
+            document::print(&value(job.record.which(), stream, whole));
         } else {
             written.each(output::bytes)?;
         }
@@ -49,7 +50,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
 }
 
 /// As JSON: bytes that are no UTF-8 stand in base64.
-fn value(job: JobId, stream: &str, bytes: Vec<u8>) -> serde_json::Value {
+fn value(job: JobRef, stream: &str, bytes: Vec<u8>) -> serde_json::Value {
     let (key, text) = match String::from_utf8(bytes) {
         Ok(text) => ("text", text),
         Err(error) => ("base64", STANDARD.encode(error.as_bytes())),

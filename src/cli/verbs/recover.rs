@@ -56,8 +56,16 @@ impl Told<'_> {
     }
 
     fn settled(&mut self, job: JobId, settled: Settled) {
-        let Settled::Found { key, copies, problems } = settled else {
-            return self.answer(job, "uncertain");
+        let (key, copies, problems) = match settled {
+            Settled::Found { key, copies, problems } => (key, copies, problems),
+            Settled::NotFound => return self.answer(job, "uncertain"),
+            Settled::NotYet(left) => {
+                let seconds = left.as_secs().max(1);
+                self.context
+                    .voice
+                    .say(format!("{job}: its engine may show it late; ask again in {seconds} s"));
+                return self.answer(job, "uncertain");
+            }
         };
         for problem in problems {
             output::warn(output::cell(&problem));
@@ -73,7 +81,7 @@ impl Told<'_> {
         match (job.now.is_final(), &row.engine_state) {
             (true, word) => {
                 let word = word.clone().unwrap_or_else(|| row.state.to_string());
-                self.answer(row.job, &word);
+                self.answer(row.job.job, &word);
             }
             (false, _) if row.state == JobState::Running => {
                 self.context.voice.say(format!("{}: runs", row.job));

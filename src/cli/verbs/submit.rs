@@ -18,7 +18,7 @@ use crate::cli::verbs::wait;
 use crate::config::JobFile;
 use crate::failure::Kind;
 use crate::files::ForeignFile;
-use crate::job::{Delivery, JobId, JobSpec, Resources};
+use crate::job::{Delivery, JobId, JobSpec, Resources, Tasks};
 use crate::submit::{self, Site, Source, Way, new_job_id};
 
 /// Larger job files are refused.
@@ -32,6 +32,7 @@ const MOST_BYTES: u64 = 1 << 20;
 Examples:
   moorline submit group/project:v1 ./analysis --events 1000
   moorline submit --backend {} --cpus 4 --memory 8G --time 2h group/project:v1 ./analysis
+  moorline submit --array 1-400 group/project:v1 sh -c './analysis --seed $MOORLINE_TASK_ID'
   moorline submit -f job.toml --wait", engines::batch()))]
 pub struct Args {
     #[arg(long, value_name = "NAME", help = format!("Engine: {}", engines::choice()))]
@@ -54,6 +55,12 @@ pub struct Args {
     /// Account that pays
     #[arg(long, value_name = "NAME", value_parser = |t: &str| Resources::identifier(t).map_err(|e| e.to_string()))]
     pub account: Option<String>,
+    /// Make the job an array of these tasks: 1-400, 1,3,7-9, 0-100:10; 1-400%50 runs 50 at once
+    ///
+    /// Each task is the same program in the same image, with its number in MOORLINE_TASK_ID, and with a working
+    /// directory, an output and a receipt of its own. JOB.7 is its name wherever a job is named.
+    #[arg(long, value_name = "TASKS", value_parser = |t: &str| Tasks::parse_array(t).map_err(|e| e.to_string()))]
+    pub array: Option<(Tasks, Option<u32>)>,
     /// Host directory to bind to `/work_dir` instead of the job's own
     #[arg(long, value_name = "DIR")]
     pub workdir: Option<PathBuf>,
@@ -114,6 +121,7 @@ impl Args {
         flags.files.fill(file.files, path)?;
         flags.platform = flags.platform.take().or(file.platform);
         self.backend = self.backend.take().or(file.backend);
+        self.array = self.array.take().or(file.array);
         self.workdir = self.workdir.take().or(file.workdir);
         self.cpus = self.cpus.or(file.resources.cpus);
         self.memory = self.memory.or(file.resources.memory_mib);
@@ -163,6 +171,9 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
     let way = args.flags.files.delivery.unwrap_or_default();
     let parts = Parts { command, flags: args.flags, resources, workdir };
     let mut job = parts.job(context, fresh_id()?, ready)?;
+    if let Some((tasks, at_once)) = args.array {
+        (job.terms.tasks, job.terms.at_once) = (Some(tasks), at_once);
+    }
     let files = deliver(context, &mut job, &kind, way, inputs)?;
     if args.dry_run {
         return dry_run(context, &job, &kind, files);

@@ -96,7 +96,7 @@ fn say(context: &Context, heard: &Heard<'_>) {
             let settled = &job.now.settled;
             let why = settled.reason.as_deref().map(output::cell);
             let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
-            context.voice.say(format!("{}: {}{why}", job.record.id, settled.state));
+            context.voice.say(format!("{}: {}{why}", job.record.which(), settled.state));
         }
         Heard::Silent(job) => {
             let why = output::cell(job.now.silent.as_deref().unwrap_or_default());

@@ -60,6 +60,8 @@ pub(super) struct Brief {
     ended_at: i64,
     code: i32,
     told: bool,
+    /// A task of it left a receipt of its own.
+    task_ended: bool,
     /// When the last receipt of its own, and the last word *submitted*, were recorded.
     receipt: i64,
     queued: i64,
@@ -83,6 +85,7 @@ impl Brief {
             ended_at: NEVER,
             code: 0,
             told: false,
+            task_ended: false,
             receipt: NEVER,
             queued: NEVER,
         }
@@ -113,13 +116,15 @@ impl Brief {
                     self.queued = self.queued.max(at + i64::from(at == self.receipt));
                 }
             }
+            // what it says of the whole is recorded as the whole's
+            What::Receipt { word: true, of_task: true, .. } => self.task_ended = true,
             What::Receipt { word: true, ended_at, exit_code, told, .. } => {
                 self.receipt = self.receipt.max(at + i64::from(at == self.queued));
                 if *ended_at >= self.ended_at {
                     (self.ended_at, self.code, self.told) = (*ended_at, *exit_code, *told);
                 }
             }
-            What::Receipt { word: false, .. } | What::Other => {}
+            What::Receipt { word: false, .. } | What::OfTasks | What::Other => {}
         }
     }
 
@@ -153,7 +158,7 @@ impl Brief {
     fn openness(&self) -> Openness {
         if !self.word().0.is_final() {
             Openness::Running
-        } else if self.receipt == NEVER && self.refused == NEVER {
+        } else if self.receipt == NEVER && self.refused == NEVER && !self.task_ended {
             Openness::Unproven
         } else {
             Openness::Closed
@@ -237,7 +242,7 @@ impl Row {
             rest.extend_from_slice(&brief.intent);
             rest.extend_from_slice(&brief.sif);
             rest.push(brief.seen_state);
-            rest.push(u8::from(brief.ignorant) | u8::from(brief.told) << 1);
+            rest.push(flags([brief.ignorant, brief.told, brief.task_ended]));
             put_signed(&mut rest, brief.seen_code.map_or(i64::from(i32::MIN), i64::from));
             put_signed(&mut rest, i64::from(brief.code));
             for time in brief.times() {
@@ -264,7 +269,8 @@ impl Row {
             let mut brief = Brief::new(head[..8].try_into().ok()?);
             brief.sif = head[8..16].try_into().ok()?;
             brief.seen_state = head[16];
-            (brief.ignorant, brief.told) = (head[17] & 1 != 0, head[17] & 2 != 0);
+            [brief.ignorant, brief.told, brief.task_ended] =
+                [1, 2, 4].map(|flag| head[17] & flag != 0);
             let seen_code = take_signed(&mut rest)?;
             brief.seen_code = i32::try_from(seen_code).ok().filter(|code| *code != i32::MIN);
             brief.code = i32::try_from(take_signed(&mut rest)?).ok()?;
@@ -304,6 +310,11 @@ impl Brief {
             self.queued,
         ]
     }
+}
+
+/// One bit each, the first one lowest.
+fn flags(all: [bool; 3]) -> u8 {
+    all.iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(*flag))
 }
 
 fn zigzag(number: i64) -> u64 {
@@ -359,8 +370,14 @@ mod tests {
         let seen = What::Observed { state: JobState::Failed, exit_code: Some(-3) };
         assert!(row.add(place(3), &about(seen), at(i64::from(i32::MAX))));
         assert!(!row.add(place(2), &about(What::Other), at(9)), "it is there already");
-        let receipt =
-            What::Receipt { word: true, ended_at: at(9), exit_code: 0, told: true, measured: None };
+        let receipt = What::Receipt {
+            word: true,
+            of_task: false,
+            ended_at: at(9),
+            exit_code: 0,
+            told: true,
+            measured: None,
+        };
         assert!(row.add(place(4000), &about(receipt), at(11)));
         let (places, rest) = row.encode(job);
         assert_eq!(Row::decode(job, &places, &rest), Some(row.clone()));

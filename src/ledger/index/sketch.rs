@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::super::body::Body;
 use super::super::record::{self, Content, LineError, RECORD_SCHEMA};
 use super::name::{ImageKey, Naming};
-use crate::job::{JobId, JobState, Measured};
+use crate::job::{JobId, JobState, Measured, Tasks};
 use crate::oci::{Digest, Sha256Digest};
 use crate::pin::{Image, Recipe};
 use crate::worker::{Receipt, Start, exit};
@@ -57,9 +57,13 @@ pub(super) enum What {
         state: JobState,
         exit_code: Option<i32>,
     },
+    /// An observation of some tasks of an array: no word on the whole.
+    OfTasks,
     Receipt {
         /// Whether it says how the submission ended.
         word: bool,
+        /// Whether it is of one task of an array.
+        of_task: bool,
         ended_at: i64,
         exit_code: i32,
         told: bool,
@@ -106,6 +110,8 @@ struct Fast<'a> {
     image: Option<FastImage<'a>>,
     #[serde(borrow)]
     engine: Option<FastEngine<'a>>,
+    /// As a whole: a list that is malformed makes the record one that is not read fast.
+    tasks: Option<Tasks>,
     state: Option<JobState>,
     exit_code: Option<i32>,
     matched: Option<bool>,
@@ -159,6 +165,7 @@ struct FastReceipt<'a> {
     start: FastStart<'a>,
     ended_at: jiff::Timestamp,
     exit_code: i32,
+    task: Option<u32>,
     told: Option<i32>,
 }
 
@@ -217,6 +224,7 @@ impl Sketcher {
             }
             "refused" => What::Refused,
             "uncertain" => What::Uncertain,
+            "observed" if body.tasks.is_some() => What::OfTasks,
             "observed" => What::Observed { state: body.state?, exit_code: body.exit_code },
             "receipt" => {
                 let (receipt, matched) = (body.receipt?, body.matched?);
@@ -231,6 +239,7 @@ impl Sketcher {
                 What::Receipt {
                     word: own
                         && !(refused && measured.is_none() && receipt.exit_code == exit::DUPLICATE),
+                    of_task: receipt.task.is_some(),
                     ended_at: nanoseconds(receipt.ended_at),
                     exit_code: receipt.exit_code,
                     told: receipt.told.is_some(),
@@ -295,6 +304,7 @@ impl Sketcher {
             }
             Body::Refused { .. } => What::Refused,
             Body::Uncertain { .. } => What::Uncertain,
+            Body::Observed { tasks: Some(_), .. } => What::OfTasks,
             Body::Observed { state, exit_code, .. } => {
                 What::Observed { state: *state, exit_code: *exit_code }
             }
@@ -331,6 +341,7 @@ fn of_receipt(receipt: &Receipt, own: bool) -> What {
     let measured = receipt.evidence.measured.as_ref().map(Measured::digest);
     What::Receipt {
         word: own && !(refused && measured.is_none() && receipt.exit_code == exit::DUPLICATE),
+        of_task: receipt.conditions.task.is_some(),
         ended_at: nanoseconds(receipt.ended_at),
         exit_code: receipt.exit_code,
         told: receipt.conditions.told.is_some(),

@@ -1,0 +1,146 @@
+//! An array as it is now: its engine's word on each task, the tasks' receipts, and what follows for the whole.
+//!
+//! ```text
+//! engine --status_of_tasks--> word on ranges of tasks --new--> ledger, one record for equal tasks
+//! tasks/7/returned/ --------> receipts                --new--> ledger
+//!           each task as a job of its own (refresh.rs) --> Settled::of_tasks --changed--> ledger, of the whole
+//! ```
+//!
+//! A task of which ledger and engine know the end, and whose receipt is recorded, is not looked at again.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::refresh::{Now, Refresh};
+use crate::backend::{Backend, Seen};
+use crate::job::{EngineKey, Observation, Tasks};
+use crate::ledger::{Batch, JobRecord, LedgerError, Settled, Submission, together};
+
+/// What an engine says of an array: of each task that it was asked for.
+pub(super) type Answer = Vec<(Tasks, Seen)>;
+
+/// The tasks of which something may still be learnt, and those that the engine is to be asked for.
+struct Open {
+    /// Each as it is recorded.
+    tasks: Vec<(u32, Submission)>,
+    /// What counts for the others.
+    closed: Vec<(u32, Settled)>,
+}
+
+impl Open {
+    fn of(submission: &Submission) -> Self {
+        let (mut tasks, mut closed) = (Vec::new(), Vec::new());
+        for (task, of) in submission.each_task() {
+            if of.word().state.is_final() && of.own_receipt().is_some() {
+                closed.push((task, of.settled()));
+            } else {
+                tasks.push((task, of));
+            }
+        }
+        Self { tasks, closed }
+    }
+}
+
+/// Asks the engine for those tasks of an array of which it has not said that they ended.
+pub(super) fn ask(backend: &dyn Backend, key: &EngineKey, submission: &Submission) -> Answer {
+    let open = submission.each_task().filter(|(_, of)| !of.word().state.is_final());
+    let Some(open) = Tasks::of(open.map(|(task, _)| task)) else { return Vec::new() };
+    let silent = |why: String| vec![(open.clone(), Seen::silent(why))];
+    backend.status_of_tasks(key, &open).unwrap_or_else(|error| silent(error.why()))
+}
+
+/// The word on the whole, as far as a release needs it.
+pub(super) fn word(answer: &Answer) -> Option<Seen> {
+    let held = answer.iter().find(|(_, seen)| seen.held);
+    let begun = || answer.iter().find(|(_, seen)| seen.silent.is_none());
+    held.or_else(begun).or(answer.first()).map(|(_, seen)| seen.clone())
+}
+
+impl Refresh {
+    /// The whole array; with `only`, that task.
+    pub(super) fn array(
+        &mut self,
+        batch: &mut Option<Batch<'_>>,
+        jobs_dir: &Path,
+        job: &JobRecord,
+        answer: &Answer,
+    ) -> Now {
+        let submission = job.last();
+        let open = Open::of(submission);
+        if let Some(ours) = batch.as_mut()
+            && let Err(error) = record(ours, submission, &open, answer)
+        {
+            self.give_up(batch, &error);
+        }
+        let mut seen: BTreeMap<u32, &Seen> = BTreeMap::new();
+        for (tasks, said) in answer {
+            seen.extend(tasks.numbers().map(|task| (task, said)));
+        }
+        let mut parts = open.closed;
+        let mut silent = None;
+        let (mut waiting, mut forgotten) = (0_u64, 0_u64);
+        for (task, of) in open.tasks {
+            let task_job = JobRecord { id: job.id, submissions: vec![of] };
+            let now = self.one(batch, jobs_dir, &task_job, seen.get(&task).copied(), false);
+            if !now.is_final() {
+                waiting += 1;
+                forgotten += u64::from(now.forgotten);
+                silent = silent.or(now.silent);
+            }
+            parts.push((task, now.settled));
+        }
+        parts.sort_by_key(|(task, _)| *task);
+        let parts = together(parts.into_iter());
+        let settled = Settled::of_tasks(&parts);
+        let now = Now {
+            engine: submission.seen.clone(),
+            silent,
+            forgotten: waiting > 0 && waiting == forgotten,
+            settled,
+            tasks: parts,
+        };
+        if let Some(ours) = batch.as_mut()
+            && let Err(error) = record_whole(ours, submission, &now.settled)
+        {
+            self.give_up(batch, &error);
+        }
+        now
+    }
+}
+
+/// Records what is new in an engine's answer, equal tasks together.
+fn record(
+    batch: &mut Batch<'_>,
+    submission: &Submission,
+    open: &Open,
+    answer: &Answer,
+) -> Result<(), LedgerError> {
+    let known: BTreeMap<u32, &Submission> = open.tasks.iter().map(|(t, of)| (*t, of)).collect();
+    for (tasks, seen) in answer {
+        let word = seen.observation();
+        let new = tasks.numbers().filter(|task| {
+            known.get(task).is_some_and(|of| super::refresh::is_news(of, seen, &word))
+        });
+        if let Some(new) = Tasks::of(new) {
+            batch.observed_of(&submission.entry, &new, &word)?;
+        }
+    }
+    Ok(())
+}
+
+/// Records what follows for the whole, when that is another thing than before.
+fn record_whole(
+    batch: &mut Batch<'_>,
+    submission: &Submission,
+    now: &Settled,
+) -> Result<(), LedgerError> {
+    let word = Observation { exit_code: now.exit_code, ..Observation::of(now.state) };
+    let before = submission.seen.as_ref().map(|seen| (seen.state, seen.exit_code));
+    let begun = submission.word();
+    if before == Some((word.state, word.exit_code))
+        || (before.is_none() && begun.state == word.state)
+    {
+        return Ok(());
+    }
+    batch.observed(&submission.entry, &word)
+}
