@@ -142,9 +142,10 @@ pub trait Backend {
 }
 
 fn no_arrays(engine: &'static str, job: &EngineKey) -> BackendError {
-    BackendError::Unfit {
+    BackendError::Array {
         engine,
         what: format!("the tasks of {job}"),
-        why: "it has no arrays".to_owned(),
+        why: "it has no arrays",
+        hint: "name the job without a task",
     }
 }

@@ -148,19 +148,21 @@ impl Backend for Engine {
 
     fn plan(&self, order: &Order) -> Result<Submission, BackendError> {
         if let (Some(tasks), None) = (&order.tasks, &self.facts().array) {
-            return Err(BackendError::Unfit {
+            return Err(BackendError::Array {
                 engine: self.name(),
                 what: format!("the tasks {tasks}"),
-                why: "it has no arrays".to_owned(),
+                why: "it has no arrays",
+                hint: "submit each task as a job of its own",
             });
         }
         if let (Some(at_once), Some(array)) = (order.at_once, &self.facts().array)
             && !array.at_once
         {
-            return Err(BackendError::Unfit {
+            return Err(BackendError::Array {
                 engine: self.name(),
                 what: format!("{at_once} tasks at once"),
-                why: "it cannot be told so; leave out the % and what follows".to_owned(),
+                why: "it cannot be told how many tasks run at once",
+                hint: "leave out the % and what follows",
             });
         }
         if order.sent.is_some() && !self.facts().transfers {

@@ -57,6 +57,18 @@ pub enum BackendError {
         /// Why not.
         why: String,
     },
+    /// The engine's arrays are not what the order asks for.
+    #[error("{engine} cannot be given {what}: {why}")]
+    Array {
+        /// The engine.
+        engine: &'static str,
+        /// Which part of the order.
+        what: String,
+        /// Why not.
+        why: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
     /// A file or process of our own.
     #[error("{what}: {source}")]
     Io {
@@ -79,7 +91,9 @@ impl BackendError {
             | Self::Unreachable { said, .. }
             | Self::Uncertain { said, .. } => said.clone(),
             Self::Failed { command, said, .. } => format!("{command} failed: {said}"),
-            Self::Unfit { .. } | Self::Io { .. } => crate::failure::chain(self),
+            Self::Unfit { .. } | Self::Array { .. } | Self::Io { .. } => {
+                crate::failure::chain(self)
+            }
         }
     }
 }
@@ -88,7 +102,7 @@ impl Failure for BackendError {
     fn kind(&self) -> Kind {
         match self {
             Self::Io { source, .. } => crate::failure::io_kind(source, Kind::Engine),
-            Self::Unfit { .. } => Kind::Usage,
+            Self::Unfit { .. } | Self::Array { .. } => Kind::Usage,
             _ => Kind::Engine,
         }
     }
@@ -107,7 +121,13 @@ impl Failure for BackendError {
             Self::Unfit { .. } => {
                 Some("choose a jobs directory, queue or account with a plainer name".into())
             }
-            _ => None,
+            Self::Array { hint, .. } => Some((*hint).to_owned()),
+            Self::Refused { engine, said } => {
+                let hints = super::facts_of(engine)?.hints;
+                let hint = hints.iter().find(|(words, _)| said.contains(words));
+                hint.map(|(_, hint)| (*hint).to_owned())
+            }
+            Self::Failed { .. } | Self::Io { .. } => None,
         }
     }
 }

@@ -76,6 +76,8 @@ pub struct Facts {
     pub environment: &'static [&'static str],
     /// How the names of variables begin that steer its commands or jobs.
     pub families: &'static [&'static str],
+    /// Words of its refusals, and what a user can do then.
+    pub hints: &'static [(&'static str, &'static str)],
     /// A variable that is set in each of its jobs and nowhere else.
     pub in_a_job: Option<&'static str>,
     /// The variable in which a job finds its own id, as in its key.
@@ -105,6 +107,7 @@ impl Facts {
         commands: &[],
         environment: &[],
         families: &[],
+        hints: &[],
         in_a_job: None,
         own_id: None,
         in_receipt: &[],

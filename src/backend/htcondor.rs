@@ -57,6 +57,7 @@ static FACTS: Facts = Facts {
         "KRB5CCNAME",
     ],
     families: &["CONDOR_", "_CONDOR_"],
+    hints: &[],
     in_a_job: Some("_CONDOR_JOB_AD"),
     own_id: Some(OWN_ID),
     in_receipt: &[OWN_ID, TASK],

@@ -79,9 +79,12 @@ impl Refresh {
         let mut parts = open.closed;
         let mut silent = None;
         let (mut waiting, mut forgotten) = (0_u64, 0_u64);
+        // a receipt alone is no end: the engine may begin the task once more
+        let mut over = true;
         for (task, of) in open.tasks {
             let task_job = JobRecord { id: job.id, submissions: vec![of] };
             let now = self.one(batch, jobs_dir, &task_job, seen.get(&task).copied(), false);
+            over &= now.engine_ended() || (now.forgotten && now.is_final());
             if !now.is_final() {
                 waiting += 1;
                 forgotten += u64::from(now.forgotten);
@@ -100,6 +103,7 @@ impl Refresh {
             tasks: parts,
         };
         if let Some(ours) = batch.as_mut()
+            && (over || !now.is_final())
             && let Err(error) = record_whole(ours, submission, &now.settled)
         {
             self.give_up(batch, &error);

@@ -14,6 +14,26 @@ pub(super) static FACTS: Facts = Facts {
     // which cluster is meant; and a path, which sites need whose submission forwards Kerberos tickets
     environment: &["SLURM_CONF", "KRB5CCNAME"],
     families: &["SLURM_", "SBATCH_", "SRUN_"],
+    // source: slurm_errno.c
+    hints: &[
+        (
+            "Invalid job array specification",
+            "the cluster has a limit: scontrol show config | grep MaxArraySize; submit several smaller arrays",
+        ),
+        ("invalid partition specified", "sinfo -s lists the partitions, for --queue"),
+        (
+            "Invalid account or account/partition",
+            "sacctmgr show associations user=$USER lists yours, for --account",
+        ),
+        (
+            "Requested time limit is invalid",
+            "sinfo -s shows the longest time of each partition, for --time",
+        ),
+        (
+            "Requested node configuration is not available",
+            "no node has so much: ask for fewer --cpus or less --memory",
+        ),
+    ],
     in_a_job: Some("SLURM_JOB_ID"),
     own_id: Some("SLURM_JOB_ID"),
     in_receipt: &[

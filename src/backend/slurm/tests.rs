@@ -218,7 +218,7 @@ fn find_reads_only_well_formed_lines_of_this_account() {
     for none in [
         format!("5|100|you|{tag}"),
         format!("5|Unknown|me|{tag}"),
-        format!("5_1|100|me|{tag}"),
+        format!("5-1|100|me|{tag}"),
         format!("{tag}|5|100|me"),
         "5|100|me|moorline:07:".to_owned(),
         // a comment of two lines: the second one is no row

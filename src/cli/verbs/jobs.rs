@@ -94,7 +94,9 @@ impl Row {
         };
         let which = job.record.which();
         let dir = task_dir(&jobs_dir.join(which.job.to_string()), which.task);
-        let own = Some(dir.join("work")).filter(|work| work.is_dir());
+        // the tasks of an array have one each
+        let is_one = submission.tasks().is_none();
+        let own = Some(dir.join("work")).filter(|work| is_one && work.is_dir());
         let Now { settled, engine, silent, tasks, .. } = &job.now;
         let named = |(key, task)| backend::task_name(key, submission.array()?, task);
         let named = job.record.key().zip(which.task).and_then(named);
