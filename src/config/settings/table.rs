@@ -92,10 +92,13 @@ trait Table {
     fn show<'c>(&self, config: &'c Config, rows: &mut Vec<ShownValue<'c>>);
 }
 
+/// Groups with their names.
+type Named<'c, G> = Vec<(Option<&'c str>, &'c G)>;
+
 /// The groups of one kind: one without a name, or any number with names.
 struct Groups<G: Group> {
     /// Those that there are, with their names.
-    each: fn(&Config) -> Vec<(Option<&str>, &G)>,
+    each: fn(&Config) -> Named<'_, G>,
     /// The one of this name, made when it is not there; a group without a name does not look at it.
     named: for<'c> fn(&'c mut Config, &str) -> &'c mut G,
 }
