@@ -15,10 +15,10 @@
 //! does in sticky directories (proc(5), `protected_symlinks`). Links in the directories on the way are the
 //! kernel's business.
 //!
-//! **Pipes.** One that the caller hands over is no file of somebody else's ([`ForeignFile::or_handed`]).
+//! **Pipes.** A pipe that the caller hands over is the caller's own input ([`ForeignFile::or_handed`]).
 //!
-//! **Namespaces.** Inside a user namespace the files of everybody outside of it, root included, seem to belong to
-//! uid 65534. That is nobody's here, so such a file is refused where an owner is asked for.
+//! **Namespaces.** Inside a user namespace the files of everybody outside of it, root included, seem to belong to uid
+//! 65534. Moorline takes this uid for nobody, so such a file is refused where the owner matters.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};

@@ -11,7 +11,7 @@
 //! Floor 4: it reads files and kernel keys. Where the copy goes is `submit`'s and `execute`'s business. Nothing
 //! here prints or stores a ticket, and [`Tickets`] has no text form.
 //!
-//! What makes a new kind of cache: one file that returns [`Tickets`], and its arm in [`copy`].
+//! A new kind of cache is one file that returns [`Tickets`], and its arm in [`copy`].
 
 mod cache;
 mod copy;

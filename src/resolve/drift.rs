@@ -8,8 +8,8 @@
 //!  all tags --------> one that leads to it?   none: a cleanup will delete it
 //! ```
 //!
-//! Tags are asked for with HEAD, one after the other until one leads to the image; the bytes are
-//! fetched only of indexes. What cannot be read there (a manifest of schema 1) holds no image of ours.
+//! Tags are asked for with HEAD, one after the other until one leads to the image; the bytes are fetched only of
+//! indexes. A document that cannot be read there (a manifest of schema 1) does not lead to an image of ours.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;

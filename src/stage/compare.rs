@@ -1,11 +1,11 @@
-//! Two SIFs of one image that two recipes made: what stands in front of the file systems (front.rs),
-//! then these, entry by entry.
+//! Compares two SIFs that two recipes made of one image: first what stands in front of the file systems (front.rs),
+//! then the file systems, entry by entry.
 //!
-//! Compared are path, type, mode, owner, time, length and content, link target, device number,
-//! extended attributes, link count and which names are one file. `labels.json` says the recipe
-//! itself: there the given SIF's own is expected. Both are walked in one order, so nothing is held in
-//! memory but the numbers of inodes. The SIF that was given may be hostile: no more of it is read than
-//! the [`Limits`] of its conversion allow, and no more of a file than ours has.
+//! Compared are path, type, mode, owner, time, length and content, link target, device number, extended attributes,
+//! link count and which names are one file. `labels.json` holds the recipe, so there the given SIF's own recipe is
+//! expected. Both are walked in one order, so nothing is held in memory but the numbers of inodes. The SIF that was
+//! given may be hostile: no more of it is read than the [`Limits`] of its conversion allow, and no more of a file than
+//! ours has.
 
 mod front;
 

@@ -1,4 +1,4 @@
-//! `moorline resolve`: references to pinned ones.
+//! `moorline resolve`: turns references into pinned ones.
 
 use clap::Args as ClapArgs;
 

@@ -1,4 +1,4 @@
-//! The tables of all groups, and the keys in them.
+//! The groups of keys, and what is done with every key: find it, read it, merge it, show it.
 
 use super::key::{Group, Head, Key};
 use super::limits::{self, LIMITS};
