@@ -8,7 +8,6 @@ use super::surroundings::Surroundings;
 use crate::backend;
 use crate::execute::{self, Form};
 use crate::failure::Report;
-use crate::job::RuntimeChoice;
 
 pub(super) fn program(here: &dyn Surroundings) -> Finding {
     let said = format!("moorline {} ({})", env!("CARGO_PKG_VERSION"), here.program().display());
@@ -21,7 +20,7 @@ pub(super) fn runtime(here: &dyn Surroundings) -> Finding {
         |all: &[(&'static str, Form)]| all.iter().map(|(name, _)| *name).collect::<Vec<_>>();
     // what `auto` may take, which stages a SIF
     let of_auto: Vec<_> = all.iter().filter(|(_, form)| *form == Form::Sif).copied().collect();
-    match here.require_runtime(RuntimeChoice::Builtin) {
+    match here.builtin_works() {
         Ok(()) if all.is_empty() => {
             Finding::ok("runtime", "builtin works: user namespaces are allowed")
         }

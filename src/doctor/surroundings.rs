@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use crate::failure::Report;
-use crate::job::RuntimeChoice;
 use crate::store::Store;
 use crate::{acquire, follow};
 
@@ -16,11 +15,11 @@ pub trait Surroundings: acquire::Surroundings + follow::Surroundings {
     /// # Errors
     /// When they are the caller's own and others can write them.
     fn require_project(&self) -> Result<(), Report>;
-    /// Checks that this runtime works here.
+    /// Checks that Moorline's own runtime works here.
     ///
     /// # Errors
     /// With the cause and what helps.
-    fn require_runtime(&self, wanted: RuntimeChoice) -> Result<(), Report>;
+    fn builtin_works(&self) -> Result<(), Report>;
     /// Finds a program in `PATH`.
     fn which(&self, program: &str) -> Option<PathBuf>;
     /// The store's directory.

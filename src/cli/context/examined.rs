@@ -16,8 +16,8 @@ impl Surroundings for Context {
     fn require_project(&self) -> Result<(), Report> {
         self.require_project()
     }
-    fn require_runtime(&self, wanted: RuntimeChoice) -> Result<(), Report> {
-        self.require_runtime(Some(wanted))
+    fn builtin_works(&self) -> Result<(), Report> {
+        self.require_runtime(Some(RuntimeChoice::Builtin))
     }
     fn which(&self, program: &str) -> Option<PathBuf> {
         self.which(program)
