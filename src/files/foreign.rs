@@ -10,10 +10,9 @@
 //! The checks are made on what was opened, so nobody can put another file in its place between the look and the
 //! reading. A pipe is never waited for, and opening has no effect on a device.
 //!
-//! **Links.** A link is refused, except where a kind of file is a link by custom (dotfiles, a configuration that
-//! is kept elsewhere): there [`ForeignFile::through_links`] follows a link that the caller or root made, as Linux
-//! does in sticky directories (proc(5), `protected_symlinks`). Links in the directories on the way are the
-//! kernel's business.
+//! **Links.** A link is refused, except where a kind of file is a link by custom (dotfiles, a configuration that is
+//! kept elsewhere): there [`ForeignFile::through_links`] follows a link that the caller or root made, as Linux does in
+//! sticky directories (proc(5), `protected_symlinks`). Links in the directories on the way are followed by the kernel.
 //!
 //! **Pipes.** A pipe that the caller hands over is the caller's own input ([`ForeignFile::or_handed`]).
 //!

@@ -8,8 +8,8 @@
 //! --> the bytes of a FILE cache, whole and not expired                             cache.rs
 //! ```
 //!
-//! Floor 4: it reads files and kernel keys. Where the copy goes is `submit`'s and `execute`'s business. Nothing
-//! here prints or stores a ticket, and [`Tickets`] has no text form.
+//! Floor 4: it reads files and kernel keys. `submit` and `execute` decide where the copy goes. Nothing here prints or
+//! stores a ticket, and [`Tickets`] has no text form.
 //!
 //! A new kind of cache is one file that returns [`Tickets`], and its arm in [`copy`].
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  chain to a root, date, purpose, name      webpki, as everywhere
-//!     |-- fails only because it is a CA's, or because nobody is known who signed it
+//!     |-- fails only because it is a CA's, or because its signer is not known
 //!     v
 //!  the very bytes stand in --ca-file?        then its name is checked, and it is taken
 //! ```

@@ -4,7 +4,7 @@
 //! ```text
 //! leases/own-PROCESS-ID     a process' own file; its modification time is the heartbeat
 //! leases/NAME               the lease: a hard link to the holder's own file
-//! leases/heir-ID            whoever linked this, and nobody else, takes over from the dead holder ID
+//! leases/heir-ID            the one process that could link this takes over from the dead holder ID
 //!
 //! free:   link own -> NAME                          the one whose link(2) succeeds holds it
 //! held:   wait; look at the result, then again      older than `expiry`: its holder is dead
