@@ -1,5 +1,5 @@
-//! `[limits]`: what foreign layers and registries may ask for at most. The site's and the user's configuration may set
-//! any number. A project file is somebody else's input and can only lower it.
+//! `[limits]`: what foreign layers and registries may ask for at most. Site and user say what they like; a project
+//! file, which is somebody else's, only lowers.
 
 use std::collections::BTreeMap;
 
