@@ -27,7 +27,7 @@ mod names;
 mod obtain;
 mod outgoing;
 mod pin;
-mod published;
+pub mod published;
 mod relock;
 mod resolution;
 mod surroundings;
