@@ -1,7 +1,8 @@
 //! Which source this program was built from.
 //!
-//! `moorline` gives jobs the small `moorline-worker` that lies beside it, when it is of the same build: plan
-//! and worker belong together. A worker for another processor cannot be asked, so its bytes are searched.
+//! `moorline` gives a job the small `moorline-worker` that lies beside it, but only one of the same build: another one
+//! may not understand the plan. A worker for another processor cannot be started and asked, so its bytes are searched
+//! for the mark of the build.
 
 /// Of the source, as `build.rs` has it.
 const BUILD: &str = env!("MOORLINE_BUILD");

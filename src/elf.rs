@@ -1,4 +1,4 @@
-//! What is wanted of a program's header: its program interpreter, and the processor that it is for.
+//! Reads two facts from a program's ELF header: its program interpreter, and the processor that it is for.
 //!
 //! ```text
 //! 0          4     5    6               32-bit 64-bit

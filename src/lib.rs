@@ -64,10 +64,12 @@ pub mod stage;
 pub mod acquire;
 pub mod audit;
 pub mod follow;
+pub mod login;
 pub mod submit;
 
-// floor 7: all of them, shown
+// floor 7: all of them, shown or looked at
 pub mod demo;
+pub mod doctor;
 
 // floor 8: arguments in, text out
 pub mod cli;

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct MountInfo {
     /// Unique while it exists.
     pub id: u32,
     /// The mount that it is mounted on.
@@ -50,7 +50,7 @@ pub struct Entry {
     pub super_options: OsString,
 }
 
-impl Entry {
+impl MountInfo {
     /// Whether this flag is on the mount.
     #[must_use]
     pub fn has(&self, option: &str) -> bool {
@@ -60,7 +60,7 @@ impl Entry {
 
 /// The mounts of a process, parents before children.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table(Vec<Entry>);
+pub struct Table(Vec<MountInfo>);
 
 impl Table {
     /// This process's own.
@@ -86,18 +86,18 @@ impl Table {
     }
 
     /// All mounts.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &MountInfo> {
         self.0.iter()
     }
 
     /// The mount with this id.
     #[must_use]
-    pub fn by_id(&self, id: u32) -> Option<&Entry> {
+    pub fn by_id(&self, id: u32) -> Option<&MountInfo> {
         self.0.iter().find(|e| e.id == id)
     }
 
     /// The mounts whose points lie below a path and are not that path, compared by component.
-    pub fn below<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a Entry> {
+    pub fn below<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a MountInfo> {
         self.0.iter().filter(move |e| e.point != path && e.point.starts_with(path))
     }
 
@@ -109,7 +109,7 @@ impl Table {
 
     /// Whether no path leads to this mount, because another lies over it or over one that it is on.
     #[must_use]
-    pub fn is_covered(&self, entry: &Entry) -> bool {
+    pub fn is_covered(&self, entry: &MountInfo) -> bool {
         if self.0.iter().any(|e| e.parent == entry.id && e.id != entry.id && e.point == entry.point)
         {
             return true;
@@ -119,7 +119,7 @@ impl Table {
         for _ in 0..self.0.len() {
             let Some(mount) = here else { return false };
             // on the same mount, over a directory on the way
-            let over = |e: &Entry| {
+            let over = |e: &MountInfo| {
                 e.parent == mount.parent
                     && e.id != mount.id
                     && e.point != mount.point
@@ -135,7 +135,7 @@ impl Table {
 }
 
 /// One line.
-fn entry(line: &[u8]) -> Option<Entry> {
+fn entry(line: &[u8]) -> Option<MountInfo> {
     let mut fields = line.split(|b| *b == b' ');
     let id = number(fields.next()?)?;
     let parent = number(fields.next()?)?;
@@ -156,7 +156,7 @@ fn entry(line: &[u8]) -> Option<Entry> {
     // an empty source is an empty field
     let source = OsString::from_vec(unescape(fields.next()?));
     let super_options = OsString::from_vec(unescape(fields.next().unwrap_or_default()));
-    Some(Entry {
+    Some(MountInfo {
         id,
         parent,
         device,

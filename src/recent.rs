@@ -1,4 +1,4 @@
-//! What was made last, by its key, within a bound of bytes; the oldest goes first.
+//! A cache of bounded size: blocks by key. When it is full, the oldest block goes first.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

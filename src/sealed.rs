@@ -1,11 +1,12 @@
-//! Files that end with the hash of all before: how the store's indexes tell that they are whole.
+//! Files that end with the hash of everything before it, so that a reader knows that the file is whole. The store's
+//! indexes use this.
 //!
 //! ```text
 //! content ...
 //! end  32  BLAKE3 of the content
 //! ```
 //!
-//! Floor 0. It tells damage and not forgery: whoever can write the file can seal it.
+//! Floor 0. It finds damage, not forgery: whoever can write the file can also write the right hash.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -11,7 +11,7 @@ use crate::files::ForeignFile;
 use crate::gitlab::{CiJob, Handed};
 use crate::oci::{Platform, Reference, Registry};
 use crate::pin::Built;
-use crate::resolve::origin::{Asked, Found, Search, Which};
+use crate::resolve::origin::{AskedBuild, BuiltImage, Search, Which};
 use crate::text::one_line;
 
 /// Larger digest files hold something else.
@@ -80,7 +80,7 @@ impl Build {
     ///
     /// # Errors
     /// As GitLab and the registry say; 2 when the flags do not name a project outside CI.
-    pub fn find(&self, here: &dyn Surroundings, platform: &Platform) -> Result<Found, Report> {
+    pub fn find(&self, here: &dyn Surroundings, platform: &Platform) -> Result<BuiltImage, Report> {
         let ci = here.ci_job()?;
         let mut of_clone = None;
         let (project, host) = match (&self.built.project, &ci) {
@@ -119,7 +119,7 @@ impl Build {
             block_on(here, search.of_this_job(job, repository))??
         } else {
             let repository = self.built.repository.clone();
-            let asked = Asked { project, repository, which: self.which()? };
+            let asked = AskedBuild { project, repository, which: self.which()? };
             block_on(here, search.built(&asked))??
         };
         for note in &found.notes {

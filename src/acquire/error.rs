@@ -24,6 +24,15 @@ pub enum AcquireError {
     /// Neither.
     #[error("no image was named")]
     NotNamed,
+    /// Neither, and it is not known what CI built here.
+    #[error("no image was named")]
+    NoBuild,
+    /// A SIF file was to be resolved.
+    #[error("{what}: a SIF file needs no resolving")]
+    NeedsNone {
+        /// As it was typed.
+        what: String,
+    },
     /// WHAT is no reference.
     #[error("{what}: {why}")]
     Reference {
@@ -228,6 +237,10 @@ impl Failure for AcquireError {
             Self::NotNamed => {
                 "name one: group/project:tag, or --project GROUP/PROJECT --ref BRANCH"
             }
+            Self::NoBuild => {
+                "name one: group/project:tag, or --project GROUP/PROJECT --ref BRANCH; it may be left out only inside GitLab CI and in a clone"
+            }
+            Self::NeedsNone { .. } => "submit or run it as it is: it is pinned by its own digest",
             Self::JobFile(file) => {
                 return Some(format!("a job file is given with -f: moorline submit -f {file}"));
             }

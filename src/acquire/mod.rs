@@ -6,6 +6,7 @@
 //! What --pin.rs-->  Pin       or the pin of moorline.lock (locked.rs)
 //! Pin  --obtain.rs--> Image   and its Delivery: known, the site's, beside the image in its registry (published.rs), or
 //!                             converted now; for runtimes that take no SIF its archive (archive.rs)
+//! words --resolution.rs-->    Resolution each, for `resolve`
 //! [images] --relock.rs-->     the pins of all names, for moorline.lock
 //! job  --again.rs-->  Image   the same digest, for `rerun`
 //! SIF  --outgoing.rs-->       a file, a site's store, a registry: whole, or made once more
@@ -28,6 +29,7 @@ mod outgoing;
 mod pin;
 pub mod published;
 mod relock;
+mod resolution;
 mod surroundings;
 mod trial;
 mod what;
@@ -43,7 +45,8 @@ pub use names::Names;
 pub use obtain::{Obtained, Ready, convert, obtain, of_hub, tell};
 pub use outgoing::{Conversion, folder};
 pub use pin::{pin, resolve};
-pub use relock::{Relocked, Wish, project_names, registry_of};
+pub use relock::{Relocked, Wish, project_names, registry_of, repositories};
+pub use resolution::{Resolution, Words, beside, resolve_built};
 pub use surroundings::{Surroundings, block_on};
 pub use trial::{Trial, Tried};
 pub use what::{Asked, What, reference};

@@ -1,4 +1,4 @@
-//! SIFs that lie beside their images: whether one is looked for, and what is said of one that is not used.
+//! SIFs that lie beside their images: decides whether to look for one, takes it, and reports one that is not used.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};

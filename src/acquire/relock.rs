@@ -1,7 +1,7 @@
 //! `moorline.lock` written anew: which names are asked for, for which platforms, and what they are pinned to now.
 //!
 //! ```text
-//! [images] of the project --named--> names --questions--> registry, GitLab, hub --> pins --> Lock, not written yet
+//! [images] of the project --named--> names --resolution.rs--> registry, GitLab, hub --> pins --> Lock, not written yet
 //! ```
 
 use std::path::Path;
@@ -9,16 +9,15 @@ use std::path::Path;
 use super::build::Build;
 use super::error::AcquireError;
 use super::locked;
+use super::names::Names;
 use super::obtain::of_hub;
-use super::surroundings::{Surroundings, block_on};
+use super::resolution::{Resolution, resolve_each};
+use super::surroundings::Surroundings;
 use super::what::What;
 use crate::config::Meant;
 use crate::failure::Report;
-use crate::lock::{FILE, Lock, Named, SIF_SCHEME};
-use crate::oci::{HubName, Platform, Registry, Sha256Digest, SifDigest};
-use crate::pin::{Pin, Resolved};
-use crate::resolve::artifact::artifact;
-use crate::resolve::resolve_many;
+use crate::lock::{FILE, Lock, Named};
+use crate::oci::{HubName, Platform, Registry, Repository, SifDigest};
 
 /// What is to be locked.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +61,19 @@ pub fn project_names(here: &dyn Surroundings) -> Result<Vec<(String, Named)>, Re
     Ok(named)
 }
 
+/// Where the images of all names lie, as far as they are in a registry and that is known without asking anybody.
+#[must_use]
+pub fn repositories(here: &dyn Names) -> Vec<(Registry, Repository)> {
+    let meant = here.images().values().filter_map(|text| What::parse(here, text).ok());
+    // an image of another kind is of no registry, and its own verb says what is wrong with it
+    meant
+        .filter_map(|what| match what {
+            What::Reference(found) | What::Oras(found) => Some((found.registry, found.repository)),
+            _ => None,
+        })
+        .collect()
+}
+
 /// The registry that a name's image lies in; `None` where it is in none, or that is not known yet.
 #[must_use]
 pub fn registry_of(here: &dyn Surroundings, meant: &Named) -> Option<Registry> {
@@ -102,7 +114,7 @@ impl Wish<'_> {
     /// When the old file is broken or a newer program's, or nobody can be asked.
     pub fn relock(&self, here: &dyn Surroundings) -> Result<Relocked, Report> {
         let mut lock = locked::read(here)?.unwrap_or_default();
-        let mut questions = Vec::new();
+        let mut to_lock = Vec::new();
         let mut hubs: Vec<(&String, &HubName)> = Vec::new();
         // names to move leave the other entries alone, whatever moorline.toml says of them
         let all = self.update.iter().all(String::is_empty);
@@ -118,20 +130,21 @@ impl Wish<'_> {
             }
             for platform in self.platforms(&lock, name) {
                 if self.moves(name) || !lock.holds(name, meant, &platform) {
-                    questions.push(Question { name, meant, platform });
+                    to_lock.push(ToLock { name, meant, platform });
                 }
             }
         }
         // before anything is asked: a file of a newer program is not touched
         lock.write(Path::new(FILE))?;
-        let answers = answers(here, &questions)?;
+        let asked: Vec<_> = to_lock.iter().map(ToLock::what).collect();
+        let answers = resolve_each(here, &asked)?;
         if all {
             lock.keep(
                 |entry| {
                     let meant = self.named.iter().find(|(name, _)| *name == entry.name);
                     let wanted = |p: &Platform| p.accepts(&entry.pin.platform);
                     meant.is_some_and(|(_, meant)| {
-                        entry.is(meant) || questions.iter().any(|q| *q.name == entry.name)
+                        entry.is(meant) || to_lock.iter().any(|one| *one.name == entry.name)
                     }) && (self.platforms.is_empty() || self.platforms.iter().any(wanted))
                 },
                 |hub| {
@@ -147,8 +160,8 @@ impl Wish<'_> {
             });
             done.add(put);
         }
-        for (question, answer) in questions.iter().zip(answers) {
-            let put = answer.map(|answer| question.put(&mut done.lock, answer));
+        for (one, answer) in to_lock.iter().zip(answers) {
+            let put = answer.map(|found| one.put(&mut done.lock, found));
             done.add(put);
         }
         Ok(done)
@@ -181,75 +194,40 @@ fn pin_of_hub(here: &dyn Surroundings, hub: &HubName) -> Result<(HubName, SifDig
 }
 
 /// An image for one platform that is to be locked.
-struct Question<'a> {
+struct ToLock<'a> {
     name: &'a String,
     meant: &'a Named,
     platform: Platform,
 }
 
-impl Question<'_> {
-    /// Puts the answer into the lock; a line when it is new.
-    fn put(&self, lock: &mut Lock, Answer { pin, sif }: Answer) -> Option<String> {
-        let scheme = if sif.is_some() { SIF_SCHEME } else { "" };
-        let line = format!("{} {scheme}{}", self.name, pin.reference());
-        let from = match self.meant {
-            Named::Built(built) => Some(built.clone()),
-            Named::Reference(_) | Named::Sif(_) | Named::Hub(_) => None,
+impl ToLock<'_> {
+    /// What is asked for.
+    fn what(&self) -> (What, Platform) {
+        let what = match self.meant {
+            Named::Reference(reference) => What::Reference(reference.clone()),
+            Named::Sif(reference) => What::Oras(reference.clone()),
+            Named::Built(built) => What::Built(Build::from(built.clone())),
+            Named::Hub(name) => What::Hub(name.clone()),
         };
-        let is_new = match sif {
-            Some(sif) => lock.put_sif(self.name, sif, pin),
-            None => lock.put(self.name, from, pin),
+        (what, self.platform.clone())
+    }
+
+    /// Puts the answer into the lock; a line when it is new.
+    fn put(&self, lock: &mut Lock, found: Resolution) -> Option<String> {
+        let line = format!("{} {}", self.name, found.reference());
+        let is_new = match (found, self.meant) {
+            (Resolution::Image { resolved, sif: Some(sif) }, _) => {
+                lock.put_sif(self.name, sif, resolved.pin)
+            }
+            (Resolution::Image { resolved, sif: None }, Named::Built(built)) => {
+                lock.put(self.name, Some(built.clone()), resolved.pin)
+            }
+            (Resolution::Image { resolved, sif: None }, _) => {
+                lock.put(self.name, None, resolved.pin)
+            }
+            // asked for apart: it has no pin of a registry
+            (Resolution::Hub { .. }, _) => false,
         };
         is_new.then_some(line)
     }
-}
-
-/// What it is pinned to.
-struct Answer {
-    pin: Pin,
-    /// Of a SIF of a registry: the file.
-    sif: Option<SifDigest>,
-}
-
-impl From<Resolved> for Answer {
-    fn from(resolved: Resolved) -> Self {
-        Self { pin: resolved.pin, sif: None }
-    }
-}
-
-/// References are asked for together, SIFs and what CI built one after the other.
-fn answers(
-    here: &dyn Surroundings,
-    questions: &[Question<'_>],
-) -> Result<Vec<Result<Answer, Report>>, Report> {
-    let reference = |question: &Question<'_>| match question.meant {
-        Named::Reference(reference) => Some((reference.clone(), question.platform.clone())),
-        Named::Built(_) | Named::Sif(_) | Named::Hub(_) => None,
-    };
-    let references: Vec<_> = questions.iter().filter_map(reference).collect();
-    let client = here.client()?;
-    let mut resolved = block_on(here, resolve_many(&client, &references))?.into_iter();
-    let mut answers = Vec::new();
-    for question in questions {
-        answers.push(match question.meant {
-            Named::Built(built) => {
-                let build = Build::from(built.clone());
-                build.find(here, &question.platform).map(|found| found.resolved.into())
-            }
-            Named::Sif(reference) => {
-                let found = artifact(&client, reference, &question.platform);
-                block_on(here, found)?.map_err(Report::from).map(|(pin, sif)| Answer {
-                    pin,
-                    sif: Some(SifDigest::from_bytes(*sif.digest.bytes())),
-                })
-            }
-            // asked for apart: it has no pin of a registry
-            Named::Hub(_) => continue,
-            Named::Reference(_) => match resolved.next() {
-                Some(answer) => answer.map(Answer::from).map_err(Report::from),
-                None => Err(AcquireError::NoAnswer.into()),
-            },
-        });
-    }
-    Ok(answers)
 }

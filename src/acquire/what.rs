@@ -1,4 +1,4 @@
-//! What WHAT means, as a user types it. It is parsed once, and nobody is asked.
+//! What WHAT means, as a user types it. It is parsed once, without asking a server.
 //!
 //! ```text
 //! NAME                 of moorline.toml: what CI built, or one of the forms below but a path

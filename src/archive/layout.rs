@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! oci-layout           {"imageLayoutVersion":"1.0.0"}
-//! index.json           an index; what an entry is called say its annotations
+//! index.json           an index; its annotations give the names of entries
 //! blobs/sha256/HEX     indexes, manifests, configurations, layers
 //! ```
 //!

@@ -8,10 +8,9 @@
 //!
 //! TAG is a name, a digest or a place (`choice.rs`).
 //!
-//! Floor 4. Manifest and configuration are verified when they are read; of a layer it is said where
-//! it lies, and whoever reads it verifies it. The files may be written by anybody: sizes
-//! are bounded, only regular files are opened, and no name in an archive is ever a path on this
-//! machine.
+//! Floor 4. Manifest and configuration are verified when they are read. Of a layer only its place is given; whoever
+//! reads the layer verifies it. The files may be written by anybody: sizes are bounded, only regular files are opened,
+//! and no name in an archive is ever a path on this machine.
 //!
 //! As in other tools the path ends at its first colon, so a path with a colon cannot be named.
 //! Sources: OCI image specification 1.1, `image-layout.md`; docker image specification 1.2.

@@ -1,9 +1,17 @@
 //! Which pins do past jobs hold on to? Whether the registry still has them is
 //! [`crate::resolve::drift`]'s question; here they are found in the ledger.
 
+use jiff::{SignedDuration, Timestamp};
+
+use super::surroundings::Surroundings;
+use crate::failure::Report;
 use crate::job::JobId;
-use crate::ledger::{JobRecord, Outcome};
+use crate::ledger::index::{Filter, Page};
+use crate::ledger::{JobRecord, Outcome, Payloads};
 use crate::pin::Pin;
+
+/// Jobs that are read at a time.
+const AT_ONCE: usize = 1000;
 
 /// The pins of some jobs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,6 +20,40 @@ pub struct Pinned {
     pub images: Vec<(Pin, Vec<JobId>)>,
     /// Jobs whose image came from no registry.
     pub without: Vec<JobId>,
+}
+
+/// The pins of the jobs that were named, and how many jobs these are. Without a name all jobs count that were
+/// submitted since then.
+///
+/// # Errors
+/// When a job is unknown or the ledger cannot be read.
+pub fn pinned_by(
+    here: &dyn Surroundings,
+    names: &[String],
+    since: Option<Timestamp>,
+) -> Result<(Pinned, usize), Report> {
+    if !names.is_empty() {
+        let view = here.named(names)?;
+        let jobs = view.find_all(names)?;
+        return Ok((pinned(jobs.iter().copied()), jobs.len()));
+    }
+    let (mut found, mut count) = (Pinned::default(), 0);
+    let young = |job: &&JobRecord| since.is_none_or(|since| job.last().time >= since);
+    let page = Page { from: since.map(before), ..Page::newest(AT_ONCE) };
+    here.pages(Filter::All, page, Payloads::Left, &mut |view| {
+        let jobs: Vec<&JobRecord> = view.jobs().rev().filter(young).collect();
+        found.add(jobs.iter().copied());
+        count += jobs.len();
+        Ok(())
+    })?;
+    found.sort();
+    Ok((found, count))
+}
+
+/// No job of this time or later has a smaller id; ids are made a moment before the job is recorded.
+fn before(time: Timestamp) -> JobId {
+    let day = time.checked_sub(SignedDuration::from_hours(24)).unwrap_or(time);
+    JobId::from_parts(u64::try_from(day.as_millisecond()).unwrap_or(0), 0)
 }
 
 /// Collects the pins of jobs. A submission that its engine refused does not count.

@@ -8,14 +8,18 @@ mod drift;
 mod image;
 mod job;
 mod junit;
+mod origins;
+mod surroundings;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
-pub use drift::{Pinned, pinned};
+pub use drift::{Pinned, pinned, pinned_by};
 pub use image::{ImageAnswer, ImageQuery, ImageUse, Matched, audit_image};
 pub use job::{AttemptAnswer, JobAnswer, SubmissionAnswer, TasksAnswer, UsedImage, audit_job};
 pub use junit::junit;
+pub use origins::repositories;
+pub use surroundings::{Each, Surroundings};
 pub use verdict::{Forger, Reason, Verdict, but, forgers, judge};

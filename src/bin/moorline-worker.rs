@@ -1,4 +1,5 @@
-//! The worker alone: what travels to nodes. It is started by a job's script, and by itself.
+//! The worker program alone, which is copied to the nodes. A job's script starts it, and it starts itself again for its
+//! other processes.
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
-//! Names of keys: those of a job file, what was meant by one that is not known, and what a secret looks like.
+//! Names of keys: those of a job file, the nearest known key for one that is misspelled, and names and values that look
+//! like a secret.
 //!
-//! The keys of a configuration file stand in `settings/rows.rs`.
+//! The keys of a configuration file are listed in `settings/rows.rs`.
 
 /// The keys of a job file: those of the long flags.
 pub(super) const JOB: [&str; 32] = [

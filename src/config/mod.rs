@@ -1,4 +1,4 @@
-//! Configuration files and job files: text in, types out. Who reads which file is `cli`'s business.
+//! Configuration files and job files: text in, types out. `cli` decides which files are read.
 //!
 //! ```text
 //! site      /etc/moorline/config.toml                 trusted

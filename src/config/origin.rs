@@ -1,4 +1,4 @@
-//! Where a value was said.
+//! Where a value was set: in a line of a file, by a flag, or by a variable.
 
 use std::fmt;
 use std::path::PathBuf;

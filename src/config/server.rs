@@ -1,4 +1,4 @@
-//! A web server: scheme, host, port, and for GitLab below a path also that path.
+//! The address of a web server: scheme, host, port, and the path where GitLab is installed below one.
 
 use std::fmt;
 use std::str::FromStr;

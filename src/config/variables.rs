@@ -9,13 +9,13 @@
 //! ```
 //!
 //! A project brings its own programs, and it may say where they look for their parts: `PATH`, `PYTHONPATH`,
-//! `CLASSPATH`, `ROOTSYS` and `HOME` are allowed, and printed before the job starts like everything that a project file adds.
-//! Refused is what makes a program of the image or of the host do something else than it says. The names have no
-//! case here, so that a relaxed reader of the other side changes nothing.
+//! `CLASSPATH`, `ROOTSYS` and `HOME` are allowed, and printed before the job starts like everything that a project file
+//! adds. A variable is refused when it can make a program of the image or of the host do something that the job does
+//! not say. Upper and lower case count as the same, because some programs do not tell them apart.
 //!
-//! Sources: ld.so(8), glibc's `unsecvars.h`, bash(1), zsh(1), python(1), perlrun(1), node(1), ruby(1), java(1),
-//! R's `Startup`, the manual of Apptainer. What steers an engine stands in that engine's facts, and is refused where
-//! those are known (`cli/context`). Not promised: variables of programs that are not named here.
+//! Sources: ld.so(8), glibc's `unsecvars.h`, bash(1), zsh(1), python(1), perlrun(1), node(1), ruby(1), java(1), R's
+//! `Startup`, the manual of Apptainer. Variables that steer an engine are listed in that engine's facts. They are
+//! refused in `cli/context`, where the facts are known. Not promised: variables of programs that are not named here.
 
 /// Names that begin so.
 const FAMILIES: [&str; 11] = [

@@ -5,11 +5,11 @@
 //!  (ends with the thread)   (no use for 3 days: gone; restart: gone)
 //! ```
 //!
-//! Source: keyrings(7), persistent-keyring(7). The secret lies in the kernel's memory, never on a
-//! disk. Only who possesses the user's persistent keyring reads it: processes of this user that ask
-//! for it, on this machine, whatever their session. Each use starts its time anew.
+//! Source: keyrings(7), persistent-keyring(7). The secret lies in the kernel's memory, never on a disk. Only a process
+//! that possesses the user's persistent keyring can read it: any process of this user on this machine that asks for the
+//! keyring, whatever its session. Each use starts the time limit again.
 //!
-//! Not promised: that it is there later, which is why a missing key is no broken source.
+//! Not promised: that the key is still there later. So a missing key is not an error of this source.
 
 use std::time::Duration;
 

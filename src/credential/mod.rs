@@ -10,7 +10,7 @@
 //! both work. A source that has nothing to say is skipped; one that is *broken* (unreadable file,
 //! half a credential) stops the search and is named: a broken source is never read as "nobody".
 //!
-//! A credential on the command line is an order: where it is there, no other source is asked.
+//! A credential on the command line is an order: when there is one, no other source is asked.
 //!
 //! A new source is a file with a `find` function and its line in [`SOURCES`](chain::SOURCES). It gets a
 //! [`SourceQuestion`], adds [`Candidate`]s to the answer, and takes everything that it reads from the

@@ -1,4 +1,4 @@
-//! A variable of the environment that holds a credential, as people have it.
+//! A variable of the environment that holds a credential, and the forms in which users set it.
 //!
 //! | value | what it means |
 //! |---|---|

@@ -4,8 +4,8 @@
 //! demo::image --archive--> docker-archive on stdin of `load` --> `run` by image id --> `rmi`
 //! ```
 //!
-//! The image id is the digest of the image's configuration, which names the layers by their content;
-//! that the container program honours it is its own word, nothing is measured here: *Unproven*.
+//! The image id is the digest of the image's configuration, which names the layers by their content. Only the container
+//! program says that it ran this image. Nothing is measured here, so the verdict is *Unproven*.
 //!
 //! ```text
 //! manifest.json     [{"Config": "HEX.json", "RepoTags": null, "Layers": ["HEX.tar", ..]}]

@@ -1,4 +1,4 @@
-//! What the story says must come.
+//! Checks an answer of a command against what the story promises.
 
 use super::DemoError;
 

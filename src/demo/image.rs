@@ -6,8 +6,8 @@
 //! 0  program interpreter, shared libraries, links, /etc   at the same absolute paths
 //! ```
 //!
-//! Nothing is downloaded and no container tool is needed: what a program needs is told by its own
-//! program interpreter. The same machine gives the same bytes every time.
+//! Nothing is downloaded and no container tool is needed: a program's own interpreter lists what the program needs. The
+//! same machine gives the same bytes every time.
 //!
 //! Sources: OCI image specification 1.1 (`layer.md`, `config.md`, `manifest.md`), annotations of
 //! `annotations.md`. Not promised: that the image runs on another machine, or that it is safe to

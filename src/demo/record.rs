@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{DemoError, Shell, image};
 use crate::failure::Failure;
-use crate::job::{
-    Delivery, EngineKey, JobId, JobSpec, JobState, Observation, Resources, RuntimeChoice, Terms,
-};
+use crate::job::{Delivery, EngineKey, JobId, JobSpec, JobState, Observation};
 use crate::ledger::{Ledger, View};
 use crate::pin::Image;
 use crate::submit::{self, Site};
@@ -34,21 +32,8 @@ pub fn first(
     (image, place): (Image, PathBuf),
     start: &Start<'_>,
 ) -> Result<JobId, DemoError> {
-    let spec = JobSpec {
-        id: new_id()?,
-        name: None,
-        image,
-        delivery: Delivery::Shared { place },
-        command: vec![image::PROGRAM.into()],
-        mounts: Vec::new(),
-        env: Vec::new(),
-        runtime: RuntimeChoice::Auto,
-        options: Vec::new(),
-        resources: Resources::default(),
-        workdir: None,
-        rerun_of: None,
-        terms: Terms::default(),
-    };
+    let delivery = Delivery::Shared { place };
+    let spec = JobSpec::plain(new_id()?, image, delivery, vec![image::PROGRAM.into()]);
     run(dir, &spec, start)
 }
 

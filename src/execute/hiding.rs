@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use super::ExecuteError;
 use super::asker::{Answer, Asker, Identity, Question};
 use super::marker::{Marker, Search, Wanted, tails};
-use crate::mountinfo::{Entry, Table};
+use crate::mountinfo::{MountInfo, Table};
 use crate::runtime::Bind;
 use crate::worker::TASKS;
 
@@ -76,11 +76,11 @@ struct Place {
     line: Vec<(PathBuf, Identity)>,
     /// Its path on its file system, and the mount through which it was found.
     location: PathBuf,
-    mount: Entry,
+    mount: MountInfo,
     /// Paths that lead to it by the mount table.
     ways: Vec<PathBuf>,
     /// Mounts of something inside it: its path from the directory on, and the mount.
-    parts: Vec<(PathBuf, Entry)>,
+    parts: Vec<(PathBuf, MountInfo)>,
     holds_jobs: bool,
 }
 
@@ -172,7 +172,7 @@ fn find(
 }
 
 /// Where a path is on its file system, and on which mount.
-fn locate(path: &Path, table: &Table, asker: &mut Asker) -> Option<(PathBuf, Entry)> {
+fn locate(path: &Path, table: &Table, asker: &mut Asker) -> Option<(PathBuf, MountInfo)> {
     let Answer::Mount(id) = asker.ask(&Question::Mount(path.into())) else { return None };
     let mount = table.by_id(id)?.clone();
     let rest = path.strip_prefix(&mount.point).ok()?;
@@ -197,9 +197,9 @@ enum Way {
 /// The mounts of the same file system that show a location.
 fn elsewhere<'a>(
     table: &'a Table,
-    mount: &'a Entry,
+    mount: &'a MountInfo,
     location: &'a Path,
-) -> impl Iterator<Item = (Way, &'a Entry)> {
+) -> impl Iterator<Item = (Way, &'a MountInfo)> {
     table.iter().filter(|e| e.device == mount.device).filter_map(move |e| {
         if let Ok(rest) = location.strip_prefix(&e.root) {
             Some((Way::Whole(joined(&e.point, rest)), e))
@@ -372,8 +372,8 @@ const ONE_DEVICE: [&str; 11] = [
 ];
 
 /// Whether one file system could show what lies on another, so that no table tells.
-fn could_show(shown: &Entry, hidden: &Entry) -> bool {
-    let own = |e: &Entry| ONE_DEVICE.contains(&e.kind.as_str());
+fn could_show(shown: &MountInfo, hidden: &MountInfo) -> bool {
+    let own = |e: &MountInfo| ONE_DEVICE.contains(&e.kind.as_str());
     shown.device != hidden.device
         && !NO_FILES.contains(&shown.kind.as_str())
         && !(own(shown) && own(hidden))
@@ -386,7 +386,7 @@ fn look_elsewhere(
     table: &Table,
     asker: &mut Asker,
 ) -> Result<(), ExecuteError> {
-    let mut roots: Vec<(PathBuf, &Entry, &Bind)> = Vec::new();
+    let mut roots: Vec<(PathBuf, &MountInfo, &Bind)> = Vec::new();
     for bind in binds.iter().filter(|b| b.directory) {
         let mount = match asker.ask(&Question::Mount(bind.source.clone().into())) {
             Answer::Mount(id) => table.by_id(id),

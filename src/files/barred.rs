@@ -1,8 +1,8 @@
-//! Which directory is in the way when a path may not be used: "permission denied" of a file that nobody can
-//! even look for says nothing of the file.
+//! Finds the directory that is in the way when a path may not be used. "Permission denied" often concerns a directory
+//! above the file, and not the file itself.
 //!
-//! `su` and `sudo` keep `HOME`, `XDG_RUNTIME_DIR` and the working directory of another user, so this is daily
-//! work for ordinary users.
+//! `su` and `sudo` keep `HOME`, `XDG_RUNTIME_DIR` and the working directory of another user, so ordinary users meet
+//! this every day.
 
 use std::io;
 use std::path::{Path, PathBuf};

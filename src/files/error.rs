@@ -1,4 +1,4 @@
-//! What the system says of a file, with what was done and on which file.
+//! An error of the system about a file, with the operation and the path.
 
 use std::io;
 use std::path::{Path, PathBuf};

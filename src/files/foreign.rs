@@ -10,15 +10,14 @@
 //! The checks are made on what was opened, so nobody can put another file in its place between the look and the
 //! reading. A pipe is never waited for, and opening has no effect on a device.
 //!
-//! **Links.** A link is refused, except where a kind of file is a link by custom (dotfiles, a configuration that
-//! is kept elsewhere): there [`ForeignFile::through_links`] follows a link that the caller or root made, as Linux
-//! does in sticky directories (proc(5), `protected_symlinks`). Links in the directories on the way are the
-//! kernel's business.
+//! **Links.** A link is refused, except where a kind of file is a link by custom (dotfiles, a configuration that is
+//! kept elsewhere): there [`ForeignFile::through_links`] follows a link that the caller or root made, as Linux does in
+//! sticky directories (proc(5), `protected_symlinks`). Links in the directories on the way are followed by the kernel.
 //!
-//! **Pipes.** One that the caller hands over is no file of somebody else's ([`ForeignFile::or_handed`]).
+//! **Pipes.** A pipe that the caller hands over is the caller's own input ([`ForeignFile::or_handed`]).
 //!
-//! **Namespaces.** Inside a user namespace the files of everybody outside of it, root included, seem to belong to
-//! uid 65534. That is nobody's here, so such a file is refused where an owner is asked for.
+//! **Namespaces.** Inside a user namespace the files of everybody outside of it, root included, seem to belong to uid
+//! 65534. Moorline takes this uid for nobody, so such a file is refused where the owner matters.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};

@@ -1,7 +1,8 @@
-//! What a rename came to. On a network file system it may be done and its answer lost: the client asks
-//! again, and the server says that there is nothing to rename. So the target is looked at.
+//! Whether a rename succeeded, also when its answer was lost. On a network file system the server may rename the file
+//! and its answer may be lost. The client then asks again, and the server says that there is nothing to rename. So
+//! Moorline looks at the target.
 //!
-//! Floor 0: used by whoever gives a file its name.
+//! Floor 0: all code that gives a file its name uses it.
 
 use std::fs::{self, Metadata};
 use std::io;

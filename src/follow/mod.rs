@@ -46,7 +46,7 @@ pub use fetch::{Stream, Written};
 pub use known::{Known, Learnt, ask, refresh};
 pub use list::list;
 pub use newest::newest;
-pub use patience::{Limits, Patience, Verdict};
+pub use patience::{Limits, NextRound, Patience};
 pub use prune::prune;
 pub use receipts::{Collected, collect};
 pub use recover::{Recovered, recover};

@@ -32,7 +32,7 @@ impl Default for Limits {
 
 /// What follows from one round of questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict<J> {
+pub enum NextRound<J> {
     /// Ask again after this pause.
     Again(Duration),
     /// The engine has not known this job for this long.
@@ -60,7 +60,12 @@ impl Patience {
 
     /// After a round of questions at `now`: a job that has not ended and whose engine was silent, and one that
     /// its engine did not know.
-    pub fn round<J>(&mut self, now: Instant, silent: Option<J>, unknown: Option<J>) -> Verdict<J> {
+    pub fn round<J>(
+        &mut self,
+        now: Instant,
+        silent: Option<J>,
+        unknown: Option<J>,
+    ) -> NextRound<J> {
         let is = (silent.is_some(), unknown.is_some());
         let since = |held: &mut Option<Instant>, is: bool| {
             *held = is.then(|| held.unwrap_or(now));
@@ -71,12 +76,12 @@ impl Patience {
         if let Some(job) = unknown
             && ignorance >= self.limits.unknown
         {
-            return Verdict::Unknown(job, ignorance);
+            return NextRound::Unknown(job, ignorance);
         }
         if let Some(job) = silent
             && silence >= self.limits.silent
         {
-            return Verdict::Silent(job, silence);
+            return NextRound::Silent(job, silence);
         }
         let (silent, unknown) = is;
         let pause = if silent {
@@ -98,7 +103,7 @@ impl Patience {
             self.limits.unknown,
             ignorance,
         ));
-        Verdict::Again(pause.min(left.max(Duration::from_millis(10))))
+        NextRound::Again(pause.min(left.max(Duration::from_millis(10))))
     }
 }
 
@@ -110,7 +115,7 @@ mod tests {
         start + Duration::from_secs(seconds)
     }
 
-    fn round(patience: &mut Patience, now: Instant, silent: bool, unknown: bool) -> Verdict<()> {
+    fn round(patience: &mut Patience, now: Instant, silent: bool, unknown: bool) -> NextRound<()> {
         patience.round(now, silent.then_some(()), unknown.then_some(()))
     }
 
@@ -120,7 +125,7 @@ mod tests {
         let mut patience = Patience::new(Limits::default());
         for day in 0..1000 {
             let verdict = round(&mut patience, at(start, day * 86_400), false, false);
-            assert!(matches!(verdict, Verdict::Again(pause) if pause <= PAUSES.1), "{verdict:?}");
+            assert!(matches!(verdict, NextRound::Again(pause) if pause <= PAUSES.1), "{verdict:?}");
         }
     }
 
@@ -128,13 +133,13 @@ mod tests {
     fn ignorance_has_an_end_and_an_answer_starts_it_anew() {
         let start = Instant::now();
         let mut patience = Patience::new(Limits::default());
-        assert!(matches!(round(&mut patience, start, false, true), Verdict::Again(_)));
-        assert!(matches!(round(&mut patience, at(start, 299), false, true), Verdict::Again(_)));
-        assert!(matches!(round(&mut patience, at(start, 299), false, false), Verdict::Again(_)));
-        assert!(matches!(round(&mut patience, at(start, 598), false, true), Verdict::Again(_)));
+        assert!(matches!(round(&mut patience, start, false, true), NextRound::Again(_)));
+        assert!(matches!(round(&mut patience, at(start, 299), false, true), NextRound::Again(_)));
+        assert!(matches!(round(&mut patience, at(start, 299), false, false), NextRound::Again(_)));
+        assert!(matches!(round(&mut patience, at(start, 598), false, true), NextRound::Again(_)));
         assert!(matches!(
             round(&mut patience, at(start, 898), false, true),
-            Verdict::Unknown((), _)
+            NextRound::Unknown((), _)
         ));
     }
 
@@ -146,7 +151,7 @@ mod tests {
         let mut rounds = 0;
         let end = loop {
             match round(&mut patience, start + gone, true, false) {
-                Verdict::Again(pause) => {
+                NextRound::Again(pause) => {
                     assert!(pause <= SILENT_PAUSE);
                     gone += pause;
                     rounds += 1;
@@ -154,14 +159,14 @@ mod tests {
                 end => break end,
             }
         };
-        assert_eq!(end, Verdict::Silent((), gone));
+        assert_eq!(end, NextRound::Silent((), gone));
         assert!(gone >= Limits::default().silent && gone < Duration::from_secs(86_401), "{gone:?}");
         assert!(rounds < 7000, "{rounds} questions in a day");
         // a controller that was away for a minute is asked at least five times in it
         let mut patience = Patience::new(Limits::default());
         let (mut gone, mut asked) = (Duration::ZERO, 0);
         while gone < Duration::from_secs(60) {
-            if let Verdict::Again(pause) = round(&mut patience, start + gone, true, false) {
+            if let NextRound::Again(pause) = round(&mut patience, start + gone, true, false) {
                 gone += pause;
                 asked += 1;
             }
@@ -175,7 +180,7 @@ mod tests {
         let limits = Limits { unknown: Duration::from_secs(2), silent: Duration::from_secs(2) };
         let mut patience = Patience::new(limits);
         round(&mut patience, start, true, true);
-        let Verdict::Again(pause) =
+        let NextRound::Again(pause) =
             round(&mut patience, start + Duration::from_millis(1990), true, true)
         else {
             panic!("too early")

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::error::FollowError;
 use super::known::{Known, Learnt, ask};
-use super::patience::{Limits, Patience, Verdict};
+use super::patience::{Limits, NextRound, Patience};
 use super::surroundings::Surroundings;
 use crate::failure::Report;
 use crate::job::{JobId, JobRef, JobState};
@@ -60,9 +60,9 @@ pub fn wait<T>(
         told.silence(silent, &mut heard);
         let now = here.now();
         let pause = match patience.round(now, silent, forgotten) {
-            Verdict::Again(pause) => pause,
-            Verdict::Unknown(job, gone) => return Err(unknown(job, gone).into()),
-            Verdict::Silent(job, gone) => return Err(silence(job, gone).into()),
+            NextRound::Again(pause) => pause,
+            NextRound::Unknown(job, gone) => return Err(unknown(job, gone).into()),
+            NextRound::Silent(job, gone) => return Err(silence(job, gone).into()),
         };
         let left = timeout.map(|limit| limit.saturating_sub(now.saturating_duration_since(start)));
         if left.is_some_and(|left| left.is_zero()) {

@@ -46,3 +46,25 @@ pub struct JobSpec {
     #[serde(flatten)]
     pub terms: Terms,
 }
+
+impl JobSpec {
+    /// An image and a command, and everything else as it is when nobody says anything.
+    #[must_use]
+    pub fn plain(id: JobId, image: Image, delivery: Delivery, command: Vec<String>) -> Self {
+        Self {
+            id,
+            name: None,
+            image,
+            delivery,
+            command,
+            mounts: Vec::new(),
+            env: Vec::new(),
+            runtime: RuntimeChoice::Auto,
+            options: Vec::new(),
+            resources: Resources::default(),
+            workdir: None,
+            rerun_of: None,
+            terms: Terms::default(),
+        }
+    }
+}

@@ -8,10 +8,10 @@
 //! --> the bytes of a FILE cache, whole and not expired                             cache.rs
 //! ```
 //!
-//! Floor 4: it reads files and kernel keys. Where the copy goes is `submit`'s and `execute`'s business. Nothing
-//! here prints or stores a ticket, and [`Tickets`] has no text form.
+//! Floor 4: it reads files and kernel keys. `submit` and `execute` decide where the copy goes. Nothing here prints or
+//! stores a ticket, and [`Tickets`] has no text form.
 //!
-//! What makes a new kind of cache: one file that returns [`Tickets`], and its arm in [`copy`].
+//! A new kind of cache is one file that returns [`Tickets`], and its arm in [`copy`].
 
 mod cache;
 mod copy;

@@ -7,7 +7,7 @@
 //! includedir DIR            names of letters, digits, - and _, and those that end in .conf
 //! ```
 //!
-//! Of several the first one counts, as in MIT's library. A file that cannot be read says nothing, as there.
+//! As in MIT's library, the first of several settings counts, and a file that cannot be read is skipped.
 
 use std::path::{Path, PathBuf};
 

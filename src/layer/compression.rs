@@ -9,8 +9,8 @@
 //! all else                        tar, and its reader says what is wrong
 //! ```
 //!
-//! Whoever labels a layer wrongly cannot smuggle anything in: everything that is read has to have the
-//! layer's `diff_id`. `docker load` reads these five.
+//! A wrong label cannot smuggle anything in: all that is read has to have the layer's `diff_id`. `docker load` reads
+//! these five.
 
 use std::io::{self, BufRead, Cursor, Read};
 

@@ -5,10 +5,9 @@
 //! layer 2   a/b/x -> hidden        d/ (directory): hides a file d, nothing below it
 //! ```
 //!
-//! A forecast, not the truth: it compares paths as they are spelled, so it is wrong where a symbolic
-//! link leads elsewhere, a path comes twice in one layer, or a hidden name has a second one. Who
-//! uses it compares with the merged tree, which knows, and starts again where they differ. Paths are
-//! held as 64-bit hashes for the same reason.
+//! A forecast, not the truth: it compares paths as they are spelled, so it is wrong where a symbolic link leads
+//! elsewhere, a path comes twice in one layer, or a hidden name has a second one. Its user compares it with the merged
+//! tree, which is right, and starts again where they differ. Paths are held as 64-bit hashes for the same reason.
 
 use std::hash::BuildHasher;
 

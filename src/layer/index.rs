@@ -13,9 +13,9 @@
 //! end  32  its seal (sealed.rs)
 //! ```
 //!
-//! Fixed numbers are little endian. An index says what [`TarReader`](super::TarReader) said when the
-//! layer was read and its digest was right: whoever changes what that reader takes or how it
-//! understands it must raise the version. It is made and believed by one user's own store only.
+//! Fixed numbers are little endian. An index repeats what [`TarReader`](super::TarReader) gave when the layer was read
+//! and had the right digest. So whoever changes what that reader accepts, or how it reads it, must raise the version. A
+//! user's own store makes its indexes and uses no others.
 
 use std::io::{self, Write};
 

@@ -8,7 +8,7 @@
 //! resolved_at = "2026-01-02T03:04:05Z"
 //! ```
 //!
-//! For which processor the file is it says itself, when it is used.
+//! The lock does not say which processor the file is for. The file says it itself when it is used.
 
 use super::{Finding, HubEntry, Named};
 use crate::oci::{HubName, SifDigest};

@@ -20,9 +20,8 @@
 //! whose digests did not change is kept as it stands, `resolved_at` included, so that a diff shows
 //! the images that moved and nothing else.
 //!
-//! A lock file is somebody else's input, like `moorline.toml`: it chooses among images, and decides
-//! neither whom to trust nor what to start. Everything in it is checked again when it is used: the
-//! digest is the bytes' own.
+//! A lock file is somebody else's input, like `moorline.toml`: it chooses among images, and decides neither whom to
+//! trust nor what to start. Everything in it is checked again when it is used: the bytes must have the digest.
 
 mod content;
 mod document;

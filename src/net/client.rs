@@ -1,4 +1,4 @@
-//! What all our HTTP clients have in common: who they say they are, no redirect that nobody looked at, no
+//! What all our HTTP clients have in common: the name that they send, no redirects that they follow by themselves, no
 //! proxy but the one that was chosen, and certificates that are checked.
 
 use reqwest::{ClientBuilder, redirect};

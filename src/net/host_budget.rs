@@ -4,7 +4,7 @@
 //! ```text
 //! DIR/registry.example_443.0 ... .31   a slot each: whoever locks it has a request on its way
 //! DIR/registry.example_443.wait        "1764000000000": nobody asks before this (Unix ms)
-//! DIR/HEX.realm                        `remembered`'s
+//! DIR/HEX.realm                        written by `registry/remembered.rs`
 //! ```
 //!
 //! A slot is an advisory lock of the kernel, so that a killed process gives it back. It is held from

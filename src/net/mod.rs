@@ -1,5 +1,5 @@
-//! What everybody needs who talks to a server: how a connection is made, which certificates are trusted, what
-//! a failed handshake means, how many requests a host gets, and how long a server asks to wait.
+//! What every client of a server needs: how a connection is made, which certificates are trusted, what a failed
+//! handshake means, how many requests a host gets, and how long a server asks to wait.
 //!
 //! ```text
 //!  Roots, Proxy          --client-->        what all our HTTP clients have in common

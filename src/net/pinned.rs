@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  chain to a root, date, purpose, name      webpki, as everywhere
-//!     |-- fails only because it is a CA's, or because nobody is known who signed it
+//!     |-- fails only because it is a CA's, or because its signer is not known
 //!     v
 //!  the very bytes stand in --ca-file?        then its name is checked, and it is taken
 //! ```
@@ -12,8 +12,8 @@
 //! site registries present it, browsers and curl take it when it is trusted itself, webpki does not
 //! (RFC 5280, 4.2.1.9 leaves it open). What the user named byte for byte needs no authority.
 //!
-//! webpki checks the dates before these reasons, so they are right when it comes to them
-//! (`check_issuer_independent_properties`). A test holds that.
+//! webpki checks the dates first (`check_issuer_independent_properties`), so they are right whenever it gives one of
+//! these two reasons. A test makes sure of it.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! An image's configuration document.
 //!
-//! Source: OCI image specification 1.1, `config.md`. Unknown fields are ignored on reading; the
-//! bytes that were hashed are kept by whoever needs them, never written again from this struct.
-//! What Go writes for nil is read as nothing (`lenient.rs`), and a platform may be unknown in part.
+//! Source: OCI image specification 1.1, `config.md`. Unknown fields are ignored on reading; the bytes that were hashed
+//! are kept by whoever needs them, never written again from this struct. Go's `null` is read as an empty value
+//! (`lenient.rs`). Parts of the platform may be missing.
 
 use std::collections::{BTreeMap, HashSet};
 

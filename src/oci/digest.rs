@@ -5,9 +5,8 @@
 //! ^algo  ^64 lower-case hex characters
 //! ```
 //!
-//! Source: OCI image specification 1.1, `descriptor.md`, "Digests". Only `sha256` is taken: the
-//! other registered algorithm, `sha512`, is not produced by any registry that Moorline serves, and
-//! is refused by name.
+//! Source: OCI image specification 1.1, `descriptor.md`, "Digests". Only `sha256` is supported. The other registered
+//! algorithm, `sha512`, is refused by name: no registry that Moorline works with produces it.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,7 +1,7 @@
 //! An image index (docker: manifest list): one entry per platform.
 //!
-//! Nobody has to read all of it to use one image. An entry that cannot be read (another algorithm's
-//! digest, no size) is kept as such, and is told only when nothing else serves.
+//! One bad entry does not spoil the others. An entry that cannot be read (a digest of another algorithm, no size) is
+//! kept as unreadable, and is reported only when no other entry fits.
 //!
 //! Source: OCI image specification 1.1, `image-index.md`.
 

@@ -1,6 +1,6 @@
-//! What Go's programs leave in documents: `null` where a list is nil, numbers where a text belongs.
+//! Reads documents that Go programs wrote: `null` in the place of an empty list, a number in the place of a text.
 //!
-//! Nothing that counts is read by these; what is no text is passed by.
+//! Only fields that decide nothing are read in this way. A value that is not a text is ignored.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Media types that Moorline reads, by their field's names.
+//! The media types that Moorline reads, as constants.
 //!
 //! Sources: OCI image specification 1.1, `media-types.md`; docker `image/manifest/v2-s2`.
 

@@ -1,7 +1,7 @@
 //! The operating system and processor that an image is for.
 //!
-//! Source: OCI image specification 1.1, `image-index.md`, "platform": `GOOS`/`GOARCH` names. What
-//! counts as the same is as containerd has it (`platforms/database.go`, `compare.go`).
+//! Source: OCI image specification 1.1, `image-index.md`, "platform": `GOOS`/`GOARCH` names. Two platforms count as the
+//! same when containerd says so (`platforms/database.go`, `compare.go`).
 //!
 //! ```text
 //! asked                offered                       answer

@@ -6,8 +6,8 @@
 //! registry.example/group/project:v1@sha256:9f86...    no user: what follows the @ is a digest
 //! ```
 //!
-//! A reference has no user; who writes one has a password in the clipboard. An error that repeats it puts it
-//! into the logs of a CI job.
+//! An image reference has no user part. Whoever writes one has often pasted a password with it, and an error that
+//! repeats it would put it into the logs of a CI job.
 
 use std::borrow::Cow;
 

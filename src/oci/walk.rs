@@ -8,9 +8,9 @@
 //!                                                  manifest --> configuration: does it agree?
 //! ```
 //!
-//! Strict about the one that is taken: it has its size, index and configuration agree, it is an image.
-//! Lenient about its neighbours: what is not an image, or cannot be read at all, is passed by and told only
-//! when nothing else serves. *Unknown* is not *different*.
+//! The image that is taken is checked strictly: it has the right size, index and configuration agree, and it is an
+//! image. Its neighbours are read leniently: an entry that is not an image, or cannot be read, is skipped, and is
+//! reported only when nothing else fits. An *unknown* platform is not a *different* one.
 //!
 //! No I/O here: [`Documents`] reads. Source: OCI image specification 1.1, `image-index.md`; docker,
 //! containerd and skopeo follow nested indexes too.

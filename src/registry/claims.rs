@@ -1,7 +1,7 @@
 //! What a JWT says of itself: its end, and the repositories that it opens.
 //!
-//! Source: RFC 7519; docker distribution's "Token Authentication Specification" (`access`). The
-//! signature is the registry's business: nothing here is trusted beyond saving a request.
+//! Source: RFC 7519; docker distribution's "Token Authentication Specification" (`access`). The registry checks the
+//! signature. Here the claims only save a request.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Singularity Hub: where a SIF lies, and the file itself. No registry, and nobody logs in there.
+//! Singularity Hub: where a SIF lies, and the file itself. It is not a registry, and Moorline does not log in there.
 //!
 //! ```text
 //!  GET ENDPOINT/api/container/user/image:tag  -> {"image": "https://storage...", "version": ...}

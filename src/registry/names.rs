@@ -10,9 +10,9 @@
 //! A redirect (a storage) may lead to private addresses also from a public registry, because the storage
 //! of a site often is at one; to loopback and link-local ones only from a registry that is at one.
 //!
-//! Addresses written as numbers are `endpoint`'s matter; these here come from the name service, and
-//! the connection is made only to those that are allowed, so that a second answer of the name
-//! service (DNS rebinding) changes nothing. Behind a proxy names are the proxy's business.
+//! `endpoint` decides about addresses that are written as numbers. The addresses here come from the name service. The
+//! connection is made only to those that are allowed, so a second answer of the name service (DNS rebinding) changes
+//! nothing. Behind a proxy it is the proxy that looks names up.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};

@@ -12,11 +12,11 @@
 //!                                                  there; anything else: it begins again
 //! ```
 //!
-//! Source: OCI distribution specification 1.1, "Push". The registry checks the digest at the end, so
-//! a piece that was cut or sent twice cannot become a blob; after whatever passes (429, 5xx, a reset, an
-//! upload that was forgotten) the upload goes on within the budget, which is a new one whenever more was
-//! taken than ever before. docker-registry 2.8 knows how much it has only while no byte of an
-//! unanswered piece reached its disk; else it forgets the upload.
+//! Source: OCI distribution specification 1.1, "Push". The registry checks the digest at the end, so a piece that was
+//! cut or sent twice cannot become a blob. After a fault that may pass (429, 5xx, a reset, an upload that the registry
+//! forgot) the upload goes on within its budget of tries. The budget starts again whenever the registry has taken more
+//! bytes than ever before. docker-registry 2.8 knows the length of an upload only while no byte of an unanswered piece
+//! has reached its disk; otherwise it forgets the upload.
 //!
 //! An upload's address is the registry's to choose, but only on its own scheme, host and port: it
 //! gets the token and the bytes. Redirects of an upload are not followed.

@@ -1,12 +1,12 @@
-//! The token realm that a registry named last time, so that a run need not be turned away first.
+//! The token realm that a registry named last time, so that a run need not begin with a 401.
 //!
 //! ```text
 //! DIR/HEX.realm     {"realm":"https://gitlab.example/jwt/auth","service":"container_registry"}
 //! ```
 //!
-//! HEX is the hash of the registry's base URL; DIR is where this user's processes meet. It is a guess:
-//! what it leads to is checked like a realm that the registry named just now, and whatever goes wrong
-//! with it is tried again after the registry was asked (`call`).
+//! HEX is the hash of the registry's base URL; DIR is where this user's processes meet. It is only a guess. The realm
+//! is checked as if the registry had named it just now, and when anything goes wrong with it, the registry is asked and
+//! the request is made again (`call`).
 
 use std::path::{Path, PathBuf};
 

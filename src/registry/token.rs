@@ -9,9 +9,9 @@
 //!            --403----> no registry scope: the next candidate
 //! ```
 //!
-//! Several layers that need a token at the same time wait for one request (single flight); how often
-//! a credential may be sent at all is `gates`' question. Sources: docker distribution's "Token
-//! Authentication Specification"; GitLab's answers as `docs/registry.md` lists them.
+//! Several layers that need a token at the same time wait for one request (single flight); `gates` decides how often a
+//! credential may be sent at all. Sources: docker distribution's "Token Authentication Specification"; GitLab's answers
+//! as `docs/registry.md` lists them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};

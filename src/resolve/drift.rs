@@ -8,8 +8,8 @@
 //!  all tags --------> one that leads to it?   none: a cleanup will delete it
 //! ```
 //!
-//! Tags are asked for with HEAD, one after the other until one leads to the image; the bytes are
-//! fetched only of indexes. What cannot be read there (a manifest of schema 1) holds no image of ours.
+//! Tags are asked for with HEAD, one after the other until one leads to the image; the bytes are fetched only of
+//! indexes. A document that cannot be read there (a manifest of schema 1) does not lead to an image of ours.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -18,6 +18,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use tokio::sync::Mutex;
 
+use crate::failure::{Failure, Kind};
 use crate::oci::{Digest, Document, Registry, Repository, Tag, media_type};
 use crate::pin::Pin;
 use crate::registry::{Client, Named, RegistryError, Wanted};
@@ -101,6 +102,31 @@ impl fmt::Display for Drift {
                 write!(f, "not looked for another tag that holds it: there are more than {limit}")
             }
         }
+    }
+}
+
+/// A pin that was not compared: the registry did not answer as it should.
+#[derive(Debug, thiserror::Error)]
+#[error("{reference} was not compared: {error}")]
+pub struct NotCompared {
+    reference: String,
+    error: RegistryError,
+}
+
+impl NotCompared {
+    /// That of a pin.
+    #[must_use]
+    pub fn of(pin: &Pin, error: RegistryError) -> Self {
+        Self { reference: pin.reference().to_string(), error }
+    }
+}
+
+impl Failure for NotCompared {
+    fn kind(&self) -> Kind {
+        self.error.kind()
+    }
+    fn hint(&self) -> Option<String> {
+        self.error.hint()
     }
 }
 

@@ -49,7 +49,7 @@ pub enum Which {
 
 /// A build of a project.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct AskedBuild {
     /// `group/project`.
     pub project: String,
     /// The image's path below the project's, when it has several.
@@ -219,7 +219,7 @@ pub fn of_job(job: &CiJob) -> Facts {
 /// As [`FactsError`] says. A token that GitLab refuses is an error; one that this project is closed
 /// to is a note, as long as the conventions can answer.
 pub async fn learn(
-    asked: &Asked,
+    asked: &AskedBuild,
     api: Option<&gitlab::Client>,
     ci: Option<&CiJob>,
 ) -> Result<Facts, FactsError> {
@@ -268,14 +268,14 @@ pub async fn learn(
 }
 
 /// Whether the running job's own pipeline is asked for.
-fn is_of(job: &CiJob, asked: &Asked) -> bool {
+fn is_of(job: &CiJob, asked: &AskedBuild) -> bool {
     let own = job.project == asked.project.to_lowercase();
     let this = |id: &Option<u64>| id.is_some() && *id == job.pipeline;
     own && matches!(&asked.which, Which::Pipeline { id, .. } if this(id))
 }
 
 /// Without the API: what the names of tags can tell.
-fn by_convention(facts: &mut Facts, asked: &Asked, why: String) -> Result<(), FactsError> {
+fn by_convention(facts: &mut Facts, asked: &AskedBuild, why: String) -> Result<(), FactsError> {
     let project = &asked.project;
     let needs = |what: String, why: String| {
         Err(FactsError::NeedsApi { what, project: project.clone(), why })
@@ -303,7 +303,7 @@ fn by_convention(facts: &mut Facts, asked: &Asked, why: String) -> Result<(), Fa
 /// With the API.
 async fn ask(
     facts: &mut Facts,
-    asked: &Asked,
+    asked: &AskedBuild,
     api: &gitlab::Client,
     project_id: u64,
     default_branch: Option<&str>,

@@ -5,10 +5,10 @@
 //!  org.opencontainers.image.source   = https://gitlab.example/group/project   project
 //! ```
 //!
-//! A label of the configuration counts before an annotation of the manifest or index, which builders
-//! write beside it or in its place. Source: OCI image specification, "Pre-Defined Annotation Keys". Not promised: that it is true;
-//! it is the image's own word, and many an image has inherited it from its base. So what names
-//! another project than the one where the image lies is not taken.
+//! A label of the configuration counts before an annotation of the manifest or index, which builders write beside it or
+//! in its place. Source: OCI image specification, "Pre-Defined Annotation Keys". Not promised: that a label is true. It
+//! is the image's own word, and many images inherit it from their base. So a label that names another project than the
+//! one where the image lies is ignored.
 
 use std::collections::BTreeMap;
 

@@ -18,7 +18,7 @@ use crate::oci::{Digest, Platform, Reference, Registry, Repository};
 use crate::pin::{Origin, Resolved};
 use crate::registry::{Client, RegistryError};
 
-pub use super::facts::{Asked, FactsError, Which};
+pub use super::facts::{AskedBuild, FactsError, Which};
 use super::facts::{Facts, learn, of_job};
 use super::labels::{
     REVISION, SOURCE, Words, contradictions, is_below, is_commit, same_commit, source_of,
@@ -121,7 +121,7 @@ pub struct Search<'a> {
 
 /// A pin with its origin.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct BuiltImage {
     /// The image; its pin has an origin.
     pub resolved: Resolved,
     /// What was not asked, and other tags that were not taken.
@@ -135,7 +135,7 @@ impl Search<'_> {
     ///
     /// # Errors
     /// As [`OriginError`] says; several different images are [`OriginError::Ambiguous`].
-    pub async fn built(&self, asked: &Asked) -> Result<Found, OriginError> {
+    pub async fn built(&self, asked: &AskedBuild) -> Result<BuiltImage, OriginError> {
         let facts = learn(asked, self.api, self.ci).await?;
         self.pick(facts, asked.repository.as_deref()).await
     }
@@ -148,7 +148,7 @@ impl Search<'_> {
         &self,
         job: &CiJob,
         repository: Option<&str>,
-    ) -> Result<Found, OriginError> {
+    ) -> Result<BuiltImage, OriginError> {
         self.pick(of_job(job), repository).await
     }
 
@@ -162,7 +162,7 @@ impl Search<'_> {
         handed: &Handed,
         project: &str,
         repository: Option<&str>,
-    ) -> Result<Found, OriginError> {
+    ) -> Result<BuiltImage, OriginError> {
         let own = below(project, repository.unwrap_or_default())?;
         let mut asked = Reference {
             registry: self.host.clone(),
@@ -190,7 +190,11 @@ impl Search<'_> {
     }
 
     /// Asks the registry for every place and takes the first group's one image.
-    async fn pick(&self, facts: Facts, repository: Option<&str>) -> Result<Found, OriginError> {
+    async fn pick(
+        &self,
+        facts: Facts,
+        repository: Option<&str>,
+    ) -> Result<BuiltImage, OriginError> {
         let project = facts.origin.project.clone().unwrap_or_default();
         let what = described(&facts.origin);
         let tiers = self.references(&facts, &project, repository)?;
@@ -296,7 +300,7 @@ impl Search<'_> {
         mut origin: Origin,
         how: &str,
         notes: Vec<String>,
-    ) -> Found {
+    ) -> BuiltImage {
         let mut warnings = contradictions(&resolved);
         let words = Words::of(&resolved);
         let also = |field: &str, place: &str, evidence: &mut BTreeMap<String, String>| {
@@ -338,7 +342,7 @@ impl Search<'_> {
             }
         }
         resolved.pin.origin = Some(origin);
-        Found { resolved, notes, warnings }
+        BuiltImage { resolved, notes, warnings }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A mount as a runtime is told of it.
+//! A mount in the form that a runtime gets.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

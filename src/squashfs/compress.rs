@@ -8,8 +8,8 @@
 //!   lz4:  u32 version (1: blocks without frames), u32 flags (1: high compression; 0 here)
 //! ```
 //!
-//! gzip's level goes to 12, as libdeflate has it; readers know 1 to 9, so 9 is stated above it. They
-//! do not use it.
+//! Levels of gzip go up to 12, as in libdeflate. Readers know 1 to 9, so the image says 9 for a higher one; no reader
+//! uses the number.
 
 use std::io;
 use std::ops::RangeInclusive;

@@ -8,13 +8,11 @@
 //! between files are allowed, so a section starts on a page boundary and can be shared by reflink.
 //! A block of zeros takes no bytes. Written strictly forward; only the superblock comes last.
 //!
-//! A block that a pack has (`memo.rs`) is copied from there instead of compressed: the same bytes at
-//! the same place. Blocks that lie behind each other in the pack are copied at once, and beside what
-//! is written behind them (`copier.rs`).
+//! A block that a pack has (`memo.rs`) is copied from there instead of compressed: the same bytes at the same place.
+//! Blocks that are neighbours in the pack are copied in one piece, while the writer goes on behind them (`copier.rs`).
 //!
-//! Blocks are compressed by a pool of workers (`pool.rs`). What a place depends on is done in the
-//! order of the queue `pending`, when the results before it are written: so it is the same for any
-//! number of workers.
+//! A pool of workers compresses the blocks (`pool.rs`). Places are given in the order of the queue `pending`, after all
+//! results before have been written, so they are the same for any number of workers.
 
 use std::collections::VecDeque;
 use std::io::SeekFrom;

@@ -9,15 +9,14 @@
 //!                                                                 directory changes
 //! ```
 //!
-//! So little, because a group is compressed anew when one of its tails is another: an image whose base
-//! was rebuilt is mostly such groups; and no less, because what is compressed by itself compresses
-//! worse (docs/performance.md). A tail of more than half of that has a group of its own, and the open
-//! one stays open.
+//! A group is small because it has to be compressed again when one of its tails changes, and an image whose base was
+//! rebuilt consists mostly of such groups. It is not smaller because small pieces compress worse (docs/performance.md).
+//! A tail of more than half of that size gets a group of its own, and the open group stays open.
 //!
-//! Assignment counts dead tails (shadowed by an upper layer, supplied by one, or by an earlier file
-//! of this layer) as if they were there, so it follows from the layer alone; written are the live
-//! ones only: a content where the topmost layer that shows it first shows it. A group without a
-//! live tail vanishes. Nothing that an image deleted is in its file system.
+//! A tail is dead when an upper layer hides its file, or when an upper layer or an earlier file of this layer has the
+//! same content. Dead tails take their place in a group like all others, so the groups follow from the layer alone.
+//! Only live tails are written: each content once, in the topmost layer that shows it, at the first file there. A group
+//! without a live tail is left out. Nothing that an image deleted is in its file system.
 //!
 //! Three groups, because the kernel caches three fragment blocks; and cutting at directories, so
 //! that a changed file does not shift all that come after it.

@@ -5,10 +5,10 @@
 //! hash of a tail          --pack.rs--> group --read, inflate--> the tail's bytes
 //! ```
 //!
-//! Only a memory of `compress(bytes, recipe)`: what is written where follows from the layers, never
-//! from what is found here. So packs must come from the same recipe. Nobody is believed: copied
-//! ranges are listed ([`Copied`]) and hashed again in the finished file, tails are hashed when they
-//! are read. Ranges are read with `pread`, never mapped: another may write to that file.
+//! It is only a memory of `compress(bytes, recipe)`: which bytes are written where follows from the layers, never from
+//! what is found here. So packs must come from the same recipe. Nothing that is found is trusted: copied ranges are
+//! listed ([`Copied`]) and hashed again in the finished file, and tails are hashed when they are read. Ranges are read
+//! with `pread` and never mapped, because another process may write to that file.
 
 use std::collections::VecDeque;
 use std::fs::File;

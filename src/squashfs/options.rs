@@ -1,4 +1,4 @@
-//! What decides the bytes besides the tree.
+//! The options that decide the bytes, besides the tree.
 
 use crate::pin::Codec;
 

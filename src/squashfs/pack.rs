@@ -13,9 +13,9 @@
 //! end  32  its seal (sealed.rs)
 //! ```
 //!
-//! A full block's key is the hash of its bytes; a group's is the hash of the list of its live tails
-//! (hash and length), so that it is known before the bytes are. Numbers are little endian. It is
-//! used as it lies in the file: nothing is decoded, what is looked up is sought where a hash of its size belongs.
+//! A full block's key is the hash of its bytes; a group's is the hash of the list of its live tails (hash and length),
+//! so that it is known before the bytes are. Numbers are little endian. The file is used as it is, without decoding.
+//! Hashes are spread evenly, so a lookup begins at the place where a hash of this value is to be expected.
 //!
 //! The SIF is the pack: nothing is stored twice. What an index says is checked when it is used
 //! (`memo.rs`): the stored bytes must have their hash.

@@ -1,4 +1,4 @@
-//! The number by which the writer knows a content; it stands in no byte of the image.
+//! The writer's own number for a content. It is not written into the image.
 
 use std::num::NonZeroU32;
 

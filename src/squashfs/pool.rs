@@ -4,9 +4,9 @@
 //! submit(raw) --> jobs --> worker, worker, ... --> done (any order) --> next() (given order)
 //! ```
 //!
-//! Who submits bounds how many blocks are on their way ([`Pool::is_full`]) by taking results: this,
-//! and not a queue's length, bounds the memory, because one slow block holds up all behind it. A
-//! block's result does not depend on which worker makes it, nor on how many there are.
+//! The caller limits how many blocks are on their way ([`Pool::is_full`]) by taking results. This limits the memory;
+//! the length of a queue would not, because one slow block holds up all blocks behind it. A block's result does not
+//! depend on which worker makes it, nor on how many there are.
 
 use std::collections::BTreeMap;
 use std::io;

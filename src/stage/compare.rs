@@ -1,11 +1,11 @@
-//! Two SIFs of one image that two recipes made: what stands in front of the file systems (front.rs),
-//! then these, entry by entry.
+//! Compares two SIFs that two recipes made of one image: first what stands in front of the file systems (front.rs),
+//! then the file systems, entry by entry.
 //!
-//! Compared are path, type, mode, owner, time, length and content, link target, device number,
-//! extended attributes, link count and which names are one file. `labels.json` says the recipe
-//! itself: there the given SIF's own is expected. Both are walked in one order, so nothing is held in
-//! memory but the numbers of inodes. The SIF that was given may be hostile: no more of it is read than
-//! the [`Limits`] of its conversion allow, and no more of a file than ours has.
+//! Compared are path, type, mode, owner, time, length and content, link target, device number, extended attributes,
+//! link count and which names are one file. `labels.json` holds the recipe, so there the given SIF's own recipe is
+//! expected. Both are walked in one order, so nothing is held in memory but the numbers of inodes. The SIF that was
+//! given may be hostile: no more of it is read than the [`Limits`] of its conversion allow, and no more of a file than
+//! ours has.
 
 mod front;
 
@@ -15,7 +15,7 @@ use std::io::{self, Read};
 use crate::layer::Limits;
 use crate::pin::Recipe;
 use crate::sif::SifReader;
-use crate::squashfs::read::{self, Decoder, Entry, Image, Kind};
+use crate::squashfs::read::{self, Decoder, Image, Kind, NamedInode};
 
 /// The file that says the recipe.
 const LABELS: &[u8] = b".singularity.d/labels.json";
@@ -63,7 +63,8 @@ fn trees(given: &File, own: &File, recipe: &Recipe, limits: Limits) -> io::Resul
             (Some(Ok(entry)), Ok(Some(expected))) => (entry, expected),
         };
         // both go through a directory by the bytes of its names
-        let parts = |entry: &Entry| entry.path.split(|b| *b == b'/').map(<[u8]>::to_vec).collect();
+        let parts =
+            |entry: &NamedInode| entry.path.split(|b| *b == b'/').map(<[u8]>::to_vec).collect();
         let (here, there): (Vec<_>, Vec<_>) = (parts(&entry), parts(&expected));
         if here != there {
             let more = here < there;
@@ -74,11 +75,11 @@ fn trees(given: &File, own: &File, recipe: &Recipe, limits: Limits) -> io::Resul
     }
 }
 
-fn missing(entry: &Entry) -> String {
+fn missing(entry: &NamedInode) -> String {
     format!("/{} is missing", crate::tree::show(&entry.path))
 }
 
-fn unexpected(entry: &Entry) -> String {
+fn unexpected(entry: &NamedInode) -> String {
     format!("/{} should not be there", crate::tree::show(&entry.path))
 }
 
@@ -118,7 +119,7 @@ struct Contents<'a> {
 
 impl Contents<'_> {
     /// What is not the same of an entry that both have.
-    fn difference(&mut self, given: &Entry, own: &Entry) -> io::Result<Option<String>> {
+    fn difference(&mut self, given: &NamedInode, own: &NamedInode) -> io::Result<Option<String>> {
         let labels = own.path == LABELS;
         if facts(given, labels) != facts(own, labels) {
             return Ok(Some("has another type, mode, owner, time, length or target".into()));
@@ -162,7 +163,7 @@ impl Contents<'_> {
 
 /// What an entry says of itself, but for its links; another recipe has a name of another length in
 /// the labels.
-fn facts(entry: &Entry, labels: bool) -> impl PartialEq + use<> {
+fn facts(entry: &NamedInode, labels: bool) -> impl PartialEq + use<> {
     let read::Inode { mode, uid, gid, mtime, kind, .. } = &entry.inode;
     let (kind, number, target) = match kind {
         Kind::File(_) if labels => ('-', (0, 0), Vec::new()),

@@ -1,4 +1,4 @@
-//! An image that was named by its digest and is in the store: nobody needs to be asked.
+//! An image that was named by its digest and is in the store: no server has to be asked.
 //!
 //! ```text
 //! reference@sha256:... --pins/--> SIF --oci-manifest.json, hashed--> configuration in the store --> pin

@@ -1,7 +1,7 @@
 //! The store as a conversion's memory: its SIFs are the packs.
 //!
 //! Indexes of a user's own store only, and only those that this user's conversions are known to have written
-//! (`store/witness.rs`); what is copied is hashed again. So a wrong index costs time, and no byte of a SIF.
+//! (`store/witness.rs`); what is copied is hashed again. So a wrong index costs time and never changes a byte of a SIF.
 
 use std::collections::HashMap;
 use std::fs::{self, File};

@@ -1,4 +1,4 @@
-//! What happens, for whoever watches.
+//! The events of a conversion, for a display of its progress.
 
 use crate::oci::Descriptor;
 use crate::store::Holder;

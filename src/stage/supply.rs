@@ -6,10 +6,10 @@
 //!                                                                            beside) --> finish()
 //! ```
 //!
-//! Nothing is downloaded that nobody wanted. A blob may be read as soon as its digest was found right,
-//! while it is still without a name; it gets its name in the store only when it is synced. So a name
-//! never stands for bytes that were not verified, after a power cut neither. When one layer fails,
-//! those who read others are told at once.
+//! Only layers that somebody asked for are downloaded. A blob may be read as soon as its digest was found right, while
+//! it is still without a name; it gets its name in the store only when it is synced. So a name never stands for bytes
+//! that were not verified, not even after a power cut. When one layer fails, the readers of the others are told at
+//! once.
 //!
 //! The layers of an archive are files already: they are read where they lie, and hashed on the way. What
 //! was made of them counts only when [`Supply::finish`] has found the digests right.

@@ -1,7 +1,7 @@
 //! The stand-in's REST API: the few routes of GitLab's that "what CI built" needs, answered from a
 //! list of pipelines, merge requests and releases.
 //!
-//! Who may ask is `api_call`'s.
+//! `api_call` decides who may ask.
 //!
 //! Source: GitLab's "REST API resources" (container registry, pipelines, jobs, commits, merge
 //! requests, releases). It is a *stand-in*: of each answer only the fields that are read.

@@ -1,7 +1,7 @@
 //! The key that signs tokens, and its id.
 //!
-//! Its certificate, which docker-registry wants, is made by those who start one (tests and
-//! `examples/gitlab-stand-in.rs`): the demo does not, and need not build a writer of certificates.
+//! docker-registry wants a certificate of the key. The programs that start a docker-registry make it (tests and
+//! `examples/gitlab-stand-in.rs`). The demo starts none, so it does not have to build a writer of certificates.
 //!
 //! The id is libtrust's, which docker-registry looks keys up by: the first 30 bytes of the SHA-256
 //! of the public key (DER, `SubjectPublicKeyInfo`) in base32, a colon after every fourth character.

@@ -1,9 +1,9 @@
 //! Directories that a process holds while it needs them: nobody removes them then.
 //!
-//! A hold is a shared lock (`flock`) on the directory itself. It ends with its process, however that
-//! ends, and `systemd-tmpfiles` leaves a locked directory and all below it alone (`tmpfiles.d(5)`).
-//! Other cleaners do not ask: who must know looks afterwards. A lock of a directory is known to the
-//! processes of one machine, also on NFS, so other machines are told apart by name.
+//! A hold is a shared lock (`flock`) on the directory itself. It ends with its process, however that ends, and
+//! `systemd-tmpfiles` leaves a locked directory and all below it alone (`tmpfiles.d(5)`). Other cleaners do not look at
+//! locks, so whoever must be sure looks at the directory afterwards. Only processes of the same machine see the lock of
+//! a directory, also on NFS, so other machines are told apart by name.
 
 use std::fs::{File, TryLockError};
 use std::io;

@@ -4,17 +4,17 @@
 //! ```text
 //! leases/own-PROCESS-ID     a process' own file; its modification time is the heartbeat
 //! leases/NAME               the lease: a hard link to the holder's own file
-//! leases/heir-ID            whoever linked this, and nobody else, takes over from the dead holder ID
+//! leases/heir-ID            the one process that could link this takes over from the dead holder ID
 //!
 //! free:   link own -> NAME                          the one whose link(2) succeeds holds it
 //! held:   wait; look at the result, then again      older than `expiry`: its holder is dead
 //! dead:   link own -> heir-ID, is NAME still ID's?  then rename own -> NAME, unlink heir-ID
 //! ```
 //!
-//! Nothing relies on `flock`. Link and rename are atomic on NFS; when the answer was lost, NAME is
-//! looked at: it is held by whose file it is. Ages are those of the server: a holder touches its file,
-//! who waits touches its own and compares the two. A holder on this very machine is looked up, so a
-//! killed one costs nobody the time of an expiry.
+//! Nothing relies on `flock`. Link and rename are atomic on NFS. When the answer was lost, NAME is looked at: the
+//! process whose file it links to holds the lease. Ages are taken from the file server: a holder touches its file, a
+//! waiting process touches its own, and the two times are compared. A holder on the same machine is looked up as a
+//! process, so nobody waits for the expiry of one that was killed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};

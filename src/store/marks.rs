@@ -4,10 +4,9 @@
 //! digest. A mark is placed before the engine is asked, and after that the SIF is looked at once more:
 //! `prune` takes the SIF away first and then looks at the marks, so one of the two sees the other.
 //!
-//! A mark counts as long as its job may still need the image. Whether a job has ended is the ledger's
-//! and the engine's knowledge: who prunes says it. Here it is only known that a job without a directory
-//! is none: it was refused, or removed by its owner. A young mark counts in any case: its job's
-//! directory is being made.
+//! A mark counts as long as its job may still need the image. Only the ledger and the engine know whether a job has
+//! ended, so the caller of `prune` says it. This file knows only that a job without a directory needs nothing: it was
+//! refused, or its owner removed it. A young mark always counts, because its job's directory is just being made.
 
 use std::fs;
 use std::io;

@@ -20,8 +20,8 @@
 //!   tmp/                     files being written; those of dead processes are removed (sweep.rs)
 //! ```
 //!
-//! Directories that are not named here hold indexes: other parts of Moorline, or a newer one, put
-//! there what they can make again, and it may be removed at any time.
+//! Directories that are not named here hold indexes: other parts of Moorline, or a newer version, keep there what they
+//! can make again. They may be removed at any time.
 //!
 //! A file gets its name only after its bytes were hashed: written in `tmp/`, synced, renamed, and
 //! the directory synced. Not promised: that a file is still unchanged later; whoever runs a SIF

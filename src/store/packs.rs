@@ -5,9 +5,9 @@
 //! layers/RECIPE/HEX      what the layer with this diff_id holds           (layer/index.rs)
 //! ```
 //!
-//! They save work and prove nothing: each has a checksum and a version and says whose it is; one that
-//! is damaged, from another version, not this user's own, or that no conversion of this user is known to have
-//! written (`witness.rs`) counts as none. Any of them may be removed at any time.
+//! They save work and prove nothing. Each has a checksum and a version, and says which file it is about. One that is
+//! damaged, from another version, not this user's own, or that no conversion of this user is known to have written
+//! (`witness.rs`) is ignored. Any of them may be removed at any time.
 
 use std::fs;
 use std::io::Read;

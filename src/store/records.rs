@@ -1,4 +1,5 @@
-//! Who knows what this user made: the ledger, which the store does not know itself.
+//! The witness of what this user made. The ledger is the witness, but it stands on the store's own floor, so it is
+//! passed in as this trait.
 
 use std::fmt;
 

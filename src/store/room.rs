@@ -6,8 +6,8 @@
 //!               lfs quota -q -u UID MOUNT    Lustre
 //! ```
 //!
-//! Nothing is run here: who may start programs asks the [`QuotaQuestion`] and hands the answer back. Both
-//! answer in the same nine columns:
+//! Nothing is started here: a caller that may start programs asks the [`QuotaQuestion`] and hands the answer back. Both
+//! programs answer in the same nine columns:
 //!
 //! ```text
 //! Filesystem  blocks(KiB)  quota  limit  grace  files  quota  limit  grace

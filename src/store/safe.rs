@@ -1,7 +1,8 @@
-//! Nobody else can have put something into the store: the directories above it, its own, its files.
+//! Checks that nobody else can have put something into the store: the directories above it, its own directories, its
+//! files.
 //!
-//! The way there is `files::walk`'s business. A file of the store must also have one name: another one could be
-//! somewhere where somebody else may write.
+//! `files::walk` checks the directories above. A file of the store must also have only one name: a second hard link
+//! could lie where somebody else may write.
 
 use std::fs::{self, File, Metadata};
 use std::io;

@@ -1,4 +1,4 @@
-//! What a file was when its bytes had been hashed.
+//! By what a file is known again after its bytes were hashed: inode, size and times.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;

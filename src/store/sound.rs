@@ -1,5 +1,5 @@
-//! Whether a SIF of the store still has the bytes that its name says: hashed again where its file is not
-//! the one that was hashed before, and whenever it is handed out whole.
+//! Checks that a SIF of the store still has the bytes that its name says. It is hashed again when its file has changed
+//! since it was hashed (`seen.rs`), and whenever the whole file is handed out.
 //!
 //! A damaged one goes to the trash, where it can be looked at until the next `prune` deletes it, and
 //! counts as missing from then on: whoever asked for it makes it again.

@@ -1,8 +1,8 @@
 //! What killed processes left behind goes away when the store is opened next.
 //!
-//! A temporary file and a lease's own file carry their process in their name ([`Process`]): when that
-//! is certainly dead they go at once, and never while it lives. Where nobody can tell (another machine)
-//! they go after a day without a change, by the server's time.
+//! A temporary file and a lease's own file carry their process in their name ([`Process`]): when that process is
+//! certainly dead they are removed at once, and never while it lives. Where this cannot be known (another machine) they
+//! are removed after a day without a change, by the server's time.
 
 use std::fs;
 use std::path::Path;

@@ -1,8 +1,8 @@
-//! Whether a mapping of the store is true: asked of somebody whom jobs cannot reach.
+//! Whether a mapping of the store is true: a witness is asked that jobs cannot reach.
 //!
-//! A job may reach the store at a path that nobody hid, and a mapping that names another image's SIF would
-//! be *Match, measured*. So each conversion is recorded with the witness (`cli` passes the ledger) before it
-//! is mapped, and a mapping without a record is not used: the image is made again.
+//! A job may reach the store by a path that is not hidden from it. If it wrote a mapping that names another image's
+//! SIF, the verdict would be *Match, measured*. So each conversion is recorded with the witness (`cli` passes the
+//! ledger) before it is mapped. A mapping without a record is not used: the image is made again.
 
 use std::sync::Arc;
 

@@ -5,8 +5,8 @@
 //! this thread   looks, looks, syncs what came, looks, syncs ...|
 //! ```
 //!
-//! Nothing relies on it: a file gets its name only after a sync of all of it (`incoming.rs`). An
-//! error is kept and told, because a system tells of a lost write once.
+//! Nothing relies on it: a file gets its name only after a sync of all of it (`incoming.rs`). An error is kept and
+//! reported, because the system reports a lost write only once.
 
 use std::fs::File;
 use std::io;

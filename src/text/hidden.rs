@@ -6,8 +6,8 @@
 //!            ("GLDT Xy7...", base64 wrapped at 76 columns or of "user:secret", a body cut in the middle)
 //! ```
 //!
-//! This is for mistakes and plain echoes. A server that means harm knows the credential that it was
-//! sent, and can write it in a form that nobody looks for.
+//! This is for mistakes and plain echoes. A hostile server knows the credential that it was sent, and can write it in a
+//! form that is not searched for.
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;

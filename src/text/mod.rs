@@ -22,7 +22,9 @@
 mod foreign;
 mod harm;
 mod hidden;
+mod plural;
 
 pub use foreign::{Foreign, Shown, listed};
 pub use harm::{is_harmful, json, lines, one_line};
 pub use hidden::Hidden;
+pub use plural::plural;

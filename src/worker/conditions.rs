@@ -1,5 +1,5 @@
-//! Under which conditions an attempt ran: the part of a receipt that says what else than the image decided
-//! what happened. All of it is optional; an absent field means that the worker did not say.
+//! Under which conditions an attempt ran: the part of a receipt that says what decided the result besides the image.
+//! All of it is optional; an absent field means that the worker did not say.
 
 use serde::{Deserialize, Serialize};
 

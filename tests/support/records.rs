@@ -7,10 +7,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use moorline::job::{
-    Delivery, EngineKey, Evidence, Grade, IntentId, JobId, JobSpec, Name, Nonce, Resources,
-    RuntimeChoice, Terms,
-};
+use moorline::job::{Delivery, EngineKey, Evidence, Grade, IntentId, JobId, JobSpec, Name, Nonce};
 use moorline::ledger::{Intent, RecordHash, Recorded};
 use moorline::oci::{ConfigDigest, Digest, Platform, Reference, Sha256Digest, SifDigest};
 use moorline::pin::{Image, Pin};
@@ -65,21 +62,9 @@ pub fn sif(pin: Option<Pin>, digest: SifDigest) -> Image {
 
 /// What the job is to do.
 pub fn spec(id: JobId, image: Image) -> JobSpec {
-    JobSpec {
-        id,
-        name: Some("analysis".into()),
-        image,
-        delivery: Delivery::Shared { place: "/home/ada/a.sif".into() },
-        command: vec!["true".into()],
-        mounts: Vec::new(),
-        env: Vec::new(),
-        runtime: RuntimeChoice::Auto,
-        options: Vec::new(),
-        resources: Resources::default(),
-        workdir: None,
-        rerun_of: None,
-        terms: Terms::default(),
-    }
+    let delivery = Delivery::Shared { place: "/home/ada/a.sif".into() };
+    let plain = JobSpec::plain(id, image, delivery, vec!["true".into()]);
+    JobSpec { name: Some("analysis".into()), ..plain }
 }
 
 /// What is recorded before `backend` hears of it.

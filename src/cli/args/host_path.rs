@@ -1,7 +1,7 @@
 //! Paths of this machine as people type them in `--mount`: `.`, `../data`, `~/data`, and names that are here.
 //!
 //! A shell expands `~` only at the beginning of a word, so `--mount=~/data` arrives as it is. A bare word is a path
-//! where something has that name, and otherwise a mistake that the mount's own error tells.
+//! when something here has that name. Otherwise it is a mistake, and the mount's own error says so.
 
 use std::path::{Path, PathBuf};
 

@@ -5,8 +5,8 @@
 //! the limit for core files is 0 for verbs that start no job. Jobs keep the user's limit: their cores
 //! are theirs.
 //!
-//! Who started this process under a debugger sees all of it anyway; the first lock would only keep
-//! an ordinary user's `strace` from naming files, so it stays open then.
+//! A user who started this process under a debugger sees all of it anyway. The first lock would only keep the user's
+//! `strace` from naming files, so it stays open then.
 
 use std::fs;
 

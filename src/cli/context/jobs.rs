@@ -1,4 +1,4 @@
-//! The jobs of the ledger, through its index. What is to be said of ledger and index is said once.
+//! The jobs of the ledger, through its index. A warning about ledger or index is printed once.
 
 use std::cell::{RefCell, RefMut};
 use std::path::Path;

@@ -1,9 +1,9 @@
-//! How much of this machine a conversion takes when nobody says it.
+//! How much of this machine a conversion takes when the user does not say it.
 //!
-//! A login node belongs to everybody: there a conversion takes at most four cores and gives way to
-//! others. What is taken for a login node: a machine with an engine's command to submit, on which
-//! this process is neither in an engine's job nor in CI. That is a guess; `--threads` overrides the
-//! number, and a conversion that gives way is as fast on an idle machine.
+//! A login node belongs to everybody: there a conversion takes at most four cores and gives way to others. A machine is
+//! taken for a login node when it has an engine's command to submit and this process is neither in an engine's job nor
+//! in CI. That is a guess; `--threads` overrides the number, and a conversion that gives way is as fast on an idle
+//! machine.
 
 use std::num::NonZeroUsize;
 

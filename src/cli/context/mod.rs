@@ -8,17 +8,21 @@
 //!      registry, its credentials        registry.rs, network.rs
 //!      the project around us            project.rs, of_project.rs
 //!      engines                          engines.rs, adapters.rs
-//!      what `acquire` and `follow` ask of it all    surroundings.rs, following.rs
+//!      what the stories ask of it all   surroundings.rs (`acquire`), following.rs (`follow`), audited.rs (`audit`),
+//!                                       logging_in.rs (`login`), examined.rs (`doctor`)
 //!      GitLab, its token                gitlab.rs
 //! ```
 //!
 //! The only place where `moorline` reads the process's environment and the home directory; a worker
 //! reads its own job's.
 
+mod audited;
 mod digests;
+mod examined;
 mod following;
 mod gitlab;
 mod jobs;
+mod logging_in;
 mod network;
 mod of_project;
 mod places;

@@ -1,4 +1,5 @@
-//! What the registry client is told of this place: prefixes, documents at hand, where processes meet.
+//! The settings of the registry client that belong to this place: path prefixes, documents that were kept, and the
+//! directory that all processes of a user share.
 //!
 //! `tags/HEX` in the own store: the digest that the tag with this hash named when its manifest lay in
 //! the store. An index that may be removed at any time; it decides only whether HEAD or GET is sent.

@@ -7,8 +7,8 @@
 //!  nothing to tell           {"exit_code": 0}
 //! ```
 //!
-//! In a list the fields are those of each element. A field that there is not is `null`, and a warning says so: the
-//! work is done by then. What a verb found wrong before it answered stands on stderr, as without `--json`.
+//! In a list the fields are those of each element. A field that does not exist is `null`, and a warning says so,
+//! because the work is already done. Errors that a verb met before it answered go to stderr, as without `--json`.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};

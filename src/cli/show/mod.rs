@@ -6,6 +6,7 @@
 //!       --> record     one thing, a line for a fact -->
 //!       --> output     lines, remarks, warnings     -->        --> stderr
 //!       --> fault      errors and what to try       -->
+//!       --> file       a text into a named file
 //!                      paint: what a piece means; window: how wide, which colours
 //! ```
 
@@ -13,6 +14,7 @@ pub mod document;
 pub mod exit;
 pub mod failed;
 pub mod fault;
+pub mod file;
 pub mod interrupted;
 pub mod output;
 pub mod paint;

@@ -8,10 +8,11 @@
 //!  bytes                         --> as they are: a job's own output    --> stdout
 //! ```
 //!
-//! Colours are added here, behind that, and only where [`window`] says so. With `-q` only errors and data are left.
+//! Colours are added here, after the text was made harmless, and only where [`window`] says so. With `-q` only errors
+//! and data are left.
 //!
-//! This is the last boundary, for every text, whoever made it (`text` has the first). Foreign text
-//! inside a line goes through [`Foreign`] or [`cell`], so that it cannot begin a line of its own.
+//! This is the last boundary for every text, whoever made it; `text` is the first. Foreign text inside a line goes
+//! through [`Foreign`] or [`cell`], so that it cannot begin a line of its own.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;

@@ -1,17 +1,3 @@
-//! Numbers of things in a sentence.
+//! Numbers of things in a sentence, for the verbs.
 
-/// `1 job`, `3 jobs`; `one` without its `s`.
-pub fn plural(count: usize, one: &str) -> String {
-    let end = if count == 1 { "" } else { "s" };
-    format!("{count} {one}{end}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_is_one() {
-        assert_eq!([0, 1, 2].map(|n| plural(n, "job")), ["0 jobs", "1 job", "2 jobs"]);
-    }
-}
+pub use crate::text::plural;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  digest   registry.example/group/project@sha256:1428ab43…    a beginning is accepted wherever a digest is
-//!  id       01jd5k8q2m4xt                                      as for ids
+//!  id       01jd5k8q2m4xt                                      a beginning is accepted wherever an id is
 //!  path     …/jobs/01jd5k8q2m4xt/stdout                        the end says more
 //!  text     a long comma…
 //! ```

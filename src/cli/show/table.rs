@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Own code: the libraries for tables (comfy-table, tabled) wrap cells into several lines, and none knows how a digest
-//! or an id is shortened so that it can still be typed. What a cell holds cannot leave it.
+//! or an id is shortened so that it can still be typed. Foreign text in a cell cannot break out of it.
 
 use std::cmp::Reverse;
 

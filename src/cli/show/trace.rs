@@ -5,7 +5,7 @@
 //! |---|---|---|---|
 //! | `-v` | people | what Moorline does | `. asking for a token (realm https://gitlab.example)` |
 //! | `-vv` | developers | this, and the network's libraries | time, level, module, message, fields |
-//! | `RUST_LOG` | developers | what its filter says; it outdoes `-v` | likewise |
+//! | `RUST_LOG` | developers | what its filter says; it wins over `-v` | likewise |
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};

@@ -6,21 +6,20 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use crate::audit::{Pinned, pinned};
+use crate::audit::{Pinned, pinned_by};
 use crate::cli::args::credential_args::CredentialArgs;
 use crate::cli::context::Context;
 use crate::cli::context::engines;
 use crate::cli::show::document;
+use crate::cli::show::exit;
 use crate::cli::show::fault;
-use crate::cli::show::output::{self, CliError, Outcome, Report};
-use crate::cli::show::plural::plural;
+use crate::cli::show::output::{self, Outcome};
 use crate::failure::{Failure, Kind};
 use crate::job::{JobId, Resources};
-use crate::ledger::index::{Filter, Page};
-use crate::ledger::{JobRecord, Payloads};
 use crate::pin::Pin;
 use crate::registry::RegistryError;
-use crate::resolve::drift::{Drift, drift_many};
+use crate::resolve::drift::{Drift, NotCompared, drift_many};
+use crate::text::plural;
 
 /// `audit drift`.
 #[derive(Debug, Args)]
@@ -42,100 +41,54 @@ pub struct Drifted {
     credential: CredentialArgs,
 }
 
-/// What the registry said of an image.
-type Answer = Result<Vec<Drift>, RegistryError>;
-
 /// The verb. Something found exits with 6, an image that could not be asked for with its error's code.
 ///
 /// # Errors
 /// When a job is unknown or the ledger cannot be read.
 pub fn run(context: &Context, args: &Drifted) -> Outcome {
-    let (found, chosen) = chosen(context, args)?;
-    let pins: Vec<Pin> = found.images.iter().map(|(pin, _)| pin.clone()).collect();
+    let (Pinned { images, without }, chosen) = pinned_by(context, &args.jobs, args.since)?;
+    let pins: Vec<Pin> = images.iter().map(|(pin, _)| pin.clone()).collect();
     if !pins.is_empty() {
         args.credential.apply(context, pins.iter().map(|pin| Some(pin.registry.clone())))?;
     }
     let client = context.client()?;
     let answers = context.block_on(drift_many(&client, &pins))?;
-    let rows: Vec<(&Pin, &[JobId], Answer)> = found
-        .images
-        .iter()
-        .zip(answers)
-        .map(|((pin, jobs), answer)| (pin, jobs.as_slice(), answer))
-        .collect();
-    let mut worst = 0;
-    for (pin, jobs, answer) in &rows {
+    let (mut worst, mut values) = (0, Vec::new());
+    for ((pin, jobs), answer) in images.iter().zip(answers) {
+        values.push(value(pin, jobs, &answer));
         match answer {
             Ok(drift) => {
-                for note in drift.iter().filter(|drift| !drift.is_finding()) {
+                let (findings, notes): (Vec<_>, Vec<_>) =
+                    drift.iter().partition(|drift| drift.is_finding());
+                for note in notes {
                     context.voice.say(format!("{}: {note}", pin.reference()));
                 }
-                let findings: Vec<&Drift> = drift.iter().filter(|d| d.is_finding()).collect();
                 if findings.is_empty() {
                     continue;
                 }
-                worst = worst.max(crate::cli::show::exit::code(Kind::Integrity));
+                worst = worst.max(exit::code(Kind::Integrity));
                 if !context.voice.json {
                     output::line(text(pin, jobs, &findings));
                 }
             }
             Err(error) => {
-                worst = worst.max(crate::cli::show::exit::code(error.kind()));
-                fault::error(&not_compared(pin, error));
+                worst = worst.max(exit::code(error.kind()));
+                fault::error(&NotCompared::of(pin, error).into());
             }
         }
     }
     if context.voice.json {
-        let images: Vec<_> =
-            rows.iter().map(|(pin, jobs, answer)| value(pin, jobs, answer)).collect();
-        document::print(&json!({ "images": images, "without_registry": found.without }));
+        document::print(&json!({ "images": values, "without_registry": without }));
     }
-    let mut said = format!("{} of {}", plural(rows.len(), "image"), plural(chosen, "job"));
-    if !found.without.is_empty() {
-        said +=
-            &format!(", {} whose image came from no registry", plural(found.without.len(), "job"));
+    let mut said = format!("{} of {}", plural(images.len(), "image"), plural(chosen, "job"));
+    if !without.is_empty() {
+        said += &format!(", {} whose image came from no registry", plural(without.len(), "job"));
     }
     if worst == 0 {
         said += ": nothing found";
     }
     context.voice.say(said);
     Ok(worst)
-}
-
-/// The pins of the jobs that were asked for, and how many jobs these are.
-fn chosen(context: &Context, args: &Drifted) -> Result<(Pinned, usize), Report> {
-    if !args.jobs.is_empty() {
-        let view = context.named(&args.jobs)?;
-        let jobs = view.find_all(&args.jobs)?;
-        return Ok((pinned(jobs.iter().copied()), jobs.len()));
-    }
-    let (mut found, mut count) = (Pinned::default(), 0);
-    let young = |job: &&JobRecord| args.since.is_none_or(|since| job.last().time >= since);
-    let page = Page { from: args.since.map(before), ..Page::newest(1000) };
-    context.pages(Filter::All, page, Payloads::Left, |view| {
-        let jobs: Vec<&JobRecord> = view.jobs().rev().filter(young).collect();
-        found.add(jobs.iter().copied());
-        count += jobs.len();
-        Ok(())
-    })?;
-    found.sort();
-    Ok((found, count))
-}
-
-/// No job of this time or later has a smaller id; ids are made a moment before the job is recorded.
-fn before(time: Timestamp) -> JobId {
-    let day = time.checked_sub(SignedDuration::from_hours(24)).unwrap_or(time);
-    JobId::from_parts(u64::try_from(day.as_millisecond()).unwrap_or(0), 0)
-}
-
-/// A pin whose registry did not answer.
-pub(super) fn not_compared(pin: &Pin, error: &RegistryError) -> Report {
-    let asked = format!("{} was not compared: {error}", pin.reference());
-    let failed = CliError::new(error.kind(), asked);
-    Report::from(match error.hint() {
-        Some(hint) => failed.with_hint(hint),
-        None => failed,
-    })
 }
 
 /// An image, what is the matter with it, and whose it is.
@@ -147,7 +100,11 @@ fn text(pin: &Pin, jobs: &[JobId], findings: &[&Drift]) -> String {
     lines.join("\n")
 }
 
-fn value(pin: &Pin, jobs: &[JobId], answer: &Answer) -> serde_json::Value {
+fn value(
+    pin: &Pin,
+    jobs: &[JobId],
+    answer: &Result<Vec<Drift>, RegistryError>,
+) -> serde_json::Value {
     let mut value = json!({
         "reference": pin.reference().to_string(),
         "asked": pin.asked,

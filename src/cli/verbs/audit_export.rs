@@ -9,9 +9,9 @@ use crate::audit::{JobAnswer, audit_job, junit};
 use crate::cli::context::Context;
 use crate::cli::context::engines;
 use crate::cli::show::document;
-use crate::cli::show::output::{self, CliError, Outcome, Report};
-use crate::failure::{Kind, io_kind};
-use crate::files;
+use crate::cli::show::file;
+use crate::cli::show::output::{self, Outcome, Report};
+use crate::failure::Kind;
 use crate::follow;
 use crate::job::JobRef;
 use crate::ledger::JobRecord;
@@ -57,10 +57,7 @@ pub fn run(context: &Context, args: &Export) -> Outcome {
     match &args.output {
         None if json => document::print(&json!({ "format": "junit", "text": text })),
         None => output::bytes(text.as_bytes()),
-        Some(path) => files::replace(path, 0o644, text.as_bytes()).map_err(|error| {
-            let kind = io_kind(&error, Kind::Configuration);
-            CliError::new(kind, format!("cannot write {}: {error}", path.display()))
-        })?,
+        Some(path) => file::replace(path, &text, Kind::Configuration)?,
     }
     if let (Some(path), true) = (&args.output, json) {
         document::print(&json!({ "format": "junit", "path": path }));

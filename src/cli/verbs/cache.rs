@@ -1,25 +1,26 @@
 //! `moorline cache`: what is in the store, making room in it, and whether it is whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::{Value, json};
 
+use crate::audit::repositories;
 use crate::cli::context::Context;
 use crate::cli::context::prune;
 use crate::cli::show::document;
+use crate::cli::show::exit;
 use crate::cli::show::output::{self, Outcome};
-use crate::cli::show::plural::plural;
 use crate::cli::show::shorten;
 use crate::cli::show::table::{Column, Gives, Table};
 use crate::config;
 use crate::failure::Kind;
-use crate::ledger::index::ImageName;
-use crate::oci::{Digest, Sha256Digest};
+use crate::oci::Digest;
 use crate::sign::SigningKey;
 use crate::store::{Inventory, Item, Store, Wanted, What};
+use crate::text::plural;
 
 /// Look after the store of images and layers.
 #[derive(Debug, Subcommand)]
@@ -101,26 +102,13 @@ pub fn run(context: &Context, verb: &Verb) -> Outcome {
 
 // ---- ls
 
-/// Where images came from, as far as the ledger knows.
-fn names(context: &Context, found: &Inventory) -> BTreeMap<Digest, String> {
-    let made_from = found.items.iter().flat_map(|item| &item.made_from);
-    let wanted: BTreeSet<Digest> = made_from.map(|(manifest, _)| *manifest).collect();
-    let name = |manifest: Digest| {
-        // a ledger that cannot be read names nothing
-        let view = context.of_image(&ImageName::Digest(*manifest.bytes()), 5).ok()?;
-        let mut pins = view.jobs().rev().filter_map(|job| job.last().image.pin());
-        let pin = pins.find(|pin| pin.manifest == manifest)?;
-        Some((manifest, format!("{}/{}", pin.registry, pin.repository)))
-    };
-    wanted.into_iter().filter_map(name).collect()
-}
-
 fn ls(context: &Context, store: &Store) -> Outcome {
     let found = store.inventory()?;
     for problem in &found.problems {
         output::warn(problem);
     }
-    let names = names(context, &found);
+    let made_from = found.items.iter().flat_map(|item| &item.made_from);
+    let names = repositories(context, made_from.map(|(manifest, _)| *manifest));
     if context.voice.json {
         let items: Vec<Value> = found.items.iter().map(|item| row(&found, item, &names)).collect();
         document::print(&json!({
@@ -323,5 +311,5 @@ fn verify(context: &Context, store: &Store) -> Outcome {
              that somebody made up; whose word is believed stands in the ledger",
         );
     }
-    Ok(if done.faults.is_empty() { 0 } else { crate::cli::show::exit::code(Kind::Integrity) })
+    Ok(if done.faults.is_empty() { 0 } else { exit::code(Kind::Integrity) })
 }

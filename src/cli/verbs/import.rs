@@ -8,13 +8,14 @@ use serde_json::json;
 use crate::cli::args::files_args::FilesArgs;
 use crate::cli::context::Context;
 use crate::cli::context::engines;
+use crate::cli::show;
 use crate::cli::show::document;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
 use crate::cli::verbs::login;
 use crate::config::JobFile;
 use crate::credential::Scope;
-use crate::failure::{Failure, Kind, io_kind};
-use crate::files::{self, ForeignFile};
+use crate::failure::{Failure, Kind};
+use crate::files::ForeignFile;
 use crate::import::ganga::{self, Image, Token};
 use crate::oci::{DOCKER_HUB, Reference};
 
@@ -105,10 +106,7 @@ fn write(file: &Path, text: &str, force: bool) -> Result<(), Report> {
             .with_hint("--force replaces it")
             .into());
     }
-    files::replace(file, 0o644, text.as_bytes()).map_err(|error| {
-        let kind = io_kind(&error, Kind::Usage);
-        CliError::new(kind, format!("cannot write {}: {error}", file.display())).into()
-    })
+    show::file::replace(file, text, Kind::Usage)
 }
 
 /// The token is kept when that is wanted, and forgotten otherwise; both are said. Whether it was kept.

@@ -9,11 +9,11 @@ use crate::acquire;
 use crate::cli::context::Context;
 use crate::cli::context::adapters;
 use crate::cli::context::engines;
+use crate::cli::show;
 use crate::cli::show::document;
-use crate::cli::show::output::{self, CliError, Outcome, Report};
+use crate::cli::show::output::{self, CliError, Outcome};
 use crate::config::PROJECT_FILE;
-use crate::failure::{Kind, io_kind};
-use crate::files;
+use crate::failure::Kind;
 
 /// Write a commented moorline.toml for the project in this directory.
 ///
@@ -72,10 +72,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
             .with_hint("--print shows the new one, --yes replaces the old one")
             .into());
     }
-    files::replace(file, 0o644, text.as_bytes()).map_err(|error| {
-        let kind = io_kind(&error, Kind::Usage);
-        Report::from(CliError::new(kind, format!("cannot write {PROJECT_FILE}: {error}")))
-    })?;
+    show::file::replace(file, &text, Kind::Usage)?;
     context.voice.say(format!(
         "wrote {PROJECT_FILE}; moorline lock pins the images that it names, moorline doctor checks the rest"
     ));

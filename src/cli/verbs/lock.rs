@@ -10,16 +10,15 @@ use crate::cli::args::credential_args::CredentialArgs;
 use crate::cli::context::Context;
 use crate::cli::show::document;
 use crate::cli::show::fault;
-use crate::cli::show::output::{self, CliError, Outcome, Report};
+use crate::cli::show::file;
+use crate::cli::show::output::{self, CliError, Outcome};
 use crate::cli::show::plural::plural;
-use crate::cli::verbs::audit_drift::not_compared;
 use crate::config::PROJECT_FILE;
 use crate::failure::{Failure, Kind};
-use crate::files;
 use crate::lock::{FILE, Lock, Named};
 use crate::oci::Platform;
 use crate::pin::Pin;
-use crate::resolve::drift::drift_many;
+use crate::resolve::drift::{NotCompared, drift_many};
 
 /// Something that a check found.
 const FOUND: u8 = 6;
@@ -114,7 +113,8 @@ fn write(context: &Context, wish: Wish<'_>) -> Outcome {
         context.voice.say(format!("{FILE} was not changed"));
         return Ok(worst);
     }
-    replace(Path::new(FILE), &lock.write(Path::new(FILE))?)?;
+    let path = Path::new(FILE);
+    file::replace(path, &lock.write(path)?, Kind::Configuration)?;
     for line in &moved {
         context.voice.say(format!("locked {line}"));
     }
@@ -149,7 +149,7 @@ fn check(context: &Context, named: &[(String, Named)], remote: bool) -> Outcome 
             let pin = &entry.pin;
             let found = answer.unwrap_or_else(|error| {
                 worst = worst.max(crate::cli::show::exit::code(error.kind()));
-                fault::error(&not_compared(pin, &error));
+                fault::error(&NotCompared::of(pin, error).into());
                 Vec::new()
             });
             for drift in found {
@@ -183,15 +183,4 @@ fn check(context: &Context, named: &[(String, Named)], remote: bool) -> Outcome 
         context.voice.say(format!("{FILE}: {}, nothing found", plural(count(&lock), "pin")));
     }
     Ok(worst)
-}
-
-/// Writes by temporary file, sync and rename: a reader sees the old text or the new one.
-///
-/// # Errors
-/// When the directory or the disk does not take it; then the old file stays.
-pub fn replace(path: &Path, text: &str) -> Result<(), Report> {
-    files::replace(path, 0o644, text.as_bytes()).map_err(|error| {
-        let kind = crate::failure::io_kind(&error, Kind::Configuration);
-        CliError::new(kind, format!("cannot write {}: {error}", path.display())).into()
-    })
 }

@@ -5,7 +5,6 @@ use std::io::{self, IsTerminal};
 use clap::Args;
 use serde_json::json;
 
-use crate::acquire::What;
 use crate::cli::args::credential_args::from_stdin;
 use crate::cli::context::Context;
 use crate::cli::show::document;
@@ -13,12 +12,10 @@ use crate::cli::show::output::{self, CliError, Outcome, Report};
 use crate::cli::show::table::{Column, Gives, Table};
 use crate::cli::show::terminal::Terminal;
 use crate::config::ServerUrl;
-use crate::credential::{Keeper, Scope, Stored};
-use crate::failure::Kind;
-use crate::gitlab::{GitlabError, Token, TokenKind};
-use crate::oci::{DOCKER_HUB, Registry, Repository};
+use crate::credential::{Keeper, Scope};
+use crate::login::{self, KeptLogin, LoginRequest, User};
 use crate::registry::Grant;
-use crate::secret::{Candidate, Credential, Realm, Secret};
+use crate::secret::{Realm, Secret};
 
 /// Store a credential for a registry, or for a project of it.
 ///
@@ -88,199 +85,36 @@ pub fn login(context: &Context, args: &Login) -> Outcome {
     if args.list {
         return list(context);
     }
+    let user = Typed { on_stdin: args.password_stdin };
     if let Some(server) = &args.api {
-        return login_api(context, args, server);
+        let stored = login::keep_api(context, server, args.store, user)?;
+        if context.voice.json {
+            document::print(&json!({
+                "api": server.to_string(), "place": stored.place.to_string(),
+                "lasts_seconds": stored.lasts.map(|lasts| lasts.as_secs()),
+            }));
+        }
+        return Ok(0);
     }
-    let (Some(scope), Some(username)) = (&args.scope, &args.username) else {
+    let (Some(scope), Some(username)) = (args.scope.clone(), args.username.clone()) else {
         return Err(CliError::usage("login needs a registry and --username").into());
     };
-    let question = format!("Token or password of {}", output::cell(username));
-    let done = keep(context, args, scope, username, || secret(args, &question))?;
+    let wish = LoginRequest { scope, username, realm: args.realm.clone(), store: args.store };
+    let kept = login::keep(context, &wish, user)?;
     if context.voice.json {
-        document::print(&done);
+        document::print(&value(&wish, &kept));
     }
     Ok(0)
 }
 
-/// Keeps a credential that came with something else, in a keyring, after the same questions and checks.
-///
-/// # Errors
-/// As [`login`].
-pub fn keep_token(
-    context: &Context,
-    scope: &Scope,
-    username: &str,
-    password: Secret,
-) -> Result<(), Report> {
-    let args = Login {
-        scope: Some(scope.clone()),
-        username: Some(username.to_owned()),
-        password_stdin: false,
-        store: Some(Keeper::Keyring),
-        realm: None,
-        api: None,
-        list: false,
-    };
-    keep(context, &args, scope, username, || Ok(password)).map(drop)
-}
-
-/// Asks the registry, then for the secret, and keeps it. The document for `--json`.
-fn keep(
-    context: &Context,
-    args: &Login,
-    scope: &Scope,
-    username: &str,
-    secret: impl FnOnce() -> Result<Secret, Report>,
-) -> Result<serde_json::Value, Report> {
-    let registry = scope.registry.clone();
-    let client = context.client()?;
-    // the registry is asked before the user: a wrong host should not cost a typed secret
-    let named = context.block_on(client.realm(&registry, scope.prefix.as_ref()))??;
-    let realm = confirmed(context, args, &registry, named)?;
-    let credential = Credential { username: username.to_owned(), password: secret()? };
-    let candidate = Candidate {
-        credential: credential.clone(),
-        source: "this login".into(),
-        realms: realm.iter().cloned().collect(),
-    };
-    let asked = asked(context, scope);
-    let grant = context.block_on(client.check(&registry, &asked, candidate))??;
-    let stored = context.credentials().store(scope, &credential, realm.as_ref(), args.store)?;
-    for note in &stored.notes {
-        context.voice.say(note);
-    }
-    context.voice.say(opens(scope, &asked, &grant));
-    let place = kept(&stored);
-    context
-        .voice
-        .say(format!("logged in to {scope} as {}; kept in {place}", output::cell(username)));
-    let open = if let Grant::Pulls(open) = &grant { Some(open) } else { None };
-    Ok(json!({
-        "scope": scope.to_string(), "username": username, "realm": realm,
+fn value(wish: &LoginRequest, KeptLogin { realm, grant, stored }: &KeptLogin) -> serde_json::Value {
+    let open = if let Grant::Pulls(open) = grant { Some(open) } else { None };
+    json!({
+        "scope": wish.scope.to_string(), "username": wish.username, "realm": realm,
         "checked": !matches!(grant, Grant::NotAsked), "pulls": open,
         "place": stored.place.to_string(),
         "lasts_seconds": stored.lasts.map(|lasts| lasts.as_secs()),
-    }))
-}
-
-/// What the registry is asked about: the project of the login itself, and those of the images in
-/// moorline.toml that it would be used for.
-fn asked(context: &Context, scope: &Scope) -> Vec<Repository> {
-    let mut asked: Vec<Repository> = scope.prefix.iter().cloned().collect();
-    for what in context.settings().images.values() {
-        // an image of another kind is of no registry, and its own verb says what is wrong with it
-        if let Ok(What::Reference(found) | What::Oras(found)) = What::parse(context, what)
-            && scope.covers(&found.registry, &found.repository)
-            && !asked.contains(&found.repository)
-        {
-            asked.push(found.repository);
-        }
-    }
-    asked
-}
-
-/// Which projects the credential opens, as far as a registry tells.
-fn opens(scope: &Scope, asked: &[Repository], grant: &Grant) -> String {
-    const CLOSED: &str = "it is a group, and a registry does not say which projects it has; or it is missing, \
-                          or not the token's own; or the token lacks read_registry";
-    let list = |all: &[&Repository]| {
-        all.iter().map(|repository| repository.as_str()).collect::<Vec<_>>().join(", ")
-    };
-    match grant {
-        Grant::NotAsked => {
-            "the registry allows anonymous access, so the credential was stored without a check"
-                .into()
-        }
-        Grant::Pulls(open) => {
-            let closed: Vec<_> = asked.iter().filter(|one| !open.contains(one)).collect();
-            let mut text = format!(
-                "the credential is right and pulls {}",
-                list(&open.iter().collect::<Vec<_>>())
-            );
-            if !closed.is_empty() {
-                text += &format!("; not granted: {} ({CLOSED})", list(&closed));
-            }
-            text
-        }
-        Grant::Accepted => {
-            "the credential is right; this registry says only with an image what it opens".into()
-        }
-        Grant::Known if asked.is_empty() => format!(
-            "the credential is right; a registry does not say which projects it opens: \
-             moorline login {scope}/GROUP/PROJECT asks for one"
-        ),
-        Grant::Known => format!(
-            "the credential is right; not granted: {} ({CLOSED})",
-            list(&asked.iter().collect::<Vec<_>>())
-        ),
-    }
-}
-
-/// `login --api URL`: the token is asked for its scopes before it is kept.
-fn login_api(context: &Context, args: &Login, server: &ServerUrl) -> Outcome {
-    let secret = secret(args, &format!("Access token for the API of {server}"))?;
-    let token =
-        Token { kind: TokenKind::Access, secret: secret.clone(), source: "this login".into() };
-    let client = context.gitlab_at(server.clone(), token)?;
-    match context.block_on(client.access_token())? {
-        Ok(token) if token.scopes.iter().any(|s| s == "read_api" || s == "api") => {
-            context.voice.say(format!(
-                "the token is right; its scopes: {}",
-                output::cell(&token.scopes.join(", "))
-            ));
-        }
-        Ok(token) => {
-            let scopes = output::cell(&token.scopes.join(", "));
-            let message = format!(
-                "{server} knows this token, but it may not read the API (scopes: {scopes})"
-            );
-            return Err(CliError::new(Kind::Denied, message)
-                .with_hint("make a personal, project or group access token with the scope read_api")
-                .into());
-        }
-        Err(GitlabError::Answer { status: 404, .. }) => {
-            context
-                .voice
-                .say(format!("{server} does not tell a token's scopes; it was not checked"));
-        }
-        Err(error) => return Err(error.into()),
-    }
-    let stored = context.credentials().store_api(server, &secret, args.store)?;
-    for note in &stored.notes {
-        context.voice.say(note);
-    }
-    context.voice.say(format!("logged in to the API of {server}; kept in {}", kept(&stored)));
-    if context.voice.json {
-        document::print(&json!({
-            "api": server.to_string(), "place": stored.place.to_string(),
-            "lasts_seconds": stored.lasts.map(|lasts| lasts.as_secs()),
-        }));
-    }
-    Ok(0)
-}
-
-/// Where a secret is, and for how long.
-fn kept(stored: &Stored) -> String {
-    match (stored.place, stored.lasts) {
-        (Keeper::File, _) => "a file that only you can read, until moorline logout".into(),
-        (place, None) => format!("{}, until moorline logout", place.described()),
-        (place, Some(lasts)) => format!(
-            "{} of this machine, until it restarts or nobody uses it for {}; to keep it longer, and \
-             for all machines with this home directory: --store file",
-            place.described(),
-            duration(lasts.as_secs())
-        ),
-    }
-}
-
-/// `3 days`, `90 minutes`: in the largest unit that is exact.
-fn duration(seconds: u64) -> String {
-    let units = [(24 * 60 * 60, "day"), (60 * 60, "hour"), (60, "minute"), (1, "second")];
-    let exact =
-        units.into_iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
-    let (unit, name) = exact.unwrap_or((1, "second"));
-    let count = seconds / unit;
-    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
+    })
 }
 
 /// The verb `logout`.
@@ -346,70 +180,71 @@ fn list(context: &Context) -> Outcome {
     Ok(0)
 }
 
-/// The realm that the secret may be sent to: named by the user, configured, confirmed at an earlier
-/// login to this registry, the registry's own host, or confirmed on a terminal now.
-fn confirmed(
-    context: &Context,
-    args: &Login,
-    registry: &Registry,
-    named: Option<Realm>,
-) -> Result<Option<Realm>, Report> {
-    let Some(named) = named else { return Ok(args.realm.clone()) };
-    let refuse = |message: String| {
-        CliError::new(Kind::Denied, message)
-            .with_hint(format!("if {named} is your GitLab, add --realm {named}"))
-    };
-    if let Some(wanted) = &args.realm {
-        if *wanted != named {
-            return Err(refuse(format!(
-                "{registry} sends its clients to {named} for tokens, not to {wanted}; nothing was sent"
-            ))
-            .into());
-        }
-        return Ok(Some(named));
-    }
-    // an http realm of a registry that is not listed as insecure is refused by the client
-    let is_own = [format!("https://{registry}"), format!("http://{registry}")]
-        .iter()
-        .any(|own| own.parse().is_ok_and(|own: Realm| own == named))
-        && (named.is_https() || context.is_insecure(registry));
-    let hub = registry.as_str() == DOCKER_HUB && named.to_string() == "https://auth.docker.io";
-    let logins = context.credentials().list()?;
-    let mut remembered = logins.iter().filter(|row| row.scope.is_of(registry));
-    let confirmed = context.known_realms(registry).contains(&named)
-        || remembered.any(|row| row.realm.as_ref() == Some(&named));
-    if is_own || hub || confirmed {
-        return Ok(Some(named));
-    }
-    if !io::stdin().is_terminal() || args.password_stdin {
-        return Err(refuse(format!(
-            "{registry} sends its clients to {named} for tokens, which is not confirmed; nothing was sent"
-        ))
-        .into());
-    }
-    let question =
-        format!("{registry} gets its tokens from {named}. Send your secret there? [y/N] ");
-    let answer = Terminal::open().and_then(|mut terminal| terminal.line(&question));
-    let answer = answer.map_err(|e| cannot_ask(&e))?;
-    if matches!(answer.trim(), "y" | "Y" | "yes") {
-        return Ok(Some(named));
-    }
-    Err(refuse(format!("{named} was not confirmed; nothing was sent")).into())
+/// The user, who types the secret without echo or pipes it in.
+struct Typed {
+    on_stdin: bool,
 }
 
-/// From stdin, or typed without echo.
-fn secret(args: &Login, question: &str) -> Result<Secret, Report> {
-    if args.password_stdin {
-        return from_stdin();
+impl User for Typed {
+    fn secret(self, question: &str) -> Result<Secret, Report> {
+        if self.on_stdin {
+            return from_stdin();
+        }
+        if !io::stdin().is_terminal() {
+            return Err(CliError::usage("no terminal to ask for the secret")
+                .with_hint("pipe it in and add --password-stdin")
+                .into());
+        }
+        let typed =
+            Terminal::open().and_then(|mut terminal| terminal.secret(&format!("{question}: ")));
+        let secret = typed.map_err(|e| cannot_ask(&e))?;
+        if secret.is_empty() {
+            return Err(CliError::usage("the secret is empty").into());
+        }
+        Ok(secret)
     }
+
+    fn confirms(&self, question: &str) -> Result<Option<bool>, Report> {
+        if self.on_stdin { Ok(None) } else { confirms(question) }
+    }
+}
+
+/// A secret that came with something else.
+struct Handed(Secret);
+
+impl User for Handed {
+    fn secret(self, _: &str) -> Result<Secret, Report> {
+        Ok(self.0)
+    }
+
+    fn confirms(&self, question: &str) -> Result<Option<bool>, Report> {
+        confirms(question)
+    }
+}
+
+/// Keeps a credential that came with something else, in a keyring, after the same questions and checks.
+///
+/// # Errors
+/// As [`login`].
+pub fn keep_token(
+    context: &Context,
+    scope: &Scope,
+    username: &str,
+    password: Secret,
+) -> Result<(), Report> {
+    let (scope, username) = (scope.clone(), username.to_owned());
+    let wish = LoginRequest { scope, username, realm: None, store: Some(Keeper::Keyring) };
+    login::keep(context, &wish, Handed(password)).map(drop)
+}
+
+/// Asks on the terminal; `None` where there is none.
+fn confirms(question: &str) -> Result<Option<bool>, Report> {
     if !io::stdin().is_terminal() {
-        return Err(CliError::usage("no terminal to ask for the secret")
-            .with_hint("pipe it in and add --password-stdin")
-            .into());
+        return Ok(None);
     }
-    let typed = Terminal::open().and_then(|mut terminal| terminal.secret(&format!("{question}: ")));
-    let secret = typed.map_err(|e| cannot_ask(&e))?;
-    if secret.is_empty() { Err(CliError::usage("the secret is empty").into()) } else { Ok(secret) }
+    let answer = Terminal::open().and_then(|mut terminal| terminal.line(question));
+    let answer = answer.map_err(|e| cannot_ask(&e))?;
+    Ok(Some(matches!(answer.trim(), "y" | "Y" | "yes")))
 }
 
 fn cannot_ask(error: &io::Error) -> Report {

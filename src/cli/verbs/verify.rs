@@ -1,4 +1,4 @@
-//! `moorline verify`: whether a SIF is what it says that it was made from.
+//! `moorline verify`: checks that a SIF holds what it says it was made from.
 
 use std::path::PathBuf;
 use std::sync::Arc;

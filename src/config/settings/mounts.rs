@@ -1,4 +1,4 @@
-//! Mounts of the levels: how each writes them, and whose stays.
+//! Mounts in configuration files: how they are written at each level, and which level wins where two name one target.
 
 use super::slot::{List, add};
 use crate::config::ConfigError;

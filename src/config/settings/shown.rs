@@ -1,4 +1,4 @@
-//! What `config show` lists: every value that somebody said, with its place.
+//! What `config show` lists: every value that was set, and where.
 
 use crate::config::{Origin, Value};
 

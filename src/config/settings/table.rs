@@ -1,25 +1,36 @@
-//! The tables of all groups, and the keys in them.
+//! The groups of keys, and what is done with every key: find it, read it, merge it, show it.
 
 use super::key::{Group, Head, Key};
 use super::limits::{self, LIMITS};
-use super::rows::{BackendSettings, Config};
+use super::rows::Config;
 use super::shown::{ShownValue, quoted};
 use super::slot::Slot;
 use crate::config::ConfigError;
 use crate::config::read::Item;
 
+/// A group that there is once.
+macro_rules! once {
+    (|$config:ident| $group:expr) => {
+        &Groups { each: |$config| vec![(None, &$group)], named: |$config, _| &mut $group }
+    };
+}
+
 /// Every group, in the order of `config show`.
 static TABLES: [&(dyn Table + Sync); 10] = [
-    &Part { of: |config| config, of_mut: |config| config },
-    &Part { of: |config| &config.store, of_mut: |config| &mut config.store },
-    &Part { of: |config| &config.registry_sifs, of_mut: |config| &mut config.registry_sifs },
-    &Part { of: |config| &config.submit, of_mut: |config| &mut config.submit },
-    &Backends,
-    &Part { of: |config| &config.gitlab, of_mut: |config| &mut config.gitlab },
-    &Part { of: |config| &config.shub, of_mut: |config| &mut config.shub },
-    &Part { of: |config| &config.wait, of_mut: |config| &mut config.wait },
+    &Groups { each: |config| vec![(None, config)], named: |config, _| config },
+    once!(|config| config.store),
+    once!(|config| config.registry_sifs),
+    once!(|config| config.submit),
+    // `[backend.NAME]`: a group for each name
+    &Groups {
+        each: |config| config.backends.iter().map(|(name, of)| (Some(&**name), of)).collect(),
+        named: |config, name| config.backends.entry(name.to_owned()).or_default(),
+    },
+    once!(|config| config.gitlab),
+    once!(|config| config.shub),
+    once!(|config| config.wait),
     &Bounds,
-    &Part { of: |config| &config.policy, of_mut: |config| &mut config.policy },
+    once!(|config| config.policy),
 ];
 
 /// A key and the table that it stands in.
@@ -81,50 +92,20 @@ trait Table {
     fn show<'c>(&self, config: &'c Config, rows: &mut Vec<ShownValue<'c>>);
 }
 
-fn heads_of<G: Group>() -> Vec<&'static Head> {
-    G::KEYS.iter().map(|key: &'static Key<G>| &key.head).collect()
+/// Groups with their names.
+type Named<'c, G> = Vec<(Option<&'c str>, &'c G)>;
+
+/// The groups of one kind: one without a name, or any number with names.
+struct Groups<G: Group> {
+    /// Those that there are, with their names.
+    each: fn(&Config) -> Named<'_, G>,
+    /// The one of this name, made when it is not there; a group without a name does not look at it.
+    named: for<'c> fn(&'c mut Config, &str) -> &'c mut G,
 }
 
-/// A group that there is once.
-struct Part<G: Group> {
-    of: fn(&Config) -> &G,
-    of_mut: fn(&mut Config) -> &mut G,
-}
-
-impl<G: Group> Table for Part<G> {
+impl<G: Group> Table for Groups<G> {
     fn heads(&self) -> Vec<&'static Head> {
-        heads_of::<G>()
-    }
-
-    fn set(
-        &self,
-        config: &mut Config,
-        at: usize,
-        _: &[&str],
-        item: &Item<'_>,
-    ) -> Result<(), ConfigError> {
-        (G::KEYS[at].set)((self.of_mut)(config), item)
-    }
-
-    fn merge(&self, lower: &mut Config, upper: &mut Config) {
-        for key in G::KEYS {
-            (key.merge)((self.of_mut)(lower), (self.of_mut)(upper));
-        }
-    }
-
-    fn show<'c>(&self, config: &'c Config, rows: &mut Vec<ShownValue<'c>>) {
-        for key in G::KEYS {
-            (key.show)((self.of)(config), key.head.name, rows);
-        }
-    }
-}
-
-/// `[backend.NAME]`: a group for each name.
-struct Backends;
-
-impl Table for Backends {
-    fn heads(&self) -> Vec<&'static Head> {
-        heads_of::<BackendSettings>()
+        G::KEYS.iter().map(|key: &'static Key<G>| &key.head).collect()
     }
 
     fn set(
@@ -134,24 +115,31 @@ impl Table for Backends {
         path: &[&str],
         item: &Item<'_>,
     ) -> Result<(), ConfigError> {
+        // `backend.NAME.key`
         let name = path.get(1).copied().unwrap_or_default();
-        let of = config.backends.entry(name.to_owned()).or_default();
-        (BackendSettings::KEYS[at].set)(of, item)
+        (G::KEYS[at].set)((self.named)(config, name), item)
     }
 
     fn merge(&self, lower: &mut Config, upper: &mut Config) {
-        for (name, mut of) in std::mem::take(&mut upper.backends) {
-            let lower = lower.backends.entry(name).or_default();
-            for key in BackendSettings::KEYS {
-                (key.merge)(lower, &mut of);
+        let names = (self.each)(upper).into_iter().map(|(name, _)| name.unwrap_or_default());
+        let names: Vec<String> = names.map(str::to_owned).collect();
+        for name in names {
+            let (lower, upper) = ((self.named)(lower, &name), (self.named)(upper, &name));
+            for key in G::KEYS {
+                (key.merge)(lower, upper);
             }
         }
     }
 
     fn show<'c>(&self, config: &'c Config, rows: &mut Vec<ShownValue<'c>>) {
-        for (name, of) in &config.backends {
-            for key in BackendSettings::KEYS {
-                (key.show)(of, &key.head.name.replace('*', &quoted(name)), rows);
+        for (name, group) in (self.each)(config) {
+            for key in G::KEYS {
+                match name {
+                    None => (key.show)(group, key.head.name, rows),
+                    Some(name) => {
+                        (key.show)(group, &key.head.name.replace('*', &quoted(name)), rows);
+                    }
+                }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! How values are read that only the configuration knows, and how some are written.
+//! Reads the kinds of values that only the configuration has, and writes some of them.
 
 use std::path::PathBuf;
 use std::time::Duration;

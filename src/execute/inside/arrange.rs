@@ -18,7 +18,7 @@ use crate::execute::handles::{self, Refused};
 use crate::execute::hiding::{Hidden, Keep};
 use crate::execute::unshare::unshare;
 use crate::job::Access;
-use crate::mountinfo::{Entry, Table};
+use crate::mountinfo::{MountInfo, Table};
 use crate::runtime::builtin::{OUTSIDE, Step, What};
 
 /// Flags of what nothing is run from.
@@ -70,7 +70,7 @@ fn make_bindable(inside: &Inside) {
         })
         .collect();
     let mut asker = Asker::new();
-    let below = |e: &&Entry| sources.iter().any(|source| e.point.starts_with(source));
+    let below = |e: &&MountInfo| sources.iter().any(|source| e.point.starts_with(source));
     for entry in table.iter().filter(|e| e.unbindable).filter(below) {
         let question = Question::Mount(entry.point.clone().into());
         let reached = asker.ask(&question) == Answer::Mount(entry.id);

@@ -26,7 +26,7 @@ use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
 use crate::execute::asker::{Answer, Asker, Question};
 use crate::execute::failed::{Failed, at};
 use crate::execute::handles::{self, Refused, as_path, mount_id};
-use crate::mountinfo::{Entry, Table};
+use crate::mountinfo::{MountInfo, Table};
 use crate::runtime::builtin::OUTSIDE;
 
 /// This process in the machine's `/proc`, as it is seen then.
@@ -221,7 +221,7 @@ impl Bench {
         Ok(())
     }
 
-    fn set(&mut self, entry: &Entry, flags: MountFlags, table: &Table) -> Result<(), String> {
+    fn set(&mut self, entry: &MountInfo, flags: MountFlags, table: &Table) -> Result<(), String> {
         let path = entry.point.clone().into_os_string();
         let question = Question::Restrict { path, mount: entry.id, flags: flags.bits() };
         let answer = self.older.as_mut().map_or(Answer::Silent, |older| older.ask(&question));
@@ -260,7 +260,7 @@ fn again(say: &str, to: &Target, under: u32, before: &Table) -> Result<u32, Fail
 }
 
 /// The flags to set on a mount, with those that it has; `None` when it needs none.
-fn missing_flags(entry: &Entry, limits: Limits) -> Option<MountFlags> {
+fn missing_flags(entry: &MountInfo, limits: Limits) -> Option<MountFlags> {
     let Limits { read_only, devices } = limits;
     let nodev = entry.has("nodev") || devices;
     if entry.has("nosuid") && nodev && (entry.has("ro") || !read_only) {

@@ -28,7 +28,7 @@ use rustix::io::Errno;
 use crate::execute::ExecuteError;
 use crate::execute::attend::still_wanted;
 use crate::sif::Partition;
-use crate::squashfs::read::{self, Decoder, Entry, Image, Kind, Limits, Piece, ReadError};
+use crate::squashfs::read::{self, Decoder, Image, Kind, Limits, NamedInode, Piece, ReadError};
 
 /// `[limits]` that were set, by name.
 pub(in crate::execute) type Configured = BTreeMap<String, u64>;
@@ -157,7 +157,7 @@ fn cannot_link(error: Errno) -> bool {
 /// Makes all names; files' bytes go to the queue.
 fn walk(
     image: &Image<&File>,
-    entries: &mut dyn Iterator<Item = Result<Entry, ReadError>>,
+    entries: &mut dyn Iterator<Item = Result<NamedInode, ReadError>>,
     root: &Path,
     runs: &SyncSender<Run>,
     link: &Link,
@@ -167,7 +167,7 @@ fn walk(
     // by the number of the name: files that have more
     let mut linked: HashMap<u64, PathBuf> = HashMap::new();
     for entry in entries {
-        let Entry { path, inode, name: number, first } =
+        let NamedInode { path, inode, name: number, first } =
             entry.map_err(|e| bad("its squashfs", &e))?;
         let path = Path::new(OsStr::from_bytes(&path));
         // the owner can read and write all directories: he fills and later removes them

@@ -1,9 +1,9 @@
 //! A pipe that the caller hands over on the command line: `-`, and `/dev/fd/63`, which is what a shell makes of
 //! `<(command)`.
 //!
-//! It is the caller's own input, as what stands on the command line is: opened before by the caller, of no other
-//! user. The limit on its size holds. Nobody can say how long the command behind it may take, so it is waited
-//! for; Ctrl-C ends that. A named pipe that somebody left in a directory has another name, and is refused.
+//! It is the caller's own input, like the command line: the caller opened it, and it belongs to no other user. The
+//! limit on the size holds. The command behind the pipe may take any time, so Moorline waits for it; Ctrl-C ends the
+//! wait. A named pipe that somebody left in a directory has another name, and is refused.
 
 use std::fs::File;
 use std::io;

@@ -1,4 +1,4 @@
-//! What a text of Python describes.
+//! The objects that a Python text describes.
 
 use std::collections::BTreeMap;
 

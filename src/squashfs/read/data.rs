@@ -22,11 +22,12 @@ pub struct Piece {
     pub at: u64,
     /// Bytes.
     pub length: u32,
-    from: From,
+    stored: Stored,
 }
 
+/// How a piece of a file is stored.
 #[derive(Clone, Copy, Debug)]
-enum From {
+enum Stored {
     Hole,
     Block(Fragment),
     /// In the block of tails, from this byte on.
@@ -36,15 +37,15 @@ enum From {
 impl Piece {
     /// Place and stored size of the block that it is, alone: nothing for a hole or a tail.
     pub fn block(&self) -> Option<(u64, u32)> {
-        match self.from {
-            From::Block(block) => Some((block.place, block.size)),
-            From::Hole | From::Tail(..) => None,
+        match self.stored {
+            Stored::Block(block) => Some((block.place, block.size)),
+            Stored::Hole | Stored::Tail(..) => None,
         }
     }
 
     /// Whether it holds only zeros and takes no room.
     pub fn is_hole(&self) -> bool {
-        matches!(self.from, From::Hole)
+        matches!(self.stored, Stored::Hole)
     }
 }
 
@@ -86,17 +87,17 @@ impl<S: ReadAt> Pieces<'_, S> {
         {
             let fragment = fragment::get(self.image, number)?;
             self.stored(fragment)?;
-            return Ok(Piece { at, length, from: From::Tail(fragment, offset) });
+            return Ok(Piece { at, length, stored: Stored::Tail(fragment, offset) });
         }
         let block = Fragment { place: self.place, size: self.sizes.word()? };
-        let from = match self.stored(block)? {
-            0 => From::Hole,
+        let kind = match self.stored(block)? {
+            0 => Stored::Hole,
             stored => {
                 self.place += u64::from(stored);
-                From::Block(block)
+                Stored::Block(block)
             }
         };
-        Ok(Piece { at, length, from })
+        Ok(Piece { at, length, stored: kind })
     }
 
     /// The bytes that a block takes, which lie inside the image.
@@ -154,19 +155,19 @@ impl<'a, S: ReadAt> Decoder<'a, S> {
     /// When they cannot be read, or the block holds fewer or more.
     pub fn read(&mut self, piece: &Piece) -> Result<&[u8], ReadError> {
         let length = piece.length as usize;
-        match piece.from {
-            From::Hole => {
+        match piece.stored {
+            Stored::Hole => {
                 self.raw.clear();
                 self.raw.resize(length, 0);
             }
-            From::Block(block) => {
+            Stored::Block(block) => {
                 self.block(block, length)?;
                 if self.raw.len() != length {
                     let why = format!("a block of {} bytes instead of {length}", self.raw.len());
                     return Err(ReadError::damaged(WHAT, why));
                 }
             }
-            From::Tail(fragment, offset) => {
+            Stored::Tail(fragment, offset) => {
                 let tails = self.tails(fragment)?;
                 let from = offset as usize;
                 let tail = from.checked_add(length).and_then(|to| tails.get(from..to));

@@ -1,7 +1,7 @@
 //! Metadata blocks, and cursors that read on from block to block.
 //!
-//! A cursor only goes forward and each block takes at least 3 bytes, so reading ends with its table.
-//! A block is read when the first byte of it is wanted: the place of an empty listing need not exist.
+//! A cursor only goes forward and each block takes at least 3 bytes, so reading ends with its table. A block is read
+//! only when its first byte is needed, so an empty listing may name a place that does not exist.
 
 use std::sync::{Arc, PoisonError};
 

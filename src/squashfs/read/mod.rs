@@ -1,7 +1,7 @@
 //! Reads a squashfs 4.0 that anybody may have written.
 //!
 //! ```text
-//! superblock.rs --> Image --walk()--> Entry, Entry, ...      walk.rs: directory.rs, inode.rs, id.rs
+//! superblock.rs --> Image --walk()--> NamedInode each      walk.rs: directory.rs, inode.rs, id.rs
 //!                     |                   |
 //!                     |                   +-- xattrs()       xattr.rs
 //!                     |                   `-- pieces()       data.rs: blocks, holes, the tail (fragment.rs)
@@ -52,6 +52,6 @@ pub use limits::Limits;
 pub use node::{Named, Type};
 use numbers::{half, long, word};
 pub use seek::Marks;
-pub use walk::{Entry, Walk};
+pub use walk::{NamedInode, Walk};
 
 pub use crate::files::ReadAt;

@@ -1,4 +1,5 @@
-//! Single inodes by their reference, and directories as lists: for who answers a kernel's questions and keeps no tree.
+//! Single inodes by their reference, and directories as lists: for a file system server, which answers the kernel and
+//! keeps no tree.
 
 use super::directory::Names;
 use super::error::check;

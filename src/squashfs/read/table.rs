@@ -1,4 +1,4 @@
-//! Where the tables lie, and a block of one; who reads them is in the file of each.
+//! Where the tables lie, and how one block of a table is read. Each table has a file that reads its records.
 
 use super::ReadError;
 use crate::squashfs::metadata::BLOCK;

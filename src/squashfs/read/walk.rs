@@ -11,14 +11,14 @@ use super::{Image, Inode, Kind, ReadAt, ReadError, inode};
 
 /// A name and its inode.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct NamedInode {
     /// Names joined by slashes, without one in front; empty for the root.
     pub path: Vec<u8>,
     /// The inode.
     pub inode: Inode,
     /// Which name this is, counted from 0, the root.
     pub name: u64,
-    /// Which name was the first that led to this inode: [`Entry::name`] itself unless it is a hard link.
+    /// Which name was the first that led to this inode: [`NamedInode::name`] itself unless it is a hard link.
     pub first: u64,
 }
 
@@ -51,7 +51,7 @@ impl<S: ReadAt> Image<S> {
 }
 
 impl<S: ReadAt> Walk<'_, S> {
-    fn step(&mut self) -> Result<Option<Entry>, ReadError> {
+    fn step(&mut self) -> Result<Option<NamedInode>, ReadError> {
         if !self.begun {
             self.begun = true;
             let (inode, _) = inode::read(self.image, self.image.superblock.root)?;
@@ -70,7 +70,7 @@ impl<S: ReadAt> Walk<'_, S> {
         Ok(None)
     }
 
-    fn name(&mut self, name: &Name) -> Result<Entry, ReadError> {
+    fn name(&mut self, name: &Name) -> Result<NamedInode, ReadError> {
         if !self.path.is_empty() {
             self.path.push(b'/');
         }
@@ -88,7 +88,7 @@ impl<S: ReadAt> Walk<'_, S> {
         self.enter(name.reference, inode)
     }
 
-    fn enter(&mut self, reference: u64, inode: Inode) -> Result<Entry, ReadError> {
+    fn enter(&mut self, reference: u64, inode: Inode) -> Result<NamedInode, ReadError> {
         let limits = &self.image.limits;
         let name = self.names;
         self.names += 1;
@@ -112,12 +112,12 @@ impl<S: ReadAt> Walk<'_, S> {
             }
             _ => {}
         }
-        Ok(Entry { path: self.path.clone(), inode, name, first })
+        Ok(NamedInode { path: self.path.clone(), inode, name, first })
     }
 }
 
 impl<S: ReadAt> Iterator for Walk<'_, S> {
-    type Item = Result<Entry, ReadError>;
+    type Item = Result<NamedInode, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let step = self.step();

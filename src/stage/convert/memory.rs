@@ -1,4 +1,4 @@
-//! What a conversion may know of earlier ones; it decides how long it takes, and no byte.
+//! What a conversion may use of earlier ones. It changes how long the conversion takes, and never a byte.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! Several images, odd neighbours, nested indexes, unknown platforms: what the field has.
+//! Several images, odd neighbours, nested indexes, unknown platforms: files as they are met in practice.
 
 use serde_json::{Value, json};
 
