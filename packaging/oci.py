@@ -55,7 +55,7 @@ class Archive:
         """Compresses a tar: the layer's descriptor, and the digest of the tar itself."""
         part = os.path.join(self.folder, "layer-%d" % len(self.blobs))
         plain, packed = hashlib.sha256(), hashlib.sha256()
-        with open(part, "wb") as out, gzip.GzipFile("", "wb", 9, out, mtime=0) as into:
+        with open(part, "wb") as out, gzip.GzipFile("", "wb", 6, out, mtime=0) as into:
             while chunk := stream.read(BLOCK):
                 plain.update(chunk)
                 into.write(chunk)

@@ -16,6 +16,8 @@ make_packages() {
     mkdir /build
     tar -C /src --exclude=./target --exclude=./.git --exclude=./dist -c . | tar -x -C /build
     cd /build
+    # zig links, for the old glibc; gcc is for the tests
+    unset CARGO_BUILD_TARGET CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER
     MOORLINE_DIST_TOOLS=/tools packaging/dist --target "$TRIPLE" --programs-only --out /target/dist
 }
 

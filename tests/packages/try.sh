@@ -70,7 +70,8 @@ printf '%s: %s, ' "$kind" "$version"
 as_user moorline-worker --version
 if [ -n "$share" ]; then
     for page in $PAGES bash-completion/completions/moorline; do
-        [ -s "$share/$page" ] || die "no $share/$page"
+        # a .deb has manual pages compressed
+        [ -s "$share/$page" ] || [ -s "$share/$page.gz" ] || die "no $share/$page"
     done
     find "$share" -name _moorline | grep -q . || die "no completions for zsh"
     find "$share" -name moorline.fish | grep -q . || die "no completions for fish"
