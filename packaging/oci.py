@@ -9,7 +9,7 @@
             TREE        a directory, the upper layer: owned by root, times of --epoch, sorted by name
 
 FILE.tar is an OCI archive (image-layout.md of image-spec 1.1): what `skopeo copy oci-archive:FILE.tar`,
-`podman load` and `moorline run FILE.tar` read. Same inputs give the same bytes with one version of
+`podman load` and `moorline run oci-archive:FILE.tar` read. Same inputs give the same bytes with one version of
 Python's zlib. The standard library only.
 """
 

@@ -41,7 +41,7 @@ try_packages() {
     done
     [ -s /usr/share/man/man1/moorline-submit.1 ] || [ -s /usr/share/man/man1/moorline-submit.1.gz ] || die "no manual pages"
     # hashes, compressors, threads
-    HOME=/root qemu-aarch64 /usr/bin/moorline convert /target/image.oci.tar --platform linux/amd64 -o /target/arm64.sif
+    HOME=/root qemu-aarch64 /usr/bin/moorline convert oci-archive:/target/image.oci.tar --platform linux/amd64 -o /target/arm64.sif
     HOME=/root qemu-aarch64 /usr/bin/moorline verify /target/arm64.sif
 }
 
@@ -66,7 +66,7 @@ with zipfile.ZipFile(sys.argv[1]) as wheel:
 PY
     "$HERE/../env/package-tree.sh" run "" "$target/dist" -- sh -c 'rpm -qp --queryformat "%{ARCH}\n" /dist/*.rpm' | grep -qx aarch64
     home=$(mktemp -d)
-    HOME=$home "$program" convert "$target/image.oci.tar" --platform linux/amd64 -o "$target/x86_64.sif"
+    HOME=$home "$program" convert "oci-archive:$target/image.oci.tar" --platform linux/amd64 -o "$target/x86_64.sif"
     rm -rf "$home"
     cmp "$target/arm64.sif" "$target/x86_64.sif"
     say "both processors made the same $(stat -c %s "$target/arm64.sif") bytes"

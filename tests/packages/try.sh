@@ -24,7 +24,7 @@ as_user() { setpriv --reuid=$user --regid=$user --clear-groups --no-new-privs --
 
 useradd --create-home --uid 59998 --shell /bin/sh $user
 cd $home
-archive=$(only /dist/moorline-*.oci.tar)
+archive=oci-archive:$(only /dist/moorline-*.oci.tar)
 
 case $kind in
 wheel)
