@@ -9,7 +9,7 @@
             TREE        a directory, the upper layer: owned by root, times of --epoch, sorted by name
 
 FILE.tar is an OCI archive (image-layout.md of image-spec 1.1): what `skopeo copy oci-archive:FILE.tar`,
-`podman load` and `moorline run FILE.tar` read. Same inputs give the same bytes with one version of
+`podman load` and `moorline run oci-archive:FILE.tar` read. Same inputs give the same bytes with one version of
 Python's zlib. The standard library only.
 """
 
@@ -55,7 +55,7 @@ class Archive:
         """Compresses a tar: the layer's descriptor, and the digest of the tar itself."""
         part = os.path.join(self.folder, "layer-%d" % len(self.blobs))
         plain, packed = hashlib.sha256(), hashlib.sha256()
-        with open(part, "wb") as out, gzip.GzipFile("", "wb", 9, out, mtime=0) as into:
+        with open(part, "wb") as out, gzip.GzipFile("", "wb", 6, out, mtime=0) as into:
             while chunk := stream.read(BLOCK):
                 plain.update(chunk)
                 into.write(chunk)

@@ -1,13 +1,13 @@
 #!/bin/bash
 # A Debian tree that builds for 64-bit ARM and runs what it built, by emulation.
 #
-#   tests/env/arm64-tree.sh make                 make the tree if it is missing
-#   tests/env/arm64-tree.sh run TARGET -- CMD... run CMD in it, without a network
+#   tests/env/arm64-tree.sh make                         make the tree if it is missing
+#   tests/env/arm64-tree.sh run TARGET [TOOLS] -- CMD... run CMD in it, without a network
 #
 # trixie, with rustc, cargo and the standard library for arm64 from its backports (they must be of one
 # version), Debian's cross compiler, and qemu-user. The machine's crates and this checkout are bound
-# in read-only; TARGET (cargo's target directory) is writable. What CMD writes elsewhere goes into
-# an overlay and is gone afterwards.
+# in read-only; TARGET (cargo's target directory) is writable. TOOLS, which CMD may run, is /tools there, read-only.
+# What CMD writes elsewhere goes into an overlay and is gone afterwards.
 # Exit status 77: there is no mirror, or it has no such packages.
 set -euo pipefail
 # shellcheck source=tests/lib.sh
@@ -38,10 +38,14 @@ make_tree() {
 
 # Runs inside its own mount, network and process namespaces, as root, and never returns.
 inside() {
-    local target=$1 crates=$2
-    shift 2
+    local target=$1 crates=$2 tools=$3
+    shift 3
     open_tree "$TREE"
     bind_build "$target" "$crates"
+    if [ -n "$tools" ]; then
+        mkdir "$NEW/tools"
+        bind "$tools" "$NEW/tools" ro
+    fi
     kernel_mounts
     enter_tree
     # shellcheck disable=SC2016  # for the inner shell
@@ -56,12 +60,14 @@ inside() {
 case ${1-} in
 make) make_tree ;;
 run)
-    target=$2
-    shift 3
+    target=$2 tools=''
+    shift 2
+    [ "$1" = -- ] || { tools=$1 && shift; }
+    shift
     make_tree
     mkdir -p "$target"
     crates=${CARGO_HOME:-$HOME/.cargo}/registry
-    apart "$target" "$crates" "$@"
+    apart "$target" "$crates" "$tools" "$@"
     ;;
 --inside)
     shift

@@ -24,7 +24,7 @@ as_user() { setpriv --reuid=$user --regid=$user --clear-groups --no-new-privs --
 
 useradd --create-home --uid 59998 --shell /bin/sh $user
 cd $home
-archive=$(only /dist/moorline-*.oci.tar)
+archive=oci-archive:$(only /dist/moorline-*.oci.tar)
 
 case $kind in
 wheel)
@@ -70,7 +70,8 @@ printf '%s: %s, ' "$kind" "$version"
 as_user moorline-worker --version
 if [ -n "$share" ]; then
     for page in $PAGES bash-completion/completions/moorline; do
-        [ -s "$share/$page" ] || die "no $share/$page"
+        # a .deb has manual pages compressed
+        [ -s "$share/$page" ] || [ -s "$share/$page.gz" ] || die "no $share/$page"
     done
     find "$share" -name _moorline | grep -q . || die "no completions for zsh"
     find "$share" -name moorline.fish | grep -q . || die "no completions for fish"
