@@ -31,6 +31,8 @@ pub mod script;
 pub use conditions::{
     Conditions, Cover, Hides, MountNote, Output, Qualifier, RuntimeProgram, ServedImage,
 };
-pub use names::{PLAN_FILE, RECEIPT_PREFIX, RETURNED, SCRIPT_FILE, TICKETS_FILE};
+pub use names::{
+    MOST_OUTPUT_BYTES, OUTPUT_BYTES, PLAN_FILE, RECEIPT_PREFIX, RETURNED, SCRIPT_FILE, TICKETS_FILE,
+};
 pub use plan::{PLAN_SCHEMA, Plan, PlanError};
 pub use receipt::{RECEIPT_SCHEMA, Receipt, ReceiptError, Start};

@@ -1,4 +1,4 @@
-//! Names of files in a job's `control/`.
+//! Names of files in a job's `control/`, and of the limit that a worker has of its own.
 
 /// The plan's file name in `control/`.
 pub const PLAN_FILE: &str = "plan.json";
@@ -10,3 +10,7 @@ pub const TICKETS_FILE: &str = "krb5cc";
 pub const RETURNED: &str = "returned";
 /// How receipts' names begin in `control/`.
 pub const RECEIPT_PREFIX: &str = "receipt-";
+/// The key of `[limits]` that bounds how many bytes of declared outputs are hashed when a job has ended.
+pub const OUTPUT_BYTES: &str = "output_bytes";
+/// Its default: a minute or two, and more than most jobs leave.
+pub const MOST_OUTPUT_BYTES: u64 = 1 << 36;
