@@ -19,6 +19,7 @@ pub mod files;
 pub mod listing;
 pub mod mountinfo;
 pub mod oci;
+mod procstatus;
 mod recent;
 pub mod sealed;
 pub mod secret;

@@ -208,6 +208,14 @@ pub enum ExecuteError {
     /// No runtime works here.
     #[error("no container runtime works on this machine: {0}")]
     NoRuntime(String),
+    /// A runtime's program is here, and its daemon does not answer this user.
+    #[error("{runtime} has no daemon that answers: {why}")]
+    NoDaemon {
+        /// The runtime.
+        runtime: &'static str,
+        /// Its own words.
+        why: String,
+    },
     /// Nowhere can a directory for the job be made.
     #[error("the job's directory cannot be made: {}", told(.0))]
     NoScratch(Vec<PassedOver>),
@@ -330,7 +338,7 @@ impl ExecuteError {
                 source: HashTreeError::Root { .. } | HashTreeError::Changed(_), ..
             } => exit::IMAGE_MISMATCH,
             Self::MountMissing { .. } | Self::MountMoved { .. } => exit::MOUNT_MISSING,
-            Self::NoRuntime(_) => exit::NO_RUNTIME,
+            Self::NoRuntime(_) | Self::NoDaemon { .. } => exit::NO_RUNTIME,
             Self::Told(signal) => 128 + signal,
             Self::NoScratch(passed) if passed.iter().any(|p| p.full) => exit::NO_SPACE,
             Self::Hindered { kind: Kind::NoSpace, .. } => exit::NO_SPACE,
@@ -422,6 +430,10 @@ impl Failure for ExecuteError {
             Self::Processor { .. } => {
                 "ask the engine for other nodes, or name the image with another --platform".into()
             }
+            Self::NoDaemon { runtime, .. } => format!(
+                "`{runtime} info` shows the same: start its daemon, or ask its administrator to let you use it; podman, \
+                 apptainer and builtin (--runtime) need none"
+            ),
             Self::NothingToRun => "put the command after --".into(),
             Self::Evidence { .. } => {
                 "name another runtime: builtin measures the image by itself".into()

@@ -6,13 +6,18 @@
 //!                      others that were not there     path, size
 //! ```
 //!
-//! Links are not followed, and other file systems are not entered. Not promised: that the program made a file
+//! The directory is opened once, before the program starts, and everything is reached from that handle without
+//! following a link (`handles.rs`): a directory that somebody exchanges for a link meanwhile leads nowhere. Other file
+//! systems are not entered.
+//!
+//! Hashing is bounded by `limits.output_bytes`, holes of sparse files included: a file that does not fit into what is
+//! left is listed with its size, and the receipt says so. Not promised: that the program made a file
 //! that is new; whoever else writes into the directory meanwhile is listed, too.
 
 use std::collections::{HashSet, VecDeque};
 use std::ffi::OsStr;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -21,10 +26,11 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 
 use super::attend::still_wanted;
 use super::container;
+use super::handles;
 use super::signals;
-use crate::files::{ForeignFile, sha256};
+use crate::files::{Folder, ForeignFile, sha256};
 use crate::oci::{Digest, Sha256Digest};
-use crate::worker::Output;
+use crate::worker::{OUTPUT_BYTES, Output};
 
 /// Files that nobody declared, in one receipt.
 const MOST_OTHERS: usize = 1000;
@@ -52,9 +58,15 @@ const MATCHING: MatchOptions = MatchOptions {
 
 /// What a working directory held before the program began.
 pub(super) struct Before {
-    dir: PathBuf,
+    top: io::Result<Top>,
     /// `None` when these were too many, or could not be listed.
     known: Option<HashSet<PathBuf>>,
+}
+
+/// The directory itself.
+struct Top {
+    handle: OwnedFd,
+    device: u64,
 }
 
 /// What it held afterwards.
@@ -73,15 +85,26 @@ impl Before {
 
     fn up_to(dir: &Path, most: usize) -> Self {
         let mut known = HashSet::new();
-        let whole = walk(dir, most, |path, _| {
-            known.insert(path.to_owned());
+        let top = Top::open(dir);
+        let whole = top.as_ref().is_ok_and(|top| {
+            top.walk(most, |path, _| {
+                known.insert(path.to_owned());
+            })
         });
-        Self { dir: dir.to_owned(), known: matches!(whole, Ok(true)).then_some(known) }
+        Self { top, known: whole.then_some(known) }
     }
 
-    /// Lists what is there now. Declared files are hashed unless `told`: who is told to end has no time for it.
-    pub(super) fn after(&self, declared: &[String], told: bool) -> Left {
+    /// Lists what is there now. Declared files are hashed unless `told`: who is told to end has no time for it. At most
+    /// `budget` bytes are hashed.
+    pub(super) fn after(&self, declared: &[String], told: bool, budget: u64) -> Left {
         let mut left = Left::default();
+        let top = match &self.top {
+            Ok(top) => top,
+            Err(error) => {
+                left.notes.push(format!("the working directory: {error}"));
+                return left;
+            }
+        };
         let mut patterns: Vec<(&String, Pattern, bool)> = Vec::new();
         for text in declared {
             match Pattern::new(text) {
@@ -99,7 +122,7 @@ impl Before {
             (_, false) => MOST_LOOKED_AT,
         };
         let (mut wanted, mut others, mut passed_over) = (Vec::new(), Vec::new(), 0_usize);
-        let whole = walk(&self.dir, most, |path, kind| {
+        let whole = top.walk(most, |path, kind| {
             if kind == FileType::Directory {
                 return;
             }
@@ -120,12 +143,10 @@ impl Before {
                 }
             }
         });
-        match whole {
-            Ok(true) => {}
-            Ok(false) => left.notes.push(format!(
+        if !whole {
+            left.notes.push(format!(
                 "only {most} entries of the working directory were looked at for output files"
-            )),
-            Err(error) => left.notes.push(format!("the working directory: {error}")),
+            ));
         }
         if self.known.is_none() {
             left.notes.push(TOO_MANY.to_owned());
@@ -142,13 +163,40 @@ impl Before {
             let more = wanted.split_off(MOST_DECLARED).len();
             left.notes.push(format!("{more} more declared files are not listed"));
         }
-        self.measure(&wanted, told, &mut left);
-        left.outputs.extend(others.iter().filter_map(|path| self.sized(path)));
+        top.measure(&wanted, told, budget, &mut left);
+        left.outputs.extend(others.iter().filter_map(|path| top.sized(path)));
         left.shorten(MOST_BYTES);
         left
     }
+}
 
-    fn measure(&self, wanted: &[PathBuf], told: bool, left: &mut Left) {
+impl Top {
+    fn open(dir: &Path) -> io::Result<Self> {
+        let handle = rustix::fs::open(dir, INSIDE, Mode::empty())?;
+        let device = rustix::fs::fstat(&handle)?.st_dev;
+        Ok(Self { handle, device })
+    }
+
+    /// A directory below it, on the same file system and without a link on the way.
+    fn inside(&self, path: &Path) -> io::Result<OwnedFd> {
+        let found = handles::open(self.handle.as_fd(), path)
+            .map_err(|refused| io::Error::other(refused.to_string()))?;
+        // a mount, perhaps one that would be made by looking into it
+        if rustix::fs::fstat(&found)?.st_dev != self.device {
+            return Err(io::Error::other("another file system is mounted there"));
+        }
+        // the handle itself cannot be read
+        Ok(rustix::fs::openat(&found, ".", INSIDE, Mode::empty())?)
+    }
+
+    /// The directory of a path below it, and the path's last name.
+    fn parent<'p>(&self, path: &'p Path) -> io::Result<(OwnedFd, &'p OsStr)> {
+        let name = path.file_name().ok_or_else(|| io::Error::other("it has no name"))?;
+        Ok((self.inside(path.parent().unwrap_or(Path::new("")))?, name))
+    }
+
+    fn measure(&self, wanted: &[PathBuf], told: bool, mut budget: u64, left: &mut Left) {
+        let mut too_much = 0_usize;
         // hashing may take long, and who is told to end meanwhile still writes a receipt
         let mut why = (told && !wanted.is_empty()).then(|| "the job was told to end".to_owned());
         if why.is_none() && !wanted.is_empty() {
@@ -157,11 +205,15 @@ impl Before {
         for path in wanted {
             let Some(mut output) = self.sized(path) else { continue };
             if why.is_none() {
-                match hashed(&self.dir.join(path)) {
-                    Ok(Some((digest, size))) => {
+                match self.hashed(path, &mut budget) {
+                    Ok(Hashed::As(digest, size)) => {
                         (output.sha256, output.size) = (Some(digest), size);
                     }
-                    Ok(None) => {}
+                    Ok(Hashed::TooMuch(size)) => {
+                        output.size = size;
+                        too_much += 1;
+                    }
+                    Ok(Hashed::NoFile) => {}
                     Err(error) if still_wanted().is_err() => why = Some(error.to_string()),
                     Err(error) => {
                         left.notes.push(format!("the output {}: {error}", path.display()));
@@ -173,13 +225,52 @@ impl Before {
         if let Some(why) = why {
             left.notes.push(format!("not all declared outputs were hashed: {why}"));
         }
+        if too_much > 0 {
+            left.notes.push(format!(
+                "not all declared outputs were hashed: {too_much} did not fit into limits.{OUTPUT_BYTES}"
+            ));
+        }
     }
 
     /// `None` for one that is gone.
     fn sized(&self, path: &Path) -> Option<Output> {
-        let size = std::fs::symlink_metadata(self.dir.join(path)).ok()?.len();
+        let (parent, name) = self.parent(path).ok()?;
+        let size = u64::try_from(status(&parent, name).ok()?.st_size).unwrap_or(0);
         Some(Output { path: path.to_string_lossy().into_owned(), size, sha256: None })
     }
+
+    /// The SHA-256 and length of a regular file, when it fits into what is left of the budget.
+    fn hashed(&self, path: &Path, budget: &mut u64) -> io::Result<Hashed> {
+        let (parent, name) = self.parent(path)?;
+        if FileType::from_raw_mode(status(&parent, name)?.st_mode) != FileType::RegularFile {
+            return Ok(Hashed::NoFile);
+        }
+        let folder = Folder::of(parent);
+        let file = ForeignFile::anyones(u64::MAX).open_in(&folder, Path::new(name));
+        let file = file.map_err(io::Error::from)?.into_file();
+        let size = file.metadata()?.len();
+        if size > *budget {
+            return Ok(Hashed::TooMuch(size));
+        }
+        // one that grows meanwhile is not read for ever
+        let mut bounded = Attentive(file).take(budget.saturating_add(1));
+        let sum = sha256(&mut bounded)?;
+        if sum.length > *budget {
+            return Ok(Hashed::TooMuch(sum.length));
+        }
+        *budget -= sum.length;
+        Ok(Hashed::As(Digest::from_bytes(sum.sha256), sum.length))
+    }
+}
+
+/// What hashing came to.
+enum Hashed {
+    /// The digest and the length.
+    As(Digest, u64),
+    /// It has so many bytes, or more.
+    TooMuch(u64),
+    /// A link, pipe or device.
+    NoFile,
 }
 
 impl Left {
@@ -200,16 +291,6 @@ impl Left {
     }
 }
 
-/// The SHA-256 and length of a regular file; `None` for a link, pipe or device.
-fn hashed(path: &Path) -> io::Result<Option<(Digest, u64)>> {
-    if !std::fs::symlink_metadata(path)?.is_file() {
-        return Ok(None);
-    }
-    let file = ForeignFile::anyones(u64::MAX).open(path).map_err(io::Error::from)?.into_file();
-    let sum = sha256(&mut Attentive(file))?;
-    Ok(Some((Digest::from_bytes(sum.sha256), sum.length)))
-}
-
 /// Reads until the worker is told to end.
 struct Attentive(std::fs::File);
 
@@ -220,47 +301,44 @@ impl Read for Attentive {
     }
 }
 
-/// Shows every entry below a directory, the upper ones first, by its path there. `false` when there are more than
-/// `most`. A directory that cannot be read is passed over, as are mounts.
-fn walk(root: &Path, most: usize, mut show: impl FnMut(&Path, FileType)) -> io::Result<bool> {
-    const INSIDE: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-    let top = rustix::fs::open(root, INSIDE, Mode::empty())?;
-    let device = rustix::fs::fstat(&top)?.st_dev;
-    let mut seen = 0_usize;
-    let mut todo: VecDeque<PathBuf> = VecDeque::from([PathBuf::new()]);
-    while let Some(at) = todo.pop_front() {
-        let opened = if at.as_os_str().is_empty() {
-            rustix::io::dup(&top)
-        } else {
-            rustix::fs::open(root.join(&at), INSIDE, Mode::empty())
-        };
-        let Ok(opened) = opened else { continue };
-        let Ok(dir) = Dir::read_from(&opened) else { continue };
-        for entry in dir {
-            let Ok(entry) = entry else { break };
-            let name = entry.file_name().to_bytes();
-            if name == b"." || name == b".." {
-                continue;
-            }
-            seen += 1;
-            if seen > most {
-                return Ok(false);
-            }
-            let name = OsStr::from_bytes(name);
-            let path = at.join(name);
-            let mut kind = entry.file_type();
-            if matches!(kind, FileType::Unknown | FileType::Directory) {
-                let Ok(found) = status(&opened, name) else { continue };
-                kind = FileType::from_raw_mode(found.st_mode);
-                // a mount, perhaps one that would be made by looking into it
-                if kind == FileType::Directory && found.st_dev == device {
-                    todo.push_back(path.clone());
+/// A directory that is read, and no link.
+const INSIDE: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+impl Top {
+    /// Shows every entry below it, the upper ones first, by its path there. `false` when there are more than `most`. A
+    /// directory that cannot be read is passed over, as are mounts.
+    fn walk(&self, most: usize, mut show: impl FnMut(&Path, FileType)) -> bool {
+        let mut seen = 0_usize;
+        let mut todo: VecDeque<PathBuf> = VecDeque::from([PathBuf::new()]);
+        while let Some(at) = todo.pop_front() {
+            let Ok(opened) = self.inside(&at) else { continue };
+            let Ok(dir) = Dir::read_from(&opened) else { continue };
+            for entry in dir {
+                let Ok(entry) = entry else { break };
+                let name = entry.file_name().to_bytes();
+                if name == b"." || name == b".." {
+                    continue;
                 }
+                seen += 1;
+                if seen > most {
+                    return false;
+                }
+                let name = OsStr::from_bytes(name);
+                let path = at.join(name);
+                let mut kind = entry.file_type();
+                if matches!(kind, FileType::Unknown | FileType::Directory) {
+                    let Ok(found) = status(&opened, name) else { continue };
+                    kind = FileType::from_raw_mode(found.st_mode);
+                    if kind == FileType::Directory && found.st_dev == self.device {
+                        todo.push_back(path.clone());
+                    }
+                }
+                show(&path, kind);
             }
-            show(&path, kind);
         }
+        true
     }
-    Ok(true)
 }
 
 fn status(dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<Stat> {
@@ -270,6 +348,8 @@ fn status(dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<Stat> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PLENTY: u64 = 1 << 20;
 
     fn put(dir: &Path, name: &str, text: &str) {
         let path = dir.join(name);
@@ -293,7 +373,7 @@ mod tests {
         put(dir, "deep/er/log", "lines");
         put(dir, "input.txt", "changed");
         std::os::unix::fs::symlink("/etc/passwd", dir.join("link.root")).unwrap();
-        let left = before.after(&["*.root".into(), "old/*".into(), "lost".into()], false);
+        let left = before.after(&["*.root".into(), "old/*".into(), "lost".into()], false, PLENTY);
         let link = "/etc/passwd".len() as u64;
         assert_eq!(
             shown(&left),
@@ -306,7 +386,7 @@ mod tests {
         );
         assert_eq!(left.notes, ["no file is the declared output \"lost\""]);
         // one that is told to end says the sizes
-        let left = before.after(&["new.root".into()], true);
+        let left = before.after(&["new.root".into()], true, PLENTY);
         assert_eq!(shown(&left)[0], ("new.root", 4, None));
         assert!(left.notes[0].contains("told to end"), "{:?}", left.notes);
     }
@@ -320,19 +400,70 @@ mod tests {
         }
         let before = Before::up_to(dir, 20);
         put(dir, "new", "x");
-        let left = before.after(&["new".into()], false);
+        let left = before.after(&["new".into()], false, PLENTY);
         assert_eq!(shown(&left), [("new", 1, Some(Digest::of(b"x")))], "what is declared is found");
         assert_eq!(left.notes.len(), 1, "{:?}", left.notes);
-        assert_eq!(shown(&before.after(&[], false)), []);
+        assert_eq!(shown(&before.after(&[], false, PLENTY)), []);
         for n in 0..=MOST_OTHERS {
             put(dir, &format!("more/{n}"), "");
         }
         let before = Before { known: Some(HashSet::new()), ..before };
-        let left = before.after(&[], false);
+        let left = before.after(&[], false, PLENTY);
         assert_eq!(left.outputs.len(), MOST_OTHERS);
         assert!(left.notes.iter().any(|n| n.ends_with("more new files are not listed")));
         let mut left = Left { outputs: left.outputs, notes: vec![] };
         left.shorten(250);
         assert_eq!((left.outputs.len(), left.notes.len()), (1, 1));
+    }
+
+    #[test]
+    fn hashing_ends_with_the_budget() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        let before = Before::look(dir);
+        put(dir, "a", "four");
+        // terabytes of nothing, which are read in an hour
+        let sparse = std::fs::File::create(dir.join("b")).unwrap();
+        let size = 1 << 42;
+        if sparse.set_len(size).is_err() {
+            eprintln!("NOT TESTED: this file system has no files of {size} bytes");
+            return;
+        }
+        put(dir, "c", "four");
+        put(dir, "d", "four");
+        let left = before.after(&["*".into()], false, 9);
+        let four = Some(Digest::of(b"four"));
+        assert_eq!(
+            shown(&left),
+            [("a", 4, four), ("b", size, None), ("c", 4, four), ("d", 4, None)]
+        );
+        let note = "not all declared outputs were hashed: 2 did not fit into limits.output_bytes";
+        assert_eq!(left.notes, [note]);
+    }
+
+    #[test]
+    fn a_directory_that_becomes_a_link_leads_nowhere() {
+        let base = tempfile::tempdir().unwrap();
+        let (work, secret) = (base.path().join("work"), base.path().join("secret"));
+        put(&secret, "key", "secret");
+        put(&work, "out/key", "own");
+        let before = Before::look(&work);
+        let top = before.top.as_ref().unwrap();
+        let mut budget = PLENTY;
+        let path = Path::new("out/key");
+        assert!(matches!(top.hashed(path, &mut budget), Ok(Hashed::As(_, 3))));
+        // between the list and the look at its files
+        std::fs::remove_dir_all(work.join("out")).unwrap();
+        std::os::unix::fs::symlink(&secret, work.join("out")).unwrap();
+        let error = top.hashed(path, &mut budget).err().unwrap();
+        assert!(error.to_string().contains("symbolic link"), "{error}");
+        assert_eq!((top.sized(path), budget), (None, PLENTY - 3));
+        // the working directory itself: what the program had is looked at
+        std::fs::rename(&work, base.path().join("moved")).unwrap();
+        std::os::unix::fs::symlink(&secret, &work).unwrap();
+        put(&base.path().join("moved"), "new", "x");
+        let left = before.after(&["*".into()], false, PLENTY);
+        assert_eq!(shown(&left)[0], ("new", 1, Some(Digest::of(b"x"))));
+        assert!(!shown(&left).iter().any(|(path, ..)| *path == "key"));
     }
 }

@@ -20,6 +20,7 @@ use super::starter::{Container, Start};
 use super::verbs::PROBE;
 use crate::failure::{Failure, Kind};
 use crate::job::Access;
+use crate::procstatus::ProcStatus;
 use crate::runtime::builtin::{Step, What};
 
 /// Why containers cannot be made here, and what the administrator would change.
@@ -218,12 +219,11 @@ struct Facts {
 impl Facts {
     fn of_this_machine() -> Self {
         let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse().ok();
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         Self {
             max_user_namespaces: number("/proc/sys/user/max_user_namespaces"),
             unprivileged_clone: number("/proc/sys/kernel/unprivileged_userns_clone"),
             apparmor_restricts: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
-            filtered: status.lines().any(|l| l.starts_with("Seccomp:") && l.ends_with('2')),
+            filtered: ProcStatus::own().is_filtered(),
             program: std::env::current_exe().unwrap_or_default(),
         }
     }

@@ -22,6 +22,8 @@ use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::Cause;
 
+use crate::procstatus::ProcStatus;
+
 /// What ends a job: after it the program has a grace.
 pub(super) const ENDING: [i32; 4] =
     [number::SIGTERM, number::SIGINT, number::SIGHUP, number::SIGQUIT];
@@ -116,11 +118,8 @@ pub(super) fn with_kept<T>(ask: impl FnOnce(&mut Ears) -> T) -> Option<T> {
 
 /// The signals that this process ignores, which it has from who started it.
 fn ignored() -> Vec<i32> {
-    // proc(5): a hexadecimal mask, bit n-1 for signal n
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = line.and_then(|text| u64::from_str_radix(text.trim(), 16).ok()).unwrap_or(0);
-    (1..=64).filter(|n| mask >> (n - 1) & 1 == 1).collect()
+    let status = ProcStatus::own();
+    (1..=64).filter(|signal| status.ignores(*signal)).collect()
 }
 
 /// Whether a signal ends a job.

@@ -24,7 +24,8 @@ use crate::oci::{Sha256Digest, SifDigest, TreeRoot};
 use crate::pin;
 use crate::text;
 use crate::worker::{
-    MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, Receipt, Start, exit,
+    MOST_OUTPUT_BYTES, MountNote, OUTPUT_BYTES, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA,
+    Receipt, Start, exit,
 };
 
 /// Runs the plan in `control` and writes its receipt there; returns the job's exit code: the
@@ -299,7 +300,8 @@ impl Attempt {
         }
         if let Some(before) = &self.before {
             let told = report.conditions.told.is_some();
-            let Left { outputs, notes } = before.after(&plan.job.terms.outputs, told);
+            let budget = plan.limits.get(OUTPUT_BYTES).copied().unwrap_or(MOST_OUTPUT_BYTES);
+            let Left { outputs, notes } = before.after(&plan.job.terms.outputs, told, budget);
             report.conditions.outputs = outputs;
             report.notes.extend(notes);
         }

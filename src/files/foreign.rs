@@ -21,7 +21,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -375,6 +375,12 @@ impl Folder {
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(rustix::fs::open(path, flags, Mode::empty())?.into()))
+    }
+
+    /// One that was opened before.
+    #[must_use]
+    pub fn of(handle: OwnedFd) -> Self {
+        Self(handle.into())
     }
 
     /// Who owns what has a name in it, links not followed; `None` when nothing has.

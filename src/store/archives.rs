@@ -1,6 +1,6 @@
 //! OCI archives for runtimes that take no SIF: `archives/HEX.tar`, HEX being the manifest's digest.
 //!
-//! An archive follows from its manifest and can be made again, so for `prune` it is an index.
+//! An archive follows from its manifest and can be made again. One that a job waits for is marked, as SIFs are.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use super::{Incoming, Store, StoreError, clock, safe};
 use crate::oci::{Digest, Sha256Digest};
 
 impl Store {
-    fn archive_path(&self, manifest: &Digest) -> PathBuf {
+    pub(super) fn archive_path(&self, manifest: &Digest) -> PathBuf {
         self.root.join("archives").join(format!("{}.tar", manifest.hex()))
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::found::{files, list};
 use super::pins::Mapping;
-use super::{DIRS, Mark, Store, StoreError, clock, lease};
+use super::{DIRS, Mark, Needed, Store, StoreError, clock, lease};
 use crate::oci::{Digest, SifDigest};
 use crate::pin::Recipe;
 
@@ -20,6 +20,8 @@ pub enum What {
     Blob(Digest),
     /// Something that was made from the rest and can be made again.
     Index,
+    /// The OCI archive of a manifest, for runtimes that take no SIF.
+    Archive(Digest),
     /// A converted image.
     Sif(SifDigest),
 }
@@ -37,7 +39,7 @@ pub struct Item {
     pub used: SystemTime,
     /// From which manifests a SIF was made, and how.
     pub made_from: Vec<(Digest, Recipe)>,
-    /// The jobs that need a SIF.
+    /// The jobs that need a SIF or an archive.
     pub marks: Vec<Mark>,
     /// The mappings to a SIF.
     pub(super) mappings: Vec<PathBuf>,
@@ -106,9 +108,9 @@ impl Store {
             Ok(None) => {}
             Err(error) => found.problems.push(error.to_string()),
         })?;
-        let mut marks: BTreeMap<SifDigest, Vec<Mark>> = BTreeMap::new();
+        let mut marks: BTreeMap<Needed, Vec<Mark>> = BTreeMap::new();
         for mark in self.marks()? {
-            marks.entry(mark.sif).or_default().push(mark);
+            marks.entry(mark.of).or_default().push(mark);
         }
         let mut add = |what, path: &Path, meta: &fs::Metadata| {
             found.items.push(Item {
@@ -128,13 +130,23 @@ impl Store {
         files(&self.root.join("sifs"), &mut |path, meta| {
             add(sif_name(path).map_or(What::Index, What::Sif), path, meta);
         })?;
+        files(&self.root.join("archives"), &mut |path, meta| {
+            add(archive_name(path).map_or(What::Index, What::Archive), path, meta);
+        })?;
         for dir in self.indexes()? {
             files(&dir, &mut |path, meta| add(What::Index, path, meta))?;
         }
         found.items.extend(self.trees()?);
         for item in &mut found.items {
-            let What::Sif(digest) = item.what else { continue };
-            item.marks = marks.remove(&digest).unwrap_or_default();
+            let digest = match item.what {
+                What::Sif(digest) => digest,
+                What::Archive(manifest) => {
+                    item.marks = marks.remove(&Needed::Archive(manifest)).unwrap_or_default();
+                    continue;
+                }
+                _ => continue,
+            };
+            item.marks = marks.remove(&Needed::Sif(digest)).unwrap_or_default();
             for (mapping, path, used) in by_sif.remove(&digest).unwrap_or_default() {
                 item.used = item.used.max(used);
                 item.made_from.push((mapping.manifest, mapping.recipe));
@@ -153,7 +165,8 @@ impl Store {
         let mut dirs = Vec::new();
         for path in list(&self.root)? {
             let known = name(&path).is_some_and(|name| {
-                ["node", "hosts", "ledger-index"].contains(&name) || DIRS.contains(&name)
+                ["node", "hosts", "ledger-index", "archives"].contains(&name)
+                    || DIRS.contains(&name)
             });
             if !known && fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir()) {
                 dirs.push(path);
@@ -208,6 +221,11 @@ fn name(path: &Path) -> Option<&str> {
 /// The digest that a SIF's name says.
 pub(super) fn sif_name(path: &Path) -> Option<SifDigest> {
     format!("sha256:{}", name(path)?.strip_suffix(".sif")?).parse().ok()
+}
+
+/// The manifest's digest that an archive's name says.
+fn archive_name(path: &Path) -> Option<Digest> {
+    format!("sha256:{}", name(path)?.strip_suffix(".tar")?).parse().ok()
 }
 
 fn total(dir: &Path) -> Result<(usize, u64), StoreError> {

@@ -1,8 +1,14 @@
-//! Reference markers: which jobs need which SIF. A marked image is never pruned.
+//! Reference markers: which jobs need which SIF or archive. A marked image is never pruned.
 //!
-//! `marks/HEX-JOB.json`: `{"schema":1,"job":"..","dir":"JOBS_DIR/ID","host":".."}`; HEX is the SIF's
-//! digest. A mark is placed before the engine is asked, and after that the SIF is looked at once more:
-//! `prune` takes the SIF away first and then looks at the marks, so one of the two sees the other.
+//! ```text
+//! marks/HEX-JOB.json           of a SIF; HEX is its digest
+//! marks/archive-HEX-JOB.json   of an OCI archive; HEX is the digest of its manifest
+//!     {"schema":1,"job":"..","dir":"JOBS_DIR/ID","host":".."}
+//! ```
+//!
+//! A mark is placed before the engine is asked, and after that the image is looked at once more: `prune` takes the
+//! image away first and then looks at the marks, so one of the two sees the other. An older program does not see the
+//! marks of archives.
 //!
 //! A mark counts as long as its job may still need the image. Only the ledger and the engine know whether a job has
 //! ended, so the caller of `prune` says it. This file knows only that a job without a directory needs nothing: it was
@@ -19,7 +25,7 @@ use super::found::list;
 use super::{Store, StoreError, clock, safe};
 use crate::files::ForeignFile;
 use crate::job::JobId;
-use crate::oci::{Sha256Digest, SifDigest};
+use crate::oci::{Digest, Sha256Digest, SifDigest};
 
 /// Larger marks are refused.
 const MOST_BYTES: u64 = 64 << 10;
@@ -28,11 +34,50 @@ const SCHEMA: u32 = 1;
 /// Longer than a submission takes from the mark to the job's directory.
 const YOUNG: Duration = Duration::from_secs(600);
 
-/// A job that needs a SIF.
+/// An image of the store, in the form that a job needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Needed {
+    /// The SIF of this digest.
+    Sif(SifDigest),
+    /// The OCI archive of this manifest.
+    Archive(Digest),
+}
+
+/// How the names of an archive's marks begin.
+const ARCHIVE: &str = "archive-";
+
+impl Needed {
+    /// The beginning of its marks' names.
+    fn name(&self) -> String {
+        match self {
+            Self::Sif(digest) => digest.hex().to_string(),
+            Self::Archive(manifest) => format!("{ARCHIVE}{}", manifest.hex()),
+        }
+    }
+
+    /// Reads [`Needed::name`].
+    fn parse(name: &str) -> Option<Self> {
+        match name.strip_prefix(ARCHIVE) {
+            Some(hex) => format!("sha256:{hex}").parse().ok().map(Self::Archive),
+            None => format!("sha256:{name}").parse().ok().map(Self::Sif),
+        }
+    }
+}
+
+impl std::fmt::Display for Needed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sif(digest) => digest.fmt(f),
+            Self::Archive(manifest) => manifest.fmt(f),
+        }
+    }
+}
+
+/// A job that needs an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// Which SIF.
-    pub sif: SifDigest,
+    /// Which.
+    pub of: Needed,
     /// The job.
     pub job: JobId,
     /// Its directory, when that could be read.
@@ -64,17 +109,17 @@ impl Mark {
 }
 
 impl Store {
-    fn mark_path(&self, sif: &SifDigest, job: &JobId) -> PathBuf {
-        self.root.join("marks").join(format!("{}-{job}.json", sif.hex()))
+    fn mark_path(&self, of: &Needed, job: &JobId) -> PathBuf {
+        self.root.join("marks").join(format!("{}-{job}.json", of.name()))
     }
 
-    /// Notes that a job needs a SIF of this store; `dir` is the job's directory, which may not exist
-    /// yet. `false` when the SIF is not, or no more, in the store: the mark protects nothing then.
+    /// Notes that a job needs an image of this store; `dir` is the job's directory, which may not exist
+    /// yet. `false` when the image is not, or no more, in the store: the mark protects nothing then.
     ///
     /// # Errors
     /// When the mark cannot be written.
-    pub fn mark(&self, sif: &SifDigest, job: &JobId, dir: &Path) -> Result<bool, StoreError> {
-        let path = self.mark_path(sif, job);
+    pub fn mark(&self, of: &Needed, job: &JobId, dir: &Path) -> Result<bool, StoreError> {
+        let path = self.mark_path(of, job);
         let text = Text {
             schema: SCHEMA,
             job: *job,
@@ -87,15 +132,19 @@ impl Store {
         let mut incoming = self.incoming()?;
         incoming.write(&bytes)?;
         incoming.publish(&path)?;
-        Ok(safe::file(&self.sif_path(sif))?.is_some())
+        let image = match of {
+            Needed::Sif(digest) => self.sif_path(digest),
+            Needed::Archive(manifest) => self.archive_path(manifest),
+        };
+        Ok(safe::file(&image)?.is_some())
     }
 
-    /// The job needs the SIF no more.
+    /// The job needs the image no more.
     ///
     /// # Errors
     /// When there is a mark and it cannot be removed.
-    pub fn unmark(&self, sif: &SifDigest, job: &JobId) -> Result<(), StoreError> {
-        let path = self.mark_path(sif, job);
+    pub fn unmark(&self, of: &Needed, job: &JobId) -> Result<(), StoreError> {
+        let path = self.mark_path(of, job);
         match fs::remove_file(&path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 Err(StoreError::io("cannot remove", &path)(e))
@@ -113,12 +162,12 @@ impl Store {
         let mut marks = Vec::new();
         for path in list(&dir)? {
             let name = path.file_name().and_then(|name| name.to_str());
-            let Some((hex, job)) =
-                name.and_then(|n| n.strip_suffix(".json")).and_then(|n| n.split_once('-'))
+            let Some((of, job)) =
+                name.and_then(|n| n.strip_suffix(".json")).and_then(|n| n.rsplit_once('-'))
             else {
                 continue;
             };
-            let (Ok(sif), Ok(job)) = (format!("sha256:{hex}").parse(), job.parse::<JobId>()) else {
+            let (Some(of), Ok(job)) = (Needed::parse(of), job.parse::<JobId>()) else {
                 continue;
             };
             let Some(meta) = safe::file(&path)? else { continue };
@@ -127,7 +176,7 @@ impl Store {
                 .bytes(&path)
                 .ok()
                 .and_then(|bytes| serde_json::from_slice(&bytes).ok());
-            marks.push(Mark { sif, job, dir: text.map(|text| text.dir), path, modified });
+            marks.push(Mark { of, job, dir: text.map(|text| text.dir), path, modified });
         }
         Ok(marks)
     }

@@ -9,7 +9,7 @@
 //!   packs/RECIPE/HEX         where blocks lie in a SIF (packs.rs)
 //!   layers/RECIPE/HEX        what is in a layer (packs.rs)
 //!   leases/                  who is making what right now (lease.rs)
-//!   marks/HEX-JOB.json       jobs that need the SIF of this digest (marks.rs)
+//!   marks/                   jobs that need a SIF or an archive (marks.rs)
 //!   trash/                   pruned SIFs until no job can be using them any more (prune.rs)
 //!   archives/HEX.tar         OCI archives, by their manifests, for runtimes that take no SIF
 //!   node/                    0700, images that this machine unpacked (written by `execute`)
@@ -59,7 +59,7 @@ pub use held::{Held, is_elsewhere, machine, remove_unheld};
 pub use incoming::Incoming;
 pub use inventory::{Inventory, Item, What};
 pub use lease::{Holder, Lease, Timing};
-pub use marks::Mark;
+pub use marks::{Mark, Needed};
 use own::DIRS;
 pub use own::Store;
 pub use packs::StoredPack;

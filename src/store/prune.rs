@@ -4,6 +4,7 @@
 //! tree          removed at once, unless a job of this machine runs from it (held.rs)
 //! blob, index   removed at once, unless somebody converts right now
 //! SIF           -> trash/ -> marks looked at again: back, or its mappings are removed
+//! OCI archive   -> trash/ -> marks looked at again: back, or removed: it is read once, when its job begins
 //! trash/        deleted when everything in it is older than a job can be
 //! ```
 //!
@@ -15,14 +16,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::found::list;
 use super::inventory::{Inventory, Item};
-use super::{Mark, Store, StoreError, What, clock, is_elsewhere, remove_unheld};
+use super::{Mark, Needed, Store, StoreError, What, clock, is_elsewhere, remove_unheld};
 use crate::files::rename;
 use crate::listing;
-use crate::oci::{Sha256Digest, SifDigest};
+use crate::oci::{Digest, Sha256Digest, SifDigest};
 
 /// While somebody converts, a SIF that was used within this time stays: it may just have been made for
 /// a job that is not marked yet.
@@ -83,7 +84,7 @@ impl Store {
         let mut marked = BTreeSet::new();
         for mark in self.marks()? {
             if !mark.is_void(found.now) && needs(&mark) {
-                marked.insert(mark.sif);
+                marked.insert(mark.of);
             } else if !wanted.dry_run {
                 remove(&mark.path)?;
             }
@@ -103,11 +104,27 @@ impl Store {
             }
             match item.what {
                 What::Sif(digest) if wanted.keep == Some(digest) => {}
-                What::Sif(digest) if marked.contains(&digest) => done.needed += 1,
-                What::Sif(_) if !found.busy.is_empty() && found.age(item) < JUST_USED => {
+                What::Sif(digest) if marked.contains(&Needed::Sif(digest)) => done.needed += 1,
+                What::Archive(manifest) if marked.contains(&Needed::Archive(manifest)) => {
+                    done.needed += 1;
+                }
+                What::Sif(_) | What::Archive(_)
+                    if !found.busy.is_empty() && found.age(item) < JUST_USED =>
+                {
                     done.busy += 1;
                 }
                 What::Sif(_) => self.discard(item, &found, wanted, needs, &mut done)?,
+                What::Archive(manifest) => {
+                    let needed = !wanted.dry_run
+                        && !self.remove_archive(item, manifest, found.now, needs)?;
+                    if needed {
+                        done.needed += 1;
+                        continue;
+                    }
+                    done.freed += item.size;
+                    done.left -= item.size;
+                    done.items.push(item.clone());
+                }
                 What::Tree(_) => {
                     // of another machine, or where there are no locks, nobody knows who runs from it
                     let unknown = is_elsewhere(&item.path) && found.age(item) <= limits.trash_age;
@@ -149,9 +166,7 @@ impl Store {
             // from now on its age is that of its stay in the trash
             clock::touch_path(&item.path).map_err(StoreError::io("cannot touch", &item.path))?;
             rename(&item.path, &trashed).map_err(StoreError::io("cannot move", &item.path))?;
-            let marks = self.marks()?;
-            let mut its = marks.iter().filter(|mark| mark.sif == digest);
-            if its.any(|mark| !mark.is_void(found.now) && needs(mark)) {
+            if self.is_needed(Needed::Sif(digest), found.now, needs)? {
                 let back = rename(&trashed, &item.path);
                 back.map_err(StoreError::io("cannot move back", &item.path))?;
                 done.needed += 1;
@@ -187,6 +202,37 @@ impl Store {
         done.left -= item.size;
         done.items.push(item.clone());
         Ok(())
+    }
+
+    /// Whether a job needs an image that was taken away from its place just now.
+    fn is_needed(
+        &self,
+        image: Needed,
+        now: SystemTime,
+        needs: &mut dyn FnMut(&Mark) -> bool,
+    ) -> Result<bool, StoreError> {
+        let marks = self.marks()?;
+        let mut its = marks.iter().filter(|mark| mark.of == image);
+        Ok(its.any(|mark| !mark.is_void(now) && needs(mark)))
+    }
+
+    /// Removes an archive, unless a job that needs it was marked meanwhile; says whether it did.
+    fn remove_archive(
+        &self,
+        item: &Item,
+        manifest: Digest,
+        now: SystemTime,
+        needs: &mut dyn FnMut(&Mark) -> bool,
+    ) -> Result<bool, StoreError> {
+        let trashed = self.trash_path(&item.path);
+        rename(&item.path, &trashed).map_err(StoreError::io("cannot move", &item.path))?;
+        if self.is_needed(Needed::Archive(manifest), now, needs)? {
+            let back = rename(&trashed, &item.path);
+            back.map_err(StoreError::io("cannot move back", &item.path))?;
+            return Ok(false);
+        }
+        remove(&trashed)?;
+        Ok(true)
     }
 
     /// Removes a mapping unless its SIF was made again meanwhile.

@@ -16,6 +16,9 @@ pub enum SubmitError {
     /// A file of the job's directory.
     #[error(transparent)]
     Io(#[from] FileError),
+    /// A file of the submitter.
+    #[error(transparent)]
+    Input(FileError),
     /// An input of an earlier job is not there any more.
     #[error("job {job} cannot be repeated: {what} is lost ({})", path.display())]
     InputLost {
@@ -107,6 +110,8 @@ impl Failure for SubmitError {
     fn kind(&self) -> Kind {
         match self {
             Self::Io(error) => io_kind(&error.source, Kind::Configuration),
+            Self::Input(error) if error.source.kind() == io::ErrorKind::NotFound => Kind::NotFound,
+            Self::Input(error) => io_kind(&error.source, Kind::Usage),
             Self::InputLost { .. } => Kind::NotFound,
             Self::InputChanged { .. } | Self::ImageChanged { .. } => Kind::Integrity,
             Self::Plan(_) | Self::Delivery { .. } => Kind::Usage,
@@ -118,6 +123,10 @@ impl Failure for SubmitError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Input(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("`ls -l` shows who may read it; name a copy that you can read".into())
+            }
+            Self::Input(_) => Some("name a file that you can read".into()),
             Self::Io(_) => Some("jobs_dir in the configuration names where jobs live".into()),
             Self::InputLost { .. } | Self::InputChanged { .. } => Some(
                 "put the file back as it was, or submit a new job with the one of today".into(),

@@ -13,7 +13,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::error::SubmitError;
-use crate::files::{ForeignFile, Opened, sha256};
+use crate::files::{FileError, ForeignFile, Opened, sha256};
 use crate::job::{Input, JobId, WORK_DIR};
 use crate::ledger::Submission;
 use crate::oci::{Digest, Sha256Digest};
@@ -54,7 +54,12 @@ impl Source {
                 .map(Opened::into_file)
                 .map_err(io::Error::from),
         };
-        opened.map_err(SubmitError::io("cannot read", &self.path))
+        opened.map_err(self.unread())
+    }
+
+    fn unread(&self) -> impl FnOnce(io::Error) -> SubmitError {
+        let about = FileError::about("cannot read", &self.path);
+        move |source| SubmitError::Input(about(source))
     }
 
     /// Hashes the file.
@@ -62,7 +67,7 @@ impl Source {
     /// # Errors
     /// When it cannot be read, or is another than the one that is to be repeated.
     pub fn measure(&self) -> Result<Input, SubmitError> {
-        let sum = sha256(&mut self.open()?).map_err(SubmitError::io("cannot read", &self.path))?;
+        let sum = sha256(&mut self.open()?).map_err(self.unread())?;
         let found = Digest::from_bytes(sum.sha256);
         match self.earlier {
             Some(Earlier::Sha256(expected)) if expected != found => {
@@ -189,7 +194,7 @@ fn find(
         };
         match source.measure() {
             Ok(_) => return Ok(source),
-            Err(SubmitError::Io(error)) if error.source.kind() == io::ErrorKind::NotFound => {}
+            Err(SubmitError::Input(error)) if error.source.kind() == io::ErrorKind::NotFound => {}
             Err(error) => why = Some(error),
         }
     }

@@ -32,6 +32,9 @@ pub mod script;
 pub use conditions::{
     Conditions, Cover, Hides, MountNote, Output, Qualifier, RuntimeProgram, ServedImage,
 };
-pub use names::{PLAN_FILE, RECEIPT_PREFIX, RETURNED, SCRIPT_FILE, TASKS, TICKETS_FILE, task_dir};
+pub use names::{
+    MOST_OUTPUT_BYTES, OUTPUT_BYTES, PLAN_FILE, RECEIPT_PREFIX, RETURNED, SCRIPT_FILE, TASKS,
+    TICKETS_FILE, task_dir,
+};
 pub use plan::{PLAN_SCHEMA, Plan, PlanError};
 pub use receipt::{RECEIPT_SCHEMA, Receipt, ReceiptError, Start};

@@ -1,4 +1,4 @@
-//! Names of files in a job's directory.
+//! Names of files in a job's directory, and of the limit that a worker has of its own.
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,10 @@ pub const RETURNED: &str = "returned";
 pub const TASKS: &str = "tasks";
 /// How receipts' names begin in `control/`.
 pub const RECEIPT_PREFIX: &str = "receipt-";
+/// The key of `[limits]` that bounds how many bytes of declared outputs are hashed when a job has ended.
+pub const OUTPUT_BYTES: &str = "output_bytes";
+/// Its default: a minute or two, and more than most jobs leave.
+pub const MOST_OUTPUT_BYTES: u64 = 1 << 36;
 
 /// The directory of a job, or of one of its tasks: that of its output and of what the worker returns.
 #[must_use]

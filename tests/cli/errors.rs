@@ -6,7 +6,7 @@ use std::path::Path;
 
 use moorline::failure::Kind;
 
-use crate::support::{Home, Server};
+use crate::support::{Home, NOBODY, Server, am_root};
 
 /// The blocks of the goldens: a command and what it said.
 fn goldens() -> Vec<String> {
@@ -75,4 +75,20 @@ fn a_damaged_store_is_mended_by_its_hint() {
     assert!(found.stdout.contains("moved to the trash"), "{found}");
     home.run(&["cache", "verify"]).exits(0);
     home.run(&["run", &server.name(":v1"), "sh", "-c", "true"]).exits(0);
+}
+
+#[test]
+fn an_input_that_cannot_be_read_leads_to_the_file() {
+    let server = Server::with_image();
+    // root reads everything
+    let home = Home::of(&server, am_root().then_some(NOBODY)).log_in(&server);
+    let file = home.write("here/secret", "x");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
+    let args = ["submit", "--input", "secret", &server.name(":v1"), "true"];
+    let words = ["cannot read secret", "Permission denied", "hint:", "a copy that you can read"];
+    let refused = home.run(&args).fails(2, &words);
+    assert!(!refused.stderr.contains("jobs_dir"), "{refused}");
+    // and a program
+    let args = ["submit", "--exe", "secret", &server.name(":v1")];
+    home.run(&args).fails(2, &["cannot read secret", "a copy that you can read"]);
 }

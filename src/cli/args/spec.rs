@@ -19,6 +19,7 @@ use crate::execute::{self, Form};
 use crate::failure::Kind;
 use crate::job::{EnvVar, Grade, JobId, JobSpec, Mount, Network, Resources, RuntimeChoice, Terms};
 use crate::oci::Platform;
+use crate::procstatus::ProcStatus;
 use crate::stage::convert::default_recipe;
 
 /// Why a secret's variable is refused.
@@ -265,14 +266,6 @@ fn network(text: &str) -> Result<Network, String> {
     }
 }
 
-/// The caller's umask, which the program gets wherever it runs. Asked of `/proc`, since to ask the
-/// kernel is to set it, for all threads.
-fn umask() -> Option<u32> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
-    u32::from_str_radix(line.trim(), 8).ok()
-}
-
 /// What a job is made of, beside its image.
 pub struct Parts {
     /// The command.
@@ -313,7 +306,8 @@ impl Parts {
             rerun_of: None,
             terms: Terms {
                 network: self.flags.network,
-                umask: umask(),
+                // the program gets the caller's wherever it runs
+                umask: ProcStatus::own().umask(),
                 require: self.flags.require,
                 outputs: self.flags.files.output,
                 grace: grace.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),

@@ -8,16 +8,16 @@
 //! A user who started this process under a debugger sees all of it anyway. The first lock would only keep the user's
 //! `strace` from naming files, so it stays open then.
 
-use std::fs;
-
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
 };
 
+use crate::procstatus::ProcStatus;
+
 /// Both locks, or the first alone for a verb that starts jobs.
 pub fn off(starts_jobs: bool) {
     // a kernel that refuses leaves things as they are for every program of this user
-    if !is_traced()
+    if !ProcStatus::own().is_traced()
         && let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable)
     {
         tracing::debug!(%error, "this process can be dumped");
@@ -29,12 +29,4 @@ pub fn off(starts_jobs: bool) {
     if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum }) {
         tracing::debug!(%error, "the limit for core files stays");
     }
-}
-
-/// Whether a debugger was there first. Where nobody can say, there was none.
-fn is_traced() -> bool {
-    // proc(5): the tracer's process id, or 0
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
-    tracer.is_some_and(|pid| pid.trim() != "0")
 }

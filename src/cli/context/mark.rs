@@ -7,27 +7,26 @@ use crate::cli::context::room;
 use crate::cli::show::output::{CliError, Report};
 use crate::failure::Kind;
 use crate::job::{JobId, JobSpec};
-use crate::oci::SifDigest;
 use crate::pin::Image;
-use crate::store::Store;
+use crate::store::{Needed, Store};
 
-/// Marks the SIF of a job, so that it is not pruned; before an engine is asked. `shared`: other
+/// Marks the SIF or archive of a job, so that it is not pruned; before an engine is asked. `shared`: other
 /// machines read it.
 ///
 /// # Errors
-/// When the mark cannot be written, or the SIF was pruned a moment ago.
+/// When the mark cannot be written, or the image was pruned a moment ago.
 pub fn mark(context: &Context, job: &JobSpec, shared: bool) -> Result<(), Report> {
-    let Some((store, digest)) = in_store(context, &job.image, job.delivery.place())? else {
+    let Some((store, needed)) = in_store(context, &job.image, job.delivery.place())? else {
         return Ok(());
     };
     if shared {
         room::suits(context, &store, true);
     }
     let dir = context.jobs_dir().join(job.id.to_string());
-    if !store.mark(&digest, &job.id, &dir)? {
+    if !store.mark(&needed, &job.id, &dir)? {
         return Err(CliError::new(
             Kind::NotFound,
-            format!("the image {digest} was pruned just now"),
+            format!("the image {needed} was pruned just now"),
         )
         .with_hint("the same command makes it again")
         .into());
@@ -37,8 +36,8 @@ pub fn mark(context: &Context, job: &JobSpec, shared: bool) -> Result<(), Report
 
 /// The job has ended: its image may be pruned. When this fails, `prune` finds it out by itself.
 pub fn unmark(context: &Context, image: &Image, place: Option<&Path>, job: &JobId) {
-    if let Ok(Some((store, digest))) = in_store(context, image, place) {
-        let _ = store.unmark(&digest, job);
+    if let Ok(Some((store, needed))) = in_store(context, image, place) {
+        let _ = store.unmark(&needed, job);
     }
 }
 
@@ -50,16 +49,21 @@ pub fn unmark_refused(context: &Context, job: &JobSpec) {
     }
 }
 
-/// The own store and the digest of an image that lies in it.
+/// The own store, and what of it a job needs whose image lies in it.
 fn in_store(
     context: &Context,
     image: &Image,
     place: Option<&Path>,
-) -> Result<Option<(Store, SifDigest)>, Report> {
-    let (Image::Sif { digest, .. }, Some(place)) = (image, place) else { return Ok(None) };
+) -> Result<Option<(Store, Needed)>, Report> {
+    let needed = match image {
+        Image::Sif { digest, .. } => Needed::Sif(*digest),
+        Image::Oci { pin } => Needed::Archive(pin.manifest),
+        Image::Other { .. } => return Ok(None),
+    };
+    let Some(place) = place else { return Ok(None) };
     let root = std::path::absolute(context.cache_dir()).unwrap_or_default();
     if !place.starts_with(&root) {
         return Ok(None);
     }
-    Ok(Some((context.store()?, *digest)))
+    Ok(Some((context.store()?, needed)))
 }

@@ -1,5 +1,6 @@
 //! What the configuration decides for a verb.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::Context;
@@ -11,6 +12,7 @@ use crate::layer::Limits;
 use crate::oci::DOCKER_HUB;
 use crate::registry;
 use crate::submit::{Site, Source};
+use crate::worker::{MOST_OUTPUT_BYTES, OUTPUT_BYTES};
 
 /// Singularity Hub, a read-only archive since 2021.
 const HUB: &str = "https://singularity-hub.org";
@@ -67,9 +69,20 @@ impl Context {
             } else {
                 layers.set(name, limit.value) || documents.set(name, limit.value)
             };
+            let known = known || name == OUTPUT_BYTES;
             debug_assert!(known, "the configuration read a limit that nothing has: {name}");
         }
         (layers, documents)
+    }
+
+    /// Those that a worker applies and that are not the program's own.
+    fn limits_of_worker(&self) -> BTreeMap<String, u64> {
+        let mut limits = self.limits().changed();
+        if let Some(set) = self.config.limits.get(OUTPUT_BYTES) {
+            let own = if set.origin.is_project() { MOST_OUTPUT_BYTES } else { u64::MAX };
+            limits.insert(OUTPUT_BYTES.to_owned(), set.value.min(own));
+        }
+        limits
     }
 
     /// What a submission needs to know of this place. Says what the project file added to the job that was made.
@@ -86,7 +99,7 @@ impl Context {
             filter: self.config.syscall_filter.as_ref().map(|value| value.value),
             site_store: self.config.store.site.as_ref().map(|value| value.value.clone()),
             runtimes: self.runtime_order().to_vec(),
-            limits: self.limits().changed(),
+            limits: self.limits_of_worker(),
             hide: self.places.own().into_iter().map(Path::to_owned).collect(),
             user: self.user.clone(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::thread::JoinHandle;
 
 use crate::cli::show::output;
+use crate::procstatus::ProcStatus;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::emulate_default_handler;
@@ -19,8 +20,9 @@ impl Interrupted {
     /// `jobs` are the jobs' names as the command line had them. Where no handler can be installed, an
     /// interrupt ends the program without a word, as before.
     pub fn says(jobs: &str) -> Self {
-        let ignored = ignored();
-        let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !ignored(*signal));
+        let status = ProcStatus::own();
+        let wanted =
+            [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !status.ignores(*signal));
         let Ok(mut signals) = Signals::new(wanted) else { return Self { watch: None } };
         let handle = signals.handle();
         let jobs = output::cell(jobs);
@@ -46,12 +48,4 @@ impl Drop for Interrupted {
             let _ = thread.join();
         }
     }
-}
-
-/// Which signals this process ignores: `SigIgn` of `proc_pid_status(5)`, bit n-1 for signal n.
-fn ignored() -> impl Fn(i32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
-    move |signal| signal > 0 && mask >> (signal - 1) & 1 == 1
 }

@@ -169,6 +169,7 @@ fn totals(found: &Inventory) -> Table {
     let rows = [
         ("images", of(|what| matches!(what, What::Sif(_)))),
         ("layers and configurations", of(|what| matches!(what, What::Blob(_)))),
+        ("archives for podman and docker", of(|what| matches!(what, What::Archive(_)))),
         ("indexes", of(|what| matches!(what, What::Index))),
         ("trash", found.trash),
         ("temporary", found.temporary),
@@ -187,6 +188,7 @@ fn row(found: &Inventory, item: &Item, names: &BTreeMap<Digest, String>) -> Valu
         What::Sif(digest) => ("sif", Some(digest.to_string())),
         What::Tree(digest) => ("unpacked", Some(digest.to_string())),
         What::Index => ("index", None),
+        What::Archive(manifest) => ("archive", Some(manifest.to_string())),
     };
     let made_from: Vec<Value> = item
         .made_from
@@ -246,6 +248,7 @@ fn prune(context: &Context, store: &Store, args: &Prune) -> Outcome {
             What::Blob(digest) => format!("layer {}", brief(digest.to_string())),
             What::Tree(digest) => format!("unpacked image {}", brief(digest.to_string())),
             What::Index => format!("index {}", item.path.display()),
+            What::Archive(manifest) => format!("archive of {}", brief(manifest.to_string())),
         };
         output::line(format!("{what}  {}", output::size(item.size)));
     }

@@ -1,4 +1,4 @@
-//! `[limits]`: what foreign layers and registries may ask for at most. Site and user say what they like; a project
+//! `[limits]`: what foreign layers, registries and the files that a job leaves may ask for at most. Site and user say what they like; a project
 //! file, which is somebody else's, only lowers.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use crate::config::Value;
 pub type Limits = BTreeMap<String, Value<u64>>;
 
 /// Every limit.
-pub(super) static LIMITS: [Head; 17] = [
+pub(super) static LIMITS: [Head; 18] = [
     limit("limits.entries", "entries in all layers together"),
     limit("limits.layer_bytes", "one layer's tar"),
     limit("limits.metadata_bytes", "names, link targets and extended attributes in all layers"),
@@ -28,6 +28,7 @@ pub(super) static LIMITS: [Head; 17] = [
     limit("limits.index_entries", "manifests that an index names"),
     limit("limits.layers", "layers of an image"),
     limit("limits.tags", "tags of a repository, where all of them are looked at"),
+    limit("limits.output_bytes", "declared outputs that are hashed when a job has ended"),
 ];
 
 const fn limit(name: &'static str, about: &'static str) -> Head {

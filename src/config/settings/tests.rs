@@ -7,7 +7,7 @@ use crate::config::ShownValue;
 use crate::failure::{Failure, Kind};
 
 /// For each key: a line that sets it, and what `config show` says then.
-const EXAMPLES: [(&str, &str, &str); 57] = [
+const EXAMPLES: [(&str, &str, &str); 58] = [
     ("registry", "registry = 'registry.example'", "registry.example"),
     ("insecure_registries", "insecure_registries = ['old.example:5000']", "old.example:5000"),
     ("ca_files", "ca_files = ['/etc/ca.pem']", "/etc/ca.pem"),
@@ -72,6 +72,7 @@ const EXAMPLES: [(&str, &str, &str); 57] = [
     ("limits.index_entries", "limits.index_entries = 10", "10"),
     ("limits.layers", "limits.layers = 10", "10"),
     ("limits.tags", "limits.tags = 10", "10"),
+    ("limits.output_bytes", "limits.output_bytes = 1_000_000", "1000000"),
     ("policy.plain_match_only", "policy.plain_match_only = true", "true"),
 ];
 

@@ -14,7 +14,10 @@
 //! - Its variable `CH_RUNNING` reaches the program.
 //! - It wants a `USER` and the directories `/dev`, `/proc`, `/sys` and `/tmp`.
 //!
-//! The tree is compared with its seal when the program has ended, as that of our own runtime is.
+//! - A line of `FILE` holds one variable: a value of several lines is refused.
+//!
+//! The tree is this job's own, but nothing keeps other processes of this user away from it: hence no better grade than
+//! *measured-cached*. When the program has ended, the tree is compared with its seal, as that of our own runtime is.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -24,7 +27,7 @@ use std::path::Path;
 
 use super::foreign::{self, Scratch};
 use super::runtime::{Found, Prepared, Request, Runtime};
-use super::unpacked::{Tree, point, points, refuse, shown, spelled};
+use super::unpacked::{Tree, on_lines, point, points, refuse, shown, spelled};
 use crate::execute::ExecuteError;
 use crate::execute::attend::Ended;
 use crate::execute::container::Manner;
@@ -32,7 +35,7 @@ use crate::execute::form::Form;
 use crate::execute::identify::{Asked, Program};
 use crate::execute::report::Report;
 use crate::execute::starter::Start;
-use crate::job::{Evidence, Name, WORK_DIR};
+use crate::job::{Evidence, Grade, Name, WORK_DIR};
 use crate::runtime::Bind;
 use crate::worker::Hides;
 
@@ -88,6 +91,7 @@ impl Runtime for Charliecloud {
         report.rootfs = Some("unpacked".into());
         refuse(NAME, request, report)?;
         let mut tree = Tree::of(request, report)?;
+        on_lines(NAME, &tree.env)?;
         let scratch = Scratch::make(request.control, request.attempt)?;
         let binds = shown(request, &scratch)?;
         let root = tree.unpacked.root.clone();
@@ -99,13 +103,12 @@ impl Runtime for Charliecloud {
         there(&root, &binds, &tree)?;
 
         let file = scratch.path().join("environment");
-        let (text, lines) = variables(&tree.env);
-        fs::write(&file, text).map_err(ExecuteError::io(format!("writing {}", file.display())))?;
+        fs::write(&file, variables(&tree.env))
+            .map_err(ExecuteError::io(format!("writing {}", file.display())))?;
         report.notes.push("charliecloud sets the variable CH_RUNNING as well".into());
         let words = argv(&Run {
             program: &program.path,
             variables: &file,
-            lines: &lines,
             binds: &binds,
             options: &job.options,
             root: &root,
@@ -120,7 +123,11 @@ impl Runtime for Charliecloud {
         env.insert("USER".into(), "moorline".into());
         let start = foreign::start(request, words, env, &binds);
         let manner = Manner::of(&job.terms)?;
-        let evidence = request.evidence.clone();
+        let mut evidence = request.evidence.clone();
+        // no namespace keeps other jobs of this user away from the tree
+        if evidence.grade.meets(&Grade::MeasuredCached) {
+            evidence.grade = Grade::MeasuredCached;
+        }
         Ok(Box::new(Ready { start, manner, program, tree, evidence, _scratch: scratch }))
     }
 }
@@ -181,24 +188,19 @@ fn there(root: &Path, binds: &[Bind], tree: &Tree) -> Result<(), ExecuteError> {
     Err(ExecuteError::NotStarted(format!("{program:?} was not found in the image")))
 }
 
-/// The file for `--set-env`, and those that do not fit on a line of it. It takes single quotes around a value away.
-fn variables(all: &BTreeMap<String, String>) -> (String, Vec<String>) {
-    let (mut text, mut others) = (String::new(), Vec::new());
+/// The file for `--set-env`. ch-run takes single quotes around a value away.
+fn variables(all: &BTreeMap<String, String>) -> String {
+    let mut text = String::new();
     for (name, value) in all {
-        if value.contains('\n') || name.contains('\n') {
-            others.push(format!("{name}={value}"));
-        } else {
-            let _ = writeln!(text, "{name}='{value}'");
-        }
+        let _ = writeln!(text, "{name}='{value}'");
     }
-    (text, others)
+    text
 }
 
 /// What stands on the command line.
 struct Run<'a> {
     program: &'a Path,
     variables: &'a Path,
-    lines: &'a [String],
     binds: &'a [Bind],
     options: &'a [String],
     root: &'a Path,
@@ -223,7 +225,6 @@ fn argv(run: &Run<'_>) -> Result<Vec<OsString>, ExecuteError> {
         });
     }
     argv.push(joined("--set-env=", run.variables.as_os_str()));
-    argv.extend(run.lines.iter().map(|line| joined("--set-env=", line.as_ref())));
     for bind in run.binds {
         let (source, target) = (spelled(NAME, &bind.source)?, spelled(NAME, &bind.target)?);
         argv.push(format!("--bind={source}:{target}").into());
@@ -249,11 +250,10 @@ mod tests {
             ["python3".into(), "-c".into(), "print(1)".into()],
             [bind("/a b,c", "/d", Access::Rw)],
         );
-        let line = |options: &[String], lines: &[String]| {
+        let line = |options: &[String]| {
             argv(&Run {
                 program: Path::new("ch-run"),
                 variables: Path::new("/s/environment"),
-                lines,
                 binds: &binds,
                 options,
                 root: Path::new("/t/image"),
@@ -262,21 +262,19 @@ mod tests {
             .map(|words| words.join(OsStr::new(" ")).into_string().unwrap())
         };
         assert_eq!(
-            line(&["--write".into()], &["N=a\nb".into()]).unwrap(),
+            line(&["--write".into()]).unwrap(),
             "ch-run --private-tmp --no-passwd --unset-env=* --env-no-expand --set-env=/s/environment \
-             --set-env=N=a\nb --bind=/a b,c:/d --cd=/work_dir --write --cd=/work_dir /t/image -- python3 -c print(1)"
+             --bind=/a b,c:/d --cd=/work_dir --write --cd=/work_dir /t/image -- python3 -c print(1)"
         );
         for image in ["/other/image", "-", "--", ""] {
-            assert!(line(&[image.into()], &[]).is_err(), "{image}");
+            assert!(line(&[image.into()]).is_err(), "{image}");
         }
     }
 
     #[test]
-    fn each_variable_is_a_quoted_line_or_a_word() {
-        let all = [("A", "it's \"so\" $x"), ("B", "'q'"), ("C", ""), ("D", "a\nb")];
+    fn each_variable_is_a_quoted_line() {
+        let all = [("A", "it's \"so\" $x"), ("B", "'q'"), ("C", "")];
         let all = all.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
-        let (text, others) = variables(&all);
-        assert_eq!(text, "A='it's \"so\" $x'\nB=''q''\nC=''\n");
-        assert_eq!(others, ["D=a\nb"]);
+        assert_eq!(variables(&all), "A='it's \"so\" $x'\nB=''q''\nC=''\n");
     }
 }

@@ -273,10 +273,11 @@ fn podman_answers(engine: &Engine) -> Result<(), ExecuteError> {
 /// What docker's daemon says of itself.
 fn docker_answers(engine: &Engine) -> Result<Vec<u8>, ExecuteError> {
     let answer = engine.ask(&["info", "--format", "{{json .}}"])?;
+    let silent = |why: String| Err(ExecuteError::NoDaemon { runtime: engine.kind.name(), why });
     match Info::read(&answer.stdout) {
         Ok(_) => Ok(answer.stdout),
-        Err(_) if !answer.good => Err(ExecuteError::NoRuntime(answer.complaint().to_owned())),
-        Err(why) => Err(ExecuteError::NoRuntime(why)),
+        Err(_) if !answer.good => silent(answer.complaint().to_owned()),
+        Err(why) => silent(why),
     }
 }
 

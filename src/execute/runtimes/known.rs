@@ -70,16 +70,24 @@ fn first<T>(
     candidates: Vec<&'static dyn Runtime>,
     works: impl Fn(&'static dyn Runtime) -> Result<T, ExecuteError>,
 ) -> Result<(&'static dyn Runtime, T, Vec<String>), ExecuteError> {
-    let mut passed = Vec::new();
+    let (mut passed, mut silent) = (Vec::new(), None);
     for runtime in candidates {
         match works(runtime) {
             Ok(found) => return Ok((runtime, found, passed)),
             Err(ExecuteError::NoRuntime(why)) => passed.push(format!("{}: {why}", runtime.name())),
+            Err(error @ ExecuteError::NoDaemon { .. }) => {
+                passed.push(error.to_string());
+                silent = Some(error);
+            }
             // no word on the runtime: the next would meet the same
             Err(error) => return Err(error),
         }
     }
-    Err(ExecuteError::NoRuntime(passed.join("; ")))
+    // what helps against one of several is not what helps
+    Err(match (silent, passed.len()) {
+        (Some(error), 1) => error,
+        _ => ExecuteError::NoRuntime(passed.join("; ")),
+    })
 }
 
 /// The first runtime that works; an explicit choice is not replaced by another one.
@@ -198,5 +206,13 @@ mod tests {
         let (runtime, (), passed) = first(all(), no).map_err(|error| error.to_string()).unwrap();
         assert_eq!(runtime.name(), "builtin");
         assert_eq!(passed, ["apptainer: not installed", "singularity: not installed"]);
+        // a daemon that does not answer is passed over like a program that is not there, and has a hint of its own
+        let silent =
+            |_| Err::<(), _>(ExecuteError::NoDaemon { runtime: "docker", why: "no".into() });
+        let error = first(vec![ALL[4]], silent).map(|_| ()).unwrap_err();
+        assert!(matches!(error, ExecuteError::NoDaemon { .. }), "{error}");
+        assert!(error.hint().unwrap().contains("start its daemon"));
+        let error = first(vec![ALL[3], ALL[4]], silent).map(|_| ()).unwrap_err();
+        assert!(matches!(error, ExecuteError::NoRuntime(_)), "{error}");
     }
 }

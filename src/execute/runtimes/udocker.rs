@@ -17,7 +17,7 @@
 //!   a few lines of shell ([`wrapper`]), which give it udocker's own outputs and keep its code.
 //! - It passes no signal on: a program is ended at once. proot says 255 of one that a signal ended.
 //! - proot 5.1 (Debian 12) does not know what newer C libraries ask of it: from glibc 2.33 on no program starts.
-//! - It drops empty arguments, and blanks around a variable's value.
+//! - It drops empty arguments, and blanks around a variable's value. A value of several lines is refused.
 //! - It sets variables of its own ([`OWN`]).
 //!
 //! `--option=--execmode=P1|P2|R1` chooses the mode. The S modes are apptainer's; the F modes rewrite programs of the
@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 
 use super::foreign::{self, Scratch};
 use super::runtime::{Found, Prepared, Request, Runtime};
-use super::unpacked::{Tree, point, points, refuse, shown, spelled};
+use super::unpacked::{Tree, on_lines, point, points, refuse, shown, spelled};
 use crate::execute::attend::Ended;
 use crate::execute::container::Manner;
 use crate::execute::form::Form;
@@ -109,6 +109,7 @@ impl Runtime for Udocker {
         let engine = mode.engine()?;
         refuse(NAME, request, report)?;
         let tree = Tree::of(request, report)?;
+        on_lines(NAME, &tree.env)?;
         if tree.command.iter().any(String::is_empty) {
             return Err(ExecuteError::NotStarted(
                 "udocker drops empty arguments, and the command has one; take --runtime builtin"
@@ -139,8 +140,7 @@ impl Runtime for Udocker {
         fs::set_permissions(&wrapped, fs::Permissions::from_mode(0o700))
             .map_err(io("writing the engine"))?;
         let variables = scratch.path().join("environment");
-        let (text, words) = environment(&tree.env);
-        fs::write(&variables, text).map_err(io("writing the variables"))?;
+        fs::write(&variables, environment(&tree.env)).map_err(io("writing the variables"))?;
         report.notes.push(format!("udocker {mode:?}, by {}", engine.display()));
         report.notes.push(format!("udocker sets variables of its own: {OWN}"));
         report
@@ -154,7 +154,6 @@ impl Runtime for Udocker {
             ids: mode.ids(),
             binds: &binds,
             variables: &variables,
-            words: &words,
             options: &options,
             command: &tree.command,
         })?;
@@ -361,17 +360,13 @@ fn surroundings(
     Ok(env)
 }
 
-/// The file for `--env-file`, and the words for what does not fit on a line of it.
-fn environment(all: &BTreeMap<String, String>) -> (String, Vec<String>) {
-    let (mut text, mut words) = (String::new(), Vec::new());
+/// The file for `--env-file`.
+fn environment(all: &BTreeMap<String, String>) -> String {
+    let mut text = String::new();
     for (name, value) in all {
-        if value.contains('\n') {
-            words.push(format!("--env={name}={value}"));
-        } else {
-            let _ = writeln!(text, "{name}={value}");
-        }
+        let _ = writeln!(text, "{name}={value}");
     }
-    (text, words)
+    text
 }
 
 /// What stands on the command line.
@@ -381,7 +376,6 @@ struct Run<'a> {
     ids: String,
     binds: &'a [Bind],
     variables: &'a Path,
-    words: &'a [String],
     options: &'a [String],
     command: &'a [String],
 }
@@ -404,7 +398,6 @@ fn argv(run: &Run<'_>) -> Result<Vec<OsString>, ExecuteError> {
     let mut file = OsString::from("--env-file=");
     file.push(run.variables);
     argv.push(file);
-    argv.extend(run.words.iter().map(OsString::from));
     argv.extend(run.options.iter().map(OsString::from));
     // behind a word that ends with an equals sign the name would be its value
     argv.extend(["--nobanner", ID].map(OsString::from));
@@ -428,7 +421,6 @@ mod tests {
                 ids: ids.into(),
                 binds: &binds,
                 variables: Path::new("/s/environment"),
-                words: &["--env=N=a\nb".into()],
                 options: &["--hostauth".into()],
                 command: &["sh".into(), "-c".into(), "exit 7".into()],
             })
@@ -439,7 +431,7 @@ mod tests {
         };
         let shell = "/bin/sh -c exec \"$@\" 3>&1 4>&2 sh";
         let rest = "--workdir=/work_dir --volume=/jobs/1/work:/work_dir --env-file=/s/environment \
-                    --env=N=a\nb --hostauth --nobanner 00000000-0000-0000-0000-000000000000 sh -c exit 7";
+                    --hostauth --nobanner 00000000-0000-0000-0000-000000000000 sh -c exit 7";
         assert_eq!(run(false, "7:8"), format!("{shell} udocker --quiet run --user=7:8 {rest}"));
         assert_eq!(
             run(true, "root"),

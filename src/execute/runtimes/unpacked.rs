@@ -145,6 +145,25 @@ pub(super) fn spelled<'p>(name: &'static str, path: &'p Path) -> Result<&'p str,
     }
 }
 
+/// Refuses variables that do not fit on a line of the runtime's file of variables: on its command line every user of
+/// the machine could read them.
+///
+/// # Errors
+/// Names the variable, not its value.
+pub(super) fn on_lines(
+    name: &'static str,
+    variables: &BTreeMap<String, String>,
+) -> Result<(), ExecuteError> {
+    let broken = |text: &str| text.contains(['\n', '\r']);
+    match variables.iter().find(|(variable, value)| broken(variable) || broken(value)) {
+        None => Ok(()),
+        Some((variable, _)) => Err(ExecuteError::NotStarted(format!(
+            "the value of {variable:?} has several lines, which {name} takes only on its command line, where every user \
+             of the machine can read it; take --runtime builtin"
+        ))),
+    }
+}
+
 /// Makes a mount point in a tree where the image has none. A link on the way is not followed: it could lead out of the tree.
 ///
 /// # Errors
@@ -229,6 +248,16 @@ mod tests {
         let binds = [bind("/h", "/data", Access::Rw), bind("/h/i", "/data/inner", Access::Rw)];
         points("x", &root, &binds).unwrap();
         assert!(root.join("data").is_dir() && !root.join("data/inner").exists());
+    }
+
+    #[test]
+    fn a_value_of_several_lines_is_on_no_command_line() {
+        let all = |name: &str, value: &str| BTreeMap::from([(name.into(), value.into())]);
+        on_lines("x", &all("A", "it's \"so\" $x")).unwrap();
+        for (name, value) in [("A", "a\nsecret"), ("A", "a\rsecret"), ("A\nB", "secret")] {
+            let error = on_lines("x", &all(name, value)).unwrap_err().to_string();
+            assert!(error.contains("--runtime builtin") && !error.contains("secret"), "{error}");
+        }
     }
 
     #[test]

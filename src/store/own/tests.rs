@@ -9,7 +9,7 @@ use super::*;
 use crate::failure::{Failure, Kind};
 use crate::job::JobId;
 use crate::pin::{Codec, Recipe};
-use crate::store::{Held, Holder, Limits, Pruned, StoredSif, Turn, Wanted};
+use crate::store::{Held, Holder, Limits, Needed, Pruned, StoredSif, Turn, Wanted};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const LIMITS: Limits = Limits { trash_age: HOUR };
@@ -123,7 +123,7 @@ fn a_marked_image_stays_until_its_job_has_ended() {
     let jobs = tempfile::tempdir().unwrap();
     let dir = jobs.path().join(job.to_string());
     // the job's directory is made after the mark
-    assert!(s.store.mark(&sif.digest, &job, &dir).unwrap());
+    assert!(s.store.mark(&Needed::Sif(sif.digest), &job, &dir).unwrap());
     assert_eq!(s.prune(older(HOUR)).needed, 1);
     // an hour later there still is none: the job was refused
     let mark = s.store.marks().unwrap().remove(0);
@@ -137,17 +137,17 @@ fn a_marked_image_stays_until_its_job_has_ended() {
     assert_eq!(s.store.marks().unwrap(), []);
 
     let sif = s.sif(b"other", HOUR * 3);
-    s.store.mark(&sif.digest, &job, &dir).unwrap();
+    s.store.mark(&Needed::Sif(sif.digest), &job, &dir).unwrap();
     make_old(&s.store.marks().unwrap()[0].path, HOUR);
     fs::remove_dir(&dir).unwrap();
     assert_eq!(s.prune(older(HOUR)).items.len(), 1, "its directory is gone");
 
     let sif = s.sif(b"third", HOUR * 3);
-    s.store.mark(&sif.digest, &job, Path::new("/not/mounted/here/job")).unwrap();
+    s.store.mark(&Needed::Sif(sif.digest), &job, Path::new("/not/mounted/here/job")).unwrap();
     make_old(&s.store.marks().unwrap()[0].path, HOUR);
     assert_eq!(s.prune(older(HOUR)).needed, 1, "where jobs cannot be seen, nothing is known");
-    s.store.unmark(&sif.digest, &job).unwrap();
-    s.store.unmark(&sif.digest, &job).unwrap();
+    s.store.unmark(&Needed::Sif(sif.digest), &job).unwrap();
+    s.store.unmark(&Needed::Sif(sif.digest), &job).unwrap();
     assert_eq!(s.prune(older(HOUR)).items.len(), 1);
 }
 
@@ -155,7 +155,9 @@ fn a_marked_image_stays_until_its_job_has_ended() {
 fn a_mark_says_when_the_image_is_gone() {
     let s = small();
     let gone = SifDigest::of(b"gone");
-    assert!(!s.store.mark(&gone, &JobId::from_parts(1, 1), Path::new("/jobs/1")).unwrap());
+    assert!(
+        !s.store.mark(&Needed::Sif(gone), &JobId::from_parts(1, 1), Path::new("/jobs/1")).unwrap()
+    );
 }
 
 #[test]
@@ -164,18 +166,58 @@ fn a_mark_that_comes_while_its_image_is_pruned_saves_it() {
     let sif = s.sif(b"image", HOUR * 3);
     let job = JobId::from_parts(1, 1);
     let mut asked = 0;
-    s.store.mark(&sif.digest, &job, Path::new("/not/mounted/here/job")).unwrap();
+    s.store.mark(&Needed::Sif(sif.digest), &job, Path::new("/not/mounted/here/job")).unwrap();
     // at first the job seems to have ended; the mark of its rerun has come when it is asked again
     let done = s.store.prune(older(HOUR), LIMITS, &mut |mark| {
         asked += 1;
         if asked == 1 {
-            s.store.mark(&mark.sif, &JobId::from_parts(2, 2), Path::new("/not/here/2")).unwrap();
+            s.store.mark(&mark.of, &JobId::from_parts(2, 2), Path::new("/not/here/2")).unwrap();
             return false;
         }
         true
     });
     assert_eq!((done.unwrap().needed, asked), (1, 2));
     assert!(sif.path.exists() && s.is_known(b"image"));
+}
+
+/// A job of podman or docker waits for its archive as another waits for its SIF.
+#[test]
+fn an_archive_that_a_job_waits_for_stays() {
+    let s = small();
+    let (manifest, job) = (Digest::of(b"manifest"), JobId::from_parts(1, 1));
+    let of = Needed::Archive(manifest);
+    let away = Path::new("/not/mounted/here/job");
+    assert!(!s.store.mark(&of, &job, away).unwrap(), "it is not there yet");
+    let archive = || {
+        let mut incoming = s.store.incoming().unwrap();
+        incoming.write(b"archive").unwrap();
+        let path = s.store.publish_archive(incoming, &manifest).unwrap();
+        make_old(&path, HOUR * 3);
+        path
+    };
+    let path = archive();
+    assert!(s.store.mark(&of, &job, away).unwrap());
+    let mark = s.store.marks().unwrap().remove(0);
+    assert_eq!((mark.of, mark.job), (of, job));
+    assert_eq!(s.store.inventory().unwrap().items[0].marks, [mark]);
+    assert_eq!((s.prune(older(HOUR)).needed, path.exists()), (1, true));
+    // one whose mark comes while it is pruned
+    let mut asked = 0;
+    let done = s.store.prune(older(HOUR), LIMITS, &mut |_| {
+        asked += 1;
+        if asked == 1 {
+            s.store.mark(&of, &JobId::from_parts(2, 2), away).unwrap();
+        }
+        asked > 1
+    });
+    assert_eq!((done.unwrap().needed, path.exists()), (1, true));
+    // its job has ended
+    let done = s.store.prune(older(HOUR), LIMITS, &mut |_| false).unwrap();
+    assert_eq!((done.needed, done.freed, path.exists(), s.trash()), (0, 7, false, 0));
+    assert_eq!(s.store.marks().unwrap(), []);
+    // without a job it is like any index
+    let path = archive();
+    assert_eq!((s.prune(older(HOUR)).items.len(), path.exists()), (1, false));
 }
 
 #[test]
