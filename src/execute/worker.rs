@@ -11,7 +11,7 @@ use super::measure::{Measured, measure, seal};
 use super::outputs::{Before, Left};
 use super::report::Report;
 use super::rootfs::Server;
-use super::runtimes::{Request, choose};
+use super::runtimes::{Chosen, Request, choose};
 use super::used::{self, Used};
 use super::{
     ExecuteError, container, delivered, dumps, mounts, on_record, processor, signals, tickets,
@@ -22,6 +22,7 @@ use crate::files::{self, ForeignFile};
 use crate::job::{self, Delivery, Evidence, Grade, Network};
 use crate::oci::{Sha256Digest, SifDigest, TreeRoot};
 use crate::pin;
+use crate::runtime::Bind;
 use crate::text;
 use crate::worker::{
     MountNote, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA, Receipt, Start, exit,
@@ -102,6 +103,17 @@ fn read_plan(
 /// Larger plans are refused: a command line has 2 MiB at most (execve(2)).
 const MOST_PLAN_BYTES: u64 = 64 << 20;
 
+/// What an attempt has found before it looks at the image.
+#[derive(Clone, Copy)]
+struct Order<'a> {
+    plan: &'a Plan,
+    control: &'a Path,
+    /// Where the image is.
+    place: &'a Path,
+    binds: &'a [Bind],
+    workdir: &'a Path,
+}
+
 /// One attempt.
 struct Attempt {
     id: String,
@@ -162,9 +174,32 @@ impl Attempt {
             let (option, runtime) = (option.clone(), runtime.name());
             return Err(ExecuteError::Options { option, runtime });
         }
-        let image = self.look_at(plan, &place, runtime.checks_blocks())?;
+        let order = Order { plan, control, place: &place, binds: &found.binds, workdir: &workdir };
+        let noted = self.report.notes.len();
+        match self.start(order, &chosen, runtime.checks_blocks(), stderr) {
+            Err(ExecuteError::NotServed(why)) if required != Some(Grade::VerifiedOnRead) => {
+                self.report.evidence = Evidence::none();
+                self.report.notes.truncate(noted);
+                self.report.notes.push(format!("not checked on read: {why}"));
+                self.start(order, &chosen, false, stderr)
+            }
+            ended => ended,
+        }
+    }
+
+    /// The image at its place, and the program in it; with `checks` its blocks are checked when they are read.
+    fn start(
+        &mut self,
+        Order { plan, control, place, binds, workdir }: Order<'_>,
+        chosen: &Chosen,
+        checks: bool,
+        stderr: &mut dyn Write,
+    ) -> Result<Ended, ExecuteError> {
+        let runtime = chosen.runtime;
+        let required = plan.job.terms.require;
+        let image = self.look_at(plan, place, checks)?;
         if matches!(plan.job.delivery, Delivery::Transfer { .. }) {
-            self.report.conditions.moved = fs::metadata(&place).ok().map(|meta| meta.len());
+            self.report.conditions.moved = fs::metadata(place).ok().map(|meta| meta.len());
         }
         let platform =
             plan.job.image.pin().map(|pin| &pin.platform).or(plan.job.terms.platform.as_ref());
@@ -176,9 +211,9 @@ impl Attempt {
             plan,
             image: &image,
             evidence: &evidence,
-            binds: &found.binds,
+            binds,
             control,
-            workdir: &workdir,
+            workdir,
             attempt: &self.id,
         };
         let prepared = runtime.prepare(&chosen.found, &request, report);
@@ -202,6 +237,7 @@ impl Attempt {
         let sif = |measured| Image::Sif(Box::new(measured));
         match &plan.job.image {
             pin::Image::Sif { digest, tree: Some(root), .. } if checks => {
+                Server::possible().map_err(ExecuteError::NotServed)?;
                 self.seal(place, *digest, *root).map(sif)
             }
             pin::Image::Sif { digest, .. } => self.measure(place, *digest).map(sif),
@@ -212,17 +248,13 @@ impl Attempt {
         }
     }
 
-    /// The image to be checked when it is read, or, where it cannot be served here, measured whole.
+    /// The image to be checked when it is read.
     fn seal(
         &mut self,
         place: &Path,
         expected: SifDigest,
         root: TreeRoot,
     ) -> Result<Measured, ExecuteError> {
-        if let Err(why) = Server::possible() {
-            self.report.notes.push(format!("not checked on read: {why}"));
-            return self.measure(place, expected);
-        }
         let sealed = seal(place, expected, root)?;
         let measured = Some(job::Measured::Tree(root));
         let grade = Grade::VerifiedOnRead;

@@ -203,7 +203,7 @@ fn runtime(context: &Context) -> Finding {
         |all: &[(&'static str, Form)]| all.iter().map(|(name, _)| *name).collect::<Vec<_>>();
     // what `auto` may take, which stages a SIF
     let of_auto: Vec<_> = all.iter().filter(|(_, form)| *form == Form::Sif).copied().collect();
-    let own = context.require_runtime(Some(crate::job::RuntimeChoice::Builtin));
+    let own = context.builtin_works();
     match own {
         Ok(()) if all.is_empty() => {
             Finding::ok("runtime", "builtin works: user namespaces are allowed")
