@@ -15,6 +15,7 @@ mod inputs;
 mod interrupted;
 mod ledger;
 mod line;
+mod named;
 mod podman;
 mod settled;
 mod silent;
