@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
+use std::thread::JoinHandle;
 
 use super::attend::{Ended, still_wanted};
 use super::form::Form;
@@ -20,7 +21,7 @@ use crate::backend;
 use crate::failure::{Failure, Kind};
 use crate::files::{self, ForeignFile};
 use crate::job::{self, Delivery, Evidence, Grade, Network};
-use crate::oci::{Sha256Digest, SifDigest, TreeRoot};
+use crate::oci::{Digest, Sha256Digest, SifDigest, TreeRoot};
 use crate::pin;
 use crate::runtime::Bind;
 use crate::text;
@@ -90,7 +91,7 @@ fn read_plan(
     let bytes = ForeignFile::own_or_roots(MOST_PLAN_BYTES)
         .bytes(&path)
         .map_err(|error| ExecuteError::io(format!("reading {}", path.display()))(error.into()))?;
-    let found = crate::oci::Digest::of(&bytes).hex();
+    let found = Digest::of(&bytes).hex();
     if let Some(expected) = sha256
         && expected != found
     {
@@ -120,6 +121,8 @@ struct Attempt {
     report: Report,
     /// What the working directory held; there once it is known.
     before: Option<Before>,
+    /// Hashes this program while the job's own is started, where no script has checked it.
+    program: Option<JoinHandle<Option<Digest>>>,
 }
 
 impl Attempt {
@@ -130,7 +133,12 @@ impl Attempt {
             bytes = jiff::Timestamp::now().as_nanosecond().to_be_bytes();
         }
         let report = Report::empty();
-        Self { id: format!("{:032x}", u128::from_be_bytes(bytes)), report, before: None }
+        Self {
+            id: format!("{:032x}", u128::from_be_bytes(bytes)),
+            report,
+            before: None,
+            program: None,
+        }
     }
 
     fn run(
@@ -229,7 +237,11 @@ impl Attempt {
         }
         // nothing is started for somebody who has gone meanwhile
         still_wanted()?;
-        prepared.run(report)
+        if plan.worker.is_none() && self.program.is_none() {
+            // where no thread can be started, it is hashed in the end
+            self.program = std::thread::Builder::new().spawn(used::own_program).ok();
+        }
+        prepared.run(&mut self.report)
     }
 
     /// The image at its place, compared with the pin; `checks` when the runtime can check its blocks as they are read.
@@ -339,7 +351,8 @@ impl Attempt {
         }
         let mut report = self.report;
         report.conditions.passed_over = mounts::notes(&report.passed);
-        report.conditions.worker = plan.worker.or_else(used::own_program);
+        let hashed = || self.program.map_or_else(used::own_program, |thread| thread.join().ok()?);
+        report.conditions.worker = plan.worker.or_else(hashed);
         Receipt {
             schema: RECEIPT_SCHEMA,
             writer: format!("moorline {}", env!("CARGO_PKG_VERSION")),

@@ -3,15 +3,17 @@
 
     bench-run.py [--program MOORLINE] [--rounds 15] [--sizes 60,1000] [--user UID] [--keep DIR]
 
-Images of these sizes in MB are made of this Python and of a large file, and converted by the program under test; one more
+Images of these sizes in MB are made of /bin/true and a large file, and converted by the program under test; one more
 has 20 names in its root, and two have 4,000 and 10,000 (`--names` says others). Everything runs in the tree that
 `tests/env/apptainer.sh make` makes, as root or as an ordinary user. There everybody may open /dev/fuse. Each command
-runs once before the clock counts. Prints medians in milliseconds, and each bar.
+runs once before the clock counts. Prints medians in milliseconds, the CPU time beside them (which says more on a machine
+that has other work), and each bar.
 """
 
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -25,12 +27,18 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def timed(command, env):
-    begun = time.perf_counter()
+    before, begun = cpu(), time.perf_counter()
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=env)
-    taken = (time.perf_counter() - begun) * 1000
+    taken = (time.perf_counter() - begun) * 1000, cpu() - before
     if done.returncode:
         sys.exit(f'{command}: {done.returncode}: {done.stderr}')
     return taken
+
+
+def cpu():
+    """Milliseconds that the processes took which were waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) * 1000
 
 
 def inside(asked):
@@ -89,10 +97,10 @@ def main():
         sifs = []
         for size in sizes:
             sifs.append(f'{size}-MB.sif')
-            bench_image.sif(program, env, folder, sifs[-1], size, {})
+            bench_image.sif(program, env, folder, sifs[-1], size, {}, python=False)
         for count in counts:
             sifs.append(f'{count}-names.sif')
-            bench_image.sif(program, env, folder, sifs[-1], 1, names(count))
+            bench_image.sif(program, env, folder, sifs[-1], 1, names(count), python=False)
         asked = json.dumps({'sifs': sifs, 'rounds': args.rounds})
         command = [os.path.join(HERE, 'apptainer.sh'), 'run', folder, str(args.user), '--',
                    'python3', '/work/bench-run.py', '--inside', asked]
@@ -101,14 +109,17 @@ def main():
         if said.returncode:
             # also 77, where there is no apptainer
             sys.exit(said.returncode)
-        found = {key: bench_image.median(values) for key, values in json.loads(said.stdout).items()}
+        said = json.loads(said.stdout)
+        found = {key: bench_image.median([wall for wall, _ in values]) for key, values in said.items()}
+        spent = {key: bench_image.median([used for _, used in values]) for key, values in said.items()}
         who = 'root' if args.user == 0 else f'user {args.user}'
         print(f'{args.rounds} rounds as {who}, load {load:.1f} before and {os.getloadavg()[0]:.1f} after')
-        print('| warm, median ms | moorline run | apptainer exec |')
-        print('|---|---|---|')
+        print('| warm, median ms | moorline run | its CPU | apptainer exec | its CPU |')
+        print('|---|---|---|---|---|')
         for name in sifs:
-            print(f'| {name[:-4]} | {found[name + " moorline"]:.0f} | {found[name + " apptainer"]:.0f} |')
-        print(f'| unshare alone | {found["- unshare"]:.0f} | |')
+            cells = [f'{of[f"{name} {way}"]:.0f}' for way in ('moorline', 'apptainer') for of in (found, spent)]
+            print(f'| {name[:-4]} | ' + ' | '.join(cells) + ' |')
+        print(f'| unshare alone | {found["- unshare"]:.0f} | {spent["- unshare"]:.0f} | | |')
         for size in sizes:
             ours, theirs = (found[f'{size}-MB.sif {way}'] for way in ('moorline', 'apptainer'))
             bar(f'{size} MB, {ours / theirs:.2f} of apptainer exec', ours < theirs)

@@ -36,22 +36,34 @@ class Data(io.RawIOBase):
         return count
 
 
-def layer(path, size, files):
-    """A tar with this Python and what it needs, /bin/true, a large file of `size` bytes, and other files."""
+# parts of Python's library that are large and that no bench imports
+LEFT_OUT = ['site-packages', 'dist-packages', 'test', 'tests', 'idlelib', 'ensurepip', 'lib2to3', 'turtledemo']
+
+
+def layer(path, size, files, python):
+    """A tar with /bin/true, a large file of `size` bytes, other files, and this Python when it is wanted."""
     seen = set()
+    def kept(info):
+        return None if os.path.basename(info.name) in LEFT_OUT else info
     with tarfile.open(path, 'w') as tar:
         def add(name):
-            real = os.path.realpath(name)
-            for one in sorted({name, real}):
+            # the name, and what it is a link to; directories that are links are links in the image, too
+            here = os.path.join(os.path.realpath(os.path.dirname(name)), os.path.basename(name))
+            for one in dict.fromkeys([here, os.path.realpath(name)]):
                 if one not in seen and os.path.exists(one):
                     seen.add(one)
-                    if one == real or not os.path.islink(os.path.dirname(one)):
-                        tar.add(real, one.lstrip('/'), recursive=os.path.isdir(real))
-        library = os.path.join(sys.base_prefix, 'lib', 'python%d.%d' % sys.version_info[:2])
-        python = os.path.realpath(sys.executable)
-        needed = [python, library, shutil.which('true')] + libraries(python) + libraries(shutil.which('true'))
-        for extension in os.listdir(os.path.join(library, 'lib-dynload')):
-            needed += libraries(os.path.join(library, 'lib-dynload', extension))
+                    tar.add(one, one.lstrip('/'), filter=kept)
+        for name in ['bin', 'sbin', 'lib', 'lib32', 'lib64']:
+            if os.path.islink('/' + name):
+                tar.add('/' + name, name)
+        true = shutil.which('true')
+        needed = [true] + libraries(true)
+        if python:
+            program = os.path.realpath(sys.executable)
+            library = os.path.join(sys.base_prefix, 'lib', 'python%d.%d' % sys.version_info[:2])
+            needed += [program, library] + libraries(program)
+            for extension in os.listdir(os.path.join(library, 'lib-dynload')):
+                needed += libraries(os.path.join(library, 'lib-dynload', extension))
         for name in needed:
             add(name)
         for name, data in files.items():
@@ -93,13 +105,13 @@ def layout(folder, tar):
         json.dump({'schemaVersion': 2, 'manifests': [manifest]}, out)
 
 
-def sif(program, env, folder, name, megabytes, files):
+def sif(program, env, folder, name, megabytes, files, python=True):
     """The SIF of that name with some `megabytes` in it, made by the program under test unless it is there."""
     path = os.path.join(folder, name)
     if not os.path.exists(path):
         tar, oci = os.path.join(folder, 'layer.tar'), os.path.join(folder, 'oci')
-        # two thirds stay when they are compressed
-        layer(tar, megabytes * 1_000_000 * 3 // 2, files)
+        # nine tenths stay when they are compressed
+        layer(tar, megabytes * 1_100_000, files, python)
         layout(oci, tar)
         subprocess.run([program, '-q', 'convert', 'oci:' + oci, '-o', path], check=True, env=env)
         shutil.rmtree(oci)
