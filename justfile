@@ -44,6 +44,11 @@ bench-read *ARGS:
     cargo build --release --locked
     tests/env/bench-read.py {{ ARGS }}
 
+# a warm moorline run beside apptainer exec of the same SIFs; needs root; --help tells more
+bench-run *ARGS:
+    cargo build --release --locked
+    tests/env/bench-run.py {{ ARGS }}
+
 # a ledger of 1,000,000 jobs: what verbs, refresh and rebuild of its index cost; --help tells more
 bench-ledger *ARGS:
     cargo bench --locked --bench ledger -- {{ ARGS }}

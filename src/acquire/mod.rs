@@ -43,7 +43,7 @@ pub use locked::{existing as existing_lock, read as read_lock};
 pub use manners::Manners;
 pub use names::Names;
 pub use obtain::{Obtained, Ready, convert, obtain, of_hub, tell};
-pub use outgoing::{Conversion, folder};
+pub use outgoing::{Conversion, Copied, folder};
 pub use pin::{pin, resolve};
 pub use relock::{Relocked, Wish, project_names, registry_of, repositories};
 pub use resolution::{Resolution, Words, beside, resolve_built};

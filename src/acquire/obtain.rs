@@ -17,7 +17,7 @@ use crate::lock::{LockEntry, Named, SIF_SCHEME};
 use crate::oci::{Digest, HubName, Platform, Reference, SifDigest};
 use crate::pin::{Image, Pin, Recipe};
 use crate::resolve;
-use crate::stage::{self, Archived, How, MyTurn, StageError, Staged};
+use crate::stage::{self, Archived, How, MyTurn, Reading, StageError, Staged};
 use crate::store::Store;
 use crate::text::one_line;
 
@@ -62,7 +62,18 @@ pub fn obtain(
     match asked.what()? {
         What::File(_) if asked.locked => Err(AcquireError::Lockless("a SIF file").into()),
         What::File(file) => {
-            let (image, place) = stage::file(Path::new(file))?;
+            let named = stage::named(Path::new(file))?;
+            let once = match here.read_before(&named.identity) {
+                Some(once) => once,
+                None => {
+                    let Reading { once, settled } = named.read()?;
+                    if settled {
+                        here.note_reading(&named.identity, once);
+                    }
+                    once
+                }
+            };
+            let (image, place) = (stage::image_of(once), named.place);
             Ok(Ready { image, delivery: Delivery::File { place } })
         }
         What::Hub(hub) => {

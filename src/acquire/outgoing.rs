@@ -3,12 +3,15 @@
 //! ```text
 //! for others (a site's store, a registry)   hashed before it goes      whole
 //! a copy in a file                          hashed while it is copied  copied
+//! its file system in a file                 the whole SIF is hashed    extracted
 //! ```
 
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+use tempfile::NamedTempFile;
 
 use super::error::AcquireError;
 use super::manners::Manners;
@@ -16,8 +19,9 @@ use super::obtain::{Obtained, convert, tell};
 use super::surroundings::Surroundings;
 use super::what::Asked;
 use crate::failure::Report;
-use crate::oci::{Hasher, Platform, SifDigest};
+use crate::oci::{Digest, Hasher, Platform, SifDigest};
 use crate::pin::{Image, Recipe};
+use crate::sif::SifReader;
 use crate::store::StoredSif;
 
 /// One conversion, which may have to be made twice.
@@ -69,19 +73,79 @@ impl Conversion<'_> {
         made: Obtained,
         to: &Path,
     ) -> Result<Obtained, Report> {
+        let (made, copied) = self.written(here, made, to, Part::Whole)?;
+        copied.published(to, 0o755)?;
+        Ok(made)
+    }
+
+    /// The file system of a SIF alone, for programs that take a squashfs: the same tree, and the same bytes each time.
+    /// It lies beside `to` and has no name yet. Only a SIF whose bytes are right gives one.
+    ///
+    /// # Errors
+    /// As [`Conversion::copied`].
+    pub fn extracted(
+        &self,
+        here: &dyn Surroundings,
+        made: Obtained,
+        to: &Path,
+    ) -> Result<(Obtained, Copied), Report> {
+        self.written(here, made, to, Part::FileSystem)
+    }
+
+    fn written(
+        &self,
+        here: &dyn Surroundings,
+        made: Obtained,
+        to: &Path,
+        part: Part,
+    ) -> Result<(Obtained, Copied), Report> {
         let sif = made.sif()?;
-        let Some(found) = copy(&sif, to)? else { return Ok(made) };
+        let found = match copy(&sif, to, part)? {
+            Ok(copied) => return Ok((made, copied)),
+            Err(found) => found,
+        };
         let store = here.store()?;
         store.damaged_sif(&sif, &found)?;
         tell(here, &store);
         let made = self.make(here)?;
         let sif = made.sif()?;
-        match copy(&sif, to)? {
-            None => Ok(made),
-            Some(found) => {
+        match copy(&sif, to, part)? {
+            Ok(copied) => Ok((made, copied)),
+            Err(found) => {
                 Err(AcquireError::LosesBytes { path: sif.path, found, made: sif.digest }.into())
             }
         }
+    }
+}
+
+/// What is written of a SIF.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Whole,
+    FileSystem,
+}
+
+/// What was written of a SIF whose bytes were right. It goes when it is dropped without a name.
+#[derive(Debug)]
+pub struct Copied {
+    file: NamedTempFile,
+    /// The SHA-256 of its bytes.
+    pub sha256: Digest,
+    /// Their number.
+    pub size: u64,
+}
+
+impl Copied {
+    /// Gives it its name, as a whole and durable.
+    ///
+    /// # Errors
+    /// When it cannot have the name.
+    pub fn published(self, to: &Path, mode: u32) -> Result<(), AcquireError> {
+        let permissions = fs::Permissions::from_mode(mode);
+        let named = self.file.as_file().set_permissions(permissions);
+        named
+            .and_then(|()| crate::files::publish(self.file, to))
+            .map_err(|source| AcquireError::Unwritten { path: to.to_owned(), source })
     }
 }
 
@@ -111,34 +175,61 @@ pub fn folder(file: &Path) -> &Path {
     file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Copies by temporary file and rename, so that no half-written or damaged SIF has the name. The digest
-/// of what was read when it is another one: nothing new stands at `to` then.
-fn copy(sif: &StoredSif, to: &Path) -> Result<Option<SifDigest>, AcquireError> {
-    let work = || -> io::Result<Option<SifDigest>> {
+/// Copies to a temporary file beside `to`, so that no half-written or damaged copy has the name. The digest of what was
+/// read, when it is another one than the SIF's.
+fn copy(sif: &StoredSif, to: &Path, part: Part) -> Result<Result<Copied, SifDigest>, AcquireError> {
+    let work = || -> io::Result<Result<Copied, SifDigest>> {
         let mut file = crate::store::temporary_beside(folder(to))?;
-        let mut from = Hashed { file: fs::File::open(&sif.path)?, hasher: Hasher::default() };
-        io::copy(&mut from, file.as_file_mut())?;
+        let mut from = Hashed { from: fs::File::open(&sif.path)?, hasher: Hasher::default() };
+        let mut out = HashedOut { to: file.as_file_mut(), hasher: Hasher::default() };
+        let size = match part {
+            Part::Whole => io::copy(&mut from, &mut out)?,
+            Part::FileSystem => {
+                let reader = SifReader::open(fs::File::open(&sif.path)?);
+                let partition = reader.and_then(|sif| sif.partition()).map_err(io::Error::other)?;
+                // all of it is hashed: only bytes of the right file count
+                io::copy(&mut (&mut from).take(partition.offset), &mut io::sink())?;
+                let size = io::copy(&mut (&mut from).take(partition.size), &mut out)?;
+                io::copy(&mut from, &mut io::sink())?;
+                size
+            }
+        };
+        let sha256 = out.hasher.finish();
         let found: SifDigest = from.hasher.finish();
-        if found != sif.digest {
-            return Ok(Some(found));
-        }
-        file.as_file().set_permissions(fs::Permissions::from_mode(0o755))?;
-        crate::files::publish(file, to).map(|()| None)
+        Ok(if found == sif.digest { Ok(Copied { file, sha256, size }) } else { Err(found) })
     };
     work().map_err(|source| AcquireError::Unwritten { path: to.to_owned(), source })
 }
 
 /// Hashes what is read.
 struct Hashed {
-    file: fs::File,
+    from: fs::File,
     hasher: Hasher,
 }
 
 impl Read for Hashed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.file.read(buffer)?;
+        let length = self.from.read(buffer)?;
         self.hasher.update(&buffer[..length]);
         Ok(length)
+    }
+}
+
+/// Hashes what is written.
+struct HashedOut<'a> {
+    to: &'a mut fs::File,
+    hasher: Hasher,
+}
+
+impl Write for HashedOut<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = self.to.write(bytes)?;
+        self.hasher.update(&bytes[..length]);
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
     }
 }
 
@@ -158,6 +249,10 @@ mod tests {
             path: at("store.sif"),
             signed_by: None,
             tree: None,
+        };
+        let copy = |sif: &StoredSif, to: &Path| match copy(sif, to, Part::Whole)? {
+            Ok(copied) => copied.published(to, 0o755).map(|()| None),
+            Err(found) => Ok(Some(found)),
         };
         assert_eq!(copy(&sif(b"bytes"), &at("copy.sif")).unwrap(), None);
         assert_eq!(fs::read(at("copy.sif")).unwrap(), b"bytes");

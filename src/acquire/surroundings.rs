@@ -9,12 +9,13 @@ use super::names::Names;
 use crate::config::{Config, ServerUrl};
 use crate::credential::Listed;
 use crate::failure::Report;
-use crate::files::Writers;
+use crate::files::{Identity, Writers};
 use crate::gitlab::{self, CiJob};
 use crate::layer::Limits;
 use crate::oci::Platform;
 use crate::pin::Image;
 use crate::registry::Client;
+use crate::sif::hash_tree::Once;
 use crate::stage::Show;
 use crate::store::{SiteStore, Store};
 
@@ -73,6 +74,10 @@ pub trait Surroundings: Names {
     fn store(&self) -> Result<Store, Report>;
     /// The site's store, where one is configured.
     fn site_store(&self) -> Option<SiteStore>;
+    /// What a SIF file that was named gave when it was read before.
+    fn read_before(&self, file: &Identity) -> Option<Once>;
+    /// Notes what one gave.
+    fn note_reading(&self, file: &Identity, once: Once);
     /// What foreign layers may ask for at most.
     fn limits(&self) -> Limits;
     /// How much of this machine a conversion takes; `asked` is what the user said.

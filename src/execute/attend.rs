@@ -74,7 +74,7 @@ struct State {
     /// The program began then, or never did.
     starting: Option<jiff::Timestamp>,
     started: Option<(jiff::Timestamp, Vec<String>)>,
-    refused: Option<String>,
+    refused: Option<ExecuteError>,
     ended: Option<(i32, Option<i32>)>,
 }
 
@@ -113,8 +113,8 @@ impl Attendance {
         // gives the terminal back before anything else is said
         drop(self.terminal);
         let told = state.told.map(|signal| 128 + signal.as_raw());
-        if let Some(why) = state.refused {
-            return Err(ExecuteError::NotStarted(why));
+        if let Some(error) = state.refused {
+            return Err(error);
         }
         // the leader was killed while the program began: it may have run, so it counts as one that did
         let started = state.started.or_else(|| Some((state.starting?, Vec::new())));
@@ -182,7 +182,8 @@ impl Attendance {
         let Ok((lines, open)) = self.talk.arrived() else { return false };
         for line in lines {
             match line {
-                Line::Refused { why } => state.refused = Some(why),
+                Line::Refused { why } => state.refused = Some(ExecuteError::NotStarted(why)),
+                Line::Unserved { why } => state.refused = Some(ExecuteError::NotServed(why)),
                 Line::Started { at, keys } => state.started = Some((at, keys)),
                 Line::Ended { code, signal } => state.ended = Some((code, signal)),
                 Line::Starting { at } => state.starting = Some(at),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::verbs::{
-    ALONE, ASK, BETWEEN, DIE_WITH_PARENT, INSIDE, LEADER, PLAIN, PROBE, SERVE, STARTER,
+    ALONE, ASK, BETWEEN, DIE_WITH_PARENT, INSIDE, LEADER, NAMESPACES, PLAIN, PROBE, SERVE, STARTER,
     WITH_PARENT, WORKER,
 };
 use super::{asker, between, caller, inside, leader, probe, rootfs, starter, work};
@@ -33,7 +33,10 @@ pub fn early(arguments: &[OsString], stderr: &mut dyn Write) -> Option<i32> {
             Some(asker::main((proc, plain), std::io::stdin(), &mut std::io::stdout()))
         }
         SERVE => Some(rootfs::serve()),
-        PROBE => Some(probe::main(&mut std::io::stdout())),
+        PROBE => {
+            let namespaces = rest.iter().any(|word| word == NAMESPACES);
+            Some(probe::main(namespaces, &mut std::io::stdout()))
+        }
         DIE_WITH_PARENT => {
             let signal = Some(rustix::process::Signal::HUP);
             let _ = rustix::process::set_parent_process_death_signal(signal);

@@ -178,6 +178,9 @@ pub enum ExecuteError {
         /// What is required.
         required: Grade,
     },
+    /// The image cannot be served here, so that no block of it can be checked when it is read.
+    #[error("the blocks of the image cannot be checked when they are read: {0}")]
+    NotServed(String),
     /// A word that the runtime could take for the image.
     #[error("--option {option:?} is not an option of {runtime}: it could be taken for the image")]
     Option {
@@ -333,6 +336,7 @@ impl ExecuteError {
             | Self::PlanChanged { .. }
             | Self::OtherImage { .. }
             | Self::Evidence { .. }
+            | Self::NotServed(_)
             | Self::Requirement(_)
             | Self::Sealed {
                 source: HashTreeError::Root { .. } | HashTreeError::Changed(_), ..
@@ -363,7 +367,10 @@ impl Failure for ExecuteError {
             | Self::OtherImage { .. }
             | Self::Unpack { .. } => Kind::Integrity,
             Self::Sealed { source, .. } => source.kind(),
-            Self::Requirement(_) | Self::Evidence { .. } | Self::MountMoved { .. } => Kind::Policy,
+            Self::Requirement(_)
+            | Self::Evidence { .. }
+            | Self::NotServed(_)
+            | Self::MountMoved { .. } => Kind::Policy,
             Self::Duplicate(_) => Kind::Engine,
             Self::Io { source, .. } => io_kind(source, Kind::NoRuntime),
             Self::NoScratch(passed) if passed.iter().any(|p| p.full) => Kind::NoSpace,
@@ -435,8 +442,19 @@ impl Failure for ExecuteError {
                  apptainer and builtin (--runtime) need none"
             ),
             Self::NothingToRun => "put the command after --".into(),
+            Self::Evidence { required: Grade::VerifiedOnRead, .. } => {
+                "take --runtime builtin and an image that has a hash tree (moorline convert makes one), or \
+                 --require measured: then the whole file is hashed before the program starts"
+                    .into()
+            }
             Self::Evidence { .. } => {
                 "name another runtime: builtin measures the image by itself".into()
+            }
+            Self::NotServed(_) => {
+                "--require measured is possible here: the whole file is hashed before the program starts. For \
+                 verified-on-read the machine's administrator lets users open /dev/fuse (modprobe fuse; chmod 0666 \
+                 /dev/fuse); a container that the job runs in is started with --device /dev/fuse"
+                    .into()
             }
             Self::Form { name, .. } => format!("submit it again with --runtime {name}"),
             Self::Options { .. } => {

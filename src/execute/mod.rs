@@ -73,7 +73,7 @@ pub use front::run_here;
 pub use loader::run_through_own_loader;
 pub use probe::{Refusal, probe};
 pub use programs::find_program;
-pub use runtimes::{Absent, installed, takes_options, usable, wants};
+pub use runtimes::{Absent, builtin_works, installed, takes_options, usable, wants};
 pub use scratch::demo_directory;
 pub use tickets::forget as forget_tickets;
 pub use worker::work;

@@ -11,13 +11,17 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::thread::UnshareFlags;
+
 use super::ExecuteError;
 use super::container::{self, Manner};
+use super::failed::{Failed, at};
 use super::floor;
-use super::inside::Inside;
+use super::inside::{Inside, own_mounts, privileges};
 use super::scratch::{self, Scratch};
 use super::starter::{Container, Start};
-use super::verbs::PROBE;
+use super::unshare::unshare;
+use super::verbs::{NAMESPACES, PROBE};
 use crate::failure::{Failure, Kind};
 use crate::job::Access;
 use crate::procstatus::ProcStatus;
@@ -82,6 +86,15 @@ const HINDERED: [(&str, Kind); 2] =
 /// Between what was said and what to try.
 const TRY: &str = "\ntry: ";
 
+/// Whether containers seem to be allowed here: makes the namespaces and no container, a fifth of the work. What only
+/// mounting would find out, the start of a container says.
+///
+/// # Errors
+/// As [`probe`].
+pub(super) fn look() -> Result<(), Refusal> {
+    ask(&[PROBE, NAMESPACES])
+}
+
 /// Really makes a container: unshares, maps ids, mounts, pivots, drops privileges. Needs nothing
 /// installed and takes some 20 ms. It is done in a child, so the caller may have threads; the child
 /// is this program, whose `main` must run [`super::early`] first.
@@ -89,6 +102,10 @@ const TRY: &str = "\ntry: ";
 /// # Errors
 /// A [`Refusal`] with cause and remedy.
 pub fn probe() -> Result<(), Refusal> {
+    ask(&[PROBE])
+}
+
+fn ask(words: &[&str]) -> Result<(), Refusal> {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     if let Some(cause) = floor::too_old(&release) {
         let fix = Some("install apptainer, or a newer kernel".to_owned());
@@ -96,7 +113,7 @@ pub fn probe() -> Result<(), Refusal> {
         return Err(Refusal { said, cause, fix, kind: Kind::NoRuntime });
     }
     let refuse = |said: &str| Err(heard(said));
-    let output = Command::new("/proc/self/exe").arg(PROBE).stdin(Stdio::null()).output();
+    let output = Command::new("/proc/self/exe").args(words).stdin(Stdio::null()).output();
     match output {
         Ok(output) if output.status.success() && output.stdout == YES.as_bytes() => Ok(()),
         Ok(output) => match String::from_utf8_lossy(&output.stdout).trim() {
@@ -121,9 +138,10 @@ fn heard(said: &str) -> Refusal {
     explain(said, &Facts::of_this_machine())
 }
 
-/// The child's side; returns its exit code.
-pub(super) fn main(stdout: &mut dyn Write) -> i32 {
-    let (said, code) = match go() {
+/// The child's side; returns its exit code. `namespaces` asks for no more than these.
+pub(super) fn main(namespaces: bool, stdout: &mut dyn Write) -> i32 {
+    let asked = if namespaces { make_namespaces() } else { go() };
+    let (said, code) = match asked {
         Ok(()) => (YES.to_owned(), 0),
         Err(said) => (said, 1),
     };
@@ -162,6 +180,17 @@ fn go() -> Result<(), String> {
     run().map_err(|error| tell(&error))
 }
 
+fn make_namespaces() -> Result<(), String> {
+    // a job needs one, too: no room for it is found out before anything is fetched
+    let _scratch = Scratch::make(scratch::PROBE, false).map_err(|error| tell(&error))?;
+    let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    let made = unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWPID)
+        .map_err(at("making a user and a pid namespace"))
+        .and_then(|()| privileges::map(&format!("0 {uid} 1"), &format!("0 {gid} 1")))
+        .and_then(|()| own_mounts().map_err(at("making a mount namespace")));
+    made.map_err(|Failed(why)| tell(&ExecuteError::NotStarted(why)))
+}
+
 fn run() -> Result<(), ExecuteError> {
     let scratch = Scratch::make(scratch::PROBE, false)?;
     let io = |e| ExecuteError::io("making a directory for the probe")(e);
@@ -184,7 +213,7 @@ fn run() -> Result<(), ExecuteError> {
         ],
         hide: vec![],
         passed_over: vec![],
-        serve: None,
+        served: false,
         uid: rustix::process::getuid().as_raw(),
         terminal: None,
         start: Start {

@@ -36,6 +36,8 @@ pub(super) enum Request {
 pub(super) enum Line {
     /// The program was not started.
     Refused { why: String },
+    /// Nor was it, because the image cannot be mounted by FUSE.
+    Unserved { why: String },
     /// It was; `keys` are kernel keys that it got.
     Started { at: jiff::Timestamp, keys: Vec<String> },
     /// The starter is there: it has loaded its libraries and needs the machine's files no more.

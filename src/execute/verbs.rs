@@ -18,6 +18,8 @@ pub(super) const DIE_WITH_PARENT: &str = "die-with-parent";
 pub(super) const SERVE: &str = "image-server";
 /// The hidden verb that tries to make a container.
 pub(super) const PROBE: &str = "container-probe";
+/// Behind it: only the namespaces are tried.
+pub(super) const NAMESPACES: &str = "namespaces";
 /// The worker's verb.
 pub(super) const WORKER: &str = "worker";
 /// The flag of a worker that ends its job, as for a TERM, when the process that started it is gone.

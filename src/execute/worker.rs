@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
+use std::thread::JoinHandle;
 
 use super::attend::{Ended, still_wanted};
 use super::form::Form;
@@ -11,7 +12,7 @@ use super::measure::{Measured, measure, seal};
 use super::outputs::{Before, Left};
 use super::report::Report;
 use super::rootfs::Server;
-use super::runtimes::{Request, choose};
+use super::runtimes::{Chosen, Request, choose};
 use super::used::{self, Used};
 use super::{
     ExecuteError, container, delivered, dumps, mounts, on_record, processor, signals, tickets,
@@ -20,8 +21,9 @@ use crate::backend;
 use crate::failure::{Failure, Kind};
 use crate::files::{self, ForeignFile};
 use crate::job::{self, Delivery, Evidence, Grade, Network, Tasks};
-use crate::oci::{Sha256Digest, SifDigest, TreeRoot};
+use crate::oci::{Digest, Sha256Digest, SifDigest, TreeRoot};
 use crate::pin;
+use crate::runtime::Bind;
 use crate::text;
 use crate::worker::{
     MOST_OUTPUT_BYTES, MountNote, OUTPUT_BYTES, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA,
@@ -96,7 +98,7 @@ fn read_plan(
     let bytes = ForeignFile::own_or_roots(MOST_PLAN_BYTES)
         .bytes(&path)
         .map_err(|error| ExecuteError::io(format!("reading {}", path.display()))(error.into()))?;
-    let found = crate::oci::Digest::of(&bytes).hex();
+    let found = Digest::of(&bytes).hex();
     if let Some(expected) = sha256
         && expected != found
     {
@@ -109,12 +111,25 @@ fn read_plan(
 /// Larger plans are refused: a command line has 2 MiB at most (execve(2)).
 const MOST_PLAN_BYTES: u64 = 64 << 20;
 
+/// What an attempt has found before it looks at the image.
+#[derive(Clone, Copy)]
+struct Order<'a> {
+    plan: &'a Plan,
+    control: &'a Path,
+    /// Where the image is.
+    place: &'a Path,
+    binds: &'a [Bind],
+    workdir: &'a Path,
+}
+
 /// One attempt.
 struct Attempt {
     id: String,
     report: Report,
     /// What the working directory held; there once it is known.
     before: Option<Before>,
+    /// Hashes this program while the job's own is started, where no script has checked it.
+    program: Option<JoinHandle<Option<Digest>>>,
 }
 
 impl Attempt {
@@ -125,7 +140,12 @@ impl Attempt {
             bytes = jiff::Timestamp::now().as_nanosecond().to_be_bytes();
         }
         let report = Report::empty();
-        Self { id: format!("{:032x}", u128::from_be_bytes(bytes)), report, before: None }
+        Self {
+            id: format!("{:032x}", u128::from_be_bytes(bytes)),
+            report,
+            before: None,
+            program: None,
+        }
     }
 
     fn run(
@@ -169,9 +189,32 @@ impl Attempt {
             let (option, runtime) = (option.clone(), runtime.name());
             return Err(ExecuteError::Options { option, runtime });
         }
-        let image = self.look_at(plan, &place, runtime.checks_blocks())?;
+        let order = Order { plan, control, place: &place, binds: &found.binds, workdir: &workdir };
+        let noted = self.report.notes.len();
+        match self.start(order, &chosen, runtime.checks_blocks(), stderr) {
+            Err(ExecuteError::NotServed(why)) if required != Some(Grade::VerifiedOnRead) => {
+                self.report.evidence = Evidence::none();
+                self.report.notes.truncate(noted);
+                self.report.notes.push(format!("not checked on read: {why}"));
+                self.start(order, &chosen, false, stderr)
+            }
+            ended => ended,
+        }
+    }
+
+    /// The image at its place, and the program in it; with `checks` its blocks are checked when they are read.
+    fn start(
+        &mut self,
+        Order { plan, control, place, binds, workdir }: Order<'_>,
+        chosen: &Chosen,
+        checks: bool,
+        stderr: &mut dyn Write,
+    ) -> Result<Ended, ExecuteError> {
+        let runtime = chosen.runtime;
+        let required = plan.job.terms.require;
+        let image = self.look_at(plan, place, checks)?;
         if matches!(plan.job.delivery, Delivery::Transfer { .. }) {
-            self.report.conditions.moved = fs::metadata(&place).ok().map(|meta| meta.len());
+            self.report.conditions.moved = fs::metadata(place).ok().map(|meta| meta.len());
         }
         let platform =
             plan.job.image.pin().map(|pin| &pin.platform).or(plan.job.terms.platform.as_ref());
@@ -183,9 +226,9 @@ impl Attempt {
             plan,
             image: &image,
             evidence: &evidence,
-            binds: &found.binds,
+            binds,
             control,
-            workdir: &workdir,
+            workdir,
             attempt: &self.id,
         };
         let prepared = runtime.prepare(&chosen.found, &request, report);
@@ -201,7 +244,11 @@ impl Attempt {
         }
         // nothing is started for somebody who has gone meanwhile
         still_wanted()?;
-        prepared.run(report)
+        if plan.worker.is_none() && self.program.is_none() {
+            // where no thread can be started, it is hashed in the end
+            self.program = std::thread::Builder::new().spawn(used::own_program).ok();
+        }
+        prepared.run(&mut self.report)
     }
 
     /// The image at its place, compared with the pin; `checks` when the runtime can check its blocks as they are read.
@@ -209,6 +256,7 @@ impl Attempt {
         let sif = |measured| Image::Sif(Box::new(measured));
         match &plan.job.image {
             pin::Image::Sif { digest, tree: Some(root), .. } if checks => {
+                Server::possible().map_err(ExecuteError::NotServed)?;
                 self.seal(place, *digest, *root).map(sif)
             }
             pin::Image::Sif { digest, .. } => self.measure(place, *digest).map(sif),
@@ -219,17 +267,13 @@ impl Attempt {
         }
     }
 
-    /// The image to be checked when it is read, or, where it cannot be served here, measured whole.
+    /// The image to be checked when it is read.
     fn seal(
         &mut self,
         place: &Path,
         expected: SifDigest,
         root: TreeRoot,
     ) -> Result<Measured, ExecuteError> {
-        if let Err(why) = Server::possible() {
-            self.report.notes.push(format!("not checked on read: {why}"));
-            return self.measure(place, expected);
-        }
         let sealed = seal(place, expected, root)?;
         let measured = Some(job::Measured::Tree(root));
         let grade = Grade::VerifiedOnRead;
@@ -315,7 +359,8 @@ impl Attempt {
         }
         let mut report = self.report;
         report.conditions.passed_over = mounts::notes(&report.passed);
-        report.conditions.worker = plan.worker.or_else(used::own_program);
+        let hashed = || self.program.map_or_else(used::own_program, |thread| thread.join().ok()?);
+        report.conditions.worker = plan.worker.or_else(hashed);
         Receipt {
             schema: RECEIPT_SCHEMA,
             writer: format!("moorline {}", env!("CARGO_PKG_VERSION")),

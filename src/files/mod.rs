@@ -7,6 +7,7 @@
 //! replace.rs   a whole new file or the old one, also after a crash       replace(path, 0o644, bytes)
 //! naming.rs    what a rename came to when its answer was lost            persist(file, path)
 //! way.rs       who else could exchange a part of a path                  walk(path, &[0, me], false)
+//! identity.rs  what a file is, as far as its metadata tell              Identity::of(&meta)
 //! hash.rs      SHA-256 of what a reader gives                            sha256(&mut file)
 //! read_at.rs   bytes by their place, by several threads                  source.read_exact_at(&mut bytes, at)
 //! search.rs    a program in PATH                                         in_path(path, "apptainer")
@@ -22,6 +23,7 @@ mod barred;
 mod error;
 mod foreign;
 mod hash;
+mod identity;
 mod local;
 mod naming;
 mod read_at;
@@ -34,6 +36,7 @@ pub use barred::{barred, explained};
 pub use error::FileError;
 pub use foreign::{Folder, ForeignError, ForeignFile, MOST_CA_BYTES, Opened};
 pub use hash::{Sum, sha256};
+pub use identity::Identity;
 pub use local::is_local;
 pub use naming::{persist, rename};
 pub use read_at::ReadAt;

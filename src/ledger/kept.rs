@@ -39,10 +39,7 @@ impl Kept {
     /// Reads them; what cannot be read says nothing.
     #[must_use]
     pub fn read(dir: &Path) -> Self {
-        let path = dir.join(NAME);
-        let ours = check(dir).is_ok();
-        let read = ours.then(|| ForeignFile::own(MOST).bytes(&path).ok()).flatten();
-        let text = read.unwrap_or_default();
+        let (path, text) = (dir.join(NAME), appended(dir, NAME));
         let length = text.len() as u64;
         let text = String::from_utf8_lossy(&text);
         // a line that is being written has no end yet
@@ -68,23 +65,35 @@ impl Kept {
     /// # Errors
     /// When the directory is not this user's alone, or cannot be written.
     pub fn keep(dir: &Path, kind: &str, recipe: &str, seal: &[u8; 32]) -> Result<(), LedgerError> {
-        private_dir(dir)?;
-        check(dir)?;
-        let path = dir.join(NAME);
-        let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-        let mut options = OpenOptions::new();
-        options.append(true).create(true).mode(0o600).custom_flags(flags);
-        let written = options.open(&path).and_then(|mut file| {
-            // one call: lines of several processes do not mix
-            file.write_all(format!("{}\n", line(kind, recipe, seal)).as_bytes())?;
-            Ok(file.metadata()?.len())
-        });
-        let length = written.map_err(LedgerError::io("write", &path))?;
-        if length > MUCH {
-            forget_half(&path);
-        }
-        Ok(())
+        append(dir, NAME, &line(kind, recipe, seal))
     }
+}
+
+/// Appends a line to a file of a ledger's directory whose lines can be lost; one that grew large loses its older half.
+pub(super) fn append(dir: &Path, name: &str, line: &str) -> Result<(), LedgerError> {
+    private_dir(dir)?;
+    check(dir)?;
+    let path = dir.join(name);
+    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600).custom_flags(flags);
+    let written = options.open(&path).and_then(|mut file| {
+        // one call: lines of several processes do not mix
+        file.write_all(format!("{line}\n").as_bytes())?;
+        Ok(file.metadata()?.len())
+    });
+    let length = written.map_err(LedgerError::io("write", &path))?;
+    if length > MUCH {
+        forget_half(&path);
+    }
+    Ok(())
+}
+
+/// What was appended to such a file; nothing when it cannot be read.
+pub(super) fn appended(dir: &Path, name: &str) -> Vec<u8> {
+    let ours = check(dir).is_ok();
+    let read = ours.then(|| ForeignFile::own(MOST).bytes(&dir.join(name)).ok()).flatten();
+    read.unwrap_or_default()
 }
 
 /// Where that fails, or another process appends meanwhile, some conversions take longer.

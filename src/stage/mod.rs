@@ -35,7 +35,7 @@ pub mod verify;
 
 pub use archived::{Archived, Unconverted, archived};
 pub use error::StageError;
-pub use file::file;
+pub use file::{NamedSif, Reading, digest_of, image_of, named};
 pub use known::known_digest;
 pub use make::{convert, fetch};
 use make::{make, write};

@@ -189,8 +189,13 @@ pub fn prepare(
 ) -> Result<Prepared, SubmitError> {
     // what is lost or changed is refused before anything else
     let job = &with_inputs(job, site)?;
-    let worker = program::worker(&site.program, &program::processor(job, kind))?;
-    let program = install_binary(&site.jobs_dir, &worker)?;
+    let program = if kind == FOREGROUND {
+        // `run` is its own worker: nothing is installed, and its script finds no program
+        Digest::of(b"not installed")
+    } else {
+        let worker = program::worker(&site.program, &program::processor(job, kind))?;
+        install_binary(&site.jobs_dir, &worker)?
+    };
     let ids = fresh_ids()?;
     let (texts, plan) = texts(job, (site, kind), &program, &ids)?;
     let dir = JobDir::make(&site.jobs_dir, &job.id, &texts)?;

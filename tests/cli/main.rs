@@ -4,6 +4,7 @@
 //! to try, and leaves no file behind.
 
 mod bad_input;
+mod bare;
 mod barred;
 mod book;
 mod canary;

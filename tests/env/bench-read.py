@@ -1,26 +1,25 @@
 #!/usr/bin/env python3
 """`just bench-read`: one image read through moorline's own server, squashfuse_ll and the kernel, one after the other.
 
-    bench-read.py [--program MOORLINE] [--megabytes 512] [--rounds 3] [--keep DIR]
+    bench-read.py [--program MOORLINE] [--megabytes 300] [--large 0] [--rounds 3] [--keep DIR]
 
 An image is made of this Python and of random and compressible large files, converted by the program under test, and read
 by the same script inside of it (/bench.py) in each way. Before each round the mount is new and, for root, the page cache
-is dropped. Prints medians in milliseconds. Needs root; squashfuse_ll is left out where it is not installed.
+is dropped. Prints medians in milliseconds. With --large N the start of an image of N MB is measured beside it.
+Needs root; squashfuse_ll is left out where it is not installed.
 """
 
 import argparse
-import hashlib
-import io
-import json
 import os
-import random
 import shutil
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
+
+sys.dont_write_bytecode = True
+import bench_image
 
 WORK = r'''
 import os, random, subprocess, sys, time
@@ -73,68 +72,6 @@ timed({
 WHAT = ['find', 'import cold', 'import warm', 'sequential', 'sequential, 8', 'random', 'random, 8']
 
 
-def libraries(program):
-    listed = subprocess.run(['ldd', program], capture_output=True, text=True).stdout
-    return [word for word in listed.split() if word.startswith('/')]
-
-
-def layer(path, megabytes):
-    """A tar with this Python and what it needs, the large file, and the script."""
-    seen = set()
-    with tarfile.open(path, 'w') as tar:
-        def add(name):
-            real = os.path.realpath(name)
-            for one in {name, real}:
-                if one not in seen and os.path.exists(one):
-                    seen.add(one)
-                    if one == real or not os.path.islink(os.path.dirname(one)):
-                        tar.add(real, one.lstrip('/'), recursive=os.path.isdir(real))
-        prefix = sys.base_prefix
-        library = os.path.join(prefix, 'lib', 'python%d.%d' % sys.version_info[:2])
-        python = os.path.realpath(sys.executable)
-        for name in [python, library] + libraries(python):
-            add(name)
-        for extension in os.listdir(os.path.join(library, 'lib-dynload')):
-            for name in libraries(os.path.join(library, 'lib-dynload', extension)):
-                add(name)
-        def put(name, data):
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-        put('bench.py', WORK.encode())
-        pick = random.Random(7)
-        words = [pick.randbytes(24) for _ in range(4000)]
-        # half of it compresses
-        data = io.BytesIO()
-        while data.tell() < megabytes << 20:
-            data.write(pick.randbytes(1 << 16))
-            data.write(b''.join(pick.choice(words) for _ in range(2700)))
-        put('large', data.getvalue()[:megabytes << 20])
-    return python
-
-
-def layout(folder, tar):
-    blobs = os.path.join(folder, 'blobs', 'sha256')
-    os.makedirs(blobs)
-    def blob(data, kind):
-        digest = hashlib.sha256(data).hexdigest()
-        with open(os.path.join(blobs, digest), 'wb') as out:
-            out.write(data)
-        return {'mediaType': 'application/vnd.oci.image.' + kind, 'digest': 'sha256:' + digest, 'size': len(data)}
-    data = open(tar, 'rb').read()
-    layer = blob(data, 'layer.v1.tar')
-    machine = {'x86_64': 'amd64', 'aarch64': 'arm64'}[os.uname().machine]
-    config = blob(json.dumps({
-        'architecture': machine, 'os': 'linux', 'config': {'Env': ['PATH=/usr/bin:/bin']},
-        'rootfs': {'type': 'layers', 'diff_ids': [layer['digest']]},
-    }).encode(), 'config.v1+json')
-    manifest = blob(json.dumps({'schemaVersion': 2, 'config': config, 'layers': [layer]}).encode(), 'manifest.v1+json')
-    with open(os.path.join(folder, 'oci-layout'), 'w') as out:
-        out.write('{"imageLayoutVersion":"1.0.0"}')
-    with open(os.path.join(folder, 'index.json'), 'w') as out:
-        json.dump({'schemaVersion': 2, 'manifests': [manifest]}, out)
-
-
 def partition(sif):
     """Where the file system starts: the descriptor of type 0x4004."""
     with open(sif, 'rb') as f:
@@ -184,7 +121,8 @@ class Moorline:
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--program', default='target/release/moorline')
-    parser.add_argument('--megabytes', type=int, default=512)
+    parser.add_argument('--megabytes', type=int, default=300)
+    parser.add_argument('--large', type=int, default=0, help='megabytes of a second image, which is only started')
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--keep', help='the image is made there once')
     args = parser.parse_args()
@@ -194,18 +132,12 @@ def main():
     folder = args.keep or tempfile.mkdtemp(prefix='bench-read-')
     os.makedirs(folder, exist_ok=True)
     try:
-        sif, tar = os.path.join(folder, 'x.sif'), os.path.join(folder, 'layer.tar')
         home = os.path.join(folder, 'home')
         os.makedirs(home, exist_ok=True, mode=0o700)
         env = {'PATH': os.environ['PATH'], 'HOME': home}
         python = os.path.realpath(sys.executable)
-        if not os.path.exists(sif):
-            layer(tar, args.megabytes)
-            layout(os.path.join(folder, 'oci'), tar)
-            os.remove(tar)
-            convert = [program, '-q', 'convert', 'oci:' + os.path.join(folder, 'oci'), '-o', sif]
-            subprocess.run(convert, check=True, env=env)
-            shutil.rmtree(os.path.join(folder, 'oci'))
+        sif = bench_image.sif(program, env, folder, 'x.sif', args.megabytes, {'bench.py': WORK.encode()})
+        large = args.large and bench_image.sif(program, env, folder, 'large.sif', args.large, {})
         print(f'{os.path.getsize(sif) / 1e6:.0f} MB, {args.rounds} rounds, load {os.getloadavg()[0]:.1f}')
         point = os.path.join(folder, 'mnt')
         os.makedirs(point, exist_ok=True)
@@ -217,18 +149,35 @@ def main():
         up = ['mount', '-t', 'squashfs', '-o', f'ro,loop,offset={at}', sif, point]
         ways['kernel'] = Mounted(up, point, python)
         found = {}
+        if large:
+            again = Moorline(program, large, python, env)
+            ways_of_large = {'moorline': again, **{name: Mounted(
+                [word if word != sif else large for word in way.up], point, python)
+                for name, way in ways.items() if isinstance(way, Mounted)}}
+            # the first start reads the whole file for its digest
+            again.run(['-c', ''])
+            ways['moorline'].run(['-c', ''])
         for _ in range(args.rounds):
             for name, way in ways.items():
                 cold()
                 found.setdefault(('start, cold', name), []).append(way.run(['-c', ''])[0])
                 found.setdefault(('start, warm', name), []).append(way.run(['-c', ''])[0])
+                if large:
+                    cold()
+                    start = ways_of_large[name]
+                    found.setdefault(('start of large, cold', name), []).append(start.run(['-c', ''])[0])
+                    found.setdefault(('start of large, warm', name), []).append(start.run(['-c', ''])[0])
                 for what in WHAT:
                     cold()
                     said = way.run(['/bench.py', what])[1]
                     found.setdefault((what, name), []).append(float(said.split()[-1]))
         print('| ms, medians | ' + ' | '.join(ways) + ' |')
         print('|---' * (len(ways) + 1) + '|')
-        for what in ['start, cold', 'start, warm'] + WHAT:
+        starts = ['start, cold', 'start, warm']
+        if large:
+            print(f'large: {os.path.getsize(large) / 1e6:.0f} MB', file=sys.stderr)
+            starts += ['start of large, cold', 'start of large, warm']
+        for what in starts + WHAT:
             cells = [f'{statistics.median(found[what, name]):.0f}' for name in ways]
             print(f'| {what} | ' + ' | '.join(cells) + ' |')
     finally:

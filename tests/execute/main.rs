@@ -13,6 +13,7 @@ mod machine;
 #[path = "../images/squashfs_reader/made.rs"]
 mod made;
 mod mounts;
+mod points;
 mod program;
 mod runtimes;
 mod scratch;

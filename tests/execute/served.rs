@@ -2,17 +2,16 @@
 //! the bytes that were pinned, or an error.
 
 use std::fs::{self, File};
-use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use moorline::job::{Delivery, Grade, Measured};
-use moorline::oci::{Sha256Digest, SifDigest, TreeRoot};
+use moorline::oci::{SifDigest, TreeRoot};
 use moorline::pin::Image;
+use moorline::sif::SifReader;
 use moorline::sif::hash_tree::Builder;
-use moorline::sif::{Arch, DataType, Identity, SifReader, SifWriter};
 
 use crate::support::*;
 
@@ -62,33 +61,11 @@ fn sealed() -> &'static Sealed {
         let large = File::create(root.join("large")).unwrap();
         large.write_all_at(b"front", 0).unwrap();
         large.write_all_at(&content(99), 19_000_000).unwrap();
-        let squashfs = dir.join("sealed.squashfs");
-        let done = Command::new("mksquashfs")
-            .args([&root, &squashfs])
-            .args(["-noappend", "-no-progress", "-quiet", "-all-root", "-processors", "1"])
-            .output()
-            .unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        let squashfs = fs::read(squashfs).unwrap();
-        let arch = Arch::of(&"linux/amd64".parse().unwrap()).unwrap();
-        let mut out = std::io::Cursor::new(Vec::new());
-        let identity = Identity { uuid: [1; 16], time: 1_700_000_000, arch };
-        let mut sif = SifWriter::begin(&mut out, identity).unwrap();
-        let config = r#"{"Env":["PATH=/usr/bin:/bin:/opt/tools"],"Entrypoint":["hello"]}"#;
-        sif.object(DataType::Json, "oci-config.json", config.as_bytes()).unwrap();
-        sif.partition().unwrap();
-        sif.inner().write_all(&squashfs).unwrap();
-        let ended = sif.finish_with_tree(squashfs.len() as u64).unwrap();
-        let mut builder = Builder::new(ended.partition);
-        builder.update(&out.get_ref()[..usize::try_from(ended.end).unwrap()]);
-        let built = builder.finish();
-        out.seek(SeekFrom::Start(ended.tree)).unwrap();
-        out.write_all(&built.bytes).unwrap();
-        let bytes = out.into_inner();
         let path = dir.join("sealed.sif");
-        fs::write(&path, &bytes).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
-        Sealed { path, digest: SifDigest::of(&bytes), bytes, root: built.root }
+        let config = r#"{"Env":["PATH=/usr/bin:/bin:/opt/tools"],"Entrypoint":["hello"]}"#;
+        let (digest, root) = make_sealed_sif(&root, config, &path);
+        let bytes = fs::read(&path).unwrap();
+        Sealed { path, bytes, digest, root }
     })
 }
 
@@ -107,9 +84,8 @@ fn own(job: Job) -> (Job, PathBuf) {
     (pinned(job, &path), path)
 }
 
-fn can(test: &str) -> bool {
-    let fuse = File::options().read(true).write(true).open("/dev/fuse").is_ok();
-    squashfs_tools(test) && have("fuse", test, fuse)
+pub fn can(test: &str) -> bool {
+    squashfs_tools(test) && have("fuse", test, can_serve())
 }
 
 /// Gives this machine's `/dev/fuse` to everybody, in one mount namespace.
@@ -140,7 +116,7 @@ fn worker(job: &Job) -> Command {
     command
 }
 
-fn run(job: &Job) -> Done {
+pub fn run(job: &Job) -> Done {
     job.done(&worker(job).output().unwrap())
 }
 
@@ -472,6 +448,43 @@ fn no_flipped_block_is_seen() {
     }
 }
 
+/// `/dev/fuse` opens, and the kernel does not mount: the file is hashed, and the receipt says why.
+#[test]
+fn where_the_mount_is_refused_it_is_measured() {
+    let test = "where_the_mount_is_refused_it_is_measured";
+    if !squashfs_tools(test) || !have("root", test, am_root()) {
+        return;
+    }
+    // simulated: another device in its place, in one mount namespace
+    let refused = |job: &Job| {
+        let worker = job.worker();
+        let mut command = Command::new("unshare");
+        let script = "mount --bind /dev/null /dev/fuse && exec \"$@\"";
+        command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]);
+        command.arg(worker.get_program()).args(worker.get_args()).env_clear().stdin(Stdio::null());
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("TMPDIR", job.path("tmp"));
+        job.done(&command.output().unwrap())
+    };
+    for user in users() {
+        let mut job = pinned(Job::sh(user, "hello; exit 3"), &sealed().path);
+        let done = refused(&job);
+        assert_eq!((done.code, done.stdout.as_str()), (3, "hello \n"), "{}", done.stderr);
+        let receipt = done.receipt.unwrap();
+        assert_eq!(receipt.evidence.grade, Grade::Measured);
+        assert_eq!(receipt.evidence.sif(), Some(sealed().digest));
+        assert_ne!(receipt.rootfs.as_deref(), Some("served"));
+        let note = |text: &str| receipt.notes.iter().filter(|note| note.contains(text)).count();
+        assert_eq!(note("not checked on read: mounting the image by FUSE"), 1, "{receipt:?}");
+        assert_eq!(receipt.conditions.served, None);
+        job.plan.job.terms.require = Some(Grade::Measured);
+        assert_eq!(refused(&job).code, 3);
+        job.plan.job.terms.require = Some(Grade::VerifiedOnRead);
+        let done = refused(&job);
+        assert_eq!((done.code, done.stdout.as_str()), (211, ""), "{}", done.stderr);
+        assert!(done.stderr.contains("--require measured is possible here"), "{}", done.stderr);
+    }
+}
+
 /// Without `/dev/fuse`, or for an image without a tree, the whole file is hashed as before.
 #[test]
 fn where_it_cannot_be_served_it_is_measured() {
@@ -492,6 +505,9 @@ fn where_it_cannot_be_served_it_is_measured() {
         job.plan.job.terms.require = Some(Grade::VerifiedOnRead);
         let done = job.run();
         assert_eq!((done.code, done.stdout.as_str()), (211, ""), "{}", done.stderr);
+        for part in ["/dev/fuse cannot be opened", "--require measured is possible here"] {
+            assert!(done.stderr.contains(part), "{}", done.stderr);
+        }
     }
     let done = Job::sh(User::Me, "hello").run();
     assert_eq!(done.receipt.unwrap().evidence.sif(), Some(image().1));

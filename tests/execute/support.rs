@@ -5,7 +5,7 @@ mod open_dir;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use self::open_dir::open_dir;
 
 use moorline::job::{Delivery, IntentId, JobId, JobSpec, Mount, Nonce, Resources, RuntimeChoice};
-use moorline::oci::{Digest, Sha256Digest, SifDigest};
+use moorline::oci::{Digest, Sha256Digest, SifDigest, TreeRoot};
 use moorline::pin::Image;
+use moorline::sif::hash_tree::Builder;
 use moorline::sif::{Arch, DataType, Identity, SifWriter};
 use moorline::worker::{PLAN_SCHEMA, Plan, Receipt, Start};
 
@@ -137,6 +138,32 @@ pub fn tree() -> &'static Path {
 
 /// Wraps a squashfs of `tree` into a SIF with this image configuration.
 pub fn make_sif(tree: &Path, config: Option<&str>, to: &Path) -> SifDigest {
+    sif_of(&squashfs_of(tree, to), config, to)
+}
+
+/// The same with a hash tree, and its root.
+pub fn make_sealed_sif(tree: &Path, config: &str, to: &Path) -> (SifDigest, TreeRoot) {
+    let squashfs = squashfs_of(tree, to);
+    let arch = Arch::of(&"linux/amd64".parse().unwrap()).unwrap();
+    let mut out = std::io::Cursor::new(Vec::new());
+    let identity = Identity { uuid: [1; 16], time: 1_700_000_000, arch };
+    let mut sif = SifWriter::begin(&mut out, identity).unwrap();
+    sif.object(DataType::Json, "oci-config.json", config.as_bytes()).unwrap();
+    sif.partition().unwrap();
+    sif.inner().write_all(&squashfs).unwrap();
+    let ended = sif.finish_with_tree(squashfs.len() as u64).unwrap();
+    let mut builder = Builder::new(ended.partition);
+    builder.update(&out.get_ref()[..usize::try_from(ended.end).unwrap()]);
+    let built = builder.finish();
+    out.seek(SeekFrom::Start(ended.tree)).unwrap();
+    out.write_all(&built.bytes).unwrap();
+    let bytes = out.into_inner();
+    fs::write(to, &bytes).unwrap();
+    fs::set_permissions(to, fs::Permissions::from_mode(0o444)).unwrap();
+    (SifDigest::of(&bytes), built.root)
+}
+
+fn squashfs_of(tree: &Path, to: &Path) -> Vec<u8> {
     let squashfs = to.with_extension("squashfs");
     let done = Command::new("mksquashfs")
         .args([tree, &squashfs])
@@ -146,7 +173,7 @@ pub fn make_sif(tree: &Path, config: Option<&str>, to: &Path) -> SifDigest {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let bytes = fs::read(&squashfs).unwrap();
     fs::remove_file(&squashfs).unwrap();
-    sif_of(&bytes, config, to)
+    bytes
 }
 
 pub fn sif_of(squashfs: &[u8], config: Option<&str>, to: &Path) -> SifDigest {
@@ -244,6 +271,14 @@ impl Job {
         self.plan.job.delivery = Delivery::Shared { place };
     }
 
+    /// Another image, with the root of its hash tree.
+    pub fn set_sealed(&mut self, (digest, root): (SifDigest, TreeRoot), place: PathBuf) {
+        self.set_image(digest, place);
+        if let Image::Sif { tree, .. } = &mut self.plan.job.image {
+            *tree = Some(root);
+        }
+    }
+
     /// A shell script as the command.
     pub fn sh(user: User, script: &str) -> Self {
         Self::new(user, &["sh", "-c", script])
@@ -337,6 +372,11 @@ pub fn until(mut what: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "it did not happen within 30 s");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Whether this process can serve an image to its container.
+pub fn can_serve() -> bool {
+    File::options().read(true).write(true).open("/dev/fuse").is_ok()
 }
 
 pub fn squashfs_tools(test: &str) -> bool {

@@ -16,6 +16,7 @@ mod inputs;
 mod interrupted;
 mod ledger;
 mod line;
+mod named;
 mod podman;
 mod settled;
 mod silent;

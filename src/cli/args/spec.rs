@@ -48,7 +48,8 @@ pub struct SpecArgs {
     /// Flag for the container runtime; repeatable
     #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
     pub option: Vec<String>,
-    /// Run only with evidence of this grade or a better one: measured
+    /// Run only with evidence of this grade or a better one: verified-on-read, measured,
+    /// measured-cached
     #[arg(long, value_name = "GRADE", value_parser = Grade::required)]
     pub require: Option<Grade>,
     /// Platform of the image, for example linux/arm64

@@ -17,7 +17,8 @@ impl Surroundings for Context {
         self.require_project()
     }
     fn builtin_works(&self) -> Result<(), Report> {
-        self.require_runtime(Some(RuntimeChoice::Builtin))
+        // the method of the context, which asks again without stopping the verb
+        self.builtin_works()
     }
     fn which(&self, program: &str) -> Option<PathBuf> {
         self.which(program)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::Context;
 use crate::cli::show::output::{CliError, Report};
-use crate::execute;
+use crate::execute::{self, Absent};
 use crate::failure::Kind;
 use crate::job::{Name, RuntimeChoice};
 
@@ -25,21 +25,36 @@ impl Context {
     /// With the cause and what mends it; exit code 9, or 8 and 12 when it could not be tried.
     pub fn require_runtime(&self, wanted: Option<RuntimeChoice>) -> Result<(), Report> {
         let wanted = wanted.or(self.settings.runtime).unwrap_or_default();
-        let Err(absent) = execute::usable(wanted, self.runtime_order()) else { return Ok(()) };
-        let message = match (absent.kind, wanted) {
-            (Kind::NoRuntime, RuntimeChoice::Auto | RuntimeChoice::Builtin) => {
-                format!("no container runtime works here: {}", absent.why)
-            }
-            (Kind::NoRuntime, named) => {
-                format!("{} cannot be used here: {}", named.name(), absent.why)
-            }
-            // trouble with a directory or with processes is no word on containers
-            _ => format!("no container can be started: {}", absent.why),
-        };
-        let hint = absent.hint.unwrap_or_else(|| match wanted {
-            RuntimeChoice::Auto | RuntimeChoice::Builtin => "install apptainer".to_owned(),
-            _ => "--runtime builtin needs no container software".to_owned(),
-        });
-        Err(CliError::new(absent.kind, message).with_hint(hint).into())
+        match execute::usable(wanted, self.runtime_order()) {
+            Ok(_) => Ok(()),
+            Err(absent) => Err(refused(wanted, absent)),
+        }
     }
+
+    /// Whether the built-in runtime makes a container here: it really makes one.
+    ///
+    /// # Errors
+    /// As [`Context::require_runtime`].
+    pub fn builtin_works(&self) -> Result<(), Report> {
+        execute::builtin_works().map_err(|absent| refused(RuntimeChoice::Builtin, absent))
+    }
+}
+
+/// What the user is told.
+fn refused(wanted: RuntimeChoice, absent: Absent) -> Report {
+    let message = match (absent.kind, wanted) {
+        (Kind::NoRuntime, RuntimeChoice::Auto | RuntimeChoice::Builtin) => {
+            format!("no container runtime works here: {}", absent.why)
+        }
+        (Kind::NoRuntime, named) => {
+            format!("{} cannot be used here: {}", named.name(), absent.why)
+        }
+        // trouble with a directory or with processes is no word on containers
+        _ => format!("no container can be started: {}", absent.why),
+    };
+    let hint = absent.hint.unwrap_or_else(|| match wanted {
+        RuntimeChoice::Auto | RuntimeChoice::Builtin => "install apptainer".to_owned(),
+        _ => "--runtime builtin needs no container software".to_owned(),
+    });
+    CliError::new(absent.kind, message).with_hint(hint).into()
 }

@@ -15,12 +15,14 @@ use crate::cli::show::output::{self, Report};
 use crate::cli::show::progress;
 use crate::config::{Config, ServerUrl};
 use crate::credential::Listed;
-use crate::files::Writers;
+use crate::files::{Identity, Writers};
 use crate::gitlab::{self, CiJob};
 use crate::layer::Limits;
+use crate::ledger;
 use crate::oci::Platform;
 use crate::pin::{Built, Image};
 use crate::registry::Client;
+use crate::sif::hash_tree::Once;
 use crate::stage::Show;
 use crate::store::{SiteStore, Store};
 
@@ -93,6 +95,14 @@ impl Surroundings for Context {
     }
     fn site_store(&self) -> Option<SiteStore> {
         self.site_store()
+    }
+    fn read_before(&self, file: &Identity) -> Option<Once> {
+        let (digest, root) = ledger::read_before(&self.places.ledger, &file.to_string())?;
+        Some(Once { digest, root })
+    }
+    fn note_reading(&self, file: &Identity, Once { digest, root }: Once) {
+        // the next start takes longer without it
+        let _ = ledger::note_reading(&self.places.ledger, &file.to_string(), digest, root);
     }
     fn limits(&self) -> Limits {
         self.limits()

@@ -27,7 +27,6 @@ use crate::job::Grade;
 use crate::job::JobId;
 use crate::ledger::{self, JobRecord, Payloads, Source};
 use crate::oci::Sha256Digest;
-use crate::pin::Image as PinnedImage;
 use crate::worker::Qualifier;
 
 /// What can be asked.
@@ -122,10 +121,7 @@ fn asked_for(context: &Context, word: &str) -> Result<ImageQuery, Report> {
         return Ok(ImageQuery::parse(word, context.default_registry())
             .map_err(|e| output::CliError::usage(e.to_string()))?);
     };
-    match crate::stage::file(&file)? {
-        (PinnedImage::Sif { digest, .. }, _) => Ok(ImageQuery::Bytes(*digest.bytes())),
-        _ => Err(output::CliError::usage("this file is not a SIF").into()),
-    }
+    Ok(ImageQuery::Bytes(*crate::stage::digest_of(&file)?.bytes()))
 }
 
 fn image(context: &Context, args: &Image) -> Outcome {

@@ -3,9 +3,9 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use clap::{ArgGroup, Args as ClapArgs};
+use clap::{ArgGroup, Args as ClapArgs, ValueEnum};
 
-use crate::acquire::{Asked, Conversion, Obtained, folder};
+use crate::acquire::{Asked, Conversion, Copied, Obtained, folder};
 use crate::cli::args::credential_args::CredentialArgs;
 use crate::cli::args::from_gitlab::FromGitlab;
 use crate::cli::context::Context;
@@ -14,14 +14,15 @@ use crate::cli::context::push;
 use crate::cli::show::document;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
 use crate::failure::Kind;
-use crate::oci::{Digest, Platform};
+use crate::files::{ForeignFile, sha256};
+use crate::oci::{Digest, Platform, Sha256Digest};
 use crate::pin::{Codec, Recipe};
 use crate::sign::SigningKey;
 use crate::squashfs;
 use crate::stage::verify::Claim;
 use crate::store::StoredSif;
 
-/// Convert an image to a SIF file.
+/// Convert an image to a SIF file, or to a bare squashfs.
 ///
 /// Without -o the SIF stays in the store and its path is printed.
 #[derive(Debug, ClapArgs)]
@@ -29,6 +30,7 @@ use crate::store::StoredSif;
 #[command(after_help = "\
 Examples:
   moorline convert group/project:v1 -o project.sif
+  moorline convert group/project:v1 --to squashfs -o project.squashfs
   moorline convert group/project:v1 --push group/project --signing-key ~/moorline.key")]
 pub struct Args {
     /// Image: group/project:tag, registry/..., docker://..., oci:DIR, oci-archive:FILE,
@@ -37,7 +39,10 @@ pub struct Args {
     what: Option<String>,
     #[command(flatten)]
     from: FromGitlab,
-    /// Write the SIF here; an existing file is kept unless --force is given
+    /// What is written: sif, or squashfs, the file system of the SIF alone (charliecloud, enroot, pyxis)
+    #[arg(long, value_name = "sif|squashfs", default_value = "sif", hide_possible_values = true)]
+    to: To,
+    /// Write it here; an existing file is kept unless --force is given
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Replace an existing file
@@ -74,6 +79,13 @@ pub struct Args {
     credential: CredentialArgs,
 }
 
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum To {
+    Sif,
+    Squashfs,
+}
+
 /// The verb: prints the SIF's path.
 ///
 /// # Errors
@@ -103,8 +115,16 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     }
     // an existing SIF may be the very one; whether it is shows when this one is made
     let there = args.output.as_ref().filter(|path| path.symlink_metadata().is_ok() && !args.force);
-    if let Some(output) = there.filter(|path| Claim::read(path).is_err()) {
-        return Err(exists(output, "is no SIF"));
+    match (args.to, there) {
+        (To::Sif, Some(output)) if Claim::read(output).is_err() => {
+            return Err(exists(output, "is no SIF"));
+        }
+        (To::Squashfs, _) if args.output.is_none() => {
+            return Err(CliError::usage("--to squashfs writes a file: --output FILE is missing")
+                .with_hint("the store keeps SIFs; add -o FILE.squashfs")
+                .into());
+        }
+        _ => {}
     }
     if let Some(dir) = args.output.as_deref().map(folder).filter(|dir| !dir.is_dir()) {
         return Err(CliError::usage(format!("--output: there is no directory {}", dir.display()))
@@ -138,7 +158,14 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         }
         None => None,
     };
+    let mut squashfs = None;
     let path = match &args.output {
+        Some(output) if args.to == To::Squashfs => {
+            let (now, copied) = conversion.extracted(context, made, output)?;
+            made = now;
+            squashfs = Some(bare(context, copied, output, there.is_some())?);
+            output.clone()
+        }
         Some(output) if there.is_some() => {
             let found = Claim::read(output)?.digest;
             if found != sif.digest {
@@ -157,9 +184,13 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let digest = sif.digest;
     let known = if staged.known { " (known already)" } else { "" };
     context.voice.say(format!("{digest}, {}{known}", output::size(staged.size)));
+    if let Some((sha256, size)) = &squashfs {
+        context.voice.say(format!("its squashfs is {sha256}, {}", output::size(*size)));
+    }
     if context.voice.json {
         document::print(&serde_json::json!({
             "path": path, "sif": digest, "size": staged.size, "known": staged.known,
+            "squashfs": squashfs.map(|(sha256, size)| serde_json::json!({"sha256": sha256, "size": size})),
             "recipe": recipe, "manifest": manifest, "pin": pin, "warnings": staged.warnings,
             "counters": staged.done, "signed_by": staged.signed_by, "pushed": pushed,
         }));
@@ -167,6 +198,30 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         output::path(&path);
     }
     Ok(0)
+}
+
+/// Gives a bare squashfs its name, unless the very same stands there; its SHA-256 and size.
+fn bare(
+    context: &Context,
+    copied: Copied,
+    output: &Path,
+    there: bool,
+) -> Result<(Digest, u64), Report> {
+    let made = (copied.sha256, copied.size);
+    if !there {
+        copied.published(output, 0o644)?;
+        return Ok(made);
+    }
+    let found = ForeignFile::anyones(u64::MAX).through_links().open(output);
+    let found = found.ok().and_then(|opened| sha256(&mut opened.into_file()).ok());
+    match found.map(|sum| Digest::from_bytes(sum.sha256)) {
+        Some(found) if found == made.0 => {
+            context.voice.say(format!("{} is this squashfs already", output.display()));
+            Ok(made)
+        }
+        Some(found) => Err(exists(output, &format!("is another file, {found}"))),
+        None => Err(exists(output, "cannot be read")),
+    }
 }
 
 fn publish(

@@ -33,12 +33,15 @@ pub(in crate::execute) fn own_mounts() -> Result<(), Errno> {
 
 pub(super) fn arrange(inside: &Inside) -> Result<(), Failed> {
     make_bindable(inside);
-    let tmpfs = MountFlags::NOSUID | MountFlags::NODEV;
-    rustix::mount::mount("moorline", &inside.root, "tmpfs", tmpfs, c"mode=0755,size=16m")
-        .map_err(at("mounting the container's root"))?;
-    let older = attach::older(&inside.root)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
     let outside = inside.root.join(OUTSIDE.trim_start_matches('/'));
-    fs::create_dir(&outside).map_err(at("making a directory in the container's root"))?;
+    // an image that is served is there already, and shows this directory until it is removed below
+    if !inside.served {
+        rustix::mount::mount("moorline", &inside.root, "tmpfs", flags, c"mode=0755,size=16m")
+            .map_err(at("mounting the container's root"))?;
+        fs::create_dir(&outside).map_err(at("making a directory in the container's root"))?;
+    }
+    let older = attach::older(&inside.root)?;
     rustix::process::pivot_root(&inside.root, &outside).map_err(at("pivot_root"))?;
     std::env::set_current_dir("/").map_err(at("entering the container's root"))?;
     let mut bench = Bench::new(older, &inside.passed_over)?;
@@ -53,7 +56,7 @@ pub(super) fn arrange(inside: &Inside) -> Result<(), Failed> {
     rustix::mount::unmount(OUTSIDE, UnmountFlags::DETACH)
         .map_err(at("detaching the machine's root"))?;
     fs::remove_dir(OUTSIDE).map_err(at("removing a mount point"))?;
-    let fixed = MountFlags::BIND | MountFlags::RDONLY | tmpfs;
+    let fixed = MountFlags::BIND | MountFlags::RDONLY | flags;
     rustix::mount::mount_remount("/", fixed, "").map_err(at("making the root read-only"))
 }
 

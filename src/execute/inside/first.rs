@@ -25,14 +25,8 @@ pub(in crate::execute) fn main() -> i32 {
             return exit::RUNTIME_FAILED;
         }
     };
-    let served = own_mounts().map_err(at("making a mount namespace")).and_then(|()| {
-        let Some(point) = &inside.serve else { return Ok(()) };
-        let device = rootfs::attach(point.path())?;
-        // only the server has it then: when that is gone, the kernel answers with errors
-        talk.give(device.as_fd()).map_err(at("telling the worker"))
-    });
-    if let Err(Failed(why)) = served {
-        let _ = talk.say(&Line::Refused { why });
+    if let Err(refused) = root(&inside, &mut talk) {
+        let _ = talk.say(&refused);
         return exit::RUNTIME_FAILED;
     }
     let before = || {
@@ -47,4 +41,16 @@ pub(in crate::execute) fn main() -> i32 {
         die().map_err(at("prctl"))
     };
     lead(talk, (stdin, &inside.start), Fence::Namespace, before, arrange)
+}
+
+/// A mount namespace; in it the image, where it is served. What the worker is told when there is none.
+fn root(inside: &Inside, talk: &mut Talk) -> Result<(), Line> {
+    let refused = |Failed(why)| Line::Refused { why };
+    own_mounts().map_err(at("making a mount namespace")).map_err(refused)?;
+    if !inside.served {
+        return Ok(());
+    }
+    let device = rootfs::attach(&inside.root).map_err(|Failed(why)| Line::Unserved { why })?;
+    // only the server has it then: when that is gone, the kernel answers with errors
+    talk.give(device.as_fd()).map_err(at("telling the worker")).map_err(refused)
 }

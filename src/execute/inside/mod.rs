@@ -8,9 +8,9 @@
 //! worker --> between: user, pid and perhaps network namespace --> inside (pid 1)
 //!   a session of its own; the program's terminal, if it has one
 //!   unshare mounts, everything a slave of the machine's mounts (automounts arrive, nothing leaves)
-//!   the image by FUSE, where this program serves it (rootfs/server); its handle goes to the worker
+//!   the image by FUSE as the root, where this program serves it (rootfs/server); its handle goes to the worker
 //!   start the starter (pid 2), which waits
-//!   tmpfs skeleton, pivot_root, steps (mounts by handle: attach.rs), hide, detach the machine's root
+//!   elsewhere a tmpfs for a skeleton; pivot_root, steps (mounts by handle: attach.rs), hide, detach the machine's root
 //!   empty the bounding set, drop all capabilities, no_new_privs
 //!   starter: a second user namespace with the caller's own uid and gid: the program owns no mount;
 //!            the same privileges given up; the program

@@ -13,7 +13,7 @@ use crate::runtime::path_json;
 /// What is to be done inside.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::execute) struct Inside {
-    /// An empty directory of the machine.
+    /// An empty directory of the machine, where the container's root is mounted.
     #[serde(with = "path_json")]
     pub(in crate::execute) root: PathBuf,
     /// See [`crate::runtime::builtin`].
@@ -21,9 +21,9 @@ pub(in crate::execute) struct Inside {
     /// What is covered after them.
     #[serde(default)]
     pub(in crate::execute) hide: Vec<Hidden>,
-    /// Where the image is mounted that this program serves; an empty directory of the machine.
+    /// The root is the image, which this program serves with the names that mounts need. Otherwise it is a tmpfs.
     #[serde(default)]
-    pub(in crate::execute) serve: Option<Word>,
+    pub(in crate::execute) served: bool,
     /// Mounts of the machine that are known to be out of reach, by their place in the container.
     #[serde(default)]
     pub(in crate::execute) passed_over: Vec<OsString>,

@@ -16,7 +16,7 @@ use crate::execute::looked::Looked;
 use crate::execute::measure::Measured;
 use crate::execute::mounts::Passed;
 use crate::execute::packed::Packed;
-use crate::execute::probe::{Refusal, probe};
+use crate::execute::probe::{self, Refusal};
 use crate::execute::report::Report;
 use crate::execute::rootfs::{self, Rootfs, Served, Server};
 use crate::execute::scratch::{self, Scratch};
@@ -26,7 +26,7 @@ use crate::execute::unseen::unseen;
 use crate::execute::{ExecuteError, account, filter, keyring, mounts, packed, tickets};
 use crate::job::{Access, CallFilter, Evidence, Grade, JobSpec, WORK_DIR};
 use crate::oci::ContainerConfig;
-use crate::runtime::builtin::{Cover, Layout, Node, Point, Role, What, layout};
+use crate::runtime::builtin::{Cover, Ground, Layout, Node, Point, Role, What, layout};
 use crate::runtime::{Bind, environment};
 use crate::sif::SifReader;
 use crate::sif::hash_tree::Counted;
@@ -53,11 +53,16 @@ impl Runtime for Builtin {
     }
 
     fn look(&self) -> Result<(), ExecuteError> {
-        probe().map_err(Refusal::into_error)
+        probe::look().map_err(Refusal::into_error)
     }
 
     fn probe(&self) -> Result<Found, ExecuteError> {
-        self.look().map(|()| Found { program: None, answer: Vec::new() })
+        probe::probe().map_err(Refusal::into_error)?;
+        Ok(Found { program: None, answer: Vec::new() })
+    }
+
+    fn unprobed(&self) -> Option<Found> {
+        Some(Found { program: None, answer: Vec::new() })
     }
 
     fn hides(&self, _: &[String]) -> Hides {
@@ -109,22 +114,21 @@ impl Runtime for Builtin {
             limits: &request.plan.limits,
         };
         let site_store = request.plan.site_store.as_deref();
-        let (root, tree, source) = if let Some(sealed) = sealed {
+        let (tree, mut source) = if let Some(sealed) = sealed {
             let limits = &request.plan.limits;
             let server = Server::start(&measured.file, sealed.root(), limits)?;
             let packed = Packed::sealed(&measured.file, sealed, limits).map_err(|why| {
                 ExecuteError::Unpack { path: measured.path.display().to_string(), why }
             })?;
             report.rootfs = Some("served".to_owned());
-            let root = made(scratch_path.join("rootfs"))?;
-            (root, Looked::Packed(Box::new(packed)), Source::Served(Box::new(server)))
+            (Looked::Packed(Box::new(packed)), Source::Served(Box::new(server)))
         } else {
             let mut rootfs = rootfs::provide(measured, partition, site_store, room)?;
-            let root =
+            rootfs.path =
                 fs::canonicalize(&rootfs.path).map_err(ExecuteError::io("the image's tree"))?;
             report.rootfs = Some(rootfs.how.to_owned());
             report.notes.append(&mut rootfs.notes);
-            (root.clone(), Looked::Here(Tree(root)), Source::Provided(Box::new(rootfs)))
+            (Looked::Here(Tree(rootfs.path.clone())), Source::Provided(Box::new(rootfs)))
         };
 
         let mut points = points(request, &tree, &scratch_path)?;
@@ -136,18 +140,21 @@ impl Runtime for Builtin {
             start.env.insert(tickets::VARIABLE.to_owned(), tickets::value());
         }
         let machine = Tree(PathBuf::from("/"));
-        let laid = layout(&root, (tree.tree(), &machine), &points)?;
+        let laid = layout(source.ground(), (tree.tree(), &machine), &points)?;
         let hide = hide(request, places, &laid)?;
         let passed = passed_over(request, &report.passed, &points)?;
         let out_of_reach = passed.iter().filter_map(|p| laid.place_below(Path::new(&p.target)));
         let passed_over = out_of_reach.map(Into::into).collect();
-        let Layout { steps, notes, covers, .. } = laid;
+        let Layout { steps, lacking, notes, covers, .. } = laid;
+        if let Source::Served(server) = &mut source {
+            server.shows(lacking);
+        }
         let inside = Inside {
             root: made(scratch_path.join("root"))?,
             steps,
             hide,
             passed_over,
-            serve: source.is_served().then(|| Word::from(root)),
+            served: matches!(source, Source::Served(_)),
             uid: rustix::process::getuid().as_raw(),
             terminal: None,
             start,
@@ -180,8 +187,11 @@ enum Source {
 }
 
 impl Source {
-    fn is_served(&self) -> bool {
-        matches!(self, Self::Served(_))
+    fn ground(&self) -> Ground<'_> {
+        match self {
+            Self::Provided(rootfs) => Ground::Skeleton(&rootfs.path),
+            Self::Served(_) => Ground::Served,
+        }
     }
 }
 
@@ -213,10 +223,18 @@ impl Prepared for Ready<'_> {
                 self.source = source;
                 ended
             }
+            // nothing was served: the attempt goes on in another way
+            (Err(error @ ExecuteError::NotServed(_)), _) => return Err(error),
+            (Err(ExecuteError::NotStarted(why)), Source::Provided(_)) => {
+                return Err(explained(why));
+            }
             (Err(error), Source::Served(server)) => {
                 // a block that was refused is the reason why nothing could be started
                 return Err(match counted(server.finish(), report) {
-                    0 => error,
+                    0 => match error {
+                        ExecuteError::NotStarted(why) => explained(why),
+                        error => error,
+                    },
                     refused => ExecuteError::OtherImage {
                         what: self.measured.path.display().to_string(),
                         why: format!("{refused} of its blocks are not what was pinned ({error})"),
@@ -247,6 +265,15 @@ impl Prepared for Ready<'_> {
             report.nothing_is_known();
         }
         Ok(ended)
+    }
+}
+
+/// Why a container was not started: where none can be made at all, what refuses it. It may not have been asked
+/// before.
+fn explained(why: String) -> ExecuteError {
+    match probe::probe() {
+        Ok(()) => ExecuteError::NotStarted(why),
+        Err(refusal) => refusal.into_error(),
     }
 }
 

@@ -100,7 +100,14 @@ pub(in crate::execute) fn choose(
     order: &[Name],
     form: Form,
 ) -> Result<Chosen, ExecuteError> {
-    let (runtime, found, passed) = first(candidates(choice, order, form)?, Runtime::probe)?;
+    let all = candidates(choice, order, form)?;
+    let (runtime, found, passed) = first(all.clone(), |runtime| {
+        let mut behind = all.iter().skip_while(|one| one.name() != runtime.name()).skip(1);
+        match runtime.unprobed() {
+            Some(found) if !behind.any(|one| one.look().is_ok()) => Ok(found),
+            _ => runtime.probe(),
+        }
+    })?;
     Ok(Chosen { runtime, found, passed })
 }
 
@@ -135,12 +142,20 @@ pub fn usable(choice: RuntimeChoice, order: &[Name]) -> Result<&'static str, Abs
         Err(error) => absent(error),
     };
     // the one that needs nothing installed is what people can mend
-    match probe().err().filter(|_| own && error.kind == Kind::NoRuntime) {
-        Some(Refusal { kind, said, cause, fix }) => {
-            Err(Absent { kind, why: format!("{cause} ({said})"), hint: fix })
-        }
-        None => Err(error),
-    }
+    let ask = own && error.kind == Kind::NoRuntime;
+    Err(if ask { builtin_works().err().unwrap_or(error) } else { error })
+}
+
+/// Whether the built-in runtime works here: really makes a container.
+///
+/// # Errors
+/// Why not.
+pub fn builtin_works() -> Result<(), Absent> {
+    probe().map_err(|Refusal { kind, said, cause, fix }| Absent {
+        kind,
+        why: format!("{cause} ({said})"),
+        hint: fix,
+    })
 }
 
 /// Runtimes that are programs of their own and are in `PATH`.

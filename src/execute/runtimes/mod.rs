@@ -34,6 +34,6 @@ mod runtime;
 mod udocker;
 mod unpacked;
 
-pub(super) use known::choose;
-pub use known::{Absent, installed, takes_options, usable, wants};
+pub use known::{Absent, builtin_works, installed, takes_options, usable, wants};
+pub(super) use known::{Chosen, choose};
 pub(super) use runtime::Request;

@@ -44,6 +44,12 @@ pub(in crate::execute) trait Runtime: Sync {
     /// As [`Runtime::look`].
     fn probe(&self) -> Result<Found, ExecuteError>;
 
+    /// What [`Runtime::probe`] would find, for one whose own failure to start says as much: it need not be asked
+    /// where no other runtime could take its place.
+    fn unprobed(&self) -> Option<Found> {
+        None
+    }
+
     /// Whether jobs, ledger, store and credentials cannot be reached from its container.
     fn hides(&self, options: &[String]) -> Hides;
 

@@ -4,16 +4,28 @@ use std::path::{Path, PathBuf};
 
 use super::covers::{Cover, covers};
 use super::fits::{Fit, fits};
+use super::lacking::lacking;
 use super::points::{Placed, Point, Role, is_below, place};
 use super::skeleton::skeleton;
 use super::tree::ImageTree;
-use super::{LayoutError, Step, What};
+use super::{Lacking, LayoutError, Step, What};
+
+/// What a container's root is.
+#[derive(Clone, Copy, Debug)]
+pub enum Ground<'a> {
+    /// A skeleton around the image's tree, which lies at this place of the machine.
+    Skeleton(&'a Path),
+    /// The image, whose server also shows what mounts need.
+    Served,
+}
 
 /// How a container's root is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// To be carried out in this order.
     pub steps: Vec<Step>,
+    /// What the server of an image has to show besides it; nothing for a skeleton.
+    pub lacking: Vec<Lacking>,
     /// What of ours gave way, for the receipt; holds names of the image.
     pub notes: Vec<String>,
     /// Mounts that were asked for and lie over files of the image.
@@ -41,14 +53,13 @@ impl Layout {
     }
 }
 
-/// The steps that make a container's root: the image at `root` on this machine, and `points`.
-/// `machine` is this machine's own tree: a mount point below a mount must exist there.
+/// The steps that make a container's root: the image and `points`. `machine` is this machine's own tree: a mount point below a mount must exist there.
 ///
 /// # Errors
 /// See [`LayoutError`]: when something that was asked for cannot be mounted. What is mounted by default gives
 /// way instead, so that every image starts.
 pub fn layout(
-    root: &Path,
+    ground: Ground<'_>,
     (image, machine): (&dyn ImageTree, &dyn ImageTree),
     points: &[Point],
 ) -> Result<Layout, LayoutError> {
@@ -73,8 +84,13 @@ pub fn layout(
         .collect();
     let asked = outermost.iter().filter(|p| p.role() == Role::Asked);
     let covers = covers(image, asked.filter_map(|p| bind_of(p)))?;
-    let mut steps = Vec::new();
-    skeleton(root, image, Path::new("/"), &outermost, &mut steps)?;
+    let (mut steps, mut missing) = (Vec::new(), Vec::new());
+    match ground {
+        Ground::Skeleton(root) => {
+            skeleton(root, image, Path::new("/"), &outermost, &mut steps)?;
+        }
+        Ground::Served => missing = lacking(image, &outermost)?,
+    }
     for point in &kept {
         if let Some(above) = kept.iter().rfind(|above| is_below(&point.target, &above.target))
             && above.point.supplied
@@ -97,7 +113,7 @@ pub fn layout(
         steps.push(Step::Mount { target: point.target.clone(), what });
     }
     let placed = kept.iter().map(|p| (p.point.target.clone(), p.target.clone())).collect();
-    Ok(Layout { steps, notes, covers, placed })
+    Ok(Layout { steps, lacking: missing, notes, covers, placed })
 }
 
 fn bind_of<'a>(placed: &'a Placed<'_>) -> Option<(&'a Path, &'a Path)> {

@@ -1,8 +1,10 @@
 //! The built-in runtime: which mounts make a container's root out of an image, as a list of steps.
 //!
 //! Pure: the image is looked at through [`ImageTree`], `execute` carries the steps out in a mount
-//! namespace of its own. The image cannot be written, so a mount point that it lacks is made in a
-//! skeleton on a tmpfs, which binds the image's own entries beside it:
+//! namespace of its own. The image cannot be written, and may lack a mount point. Where Moorline serves the image
+//! itself, the server shows the names that are missing ([`Lacking`]), and each mount is one step. Elsewhere they
+//! are made in a skeleton on a tmpfs, which binds the image's own entries beside them, so that it
+//! takes a bind for each name of the image's `/`:
 //!
 //! ```text
 //! /            tmpfs, read-only in the end
@@ -21,6 +23,7 @@
 mod covers;
 mod error;
 mod fits;
+mod lacking;
 mod layout;
 mod points;
 mod skeleton;
@@ -31,7 +34,7 @@ mod tree;
 
 pub use covers::{Cover, covers};
 pub use error::LayoutError;
-pub use layout::{Layout, layout};
+pub use layout::{Ground, Layout, layout};
 pub use points::{Point, Role};
-pub use steps::{OUTSIDE, Step, What};
+pub use steps::{Lacking, OUTSIDE, Step, What};
 pub use tree::{ImageTree, Node, resolve};

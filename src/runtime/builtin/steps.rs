@@ -42,6 +42,16 @@ impl What {
     }
 }
 
+/// A name that something is mounted at and that the image does not have, or has as another type of file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lacking {
+    /// Absolute, without links.
+    #[serde(with = "path_json")]
+    pub target: PathBuf,
+    /// Whether it is to be a directory.
+    pub directory: bool,
+}
+
 /// One step; targets are absolute in the container.
 ///
 /// `Directory` and `File` may also come after a `Mount` that they lie below: a mount point inside a

@@ -30,12 +30,14 @@
 //! | `builder.rs` | from the file's bytes to a tree |
 //! | `open.rs` | from a foreign file and a root to what can be believed |
 //! | `checked.rs` | the file system's bytes, each block checked before it is handed on |
+//! | `once.rs` | digest and root from one reading of a foreign file |
 //! | `whole.rs` | whether a file's tree is the one of its bytes |
 
 mod builder;
 mod checked;
 mod error;
 mod head;
+mod once;
 mod open;
 mod shape;
 #[cfg(test)]
@@ -45,6 +47,7 @@ mod whole;
 pub use builder::{Builder, Built};
 pub use checked::{Checked, Counted, Refused};
 pub use error::HashTreeError;
+pub use once::{Once, once};
 pub use open::{Front, Sealed};
 pub use shape::{BLOCK, length};
 pub use whole::check;

@@ -18,7 +18,7 @@ use crate::oci::{Sha256Digest, TreeRoot};
 use crate::sif::{DataType, Descriptor, HASH_TREE, Partition, SifReader};
 
 /// The largest front that is read into memory, in bytes. Conversions write less than a mebibyte.
-const MOST_FRONT: u64 = 64 << 20;
+pub(super) const MOST_FRONT: u64 = 64 << 20;
 
 /// A SIF whose front was checked against a root; its file system is checked when it is read.
 #[derive(Clone, Debug)]
@@ -38,6 +38,12 @@ pub struct Front {
     bytes: Arc<[u8]>,
     length: u64,
     at: u64,
+}
+
+impl Front {
+    pub(super) fn new(bytes: Arc<[u8]>, length: u64) -> Self {
+        Self { bytes, length, at: 0 }
+    }
 }
 
 impl Sealed {
@@ -65,7 +71,7 @@ impl Sealed {
             return Err(HashTreeError::Changed("its header or an object was changed"));
         }
         let front: Arc<[u8]> = front.into();
-        let sif = SifReader::open(Front { bytes: Arc::clone(&front), length, at: 0 })?;
+        let sif = SifReader::open(Front::new(Arc::clone(&front), length))?;
         let partition = sif.partition()?;
         let tree = tree_of(sif.descriptors())?.ok_or(HashTreeError::Absent)?.offset;
         if (partition.offset, partition.size) != (head.front, head.size) {
@@ -91,8 +97,7 @@ impl Sealed {
     /// # Errors
     /// As [`SifReader::open`]; it was opened once before.
     pub fn sif(&self) -> Result<SifReader<Front>, HashTreeError> {
-        let front = Front { bytes: Arc::clone(&self.front), length: self.length, at: 0 };
-        Ok(SifReader::open(front)?)
+        Ok(SifReader::open(Front::new(Arc::clone(&self.front), self.length))?)
     }
 
     /// The file system's bytes, from its first one on; each block is checked before it is handed on.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::shape::{FAN, Shape};
 use super::*;
 use crate::files::ReadAt;
-use crate::oci::{Sha256Digest, TreeRoot};
+use crate::oci::{Sha256Digest, SifDigest, TreeRoot};
 use crate::sif::{Arch, DataType, Identity, PROVENANCE, SifWriter};
 
 /// A SIF of a file system of so many bytes, each block another, and its root.
@@ -42,6 +42,54 @@ fn place(sealed: &Sealed) -> std::ops::Range<usize> {
 }
 
 const SIZES: [usize; 6] = [1, 5000, 16 << 10, (16 << 10) + 1, 100_000, (16 << 10) * 130];
+
+#[test]
+fn one_reading_gives_digest_and_root() {
+    for size in SIZES {
+        let (mut bytes, root) = sif(size);
+        let read = |bytes: &Vec<u8>| once(bytes, bytes.len() as u64).unwrap();
+        let of = |bytes: &[u8], root| Once { digest: SifDigest::of(bytes), root };
+        assert_eq!(read(&bytes), of(&bytes, Some(root)));
+        let (place, end) = (place(&open(&bytes, root).unwrap()), bytes.len());
+        // the digest is that of the bytes; a root only where the tree is theirs
+        for at in [60, place.start - 1, place.start, place.end - 1, end - 33, end - 1] {
+            bytes[at] ^= 1;
+            assert_eq!(read(&bytes), of(&bytes, None), "{at} of {size}");
+            bytes[at] ^= 1;
+        }
+        // behind the tree lies nothing that it stands for
+        bytes.push(0);
+        assert_eq!(read(&bytes), of(&bytes, Some(root)));
+        let cut = bytes.len() as u64 + 1;
+        assert!(once(&bytes, cut).is_err(), "a file that is shorter than it was");
+    }
+}
+
+/// Gives one file to who looks where the parts lie, and another one to who reads them.
+struct Exchanged(Mutex<usize>, Vec<u8>, Vec<u8>);
+
+impl ReadAt for Exchanged {
+    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> std::io::Result<()> {
+        let whole = at == 0 && buffer.len() > 4096;
+        let mut reads = self.0.lock().unwrap();
+        *reads += usize::from(whole);
+        if *reads == 0 {
+            self.1.read_exact_at(buffer, at)
+        } else {
+            self.2.read_exact_at(buffer, at)
+        }
+    }
+}
+
+#[test]
+fn a_file_that_was_exchanged_in_between_has_no_root_of_the_other() {
+    let ((one, _), (other, root)) = (sif(5000), sif(100_000));
+    let length = other.len() as u64;
+    let found = once(&Exchanged(Mutex::new(0), one, other.clone()), length).unwrap();
+    assert_eq!(found, Once { digest: SifDigest::of(&other), root: None });
+    let same = Exchanged(Mutex::new(0), other.clone(), other.clone());
+    assert_eq!(once(&same, length).unwrap().root, Some(root));
+}
 
 #[test]
 fn the_bytes_are_read_as_they_are() {

@@ -3,16 +3,22 @@
 //! ```text
 //! 1              the root
 //! reference + 2  any other inode: its place in the inode table
+//! 2^49 and more  what mounts need, and the image's directories on the way to it (added.rs)
 //! ```
 //!
 //! Bounded caches hold what was inflated or listed last; the kernel keeps what it was told, because an image
 //! does not change.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::added::{Added, At};
 use crate::files::ReadAt;
 use crate::recent::Recent;
-use crate::squashfs::read::{Decoder, File, Image, Inode, Kind, Marks, Named, Piece, ReadError};
+use crate::runtime::builtin::{Lacking, OUTSIDE};
+use crate::squashfs::read::{
+    Decoder, File, Image, Inode, Kind, Marks, Named, Piece, ReadError, Type,
+};
 
 /// Bytes of inflated data blocks that are kept: what was read in part will mostly be read on.
 const DATA: usize = 32 << 20;
@@ -40,8 +46,11 @@ impl From<ReadError> for Fault {
 /// An image that can be asked by several threads. It is never given back: a server has one, and ends with it.
 pub(super) struct Answers<S: 'static> {
     image: &'static Image<S>,
+    added: Added,
+    /// Whether the machine's root is still to be seen.
+    outside: AtomicBool,
     decoders: Mutex<Vec<Decoder<'static, S>>>,
-    lists: Mutex<Recent<Vec<Named>>>,
+    lists: Mutex<Recent<Vec<Listed>>>,
     marks: Mutex<Recent<Marks>>,
     data: Mutex<Recent<Vec<u8>>>,
 }
@@ -52,10 +61,32 @@ pub(super) type Attribute = (Vec<u8>, Vec<u8>);
 /// The root's number.
 pub(super) const ROOT: u64 = 1;
 
-/// The number by which the kernel knows what a directory has.
-pub(super) fn number(named: &Named) -> u64 {
-    // a reference has 48 bits
-    named.reference.saturating_add(2)
+/// A name in a directory.
+pub(super) struct Listed {
+    pub(super) name: Vec<u8>,
+    /// By which the kernel knows it.
+    pub(super) number: u64,
+    pub(super) kind: Type,
+}
+
+impl From<Named> for Listed {
+    fn from(Named { name, reference, kind }: Named) -> Self {
+        // a reference has 48 bits
+        Self { name, number: reference.saturating_add(2), kind }
+    }
+}
+
+/// What is shown of a number.
+pub(super) enum Shown {
+    /// The image's inode.
+    OfImage(Inode),
+    /// Nothing of the image's: an empty directory or file that something is mounted at.
+    Made { directory: bool },
+}
+
+/// Whether a name of the root is the one that the machine's root has meanwhile.
+fn is_outside(name: &[u8]) -> bool {
+    OUTSIDE.as_bytes().strip_prefix(b"/") == Some(name)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -63,57 +94,94 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl<S: ReadAt> Answers<S> {
-    pub(super) fn new(image: &'static Image<S>) -> Self {
-        Self {
+    /// Of an image and what is lacking in it.
+    ///
+    /// # Errors
+    /// When the directories on the way to that cannot be read.
+    pub(super) fn new(image: &'static Image<S>, lacking: &[Lacking]) -> Result<Self, ReadError> {
+        let added = Added::over(image.root(), lacking, |directory, name| {
+            let Kind::Directory(listing) = image.inode(directory)?.kind else { return Ok(None) };
+            let list = image.list(listing)?;
+            let mut found = list.iter().filter(|named| named.kind == Type::Directory);
+            Ok(found.find(|named| named.name == name).map(|named| named.reference))
+        })?;
+        Ok(Self {
             image,
+            added,
+            outside: AtomicBool::new(true),
             decoders: Mutex::default(),
             lists: Mutex::new(Recent::new(LISTS)),
             marks: Mutex::new(Recent::new(MARKS)),
             data: Mutex::new(Recent::new(DATA)),
-        }
+        })
     }
 
     pub(super) fn image(&self) -> &'static Image<S> {
         self.image
     }
 
-    fn reference(&self, number: u64) -> Result<u64, Fault> {
-        match number {
-            ROOT => Ok(self.image.root()),
-            _ => number.checked_sub(2).ok_or(Fault::Nothing),
+    pub(super) fn shown(&self, number: u64) -> Result<Shown, Fault> {
+        let reference = match self.added.at(number) {
+            Some(At::Made { directory }) => return Ok(Shown::Made { directory }),
+            Some(At::Image(reference)) => reference,
+            None => number.checked_sub(2).ok_or(Fault::Nothing)?,
+        };
+        Ok(Shown::OfImage(self.image.inode(reference)?))
+    }
+
+    /// What only the image has.
+    fn inode(&self, number: u64) -> Result<Inode, Fault> {
+        match self.shown(number)? {
+            Shown::OfImage(inode) => Ok(inode),
+            Shown::Made { .. } => Err(Fault::OtherType),
         }
-    }
-
-    pub(super) fn inode(&self, number: u64) -> Result<Inode, Fault> {
-        Ok(self.image.inode(self.reference(number)?)?)
-    }
-
-    pub(super) fn inode_of(&self, named: &Named) -> Result<Inode, Fault> {
-        Ok(self.image.inode(named.reference)?)
     }
 
     /// The names in a directory.
-    pub(super) fn list(&self, directory: u64) -> Result<Arc<Vec<Named>>, Fault> {
-        if let Some(list) = locked(&self.lists).get((directory, 0)) {
+    pub(super) fn list(&self, directory: u64) -> Result<Arc<Vec<Listed>>, Fault> {
+        let outside = directory == ROOT && self.outside.load(Relaxed);
+        let key = (directory, u32::from(outside));
+        if let Some(list) = locked(&self.lists).get(key) {
             return Ok(list);
         }
-        let Kind::Directory(listing) = self.inode(directory)?.kind else {
-            return Err(Fault::OtherType);
+        let mut list: Vec<Listed> = match self.shown(directory)? {
+            Shown::OfImage(Inode { kind: Kind::Directory(listing), .. }) => {
+                self.image.list(listing)?.into_iter().map(Listed::from).collect()
+            }
+            Shown::Made { directory: true } => Vec::new(),
+            Shown::OfImage(_) | Shown::Made { .. } => return Err(Fault::OtherType),
         };
-        let list = self.image.list(listing)?;
-        let bytes = list.iter().map(|named| named.name.len() + size_of::<Named>()).sum();
+        for (name, number, is_directory) in self.added.names(directory) {
+            let kind = if is_directory { Type::Directory } else { Type::File };
+            let new = Listed { name: name.to_vec(), number, kind };
+            match list.binary_search_by(|listed| listed.name.as_slice().cmp(name)) {
+                Ok(at) => list[at] = new,
+                Err(at) => list.insert(at, new),
+            }
+        }
+        if directory == ROOT && !outside {
+            // also one of the image's: no image has this name
+            list.retain(|listed| !is_outside(&listed.name));
+        }
+        let bytes = list.iter().map(|listed| listed.name.len() + size_of::<Listed>()).sum();
         let list = Arc::new(list);
-        locked(&self.lists).put((directory, 0), bytes, &list);
+        locked(&self.lists).put(key, bytes, &list);
         Ok(list)
     }
 
+    /// Removes the directory where the machine's root was while the container's was arranged; `false` for any other
+    /// name.
+    pub(super) fn remove(&self, directory: u64, name: &[u8]) -> bool {
+        directory == ROOT && is_outside(name) && self.outside.swap(false, Relaxed)
+    }
+
     /// A name in a directory, with its number.
-    pub(super) fn find(&self, directory: u64, name: &[u8]) -> Result<(u64, Inode), Fault> {
+    pub(super) fn find(&self, directory: u64, name: &[u8]) -> Result<(u64, Shown), Fault> {
         let list = self.list(directory)?;
         // the reader refuses a directory that is not sorted
-        let at = list.binary_search_by(|named| named.name.as_slice().cmp(name));
-        let named = at.ok().and_then(|at| list.get(at)).ok_or(Fault::Nothing)?;
-        Ok((number(named), self.inode_of(named)?))
+        let at = list.binary_search_by(|listed| listed.name.as_slice().cmp(name));
+        let listed = at.ok().and_then(|at| list.get(at)).ok_or(Fault::Nothing)?;
+        Ok((listed.number, self.shown(listed.number)?))
     }
 
     /// Where a symbolic link points.
@@ -126,7 +194,8 @@ impl<S: ReadAt> Answers<S> {
 
     /// An attribute of a user's; those that mean something to a kernel are not told.
     pub(super) fn xattrs(&self, of: u64) -> Result<Vec<Attribute>, Fault> {
-        let all = self.image.xattrs(&self.inode(of)?)?;
+        let Shown::OfImage(inode) = self.shown(of)? else { return Ok(Vec::new()) };
+        let all = self.image.xattrs(&inode)?;
         let of_users = all.iter().filter(|(name, _)| name.starts_with(b"user."));
         Ok(of_users.map(|(name, value)| (name.clone(), value.clone())).collect())
     }

@@ -23,7 +23,8 @@ pub(in crate::execute) fn attach(point: &Path) -> Result<File, Failed> {
         device.as_raw_fd()
     );
     let options = std::ffi::CString::new(options).map_err(at("mounting the image"))?;
-    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+    // read-only once the container's root is arranged: until then a directory of the server's can be removed
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
     rustix::mount::mount("moorline", point, "fuse.moorline", flags, Some(options.as_c_str()))
         .map_err(at("mounting the image by FUSE"))?;
     Ok(device)

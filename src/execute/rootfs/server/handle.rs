@@ -14,6 +14,7 @@ use crate::execute::ExecuteError;
 use crate::execute::talk::Talk;
 use crate::execute::verbs::SERVE;
 use crate::oci::TreeRoot;
+use crate::runtime::builtin::Lacking;
 use crate::sif::hash_tree::Counted;
 
 /// How long a server may take to say what it did, once the container is gone.
@@ -24,6 +25,7 @@ pub(in crate::execute) struct Server {
     child: Child,
     talk: Talk,
     root: TreeRoot,
+    lacking: Vec<Lacking>,
 }
 
 impl Server {
@@ -60,9 +62,14 @@ impl Server {
             .map_err(|e| ExecuteError::starting("starting the image's server", e))?;
         let order = Order { root, limits: limits.clone() };
         let handed = talk.hand(sif.as_fd(), &order);
-        let server = Self { child, talk, root };
+        let server = Self { child, talk, root, lacking: Vec::new() };
         handed.map_err(io("handing the image to its server"))?;
         Ok(server)
+    }
+
+    /// What it is to show besides the image, from its start on.
+    pub(in crate::execute) fn shows(&mut self, lacking: Vec<Lacking>) {
+        self.lacking = lacking;
     }
 
     /// Hands over what the container mounted; this process keeps no copy.
@@ -70,7 +77,8 @@ impl Server {
     /// # Errors
     /// When the server is gone.
     pub(in crate::execute) fn serve(&mut self, device: OwnedFd) -> Result<(), ExecuteError> {
-        let handed = self.talk.hand(device.as_fd(), &Go);
+        let go = Go { lacking: std::mem::take(&mut self.lacking) };
+        let handed = self.talk.hand(device.as_fd(), &go);
         drop(device);
         handed.map_err(ExecuteError::io("handing /dev/fuse to the image's server"))
     }

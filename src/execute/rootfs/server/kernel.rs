@@ -13,10 +13,10 @@ use std::time::{Duration, SystemTime};
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
     KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
-    ReplyEntry, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
+    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
 };
 
-use super::answers::{Answers, Attribute, Fault, number};
+use super::answers::{Answers, Attribute, Fault, Shown};
 use crate::files::ReadAt;
 use crate::sif::hash_tree::{Checked, Counted};
 use crate::squashfs::read::{Inode, Kind, ReadError, Type};
@@ -56,7 +56,7 @@ impl Watch {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn heard(&self, error: &ReadError, counted: Counted) {
+    pub(super) fn heard(&self, error: &ReadError, counted: Counted) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         trouble.get_or_insert_with(|| error.to_string());
         drop(trouble);
@@ -99,7 +99,21 @@ impl<S: ReadAt> Kernel<S> {
 }
 
 /// What `stat` shows. The caller is the owner of everything.
-fn attributes(number: u64, inode: &Inode) -> FileAttr {
+fn attributes(number: u64, shown: &Shown) -> FileAttr {
+    let inode = match shown {
+        Shown::OfImage(inode) => inode,
+        Shown::Made { directory: true } => {
+            let (kind, perm, nlink, size) = (FileType::Directory, 0o755, 2, 4096);
+            return FileAttr { ino: INodeNo(number), kind, perm, nlink, size, ..nothing() };
+        }
+        Shown::Made { directory: false } => {
+            return FileAttr { ino: INodeNo(number), perm: 0o644, nlink: 1, ..nothing() };
+        }
+    };
+    of_image(number, inode)
+}
+
+fn of_image(number: u64, inode: &Inode) -> FileAttr {
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(inode.mtime.into());
     // Linux' new_encode_dev
     let device = |major: u32, minor: u32| (minor & 0xFF) | major << 8 | (minor & !0xFF) << 12;
@@ -188,8 +202,8 @@ impl<S: ReadAt + Send + 'static> Filesystem for Kernel<S> {
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         match self.answers.find(parent.0, name.as_bytes()) {
-            Ok((number, inode)) => {
-                reply.entry(&KEPT, &attributes(number, &inode), Generation(0));
+            Ok((number, shown)) => {
+                reply.entry(&KEPT, &attributes(number, &shown), Generation(0));
             }
             Err(Fault::Nothing) => reply.entry(&KEPT, &nothing(), Generation(0)),
             Err(fault) => reply.error(self.directory(&fault)),
@@ -197,9 +211,17 @@ impl<S: ReadAt + Send + 'static> Filesystem for Kernel<S> {
     }
 
     fn getattr(&self, _: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        match self.answers.inode(number.0) {
-            Ok(inode) => reply.attr(&KEPT, &attributes(number.0, &inode)),
+        match self.answers.shown(number.0) {
+            Ok(shown) => reply.attr(&KEPT, &attributes(number.0, &shown)),
             Err(fault) => reply.error(self.errno(&fault)),
+        }
+    }
+
+    fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        if self.answers.remove(parent.0, name.as_bytes()) {
+            reply.ok();
+        } else {
+            reply.error(Errno::EROFS);
         }
     }
 
@@ -260,9 +282,9 @@ impl<S: ReadAt + Send + 'static> Filesystem for Kernel<S> {
                 return reply.ok();
             }
         }
-        for (at, named) in list.iter().enumerate().skip(from.saturating_sub(2)) {
-            let (found, name) = (number(named), OsStr::from_bytes(&named.name));
-            if reply.add(INodeNo(found), at as u64 + 3, kind(named.kind), name) {
+        for (at, listed) in list.iter().enumerate().skip(from.saturating_sub(2)) {
+            let (found, name) = (INodeNo(listed.number), OsStr::from_bytes(&listed.name));
+            if reply.add(found, at as u64 + 3, kind(listed.kind), name) {
                 break;
             }
         }
@@ -280,30 +302,30 @@ impl<S: ReadAt + Send + 'static> Filesystem for Kernel<S> {
         let both = self
             .answers
             .list(directory.0)
-            .and_then(|list| self.answers.inode(directory.0).map(|inode| (list, inode)));
-        let (list, inode) = match both {
+            .and_then(|list| self.answers.shown(directory.0).map(|shown| (list, shown)));
+        let (list, shown) = match both {
             Ok(both) => both,
             Err(fault) => return reply.error(self.directory(&fault)),
         };
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
         for (at, name) in [".", ".."].into_iter().enumerate().skip(from) {
             // the kernel takes no entry of these two
-            let own = attributes(directory.0, &inode);
+            let own = attributes(directory.0, &shown);
             if reply.add(directory, at as u64 + 1, name, &KEPT, &own, Generation(0)) {
                 return reply.ok();
             }
         }
-        for (at, named) in list.iter().enumerate().skip(from.saturating_sub(2)) {
-            let found = number(named);
-            let known = match self.answers.inode_of(named) {
-                Ok(inode) => attributes(found, &inode),
+        for (at, listed) in list.iter().enumerate().skip(from.saturating_sub(2)) {
+            let found = listed.number;
+            let known = match self.answers.shown(found) {
+                Ok(shown) => attributes(found, &shown),
                 Err(fault) => {
                     // the name is there; who opens it gets the error
                     self.errno(&fault);
-                    FileAttr { kind: kind(named.kind), ..nothing() }
+                    FileAttr { kind: kind(listed.kind), ..nothing() }
                 }
             };
-            let name = OsStr::from_bytes(&named.name);
+            let name = OsStr::from_bytes(&listed.name);
             if reply.add(INodeNo(found), at as u64 + 3, name, &KEPT, &known, Generation(0)) {
                 break;
             }

@@ -4,10 +4,14 @@
 //! ```text
 //! worker --SIF, root of its hash tree--> server                     handle.rs, process.rs
 //! container's first process: own mount namespace, opens /dev/fuse, mounts      attach.rs
-//!        --handle of /dev/fuse--> worker --> server: answers the kernel        kernel.rs, answers.rs
+//!        --handle of /dev/fuse--> worker --> server: answers the kernel        kernel.rs, answers.rs, added.rs
 //! server --a block was refused--> worker: the job ends with 211
 //!        --what it counted------> worker, when the last mount is gone
 //! ```
+//!
+//! The mount is the container's root. It also shows the names that other mounts need and the image does not have
+//! (added.rs), so that no name of the image costs a mount, and a directory for the machine's root until that is
+//! detached.
 //!
 //! The mount is made in the container's own user and mount namespaces (Linux 4.18), so it needs no setuid helper, and
 //! nothing of it stays when the container is killed. Only the server holds the handle of `/dev/fuse`: when it is killed,
@@ -19,6 +23,7 @@
 //!
 //! Sources: Linux `Documentation/filesystems/fuse.rst`, `fs/fuse/inode.c` (who may mount).
 
+mod added;
 mod answers;
 pub(super) mod attach;
 pub(super) mod handle;

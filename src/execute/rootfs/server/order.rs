@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::tree::Configured;
 use crate::oci::TreeRoot;
+use crate::runtime::builtin::Lacking;
 use crate::sif::hash_tree::Counted;
 
 /// What is to be served; the handle of the SIF comes with it.
@@ -17,7 +18,10 @@ pub(super) struct Order {
 
 /// Comes with the handle of `/dev/fuse`.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Go;
+pub(super) struct Go {
+    /// What is shown besides the image.
+    pub(super) lacking: Vec<Lacking>,
+}
 
 /// What the server says.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]

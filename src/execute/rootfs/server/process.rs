@@ -38,7 +38,7 @@ fn serve() -> Result<(), Failed> {
     let (sif, order): (OwnedFd, Order) = talk.take().map_err(at("hearing the worker"))?;
     give_up()?;
     let image = open(File::from(sif), &order)?;
-    let (device, Go) = talk.take().map_err(at("hearing the worker"))?;
+    let (device, Go { lacking }) = talk.take().map_err(at("hearing the worker"))?;
     let talk = Arc::new(Mutex::new(talk));
     let say = |talk: &Mutex<Talk>, said: &Said| {
         // a worker that is gone takes this process with it
@@ -52,9 +52,18 @@ fn serve() -> Result<(), Failed> {
     let mut config = Config::default();
     config.acl = SessionACL::All;
     config.n_threads = Some(threads.clamp(*THREADS.start(), *THREADS.end()));
-    let kernel = Kernel::new(Answers::new(image), Arc::clone(&watch));
-    let session = Session::from_fd(kernel, device, SessionACL::All, config);
-    session.and_then(Session::run).map_err(at("serving the image"))?;
+    let served = match Answers::new(image, &lacking) {
+        Ok(answers) => {
+            let kernel = Kernel::new(answers, Arc::clone(&watch));
+            let session = Session::from_fd(kernel, device, SessionACL::All, config);
+            session.and_then(Session::run).map_err(at("serving the image"))?;
+            Ok(())
+        }
+        Err(error) => {
+            watch.heard(&error, image.source().counted());
+            Err(Failed(format!("reading the image: {error}")))
+        }
+    };
     let counted = image.source().counted();
     say(
         &talk,
@@ -65,7 +74,7 @@ fn serve() -> Result<(), Failed> {
             trouble: watch.trouble(),
         },
     );
-    Ok(())
+    served
 }
 
 type Source = crate::sif::hash_tree::Checked<File>;

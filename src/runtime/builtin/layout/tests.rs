@@ -56,7 +56,7 @@ fn machine() -> Fake {
 }
 
 fn laid(tree: &Fake, points: &[Point]) -> Result<Layout, LayoutError> {
-    layout(Path::new("/root"), (tree, &machine()), points)
+    layout(Ground::Skeleton(Path::new("/root")), (tree, &machine()), points)
 }
 
 fn show(tree: &Fake, points: &[Point]) -> Result<String, LayoutError> {
@@ -113,6 +113,35 @@ fn layouts() {
     ] {
         assert_eq!(show(&tree, &points).unwrap(), expected);
     }
+}
+
+#[test]
+fn a_served_image_is_asked_for_what_it_lacks_alone() {
+    let tree = image("/usr/ /usr/bin/ /etc/ /etc/hosts /proc>usr /a /bin>usr/bin");
+    let points = [
+        of(Role::Fixed, "/proc", true),
+        of(Role::File, "/etc/hosts", false),
+        of(Role::File, "/etc/passwd", false),
+        point("/bin/x/y", true),
+        point("/bin/x/y/in", true),
+        point("/usr", true),
+    ];
+    let laid = |points: &[Point]| layout(Ground::Served, (&tree, &machine()), points).unwrap();
+    let shown = |layout: Layout| -> Vec<String> {
+        let end = |directory| if directory { "/" } else { "" };
+        let name = |l: &Lacking| format!("{}{}", l.target.display(), end(l.directory));
+        layout.lacking.iter().map(name).collect()
+    };
+    let all = laid(&points[..5]);
+    let mounts = |step: &Step| matches!(step, Step::Mount { .. });
+    assert!(all.steps.iter().all(mounts) && all.steps.len() == 5, "{:?}", all.steps);
+    assert_eq!(shown(all), [&format!("{OUTSIDE}/"), "/etc/passwd", "/proc/", "/usr/bin/x/y/"]);
+    assert_eq!(shown(laid(&points[5..])), [format!("{OUTSIDE}/")]);
+    assert!(laid(&[]).steps.is_empty());
+    assert!(
+        super::super::layout(Ground::Skeleton(Path::new("/r")), (&tree, &machine()), &[])
+            .is_ok_and(|layout| layout.lacking.is_empty())
+    );
 }
 
 #[test]
