@@ -11,12 +11,15 @@ use crate::worker::RETURNED;
 /// The image's file, in a job whose directory is `job`. Nothing is said of its bytes: they are measured next.
 ///
 /// # Errors
-/// [`ExecuteError::Delivery`] when only a newer program knows the way in which it came.
+/// [`ExecuteError::Delivery`] when only a newer program knows the way in which it came, and for a way of this one that
+/// leaves no file at a known place.
 pub(super) fn place(delivery: &Delivery, job: &Path) -> Result<PathBuf, ExecuteError> {
     match delivery {
         Delivery::Shared { place } | Delivery::File { place } => Ok(place.clone()),
         Delivery::Transfer { place } => Ok(job.join(place.file_name().unwrap_or_default())),
-        Delivery::Other { kind } => Err(ExecuteError::Delivery(*kind)),
+        Delivery::Pull { .. } | Delivery::Cvmfs {} | Delivery::Other { .. } => {
+            Err(ExecuteError::Delivery(delivery.name()))
+        }
     }
 }
 
@@ -30,7 +33,9 @@ pub(super) fn job(control: &Path) -> &Path {
 /// # Errors
 /// When the directory cannot be made.
 pub(super) fn receipts(delivery: &Delivery, control: &Path) -> io::Result<PathBuf> {
-    let Delivery::Transfer { .. } = delivery else { return Ok(control.to_owned()) };
+    if !delivery.is_brought() {
+        return Ok(control.to_owned());
+    }
     let returned = job(control).join(RETURNED);
     match fs::create_dir(&returned) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),

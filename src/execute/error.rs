@@ -87,6 +87,24 @@ pub enum ExecuteError {
         /// What it should be.
         expected: SifDigest,
     },
+    /// No site publishes the image's tree here.
+    #[error("the image {image} is not published on this machine: {why}")]
+    Unpublished {
+        /// Which.
+        image: String,
+        /// What there is in each place.
+        why: String,
+    },
+    /// The image could not be had from its registry.
+    #[error("the image could not be pulled: {why}")]
+    Pull {
+        /// What kind of trouble.
+        kind: Kind,
+        /// Why.
+        why: String,
+        /// What to try.
+        hint: Option<String>,
+    },
     /// The image is not what the root of its hash tree stands for.
     #[error("the image {path}: {source}")]
     Sealed {
@@ -309,7 +327,11 @@ impl ExecuteError {
     pub fn exit_code(&self) -> i32 {
         match self {
             Self::Duplicate(_) => exit::DUPLICATE,
-            Self::ImageMissing { .. } => exit::IMAGE_MISSING,
+            Self::ImageMissing { .. } | Self::Unpublished { .. } => exit::IMAGE_MISSING,
+            Self::Pull { kind: Kind::Denied | Kind::NotFound, .. } => exit::PULL_DENIED,
+            Self::Pull { kind: Kind::NoSpace, .. } => exit::NO_SPACE,
+            Self::Pull { kind: Kind::Integrity, .. } => exit::IMAGE_MISMATCH,
+            Self::Pull { .. } => exit::PULL_FAILED,
             Self::Mismatch { .. }
             | Self::ChangedWhileRead(_)
             | Self::PlanChanged { .. }
@@ -335,7 +357,10 @@ impl ExecuteError {
 impl Failure for ExecuteError {
     fn kind(&self) -> Kind {
         match self {
-            Self::ImageMissing { .. } | Self::MountMissing { .. } => Kind::NotFound,
+            Self::ImageMissing { .. } | Self::MountMissing { .. } | Self::Unpublished { .. } => {
+                Kind::NotFound
+            }
+            Self::Pull { kind, .. } => *kind,
             Self::Mismatch { .. }
             | Self::ChangedWhileRead(_)
             | Self::PlanChanged { .. }
@@ -367,6 +392,10 @@ impl Failure for ExecuteError {
         Some(match self {
             Self::ImageMissing { .. } => {
                 "the job's nodes must see the store; set the cache to a shared file system".into()
+            }
+            Self::Pull { hint, .. } => return hint.clone(),
+            Self::Unpublished { .. } => {
+                "submit it again with another --delivery, or ask whoever publishes images there".into()
             }
             Self::Mismatch { path, found, expected } if in_store(path, expected) => format!(
                 "the store's file is damaged ({found}): moorline cache verify puts it away, then the \

@@ -2,19 +2,21 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::attend::{Ended, still_wanted};
 use super::form::Form;
 use super::image::{Archived, Image};
 use super::measure::{Measured, measure, seal};
+use super::node::{self, Bounds, Images, InUse};
 use super::outputs::{Before, Left};
 use super::report::Report;
 use super::rootfs::Server;
 use super::runtimes::{Request, choose};
 use super::used::{self, Used};
 use super::{
-    ExecuteError, container, delivered, dumps, mounts, on_record, processor, signals, tickets,
+    ExecuteError, container, delivered, directory, dumps, mounts, on_record, processor, signals,
+    tickets,
 };
 use crate::backend;
 use crate::failure::{Failure, Kind};
@@ -42,7 +44,7 @@ pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -
         error.exit_code()
     };
     // without a plan there is no nonce, and so no receipt
-    let (control, plan) = match read_plan(control, plan_sha256) {
+    let (control, plan, sha256) = match read_plan(control, plan_sha256) {
         Ok(found) => found,
         Err(error) => return refuse(stderr, &error),
     };
@@ -50,9 +52,9 @@ pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -
     // from here on every end is recorded
     let result = container::hear().map(signals::keep).and_then(|()| {
         dumps::refuse();
-        attempt.run(&plan, &control, stderr)
+        attempt.run(&plan, (&control, &sha256), stderr)
     });
-    let result = result.map_err(|error| attempt.explained(&plan, &control, error));
+    let result = result.map_err(|error| attempt.explained(&plan, error));
     let (start, code) = match result {
         Ok(Ended { started_at, code, told, signal, keys }) => {
             attempt.report.conditions.told = told;
@@ -82,7 +84,7 @@ pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -
 fn read_plan(
     control: &Path,
     sha256: Option<&str>,
-) -> Result<(std::path::PathBuf, Plan), ExecuteError> {
+) -> Result<(PathBuf, Plan, String), ExecuteError> {
     let control = fs::canonicalize(control)
         .map_err(ExecuteError::io(format!("the control directory {}", control.display())))?;
     let path = control.join(PLAN_FILE);
@@ -96,7 +98,7 @@ fn read_plan(
         return Err(ExecuteError::PlanChanged { path, found, expected: expected.to_owned() });
     }
     let plan = Plan::parse(&bytes).map_err(|source| ExecuteError::Plan { path, source })?;
-    Ok((control, plan))
+    Ok((control, plan, found))
 }
 
 /// Larger plans are refused: a command line has 2 MiB at most (execve(2)).
@@ -108,6 +110,10 @@ struct Attempt {
     report: Report,
     /// What the working directory held; there once it is known.
     before: Option<Before>,
+    /// Where the image lies, once that is known.
+    place: Option<PathBuf>,
+    /// The node's images, and the one of them that is used.
+    images: Option<(Images, Option<InUse>)>,
 }
 
 impl Attempt {
@@ -118,21 +124,25 @@ impl Attempt {
             bytes = jiff::Timestamp::now().as_nanosecond().to_be_bytes();
         }
         let report = Report::empty();
-        Self { id: format!("{:032x}", u128::from_be_bytes(bytes)), report, before: None }
+        let id = format!("{:032x}", u128::from_be_bytes(bytes));
+        Self { id, report, before: None, place: None, images: None }
     }
 
     fn run(
         &mut self,
         plan: &Plan,
-        control: &Path,
+        (control, sha256): (&Path, &str),
         stderr: &mut dyn Write,
     ) -> Result<Ended, ExecuteError> {
         if let Some(kind) = &plan.on_record {
             on_record::check(control, &plan.intent, kind)?;
         }
-        let form = form(&plan.job.image)?;
+        let form = form(&plan.job.image, &plan.job.delivery)?;
         self.report.conditions.delivery = Some(plan.job.delivery.name());
-        let place = delivered::place(&plan.job.delivery, delivered::job(control))?;
+        self.place = match &plan.job.delivery {
+            Delivery::Pull { .. } | Delivery::Cvmfs {} => None,
+            delivery => Some(delivered::place(delivery, delivered::job(control))?),
+        };
         let required = plan.job.terms.require;
         if let Some(required @ Grade::Other(_)) = required {
             return Err(ExecuteError::Requirement(required));
@@ -162,10 +172,7 @@ impl Attempt {
             let (option, runtime) = (option.clone(), runtime.name());
             return Err(ExecuteError::Options { option, runtime });
         }
-        let image = self.look_at(plan, &place, runtime.checks_blocks())?;
-        if matches!(plan.job.delivery, Delivery::Transfer { .. }) {
-            self.report.conditions.moved = fs::metadata(&place).ok().map(|meta| meta.len());
-        }
+        let image = self.image(plan, (control, sha256), runtime.checks_blocks())?;
         let platform =
             plan.job.image.pin().map(|pin| &pin.platform).or(plan.job.terms.platform.as_ref());
         processor::check(platform, image.sif_file())?;
@@ -195,6 +202,113 @@ impl Attempt {
         // nothing is started for somebody who has gone meanwhile
         still_wanted()?;
         prepared.run(report)
+    }
+
+    /// The image, wherever it is got from, compared with the pin; `checks` as below.
+    fn image(
+        &mut self,
+        plan: &Plan,
+        job: (&Path, &str),
+        checks: bool,
+    ) -> Result<Image, ExecuteError> {
+        match (&plan.job.delivery, &plan.job.image) {
+            (Delivery::Cvmfs {}, pin::Image::Oci { pin }) => {
+                let (directory, evidence) = directory::published(&plan.getting.cvmfs, pin, job.0)?;
+                self.report.evidence = evidence;
+                return Ok(Image::Directory(Box::new(directory)));
+            }
+            (Delivery::Pull { .. }, _) => self.pull(plan, job)?,
+            (Delivery::Transfer { .. }, _) => {
+                let meta = self.place.as_ref().and_then(|place| fs::metadata(place).ok());
+                self.report.conditions.moved = meta.map(|meta| meta.len());
+            }
+            _ => self.copy(plan, checks)?,
+        }
+        let place = self.place.clone().unwrap_or_default();
+        match self.look_at(plan, &place, checks) {
+            // the node's own copy: a cleaner of temporary files may have taken a part of it
+            Err(error) if self.images.is_some() && is_damage(&error) => {
+                self.again(plan, job, &error)?;
+                let place = self.place.clone().unwrap_or_default();
+                self.look_at(plan, &place, checks)
+            }
+            other => other,
+        }
+    }
+
+    /// The SIF of the node's images, pulled now where it is not there.
+    fn pull(&mut self, plan: &Plan, job: (&Path, &str)) -> Result<(), ExecuteError> {
+        let images = match self.images.take() {
+            Some((images, _)) => images,
+            None => Images::of(plan)?,
+        };
+        self.report.notes.extend(images.note.clone());
+        let (place, moved) = node::pull(&images, plan, job)?;
+        self.report.conditions.moved = moved;
+        self.keep(images, plan, place);
+        Ok(())
+    }
+
+    /// A copy on this node of a SIF that is to be hashed whole, where that saves work.
+    fn copy(&mut self, plan: &Plan, checks: bool) -> Result<(), ExecuteError> {
+        let pin::Image::Sif { digest, tree, .. } = &plan.job.image else { return Ok(()) };
+        let Some(place) = self.place.clone() else { return Ok(()) };
+        let served = checks && tree.is_some() && Server::possible().is_ok();
+        if served || !node::is_worth_it(&place, plan.getting.copy) {
+            return Ok(());
+        }
+        let images = Images::of(plan)?;
+        if images.note.is_some() {
+            // a copy for one job saves nothing
+            return Ok(());
+        }
+        match node::copied(&images, &place, *digest)? {
+            Ok(copy) => self.keep(images, plan, copy),
+            Err(why) => self.report.notes.push(why),
+        }
+        Ok(())
+    }
+
+    /// Uses a SIF of the node's, and makes room for it.
+    fn keep(&mut self, images: Images, plan: &Plan, place: PathBuf) {
+        let used = plan.job.image.sif().and_then(|digest| {
+            let used = images.in_use(&place, digest);
+            node::make_room(&images, Bounds::of(&plan.getting, digest));
+            used
+        });
+        self.images = Some((images, used));
+        self.place = Some(place);
+    }
+
+    /// The node's SIF is damaged: it goes, and is got again.
+    fn again(
+        &mut self,
+        plan: &Plan,
+        job: (&Path, &str),
+        error: &ExecuteError,
+    ) -> Result<(), ExecuteError> {
+        let (images, used) = match self.images.take() {
+            Some(found) => found,
+            None => return Ok(()),
+        };
+        drop(used);
+        let place = self.place.take().unwrap_or_default();
+        let again = node::forget(&place);
+        self.report.notes.push(format!(
+            "what this node had of the image was damaged, perhaps by a cleaner of temporary files ({error}): it \
+             is got again"
+        ));
+        self.place = Some(place);
+        self.images = Some((images, None));
+        if !again {
+            return Ok(());
+        }
+        if let Delivery::Pull { .. } = plan.job.delivery {
+            return self.pull(plan, job);
+        }
+        self.images = None;
+        self.place = Some(delivered::place(&plan.job.delivery, delivered::job(job.0))?);
+        Ok(())
     }
 
     /// The image at its place, compared with the pin; `checks` when the runtime can check its blocks as they are read.
@@ -232,7 +346,7 @@ impl Attempt {
 
     /// A file that cannot be read as an image is another file than the pinned one, or the pinned one is bad: where its
     /// blocks were to be checked, it was not hashed before, so it is now.
-    fn explained(&mut self, plan: &Plan, control: &Path, error: ExecuteError) -> ExecuteError {
+    fn explained(&mut self, plan: &Plan, error: ExecuteError) -> ExecuteError {
         let pin::Image::Sif { digest, tree: Some(_), .. } = &plan.job.image else { return error };
         let known = matches!(
             error,
@@ -243,9 +357,7 @@ impl Attempt {
         if known || error.kind() != Kind::Integrity {
             return error;
         }
-        let Ok(place) = delivered::place(&plan.job.delivery, delivered::job(control)) else {
-            return error;
-        };
+        let Some(place) = self.place.clone() else { return error };
         match self.measure(&place, *digest) {
             Err(other @ ExecuteError::Mismatch { .. }) => other,
             _ => error,
@@ -339,9 +451,21 @@ fn tell(stderr: &mut dyn Write, text: &str) {
     let _ = writeln!(stderr, "moorline: {}", text::lines(text).replace('\n', "\n  "));
 }
 
+/// Whether a file of the node's is not what it was.
+fn is_damage(error: &ExecuteError) -> bool {
+    matches!(
+        error,
+        ExecuteError::ImageMissing { .. }
+            | ExecuteError::Mismatch { .. }
+            | ExecuteError::Sealed { .. }
+            | ExecuteError::Sif { .. }
+    )
+}
+
 /// The form that an image lies in.
-fn form(image: &pin::Image) -> Result<Form, ExecuteError> {
+fn form(image: &pin::Image, delivery: &Delivery) -> Result<Form, ExecuteError> {
     match image {
+        pin::Image::Oci { .. } if matches!(delivery, Delivery::Cvmfs {}) => Ok(Form::Directory),
         pin::Image::Sif { .. } => Ok(Form::Sif),
         pin::Image::Oci { .. } => Ok(Form::Oci),
         other @ pin::Image::Other { .. } => Err(ExecuteError::NotSif(other.name())),

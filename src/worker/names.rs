@@ -10,3 +10,9 @@ pub const TICKETS_FILE: &str = "krb5cc";
 pub const RETURNED: &str = "returned";
 /// How receipts' names begin in `control/`.
 pub const RECEIPT_PREFIX: &str = "receipt-";
+/// A deploy token for a worker that pulls: user name and secret, a line each. Gone when it has pulled.
+pub const CREDENTIAL_FILE: &str = "registry-credential";
+/// Certificates that a worker which pulls trusts besides those of its machine, PEM.
+pub const AUTHORITIES_FILE: &str = "authorities.pem";
+/// The image's configuration, for an image whose tree is published without it.
+pub const CONFIG_FILE: &str = "image-config.json";

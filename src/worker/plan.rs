@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::Getting;
 use crate::job::{CallFilter, IntentId, JobSpec, Name, Nonce};
 use crate::oci::Digest;
 
@@ -58,6 +59,9 @@ pub struct Plan {
     /// only in the job of that key. `None` means that nobody wrote a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_record: Option<String>,
+    /// How the image gets to the node where it is not read at a place, and what the node keeps.
+    #[serde(default, skip_serializing_if = "Getting::is_usual")]
+    pub getting: Getting,
 }
 
 /// A plan that cannot be read.

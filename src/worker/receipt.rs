@@ -130,6 +130,7 @@ impl Receipt {
             (Qualifier::Option, !self.conditions.options.is_empty()),
             (Qualifier::RuntimeBelieved, believed),
             (Qualifier::MeasuredEarlier, self.evidence.grade == Grade::MeasuredCached),
+            (Qualifier::PathOnly, self.evidence.grade == Grade::PathOnly),
         ]
         .into_iter()
         .filter_map(|(qualifier, holds)| holds.then_some(qualifier))

@@ -16,6 +16,7 @@ mod interrupted;
 mod ledger;
 mod line;
 mod podman;
+mod pulling;
 mod settled;
 mod silent;
 mod simulated;

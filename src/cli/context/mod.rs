@@ -33,6 +33,7 @@ mod surroundings;
 mod whole;
 
 pub mod adapters;
+pub mod delivery;
 pub mod dumps;
 pub mod engines;
 pub mod machine;
@@ -42,4 +43,4 @@ pub mod push;
 pub mod room;
 pub mod tickets;
 
-pub use whole::{Context, Global, Threads};
+pub use whole::{Context, Global, Threads, given};

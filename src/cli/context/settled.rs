@@ -10,7 +10,7 @@ use crate::config::ServerUrl;
 use crate::layer::Limits;
 use crate::oci::DOCKER_HUB;
 use crate::registry;
-use crate::submit::{Site, Source};
+use crate::submit::{Extras, Site, Source};
 
 /// Singularity Hub, a read-only archive since 2021.
 const HUB: &str = "https://singularity-hub.org";
@@ -95,6 +95,7 @@ impl Context {
             notes: self.take_contributed(kind),
             hold: facts.is_some_and(|f| f.can_hold) && hold.is_none_or(|value| value.value),
             tickets: None,
+            extras: Extras::default(),
         }
     }
 }

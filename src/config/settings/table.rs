@@ -9,7 +9,7 @@ use crate::config::ConfigError;
 use crate::config::read::Item;
 
 /// Every group, in the order of `config show`.
-static TABLES: [&(dyn Table + Sync); 10] = [
+static TABLES: [&(dyn Table + Sync); 11] = [
     &Part { of: |config| config, of_mut: |config| config },
     &Part { of: |config| &config.store, of_mut: |config| &mut config.store },
     &Part { of: |config| &config.registry_sifs, of_mut: |config| &mut config.registry_sifs },
@@ -20,6 +20,7 @@ static TABLES: [&(dyn Table + Sync); 10] = [
     &Part { of: |config| &config.wait, of_mut: |config| &mut config.wait },
     &Bounds,
     &Part { of: |config| &config.policy, of_mut: |config| &mut config.policy },
+    &Part { of: |config| &config.delivery, of_mut: |config| &mut config.delivery },
 ];
 
 /// A key and the table that it stands in.

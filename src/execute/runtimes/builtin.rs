@@ -28,8 +28,8 @@ use crate::job::{Access, CallFilter, Evidence, Grade, JobSpec, WORK_DIR};
 use crate::oci::ContainerConfig;
 use crate::runtime::builtin::{Cover, Layout, Node, Point, Role, What, layout};
 use crate::runtime::{Bind, environment};
-use crate::sif::SifReader;
 use crate::sif::hash_tree::Counted;
+use crate::sif::{Partition, SifReader};
 use crate::worker::{Hides, ServedImage, exit};
 
 /// Our own runtime.
@@ -46,6 +46,10 @@ impl Runtime for Builtin {
 
     fn takes_options(&self) -> bool {
         false
+    }
+
+    fn takes_directory(&self) -> bool {
+        true
     }
 
     fn checks_blocks(&self) -> bool {
@@ -71,21 +75,17 @@ impl Runtime for Builtin {
         report: &mut Report,
     ) -> Result<Box<dyn Prepared + 'a>, ExecuteError> {
         let job = &request.plan.job;
-        let measured = request.image.sif()?;
+        let directory = request.image.directory();
+        let measured = if directory.is_some() { None } else { Some(request.image.sif()?) };
         let scratch = Scratch::make(scratch::JOB, false)?;
         report.warnings.extend_from_slice(&scratch.notes);
         report.notes.extend_from_slice(&scratch.notes);
-        let sif_error = |source| ExecuteError::Sif { path: measured.path.clone(), source };
-        let sealed = measured.sealed.as_ref();
-        let (partition, config) = if let Some(sealed) = sealed {
-            let mut reader = sealed.sif().map_err(|source| measured.wrong(source))?;
-            (sealed.partition(), packed::configuration(&mut reader).map_err(sif_error)?)
-        } else {
-            let handle =
-                measured.file.try_clone().map_err(ExecuteError::io("duplicating a handle"))?;
-            let mut reader = SifReader::open(handle).map_err(sif_error)?;
-            let partition = reader.partition().map_err(sif_error)?;
-            (partition, packed::configuration(&mut reader).map_err(sif_error)?)
+        let read = measured.map(front).transpose()?;
+        let config = match (&read, directory) {
+            (Some((_, config)), _) => config.clone(),
+            // an image without one sets nothing
+            (None, Some(directory)) => Some(directory.config.config.clone().unwrap_or_default()),
+            (None, None) => None,
         };
 
         // links resolved, because the container is put together from the other side
@@ -109,7 +109,8 @@ impl Runtime for Builtin {
             limits: &request.plan.limits,
         };
         let site_store = request.plan.site_store.as_deref();
-        let (root, tree, source) = if let Some(sealed) = sealed {
+        let sealed = measured.and_then(|measured| Some((measured, measured.sealed.as_ref()?)));
+        let (root, tree, source) = if let Some((measured, sealed)) = sealed {
             let limits = &request.plan.limits;
             let server = Server::start(&measured.file, sealed.root(), limits)?;
             let packed = Packed::sealed(&measured.file, sealed, limits).map_err(|why| {
@@ -118,13 +119,17 @@ impl Runtime for Builtin {
             report.rootfs = Some("served".to_owned());
             let root = made(scratch_path.join("rootfs"))?;
             (root, Looked::Packed(Box::new(packed)), Source::Served(Box::new(server)))
-        } else {
-            let mut rootfs = rootfs::provide(measured, partition, site_store, room)?;
+        } else if let (Some(measured), Some((partition, _))) = (measured, &read) {
+            let mut rootfs = rootfs::provide(measured, *partition, site_store, room)?;
             let root =
                 fs::canonicalize(&rootfs.path).map_err(ExecuteError::io("the image's tree"))?;
             report.rootfs = Some(rootfs.how.to_owned());
             report.notes.append(&mut rootfs.notes);
             (root.clone(), Looked::Here(Tree(root)), Source::Provided(Box::new(rootfs)))
+        } else {
+            let root = request.image.path().to_owned();
+            report.rootfs = Some("directory".to_owned());
+            (root.clone(), Looked::Here(Tree(root)), Source::Published)
         };
 
         let mut points = points(request, &tree, &scratch_path)?;
@@ -155,8 +160,23 @@ impl Runtime for Builtin {
         let manner = Manner::of(&job.terms)?;
         let evidence = request.evidence.clone();
         let laid = Laid { notes, covers, passed };
-        Ok(Box::new(Ready { inside, manner, laid, source, measured, evidence, _scratch: scratch }))
+        let what = request.image.path().display().to_string();
+        let _scratch = scratch;
+        Ok(Box::new(Ready { inside, manner, laid, source, measured, what, evidence, _scratch }))
     }
+}
+
+/// Where the file system of a SIF lies, and the image's configuration.
+fn front(measured: &Measured) -> Result<(Partition, Option<ContainerConfig>), ExecuteError> {
+    let sif_error = |source| ExecuteError::Sif { path: measured.path.clone(), source };
+    if let Some(sealed) = &measured.sealed {
+        let mut reader = sealed.sif().map_err(|source| measured.wrong(source))?;
+        return Ok((sealed.partition(), packed::configuration(&mut reader).map_err(sif_error)?));
+    }
+    let handle = measured.file.try_clone().map_err(ExecuteError::io("duplicating a handle"))?;
+    let mut reader = SifReader::open(handle).map_err(sif_error)?;
+    let partition = reader.partition().map_err(sif_error)?;
+    Ok((partition, packed::configuration(&mut reader).map_err(sif_error)?))
 }
 
 /// A job for it.
@@ -165,7 +185,9 @@ struct Ready<'a> {
     manner: Manner,
     laid: Laid,
     source: Source,
-    measured: &'a Measured,
+    measured: Option<&'a Measured>,
+    /// Where the image lies, for people.
+    what: String,
     evidence: Evidence,
     // after the tree, which may lie in it
     _scratch: Scratch,
@@ -177,6 +199,8 @@ enum Source {
     Provided(Box<Rootfs>),
     /// A server of ours.
     Served(Box<Server>),
+    /// A tree of the site's.
+    Published,
 }
 
 impl Source {
@@ -206,7 +230,7 @@ impl Prepared for Ready<'_> {
         let filtered = self.inside.start.container.as_ref().is_some_and(|one| one.filter);
         let server = match &mut self.source {
             Source::Served(server) => Some(&mut **server),
-            Source::Provided(_) => None,
+            Source::Provided(_) | Source::Published => None,
         };
         let mut ended = match (container::run(self.inside, self.manner, server), self.source) {
             (Ok(ended), source) => {
@@ -218,12 +242,12 @@ impl Prepared for Ready<'_> {
                 return Err(match counted(server.finish(), report) {
                     0 => error,
                     refused => ExecuteError::OtherImage {
-                        what: self.measured.path.display().to_string(),
+                        what: self.what,
                         why: format!("{refused} of its blocks are not what was pinned ({error})"),
                     },
                 });
             }
-            (Err(error), Source::Provided(_)) => return Err(error),
+            (Err(error), Source::Provided(_) | Source::Published) => return Err(error),
         };
         report.conditions.filter = Some(if filtered { CallFilter::On } else { CallFilter::Off });
         report.notes.extend(self.laid.notes);
@@ -235,6 +259,7 @@ impl Prepared for Ready<'_> {
                 served(server.finish(), &mut ended, report);
                 return Ok(ended);
             }
+            Source::Published => return Ok(ended),
         };
         if let Some(why) = rootfs.damage() {
             // what it ran is not known any more
@@ -243,7 +268,10 @@ impl Prepared for Ready<'_> {
                  temporary files"
             ));
             report.nothing_is_known();
-        } else if rootfs.fresh && rootfs.how != "unpacked" && !self.measured.unchanged() {
+        } else if rootfs.fresh
+            && rootfs.how != "unpacked"
+            && self.measured.is_some_and(|measured| !measured.unchanged())
+        {
             report.nothing_is_known();
         }
         Ok(ended)
