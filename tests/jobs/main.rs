@@ -21,5 +21,6 @@ mod settled;
 mod silent;
 mod simulated;
 mod slurm_away;
+mod storm;
 #[path = "../support/mod.rs"]
 mod support;

@@ -18,7 +18,7 @@ use crate::files::ForeignFile;
 use crate::layer::Limits;
 use crate::net::{HostBudget, Notice, Proxies, Sharing};
 use crate::oci::{Digest, Sha256Digest};
-use crate::pin::Pin;
+use crate::pin::{Image, Pin};
 use crate::registry::{self, Client, anonymous};
 use crate::store::Store;
 use crate::worker::{AUTHORITIES_FILE, CREDENTIAL_FILE, PLAN_FILE, Plan, Pull};
@@ -72,7 +72,14 @@ fn pull(args: &Work) -> Result<(PathBuf, Option<u64>), Report> {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime =
         runtime.map_err(|error| bad(&format!("cannot start the network runtime: {error}")))?;
-    let client = client(&args.control, order, pin, &store)?;
+    let client = match client(&args.control, order, pin, &store) {
+        Ok(client) => client,
+        // another attempt of the job took the credential away: then it had pulled
+        Err(error) => match known(&plan, pin, &store) {
+            Some(path) => return Ok((path, None)),
+            None => return Err(error),
+        },
+    };
     let mut limits = Limits::default();
     for (name, value) in &plan.limits {
         // a name that is unknown here bounds nothing here
@@ -89,6 +96,14 @@ fn pull(args: &Work) -> Result<(PathBuf, Option<u64>), Report> {
     };
     let staged = on_worker(&here, &plan.job.image)?;
     Ok((staged.place, (!staged.known).then_some(staged.size)))
+}
+
+/// The SIF of the job, when it is in the store.
+fn known(plan: &Plan, pin: &Pin, store: &Store) -> Option<PathBuf> {
+    let Image::Sif { digest, recipe, .. } = &plan.job.image else { return None };
+    let Some(recipe) = recipe else { return store.fetched_sif(digest) };
+    let found = store.sif(&pin.manifest, recipe).ok().flatten();
+    found.filter(|sif| sif.digest == *digest).map(|sif| sif.path)
 }
 
 /// The plan, whose bytes are those that the worker read.
