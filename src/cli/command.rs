@@ -215,7 +215,7 @@ fn run(cli: Cli) -> Outcome {
         return worker::supervise(args);
     }
     if let Verb::WorkerPull(args) = &cli.verb {
-        return worker_pull::run(args);
+        return Ok(worker_pull::run(args));
     }
     let json = cli.global.json.is_some();
     match &cli.verb {

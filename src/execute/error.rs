@@ -329,10 +329,8 @@ impl ExecuteError {
             Self::Duplicate(_) => exit::DUPLICATE,
             Self::ImageMissing { .. } | Self::Unpublished { .. } => exit::IMAGE_MISSING,
             Self::Pull { kind: Kind::Denied | Kind::NotFound, .. } => exit::PULL_DENIED,
-            Self::Pull { kind: Kind::NoSpace, .. } => exit::NO_SPACE,
-            Self::Pull { kind: Kind::Integrity, .. } => exit::IMAGE_MISMATCH,
-            Self::Pull { .. } => exit::PULL_FAILED,
-            Self::Mismatch { .. }
+            Self::Pull { kind: Kind::Integrity, .. }
+            | Self::Mismatch { .. }
             | Self::ChangedWhileRead(_)
             | Self::PlanChanged { .. }
             | Self::OtherImage { .. }
@@ -345,7 +343,10 @@ impl ExecuteError {
             Self::NoRuntime(_) => exit::NO_RUNTIME,
             Self::Told(signal) => 128 + signal,
             Self::NoScratch(passed) if passed.iter().any(|p| p.full) => exit::NO_SPACE,
-            Self::Hindered { kind: Kind::NoSpace, .. } => exit::NO_SPACE,
+            Self::Pull { kind: Kind::NoSpace, .. } | Self::Hindered { kind: Kind::NoSpace, .. } => {
+                exit::NO_SPACE
+            }
+            Self::Pull { .. } => exit::PULL_FAILED,
             Self::Io { source, .. } if io_kind(source, Kind::NoRuntime) == Kind::NoSpace => {
                 exit::NO_SPACE
             }
@@ -360,7 +361,6 @@ impl Failure for ExecuteError {
             Self::ImageMissing { .. } | Self::MountMissing { .. } | Self::Unpublished { .. } => {
                 Kind::NotFound
             }
-            Self::Pull { kind, .. } => *kind,
             Self::Mismatch { .. }
             | Self::ChangedWhileRead(_)
             | Self::PlanChanged { .. }
@@ -374,7 +374,7 @@ impl Failure for ExecuteError {
             Self::Duplicate(_) => Kind::Engine,
             Self::Io { source, .. } => io_kind(source, Kind::NoRuntime),
             Self::NoScratch(passed) if passed.iter().any(|p| p.full) => Kind::NoSpace,
-            Self::Hindered { kind, .. } => *kind,
+            Self::Pull { kind, .. } | Self::Hindered { kind, .. } => *kind,
             Self::Plan { .. } | Self::NoScratch(_) | Self::NoProcess { .. } => Kind::Configuration,
             Self::Layout(_)
             | Self::NothingToRun

@@ -204,8 +204,23 @@ impl Attempt {
         prepared.run(report)
     }
 
-    /// The image, wherever it is got from, compared with the pin; `checks` as below.
+    /// The image, wherever it is got from, compared with the pin; `checks` as below. A credential that came with the job
+    /// is not needed any more then.
     fn image(
+        &mut self,
+        plan: &Plan,
+        job: (&Path, &str),
+        checks: bool,
+    ) -> Result<Image, ExecuteError> {
+        let got = self.got(plan, job, checks);
+        // an attempt that was told to end may be followed by another one
+        if !matches!(got, Err(ExecuteError::Told(_))) {
+            node::forget_credential(job.0);
+        }
+        got
+    }
+
+    fn got(
         &mut self,
         plan: &Plan,
         job: (&Path, &str),
@@ -287,10 +302,7 @@ impl Attempt {
         job: (&Path, &str),
         error: &ExecuteError,
     ) -> Result<(), ExecuteError> {
-        let (images, used) = match self.images.take() {
-            Some(found) => found,
-            None => return Ok(()),
-        };
+        let Some((images, used)) = self.images.take() else { return Ok(()) };
         drop(used);
         let place = self.place.take().unwrap_or_default();
         let again = node::forget(&place);

@@ -167,9 +167,10 @@ pub fn choose(
             "leave --delivery out, or write --delivery file",
         ),
         Way::Pull => {
-            let brought = match facts.transfers {
-                true => format!("; {engine} brings the worker and the job's files"),
-                false => String::new(),
+            let brought = if facts.transfers {
+                format!("; {engine} brings the worker and the job's files")
+            } else {
+                String::new()
             };
             chosen(
                 Delivery::Pull { brought: facts.transfers },

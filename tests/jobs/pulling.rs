@@ -98,9 +98,9 @@ fn a_worker_pulls_what_was_pinned() {
     assert!(!control.join("registry-credential").exists());
     let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
     assert_eq!(mode(&control), 0o700);
-    assert_eq!(holding(&home.jobs(), SECRET), [PathBuf::new(); 0]);
-    assert_eq!(holding(&home.path("ledger"), SECRET), [PathBuf::new(); 0]);
-    assert_eq!(holding(&home.path("node"), SECRET), [PathBuf::new(); 0]);
+    assert_eq!(holding(&home.jobs(), SECRET), Vec::<PathBuf>::new());
+    assert_eq!(holding(&home.path("ledger"), SECRET), Vec::<PathBuf>::new());
+    assert_eq!(holding(&home.path("node"), SECRET), Vec::<PathBuf>::new());
     let plan = json(&control.join("plan.json"));
     assert_eq!(plan["getting"]["pull"]["credential"], true, "{plan}");
     assert!(!fs::read_to_string(home.job(&job).join("work/env.txt")).unwrap().contains("gldt"));
@@ -136,9 +136,9 @@ fn what_a_cleaner_took_is_pulled_again() {
     for name in ["pins", "version", "blobs"] {
         let path = images.join(name);
         if path.is_dir() {
-            fs::remove_dir_all(path).unwrap()
+            fs::remove_dir_all(path).unwrap();
         } else {
-            fs::remove_file(path).unwrap()
+            fs::remove_file(path).unwrap();
         }
     }
     pull();
@@ -202,7 +202,7 @@ fn only_a_deploy_token_is_handed_over() {
             .map_or(0, |dir| dir.flatten().filter(|e| e.file_name().len() == 26).count()),
         0
     );
-    assert_eq!(holding(&home.path("state"), PASSWORD), [PathBuf::new(); 0]);
+    assert_eq!(holding(&home.path("state"), PASSWORD), Vec::<PathBuf>::new());
 
     // engines that copy the job's files copy the token, too
     let home = Home::logged_in(&server);
@@ -269,6 +269,24 @@ fn a_registry_that_does_not_answer_is_told() {
     assert_eq!(receipt["start"]["state"], "refused", "{receipt}");
 }
 
+/// A job that was cancelled before it began leaves no token. The Slurm is *simulated*, and starts nothing.
+#[test]
+fn a_token_goes_with_a_job_that_never_began() {
+    let server = Server::with_image();
+    let (mut home, _) = with_node(&server, Home::logged_in(&server));
+    let slurm = Simulated::new(&mut home);
+    slurm.command("sbatch", "echo 77");
+    slurm.says("PENDING", "0:0");
+    let image = server.name(":v1");
+    let job = home.ok(&["submit", "--backend", "slurm", "--delivery", "pull", &image, "true"]);
+    let credential = home.job(&job).join("control/registry-credential");
+    home.run(&["status", &job]).exits(0);
+    assert!(credential.exists());
+    slurm.says("CANCELLED", "0:0");
+    home.run(&["status", &job]).exits(0);
+    assert!(!credential.exists());
+}
+
 /// Unpacks the demo's layers as DUCC lays them out.
 fn publish(root: &Path, server: &Server) -> PathBuf {
     let image = &images().0;
@@ -276,7 +294,7 @@ fn publish(root: &Path, server: &Server) -> PathBuf {
     let tree = root.join(".flat").join(&hex[..2]).join(&hex);
     fs::create_dir_all(&tree).unwrap();
     for layer in &image.layers {
-        let bytes: Vec<u8> = layer.bytes.clone().into();
+        let bytes: Vec<u8> = layer.bytes.clone();
         let reader: Box<dyn std::io::Read> = match bytes.first() {
             Some(0x1f) => Box::new(flate2::read::GzDecoder::new(std::io::Cursor::new(bytes))),
             _ => Box::new(std::io::Cursor::new(bytes)),

@@ -10,7 +10,7 @@ use clap::Args;
 use crate::acquire::{Manners, OnWorker, on_worker};
 use crate::cli::context::{self, dumps};
 use crate::cli::show::document;
-use crate::cli::show::output::{self, CliError, Outcome, Report};
+use crate::cli::show::output::{self, CliError, Report};
 use crate::credential::{self, Chain, Explicit, Scope};
 use crate::execute::Pulled;
 use crate::failure::{Kind, chain};
@@ -40,11 +40,8 @@ pub struct Work {
     store: PathBuf,
 }
 
-/// The verb: one JSON document on stdout, whatever came of it.
-///
-/// # Errors
-/// None: what failed stands in the document, and the exit code is its kind's.
-pub fn run(args: &Work) -> Outcome {
+/// The verb: one JSON document on stdout, whatever came of it; the exit code is that of its kind.
+pub fn run(args: &Work) -> u8 {
     dumps::off(false);
     let (answer, code) = match pull(args) {
         Ok((path, fetched)) => (Pulled::There { path, fetched }, 0),
@@ -59,7 +56,7 @@ pub fn run(args: &Work) -> Outcome {
         }
     };
     document::print(&serde_json::json!(answer));
-    Ok(code)
+    code
 }
 
 fn pull(args: &Work) -> Result<(PathBuf, Option<u64>), Report> {

@@ -6,8 +6,10 @@
 //!         no -> /proc/self/exe worker-pull CONTROL --plan-sha256 HEX --store BASE/moorline-UID/images
 //!                 the lease of the store: one pulls, the others wait
 //!                 {"path": "...", "fetched": true}   or   {"kind": "denied", "why": "...", "hint": "..."}
-//!         control/registry-credential goes, unless this attempt was told to end and may be repeated
 //! ```
+//!
+//! `control/registry-credential` goes when the image is there or cannot be had, unless this attempt was told to end and may
+//! be repeated (`worker.rs`).
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -79,14 +81,10 @@ pub(in crate::execute) fn pull(
     plan: &Plan,
     (control, plan_sha256): (&Path, &str),
 ) -> Result<(PathBuf, Option<u64>), ExecuteError> {
-    let pulled = match images.find(&plan.job.image) {
+    match images.find(&plan.job.image) {
         Some(found) => Ok((found, None)),
         None => by_another_process(images, (control, plan_sha256)),
-    };
-    if !matches!(pulled, Err(ExecuteError::Told(_))) {
-        forget_credential(control);
     }
-    pulled
 }
 
 /// Takes the credential away.

@@ -161,8 +161,16 @@ impl Runtime for Builtin {
         let evidence = request.evidence.clone();
         let laid = Laid { notes, covers, passed };
         let what = request.image.path().display().to_string();
-        let _scratch = scratch;
-        Ok(Box::new(Ready { inside, manner, laid, source, measured, what, evidence, _scratch }))
+        Ok(Box::new(Ready {
+            inside,
+            manner,
+            laid,
+            source,
+            measured,
+            what,
+            evidence,
+            _scratch: scratch,
+        }))
     }
 }
 
