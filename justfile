@@ -49,6 +49,10 @@ bench-run *ARGS:
     cargo build --release --locked
     tests/env/bench-run.py {{ ARGS }}
 
+# 200 jobs that start together on one image, as processes of this machine; MOORLINE_STORM and MOORLINE_STORM_MB say otherwise
+bench-storm:
+    cargo test --release --locked --test jobs -- --ignored --nocapture storm::storm
+
 # a ledger of 1,000,000 jobs: what verbs, refresh and rebuild of its index cost; --help tells more
 bench-ledger *ARGS:
     cargo bench --locked --bench ledger -- {{ ARGS }}

@@ -1,4 +1,5 @@
-//! From what was asked for to an OCI archive in the store, for runtimes that take no SIF.
+//! From what was asked for to an OCI archive in the store, for runtimes that take no SIF; or to the pin alone, for
+//! workers that take a published tree.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +30,23 @@ pub fn obtain_archive(
     }
     let pin = pin(here, asked, platform)?;
     archived(here, pin)
+}
+
+/// The image of what was asked for, of which nothing is fetched: where it runs its tree is published.
+///
+/// # Errors
+/// As the registry says; when the image is in no registry.
+pub fn obtain_published(
+    here: &dyn Surroundings,
+    asked: &Asked,
+    platform: &Platform,
+) -> Result<Ready, Report> {
+    match asked.what()? {
+        What::Reference(_) | What::Built(_) => {}
+        _ => return Err(AcquireError::NotPublished.into()),
+    }
+    let pin = pin(here, asked, platform)?;
+    Ok(Ready { image: Image::Oci { pin }, delivery: Delivery::Cvmfs {} })
 }
 
 /// The image of a pin, its archive being in the store.

@@ -96,6 +96,9 @@ pub enum AcquireError {
     /// The runtime takes an OCI archive, which is made of images in a registry only.
     #[error("podman and docker run images of a registry, and this image is in none")]
     NoArchive,
+    /// A published tree has the name of an image in a registry.
+    #[error("a tree below /cvmfs is that of an image of a registry, and this image is in none")]
+    NotPublished,
     /// A kind of place that is not built yet.
     #[error("{what}: {kind} cannot be read yet")]
     NotYet {
@@ -273,6 +276,7 @@ impl Failure for AcquireError {
             Self::NoArchive => {
                 "leave --runtime out, or push the image to a registry and name it there"
             }
+            Self::NotPublished => "leave --delivery out, or name the image in its registry",
             Self::NotYet { .. } => "push the image to a registry and name it there",
             Self::HubAway { endpoint, .. } => {
                 return Some(format!(

@@ -9,6 +9,7 @@
 //! words --resolution.rs-->    Resolution each, for `resolve`
 //! [images] --relock.rs-->     the pins of all names, for moorline.lock
 //! job  --again.rs-->  Image   the same digest, for `rerun`
+//! job  --on_worker.rs-->      the same SIF on a worker that pulls
 //! SIF  --outgoing.rs-->       a file, a site's store, a registry: whole, or made once more
 //! ```
 //!
@@ -25,6 +26,7 @@ mod locked;
 mod manners;
 mod names;
 mod obtain;
+mod on_worker;
 mod outgoing;
 mod pin;
 pub mod published;
@@ -35,7 +37,7 @@ mod trial;
 mod what;
 
 pub use again::restage;
-pub use archive::obtain_archive;
+pub use archive::{obtain_archive, obtain_published};
 pub use build::Build;
 pub use clone::remote;
 pub use error::AcquireError;
@@ -43,6 +45,7 @@ pub use locked::{existing as existing_lock, read as read_lock};
 pub use manners::Manners;
 pub use names::Names;
 pub use obtain::{Obtained, Ready, convert, obtain, of_hub, tell};
+pub use on_worker::{OnWorker, on_worker};
 pub use outgoing::{Conversion, Copied, folder};
 pub use pin::{pin, resolve};
 pub use relock::{Relocked, Wish, project_names, registry_of, repositories};

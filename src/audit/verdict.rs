@@ -174,6 +174,9 @@ pub fn but(qualifier: &Qualifier) -> &'static str {
         Qualifier::MeasuredEarlier => {
             "measured earlier: another job of this user could have changed the tree"
         }
+        Qualifier::PathOnly => {
+            "only the name of the published tree was looked at: whoever publishes it is believed"
+        }
         Qualifier::Other(_) => "something that only a newer moorline can explain",
     }
 }

@@ -35,8 +35,8 @@ pub struct Order {
 /// [`RETURNED`](crate::worker::RETURNED).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// The image, which keeps its name.
-    pub image: PathBuf,
+    /// The image, which keeps its name; `None` where the worker gets it by itself.
+    pub image: Option<PathBuf>,
     /// The worker's program, which is named `moorline`.
     pub worker: PathBuf,
 }

@@ -198,7 +198,11 @@ impl Backend for Engine {
                 let known = Missing { cluster, submitted: None };
                 Ok(self.key(id, known, self.driver.account()))
             }
-            Taken::No(said) => Err(BackendError::Refused { engine, said }),
+            Taken::No(said) => {
+                let mut hints = self.facts().hints.iter();
+                let hint = hints.find(|(words, _)| said.contains(words)).map(|(_, hint)| *hint);
+                Err(BackendError::Refused { engine, said, hint })
+            }
             Taken::Unreachable(said) => Err(BackendError::Unreachable { engine, said }),
             Taken::Maybe(said) => Err(BackendError::Uncertain { engine, said }),
         }
@@ -207,7 +211,7 @@ impl Backend for Engine {
     fn release(&self, job: &EngineKey) -> Result<(), BackendError> {
         if !self.dialect.is_id(&job.id) {
             let said = format!("{job}: not an id of its");
-            return Err(BackendError::Refused { engine: self.name(), said });
+            return Err(BackendError::Refused { engine: self.name(), said, hint: None });
         }
         for question in self.dialect.release(&[job]) {
             match self.ask(&question) {

@@ -20,6 +20,8 @@ pub enum BackendError {
         engine: &'static str,
         /// Its words.
         said: String,
+        /// What helps against this refusal, where the engine's facts know it.
+        hint: Option<&'static str>,
     },
     /// Nobody answered; no job was taken.
     #[error("{engine} does not answer: {said}")]
@@ -122,11 +124,7 @@ impl Failure for BackendError {
                 Some("choose a jobs directory, queue or account with a plainer name".into())
             }
             Self::Array { hint, .. } => Some((*hint).to_owned()),
-            Self::Refused { engine, said } => {
-                let hints = super::facts_of(engine)?.hints;
-                let hint = hints.iter().find(|(words, _)| said.contains(words));
-                hint.map(|(_, hint)| (*hint).to_owned())
-            }
+            Self::Refused { hint, .. } => hint.map(str::to_owned),
             Self::Failed { .. } | Self::Io { .. } => None,
         }
     }

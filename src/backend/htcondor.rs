@@ -463,8 +463,9 @@ fn files(order: &Order) -> Result<Vec<String>, BackendError> {
         return Ok(vec![work, "should_transfer_files = NO".to_owned()]);
     };
     // directories without a slash at the end keep their names
-    let sent = [&order.dir.join("control"), &order.dir.join("work"), image, worker];
-    let sent = sent.map(|file| listed(file)).into_iter().collect::<Result<Vec<_>, _>>()?;
+    let own = [order.dir.join("control"), order.dir.join("work")];
+    let sent = own.iter().chain(image).chain([worker]);
+    let sent = sent.map(|file| listed(file)).collect::<Result<Vec<_>, _>>()?;
     Ok(vec![
         own,
         "should_transfer_files = YES".to_owned(),

@@ -12,7 +12,7 @@ use crate::cli::show::{exit, output};
 use crate::cli::verbs::{
     audit, auth_explain, cache, cancel, config, convert, demo, doctor, import, init, inspect, jobs,
     ledger, lock, login, logs, pages, recover, rerun, resolve, run, status, submit, tags, verify,
-    wait, worker,
+    wait, worker, worker_pull,
 };
 
 fn examples() -> String {
@@ -112,6 +112,9 @@ enum Verb {
     /// Look after a job of the local backend; started by submit
     #[command(hide = true)]
     Supervise(worker::Supervise),
+    /// Get the image of a job; started by its worker
+    #[command(hide = true)]
+    WorkerPull(worker_pull::Work),
 }
 
 impl Verb {
@@ -211,6 +214,9 @@ fn run(cli: Cli) -> Outcome {
     if let Verb::Supervise(args) = &cli.verb {
         return worker::supervise(args);
     }
+    if let Verb::WorkerPull(args) = &cli.verb {
+        return Ok(worker_pull::run(args));
+    }
     let json = cli.global.json.is_some();
     match &cli.verb {
         Verb::Completions(args) => {
@@ -258,7 +264,11 @@ fn run(cli: Cli) -> Outcome {
         Verb::Demo(args) => demo::run(&context, &args),
         Verb::Import(verb) => import::run(&context, &verb),
         // those above need no context; `execute::early` runs the worker, which lacks its directory here
-        Verb::Completions(_) | Verb::Man(_) | Verb::Worker(_) | Verb::Supervise(_) => {
+        Verb::Completions(_)
+        | Verb::Man(_)
+        | Verb::Worker(_)
+        | Verb::Supervise(_)
+        | Verb::WorkerPull(_) => {
             Err(output::CliError::usage("this verb is started by a job's script").into())
         }
     }

@@ -29,7 +29,8 @@ pub use places::{PROJECT_FILE, SITE_FILE, USER_FILE};
 pub use read::{parse_age, parse_size};
 pub use server::{ParseServerError, ServerUrl};
 pub use settings::{
-    BackendSettings, Config, GitlabSettings, Head, HubSettings, Meant, PolicySettings,
-    RegistrySifSettings, ShownValue, StoreSettings, SubmitSettings, WaitSettings, Who,
+    BackendSettings, Config, DeliverySettings, GitlabSettings, Head, HubSettings, Meant,
+    PolicySettings, RegistrySifSettings, ShownValue, StoreSettings, SubmitSettings, WaitSettings,
+    Who,
 };
 pub use variables::decides_what_runs;

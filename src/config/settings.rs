@@ -31,8 +31,8 @@ use super::{ConfigError, Level, Problem};
 pub use images::Meant;
 pub use key::{Head, Who};
 pub use rows::{
-    BackendSettings, Config, GitlabSettings, HubSettings, PolicySettings, RegistrySifSettings,
-    StoreSettings, SubmitSettings, WaitSettings,
+    BackendSettings, Config, DeliverySettings, GitlabSettings, HubSettings, PolicySettings,
+    RegistrySifSettings, StoreSettings, SubmitSettings, WaitSettings,
 };
 pub use shown::ShownValue;
 use table::Row;

@@ -15,12 +15,15 @@ const WORK: &str = "work";
 /// The image's file, in a job whose directory is `job`. Nothing is said of its bytes: they are measured next.
 ///
 /// # Errors
-/// [`ExecuteError::Delivery`] when only a newer program knows the way in which it came.
+/// [`ExecuteError::Delivery`] when only a newer program knows the way in which it came, and for a way of this one that
+/// leaves no file at a known place.
 pub(super) fn place(delivery: &Delivery, job: &Path) -> Result<PathBuf, ExecuteError> {
     match delivery {
         Delivery::Shared { place } | Delivery::File { place } => Ok(place.clone()),
         Delivery::Transfer { place } => Ok(job.join(place.file_name().unwrap_or_default())),
-        Delivery::Other { kind } => Err(ExecuteError::Delivery(*kind)),
+        Delivery::Pull { .. } | Delivery::Cvmfs {} | Delivery::Other { .. } => {
+            Err(ExecuteError::Delivery(delivery.name()))
+        }
     }
 }
 
@@ -38,10 +41,10 @@ pub(super) fn receipts(
     control: &Path,
     task: Option<u32>,
 ) -> io::Result<PathBuf> {
-    let own = match (delivery, task) {
-        (Delivery::Transfer { .. }, _) => job(control).to_owned(),
-        (_, Some(_)) => task_dir(job(control), task),
-        (_, None) => return Ok(control.to_owned()),
+    let own = match task {
+        _ if delivery.is_brought() => job(control).to_owned(),
+        Some(_) => task_dir(job(control), task),
+        None => return Ok(control.to_owned()),
     };
     let returned = own.join(RETURNED);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&returned)?;
@@ -78,7 +81,7 @@ pub(super) fn workdir(
     task: Option<u32>,
 ) -> Result<PathBuf, ExecuteError> {
     let shared = job(control).join(&plan.workdir);
-    let own = plan.job.workdir.is_none() && !matches!(plan.job.delivery, Delivery::Transfer { .. });
+    let own = plan.job.workdir.is_none() && !plan.job.delivery.is_brought();
     let Some(_) = task.filter(|_| own) else { return Ok(shared) };
     let work = task_dir(job(control), task).join(WORK);
     let failed = |what: &str| ExecuteError::io(format!("{what} {}", work.display()));

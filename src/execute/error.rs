@@ -97,6 +97,24 @@ pub enum ExecuteError {
         /// What it should be.
         expected: SifDigest,
     },
+    /// No site publishes the image's tree here.
+    #[error("the image {image} is not published on this machine: {why}")]
+    Unpublished {
+        /// Which.
+        image: String,
+        /// What there is in each place.
+        why: String,
+    },
+    /// The image could not be had from its registry.
+    #[error("the image could not be pulled: {why}")]
+    Pull {
+        /// What kind of trouble.
+        kind: Kind,
+        /// Why.
+        why: String,
+        /// What to try.
+        hint: Option<String>,
+    },
     /// The image is not what the root of its hash tree stands for.
     #[error("the image {path}: {source}")]
     Sealed {
@@ -330,8 +348,10 @@ impl ExecuteError {
     pub fn exit_code(&self) -> i32 {
         match self {
             Self::Duplicate(_) => exit::DUPLICATE,
-            Self::ImageMissing { .. } => exit::IMAGE_MISSING,
-            Self::Mismatch { .. }
+            Self::ImageMissing { .. } | Self::Unpublished { .. } => exit::IMAGE_MISSING,
+            Self::Pull { kind: Kind::Denied | Kind::NotFound, .. } => exit::PULL_DENIED,
+            Self::Pull { kind: Kind::Integrity, .. }
+            | Self::Mismatch { .. }
             | Self::ChangedWhileRead(_)
             | Self::PlanChanged { .. }
             | Self::OtherImage { .. }
@@ -345,7 +365,10 @@ impl ExecuteError {
             Self::NoRuntime(_) | Self::NoDaemon { .. } => exit::NO_RUNTIME,
             Self::Told(signal) => 128 + signal,
             Self::NoScratch(passed) if passed.iter().any(|p| p.full) => exit::NO_SPACE,
-            Self::Hindered { kind: Kind::NoSpace, .. } => exit::NO_SPACE,
+            Self::Pull { kind: Kind::NoSpace, .. } | Self::Hindered { kind: Kind::NoSpace, .. } => {
+                exit::NO_SPACE
+            }
+            Self::Pull { .. } => exit::PULL_FAILED,
             Self::Io { source, .. } if io_kind(source, Kind::NoRuntime) == Kind::NoSpace => {
                 exit::NO_SPACE
             }
@@ -357,7 +380,9 @@ impl ExecuteError {
 impl Failure for ExecuteError {
     fn kind(&self) -> Kind {
         match self {
-            Self::ImageMissing { .. } | Self::MountMissing { .. } => Kind::NotFound,
+            Self::ImageMissing { .. } | Self::MountMissing { .. } | Self::Unpublished { .. } => {
+                Kind::NotFound
+            }
             Self::Mismatch { .. }
             | Self::ChangedWhileRead(_)
             | Self::PlanChanged { .. }
@@ -374,7 +399,7 @@ impl Failure for ExecuteError {
             Self::Duplicate(_) => Kind::Engine,
             Self::Io { source, .. } => io_kind(source, Kind::NoRuntime),
             Self::NoScratch(passed) if passed.iter().any(|p| p.full) => Kind::NoSpace,
-            Self::Hindered { kind, .. } => *kind,
+            Self::Pull { kind, .. } | Self::Hindered { kind, .. } => *kind,
             Self::Plan { .. } | Self::NoScratch(_) | Self::NoProcess { .. } => Kind::Configuration,
             Self::Layout(_)
             | Self::NothingToRun
@@ -392,6 +417,10 @@ impl Failure for ExecuteError {
         Some(match self {
             Self::ImageMissing { .. } => {
                 "the job's nodes must see the store; set the cache to a shared file system".into()
+            }
+            Self::Pull { hint, .. } => return hint.clone(),
+            Self::Unpublished { .. } => {
+                "submit it again with another --delivery, or ask whoever publishes images there".into()
             }
             Self::Mismatch { path, found, expected } if in_store(path, expected) => format!(
                 "the store's file is damaged ({found}): moorline cache verify puts it away, then the \

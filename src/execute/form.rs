@@ -9,6 +9,8 @@ pub enum Form {
     Sif,
     /// An OCI archive.
     Oci,
+    /// A directory: a published tree.
+    Directory,
 }
 
 impl fmt::Display for Form {
@@ -16,6 +18,7 @@ impl fmt::Display for Form {
         f.write_str(match self {
             Self::Sif => "a SIF",
             Self::Oci => "an OCI archive",
+            Self::Directory => "a directory",
         })
     }
 }

@@ -7,8 +7,7 @@ use super::ExecuteError;
 use super::measure::Measured;
 use crate::archive::{Archive, ArchiveError, Form, Location};
 use crate::failure::{Failure, Kind};
-use crate::oci::ConfigDigest;
-use crate::oci::Sha256Digest;
+use crate::oci::{ConfigDigest, ImageConfig, Sha256Digest};
 use crate::pin::Pin;
 
 /// An image in the form that its runtime takes.
@@ -18,6 +17,16 @@ pub(super) enum Image {
     /// An OCI archive; its manifest and configuration have the digests of the pin. Its layers were not read:
     /// they are compared where they are loaded.
     Oci(Box<Archived>),
+    /// A tree that a site publishes; its name is the pin's, its files were not looked at.
+    Directory(Box<Directory>),
+}
+
+/// A published tree.
+pub(super) struct Directory {
+    /// Where, without links.
+    pub(super) path: PathBuf,
+    /// The image's configuration, which has the pin's digest.
+    pub(super) config: ImageConfig,
 }
 
 /// The image of an archive.
@@ -36,7 +45,7 @@ impl Image {
     pub(super) fn sif(&self) -> Result<&Measured, ExecuteError> {
         match self {
             Self::Sif(measured) => Ok(measured),
-            Self::Oci(archived) => Err(ExecuteError::NotSif(archived.path.display().to_string())),
+            other => Err(ExecuteError::NotSif(other.path().display().to_string())),
         }
     }
 
@@ -47,7 +56,7 @@ impl Image {
     pub(super) fn archived(&self) -> Result<&Archived, ExecuteError> {
         match self {
             Self::Oci(archived) => Ok(archived),
-            Self::Sif(measured) => Err(ExecuteError::NotOci(measured.path.display().to_string())),
+            other => Err(ExecuteError::NotOci(other.path().display().to_string())),
         }
     }
 
@@ -55,7 +64,24 @@ impl Image {
     pub(super) fn sif_file(&self) -> Option<&File> {
         match self {
             Self::Sif(measured) => Some(&measured.file),
-            Self::Oci(_) => None,
+            Self::Oci(_) | Self::Directory(_) => None,
+        }
+    }
+
+    /// The published tree, where it is one.
+    pub(super) fn directory(&self) -> Option<&Directory> {
+        match self {
+            Self::Directory(directory) => Some(directory),
+            Self::Sif(_) | Self::Oci(_) => None,
+        }
+    }
+
+    /// Where it lies.
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::Sif(measured) => &measured.path,
+            Self::Oci(archived) => &archived.path,
+            Self::Directory(directory) => &directory.path,
         }
     }
 }

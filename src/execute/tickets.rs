@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::ExecuteError;
+use super::{ExecuteError, node};
 use crate::files::ForeignFile;
 use crate::job::{Access, JobSpec};
 use crate::runtime::Bind;
@@ -66,6 +66,8 @@ fn write(path: &PathBuf, bytes: &[u8]) -> std::io::Result<()> {
 pub fn forget(control: &Path) {
     // there are none, mostly; where it fails they stay what they are, readable by their user alone
     let _ = fs::remove_file(control.join(TICKETS_FILE));
+    // and the token of a worker that was told to end before it had pulled
+    node::forget_credential(control);
 }
 
 #[cfg(test)]

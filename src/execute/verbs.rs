@@ -28,3 +28,5 @@ pub(super) const WITH_PARENT: &str = "--with-parent";
 pub(super) const ASK: &str = "container-ask";
 /// The flag of one that gives up its capabilities first.
 pub(super) const PLAIN: &str = "--plain";
+/// The hidden verb of the process that pulls an image for a worker; the command line has it, since it needs HTTP.
+pub(super) const PULL: &str = "worker-pull";

@@ -2,20 +2,22 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use super::attend::{Ended, still_wanted};
 use super::form::Form;
 use super::image::{Archived, Image};
 use super::measure::{Measured, measure, seal};
+use super::node::{self, Bounds, Images, InUse};
 use super::outputs::{Before, Left};
 use super::report::Report;
 use super::rootfs::Server;
 use super::runtimes::{Chosen, Request, choose};
 use super::used::{self, Used};
 use super::{
-    ExecuteError, container, delivered, dumps, mounts, on_record, processor, signals, tickets,
+    ExecuteError, container, delivered, directory, dumps, mounts, on_record, processor, signals,
+    tickets,
 };
 use crate::backend;
 use crate::failure::{Failure, Kind};
@@ -45,7 +47,7 @@ pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -
         error.exit_code()
     };
     // without a plan there is no nonce, and so no receipt
-    let (control, mut plan) = match read_plan(control, plan_sha256) {
+    let (control, mut plan, sha256) = match read_plan(control, plan_sha256) {
         Ok(found) => found,
         Err(error) => return refuse(stderr, &error),
     };
@@ -58,9 +60,9 @@ pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -
     plan.job.terms.tasks = number.map(Tasks::one).or(plan.job.terms.tasks);
     let result = container::hear().map(signals::keep).and_then(|()| {
         dumps::refuse();
-        attempt.run(&plan, (&control, task?), stderr)
+        attempt.run(&plan, (&control, &sha256, task?), stderr)
     });
-    let result = result.map_err(|error| attempt.explained(&plan, &control, error));
+    let result = result.map_err(|error| attempt.explained(&plan, error));
     let (start, code) = match result {
         Ok(Ended { started_at, code, told, signal, keys }) => {
             attempt.report.conditions.told = told;
@@ -91,7 +93,7 @@ pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -
 fn read_plan(
     control: &Path,
     sha256: Option<&str>,
-) -> Result<(std::path::PathBuf, Plan), ExecuteError> {
+) -> Result<(PathBuf, Plan, String), ExecuteError> {
     let control = fs::canonicalize(control)
         .map_err(ExecuteError::io(format!("the control directory {}", control.display())))?;
     let path = control.join(PLAN_FILE);
@@ -105,7 +107,7 @@ fn read_plan(
         return Err(ExecuteError::PlanChanged { path, found, expected: expected.to_owned() });
     }
     let plan = Plan::parse(&bytes).map_err(|source| ExecuteError::Plan { path, source })?;
-    Ok((control, plan))
+    Ok((control, plan, found))
 }
 
 /// Larger plans are refused: a command line has 2 MiB at most (execve(2)).
@@ -115,9 +117,8 @@ const MOST_PLAN_BYTES: u64 = 64 << 20;
 #[derive(Clone, Copy)]
 struct Order<'a> {
     plan: &'a Plan,
-    control: &'a Path,
-    /// Where the image is.
-    place: &'a Path,
+    /// Its `control/`, and the plan's SHA-256.
+    job: (&'a Path, &'a str),
     binds: &'a [Bind],
     workdir: &'a Path,
 }
@@ -130,6 +131,10 @@ struct Attempt {
     before: Option<Before>,
     /// Hashes this program while the job's own is started, where no script has checked it.
     program: Option<JoinHandle<Option<Digest>>>,
+    /// Where the image lies, once that is known.
+    place: Option<PathBuf>,
+    /// The node's images, and the one of them that is used.
+    images: Option<(Images, Option<InUse>)>,
 }
 
 impl Attempt {
@@ -140,26 +145,25 @@ impl Attempt {
             bytes = jiff::Timestamp::now().as_nanosecond().to_be_bytes();
         }
         let report = Report::empty();
-        Self {
-            id: format!("{:032x}", u128::from_be_bytes(bytes)),
-            report,
-            before: None,
-            program: None,
-        }
+        let id = format!("{:032x}", u128::from_be_bytes(bytes));
+        Self { id, report, before: None, program: None, place: None, images: None }
     }
 
     fn run(
         &mut self,
         plan: &Plan,
-        (control, task): (&Path, Option<u32>),
+        (control, sha256, task): (&Path, &str, Option<u32>),
         stderr: &mut dyn Write,
     ) -> Result<Ended, ExecuteError> {
         if let Some(kind) = &plan.on_record {
             on_record::check(control, &plan.intent, (kind, task.is_some()))?;
         }
-        let form = form(&plan.job.image)?;
+        let form = form(&plan.job.image, &plan.job.delivery)?;
         self.report.conditions.delivery = Some(plan.job.delivery.name());
-        let place = delivered::place(&plan.job.delivery, delivered::job(control))?;
+        self.place = match &plan.job.delivery {
+            Delivery::Pull { .. } | Delivery::Cvmfs {} => None,
+            delivery => Some(delivered::place(delivery, delivered::job(control))?),
+        };
         let required = plan.job.terms.require;
         if let Some(required @ Grade::Other(_)) = required {
             return Err(ExecuteError::Requirement(required));
@@ -189,7 +193,8 @@ impl Attempt {
             let (option, runtime) = (option.clone(), runtime.name());
             return Err(ExecuteError::Options { option, runtime });
         }
-        let order = Order { plan, control, place: &place, binds: &found.binds, workdir: &workdir };
+        let job = (control, sha256);
+        let order = Order { plan, job, binds: &found.binds, workdir: &workdir };
         let noted = self.report.notes.len();
         match self.start(order, &chosen, runtime.checks_blocks(), stderr) {
             Err(ExecuteError::NotServed(why)) if required != Some(Grade::VerifiedOnRead) => {
@@ -205,17 +210,14 @@ impl Attempt {
     /// The image at its place, and the program in it; with `checks` its blocks are checked when they are read.
     fn start(
         &mut self,
-        Order { plan, control, place, binds, workdir }: Order<'_>,
+        Order { plan, job, binds, workdir }: Order<'_>,
         chosen: &Chosen,
         checks: bool,
         stderr: &mut dyn Write,
     ) -> Result<Ended, ExecuteError> {
         let runtime = chosen.runtime;
         let required = plan.job.terms.require;
-        let image = self.look_at(plan, place, checks)?;
-        if matches!(plan.job.delivery, Delivery::Transfer { .. }) {
-            self.report.conditions.moved = fs::metadata(place).ok().map(|meta| meta.len());
-        }
+        let image = self.image(plan, job, checks)?;
         let platform =
             plan.job.image.pin().map(|pin| &pin.platform).or(plan.job.terms.platform.as_ref());
         processor::check(platform, image.sif_file())?;
@@ -227,7 +229,7 @@ impl Attempt {
             image: &image,
             evidence: &evidence,
             binds,
-            control,
+            control: job.0,
             workdir,
             attempt: &self.id,
         };
@@ -249,6 +251,125 @@ impl Attempt {
             self.program = std::thread::Builder::new().spawn(used::own_program).ok();
         }
         prepared.run(&mut self.report)
+    }
+
+    /// The image, wherever it is got from, compared with the pin; `checks` as below. A credential that came with the job
+    /// is not needed any more then.
+    fn image(
+        &mut self,
+        plan: &Plan,
+        job: (&Path, &str),
+        checks: bool,
+    ) -> Result<Image, ExecuteError> {
+        let got = self.got(plan, job, checks);
+        // an attempt that was told to end may be followed by another one; other tasks of an array need it, too
+        if !matches!(got, Err(ExecuteError::Told(_))) && plan.task_from.is_none() {
+            node::forget_credential(job.0);
+        }
+        got
+    }
+
+    fn got(
+        &mut self,
+        plan: &Plan,
+        job: (&Path, &str),
+        checks: bool,
+    ) -> Result<Image, ExecuteError> {
+        match (&plan.job.delivery, &plan.job.image) {
+            (Delivery::Cvmfs {}, pin::Image::Oci { pin }) => {
+                let (directory, evidence) = directory::published(&plan.getting.cvmfs, pin, job.0)?;
+                self.report.evidence = evidence;
+                return Ok(Image::Directory(Box::new(directory)));
+            }
+            (Delivery::Pull { .. }, _) => self.pull(plan, job)?,
+            (Delivery::Transfer { .. }, _) => {
+                let meta = self.place.as_ref().and_then(|place| fs::metadata(place).ok());
+                self.report.conditions.moved = meta.map(|meta| meta.len());
+            }
+            _ => self.copy(plan, checks)?,
+        }
+        let place = self.place.clone().unwrap_or_default();
+        match self.look_at(plan, &place, checks) {
+            // the node's own copy: a cleaner of temporary files may have taken a part of it
+            Err(error) if self.images.is_some() && is_damage(&error) => {
+                self.again(plan, job, &error)?;
+                let place = self.place.clone().unwrap_or_default();
+                self.look_at(plan, &place, checks)
+            }
+            other => other,
+        }
+    }
+
+    /// The SIF of the node's images, pulled now where it is not there.
+    fn pull(&mut self, plan: &Plan, job: (&Path, &str)) -> Result<(), ExecuteError> {
+        let images = match self.images.take() {
+            Some((images, _)) => images,
+            None => Images::of(plan)?,
+        };
+        self.report.notes.extend(images.note.clone());
+        let (place, moved) = node::pull(&images, plan, job)?;
+        self.report.conditions.moved = moved;
+        self.keep(images, plan, place);
+        Ok(())
+    }
+
+    /// A copy on this node of a SIF that is to be hashed whole, where that saves work.
+    fn copy(&mut self, plan: &Plan, checks: bool) -> Result<(), ExecuteError> {
+        let pin::Image::Sif { digest, tree, .. } = &plan.job.image else { return Ok(()) };
+        let Some(place) = self.place.clone() else { return Ok(()) };
+        let served = checks && tree.is_some() && Server::possible().is_ok();
+        if served || !node::is_worth_it(&place, plan.getting.copy) {
+            return Ok(());
+        }
+        let images = Images::of(plan)?;
+        if images.note.is_some() {
+            // a copy for one job saves nothing
+            return Ok(());
+        }
+        match node::copied(&images, &place, *digest)? {
+            Ok(copy) => self.keep(images, plan, copy),
+            Err(why) => self.report.notes.push(why),
+        }
+        Ok(())
+    }
+
+    /// Uses a SIF of the node's, and makes room for it.
+    fn keep(&mut self, images: Images, plan: &Plan, place: PathBuf) {
+        let used = plan.job.image.sif().and_then(|digest| {
+            let used = images.in_use(&place, digest);
+            node::make_room(&images, Bounds::of(&plan.getting, digest));
+            used
+        });
+        self.images = Some((images, used));
+        self.place = Some(place);
+    }
+
+    /// The node's SIF is damaged: it goes, and is got again.
+    fn again(
+        &mut self,
+        plan: &Plan,
+        job: (&Path, &str),
+        error: &ExecuteError,
+    ) -> Result<(), ExecuteError> {
+        let Some((images, used)) = self.images.take() else { return Ok(()) };
+        drop(used);
+        let place = self.place.take().unwrap_or_default();
+        let again = node::forget(&place);
+        self.report.notes.push(format!(
+            "what this node had of the image was damaged, perhaps by a cleaner of temporary files ({error}): it \
+             is got again"
+        ));
+        self.place = Some(place);
+        self.images = Some((images, None));
+        if !again {
+            return Ok(());
+        }
+        if let Delivery::Pull { .. } = plan.job.delivery {
+            return self.pull(plan, job);
+        }
+        self.images = None;
+        self.place = Some(delivered::place(&plan.job.delivery, delivered::job(job.0))?);
+        Ok(())
     }
 
     /// The image at its place, compared with the pin; `checks` when the runtime can check its blocks as they are read.
@@ -283,7 +404,7 @@ impl Attempt {
 
     /// A file that cannot be read as an image is another file than the pinned one, or the pinned one is bad: where its
     /// blocks were to be checked, it was not hashed before, so it is now.
-    fn explained(&mut self, plan: &Plan, control: &Path, error: ExecuteError) -> ExecuteError {
+    fn explained(&mut self, plan: &Plan, error: ExecuteError) -> ExecuteError {
         let pin::Image::Sif { digest, tree: Some(_), .. } = &plan.job.image else { return error };
         let known = matches!(
             error,
@@ -294,9 +415,7 @@ impl Attempt {
         if known || error.kind() != Kind::Integrity {
             return error;
         }
-        let Ok(place) = delivered::place(&plan.job.delivery, delivered::job(control)) else {
-            return error;
-        };
+        let Some(place) = self.place.clone() else { return error };
         match self.measure(&place, *digest) {
             Err(other @ ExecuteError::Mismatch { .. }) => other,
             _ => error,
@@ -392,9 +511,21 @@ fn tell(stderr: &mut dyn Write, text: &str) {
     let _ = writeln!(stderr, "moorline: {}", text::lines(text).replace('\n', "\n  "));
 }
 
+/// Whether a file of the node's is not what it was.
+fn is_damage(error: &ExecuteError) -> bool {
+    matches!(
+        error,
+        ExecuteError::ImageMissing { .. }
+            | ExecuteError::Mismatch { .. }
+            | ExecuteError::Sealed { .. }
+            | ExecuteError::Sif { .. }
+    )
+}
+
 /// The form that an image lies in.
-fn form(image: &pin::Image) -> Result<Form, ExecuteError> {
+fn form(image: &pin::Image, delivery: &Delivery) -> Result<Form, ExecuteError> {
     match image {
+        pin::Image::Oci { .. } if matches!(delivery, Delivery::Cvmfs {}) => Ok(Form::Directory),
         pin::Image::Sif { .. } => Ok(Form::Sif),
         pin::Image::Oci { .. } => Ok(Form::Oci),
         other @ pin::Image::Other { .. } => Err(ExecuteError::NotSif(other.name())),

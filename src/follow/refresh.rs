@@ -136,8 +136,10 @@ impl Refresh {
         if too_early {
             now.settled = now.settled.never_started();
         }
-        if now.is_final() && submission.terms.kerberos && submission.task.is_none() {
-            // those of an attempt that was killed
+        let pulls = matches!(submission.delivery, crate::job::Delivery::Pull { .. });
+        let whole = submission.task.is_none();
+        if whole && now.is_final() && (submission.terms.kerberos || pulls) {
+            // those of an attempt that was killed, and its deploy token
             crate::execute::forget_tickets(&jobs_dir.join(job.id.to_string()).join("control"));
         }
         if let Some(ours) = batch.as_mut()

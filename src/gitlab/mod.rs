@@ -38,4 +38,4 @@ pub use error::GitlabError;
 pub use handed::{Handed, HandedError};
 pub use options::{Notice, Options};
 pub use remote::{Remote, remote};
-pub use token::{Token, TokenKind};
+pub use token::{CredentialKind, Token, TokenKind};

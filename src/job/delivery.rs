@@ -3,7 +3,7 @@
 //! ```text
 //! Image::Sif   the file is a SIF: the worker measures it, and runs what it measured
 //! Image::Oci   the file is an OCI archive (a tar with an `oci-layout`) of the pin's manifest, for runtimes that
-//!              take no SIF
+//!              take no SIF; or, with the delivery `cvmfs`, there is no file, but a tree that a site publishes
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -32,6 +32,14 @@ pub enum Delivery {
         /// Its path on the submitter's machine.
         place: PathBuf,
     },
+    /// The worker gets it from its registry, by its digest, into the node's cache.
+    Pull {
+        /// Whether the engine brings the job's other files, and takes back what the job leaves.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        brought: bool,
+    },
+    /// The worker takes the unpacked tree that a site publishes below `/cvmfs`.
+    Cvmfs {},
     /// A way that only a newer program knows. The job can be shown, and not be run.
     #[serde(untagged)]
     Other {
@@ -49,6 +57,8 @@ impl Delivery {
             "shared" => Self::Shared { place },
             "file" => Self::File { place },
             "transfer" => Self::Transfer { place },
+            "pull" => Self::Pull { brought: false },
+            "cvmfs" => Self::Cvmfs {},
             _ => Self::Other { kind: kind.unwrap_or(Name::known("shared")) },
         }
     }
@@ -60,6 +70,8 @@ impl Delivery {
             Self::Shared { .. } => Name::known("shared"),
             Self::File { .. } => Name::known("file"),
             Self::Transfer { .. } => Name::known("transfer"),
+            Self::Pull { .. } => Name::known("pull"),
+            Self::Cvmfs {} => Name::known("cvmfs"),
             Self::Other { kind } => *kind,
         }
     }
@@ -69,8 +81,14 @@ impl Delivery {
     pub fn place(&self) -> Option<&Path> {
         match self {
             Self::Shared { place } | Self::File { place } | Self::Transfer { place } => Some(place),
-            Self::Other { .. } => None,
+            Self::Pull { .. } | Self::Cvmfs {} | Self::Other { .. } => None,
         }
+    }
+
+    /// Whether the engine brings the job's files to the worker, and what the job leaves back.
+    #[must_use]
+    pub fn is_brought(&self) -> bool {
+        matches!(self, Self::Transfer { .. } | Self::Pull { brought: true })
     }
 }
 
@@ -88,6 +106,16 @@ mod tests {
             assert_eq!(serde_json::to_string(&read).unwrap(), text);
             let place = read.place().map(Path::to_owned);
             assert_eq!(Delivery::recorded(Some(read.name()), place), read);
+        }
+        for (text, brought) in [
+            (r#"{"kind":"pull"}"#, false),
+            (r#"{"kind":"pull","brought":true}"#, true),
+            (r#"{"kind":"cvmfs"}"#, false),
+        ] {
+            let read: Delivery = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&read).unwrap(), text);
+            assert_eq!((read.place(), read.is_brought()), (None, brought), "{text}");
+            assert_eq!(Delivery::recorded(Some(read.name()), None).name(), read.name());
         }
         let before = Delivery::recorded(None, Some("/a.sif".into()));
         assert_eq!(before, Delivery::Shared { place: "/a.sif".into() }, "schema 1 had no names");

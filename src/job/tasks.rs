@@ -2,7 +2,7 @@
 //!
 //! A million tasks in one state are one range, not a million records.
 //!
-//! A user may also write a step and how many run at once, as Slurm has it: `1-9:2`, `1-400%50`.
+//! A user may also write a step and how many run at once, as batch systems have it: `1-9:2`, `1-400%50`.
 
 use std::fmt;
 use std::ops::RangeInclusive;

@@ -2,11 +2,15 @@
 //!
 //! ```text
 //! {"schema":1,"key":"ed25519:BASE64","manifest":"sha256:..","recipe":"l1-t2-..","sif":"sha256:..",
-//!  "size":N,"signature":"BASE64"}
+//!  "size":N,"signature":"BASE64","tree":"sha256:..","tree_signature":"BASE64"}
 //!
-//! signed are these bytes:
-//! moorline image 1\nmanifest sha256:..\nrecipe l1-t2-..\nsif sha256:..\nsize N\n
+//! signature       moorline image 1\nmanifest sha256:..\nrecipe l1-t2-..\nsif sha256:..\nsize N\n
+//! tree_signature  moorline image tree 1\nmanifest sha256:..\nrecipe l1-t2-..\nsif sha256:..\nsize N\ntree sha256:..\n
 //! ```
+//!
+//! The root of the SIF's hash tree came later, and has a signature of its own: an older program reads the first one
+//! and does not see the second, and a statement of an older program has no root. Without one the SIF is hashed whole
+//! where it runs.
 //!
 //! The SIF's digest is that of the whole file, so that its header and descriptors are signed as well
 //! (CVE-2020-13847); what is not signed by a listed key is nothing (CVE-2020-13846).
@@ -17,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{PublicKey, SigningKey};
 use crate::failure::{Failure, Kind};
-use crate::oci::{Digest, SifDigest};
+use crate::oci::{Digest, SifDigest, TreeRoot};
 
 const SCHEMA: u32 = 1;
 
@@ -52,13 +56,23 @@ pub struct Statement {
     pub sif: SifDigest,
     /// Its length in bytes.
     pub size: u64,
+    /// The root of its hash tree, by which each block can be checked when it is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<TreeRoot>,
 }
 
 impl Statement {
     fn bytes(&self) -> Vec<u8> {
-        let Self { manifest, recipe, sif, size } = self;
-        format!("moorline image 1\nmanifest {manifest}\nrecipe {recipe}\nsif {sif}\nsize {size}\n")
-            .into_bytes()
+        self.lines("moorline image 1").into_bytes()
+    }
+
+    fn tree_bytes(&self, tree: TreeRoot) -> Vec<u8> {
+        format!("{}tree {tree}\n", self.lines("moorline image tree 1")).into_bytes()
+    }
+
+    fn lines(&self, first: &str) -> String {
+        let Self { manifest, recipe, sif, size, .. } = self;
+        format!("{first}\nmanifest {manifest}\nrecipe {recipe}\nsif {sif}\nsize {size}\n")
     }
 }
 
@@ -70,6 +84,8 @@ pub struct Signed {
     #[serde(flatten)]
     statement: Statement,
     signature: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tree_signature: Option<String>,
 }
 
 impl Signed {
@@ -96,13 +112,20 @@ impl Signed {
         if !keys.contains(&self.key) {
             return Err(SignError::Stranger(self.key));
         }
-        let signature = STANDARD.decode(&self.signature).map_err(|_| SignError::Wrong)?;
+        let made = |signature: &str, bytes: &[u8]| {
+            STANDARD.decode(signature).is_ok_and(|signature| self.key.made(&signature, bytes))
+        };
         // what cannot be written on a line of its own was never signed
         if self.statement.recipe.chars().any(char::is_control) {
             return Err(SignError::Wrong);
         }
-        if self.key.made(&signature, &self.statement.bytes()) {
-            Ok(&self.statement)
+        let statement = &self.statement;
+        let tree = statement.tree.is_none_or(|tree| {
+            let signature = self.tree_signature.as_deref().unwrap_or_default();
+            made(signature, &statement.tree_bytes(tree))
+        });
+        if tree && made(&self.signature, &statement.bytes()) {
+            Ok(statement)
         } else {
             Err(SignError::Wrong)
         }
@@ -113,8 +136,10 @@ impl SigningKey {
     /// Vouches for a statement.
     #[must_use]
     pub fn sign(&self, statement: Statement) -> Signed {
-        let signature = STANDARD.encode(self.signature(&statement.bytes()));
-        Signed { schema: SCHEMA, key: self.public(), statement, signature }
+        let sign = |bytes: &[u8]| STANDARD.encode(self.signature(bytes));
+        let signature = sign(&statement.bytes());
+        let tree_signature = statement.tree.map(|tree| sign(&statement.tree_bytes(tree)));
+        Signed { schema: SCHEMA, key: self.public(), statement, signature, tree_signature }
     }
 }
 
@@ -129,6 +154,7 @@ mod tests {
             recipe: "l1-t2-zstd1.5.7-3-128k".into(),
             sif: SifDigest::of(b"sif"),
             size: 3,
+            tree: None,
         }
     }
 
@@ -155,5 +181,32 @@ mod tests {
             }
             assert!(matches!(lie.verify(&[key.public()]), Err(SignError::Wrong)), "{change}");
         }
+    }
+
+    #[test]
+    fn a_root_is_signed_beside_what_older_programs_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = SigningKey::create(&dir.path().join("key")).unwrap();
+        let keys = [key.public()];
+        let old = key.sign(statement());
+        let text = serde_json::to_string(&old).unwrap();
+        assert!(!text.contains("tree"), "an older program's form: {text}");
+        let tree = Some(TreeRoot::of(b"tree"));
+        let new = key.sign(Statement { tree, ..statement() });
+        assert_eq!(new.verify(&keys).unwrap().tree, tree);
+        // an older program reads the same document without what it does not know
+        assert_eq!(new.signature, old.signature);
+        // a root that nobody signed, another one, and one whose signature was cut off
+        let with = |tree, tree_signature: Option<&String>| {
+            let mut changed = new.clone();
+            changed.statement.tree = tree;
+            changed.tree_signature = tree_signature.cloned();
+            changed.verify(&keys).map(|said| said.tree).map_err(|_| ())
+        };
+        let signature = new.tree_signature.as_ref();
+        assert_eq!(with(Some(TreeRoot::of(b"other")), signature), Err(()));
+        assert_eq!(with(tree, None), Err(()));
+        assert_eq!(with(tree, Some(&new.signature)), Err(()));
+        assert_eq!(with(None, None), Ok(None), "then the SIF is hashed whole");
     }
 }

@@ -35,7 +35,7 @@ use serde::Deserialize;
 
 use super::StageError;
 use crate::oci::media_type::{SIF_CONFIG, SIF_LAYER};
-use crate::oci::{Descriptor, Digest, Document, Registry, Repository, Sha256Digest};
+use crate::oci::{Descriptor, Digest, Document, Registry, Repository, Sha256Digest, TreeRoot};
 use crate::pin::Recipe;
 use crate::registry::{Client, Fetched};
 use crate::sign::{PublicKey, Signed};
@@ -92,21 +92,22 @@ fn read(
     }
     let annotated: Annotated = serde_json::from_slice(&found.bytes)
         .map_err(|error| format!("its annotations are malformed: {error}"))?;
-    Ok(Published {
-        artifact: found.digest,
-        sif: sif.clone(),
-        signed_by: signer(annotated.annotations.get(SIGNED), sif, manifest, recipe, keys),
-    })
+    let signed = signer(annotated.annotations.get(SIGNED), sif, manifest, recipe, keys);
+    let (signed_by, tree) = match signed {
+        Ok((key, tree)) => (Ok(key), tree),
+        Err(why) => (Err(why), None),
+    };
+    Ok(Published { artifact: found.digest, sif: sif.clone(), signed_by, tree })
 }
 
-/// Who of `keys` signed that this SIF was made from the manifest by the recipe.
+/// Who of `keys` signed that this SIF was made from the manifest by the recipe, and what its hash tree is.
 fn signer(
     text: Option<&String>,
     sif: &Descriptor,
     manifest: &Digest,
     recipe: &Recipe,
     keys: &[PublicKey],
-) -> Result<PublicKey, String> {
+) -> Result<(PublicKey, Option<TreeRoot>), String> {
     let text = text.ok_or("it is not signed")?;
     let signed: Signed =
         serde_json::from_str(text).map_err(|_| "what should be its signature is none")?;
@@ -120,7 +121,7 @@ fn signer(
     if Digest::from_bytes(*said.sif.bytes()) != sif.digest || said.size != sif.size {
         return Err("what is signed is another SIF than the one that is there".into());
     }
-    Ok(signed.key())
+    Ok((signed.key(), said.tree))
 }
 
 #[cfg(test)]

@@ -136,7 +136,13 @@ impl Store {
         if got != expected || length != size {
             return Err(StoreError::Mismatch { expected, size, got, length });
         }
-        self.name_sif(incoming, &said.manifest, recipe, (said.sif, size), (Some(signed_by), None))
+        self.name_sif(
+            incoming,
+            &said.manifest,
+            recipe,
+            (said.sif, size),
+            (Some(signed_by), said.tree),
+        )
     }
 
     fn name_sif(
@@ -213,6 +219,7 @@ mod tests {
             recipe: recipe.key(),
             sif: SifDigest::of(b"SIF"),
             size: 3,
+            tree: None,
         };
         for (bytes, right) in [(b"SIX".as_slice(), false), (b"SI", false), (b"SIF", true)] {
             let mut file = store.incoming().unwrap();

@@ -76,8 +76,9 @@ impl SiteStore {
             return Err(StoreError::Foreign { path: sif, why });
         }
         let signed_by = Some(signed.key());
-        // its signature says nothing of a tree: it is hashed whole where it runs
-        Ok(Some(StoredSif { digest: said.sif, size: said.size, path: sif, signed_by, tree: None }))
+        // who signed the SIF says what its tree is, too; without one it is hashed whole where it runs
+        let Statement { sif: digest, size, tree, .. } = *said;
+        Ok(Some(StoredSif { digest, size, path: sif, signed_by, tree }))
     }
 
     /// Opens a file and checks it and the way to it.
@@ -122,6 +123,7 @@ impl SiteStore {
             recipe: recipe.key(),
             sif: sif.digest,
             size: sif.size,
+            tree: sif.tree,
         });
         let text = serde_json::to_vec(&signed)
             .map_err(|source| StoreError::Mapping { path: statement.clone(), source })?;

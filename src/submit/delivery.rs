@@ -5,6 +5,9 @@
 //! file       a SIF that the user named: where it lies, or a copy in the job's directory when it lies on a disk
 //!            that only this machine has
 //! transfer   the engine brings it, with the job's directory, the worker and what the job leaves
+//! pull       the worker gets it from the registry by its digest, and makes the same SIF of it
+//! cvmfs      the tree that a site publishes under the digest of the image's configuration
+//! lfn        grid storage: refused, for want of an engine that stages it
 //! auto       shared or file: nothing is moved that workers can read
 //! ```
 
@@ -14,6 +17,7 @@ use std::path::{Path, PathBuf};
 use super::error::SubmitError;
 use crate::backend::Facts;
 use crate::job::{Delivery, JobId};
+use crate::pin::{Image, Pin};
 
 /// What `--delivery` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,15 +31,24 @@ pub enum Way {
     File,
     /// By the engine.
     Transfer,
+    /// By the worker, from the registry.
+    Pull,
+    /// A published tree.
+    Cvmfs,
+    /// Grid storage.
+    Lfn,
 }
 
 impl Way {
     /// All of them, by their words.
-    pub const ALL: [(&'static str, Self); 4] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("auto", Self::Auto),
         ("shared", Self::Shared),
         ("file", Self::File),
         ("transfer", Self::Transfer),
+        ("pull", Self::Pull),
+        ("cvmfs", Self::Cvmfs),
+        ("lfn", Self::Lfn),
     ];
 
     /// The one of an earlier job, where this engine has it; else the best one.
@@ -43,6 +56,8 @@ impl Way {
     pub fn again(delivery: &Delivery, facts: &Facts) -> Self {
         match delivery {
             Delivery::Transfer { .. } if facts.transfers => Self::Transfer,
+            Delivery::Pull { .. } => Self::Pull,
+            Delivery::Cvmfs {} => Self::Cvmfs,
             _ => Self::Auto,
         }
     }
@@ -57,6 +72,50 @@ pub struct Chosen {
     pub copied: Option<PathBuf>,
     /// Why this one, in a sentence without an end.
     pub why: String,
+}
+
+/// How many tasks of one job may pull by themselves: each of them asks the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pulls {
+    /// At most so many.
+    pub most: u64,
+    /// The user wants it all the same.
+    pub forced: bool,
+}
+
+impl Pulls {
+    /// The number of tasks that may pull where nobody configured one.
+    pub const USUAL: u64 = 50;
+
+    /// Whether a job of so many tasks may.
+    ///
+    /// # Errors
+    /// [`SubmitError::TooManyPulls`].
+    pub fn may_pull(self, tasks: u64) -> Result<(), SubmitError> {
+        if self.forced || tasks <= self.most {
+            return Ok(());
+        }
+        Err(SubmitError::TooManyPulls { tasks, most: self.most })
+    }
+}
+
+/// The pin by which a worker pulls this image.
+///
+/// # Errors
+/// [`SubmitError::Delivery`] for one that is in no registry, or that no SIF is made of.
+pub fn pulled(image: &Image) -> Result<&Pin, SubmitError> {
+    let no = |why: &str, hint: &str| {
+        let (why, hint) = (why.to_owned(), hint.to_owned());
+        Err(SubmitError::Delivery { word: "pull", why, hint })
+    };
+    match image {
+        Image::Sif { pin: Some(pin), .. } => Ok(pin),
+        Image::Oci { .. } => no(
+            "the worker makes a SIF of what it pulls, and this runtime takes none",
+            "name another one, for example --runtime builtin, or leave --delivery out",
+        ),
+        _ => no("the image is in no registry", "leave --delivery out"),
+    }
 }
 
 /// The file's name in a job's directory.
@@ -75,6 +134,21 @@ pub fn choose(
         Err(SubmitError::Delivery { word, why, hint: hint.to_owned() })
     };
     let engine = facts.name;
+    let chosen = |delivery, why: String| Ok(Chosen { delivery, copied: None, why });
+    match (way, found) {
+        (Way::Lfn, _) => {
+            return no(
+                "lfn",
+                "grid storage is reached through the engine dirac, which this moorline does not speak to".into(),
+                "leave --delivery out; workers that see no common directory get the image with transfer or pull",
+            );
+        }
+        (Way::Cvmfs | Way::Auto, Delivery::Cvmfs {}) => {
+            let why = "workers take the tree that is published under the image's digest";
+            return chosen(Delivery::Cvmfs {}, why.to_owned());
+        }
+        _ => {}
+    }
     let own = matches!(found, Delivery::File { .. });
     let Some(place) = found.place().map(Path::to_owned) else {
         return no(
@@ -84,6 +158,25 @@ pub fn choose(
         );
     };
     match way {
+        Way::Cvmfs | Way::Lfn => {
+            no("cvmfs", "the image is in no registry".into(), "leave --delivery out")
+        }
+        Way::Pull if own => no(
+            "pull",
+            "the image is a file that you named, not one of a registry".to_owned(),
+            "leave --delivery out, or write --delivery file",
+        ),
+        Way::Pull => {
+            let brought = if facts.transfers {
+                format!("; {engine} brings the worker and the job's files")
+            } else {
+                String::new()
+            };
+            chosen(
+                Delivery::Pull { brought: facts.transfers },
+                format!("workers get the image from its registry by its digest{brought}"),
+            )
+        }
         Way::Shared if own => no(
             "shared",
             "the image is a file that you named, not one of the store".to_owned(),
@@ -198,8 +291,18 @@ mod tests {
             );
             assert!(way(Way::Transfer, found, "local").unwrap_err().contains("on this machine"));
         }
-        let newer = Delivery::Other { kind: crate::job::Name::known("lfn") };
-        assert!(way(Way::Auto, newer, "local").unwrap_err().contains("lfn"));
+        for kind in ["local", batch(false), batch(true)] {
+            assert_eq!(way(Way::Pull, stored(), kind), ok("pull"));
+            assert!(way(Way::Pull, named(), kind).unwrap_err().contains("file that you named"));
+            assert_eq!(way(Way::Cvmfs, Delivery::Cvmfs {}, kind), ok("cvmfs"));
+            assert!(way(Way::Cvmfs, named(), kind).unwrap_err().contains("in no registry"));
+            assert!(way(Way::Lfn, stored(), kind).unwrap_err().contains("engine dirac"));
+        }
+        let pulls = |kind| choose_for(Way::Pull, &stored(), kind, &jobs).unwrap().delivery;
+        assert_eq!(pulls("local"), Delivery::Pull { brought: false });
+        assert_eq!(pulls(batch(true)), Delivery::Pull { brought: true });
+        let newer = Delivery::Other { kind: crate::job::Name::known("of-tomorrow") };
+        assert!(way(Way::Auto, newer, "local").unwrap_err().contains("of-tomorrow"));
     }
 
     #[test]
@@ -219,5 +322,14 @@ mod tests {
         let far = choose_for(Way::Auto, &found, batch(false), jobs.path()).unwrap();
         assert_eq!(far.copied.as_deref(), Some(&*sif));
         assert!(far.delivery.place().unwrap().starts_with(jobs.path()));
+    }
+
+    #[test]
+    fn many_tasks_pull_only_when_that_is_wanted() {
+        let pulls = Pulls { most: 50, forced: false };
+        assert!(pulls.may_pull(1).is_ok() && pulls.may_pull(50).is_ok());
+        let error = pulls.may_pull(51).unwrap_err().to_string();
+        assert!(error.contains("51") && error.contains("50"), "{error}");
+        assert!(Pulls { forced: true, ..pulls }.may_pull(100_000).is_ok());
     }
 }

@@ -66,6 +66,28 @@ pub enum SubmitError {
         /// What to do instead.
         hint: String,
     },
+    /// More tasks than may ask a registry by themselves.
+    #[error("--delivery pull: {tasks} tasks would ask the registry, and {most} may")]
+    TooManyPulls {
+        /// The job's.
+        tasks: u64,
+        /// The most of one job.
+        most: u64,
+    },
+    /// A credential that is handed to no worker.
+    #[error("--delivery pull: the image is not public, and {why}")]
+    NoToken {
+        /// Why what is there is not sent.
+        why: String,
+    },
+    /// The engine keeps copies of the job's files, and a credential is among them.
+    #[error(
+        "--delivery pull: {engine} copies the job's files, and a deploy token would be among them"
+    )]
+    Spooled {
+        /// The engine.
+        engine: &'static str,
+    },
     /// The image's file has other bytes than a moment ago.
     #[error("{} was changed while it was copied into the job", path.display())]
     ImageChanged {
@@ -114,7 +136,9 @@ impl Failure for SubmitError {
             Self::Input(error) => io_kind(&error.source, Kind::Usage),
             Self::InputLost { .. } => Kind::NotFound,
             Self::InputChanged { .. } | Self::ImageChanged { .. } => Kind::Integrity,
-            Self::Plan(_) | Self::Delivery { .. } => Kind::Usage,
+            Self::Plan(_) | Self::Delivery { .. } | Self::Spooled { .. } => Kind::Usage,
+            Self::TooManyPulls { .. } => Kind::Policy,
+            Self::NoToken { .. } => Kind::Denied,
             Self::NoWorker { .. } | Self::Random(_) => Kind::Configuration,
             Self::Ledger(error) | Self::Unrecorded { source: error, .. } => error.kind(),
             Self::Backend(error) => error.kind(),
@@ -141,6 +165,16 @@ impl Failure for SubmitError {
                 "build moorline-worker of this version for that processor and put it there".into(),
             ),
             Self::Delivery { hint, .. } => Some(hint.clone()),
+            Self::TooManyPulls { .. } => Some(
+                "transfer or shared ask the registry once for all; --force-pull does it all the same".into(),
+            ),
+            Self::NoToken { .. } => Some(
+                "moorline login REGISTRY/PROJECT with a deploy token that has read_registry and nothing else"
+                    .into(),
+            ),
+            Self::Spooled { .. } => Some(
+                "--send-credential sends it all the same; --delivery transfer needs none".into(),
+            ),
             Self::ImageChanged { .. } => Some("submit it again when nobody writes to it".into()),
             Self::Plan(_) | Self::Random(_) => None,
         }

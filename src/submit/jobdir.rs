@@ -5,7 +5,8 @@
 //!   bin/HEX/moorline      this program, by the digest of its bytes; shared by all jobs
 //!   ID/                   0700
 //!     work/               bound to /work_dir
-//!     control/            0700: job.sh, plan.json, inputs/, krb5cc, receipts; never in the container
+//!     control/            0700: job.sh, plan.json, inputs/, krb5cc, receipts, and what a worker that pulls
+//!                         needs (extras.rs); never in the container
 //!     image.sif           a copy of the user's own file, where nodes do not see that
 //!     stdout  stderr      written by the engine
 //!     tasks/7/            of an array: what one task writes and leaves
@@ -68,7 +69,15 @@ impl JobDir {
     /// # Errors
     /// When the file cannot be written.
     pub fn put_tickets(&self, tickets: &Tickets) -> Result<(), SubmitError> {
-        write(&self.control().join(TICKETS_FILE), tickets.bytes(), 0o600)
+        self.put(TICKETS_FILE, tickets.bytes(), 0o600)
+    }
+
+    /// Puts a new file beside the plan, with this mode before the first byte.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(super) fn put(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), SubmitError> {
+        write(&self.control().join(name), bytes, mode)
     }
 
     /// Copies the image to `to`, a file of this directory.

@@ -13,13 +13,15 @@
 
 mod delivery;
 mod error;
+mod extras;
 mod inputs;
 mod jobdir;
 mod one;
 mod program;
 
-pub use delivery::{Chosen, Way, choose};
+pub use delivery::{Chosen, Pulls, Way, choose, pulled};
 pub use error::SubmitError;
+pub use extras::Extras;
 pub use inputs::{Earlier, Source, of_earlier, script_hints};
 pub use jobdir::{JobDir, install_binary};
 pub use one::{HandedOver, Prepared, Site, dry_run, new_job_id, prepare, submit};

@@ -1,11 +1,12 @@
 //! One job on its way to an engine.
 
 use super::error::SubmitError;
+use super::extras::Extras;
 use super::inputs::Source;
 use super::jobdir::{self, JobDir, install_binary};
 use super::program;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::backend::{self, Backend, BackendError, FOREGROUND, OnRecord, Order, Sent, Submission};
 use crate::job::{CallFilter, Delivery, EngineKey, IntentId, JobId, JobSpec, Name, Nonce};
@@ -48,6 +49,8 @@ pub struct Site {
     pub hold: bool,
     /// Kerberos tickets for a job that asks for them.
     pub tickets: Option<Tickets>,
+    /// What a worker that gets the image by itself needs.
+    pub extras: Extras,
 }
 
 /// A new job id: the time and 80 random bits.
@@ -91,10 +94,19 @@ pub fn dry_run(
 ) -> Result<(Submission, String), SubmitError> {
     let job = &with_inputs(job, site)?;
     let kind = backend.kind();
-    program::worker(&site.program, &program::processor(job, kind))?;
+    worker(job, site, kind)?;
     let (texts, _) = texts(job, (site, kind), &Digest::of(b"not installed"), &fresh_ids()?)?;
     let ids = fresh_ids()?;
     Ok((backend.plan(&order(job, site, ids.0, &Digest::of(b"not installed")))?, texts.script))
+}
+
+/// The program for the job's nodes: where it pulls, the whole one, since the small one has no HTTP.
+fn worker(job: &JobSpec, site: &Site, kind: &str) -> Result<PathBuf, SubmitError> {
+    let processor = program::processor(job, kind);
+    match job.delivery {
+        Delivery::Pull { .. } => program::whole(&site.program, &processor),
+        _ => program::worker(&site.program, &processor),
+    }
 }
 
 /// The job with its inputs as they are at this moment.
@@ -128,13 +140,10 @@ fn order(job: &JobSpec, site: &Site, intent: IntentId, program: &Digest) -> Orde
         hold: site.hold,
         tasks: job.terms.tasks.clone(),
         at_once: job.terms.at_once,
-        sent: match &job.delivery {
-            Delivery::Transfer { place } => Some(Sent {
-                image: place.clone(),
-                worker: jobdir::installed(&site.jobs_dir, program),
-            }),
-            _ => None,
-        },
+        sent: job.delivery.is_brought().then(|| Sent {
+            image: job.delivery.place().map(Path::to_owned),
+            worker: jobdir::installed(&site.jobs_dir, program),
+        }),
     }
 }
 
@@ -153,7 +162,7 @@ fn texts(
         workdir: match (&job.workdir, &job.delivery) {
             (Some(dir), _) => dir.clone(),
             // wherever the engine puts it
-            (None, Delivery::Transfer { .. }) => "work".into(),
+            (None, delivery) if delivery.is_brought() => "work".into(),
             (None, _) => dir.join("work"),
         },
         node_cache: site.node_cache.clone(),
@@ -169,6 +178,7 @@ fn texts(
             .tasks
             .as_ref()
             .and_then(|_| Some(backend::facts_of(kind)?.array.as_ref()?.variable.to_owned())),
+        getting: site.extras.getting.clone(),
     };
     let bytes = plan.to_bytes()?;
     let hash = Digest::of(&bytes);
@@ -193,8 +203,7 @@ pub fn prepare(
         // `run` is its own worker: nothing is installed, and its script finds no program
         Digest::of(b"not installed")
     } else {
-        let worker = program::worker(&site.program, &program::processor(job, kind))?;
-        install_binary(&site.jobs_dir, &worker)?
+        install_binary(&site.jobs_dir, &worker(job, site, kind)?)?
     };
     let ids = fresh_ids()?;
     let (texts, plan) = texts(job, (site, kind), &program, &ids)?;
@@ -211,6 +220,7 @@ pub fn prepare(
     if let Some(tickets) = site.tickets.as_ref().filter(|_| job.terms.kerberos) {
         dir.put_tickets(tickets)?;
     }
+    site.extras.put(&dir)?;
     let intent = Intent {
         spec: job.clone(),
         intent: ids.0,

@@ -1,4 +1,4 @@
-//! Which program a job's nodes get: the worker of their processor.
+//! Which program a job's nodes get: the worker of their processor; the whole program where they pull.
 //!
 //! ```text
 //! beside moorline      moorline-worker            for this machine's processor; else moorline itself
@@ -70,6 +70,23 @@ pub fn worker(own: &Path, processor: &str) -> Result<PathBuf, SubmitError> {
         return Err(no("it is of another build than this program"));
     }
     Ok(worker)
+}
+
+/// The whole program for nodes of this processor: it pulls, which the worker alone cannot.
+///
+/// # Errors
+/// [`SubmitError::NoWorker`] for another processor than this machine's.
+pub fn whole(own: &Path, processor: &str) -> Result<PathBuf, SubmitError> {
+    let program = std::fs::canonicalize(own).unwrap_or_else(|_| own.to_owned());
+    if processor == Platform::host().architecture {
+        return Ok(program);
+    }
+    Err(SubmitError::NoWorker {
+        processor: processor.to_owned(),
+        path: program,
+        why: "a job that pulls gets the whole program, and this one is for another processor"
+            .to_owned(),
+    })
 }
 
 /// Whether who owns this program, or root, put the worker there.

@@ -149,6 +149,8 @@ crate::job::open_names! {
         RuntimeBelieved = "runtime-believed",
         /// The image was measured by an earlier job of this user.
         MeasuredEarlier = "measured-earlier",
+        /// Only the name under which a site publishes the image was looked at.
+        PathOnly = "path-only",
     }
 }
 

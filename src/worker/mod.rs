@@ -12,6 +12,9 @@
 //!     plan.json                    what to run (plan.rs), read-only
 //!     inputs/NAME                  files of the submitter, as they were (job::Input)
 //!     krb5cc                       Kerberos tickets, 0600, until the job has ended
+//!     registry-credential          a deploy token for a worker that pulls, 0600, until it has pulled
+//!     authorities.pem              certificates that a worker which pulls trusts as well
+//!     image-config.json            the image's configuration, where its tree is published without it
 //!     receipt-ATTEMPT.json         what ran (receipt.rs), written by temp file and rename
 //!   image.sif                      a copy of the user's file, where nodes do not see that
 //!   returned/receipt-ATTEMPT.json  of a job whose files the engine brings
@@ -24,6 +27,7 @@
 
 mod conditions;
 pub mod exit;
+mod getting;
 mod names;
 mod plan;
 mod receipt;
@@ -32,9 +36,10 @@ pub mod script;
 pub use conditions::{
     Conditions, Cover, Hides, MountNote, Output, Qualifier, RuntimeProgram, ServedImage,
 };
+pub use getting::{Getting, Pull};
 pub use names::{
-    MOST_OUTPUT_BYTES, OUTPUT_BYTES, PLAN_FILE, RECEIPT_PREFIX, RETURNED, SCRIPT_FILE, TASKS,
-    TICKETS_FILE, task_dir,
+    AUTHORITIES_FILE, CONFIG_FILE, CREDENTIAL_FILE, MOST_OUTPUT_BYTES, OUTPUT_BYTES, PLAN_FILE,
+    RECEIPT_PREFIX, RETURNED, SCRIPT_FILE, TASKS, TICKETS_FILE, task_dir,
 };
 pub use plan::{PLAN_SCHEMA, Plan, PlanError};
 pub use receipt::{RECEIPT_SCHEMA, Receipt, ReceiptError, Start};

@@ -14,6 +14,12 @@ pub const RETURNED: &str = "returned";
 pub const TASKS: &str = "tasks";
 /// How receipts' names begin in `control/`.
 pub const RECEIPT_PREFIX: &str = "receipt-";
+/// A deploy token for a worker that pulls: user name and secret, a line each. Gone when it has pulled.
+pub const CREDENTIAL_FILE: &str = "registry-credential";
+/// Certificates that a worker which pulls trusts besides those of its machine, PEM.
+pub const AUTHORITIES_FILE: &str = "authorities.pem";
+/// The image's configuration, for an image whose tree is published without it.
+pub const CONFIG_FILE: &str = "image-config.json";
 /// The key of `[limits]` that bounds how many bytes of declared outputs are hashed when a job has ended.
 pub const OUTPUT_BYTES: &str = "output_bytes";
 /// Its default: a minute or two, and more than most jobs leave.

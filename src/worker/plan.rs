@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::Getting;
 use crate::job::{CallFilter, IntentId, JobSpec, Name, Nonce};
 use crate::oci::Digest;
 
@@ -61,6 +62,9 @@ pub struct Plan {
     /// The variable in which a task of an array finds its number on the worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_from: Option<String>,
+    /// How the image gets to the node where it is not read at a place, and what the node keeps.
+    #[serde(default, skip_serializing_if = "Getting::is_usual")]
+    pub getting: Getting,
 }
 
 /// A plan that cannot be read.

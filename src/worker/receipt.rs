@@ -43,7 +43,7 @@ pub struct Receipt {
     /// The runtime, or `none` when it did not come to that.
     pub runtime: Name,
     /// The way the root file system was provided: `served`, `kernel`, `squashfuse`, `unpacked`,
-    /// `runtime`.
+    /// `directory`, `runtime`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rootfs: Option<String>,
     /// Why better ways to provide it were not taken; foreign text.
@@ -130,6 +130,7 @@ impl Receipt {
             (Qualifier::Option, !self.conditions.options.is_empty()),
             (Qualifier::RuntimeBelieved, believed),
             (Qualifier::MeasuredEarlier, self.evidence.grade == Grade::MeasuredCached),
+            (Qualifier::PathOnly, self.evidence.grade == Grade::PathOnly),
         ]
         .into_iter()
         .filter_map(|(qualifier, holds)| holds.then_some(qualifier))

@@ -7,7 +7,9 @@ use moorline::secret::Secret;
 use moorline::standin::{DeployToken, JobToken, Scope, Seen};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Home, PROJECT, SECRET, Server, USER, config, images};
+use crate::support::{
+    Answer, Home, PROJECT, SECRET, Server, USER, checked_on_read, config, images,
+};
 
 const PUSHER: &str = "builder";
 const PUSH_SECRET: &str = "gldt-push-8f2c";
@@ -133,6 +135,10 @@ fn a_pushed_sif_is_taken_instead_of_converting() {
     other.run(&["submit", "--dry-run", &server.name(":v1"), "--", "true"]).exits(0);
     let sif = made["sif"].as_str().unwrap();
     assert!(since(&server, before).iter().any(|seen| seen.target.contains(sif)));
+    // and is checked when it is read, because its signer signed the tree, too
+    let (job, code) = other.job_of(&["--runtime", "builtin"], &server.name(":v1"), "exit 3");
+    assert_eq!(code, 3);
+    checked_on_read(&other, &job);
 }
 
 #[test]

@@ -57,6 +57,7 @@ fn golden_plan() -> Plan {
         worker: None,
         on_record: None,
         task_from: None,
+        getting: moorline::worker::Getting::default(),
         runtimes: Vec::new(),
     };
     plan.job.mounts[2].target = "/req uired".into();

@@ -257,6 +257,7 @@ impl Job {
             worker: None,
             on_record: None,
             task_from: None,
+            getting: moorline::worker::Getting::default(),
             runtimes: Vec::new(),
         };
         let job = Self { dir, plan, user, env: vec![] };

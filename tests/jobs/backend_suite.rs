@@ -108,6 +108,7 @@ fn plan(order: &moorline::backend::Order, grace: Option<u32>) -> Vec<u8> {
         worker: None,
         on_record: None,
         task_from: None,
+        getting: moorline::worker::Getting::default(),
         runtimes: Vec::new(),
     };
     plan.to_bytes().unwrap()

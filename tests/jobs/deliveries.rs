@@ -70,7 +70,7 @@ fn files_go_to_the_job_and_what_it_leaves_is_listed() {
     assert_eq!((&same["outputs"][0]["sha256"], &same["delivery"]), (&sum.into(), &"shared".into()));
     home.write("here/bad.toml", "delivery = \"mail\"\n");
     home.run(&["submit", "-f", "bad.toml", &image, "true"])
-        .fails(2, &["bad.toml", "\"delivery\"", "auto, shared, file, transfer"]);
+        .fails(2, &["bad.toml", "\"delivery\"", "auto, shared, file, transfer, pull, cvmfs, lfn"]);
     // it is repeated with the same files, and declares the same output
     home.write("here/events.txt", "other\n");
     let again = home.run(&["rerun", "--wait", &job]).exits(7).stdout.trim().to_owned();
@@ -114,7 +114,6 @@ fn what_does_not_go_together_is_a_usage_error() {
         home.run(&[&["submit"], flags].concat()).fails(2, words);
     };
     submit(&["--delivery", "mail", &image, "true"], &["auto, shared, file, transfer"]);
-    submit(&["--delivery", "cvmfs", &image, "true"], &["cvmfs cannot be used yet"]);
     submit(&["--delivery", "transfer", &image, "true"], &["on this machine", "hint:"]);
     submit(&["--backend", "slurm", "--delivery", "transfer", &image, "true"], &["brings no files"]);
     submit(&["--delivery", "file", &image, "true"], &["not a .sif file", "hint:"]);

@@ -18,9 +18,11 @@ mod ledger;
 mod line;
 mod named;
 mod podman;
+mod pulling;
 mod settled;
 mod silent;
 mod simulated;
 mod slurm_away;
+mod storm;
 #[path = "../support/mod.rs"]
 mod support;

@@ -383,6 +383,26 @@ impl Home {
     }
 }
 
+/// A job of the built-in runtime whose blocks were checked by the root in its plan, where the machine serves images.
+#[track_caller]
+pub fn checked_on_read(home: &Home, job: &str) {
+    let control = home.job(job).join("control");
+    let read = |path: &Path| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+    };
+    let plan = read(&control.join("plan.json"));
+    assert!(plan["job"]["image"]["tree"].is_string(), "{plan}");
+    let names = fs::read_dir(&control).unwrap().flatten().map(|entry| entry.path());
+    let is_receipt = |path: &PathBuf| path.to_string_lossy().contains("/receipt-");
+    let receipt = read(&names.into_iter().find(is_receipt).expect("a receipt"));
+    let served = !receipt["notes"].to_string().contains("not checked on read");
+    if have("fuse", "checked_on_read", served) {
+        assert_eq!(receipt["evidence"]["grade"], "verified-on-read", "{receipt}");
+        let (root, measured) = (&plan["job"]["image"]["tree"], &receipt["evidence"]["measured"]);
+        assert_eq!(&measured["digest"], root, "{receipt}");
+    }
+}
+
 /// Runs a command that is ready, with this on its stdin.
 pub fn finish(mut command: Command, args: &[&str], stdin: &str) -> Answer {
     let mut child = command.spawn().unwrap();

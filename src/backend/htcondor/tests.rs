@@ -166,7 +166,7 @@ fn an_array_is_one_cluster() {
 #[test]
 fn files_are_brought_from_where_they_are() {
     let sent = |image: &str| Order {
-        sent: Some(Sent { image: image.into(), worker: "/jobs/bin/aa/moorline".into() }),
+        sent: Some(Sent { image: Some(image.into()), worker: "/jobs/bin/aa/moorline".into() }),
         ..order("/jobs/1")
     };
     let text = description(&sent("/store/a b.sif")).unwrap();

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -96,10 +97,11 @@ fn begin(
             .map_err(|error| why("its record cannot be written", &error))?;
         return Ok(None);
     }
-    let program = std::env::current_exe().map_err(|e| why("this program is not known", &e))?;
     let log = std::fs::File::create(control.join("supervisor.log"))
         .map_err(|error| why("its log cannot be made", &error))?;
-    Command::new(program)
+    // this very program, also when another one was installed in its place since
+    Command::new("/proc/self/exe")
+        .arg0("moorline")
         .arg("supervise")
         .arg(&of)
         .env_clear()

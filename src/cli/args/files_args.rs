@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
 
+use crate::cli::context::delivery::Sending;
 use crate::cli::show::output::{self, CliError, Report};
 use crate::config::JobFiles;
 use crate::submit::{self, Source, Way};
@@ -11,10 +12,16 @@ use crate::submit::{self, Source, Way};
 /// What travels to the job, and back.
 #[derive(Debug, Args, Clone, Default)]
 pub struct FilesArgs {
-    /// How the image gets to the worker: auto, shared (the store's SIF in place), file (a .sif that you name) or
-    /// transfer (by the engine)
+    /// How the image gets to the worker: auto, shared (the store's SIF in place), file (a .sif that you name),
+    /// transfer (by the engine), pull (by the worker, from the registry) or cvmfs (a tree that your site publishes)
     #[arg(long, value_name = "WAY", value_parser = way)]
     pub delivery: Option<Way>,
+    /// With --delivery pull: let the engine copy a deploy token with the job's files
+    #[arg(long)]
+    pub send_credential: bool,
+    /// With --delivery pull: however many tasks ask the registry
+    #[arg(long)]
+    pub force_pull: bool,
     /// Copy this program of yours into the working directory and start it; what stands behind IMAGE are its
     /// arguments
     #[arg(long, value_name = "FILE")]
@@ -38,13 +45,8 @@ pub struct Wanted {
 /// Reads a way.
 fn way(text: &str) -> Result<Way, String> {
     let names = || Way::ALL.map(|(name, _)| name).join(", ");
-    match (Way::ALL.iter().find(|(name, _)| *name == text), text) {
-        (Some((_, way)), _) => Ok(*way),
-        (None, "pull" | "lfn" | "cvmfs") => {
-            Err(format!("{text} cannot be used yet; known: {}", names()))
-        }
-        (None, _) => Err(format!("known: {}", names())),
-    }
+    let found = Way::ALL.iter().find(|(name, _)| *name == text);
+    found.map(|(_, way)| *way).ok_or_else(|| format!("known: {}", names()))
 }
 
 /// Reads an input. Where the whole text is a file it is that file, colons and all.
@@ -75,6 +77,15 @@ fn output(text: &str) -> Result<String, String> {
 }
 
 impl FilesArgs {
+    /// What the flags say of the way.
+    pub fn sending(&self) -> Sending {
+        Sending {
+            way: self.delivery.unwrap_or_default(),
+            credential: self.send_credential,
+            force: self.force_pull,
+        }
+    }
+
     /// Fills what no flag said from a job file. Inputs and patterns of both count; of two inputs with one name
     /// the flag's does.
     ///
@@ -248,6 +259,7 @@ mod tests {
             exe: Some("flag.sh".into()),
             input: vec![input("/flag:two").unwrap()],
             output: text(&["*.log"]),
+            ..FilesArgs::default()
         };
         flags.fill(file, path).unwrap();
         assert_eq!((flags.delivery, flags.exe), (Some(Way::Shared), Some("flag.sh".into())));
@@ -275,7 +287,7 @@ mod tests {
         for bad in ["/etc/*", "../*", "", "a[", "***"] {
             assert!(output(bad).is_err(), "{bad}");
         }
-        assert!(way("cvmfs").unwrap_err().contains("yet"));
+        assert_eq!(way("cvmfs"), Ok(Way::Cvmfs));
         assert_eq!(way("transfer"), Ok(Way::Transfer));
         assert!(way("mail").is_err());
     }

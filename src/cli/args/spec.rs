@@ -21,6 +21,7 @@ use crate::job::{EnvVar, Grade, JobId, JobSpec, Mount, Network, Resources, Runti
 use crate::oci::Platform;
 use crate::procstatus::ProcStatus;
 use crate::stage::convert::default_recipe;
+use crate::submit::Way;
 
 /// Why a secret's variable is refused.
 const KEPT: &str = "by its name this is a secret, and a job's plan and the ledger would keep it";
@@ -169,8 +170,13 @@ impl SpecArgs {
         platform: &Platform,
     ) -> Result<Ready, Report> {
         let runtime = self.runtime.or(context.settings().runtime).unwrap_or_default();
+        if self.files.delivery == Some(Way::Cvmfs) {
+            return acquire::obtain_published(context, asked, platform);
+        }
         match execute::wants(runtime) {
-            Form::Sif => acquire::obtain(context, asked, platform, &default_recipe()),
+            Form::Directory | Form::Sif => {
+                acquire::obtain(context, asked, platform, &default_recipe())
+            }
             Form::Oci => acquire::obtain_archive(context, asked, platform),
         }
     }

@@ -37,6 +37,7 @@ mod surroundings;
 mod whole;
 
 pub mod adapters;
+pub mod delivery;
 pub mod dumps;
 pub mod engines;
 pub mod machine;
@@ -46,4 +47,4 @@ pub mod push;
 pub mod room;
 pub mod tickets;
 
-pub use whole::{Context, Global, Threads};
+pub use whole::{Context, Global, Threads, given};

@@ -1,9 +1,11 @@
 //! Pruning as the configuration wants it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::context::Context;
 use crate::cli::show::output::{self, Report};
+use crate::execute::{self, Bounds, Kept};
 use crate::follow;
 use crate::pin::Image;
 use crate::store::{Limits, Pruned, Store, Wanted};
@@ -45,4 +47,34 @@ pub fn keep_to_limit(context: &Context, made: &Image) {
 pub fn prune(context: &Context, store: &Store, wanted: Wanted) -> Result<Pruned, Report> {
     let set = context.config.store.trash_age.as_ref().map(|value| value.value);
     follow::prune(context, store, wanted, Limits { trash_age: set.unwrap_or(TRASH_AGE) })
+}
+
+/// Prunes what jobs left in this machine's own caches; what a job runs from stays. Unpacked images in the store itself are
+/// among those of [`prune`].
+pub fn node(context: &Context, wanted: Wanted) -> Kept {
+    let bounds = Bounds {
+        size: wanted.max_size,
+        age: wanted.older_than,
+        keep: wanted.keep,
+        dry_run: wanted.dry_run,
+        without_trees: false,
+    };
+    let set = context.config.node_cache.as_ref().map(|value| value.value.clone());
+    let own = context.cache_dir().join("node");
+    let temporary = context.env("TMPDIR").map(PathBuf::from);
+    let mut places: Vec<PathBuf> = Vec::new();
+    for place in set.into_iter().chain([own]).chain(temporary).chain(["/tmp".into()]) {
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    let mut all = Kept::default();
+    for place in places {
+        let without_trees = place.starts_with(context.cache_dir());
+        let kept = execute::tidy_node(&place, Bounds { without_trees, ..bounds });
+        all.gone.extend(kept.gone);
+        all.needed += kept.needed;
+        all.left += kept.left;
+    }
+    all
 }

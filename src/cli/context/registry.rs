@@ -7,7 +7,7 @@ use crate::cli::show::output::{self, CliError, Report};
 use crate::credential::{self, Chain, Explicit, KernelKeyring, SystemKeyring};
 use crate::net::{HostBudget, Notice, Proxies};
 use crate::oci::Registry;
-use crate::registry::{self, Client};
+use crate::registry::{self, Client, Lookup};
 use crate::secret::Realm;
 
 impl Context {
@@ -79,10 +79,19 @@ impl Context {
         if let Some(client) = self.client.get() {
             return Ok(client.clone());
         }
-        let client = Client::new(registry::Options {
+        let client = self.client_with(self.credentials().into_lookup())?;
+        Ok(self.client.get_or_init(|| client).clone())
+    }
+
+    /// Another registry client, which finds its credentials elsewhere.
+    ///
+    /// # Errors
+    /// As [`Context::client`].
+    pub(super) fn client_with(&self, credentials: Lookup) -> Result<Client, Report> {
+        Ok(Client::new(registry::Options {
             insecure: self.insecure.clone(),
             ca_files: self.ca_files.clone(),
-            credentials: self.credentials().into_lookup(),
+            credentials,
             proxies: self.proxies()?,
             limits: self.registry_limits(),
             path_prefixes: network::path_prefixes(&self.config)?,
@@ -91,8 +100,7 @@ impl Context {
             hidden: self.hidden.clone(),
             hosts: self.hosts(),
             ..registry::Options::default()
-        })?;
-        Ok(self.client.get_or_init(|| client).clone())
+        })?)
     }
 
     /// The budget of requests: one for the whole command, whoever asks.

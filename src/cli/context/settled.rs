@@ -11,7 +11,7 @@ use crate::config::ServerUrl;
 use crate::layer::Limits;
 use crate::oci::DOCKER_HUB;
 use crate::registry;
-use crate::submit::{Site, Source};
+use crate::submit::{Extras, Site, Source};
 use crate::worker::{MOST_OUTPUT_BYTES, OUTPUT_BYTES};
 
 /// Singularity Hub, a read-only archive since 2021.
@@ -108,6 +108,7 @@ impl Context {
             notes: self.take_contributed(kind),
             hold: facts.is_some_and(|f| f.can_hold) && hold.is_none_or(|value| value.value),
             tickets: None,
+            extras: Extras::default(),
         }
     }
 }

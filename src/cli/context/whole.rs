@@ -99,6 +99,14 @@ pub struct Context {
     pub(super) hidden: Hidden,
 }
 
+/// The variables of this process that are set to something; names and values that are no UTF-8 are nothing that Moorline
+/// reads.
+pub fn given() -> Variables {
+    let text = std::env::vars_os()
+        .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+    text.filter(|(_, value)| !value.is_empty()).collect()
+}
+
 impl Context {
     /// Reads environment and configuration.
     ///

@@ -1,7 +1,7 @@
 //! `moorline cache`: what is in the store, making room in it, and whether it is whole.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand};
@@ -59,6 +59,8 @@ Examples:
 Without a limit only leftovers go. An image that a submitted or running job needs is never removed.
 Images go to the store's trash and are deleted by a later prune, when no job can be running from them
 any more: trash_age of [store] in the configuration, 7 days if it is not set.
+The same limits hold for what jobs left in this machine's own cache (node_cache, else /tmp); there an image
+that a job runs from stays.
 
 Examples:
   moorline cache prune --older-than 30d --dry-run
@@ -230,27 +232,37 @@ fn prune(context: &Context, store: &Store, args: &Prune) -> Outcome {
         keep: None,
     };
     let done = prune::prune(context, store, wanted)?;
+    let node = prune::node(context, wanted);
     if context.voice.json {
         let items: Vec<Value> =
             done.items.iter().map(|item| json!({"path": item.path, "size": item.size})).collect();
         document::print(&json!({
             "removed": items, "freed": done.freed, "waiting": done.waiting, "left": done.left,
             "needed": done.needed, "busy": done.busy, "dry_run": args.dry_run,
+            "node": {
+                "removed": node.gone.iter().map(|gone| json!({"path": gone.path, "size": gone.size}))
+                    .collect::<Vec<_>>(),
+                "needed": node.needed, "left": node.left,
+            },
         }));
         return Ok(0);
     }
     let brief = |digest: String| {
         if context.voice.full { digest } else { shorten::brief(&digest) }
     };
+    let named = |what: What, path: &Path| match what {
+        What::Sif(digest) => format!("image {}", brief(digest.to_string())),
+        What::Blob(digest) => format!("layer {}", brief(digest.to_string())),
+        What::Tree(digest) => format!("unpacked image {}", brief(digest.to_string())),
+        What::Index => format!("index {}", path.display()),
+        What::Archive(manifest) => format!("archive of {}", brief(manifest.to_string())),
+    };
     for item in &done.items {
-        let what = match item.what {
-            What::Sif(digest) => format!("image {}", brief(digest.to_string())),
-            What::Blob(digest) => format!("layer {}", brief(digest.to_string())),
-            What::Tree(digest) => format!("unpacked image {}", brief(digest.to_string())),
-            What::Index => format!("index {}", item.path.display()),
-            What::Archive(manifest) => format!("archive of {}", brief(manifest.to_string())),
-        };
-        output::line(format!("{what}  {}", output::size(item.size)));
+        output::line(format!("{}  {}", named(item.what, &item.path), output::size(item.size)));
+    }
+    for gone in &node.gone {
+        let what = named(gone.what, &gone.path);
+        output::line(format!("on this node: {what}  {}", output::size(gone.size)));
     }
     let (would, wait) = if args.dry_run { ("would free", "would wait") } else { ("freed", "wait") };
     context.voice.say(format!(
@@ -261,6 +273,14 @@ fn prune(context: &Context, store: &Store, args: &Prune) -> Outcome {
     if done.waiting > 0 {
         let size = output::size(done.waiting);
         context.voice.say(format!("{size} {wait} in the trash for running jobs to end"));
+    }
+    if !node.gone.is_empty() || node.left > 0 {
+        let size = node.gone.iter().map(|gone| gone.size).sum();
+        context.voice.say(format!(
+            "{would} {} in this node's cache, {} left",
+            output::size(size),
+            output::size(node.left)
+        ));
     }
     if done.needed > 0 {
         context.voice.say(format!("images that jobs need, kept: {}", done.needed));

@@ -29,3 +29,4 @@ pub mod tags;
 pub mod verify;
 pub mod wait;
 pub mod worker;
+pub mod worker_pull;

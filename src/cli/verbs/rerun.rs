@@ -54,11 +54,11 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     if engines::is_here(kind) {
         context.require_runtime(Some(spec.runtime))?;
     }
+    let facts = engines::facts(kind).ok_or_else(|| submit::unknown(kind))?;
+    let way = Way::again(&spec.delivery, facts);
     let ready = acquire::restage(context, &spec.image, &spec.delivery)?;
     (spec.image, spec.delivery) = (ready.image, ready.delivery);
     context.voice.say(format!("repeating {} in {}", job.id, output::cell(&spec.image.name())));
-    let facts = engines::facts(kind).ok_or_else(|| submit::unknown(kind))?;
-    let way = Way::again(&spec.delivery, facts);
     let files = submit::deliver(context, &mut spec, kind, way, inputs)?;
     submit::hand_over(context, &spec, kind, files, args.wait)
 }

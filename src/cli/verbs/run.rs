@@ -111,7 +111,7 @@ fn here(context: &Context, mut args: Args) -> Outcome {
     let id_to = args.flags.id_file.take();
     let resources = Resources::default();
     let says = starts_shell(&args.what.command, &here, &ready.image.name());
-    let way = args.flags.files.delivery.unwrap_or_default();
+    let way = args.flags.files.sending();
     let parts = Parts { command, flags: args.flags, resources, workdir: Some(here) };
     let mut job = parts.job(context, submit::fresh_id()?, ready)?;
     let files = submit::deliver(context, &mut job, FOREGROUND, way, inputs)?;
@@ -121,6 +121,7 @@ fn here(context: &Context, mut args: Args) -> Outcome {
         context.voice.say(says);
     }
     let mut site = context.site(FOREGROUND, files.inputs);
+    site.extras = files.extras;
     site.tickets = tickets::of(context, &job)?;
     mark::mark(context, &job, false)?;
     let prepared = context

@@ -9,6 +9,7 @@ use crate::cli::args::id_file;
 use crate::cli::args::spec::{Parts, SpecArgs, WhatArgs};
 use crate::cli::context::Context;
 use crate::cli::context::adapters;
+use crate::cli::context::delivery::Sending;
 use crate::cli::context::engines;
 use crate::cli::context::mark;
 use crate::cli::context::tickets;
@@ -18,8 +19,8 @@ use crate::cli::verbs::wait;
 use crate::config::JobFile;
 use crate::failure::Kind;
 use crate::files::ForeignFile;
-use crate::job::{Delivery, JobId, JobSpec, Resources, Tasks};
-use crate::submit::{self, Site, Source, Way, new_job_id};
+use crate::job::{JobId, JobSpec, Resources, Tasks};
+use crate::submit::{self, Extras, Site, Source, Way, new_job_id};
 
 /// Larger job files are refused.
 const MOST_BYTES: u64 = 1 << 20;
@@ -168,7 +169,7 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
     let asked = args.flags.asked(context, &args.what)?;
     let ready = args.flags.image(context, &asked, &platform)?;
     let id_to = args.flags.id_file.take();
-    let way = args.flags.files.delivery.unwrap_or_default();
+    let way = args.flags.files.sending();
     let parts = Parts { command, flags: args.flags, resources, workdir };
     let mut job = parts.job(context, fresh_id()?, ready)?;
     if let Some((tasks, at_once)) = args.array {
@@ -192,6 +193,7 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
 pub struct Files {
     pub inputs: Vec<Source>,
     image: Option<PathBuf>,
+    pub extras: Extras,
     why: String,
 }
 
@@ -203,14 +205,17 @@ pub fn deliver(
     context: &Context,
     job: &mut JobSpec,
     kind: &str,
-    way: Way,
+    way: impl Into<Sending>,
     inputs: Vec<Source>,
 ) -> Result<Files, Report> {
+    let sending = way.into();
+    let way = sending.way;
     let facts = engines::facts(kind).ok_or_else(|| unknown(kind))?;
     let chosen = submit::choose(way, &job.delivery, (facts, job.id, context.jobs_dir()))?;
-    if let Delivery::Transfer { .. } = chosen.delivery {
+    if chosen.delivery.is_brought() {
+        let name = chosen.delivery.name();
         let no = |what: &str, hint: &str| {
-            let text = format!("--delivery transfer and {what} do not go together");
+            let text = format!("--delivery {name} and {what} do not go together");
             Err(CliError::usage(text).with_hint(hint).into())
         };
         if job.workdir.is_some() {
@@ -229,7 +234,8 @@ pub fn deliver(
         context.voice.say(&why);
     }
     job.delivery = chosen.delivery;
-    Ok(Files { inputs, image: chosen.copied, why })
+    let extras = context.extras(job, facts.name, sending)?;
+    Ok(Files { inputs, image: chosen.copied, extras, why })
 }
 
 /// There is no such engine.
@@ -250,6 +256,7 @@ pub fn hand_over(
 ) -> Outcome {
     let backend = adapters::backend(context, kind).ok_or_else(|| unknown(kind))?;
     let mut site = context.site(kind, files.inputs);
+    site.extras = files.extras;
     site.copied = files.image;
     site.tickets = tickets::of(context, job)?;
     mark::mark(context, job, !engines::is_here(kind))?;
@@ -300,7 +307,7 @@ pub fn hand_over(
 fn dry_run(context: &Context, job: &JobSpec, kind: &str, files: Files) -> Outcome {
     let backend = adapters::backend(context, kind).ok_or_else(|| unknown(kind))?;
     context.voice.say(&files.why);
-    let site: Site = context.site(kind, files.inputs);
+    let site = Site { extras: files.extras, ..context.site(kind, files.inputs) };
     let (submission, script) = submit::dry_run(job, &site, backend.as_ref())?;
     let ready = backend.ready().map_err(|error| error.why());
     if context.voice.json {

@@ -76,6 +76,8 @@ keys! {
         limits: Limits,
         /// `[policy]`.
         policy: PolicySettings,
+        /// `[delivery]`.
+        delivery: DeliverySettings,
     }
 }
 
@@ -167,6 +169,24 @@ keys! {
         unknown: One<u64> = "wait.unknown", Trusted, Item::time, seconds;
         /// The engine does not answer.
         silent: One<u64> = "wait.silent", Trusted, Item::time, seconds;
+    }
+}
+
+keys! {
+    /// `[delivery]`: how images get to the nodes, and what a node keeps.
+    DeliverySettings {
+        /// Tasks of one job that may pull by themselves.
+        pull_tasks: One<u64> = "delivery.pull_tasks", Trusted, Item::limit, u64::to_string;
+        /// Requests of one node that are on their way to a registry at the same time.
+        pull_requests: One<u64> = "delivery.pull_requests", Trusted, Item::limit, u64::to_string;
+        /// Directories in which sites publish unpacked images.
+        cvmfs: List<PathBuf> = "delivery.cvmfs", Trusted, Item::absolute_path, path;
+        /// Bytes that a node's cache may have.
+        node_size: One<u64> = "delivery.node_size", Trusted, Item::size, u64::to_string;
+        /// After this time without use an image leaves a node's cache.
+        node_age: One<Duration> = "delivery.node_age", Trusted, Item::age, age;
+        /// Whether an image that is to be hashed whole is copied to the node first.
+        node_copy: One<bool> = "delivery.node_copy", Trusted, Item::yes_or_no, bool::to_string;
     }
 }
 

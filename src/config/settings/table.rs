@@ -16,7 +16,7 @@ macro_rules! once {
 }
 
 /// Every group, in the order of `config show`.
-static TABLES: [&(dyn Table + Sync); 10] = [
+static TABLES: [&(dyn Table + Sync); 11] = [
     &Groups { each: |config| vec![(None, config)], named: |config, _| config },
     once!(|config| config.store),
     once!(|config| config.registry_sifs),
@@ -31,6 +31,7 @@ static TABLES: [&(dyn Table + Sync); 10] = [
     once!(|config| config.wait),
     &Bounds,
     once!(|config| config.policy),
+    once!(|config| config.delivery),
 ];
 
 /// A key and the table that it stands in.

@@ -7,7 +7,7 @@ use crate::config::ShownValue;
 use crate::failure::{Failure, Kind};
 
 /// For each key: a line that sets it, and what `config show` says then.
-const EXAMPLES: [(&str, &str, &str); 58] = [
+const EXAMPLES: [(&str, &str, &str); 64] = [
     ("registry", "registry = 'registry.example'", "registry.example"),
     ("insecure_registries", "insecure_registries = ['old.example:5000']", "old.example:5000"),
     ("ca_files", "ca_files = ['/etc/ca.pem']", "/etc/ca.pem"),
@@ -74,6 +74,12 @@ const EXAMPLES: [(&str, &str, &str); 58] = [
     ("limits.tags", "limits.tags = 10", "10"),
     ("limits.output_bytes", "limits.output_bytes = 1_000_000", "1000000"),
     ("policy.plain_match_only", "policy.plain_match_only = true", "true"),
+    ("delivery.pull_tasks", "delivery.pull_tasks = 100", "100"),
+    ("delivery.pull_requests", "delivery.pull_requests = 2", "2"),
+    ("delivery.cvmfs", "delivery.cvmfs = ['/cvmfs/unpacked.example']", "/cvmfs/unpacked.example"),
+    ("delivery.node_size", "delivery.node_size = '20G'", "21474836480"),
+    ("delivery.node_age", "delivery.node_age = '7d'", "604800s"),
+    ("delivery.node_copy", "delivery.node_copy = true", "true"),
 ];
 
 fn parse(text: &str, level: Level) -> Result<Config, ConfigError> {

@@ -21,7 +21,7 @@ mod tidy;
 mod tree;
 mod unpack;
 
-pub(super) use place::{shared as shared_directory, to_hide};
+pub(super) use place::{is_private, shared as shared_directory, to_hide};
 pub(super) use provide::{Room, Rootfs, provide};
 pub(super) use server::attach::attach;
 pub(super) use server::handle::Server;

@@ -80,6 +80,11 @@ fn private_directory(base: &Path) -> Result<PathBuf, ExecuteError> {
     Ok(path)
 }
 
+/// Whether a directory is there, and ours alone.
+pub(in crate::execute) fn is_private(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|m| check_private(path, &m).is_ok())
+}
+
 /// Whether a directory is ours alone.
 pub(super) fn check_private(path: &Path, m: &fs::Metadata) -> Result<(), ExecuteError> {
     let why = if !m.is_dir() {

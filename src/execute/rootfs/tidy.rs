@@ -58,6 +58,8 @@ pub(super) fn tidy(cache: &Path, need: Need) -> usize {
         let path = cache.join(&name);
         match age(&path) {
             Some(age) if path.join(SEAL).is_file() && !is_hidden(&path) => trees.push((age, path)),
+            // the node's SIFs (execute/node)
+            _ if path.ends_with("images") => {}
             _ if path.is_dir() && !path.is_symlink() => rest.push(path),
             _ => {}
         }

@@ -36,6 +36,7 @@ use crate::execute::report::Report;
 use crate::execute::starter::Start;
 use crate::execute::{ExecuteError, packed, tickets};
 use crate::job::{Access, Evidence, JobSpec, Network, WORK_DIR};
+use crate::oci::ContainerConfig;
 use crate::runtime::builtin::Cover;
 use crate::runtime::{Bind, csv_field, environment};
 use crate::sif::{self, SifReader, is_name};
@@ -57,6 +58,10 @@ impl Runtime for Apptainer {
         Form::Sif
     }
 
+    fn takes_directory(&self) -> bool {
+        true
+    }
+
     fn look(&self) -> Result<(), ExecuteError> {
         foreign::find(self.0).map(drop)
     }
@@ -76,11 +81,19 @@ impl Runtime for Apptainer {
         report: &mut Report,
     ) -> Result<Box<dyn Prepared + 'a>, ExecuteError> {
         let program = foreign::program(found)?.clone();
-        let measured = request.image.sif()?;
         let job = &request.plan.job;
         foreign::tell(report, &program, job);
+        let directory = request.image.directory();
+        let measured = if directory.is_some() { None } else { Some(request.image.sif()?) };
         cover(report, measured, request);
-        let (given, command) = given(measured, job)?;
+        let (given, command) = match (measured, directory) {
+            (Some(measured), _) => given(measured, job)?,
+            (None, directory) => {
+                report.rootfs = Some("directory".to_owned());
+                let config = directory.and_then(|directory| directory.config.config.clone());
+                of_configuration(&config.unwrap_or_default(), job)?
+            }
+        };
         report.notes.extend_from_slice(&given.notes);
         let manner = Manner::of(&job.terms)?;
         let scratch = Scratch::make(request.control, request.attempt)?;
@@ -91,7 +104,7 @@ impl Runtime for Apptainer {
         binds.extend(tickets);
         let job = JobSpec { command, ..job.clone() };
         let here = (request.workdir, given.home.as_str());
-        let words = argv(&program.path, &job, &measured.path, &binds, here)?;
+        let words = argv(&program.path, &job, request.image.path(), &binds, here)?;
         let mut env = given.environment;
         surroundings(&mut env, &scratch, has_tickets)?;
         let start = foreign::start(request, words, env, &binds);
@@ -105,7 +118,7 @@ struct Ready<'a> {
     start: Start,
     manner: Manner,
     program: Program,
-    measured: &'a Measured,
+    measured: Option<&'a Measured>,
     evidence: Evidence,
     _scratch: Scratch,
 }
@@ -119,7 +132,7 @@ impl Prepared for Ready<'_> {
         let ended = foreign::attend(self.start, &self.manner);
         foreign::check_program(report, &self.program);
         // it opened the path by itself: the same file before and after, or no evidence
-        if !self.measured.path_unchanged() {
+        if self.measured.is_some_and(|measured| !measured.path_unchanged()) {
             report.nothing_is_known();
         }
         ended
@@ -127,8 +140,12 @@ impl Prepared for Ready<'_> {
 }
 
 /// What lies over the image's files.
-fn cover(report: &mut Report, measured: &Measured, request: &Request<'_>) {
-    let covers = packed::covered(&measured.file, request.asked()).unwrap_or_else(|why| {
+fn cover(report: &mut Report, measured: Option<&Measured>, request: &Request<'_>) {
+    let looked = match measured {
+        Some(measured) => packed::covered(&measured.file, request.asked()),
+        None => Err("the image is a directory".to_owned()),
+    };
+    let covers = looked.unwrap_or_else(|why| {
         report.notes.push(format!(
             "which mounts lie over files of the image cannot be seen ({why}): all are listed"
         ));
@@ -186,14 +203,28 @@ fn given(measured: &Measured, job: &JobSpec) -> Result<(Given, Vec<String>), Exe
     let ours = reader.object(sif::PROVENANCE).is_ok();
     let config = packed::configuration(&mut reader).map_err(sif_error)?;
     if let Some(config) = config.filter(|_| ours) {
-        let command = environment::command(&config, &job.command);
-        let given = Given::of(&environment::variables(&config, job, &shape, host));
-        return Ok((given, command.ok_or(ExecuteError::NothingToRun)?));
+        return of_configuration(&config, job);
     }
     let mut given = Given::of(&environment::of_job(job));
     let there = environment::FROM_HOST.iter().chain(&shape);
     given.environment.extend(there.filter_map(|&name| Some((name.to_owned(), host(name)?))));
     Ok((given, job.command.clone()))
+}
+
+/// The same by the image's configuration alone.
+///
+/// # Errors
+/// When there is nothing to run.
+fn of_configuration(
+    config: &ContainerConfig,
+    job: &JobSpec,
+) -> Result<(Given, Vec<String>), ExecuteError> {
+    let host = |name: &str| std::env::var(name).ok();
+    let shape: Vec<&str> =
+        backend::engines().flat_map(|facts| facts.for_program).copied().collect();
+    let command = environment::command(config, &job.command);
+    let given = Given::of(&environment::variables(config, job, &shape, host));
+    Ok((given, command.ok_or(ExecuteError::NothingToRun)?))
 }
 
 /// Whether the container cannot get at what is covered. Without a pid namespace and a user namespace of

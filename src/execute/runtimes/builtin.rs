@@ -28,8 +28,8 @@ use crate::job::{Access, CallFilter, Evidence, Grade, JobSpec, WORK_DIR};
 use crate::oci::ContainerConfig;
 use crate::runtime::builtin::{Cover, Ground, Layout, Node, Point, Role, What, layout};
 use crate::runtime::{Bind, environment};
-use crate::sif::SifReader;
 use crate::sif::hash_tree::Counted;
+use crate::sif::{Partition, SifReader};
 use crate::worker::{Hides, ServedImage, exit};
 
 /// Our own runtime.
@@ -46,6 +46,10 @@ impl Runtime for Builtin {
 
     fn takes_options(&self) -> bool {
         false
+    }
+
+    fn takes_directory(&self) -> bool {
+        true
     }
 
     fn checks_blocks(&self) -> bool {
@@ -76,21 +80,17 @@ impl Runtime for Builtin {
         report: &mut Report,
     ) -> Result<Box<dyn Prepared + 'a>, ExecuteError> {
         let job = &request.plan.job;
-        let measured = request.image.sif()?;
+        let directory = request.image.directory();
+        let measured = if directory.is_some() { None } else { Some(request.image.sif()?) };
         let scratch = Scratch::make(scratch::JOB, false)?;
         report.warnings.extend_from_slice(&scratch.notes);
         report.notes.extend_from_slice(&scratch.notes);
-        let sif_error = |source| ExecuteError::Sif { path: measured.path.clone(), source };
-        let sealed = measured.sealed.as_ref();
-        let (partition, config) = if let Some(sealed) = sealed {
-            let mut reader = sealed.sif().map_err(|source| measured.wrong(source))?;
-            (sealed.partition(), packed::configuration(&mut reader).map_err(sif_error)?)
-        } else {
-            let handle =
-                measured.file.try_clone().map_err(ExecuteError::io("duplicating a handle"))?;
-            let mut reader = SifReader::open(handle).map_err(sif_error)?;
-            let partition = reader.partition().map_err(sif_error)?;
-            (partition, packed::configuration(&mut reader).map_err(sif_error)?)
+        let read = measured.map(front).transpose()?;
+        let config = match (&read, directory) {
+            (Some((_, config)), _) => config.clone(),
+            // an image without one sets nothing
+            (None, Some(directory)) => Some(directory.config.config.clone().unwrap_or_default()),
+            (None, None) => None,
         };
 
         // links resolved, because the container is put together from the other side
@@ -114,7 +114,8 @@ impl Runtime for Builtin {
             limits: &request.plan.limits,
         };
         let site_store = request.plan.site_store.as_deref();
-        let (tree, mut source) = if let Some(sealed) = sealed {
+        let sealed = measured.and_then(|measured| Some((measured, measured.sealed.as_ref()?)));
+        let (tree, mut source) = if let Some((measured, sealed)) = sealed {
             let limits = &request.plan.limits;
             let server = Server::start(&measured.file, sealed.root(), limits)?;
             let packed = Packed::sealed(&measured.file, sealed, limits).map_err(|why| {
@@ -122,13 +123,17 @@ impl Runtime for Builtin {
             })?;
             report.rootfs = Some("served".to_owned());
             (Looked::Packed(Box::new(packed)), Source::Served(Box::new(server)))
-        } else {
-            let mut rootfs = rootfs::provide(measured, partition, site_store, room)?;
+        } else if let (Some(measured), Some((partition, _))) = (measured, &read) {
+            let mut rootfs = rootfs::provide(measured, *partition, site_store, room)?;
             rootfs.path =
                 fs::canonicalize(&rootfs.path).map_err(ExecuteError::io("the image's tree"))?;
             report.rootfs = Some(rootfs.how.to_owned());
             report.notes.append(&mut rootfs.notes);
             (Looked::Here(Tree(rootfs.path.clone())), Source::Provided(Box::new(rootfs)))
+        } else {
+            let root = request.image.path().to_owned();
+            report.rootfs = Some("directory".to_owned());
+            (Looked::Here(Tree(root.clone())), Source::Published(root))
         };
 
         let mut points = points(request, &tree, &scratch_path)?;
@@ -162,8 +167,31 @@ impl Runtime for Builtin {
         let manner = Manner::of(&job.terms)?;
         let evidence = request.evidence.clone();
         let laid = Laid { notes, covers, passed };
-        Ok(Box::new(Ready { inside, manner, laid, source, measured, evidence, _scratch: scratch }))
+        let what = request.image.path().display().to_string();
+        Ok(Box::new(Ready {
+            inside,
+            manner,
+            laid,
+            source,
+            measured,
+            what,
+            evidence,
+            _scratch: scratch,
+        }))
     }
+}
+
+/// Where the file system of a SIF lies, and the image's configuration.
+fn front(measured: &Measured) -> Result<(Partition, Option<ContainerConfig>), ExecuteError> {
+    let sif_error = |source| ExecuteError::Sif { path: measured.path.clone(), source };
+    if let Some(sealed) = &measured.sealed {
+        let mut reader = sealed.sif().map_err(|source| measured.wrong(source))?;
+        return Ok((sealed.partition(), packed::configuration(&mut reader).map_err(sif_error)?));
+    }
+    let handle = measured.file.try_clone().map_err(ExecuteError::io("duplicating a handle"))?;
+    let mut reader = SifReader::open(handle).map_err(sif_error)?;
+    let partition = reader.partition().map_err(sif_error)?;
+    Ok((partition, packed::configuration(&mut reader).map_err(sif_error)?))
 }
 
 /// A job for it.
@@ -172,7 +200,9 @@ struct Ready<'a> {
     manner: Manner,
     laid: Laid,
     source: Source,
-    measured: &'a Measured,
+    measured: Option<&'a Measured>,
+    /// Where the image lies, for people.
+    what: String,
     evidence: Evidence,
     // after the tree, which may lie in it
     _scratch: Scratch,
@@ -184,6 +214,8 @@ enum Source {
     Provided(Box<Rootfs>),
     /// A server of ours.
     Served(Box<Server>),
+    /// A tree of the site's, which lies here.
+    Published(PathBuf),
 }
 
 impl Source {
@@ -191,6 +223,7 @@ impl Source {
         match self {
             Self::Provided(rootfs) => Ground::Skeleton(&rootfs.path),
             Self::Served(_) => Ground::Served,
+            Self::Published(tree) => Ground::Skeleton(tree),
         }
     }
 }
@@ -216,7 +249,7 @@ impl Prepared for Ready<'_> {
         let filtered = self.inside.start.container.as_ref().is_some_and(|one| one.filter);
         let server = match &mut self.source {
             Source::Served(server) => Some(&mut **server),
-            Source::Provided(_) => None,
+            Source::Provided(_) | Source::Published(_) => None,
         };
         let mut ended = match (container::run(self.inside, self.manner, server), self.source) {
             (Ok(ended), source) => {
@@ -236,12 +269,12 @@ impl Prepared for Ready<'_> {
                         error => error,
                     },
                     refused => ExecuteError::OtherImage {
-                        what: self.measured.path.display().to_string(),
+                        what: self.what,
                         why: format!("{refused} of its blocks are not what was pinned ({error})"),
                     },
                 });
             }
-            (Err(error), Source::Provided(_)) => return Err(error),
+            (Err(error), Source::Provided(_) | Source::Published(_)) => return Err(error),
         };
         report.conditions.filter = Some(if filtered { CallFilter::On } else { CallFilter::Off });
         report.notes.extend(self.laid.notes);
@@ -253,6 +286,7 @@ impl Prepared for Ready<'_> {
                 served(server.finish(), &mut ended, report);
                 return Ok(ended);
             }
+            Source::Published(_) => return Ok(ended),
         };
         if let Some(why) = rootfs.damage() {
             // what it ran is not known any more
@@ -261,7 +295,10 @@ impl Prepared for Ready<'_> {
                  temporary files"
             ));
             report.nothing_is_known();
-        } else if rootfs.fresh && rootfs.how != "unpacked" && !self.measured.unchanged() {
+        } else if rootfs.fresh
+            && rootfs.how != "unpacked"
+            && self.measured.is_some_and(|measured| !measured.unchanged())
+        {
             report.nothing_is_known();
         }
         Ok(ended)

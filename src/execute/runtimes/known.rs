@@ -32,6 +32,11 @@ impl Chosen {
     }
 }
 
+/// Whether a runtime runs an image in this form.
+fn runs(runtime: &dyn Runtime, form: Form) -> bool {
+    runtime.wants() == form || (form == Form::Directory && runtime.takes_directory())
+}
+
 fn named(name: &str) -> Option<&'static dyn Runtime> {
     ALL.into_iter().find(|runtime| runtime.name() == name)
 }
@@ -46,7 +51,7 @@ fn candidates(
         |name: &str| ExecuteError::NoRuntime(format!("{name}: this moorline does not know it"));
     if choice != RuntimeChoice::Auto {
         let runtime = named(choice.name()).ok_or_else(|| unknown(choice.name()))?;
-        if runtime.wants() != form {
+        if !runs(runtime, form) {
             let (name, wants) = (runtime.name(), runtime.wants());
             return Err(ExecuteError::Form { name, wants, form });
         }
@@ -58,7 +63,7 @@ fn candidates(
         // one that only another version knows is none here
         order.iter().filter_map(|name| named(name.as_str())).collect()
     };
-    let fit: Vec<_> = all.into_iter().filter(|runtime| runtime.wants() == form).collect();
+    let fit: Vec<_> = all.into_iter().filter(|runtime| runs(*runtime, form)).collect();
     if fit.is_empty() {
         return Err(ExecuteError::NoRuntime(format!("none that was named runs {form}")));
     }
@@ -171,6 +176,12 @@ pub fn wants(choice: RuntimeChoice) -> Form {
     named(choice.name()).map_or(Form::Sif, Runtime::wants)
 }
 
+/// Whether a choice runs a published tree; one of those of `auto` does.
+#[must_use]
+pub fn takes_directory(choice: RuntimeChoice) -> bool {
+    choice == RuntimeChoice::Auto || named(choice.name()).is_some_and(Runtime::takes_directory)
+}
+
 /// Whether a choice takes flags of the user's; `auto` may.
 #[must_use]
 pub fn takes_options(choice: RuntimeChoice) -> bool {
@@ -204,6 +215,9 @@ mod tests {
         assert_eq!(auto(&["of-tomorrow"]), [""; 0]);
         assert_eq!(names(RuntimeChoice::Builtin, &["apptainer"], Form::Sif), ["builtin"]);
         assert_eq!(names(RuntimeChoice::Builtin, &[], Form::Oci), [""; 0]);
+        let trees = names(RuntimeChoice::Auto, &[], Form::Directory);
+        assert_eq!(trees, ["apptainer", "singularity", "builtin"]);
+        assert_eq!(names(RuntimeChoice::Podman, &[], Form::Directory), [""; 0]);
         let other = RuntimeChoice::Other(Name::known("of-tomorrow"));
         assert_eq!(names(other, &[], Form::Sif), [""; 0]);
     }

@@ -26,6 +26,11 @@ pub(in crate::execute) trait Runtime: Sync {
         true
     }
 
+    /// Whether it runs a tree that somebody else unpacked, which it cannot change, as well.
+    fn takes_directory(&self) -> bool {
+        false
+    }
+
     /// Whether it can check each block of a SIF by its hash tree when the program reads it.
     fn checks_blocks(&self) -> bool {
         false

@@ -1,6 +1,6 @@
 //! A SIF in a registry, as its artifact describes it.
 
-use crate::oci::{Descriptor, Digest, Sha256Digest, SifDigest};
+use crate::oci::{Descriptor, Digest, Sha256Digest, SifDigest, TreeRoot};
 use crate::sign::PublicKey;
 
 /// A SIF in a registry, as its artifact describes it; of the SIF itself nothing was fetched.
@@ -12,6 +12,8 @@ pub struct Published {
     pub sif: Descriptor,
     /// Which of the trusted keys signed it, or why it is not used.
     pub signed_by: Result<PublicKey, String>,
+    /// The root of its hash tree, as that key signed it; an older signature has none.
+    pub tree: Option<TreeRoot>,
 }
 
 impl Published {

@@ -80,7 +80,8 @@ pub async fn give(
 
 /// What is signed.
 pub(super) fn statement(sif: &StoredSif, manifest: &Digest, recipe: &Recipe) -> Statement {
-    Statement { manifest: *manifest, recipe: recipe.key(), sif: sif.digest, size: sif.size }
+    let StoredSif { digest, size, tree, .. } = *sif;
+    Statement { manifest: *manifest, recipe: recipe.key(), sif: digest, size, tree }
 }
 
 /// What a SIF says of its making, as it stands in it.

@@ -11,9 +11,10 @@ use std::fs::File;
 use std::io::{self, Write};
 
 use super::Published;
-use crate::oci::{Descriptor, Digest, Document, Sha256Digest};
+use crate::oci::{Descriptor, Digest, Document, Sha256Digest, TreeRoot};
 use crate::pin::{Image, Pin, Recipe};
 use crate::registry::Client;
+use crate::sif::hash_tree::Sealed;
 use crate::sif::{self, Arch, SifReader};
 use crate::sign::Statement;
 use crate::stage::verify::Provenance;
@@ -42,15 +43,18 @@ pub async fn take(
     client.blob_hashed(&pin.registry, &pin.repository, &found.sif, &mut sink, digest).await?;
     let incoming = sink.incoming;
     let config = inside(&incoming, pin, recipe).map_err(refuse)?;
+    if let Some(root) = found.tree {
+        has_tree(&incoming, root).map_err(refuse)?;
+    }
     keep_config(&config, pin, client, store).await;
-    let size = found.sif.size;
-    let said =
-        Statement { manifest: pin.manifest, recipe: recipe.key(), sif: found.digest(), size };
+    let (size, tree) = (found.sif.size, found.tree);
+    let (manifest, recipe_key, sif) = (pin.manifest, recipe.key(), found.digest());
+    let said = Statement { manifest, recipe: recipe_key, sif, size, tree };
     let sif = store.publish_signed_sif(incoming, recipe, &said, signed_by)?;
     let (pin, recipe, place) = (Some(pin.clone()), Some(recipe.clone()), sif.path);
     Ok(Staged {
-        // whoever made it says what its tree is: it is hashed whole where it runs
-        image: Image::Sif { pin, manifest: None, digest: sif.digest, recipe, tree: None },
+        // who signed the SIF says what its tree is, too; without one it is hashed whole where it runs
+        image: Image::Sif { pin, manifest: None, digest: sif.digest, recipe, tree: sif.tree },
         place,
         size,
         known: false,
@@ -58,6 +62,16 @@ pub async fn take(
         done: Some(Done { sifs_fetched: 1, ..Done::default() }),
         signed_by: Some(signed_by),
     })
+}
+
+/// The front of the file must be what the signed root stands for: a job could not be started from it otherwise.
+fn has_tree(incoming: &Incoming, root: TreeRoot) -> Result<(), String> {
+    let file = File::open(incoming.path()).map_err(|error| error.to_string())?;
+    let length = file.metadata().map_err(|error| error.to_string())?.len();
+    let sealed = Sealed::open(&file, length, root);
+    sealed
+        .map(drop)
+        .map_err(|error| format!("its hash tree is not the one that was signed ({error})"))
 }
 
 /// What the file says of itself must be what its signer says; gives the image's configuration.

@@ -22,7 +22,8 @@ fn key() -> SigningKey {
 }
 
 fn statement() -> Statement {
-    Statement { manifest: image(), recipe: recipe().key(), sif: SifDigest::of(b"SIF"), size: 3 }
+    let (manifest, recipe, sif) = (image(), recipe().key(), SifDigest::of(b"SIF"));
+    Statement { manifest, recipe, sif, size: 3, tree: None }
 }
 
 /// An artifact that holds the SIF of [`statement`], with this statement beside it.

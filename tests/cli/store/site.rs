@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Home, Server, walk};
+use crate::support::{Home, Server, checked_on_read, walk};
 
 /// Where the site's store is, and the key that is trusted.
 fn configure(home: &Home, server: &Server, site: &Path, key: &str) {
@@ -53,6 +53,11 @@ fn a_site_image_is_used_when_it_is_signed_and_the_registry_agrees() {
         !user.path("cache/sifs").exists()
             || fs::read_dir(user.path("cache/sifs/sha256")).unwrap().count() == 0
     );
+
+    // and each block is checked when it is read, because its signer signed the tree, too
+    let (job, code) = user.job_of(&["--runtime", "builtin"], &pinned, "exit 3");
+    assert_eq!(code, 3);
+    checked_on_read(&user, &job);
 
     // one whom the registry does not let see it gets nothing, although the digest is known
     let stranger = Home::new(&server);
