@@ -15,7 +15,8 @@ fn a_named_file_is_read_once_and_never_believed() {
     let server = Server::with_image();
     let home = Home::logged_in(&server);
     home.ok(&["convert", &server.name(":v1"), "-o", "own.sif"]);
-    let run = || home.run(&["run", "--runtime", "builtin", "./own.sif", "--", "sh", "-c", "echo ran"]);
+    let run =
+        || home.run(&["run", "--runtime", "builtin", "./own.sif", "--", "sh", "-c", "echo ran"]);
     let attempt = || {
         let answer = home.run(&["--json", "audit", "job", "last"]).json();
         answer["submissions"][0].clone()

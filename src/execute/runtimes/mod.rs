@@ -34,8 +34,6 @@ mod runtime;
 mod udocker;
 mod unpacked;
 
+pub use known::{Absent, builtin_works, installed, takes_directory, takes_options, usable, wants};
 pub(super) use known::{Chosen, choose};
-pub use known::{
-    Absent, builtin_works, installed, takes_directory, takes_options, usable, wants,
-};
 pub(super) use runtime::Request;
