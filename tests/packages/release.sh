@@ -14,6 +14,7 @@ HERE=$(cd "$(dirname "$0")" && pwd -P)
 . "$HERE/../env/gitlab-ci-local.sh"
 VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n 1)
 TAG=v$VERSION
+CRATES=${CARGO_HOME:-$HOME/.cargo}
 
 make_project() {
     mkdir -p "$1"
@@ -28,6 +29,7 @@ make_project() {
 
 variables() { # DIR: what GitLab sets for every job of a tag; the token stands in a file
     umask 077
+    # a path is taken for a file whose content is the value, unless its type is given
     cat >"$1/.gitlab-ci-local-variables.yml" <<X
 CI_COMMIT_TAG: "$TAG"
 CI_PROJECT_ID: "1"
@@ -35,22 +37,23 @@ CI_API_V4_URL: "${MOORLINE_TEST_REALM%/jwt/auth}/api/v4"
 CI_JOB_TOKEN: "$(cat "$MOORLINE_TEST_JOB_TOKEN")"
 CI_REGISTRY: "$MOORLINE_TEST_REGISTRY"
 CI_REGISTRY_IMAGE: "$MOORLINE_TEST_REGISTRY/physics/analysis"
-CARGO_HOME: "${CARGO_HOME:-$HOME/.cargo}"
-CARGO_TARGET_DIR: "$MOORLINE_TEST_DIST_TARGET"
-MOORLINE_DIST_TOOLS: "$CACHE/dist-tools"
-MOORLINE_TEST_CACHE: "$CACHE"
 MOORLINE_TARGETS: "${MOORLINE_TEST_DIST:-x86_64-unknown-linux-gnu}"
-MOORLINE_RELEASE_KEY: "$1.key"
-CONTAINERS_REGISTRIES_CONF: "$1.registries"
+MOORLINE_RELEASE_KEY: { type: file, values: { "*": "$1.key" } }
+CARGO_HOME: { type: variable, values: { "*": "$CRATES" } }
+CARGO_TARGET_DIR: { type: variable, values: { "*": "$MOORLINE_TEST_DIST_TARGET" } }
+MOORLINE_DIST_TOOLS: { type: variable, values: { "*": "$CACHE/dist-tools" } }
+MOORLINE_TEST_CACHE: { type: variable, values: { "*": "$CACHE" } }
 X
-    # the registry of the tests speaks plain http
-    printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$MOORLINE_TEST_REGISTRY" >"$1.registries"
+    # The registry of the tests speaks plain http. Debian's skopeo takes such a file from the home directory alone.
+    mkdir -p "$1.home/.config/containers"
+    printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$MOORLINE_TEST_REGISTRY" >"$1.home/.config/containers/registries.conf"
 }
 
 job() { # DIR JOB
     variables "$1"
     cd "$1"
-    gitlab_ci_local "$2"
+    # these are GitLab's own names, and the stand-in is the GitLab
+    GCL_IGNORE_PREDEFINED_VARS=CI_PROJECT_ID,CI_API_V4_URL,CI_REGISTRY,CI_REGISTRY_IMAGE gitlab_ci_local "$2"
 }
 
 fetch() { # PATH FILE: from the stand-in, with the job token
@@ -61,7 +64,7 @@ fetch() { # PATH FILE: from the stand-in, with the job token
 
 release() { # DIR
     local got=$1.got file
-    job "$1" release
+    HOME=$1.home job "$1" release
     mkdir -p "$got"
     fetch "releases/$TAG" "$got/release.json"
     fetch "packages/generic/moorline/$VERSION/SHA256SUMS" "$got/SHA256SUMS"
@@ -74,14 +77,14 @@ release() { # DIR
     printf 'release@moorline %s\n' "$(cat "$1.key.pub")" >"$got/allowed_signers"
     ssh-keygen -Y verify -f "$got/allowed_signers" -I release@moorline -n moorline-release -s "$got/SHA256SUMS.sig" <"$got/SHA256SUMS"
     # the image, pulled again
-    CONTAINERS_REGISTRIES_CONF=$1.registries skopeo --insecure-policy inspect --authfile "$MOORLINE_TEST_PUSH_AUTH" \
+    HOME=$1.home skopeo --insecure-policy inspect --authfile "$MOORLINE_TEST_PUSH_AUTH" \
         "docker://$MOORLINE_TEST_REGISTRY/physics/analysis:$VERSION" | grep -q '"Digest"'
     say "the token is in nothing that was written"
     if grep -rlF --exclude=.gitlab-ci-local-variables.yml -f "$MOORLINE_TEST_JOB_TOKEN" "$1" --exclude-dir=target; then
         die "the files above hold the job token"
     fi
     say "a second release of the same tag is refused"
-    if job "$1" release >"$got/again.log" 2>&1; then
+    if HOME=$1.home job "$1" release >"$got/again.log" 2>&1; then
         cat "$got/again.log" >&2
         die "a release was made twice"
     fi
