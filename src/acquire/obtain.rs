@@ -63,15 +63,14 @@ pub fn obtain(
         What::File(_) if asked.locked => Err(AcquireError::Lockless("a SIF file").into()),
         What::File(file) => {
             let named = stage::named(Path::new(file))?;
-            let once = match here.read_before(&named.identity) {
-                Some(once) => once,
-                None => {
-                    let Reading { once, settled } = named.read()?;
-                    if settled {
-                        here.note_reading(&named.identity, once);
-                    }
-                    once
+            let once = if let Some(once) = here.read_before(&named.identity) {
+                once
+            } else {
+                let Reading { once, settled } = named.read()?;
+                if settled {
+                    here.note_reading(&named.identity, once);
                 }
+                once
             };
             let (image, place) = (stage::image_of(once), named.place);
             Ok(Ready { image, delivery: Delivery::File { place } })

@@ -463,8 +463,8 @@ fn files(order: &Order) -> Result<Vec<String>, BackendError> {
         return Ok(vec![work, "should_transfer_files = NO".to_owned()]);
     };
     // directories without a slash at the end keep their names
-    let own = [order.dir.join("control"), order.dir.join("work")];
-    let sent = own.iter().chain(image).chain([worker]);
+    let ours = [order.dir.join("control"), order.dir.join("work")];
+    let sent = ours.iter().chain(image).chain([worker]);
     let sent = sent.map(|file| listed(file)).collect::<Result<Vec<_>, _>>()?;
     Ok(vec![
         own,

@@ -50,7 +50,7 @@ impl Needed {
     /// The beginning of its marks' names.
     fn name(&self) -> String {
         match self {
-            Self::Sif(digest) => digest.hex().to_string(),
+            Self::Sif(digest) => digest.hex(),
             Self::Archive(manifest) => format!("{ARCHIVE}{}", manifest.hex()),
         }
     }

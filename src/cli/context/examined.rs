@@ -6,7 +6,6 @@ use super::Context;
 use crate::cli::context::room;
 use crate::doctor::Surroundings;
 use crate::failure::Report;
-use crate::job::RuntimeChoice;
 use crate::store::Store;
 
 impl Surroundings for Context {

@@ -35,6 +35,7 @@ impl Context {
     ///
     /// # Errors
     /// As [`Context::require_runtime`].
+    #[expect(clippy::unused_self, reason = "asked of the context, as what else works here is")]
     pub fn builtin_works(&self) -> Result<(), Report> {
         execute::builtin_works().map_err(|absent| refused(RuntimeChoice::Builtin, absent))
     }

@@ -1,6 +1,6 @@
 //! `moorline cache`: what is in the store, making room in it, and whether it is whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -86,11 +86,11 @@ enum To {
     Squashfs,
 }
 
-/// The verb: prints the SIF's path.
+/// How the SIF is to be made.
 ///
 /// # Errors
-/// As the steps of the line say; an existing output file is kept.
-pub fn run(context: &Context, args: &Args) -> Outcome {
+/// When level or block size are none of the format's.
+fn recipe(args: &Args) -> Result<Recipe, Report> {
     let level = args.level.unwrap_or(match args.compression {
         _ if args.fast => 1,
         Codec::Zstd => 3,
@@ -113,6 +113,15 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         .with_hint("leave it out for 131072, which suits most images")
         .into());
     }
+    Ok(crate::stage::convert::recipe(args.compression, level, args.block_size))
+}
+
+/// The verb: prints the SIF's path.
+///
+/// # Errors
+/// As the steps of the line say; an existing output file is kept.
+pub fn run(context: &Context, args: &Args) -> Outcome {
+    let recipe = recipe(args)?;
     // an existing SIF may be the very one; whether it is shows when this one is made
     let there = args.output.as_ref().filter(|path| path.symlink_metadata().is_ok() && !args.force);
     match (args.to, there) {
@@ -131,7 +140,6 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
             .with_hint(format!("mkdir -p {}", dir.display()))
             .into());
     }
-    let recipe = crate::stage::convert::recipe(args.compression, level, args.block_size);
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     let asked = Asked::read(context, args.what.as_deref(), args.from.build(), false)?;
     let to = args.push.as_deref().map(|text| push::target(context, text)).transpose()?;

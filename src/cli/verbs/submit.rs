@@ -58,7 +58,7 @@ pub struct Args {
     pub account: Option<String>,
     /// Make the job an array of these tasks: 1-400, 1,3,7-9, 0-100:10; 1-400%50 runs 50 at once
     ///
-    /// Each task is the same program in the same image, with its number in MOORLINE_TASK_ID, and with a working
+    /// Each task is the same program in the same image, with its number in `MOORLINE_TASK_ID`, and with a working
     /// directory, an output and a receipt of its own. JOB.7 is its name wherever a job is named.
     #[arg(long, value_name = "TASKS", value_parser = |t: &str| Tasks::parse_array(t).map_err(|e| e.to_string()))]
     pub array: Option<(Tasks, Option<u32>)>,

@@ -112,7 +112,9 @@ pub(super) fn tidy_in(dir: &Path, bounds: Bounds) -> Kept {
             What::Tree(_) => {
                 (is_elsewhere(&gone.path) && !old) || !remove_unheld(&gone.path).unwrap_or(false)
             }
-            What::Blob(_) | What::Index => busy || fs::remove_file(&gone.path).is_err(),
+            What::Blob(_) | What::Archive(_) | What::Index => {
+                busy || fs::remove_file(&gone.path).is_err()
+            }
         };
         if stays {
             kept.needed += 1;

@@ -44,7 +44,9 @@ pub fn once(source: &impl ReadAt, length: u64) -> Result<Once, HashTreeError> {
     let (send, chunks) = sync_channel::<Arc<Vec<u8>>>(WAITING);
     let sum = std::thread::Builder::new().spawn(move || {
         let mut hasher = Hasher::default();
-        chunks.iter().for_each(|chunk| hasher.update(&chunk));
+        for chunk in chunks {
+            hasher.update(&chunk);
+        }
         hasher.finish::<SifDigest>()
     });
     // no further thread: this one hashes, too
