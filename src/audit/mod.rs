@@ -8,6 +8,7 @@ mod drift;
 mod image;
 mod job;
 mod junit;
+mod markdown;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -18,4 +19,5 @@ pub use drift::{Pinned, pinned};
 pub use image::{ImageAnswer, ImageQuery, ImageUse, Matched, audit_image};
 pub use job::{AttemptAnswer, JobAnswer, SubmissionAnswer, UsedImage, audit_job};
 pub use junit::junit;
-pub use verdict::{Forger, Reason, Verdict, but, forgers, judge};
+pub use markdown::markdown;
+pub use verdict::{Because, Forger, Reason, Verdict, because, forgers, judge};
