@@ -9,6 +9,9 @@
 //!  gitlab.com                   registry.gitlab.com
 //! ```
 //!
+//! The other way round, a registry that a project file names is its GitLab's when the name says so
+//! (`gitlab/own_registry.rs`) or one of the first three does.
+//!
 //! A clone's remote says which GitLab is meant, and nothing more: it is compared with what the
 //! configuration, a login or CI names, and nothing is sent to a host because a remote names it.
 
@@ -17,7 +20,7 @@ use std::collections::BTreeMap;
 use super::surroundings::Surroundings;
 use crate::config::ServerUrl;
 use crate::failure::Report;
-use crate::gitlab::{CiJob, Remote};
+use crate::gitlab::{CiJob, Remote, is_own_registry};
 use crate::oci::{DOCKER_HUB, Registry};
 
 /// The GitLab whose registry everybody knows.
@@ -59,6 +62,32 @@ pub(super) fn find(
     let meant = remote.map(|remote| remote.host.as_str().to_owned());
     let meant = meant.or_else(|| server.map(|server| server.host().to_string()));
     Ok(meant.filter(|host| host == KNOWN.0).and_then(|_| KNOWN.1.parse().ok()))
+}
+
+/// Whether a registry is that of the GitLab that a clone came from: by its name, or by the word of somebody who is
+/// trusted. What a project file says of itself is no such word.
+///
+/// # Errors
+/// When the file that remembers logins is broken, or CI's variables contradict each other.
+pub fn is_registry_of(
+    here: &dyn Surroundings,
+    registry: &Registry,
+    remote: &Remote,
+) -> Result<bool, Report> {
+    if is_own_registry(registry, &remote.host) {
+        return Ok(true);
+    }
+    let configured = here.config().gitlab.registry.as_ref();
+    let is_meant = here.gitlab_server().is_some_and(|server| is_of(remote, &server));
+    if is_meant && configured.is_some_and(|own| own.value == *registry) {
+        return Ok(true);
+    }
+    let of_ci = here.ci_server().is_some_and(|server| is_of(remote, &server));
+    if of_ci && here.ci_job()?.is_some_and(|job| job.registry() == registry) {
+        return Ok(true);
+    }
+    let known = known(here)?;
+    Ok(known.get(registry).is_some_and(|realms| realms.iter().any(|realm| is_of(remote, realm))))
 }
 
 /// The servers that hand out each registry's tokens: configured, or confirmed at a login.

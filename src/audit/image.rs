@@ -45,6 +45,8 @@ pub enum Matched {
     Config,
     /// The SIF was asked for.
     Sif,
+    /// The root of the SIF's hash tree is pinned.
+    Tree,
     /// The tag or repository was typed.
     Reference,
     /// It was not asked for, but a worker measured it.
@@ -158,6 +160,7 @@ fn matches(image: &UsedImage, measured: &[[u8; 32]], query: &ImageQuery) -> Opti
                 (image.index.map(|d| *d.bytes()), Matched::Index),
                 (image.config.map(|d| *d.bytes()), Matched::Config),
                 (image.sif.map(|d| *d.bytes()), Matched::Sif),
+                (image.tree.map(|d| *d.bytes()), Matched::Tree),
             ];
             let named = named.into_iter().find(|(digest, _)| *digest == Some(*bytes));
             named

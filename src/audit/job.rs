@@ -141,6 +141,9 @@ pub struct AttemptAnswer {
     pub qualified: Vec<Qualifier>,
     /// Under which conditions it ran; empty as far as it was erased.
     pub conditions: Conditions,
+    /// What the worker noted; foreign text, and none as far as it was erased.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The receipt's own intent and nonce, when they are not the submission's.
     pub foreign: Option<(IntentId, Nonce)>,
 }
@@ -274,6 +277,7 @@ fn attempt(submission: &Submission, record: &ReceiptRecord) -> AttemptAnswer {
         qualified: qualified(record),
         forgeable_by: forgers(receipt),
         conditions: receipt.conditions.clone(),
+        notes: receipt.notes.clone(),
         foreign: (!entry.wrote(receipt)).then_some((receipt.intent, receipt.nonce)),
     }
 }

@@ -18,7 +18,7 @@
 use std::fmt::Write;
 
 use super::job::JobAnswer;
-use super::verdict::{Verdict, but};
+use super::verdict::{Because, Verdict, because};
 
 /// The document. `plain_only`: a *Match* with a *but* counts as a failure, as the policy `plain_match_only` says.
 #[must_use]
@@ -39,12 +39,12 @@ pub fn junit(answers: &[JobAnswer], plain_only: bool) -> String {
 }
 
 fn case(answer: &JobAnswer, plain_only: bool) -> String {
-    let buts: Vec<&str> = answer.qualified.iter().map(but).collect();
-    let reason = match answer.verdict {
-        Verdict::Match if !buts.is_empty() => format!("Match, but {}", buts.join("; ")),
-        Verdict::Match => format!("Match: {}", answer.why),
-        Verdict::Mismatch => format!("Mismatch: {}", answer.why),
-        Verdict::Unproven => format!("Unproven: {}", answer.why),
+    let because = because(answer.verdict, &answer.why, &answer.qualified);
+    let reason = match (answer.verdict, &because) {
+        (_, Because::But(text)) => format!("Match, {text}"),
+        (Verdict::Match, Because::Why(why)) => format!("Match: {why}"),
+        (Verdict::Mismatch, Because::Why(why)) => format!("Mismatch: {why}"),
+        (Verdict::Unproven, Because::Why(why)) => format!("Unproven: {why}"),
     };
     let image = answer.submissions.last().map(|last| &last.image);
     let image = image.and_then(|image| {
@@ -61,7 +61,7 @@ fn case(answer: &JobAnswer, plain_only: bool) -> String {
             let _ =
                 writeln!(text, "<failure type=\"mismatch\" message=\"{said}\">{said}</failure>");
         }
-        Verdict::Match if plain_only && !buts.is_empty() => {
+        Verdict::Match if plain_only && matches!(because, Because::But(_)) => {
             let _ = writeln!(text, "<failure type=\"policy\" message=\"{said}\">{said}</failure>");
         }
         Verdict::Unproven => {

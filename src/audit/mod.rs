@@ -8,6 +8,7 @@ mod drift;
 mod image;
 mod job;
 mod junit;
+mod markdown;
 mod origins;
 mod surroundings;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub use drift::{Pinned, pinned, pinned_by};
 pub use image::{ImageAnswer, ImageQuery, ImageUse, Matched, audit_image};
 pub use job::{AttemptAnswer, JobAnswer, SubmissionAnswer, TasksAnswer, UsedImage, audit_job};
 pub use junit::junit;
+pub use markdown::markdown;
 pub use origins::repositories;
 pub use surroundings::{Each, Surroundings};
-pub use verdict::{Forger, Reason, Verdict, but, forgers, judge};
+pub use verdict::{Because, Forger, Reason, Verdict, because, forgers, judge};

@@ -6,7 +6,7 @@ use super::testing::{entry, intent, key, oci, pin, private, receipt, sif};
 use super::*;
 use crate::job::{Grade, JobState, Nonce, Observation};
 use crate::ledger::{Ledger, LookupError, View};
-use crate::oci::{ConfigDigest, Digest, Sha256Digest, SifDigest};
+use crate::oci::{ConfigDigest, Digest, Sha256Digest, SifDigest, TreeRoot};
 use crate::pin::Image;
 use crate::worker::{Conditions, Cover, Hides, Qualifier, Receipt};
 
@@ -257,4 +257,17 @@ fn a_newer_programs_receipt_is_shown_and_not_judged() {
     let answer = ask(dir.path(), "local:1");
     assert_eq!((answer.verdict, answer.reason), (Verdict::Unproven, Reason::NeedsNewer));
     assert_eq!(answer.submissions[0].attempts[0].measured, Some(right().to_string()));
+}
+
+/// What a worker checked each block by is the job's own image, and not another one that ran.
+#[test]
+fn an_image_is_found_by_the_root_of_its_tree() {
+    let dir = private();
+    let tree = TreeRoot::of(b"tree");
+    let Image::Sif { pin, manifest, digest, recipe, .. } = sif(right()) else { panic!() };
+    submit(&ledger(dir.path()), 1, Image::Sif { pin, manifest, digest, recipe, tree: Some(tree) });
+    let query = ImageQuery::parse(&tree.to_string(), "docker.io").unwrap();
+    let answer = audit_image(&View::read(dir.path()).unwrap(), &query);
+    assert_eq!(answer.jobs.len(), 1);
+    assert_eq!(answer.jobs[0].matched, Matched::Tree);
 }

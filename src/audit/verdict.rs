@@ -164,9 +164,30 @@ pub fn forgers(receipt: &Receipt) -> Vec<Forger> {
     forgers
 }
 
-/// A qualifier as the end of the sentence *Match, but ...*.
+/// What stands behind a verdict for people: `but ...` of a *Match* that is no plain one, else why it is what it is. Only
+/// a *Match* can have a *but*: it says what else than the image decided.
 #[must_use]
-pub fn but(qualifier: &Qualifier) -> &'static str {
+pub fn because(verdict: Verdict, why: &str, qualified: &[Qualifier]) -> Because {
+    match (verdict, qualified) {
+        (Verdict::Match, [_, ..]) => {
+            let buts: Vec<&str> = qualified.iter().map(but).collect();
+            Because::But(format!("but {}", buts.join("; ")))
+        }
+        _ => Because::Why(why.to_owned()),
+    }
+}
+
+/// See [`because`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// `but ...`.
+    But(String),
+    /// A sentence's end.
+    Why(String),
+}
+
+/// A qualifier as the end of the sentence *Match, but ...*.
+fn but(qualifier: &Qualifier) -> &'static str {
     match qualifier {
         Qualifier::Mount => "a mount lay over files of the image",
         Qualifier::Option => "the runtime was given options",
@@ -279,6 +300,19 @@ mod tests {
         assert_eq!(said(Measured::Config(ConfigDigest::of(b"other"))), Reason::OtherDigest);
         assert_eq!(said(Measured::Manifest(Digest::of(b"other"))), Reason::OtherDigest);
         assert_eq!(said(Measured::Sif(SifDigest::of(b"sif"))), Reason::NothingExpected);
+    }
+
+    #[test]
+    fn only_a_match_has_a_but() {
+        let all = [Qualifier::Mount, Qualifier::MeasuredEarlier];
+        for verdict in [Verdict::Match, Verdict::Unproven, Verdict::Mismatch] {
+            let plain = because(verdict, "why", &[]);
+            assert_eq!(plain, Because::Why("why".into()));
+            let qualified = because(verdict, "why", &all);
+            assert_eq!(qualified == plain, verdict != Verdict::Match, "{qualified:?}");
+        }
+        let Because::But(text) = because(Verdict::Match, "", &all) else { panic!() };
+        assert!(text.starts_with("but a mount lay over files of the image; measured earlier"));
     }
 
     #[test]

@@ -232,6 +232,11 @@ fn run(cli: Cli) -> Outcome {
     if cli.verb.uses_project() {
         context.require_project()?;
     }
+    if cli.verb.uses_project() && !matches!(cli.verb, Verb::Config(_)) {
+        context.require_registry()?;
+    } else {
+        context.warn_of_registry();
+    }
     match cli.verb {
         Verb::Init(args) => init::run(&context, &args),
         Verb::Doctor(_) => Ok(doctor::run(&context)),

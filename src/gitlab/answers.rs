@@ -101,3 +101,28 @@ pub struct Release {
     #[serde(default)]
     pub commit: Option<Commit>,
 }
+
+/// `GET /user`: whose token it is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct User {
+    /// The number.
+    pub id: u64,
+}
+
+/// `GET /projects/:id/merge_requests/:iid/notes`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Note {
+    /// Its number.
+    pub id: u64,
+    /// Its text.
+    pub body: String,
+    /// Who wrote it.
+    pub author: User,
+}
+
+/// The answer to something that was made or changed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Made {
+    /// Its number.
+    pub id: u64,
+}

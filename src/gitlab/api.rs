@@ -132,7 +132,7 @@ impl Client {
         self.one(built(&what, self, endpoint)?, what).await
     }
 
-    async fn one<T: DeserializeOwned + 'static>(
+    pub(super) async fn one<T: DeserializeOwned + 'static>(
         &self,
         endpoint: impl Endpoint + Sync,
         what: String,
@@ -140,7 +140,7 @@ impl Client {
         endpoint.query_async(&*self.0).await.map_err(|error| self.explain(error, what))
     }
 
-    async fn rows<T: DeserializeOwned + Send + 'static>(
+    pub(super) async fn rows<T: DeserializeOwned + Send + 'static>(
         &self,
         endpoint: impl Endpoint + Pageable + Sync,
         what: String,
@@ -168,7 +168,7 @@ impl Client {
 }
 
 /// A builder fails only when a field was forgotten, which tests find.
-fn built<T, E: std::fmt::Display>(
+pub(super) fn built<T, E: std::fmt::Display>(
     what: &str,
     client: &Client,
     endpoint: Result<T, E>,

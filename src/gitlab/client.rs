@@ -7,7 +7,7 @@ use super::transport::Transport;
 use super::{GitlabError, Options, Token, TokenKind};
 use crate::config::ServerUrl;
 
-/// The client. It asks and never changes anything. Cloning shares connections, and the verdict on
+/// The client. It asks; what it changes is in `writing.rs`. Cloning shares connections, and the verdict on
 /// the token: one that was refused is not sent again.
 #[derive(Clone)]
 pub struct Client(pub(super) Arc<Transport>);

@@ -71,6 +71,8 @@ pub enum GitlabError {
         message: Shown,
         /// The kind of the token that was sent.
         kind: TokenKind,
+        /// The scope that an access token needs for it.
+        scope: &'static str,
         /// Where it came from.
         token: String,
     },
@@ -120,8 +122,15 @@ impl Failure for GitlabError {
     }
 
     fn hint(&self) -> Option<String> {
-        const NEEDS: &str = "a personal, project or group access token with the scope read_api";
+        let scope = if let Self::Answer { scope, .. } = self { scope } else { "read_api" };
+        let needs = format!("a personal, project or group access token with the scope {scope}");
         match self {
+            Self::Answer { status: 403, scope: "api", kind: TokenKind::Access, token, .. } => {
+                Some(format!(
+                    "the token in {token} must be {needs}, and of a role that may do this: Reporter for notes, Developer \
+                     for statuses"
+                ))
+            }
             Self::PlainHttp { host, .. } => Some(format!(
                 "if that is wanted (another user of this machine can sit on a loopback port), add \
                  --insecure-registry {host}"
@@ -130,19 +139,19 @@ impl Failure for GitlabError {
                 "write the server's final address as [gitlab] url in your configuration".into(),
             ),
             Self::Answer { status: 401, kind: TokenKind::Access, token, .. } => Some(format!(
-                "the token in {token} is wrong, revoked or expired; it must be {NEEDS}"
+                "the token in {token} is wrong, revoked or expired; it must be {needs}"
             )),
             Self::Answer { status: 401 | 403 | 404, kind: TokenKind::Job, .. } => Some(format!(
                 "a job token opens little of the API, and of another project only what lists this one \
-                 (Settings > CI/CD > Job token permissions): put {NEEDS} into \
+                 (Settings > CI/CD > Job token permissions): put {needs} into \
                  MOORLINE_GITLAB_TOKEN, or name the image by its reference"
             )),
             Self::Answer { status: 403, token, .. } => {
-                Some(format!("the token in {token} must be {NEEDS}"))
+                Some(format!("the token in {token} must be {needs}"))
             }
             Self::Answer { status: 404, token, .. } => Some(format!(
                 "it does not exist, or the token in {token} may not see it (GitLab does not tell \
-                 which); it must be {NEEDS}"
+                 which); it must be {needs}"
             )),
             Self::Roots(error) => error.hint(),
             Self::Certificate { host, fault, own } => Some(fault.hint(host, *own)),

@@ -44,12 +44,36 @@ pub struct Remote {
     pub file: PathBuf,
 }
 
-/// Finds the remote `origin` (else the only one) of the clone that `dir` lies in. What others than `writers` can
-/// have written is not read.
+/// What a look for a clone came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// There is no clone.
+    Nothing,
+    /// There is one, and it names no server and project.
+    Nameless,
+    /// There is one of somebody else, which was passed by: what of it, and whose it is.
+    Strangers(PathBuf, String),
+    /// Where it came from.
+    Remote(Remote),
+}
+
+/// Finds the remote `origin` (else the only one) of the clone that `dir` lies in; a clone of somebody else is none.
+///
+/// # Errors
+/// As [`look`].
+pub fn remote(dir: &Path, writers: &Writers) -> io::Result<Option<Remote>> {
+    Ok(match look(dir, writers)? {
+        Found::Remote(remote) => Some(remote),
+        Found::Nothing | Found::Nameless | Found::Strangers(..) => None,
+    })
+}
+
+/// The same, and why there is none. What others than `writers` can have written is not read.
 ///
 /// # Errors
 /// When the clone's own files cannot be read, can be written by others, or name each other in vain.
-pub fn remote(dir: &Path, writers: &Writers) -> io::Result<Option<Remote>> {
+pub fn look(dir: &Path, writers: &Writers) -> io::Result<Found> {
+    let strangers = |path: &Path, why: String| Ok(Found::Strangers(path.to_owned(), why));
     for above in dir.ancestors() {
         let dot_git = above.join(".git");
         let found = match fs::metadata(&dot_git) {
@@ -63,31 +87,34 @@ pub fn remote(dir: &Path, writers: &Writers) -> io::Result<Option<Remote>> {
             Err(e) => return Err(explained(&dot_git, e)),
         };
         if !writers.trusts(found.uid()) {
-            return Ok(None);
+            return strangers(&dot_git, format!("it belongs to uid {}", found.uid()));
         }
         let file = config_of(&dot_git, &found, above, writers)?;
         // the folder is ours, and what it points to must be as well
         let folder = file.parent().unwrap_or(&file);
         match Folder::open(folder)?.outsider(writers)? {
             None => {}
-            Some(Outsider::Owner { .. }) => return Ok(None),
+            Some(owner @ Outsider::Owner { .. }) => return strangers(folder, owner.to_string()),
             Some(other) => return Err(refused(folder, &ForeignError::Outsider(other))),
         }
         let text = match read(&file, writers) {
-            Err(ForeignError::Outsider(Outsider::Owner { .. })) => return Ok(None),
+            Err(ForeignError::Outsider(owner @ Outsider::Owner { .. })) => {
+                return strangers(&file, owner.to_string());
+            }
             Err(ForeignError::Io(error)) => return Err(error),
             Err(error) => return Err(refused(&file, &error)),
             Ok(text) => text,
         };
         let named = url(&text).and_then(|url| parse(&url));
-        return Ok(named.map(|Named { scheme, host, project }| Remote {
-            server: format!("{scheme}://{host}").parse().ok(),
-            host,
-            project,
-            file,
-        }));
+        return Ok(match named {
+            None => Found::Nameless,
+            Some(Named { scheme, host, project }) => {
+                let server = format!("{scheme}://{host}").parse().ok();
+                Found::Remote(Remote { server, host, project, file })
+            }
+        });
     }
-    Ok(None)
+    Ok(Found::Nothing)
 }
 
 fn refused(path: &Path, why: &ForeignError) -> io::Error {
@@ -327,7 +354,10 @@ mod tests {
         // another user's, above the working directory
         let inside = dir.path().join("main");
         if uid != 0 {
-            assert_eq!(remote(&inside, &Writers::of_user(uid + 1)).unwrap(), None);
+            let others = Writers::of_user(uid + 1);
+            assert_eq!(remote(&inside, &others).unwrap(), None);
+            let Found::Strangers(path, why) = look(&inside, &others).unwrap() else { panic!() };
+            assert_eq!((path, why), (inside.join(".git"), format!("it belongs to uid {uid}")));
         }
         // one that others can write
         let open = dir.path().join("main/.git/config");

@@ -1,4 +1,4 @@
-//! The connection under the crate `gitlab`: one GET, to one server, with one token.
+//! The connection under the crate `gitlab`: one question, to one server, with one token.
 //!
 //! The crate's own connection follows redirects, and a `PRIVATE-TOKEN` header goes along to any
 //! host; it also reads answers of any length. So its endpoints get this one.
@@ -6,8 +6,9 @@
 //! ```text
 //!  another server or path than the base -> refused before anything is sent
 //!  3xx within the base                  -> followed (a project that moved), and said once
-//!  3xx elsewhere                        -> an error that names the target
-//!  429, 502, 503, 504, no connection    -> again, at most twice (Retry-After up to 20 s)
+//!  3xx elsewhere, or to a POST or PUT   -> an error that names the target
+//!  429, 502, 503, 504, no connection    -> again, at most twice (Retry-After up to 20 s); a POST, which could be
+//!                                          done twice, only after 429 or when no connection came about
 //!  before each sending                  -> its turn among the requests to this host (`HostBudget`)
 //! ```
 
@@ -18,8 +19,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use gitlab::api::{ApiError, AsyncClient, RestClient};
-use reqwest::header::{HeaderName, HeaderValue, LOCATION};
-use reqwest::{Response, Url};
+use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use reqwest::{Method, RequestBuilder, Response, Url};
 
 use super::{GitlabError, Options, Token, TokenKind};
 use crate::config::ServerUrl;
@@ -45,6 +46,49 @@ const MOST_REDIRECTS: usize = 3;
 
 /// How often one question is sent.
 const TRIES: u32 = 3;
+
+/// What is sent.
+struct Question {
+    url: Url,
+    /// `None` for a GET.
+    sends: Option<Sends>,
+}
+
+/// What changes something.
+struct Sends {
+    method: Method,
+    /// Of the body.
+    kind: Option<HeaderValue>,
+    body: Vec<u8>,
+}
+
+impl Question {
+    fn request(&self, http: &reqwest::Client) -> RequestBuilder {
+        let Some(Sends { method, kind, body }) = &self.sends else {
+            return http.get(self.url.clone());
+        };
+        let mut request = http.request(method.clone(), self.url.clone()).body(body.clone());
+        if let Some(kind) = kind {
+            request = request.header(CONTENT_TYPE, kind);
+        }
+        request
+    }
+
+    /// Whether it must not be done twice.
+    fn is_once(&self) -> bool {
+        self.sends.as_ref().is_some_and(|sends| sends.method == Method::POST)
+    }
+
+    /// Whether an answer of this status is none: behind a gateway's it may have been done.
+    fn is_asked_again(&self, status: u16) -> bool {
+        status == 429 || matches!(status, 502..=504) && !self.is_once()
+    }
+
+    /// What a token needs for it.
+    fn scope(&self) -> &'static str {
+        if self.sends.is_some() { "api" } else { "read_api" }
+    }
+}
 
 pub(super) struct Transport {
     base: Url,
@@ -148,12 +192,16 @@ impl Transport {
     }
 
     /// Asks, unless it was refused before: some GitLab instances ban an address after 30 refusals.
-    async fn ask(&self, url: &Url) -> Result<(Response, Bytes), GitlabError> {
+    async fn ask(&self, question: &Question) -> Result<(Response, Bytes), GitlabError> {
+        let url = &question.url;
         if let Some(error) = self.refusal(url) {
             return Err(error);
         }
-        let (answer, body) = self.follow(url).await?;
-        let verdict = self.judge(&answer, &body);
+        let (answer, body) = match question.sends {
+            None => self.follow(url).await?,
+            Some(_) => self.send(question).await?,
+        };
+        let verdict = self.judge(&answer, &body, question.scope());
         if let Err(error @ GitlabError::Answer { status: 401, .. }) = &verdict {
             let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
             refused.insert(self.asked(url), error.clone());
@@ -237,8 +285,13 @@ impl Transport {
         Realm::of(url) == Realm::of(&self.base) && url.path().starts_with(self.base.path())
     }
 
-    /// One answer of any status, and its body.
     async fn get(&self, url: &Url) -> Result<(Response, Bytes), GitlabError> {
+        self.send(&Question { url: url.clone(), sends: None }).await
+    }
+
+    /// One answer of any status, and its body.
+    async fn send(&self, question: &Question) -> Result<(Response, Bytes), GitlabError> {
+        let url = &question.url;
         if !self.is_own(url) {
             return Err(GitlabError::Redirected {
                 host: self.host.clone(),
@@ -249,12 +302,12 @@ impl Transport {
         let mut backoff = Backoff::new(FIRST_PAUSE);
         for tried in 1.. {
             let turn = self.turn(url).await?;
-            let sent =
-                self.http.get(url.clone()).header(&self.header.0, &self.header.1).send().await;
+            let request = question.request(&self.http).header(&self.header.0, &self.header.1);
+            let sent = request.send().await;
             drop(turn);
             let mut pause = backoff.pause();
             match sent {
-                Ok(answer) if matches!(answer.status().as_u16(), 429 | 502..=504) => {
+                Ok(answer) if question.is_asked_again(answer.status().as_u16()) => {
                     if let Some(wait) = retry_after(answer.headers()) {
                         pause = longer(pause, Some(wait));
                         if let Some(hosts) = &self.hosts {
@@ -271,12 +324,14 @@ impl Transport {
                         let (host, own) = (self.host.clone(), self.roots.has_own());
                         return Err(GitlabError::Certificate { host, fault, own });
                     }
+                    let connecting = error.is_connect();
                     let reason = String::from(self.words(&chain(&error.without_url())));
                     // waiting would not help
                     let last = ["refused", "dns error", "InvalidContentType"]
                         .iter()
                         .any(|word| reason.contains(word))
-                        || proxy_refuses(&reason);
+                        || proxy_refuses(&reason)
+                        || question.is_once() && !connecting;
                     if last || tried >= TRIES {
                         return Err(self.unreachable(reason));
                     }
@@ -323,7 +378,12 @@ impl Transport {
     }
 
     /// The success, or the error that the status means; `what` is filled in by the caller.
-    fn judge(&self, answer: &Response, body: &[u8]) -> Result<(), GitlabError> {
+    fn judge(
+        &self,
+        answer: &Response,
+        body: &[u8],
+        scope: &'static str,
+    ) -> Result<(), GitlabError> {
         let status = answer.status();
         if status.is_success() {
             return Ok(());
@@ -346,6 +406,7 @@ impl Transport {
             status: status.as_u16(),
             message: self.words(&message(body)),
             kind: self.token.kind,
+            scope,
             token: self.token.source.clone(),
         })
     }
@@ -377,12 +438,15 @@ impl AsyncClient for Transport {
     async fn rest_async(
         &self,
         request: http::request::Builder,
-        _body: Vec<u8>,
+        body: Vec<u8>,
     ) -> Result<http::Response<Bytes>, ApiError<GitlabError>> {
-        // every endpoint that is used here is a GET without a body
         let url = request.uri_ref().map(ToString::to_string).unwrap_or_default();
         let url = Url::parse(&url)?;
-        let (answer, body) = self.ask(&url).await.map_err(ApiError::client)?;
+        let method = request.method_ref().cloned().unwrap_or_default();
+        let kind = request.headers_ref().and_then(|headers| headers.get(CONTENT_TYPE)).cloned();
+        let sends = (method != Method::GET).then_some(Sends { method, kind, body });
+        let question = Question { url, sends };
+        let (answer, body) = self.ask(&question).await.map_err(ApiError::client)?;
         let mut plain = http::Response::new(body);
         *plain.status_mut() = answer.status();
         *plain.headers_mut() = answer.headers().clone();

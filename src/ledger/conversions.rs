@@ -9,7 +9,8 @@
 //!   end HEX\n                  BLAKE3 of all before
 //! ```
 //!
-//! What was appended since is read each time; the index is written anew when that was much.
+//! What was appended since is read each time; the index is written anew when that was much. Files that were merged from
+//! another ledger say nothing here (`merged.rs`).
 //! It lies beside the ledger because that is hidden from jobs: it is believed as the ledger is.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use super::body::Body;
 use super::error::LedgerError;
+use super::merged;
 use super::record::{Content, decode};
 use super::segment::list;
 use crate::files;
@@ -58,9 +60,9 @@ impl Conversions {
     fn read_with(dir: &Path, much: u64) -> Result<Self, LedgerError> {
         let index = dir.join(NAME);
         let mut all = fs::read_to_string(&index).ok().and_then(|text| Self::parse(&text));
-        let names = list(dir)?.segments;
+        let merged = merged::writers(dir)?;
+        let names = list(dir)?.segments.into_iter().filter(|name| !merged.contains(&name.writer));
         let sizes: Vec<(String, u64)> = names
-            .iter()
             .filter_map(|name| {
                 let name = name.to_string();
                 let size = fs::metadata(dir.join(&name)).ok()?.len();

@@ -39,6 +39,32 @@ pub enum LedgerError {
     /// The system gave no random numbers.
     #[error("the system gave no random numbers: {0}")]
     Random(#[from] getrandom::Error),
+    /// Another process merges into it just now.
+    #[error("somebody else merges into the ledger {} just now", .0.display())]
+    Merging(PathBuf),
+    /// There is nothing to merge.
+    #[error("{} holds no ledger", .0.display())]
+    NoLedger(PathBuf),
+    /// A file is damaged, or not what was merged before.
+    #[error("the ledger {} is not merged: {what}", dir.display())]
+    NotMerged {
+        /// The other ledger.
+        dir: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// It speaks of a job that this ledger recorded by itself.
+    #[error(
+        "the ledger {} is not merged: it has records of job {job}, which this ledger has of its own; they could change \
+         its verdict",
+        dir.display()
+    )]
+    OwnJob {
+        /// The other ledger.
+        dir: PathBuf,
+        /// The job.
+        job: JobId,
+    },
     /// Every new file name was taken; only a broken file system does this.
     #[error("no new writer could be made in {}", .0.display())]
     NoWriter(PathBuf),
@@ -56,6 +82,9 @@ impl Failure for LedgerError {
         match self {
             Self::Io { source, .. } => io_kind(source, Kind::Configuration),
             Self::Encode(_) => Kind::Usage,
+            Self::NoLedger(_) => Kind::NotFound,
+            Self::NotMerged { .. } => Kind::Integrity,
+            Self::OwnJob { .. } => Kind::Policy,
             _ => Kind::Configuration,
         }
     }
@@ -70,6 +99,17 @@ impl Failure for LedgerError {
                 "use a directory of your own, or: chmod go-w {}",
                 shlex::try_quote(&path.to_string_lossy()).unwrap_or_default()
             )),
+            Self::Merging(_) => Some("try again when it has ended".to_owned()),
+            Self::NoLedger(_) => Some(
+                "name the directory that has the .jsonl files, such as moorline-artifacts/ledger of a CI job".to_owned(),
+            ),
+            Self::NotMerged { dir, .. } => Some(format!(
+                "MOORLINE_LEDGER={} moorline audit verify says all that is wrong; get the artifact anew",
+                shlex::try_quote(&dir.to_string_lossy()).unwrap_or_default()
+            )),
+            Self::OwnJob { .. } => Some(
+                "if that directory is a copy of this ledger, which nobody else could write: --same-jobs".to_owned(),
+            ),
             Self::Encode(_) => Some("use paths whose names are UTF-8".to_owned()),
             _ => None,
         }

@@ -219,6 +219,39 @@ fn readable(bytes: &[u8]) -> Option<Personal> {
     serde_json::from_value(Value::Object(fields)).ok()
 }
 
+/// Copies the payload of a record from another ledger; says whether it did. One that is not there, or here already, is
+/// left.
+///
+/// # Errors
+/// When it has other bytes than were recorded, or cannot be read or written.
+pub(super) fn copy(
+    from: &Path,
+    into: &Path,
+    intent: IntentId,
+    hash: RecordHash,
+) -> Result<bool, LedgerError> {
+    let (source, target) = (path(from, intent, hash), path(into, intent, hash));
+    if fs::symlink_metadata(&target).is_ok() {
+        return Ok(false);
+    }
+    let bytes = match ForeignFile::anyones(MOST_BYTES).bytes(&source) {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_missing() => return Ok(false),
+        Err(error) => return Err(LedgerError::io("read", &source)(error.into())),
+    };
+    if RecordHash::of(&bytes) != hash {
+        let file = file_name(intent, hash);
+        let what = format!("{PERSONAL_DIR}/{file}: its bytes are not those that were recorded");
+        return Err(LedgerError::NotMerged { dir: from.to_owned(), what });
+    }
+    private_dir(&into.join(PERSONAL_DIR))?;
+    match files::create(&target, 0o600, &bytes) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(LedgerError::io("write", &target)(error)),
+    }
+}
+
 /// The names of all payload files, with the intent that each belongs to.
 pub(super) fn names(dir: &Path) -> Result<Vec<String>, LedgerError> {
     let folder = dir.join(PERSONAL_DIR);

@@ -68,6 +68,19 @@ impl Report {
         self.findings.is_empty()
     }
 
+    fn empty() -> Self {
+        Self {
+            files: 0,
+            records: 0,
+            newer: 0,
+            payloads: 0,
+            erased: 0,
+            findings: Vec::new(),
+            notes: Vec::new(),
+            limits: LIMITS,
+        }
+    }
+
     fn find(&mut self, file: impl fmt::Display, line: Option<usize>, what: impl Into<String>) {
         self.findings.push(Finding { file: file.to_string(), line, what: what.into() });
     }
@@ -82,16 +95,7 @@ impl Report {
 /// # Errors
 /// When a file cannot be read.
 pub fn verify(dir: &Path) -> Result<Report, LedgerError> {
-    let mut report = Report {
-        files: 0,
-        records: 0,
-        newer: 0,
-        payloads: 0,
-        erased: 0,
-        findings: Vec::new(),
-        notes: Vec::new(),
-        limits: LIMITS,
-    };
+    let mut report = Report::empty();
     let listing = list(dir)?;
     for stranger in &listing.strangers {
         report.find(stranger.display(), None, "its name is not that of a writer's segment");
@@ -119,6 +123,16 @@ pub fn verify(dir: &Path) -> Result<Report, LedgerError> {
     }
     payloads(dir, &committed, &mut report)?;
     Ok(report)
+}
+
+/// What is wrong with the files of one writer, first to last.
+pub(super) fn chain<'s>(segments: impl Iterator<Item = &'s Segment>) -> Vec<Finding> {
+    let mut report = Report::empty();
+    let mut chain: Option<Chain> = None;
+    for segment in segments {
+        chain.get_or_insert_with(|| Chain::new(segment.name)).segment(segment, &mut report);
+    }
+    report.findings
 }
 
 /// Where a writer's chain is.

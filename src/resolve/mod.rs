@@ -7,7 +7,7 @@
 //! ```
 //!
 //! "What CI built" becomes references first (`facts`), of which the registry knows one (`origin`);
-//! whether a pin still is what its tag names is `drift`'s question.
+//! whether a pin still is what its tag names is `drift`'s question, and what somebody attached to it is `sbom`'s.
 //!
 //! Floor 5. A typed digest decides; a typed tag beside it is only compared.
 
@@ -20,6 +20,7 @@ mod many;
 pub mod origin;
 mod reference;
 mod remote;
+pub mod sbom;
 
 pub use error::ResolveError;
 use error::not_an_image;

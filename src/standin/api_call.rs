@@ -95,6 +95,13 @@ impl Call {
     }
 }
 
+/// Whose access token it is: its place in the configuration, from 1.
+pub(super) fn user(config: &Config, headers: &HeaderMap) -> Option<usize> {
+    let token = headers.get("private-token").and_then(|value| value.to_str().ok())?;
+    let at = config.gitlab.api_tokens.iter().position(|t| t.secret.expose() == token)?;
+    Some(at + 1)
+}
+
 /// The parts of a path below `/api/v4/`, without escapes.
 pub(super) fn parts(uri: &Uri) -> Vec<String> {
     let path = uri.path().strip_prefix("/api/v4/").unwrap_or_default();

@@ -13,8 +13,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use serde_json::{Value, json};
 
-use super::api_call::{Call, answer, parts, refused};
-use super::{CiPipeline, Shared, packages};
+use super::api_call::{Call, answer, parts, refused, user};
+use super::{CiPipeline, Shared, notes, packages};
 
 /// `main` is every project's default branch here.
 const DEFAULT_BRANCH: &str = "main";
@@ -41,6 +41,12 @@ pub(super) async fn handle(
             None => refused(StatusCode::UNAUTHORIZED, "401 Unauthorized"),
         };
     }
+    if parts(&uri) == ["user"] {
+        return match user(&shared.config, &headers) {
+            Some(id) => answer(StatusCode::OK, &json!({ "id": id })),
+            None => refused(StatusCode::UNAUTHORIZED, "401 Unauthorized"),
+        };
+    }
     let Some(call) = Call::of(&shared.config, &uri) else {
         return refused(StatusCode::NOT_FOUND, "404 Project Not Found");
     };
@@ -49,6 +55,9 @@ pub(super) async fn handle(
     }
     if let Some(file) = packages::file(&shared, &call) {
         return file;
+    }
+    if let Some(rows) = notes::read(&shared, &call) {
+        return answer(StatusCode::OK, &page(rows, &call.query));
     }
     match find(&shared, &call.project, &call.rest(), &call.query) {
         Some(found) => answer(StatusCode::OK, &found),

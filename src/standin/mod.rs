@@ -9,8 +9,8 @@
 //! ```
 //!
 //! It is a *stand-in*: it answers what GitLab's `GET /jwt/auth` answers for deploy tokens, job
-//! tokens and anonymous callers, a few routes of its REST API (reading what CI built, writing packages and
-//! releases), and nothing else of GitLab. The embedded registry serves
+//! tokens and anonymous callers, a few routes of its REST API (reading what CI built, writing packages, releases,
+//! notes and statuses), and nothing else of GitLab. The embedded registry serves
 //! what [`Images`] holds and what was pushed to it. Sources: GitLab's
 //! `doc/administration/packages/container_registry` and
 //! `app/services/auth/container_registry_authentication_service.rb` (behaviour only), docker
@@ -26,9 +26,11 @@ mod facts;
 mod gitlab_api;
 mod images;
 mod key;
+mod notes;
 mod packages;
 mod pending;
 mod registry;
+mod said;
 mod server;
 mod shared;
 mod token;

@@ -17,8 +17,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use serde_json::{Value, json};
 
-use super::Shared;
 use super::api_call::{Call, answer, refused};
+use super::{Shared, notes};
 
 /// PUT and POST.
 pub(super) async fn write(
@@ -37,6 +37,9 @@ pub(super) async fn write(
     let Ok(bytes) = axum::body::to_bytes(body, usize::MAX).await else {
         return refused(StatusCode::BAD_REQUEST, "the body broke off");
     };
+    if let Some(said) = notes::write(&shared, &call, &method, &headers, &bytes) {
+        return said;
+    }
     match (method, call.rest().as_slice()) {
         (Method::PUT, ["packages", "generic", package, version, file]) => {
             if ![package, version, file].iter().all(|name| is_name(name)) {

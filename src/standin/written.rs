@@ -1,10 +1,12 @@
-//! The generic packages and releases that jobs wrote.
+//! The generic packages and releases that jobs wrote, and what was said of merge requests and commits.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::body::Bytes;
 use serde_json::Value;
+
+use super::said::Said;
 
 /// Project, package, version, file.
 type Name = [String; 4];
@@ -18,6 +20,7 @@ pub(super) struct Packages {
     pub(super) files: BTreeMap<Name, Bytes>,
     /// By project and tag.
     pub(super) releases: BTreeMap<[String; 2], Value>,
+    pub(super) said: Said,
 }
 
 impl Written {

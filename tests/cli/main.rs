@@ -20,6 +20,7 @@ mod json;
 mod liar;
 mod limits;
 mod manners;
+mod merge;
 mod newer;
 mod place;
 mod private;

@@ -14,6 +14,7 @@
 #   MOORLINE_TEST_NOREGISTRY_USER   a token without any registry scope, same file rules
 #   MOORLINE_TEST_NOREGISTRY_SECRET
 #   MOORLINE_TEST_JOB_TOKEN         the file with a CI job token of physics/analysis
+#   MOORLINE_TEST_API_TOKEN         the file with a project access token of physics/analysis (scope api)
 #   MOORLINE_TEST_PUSH_AUTH         an auth file (docker's config.json) that may push to all projects
 #   MOORLINE_TEST_IMAGE             physics/analysis; tags v1, v2 and multi
 #   MOORLINE_TEST_DIGEST_V1, _V2    the manifest digests of v1 and v2
@@ -53,6 +54,7 @@ start() {
     printf 'gldt-%s\n' "$(random)" | tee "$DIR/secret" >/dev/null
     printf 'gldt-%s\n' "$(random)" | tee "$DIR/noregistry-secret" >/dev/null
     printf 'glcbt-%s\n' "$(random)" | tee "$DIR/job-token" >/dev/null
+    printf 'glpat-%s\n' "$(random)" | tee "$DIR/api-token" >/dev/null
     python3 - "$DIR" "$SERVICE" "$ISSUER" "$DEPLOY_USER" <<'PY'
 import json, sys
 folder, service, issuer, user = sys.argv[1:]
@@ -71,6 +73,10 @@ json.dump({
         {"username": "push", "secret": read("push-secret"), "scopes": ["read_registry", "write_registry"], "group": "physics"},
     ],
     "job_tokens": [{"secret": read("job-token"), "project": "physics/analysis"}],
+    "gitlab": {
+        "api_tokens": [{"secret": read("api-token"), "projects": ["physics/analysis"], "scopes": ["api"]}],
+        "merge_requests": [{"project": "physics/analysis", "iid": 7, "source_branch": "main", "pipeline": 1}],
+    },
 }, open(f"{folder}/stand-in.json", "w"))
 PY
 
@@ -131,6 +137,7 @@ export MOORLINE_TEST_DEPLOY_SECRET='$DIR/secret'
 export MOORLINE_TEST_NOREGISTRY_USER='no-registry'
 export MOORLINE_TEST_NOREGISTRY_SECRET='$DIR/noregistry-secret'
 export MOORLINE_TEST_JOB_TOKEN='$DIR/job-token'
+export MOORLINE_TEST_API_TOKEN='$DIR/api-token'
 export MOORLINE_TEST_PUSH_AUTH='$DIR/push-auth.json'
 export MOORLINE_TEST_IMAGE='physics/analysis'
 export MOORLINE_TEST_IMAGE_LAYOUT='$layout'

@@ -17,10 +17,12 @@ bin=$MOORLINE_RUN/bin
 mkdir -p "$bin" "$MOORLINE_RUN/template/home"
 install -m 755 "${CARGO_TARGET_DIR:-$ROOT/target}/debug/moorline" "$bin/moorline"
 install -m 600 "$MOORLINE_TEST_JOB_TOKEN" "$MOORLINE_RUN/template/job-token"
+install -m 600 "$MOORLINE_TEST_API_TOKEN" "$MOORLINE_RUN/template/api-token"
 # The home is fresh, so that the job token is the only credential.
 for_user template
 
 export MOORLINE_TEST_PROGRAM=$bin/moorline MOORLINE_TEST_JOB_TOKEN=$MOORLINE_RUN/template/job-token
+export MOORLINE_TEST_API_TOKEN=$MOORLINE_RUN/template/api-token
 project=$MOORLINE_RUN/template/project
 # drive CASE [ARG]: as the ordinary user, with that home
 drive() {
@@ -32,7 +34,7 @@ step "the project" drive make
 step "every file, rendered" drive schema
 step "GitLab's schema" "$CACHE/ci-schema/bin/check-jsonschema" --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci "$project"/rendered/*.yml
 step "build to audit" drive chain
-for case in quoting failing detached denied unprotected program hostile; do step "$case" drive "$case"; done
+for case in quoting failing detached denied unprotected program hostile noted merged; do step "$case" drive "$case"; done
 step "ended by TERM" drive cancelled TERM
 step "killed, so that only after_script is left" drive cancelled KILL
 in_allocation() {

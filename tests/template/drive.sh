@@ -6,7 +6,7 @@
 #   tests/template/drive.sh CASE DIR       runs one case there (see the end of this file)
 #
 # From the environment: MOORLINE_TEST_PROGRAM, MOORLINE_TEST_REGISTRY, MOORLINE_TEST_REALM,
-# MOORLINE_TEST_JOB_TOKEN (a file), MOORLINE_TEST_DIGEST_V1.
+# MOORLINE_TEST_JOB_TOKEN and MOORLINE_TEST_API_TOKEN (files), MOORLINE_TEST_DIGEST_V1.
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd -P)
 # shellcheck source=tests/lib.sh
@@ -90,6 +90,8 @@ CI_SERVER_URL: "${MOORLINE_TEST_REALM%/jwt/auth}"
 CI_COMMIT_REF_PROTECTED: "${PROTECTED-true}"
 CONTAINERS_REGISTRIES_CONF: "$PWD.registries.conf"
 ${GITLAB_API+CI_API_V4_URL: "$GITLAB_API"}
+${WRITES+CI_MERGE_REQUEST_IID: "7"}
+${WRITES:+MOORLINE_GITLAB_TOKEN: "$WRITES"}
 Y
     )
 }
@@ -272,6 +274,48 @@ program() {
     rm -rf "$served" "$served.log"
 }
 
+# One note in the merge request, by a project's token, updated in place; a job's own token writes none, and fails nothing.
+noted() {
+    local api notes
+    WRITES="" variables "$(cat "$MOORLINE_TEST_JOB_TOKEN")"
+    passes "$LOG" --file cases.yml --needs noted-audit
+    expect "a job's token" "a job's token writes no notes and no statuses" "$LOG"
+    expect "an image without an SBOM" "there is no SBOM report" "$LOG"
+    WRITES=$(cat "$MOORLINE_TEST_API_TOKEN") variables "$(cat "$MOORLINE_TEST_JOB_TOKEN")"
+    passes "$LOG" --file cases.yml --needs noted-audit
+    expect "the note" "a note was written: physics/analysis!7" "$LOG"
+    # the stand-in knows no pipeline of this commit, so that nothing can be marked; that fails nothing either
+    expect "the status" "answered 404" "$LOG"
+    passes "$LOG" --file cases.yml --needs noted-audit
+    expect "the second pipeline" "the note has a new text" "$LOG"
+    variables "$(cat "$MOORLINE_TEST_JOB_TOKEN")"
+    api=${MOORLINE_TEST_REALM%/jwt/auth}/api/v4/projects/physics%2Fanalysis/merge_requests/7/notes
+    # the token by stdin: arguments can be read by others
+    notes=$(printf 'header = "PRIVATE-TOKEN: %s"\n' "$(cat "$MOORLINE_TEST_API_TOKEN")" | curl -sf --config - "$api")
+    python3 - "$notes" <<'PY'
+import json, sys
+notes = json.loads(sys.argv[1])
+assert len(notes) == 1, notes
+assert notes[0]["body"].startswith("<!-- moorline audit noted -->\n**Match**"), notes
+PY
+}
+
+# The artifacts of the pipelines so far become one ledger, and twice the same is once.
+merged() {
+    local kept=.gitlab-ci-local/artifacts one
+    passes "$LOG" --file cases.yml --needs failing-audit || :
+    [ -z "$(find $kept -path '*ledger/claims*' -type f)" ] || die "claims are artifacts"
+    one=$(mktemp -d)
+    MOORLINE_LEDGER=$one/ledger "$MOORLINE_TEST_PROGRAM" ledger merge $kept/*/moorline-artifacts/ledger >"$LOG.merged" 2>&1 ||
+        die "the artifacts were not merged: $(cat "$LOG.merged")"
+    expect "new records" "records of" "$LOG.merged"
+    MOORLINE_LEDGER=$one/ledger "$MOORLINE_TEST_PROGRAM" audit verify >"$LOG.merged"
+    expect "the merged ledger" "consistent" "$LOG.merged"
+    MOORLINE_LEDGER=$one/ledger "$MOORLINE_TEST_PROGRAM" ledger merge $kept/*/moorline-artifacts/ledger >"$LOG.merged" 2>&1
+    refuse "a second merge" "records of" "$LOG.merged"
+    rm -rf "$one"
+}
+
 # The processes of a CI job are ended as its runner does it: TERM to all of them, or KILL; then after_script.
 cancelled() { # SIGNAL
     rm -f "$LOG"
@@ -413,7 +457,7 @@ cd "$2"
 LOG=$2/.gitlab-ci-local-log
 say "-- $1"
 case $1 in
-chain | quoting | failing | detached | denied | unprotected | program | run_mode | schema | hostile | secrets) "$1" ;;
+chain | quoting | failing | detached | denied | unprotected | program | run_mode | schema | hostile | noted | merged | secrets) "$1" ;;
 cancelled) cancelled "${3-TERM}" ;;
 *) die "no case $1" ;;
 esac

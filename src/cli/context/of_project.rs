@@ -1,13 +1,92 @@
 //! What the project around us means for a verb.
 
+use std::path::Path;
+
 use super::Context;
+use crate::acquire;
 use crate::cli::show::output::{self, CliError, Report};
 use crate::config::{Config, PROJECT_FILE};
 use crate::failure::Kind;
 use crate::files::Writers;
+use crate::gitlab::{self, Found};
 use crate::job::Mount;
+use crate::oci::Registry;
 
 impl Context {
+    /// A project file names the registry of its own GitLab and no other one: short names would go there.
+    pub(super) fn settle_registry(&mut self) {
+        let Some(said) = self.config.registry.as_ref().filter(|value| value.origin.is_project())
+        else {
+            return;
+        };
+        let Err((why, hint)) = self.of_own_gitlab(&said.value) else { return };
+        let refused = format!("{}: the registry {} {why}", said.origin, said.value);
+        let hint = hint.unwrap_or_else(|| {
+            "names of a project file would go there: write it into ~/.config/moorline/config.toml, or use \
+             --registry or MOORLINE_REGISTRY"
+                .to_owned()
+        });
+        self.project.borrow_mut().registry = Some((refused, hint));
+        self.config.registry = None;
+    }
+
+    /// Whether a registry is that of the GitLab that this clone came from; if not, why, behind its name, and what
+    /// helps against just that.
+    fn of_own_gitlab(&self, registry: &Registry) -> Result<(), (String, Option<String>)> {
+        let no = |why: String| Err((why, None));
+        let project = self.project.borrow();
+        let dir = project.dir.as_deref().unwrap_or(Path::new("."));
+        let remote = match gitlab::look(dir, project.writers()) {
+            Ok(Found::Remote(remote)) => remote,
+            Ok(Found::Nothing) => {
+                return no("is named outside of a clone of its GitLab".to_owned());
+            }
+            Ok(Found::Nameless) => {
+                return no("is named in a clone that came from no GitLab".to_owned());
+            }
+            Ok(Found::Strangers(path, why)) => {
+                let path = output::cell(&path.display().to_string());
+                return no(format!("cannot be compared with this clone's remote: {path}: {why}"));
+            }
+            Err(error) => {
+                let why = output::cell(&error.to_string());
+                return no(format!("cannot be compared with this clone's remote: {why}"));
+            }
+        };
+        drop(project);
+        match acquire::is_registry_of(self, registry, &remote) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let host = &remote.host;
+                let hint = format!(
+                    "names of a project file would go there; if it belongs to {host}, say so once: moorline login \
+                     {registry}, or \"{registry}\" = \"https://{host}\" below [realms] in \
+                     ~/.config/moorline/config.toml"
+                );
+                Err((format!("is not the registry of this clone's {host}"), Some(hint)))
+            }
+            Err(report) => no(format!("cannot be compared with what is known here: {}", report.0)),
+        }
+    }
+
+    /// For verbs that take names of images: stops when the registry of short names, which `moorline.toml` says, is
+    /// not used.
+    ///
+    /// # Errors
+    /// With the reason.
+    pub fn require_registry(&self) -> Result<(), Report> {
+        let project = self.project.borrow();
+        let Some((refused, hint)) = &project.registry else { return Ok(()) };
+        Err(CliError::new(Kind::Configuration, refused.clone()).with_hint(hint.clone()).into())
+    }
+
+    /// The same as one warning, for verbs that do without.
+    pub fn warn_of_registry(&self) {
+        if let Some((refused, _)) = &self.project.borrow().registry {
+            output::warn(format!("{refused}; it is passed over"));
+        }
+    }
+
     /// For verbs that use `moorline.toml`: stops when the caller's own is not used, warns of somebody else's.
     ///
     /// # Errors

@@ -39,6 +39,8 @@ pub struct Project {
     /// The same without what a job of GitLab CI accepts.
     pub(super) strict: Writers,
     pub(super) refused: Option<Refused>,
+    /// The registry that `moorline.toml` names, and why it is not used; what to do.
+    pub(super) registry: Option<(String, String)>,
     /// Whether everybody can write what is used.
     pub(super) open: bool,
 }
@@ -73,7 +75,7 @@ impl Project {
         let strict = Writers::of_caller().and_groups(groups);
         let of_ci = dir.as_deref().is_some_and(|dir| in_ci_checkout(environment, dir));
         let writers = if of_ci { strict.clone().and_everybody() } else { strict.clone() };
-        Self { dir, writers, strict, refused: None, open: false }
+        Self { dir, writers, strict, refused: None, registry: None, open: false }
     }
 
     /// Who may have written what this project brings.

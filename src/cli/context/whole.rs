@@ -17,7 +17,6 @@ use crate::config::{self, Config, ConfigError, Level, Origin, Problem, Value};
 use crate::credential::{Explicit, Scope};
 use crate::failure::Kind;
 use crate::files::{ForeignError, ForeignFile, Writers, barred};
-use crate::gitlab;
 use crate::ledger::index::Catalogue;
 use crate::net::HostBudget;
 use crate::oci::{Platform, Registry};
@@ -147,7 +146,7 @@ impl Context {
                 ));
             }
         }
-        Ok(Self {
+        let mut context = Self {
             voice,
             program,
             user,
@@ -168,7 +167,9 @@ impl Context {
             explicit: OnceCell::new(),
             catalogue: OnceCell::new(),
             hidden: output::hidden(),
-        })
+        };
+        context.settle_registry();
+        Ok(context)
     }
 
     /// A variable of the environment; empty counts as unset.
@@ -242,39 +243,6 @@ fn said_registry(
     Ok(Some(Value { value: scope.registry, origin: Origin::Environment(VARIABLE) }))
 }
 
-/// A project file names the registry of its own GitLab and no other one: short names would go there.
-fn of_own_remote(here: &Config, project: &Project) -> Result<(), Report> {
-    let Some(said) = &here.registry else { return Ok(()) };
-    let dir = project.dir.as_deref().unwrap_or(Path::new("."));
-    let remote = gitlab::remote(dir, project.writers()).ok().flatten();
-    let is = match &remote {
-        Some(remote) if is_registry_of(&said.value, remote.host.as_str()) => return Ok(()),
-        Some(remote) => format!("is not the registry of this clone's {}", remote.host),
-        None => "is named outside of a clone of its GitLab".to_owned(),
-    };
-    let message = format!("{}: the registry {} {is}", said.origin, said.value);
-    Err(CliError::new(Kind::Configuration, message)
-        .with_hint(
-            "names of a project file would go there: write it into ~/.config/moorline/config.toml, or use \
-             --registry or MOORLINE_REGISTRY",
-        )
-        .into())
-}
-
-/// Whether a registry is a GitLab's by its name: the same host, `registry.HOST`, or for `gitlab.REST`
-/// `registry.REST` and `gitlab-registry.REST`. Ports do not count.
-fn is_registry_of(registry: &Registry, gitlab: &str) -> bool {
-    let host =
-        |text: &str| text.rsplit_once(':').map_or(text, |(host, _)| host).to_ascii_lowercase();
-    let (registry, gitlab) = (host(registry.as_str()), host(gitlab));
-    let sibling = gitlab.split_once('.').filter(|(_, rest)| rest.contains('.')).is_some_and(
-        |(first, rest)| {
-            registry == format!("registry.{rest}") || registry == format!("{first}-registry.{rest}")
-        },
-    );
-    registry == gitlab || registry == format!("registry.{gitlab}") || sibling
-}
-
 /// The hosts of `--insecure-registry` and of the configuration.
 fn insecure(global: &Global, config: &Config) -> Result<Vec<HostPort>, Report> {
     let flags = global.insecure_registry.iter().map(|text| ("--insecure-registry", text.as_str()));
@@ -327,7 +295,6 @@ fn read_config(
         Some(text) => {
             let here = Config::parse(&text, Level::Project, Path::new(config::PROJECT_FILE))?;
             steers_no_engine(&here)?;
-            of_own_remote(&here, &project)?;
             // whoever chose a registry himself keeps it
             let chosen = site.registry.is_some() || user.registry.is_some();
             if chosen { Config { registry: None, ..here } } else { here }
@@ -366,32 +333,5 @@ fn unread(path: &Path, error: &ForeignError) -> Report {
             .into(),
         ForeignError::Io(_) => report.into(),
         _ => report.with_hint("put a regular file of UTF-8 text there").into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_registry_is_known_by_its_gitlabs_name() {
-        let is = |registry: &str, gitlab: &str| is_registry_of(&registry.parse().unwrap(), gitlab);
-        for (registry, gitlab) in [
-            ("registry.gitlab.com", "gitlab.com"),
-            ("gitlab-registry.cern.ch", "gitlab.cern.ch"),
-            ("registry.uni.example", "git.uni.example"),
-            ("gitlab.example:5050", "gitlab.example"),
-            ("127.0.0.1:5000", "127.0.0.1:8080"),
-        ] {
-            assert!(is(registry, gitlab), "{registry} {gitlab}");
-        }
-        for (registry, gitlab) in [
-            ("registry.example", "gitlab.example"),
-            ("registry.evil.example", "gitlab.good.example"),
-            ("gitlab.com.evil.example", "gitlab.com"),
-            ("registry.com", "gitlab.com"),
-        ] {
-            assert!(!is(registry, gitlab), "{registry} {gitlab}");
-        }
     }
 }

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::acquire::What;
 use crate::audit::{
-    AttemptAnswer, Forger, ImageAnswer, ImageQuery, JobAnswer, SubmissionAnswer, TasksAnswer,
-    UsedImage, Verdict, audit_image, audit_job, but,
+    AttemptAnswer, Because, Forger, ImageAnswer, ImageQuery, JobAnswer, SubmissionAnswer,
+    TasksAnswer, UsedImage, Verdict, audit_image, audit_job, because,
 };
 use crate::cli::context::Context;
 use crate::cli::context::engines;
@@ -20,6 +20,8 @@ use crate::cli::show::record::{self, Line};
 use crate::cli::show::table::{Column, Gives, Table};
 use crate::cli::verbs::audit_drift::{self, Drifted};
 use crate::cli::verbs::audit_export::{self, Export};
+use crate::cli::verbs::audit_report;
+use crate::cli::verbs::audit_sbom;
 use crate::cli::verbs::jobs;
 use crate::failure::Kind;
 use crate::follow;
@@ -28,6 +30,9 @@ use crate::job::JobId;
 use crate::ledger::{self, JobRecord, Payloads, Source};
 use crate::oci::Sha256Digest;
 use crate::worker::Qualifier;
+
+/// Output files that `audit job` shows for people; the declared ones come first.
+const MOST_OUTPUTS: usize = 20;
 
 /// What can be asked.
 #[derive(Debug, Subcommand)]
@@ -44,6 +49,10 @@ pub enum Verb {
     Drift(Drifted),
     /// Verdicts on jobs as a document for other programs
     Export(Export),
+    /// Verdicts on jobs for people: printed, as a note in a merge request, as a commit's status
+    Report(audit_report::Report),
+    /// The bill of materials of a job's image, as somebody attached it in the registry
+    Sbom(audit_sbom::Sbom),
     /// Check the ledger's chain
     #[command(after_help = "\
 Examples:
@@ -92,6 +101,8 @@ pub fn run(context: &Context, verb: &Verb) -> Outcome {
         Verb::Image(args) => image(context, args),
         Verb::Drift(args) => audit_drift::run(context, args),
         Verb::Export(args) => audit_export::run(context, args),
+        Verb::Report(args) => audit_report::run(context, args),
+        Verb::Sbom(args) => audit_sbom::run(context, args),
         Verb::Verify => verify(context),
     }
 }
@@ -228,7 +239,9 @@ fn grade(grade: &Grade) -> String {
         Grade::Measured => {
             "measured: the file that ran was hashed before the start; only a writable mapping of the same user could have changed it since"
         }
-        Grade::MeasuredCached => "measured-cached: hashed when an earlier job unpacked it",
+        Grade::MeasuredCached => {
+            "measured-cached: hashed before it was unpacked; another job of this user could have changed the tree since"
+        }
         Grade::RuntimeReported => "runtime-reported: the container runtime said so",
         Grade::PathOnly => "path-only: only a path was looked at",
         Grade::None => "none: nothing was measured",
@@ -297,6 +310,19 @@ fn attempt_lines(attempt: &AttemptAnswer, lines: &mut Vec<Line>) {
         })
         .collect();
     add("could be forged by", forgers.join(", "));
+    for file in attempt.conditions.outputs.iter().take(MOST_OUTPUTS) {
+        add("output", format!("{} ({})", file.path, output::size(file.size)));
+        if let Some(digest) = file.sha256 {
+            add("its bytes", digest.to_string());
+        }
+    }
+    let more = attempt.conditions.outputs.len().saturating_sub(MOST_OUTPUTS);
+    if more > 0 {
+        add("output", format!("and {}: --json shows them", plural(more, "more file")));
+    }
+    for note in &attempt.notes {
+        add("noted", note.clone());
+    }
 }
 
 fn job_lines(shown: &JobShown, width: Option<usize>) -> Vec<Painted> {
@@ -355,11 +381,10 @@ fn shown_of(submission: &SubmissionAnswer) -> Vec<&AttemptAnswer> {
 
 /// `Match`, `Match, but ...` or another verdict with its reason.
 fn sentence(answer: &JobAnswer) -> String {
-    let buts: Vec<&str> = answer.qualified.iter().map(but).collect();
     let word = word(answer.verdict);
-    match answer.verdict {
-        Verdict::Match if !buts.is_empty() => format!("{word}, but {}", buts.join("; ")),
-        _ => format!("{word} - {}", answer.why),
+    match because(answer.verdict, &answer.why, &answer.qualified) {
+        Because::But(text) => format!("{word}, {text}"),
+        Because::Why(why) => format!("{word} - {why}"),
     }
 }
 
@@ -383,9 +408,8 @@ fn image_lines_of(answer: &ImageAnswer, width: Option<usize>) -> Vec<Painted> {
             plain(used.state.to_string()),
             plain(used.engine.as_ref().map_or_else(|| "-".into(), |e| e.kind.clone())),
             plain(used.recorded_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()),
-            plain(match used.qualified.as_slice() {
-                [] => used.why.clone(),
-                some => format!("but {}", some.iter().map(but).collect::<Vec<_>>().join("; ")),
+            plain(match because(used.verdict, &used.why, &used.qualified) {
+                Because::But(text) | Because::Why(text) => text,
             }),
         ]);
     }

@@ -44,11 +44,7 @@ enum Format {
 /// # Errors
 /// When a job is unknown, the ledger cannot be read, or the file cannot be written.
 pub fn run(context: &Context, args: &Export) -> Outcome {
-    let view = context.named(&args.jobs)?;
-    // by their ids: `last` may be another one a moment later
-    let ids = args.jobs.iter().map(|name| view.find(name).map(JobRecord::which));
-    let ids: Vec<JobRef> = ids.collect::<Result<_, _>>()?;
-    let answers = ids.iter().map(|id| answer(context, *id)).collect::<Result<Vec<_>, Report>>()?;
+    let answers = answers(context, &args.jobs)?;
     let plain_only = context.config.policy.plain_match_only.as_ref().is_some_and(|set| set.value);
     let text = match args.format {
         Format::Junit => junit(&answers, plain_only),
@@ -63,6 +59,18 @@ pub fn run(context: &Context, args: &Export) -> Outcome {
         document::print(&json!({ "format": "junit", "path": path }));
     }
     Ok(0)
+}
+
+/// The answers for jobs, each with its state as of now.
+///
+/// # Errors
+/// When one is unknown, or the ledger cannot be read.
+pub fn answers(context: &Context, jobs: &[String]) -> Result<Vec<JobAnswer>, Report> {
+    let view = context.named(jobs)?;
+    // by their ids: `last` may be another one a moment later
+    let ids = jobs.iter().map(|name| view.find(name).map(JobRecord::which));
+    let ids: Vec<JobRef> = ids.collect::<Result<_, _>>()?;
+    ids.iter().map(|id| answer(context, *id)).collect()
 }
 
 /// As `audit job` has it: the engine is asked about a job that has not ended, and receipts are collected.

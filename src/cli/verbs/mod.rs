@@ -3,6 +3,8 @@
 pub mod audit;
 pub mod audit_drift;
 pub mod audit_export;
+pub mod audit_report;
+pub mod audit_sbom;
 pub mod auth_explain;
 pub mod cache;
 pub mod cancel;

@@ -11,6 +11,7 @@ mod drift;
 mod lock;
 mod names;
 mod oras;
+mod report;
 mod shub;
 mod surroundings;
 mod tokens;
