@@ -84,7 +84,7 @@ mod tests {
 
     fn answer(reason: Reason) -> JobAnswer {
         JobAnswer {
-            job: JobId::from_parts(1_700_000_000_000, 7),
+            job: JobId::from_parts(1_700_000_000_000, 7).into(),
             name: Some("fit".into()),
             user: None,
             state: JobState::Completed,

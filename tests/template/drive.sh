@@ -215,6 +215,16 @@ detached() {
     expect "the verdict" "verdict: Match" moorline-artifacts/audit/report.txt
 }
 
+array() {
+    pipeline "$LOG" --file cases.yml --needs array-audit || :
+    for task in 1 2 3; do
+        expect "a task's log" "the task is $task" "$LOG"
+        [ "$(cat "moorline-artifacts/outputs/$task/out-file")" = "$task" ] || die "the output of task $task"
+    done
+    expect "the code of the first task that failed" "FAIL 6" "$LOG"
+    expect "the verdict" "verdict: Match" moorline-artifacts/audit/report.txt
+}
+
 # A job token that the registry refuses: one message, nothing is submitted, and the audit says so.
 denied() {
     variables not-a-token
@@ -409,6 +419,7 @@ hostile() {
     refused time '`touch '$CANARY'`'
     refused queue 'a;touch '$CANARY
     refused account '$(touch '$CANARY')'
+    refused array '1-3;touch '$CANARY
     refused moorline 'moorline --config x'
     refused moorline_url 'https://x/$(touch '$CANARY')'
     refused moorline_url 'file:///etc/passwd'
@@ -457,7 +468,7 @@ cd "$2"
 LOG=$2/.gitlab-ci-local-log
 say "-- $1"
 case $1 in
-chain | quoting | failing | detached | denied | unprotected | program | run_mode | schema | hostile | noted | merged | secrets) "$1" ;;
+chain | quoting | failing | detached | array | denied | unprotected | program | run_mode | schema | hostile | noted | merged | secrets) "$1" ;;
 cancelled) cancelled "${3-TERM}" ;;
 *) die "no case $1" ;;
 esac
