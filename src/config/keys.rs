@@ -3,7 +3,7 @@
 //! The keys of a configuration file stand in `settings/rows.rs`.
 
 /// The keys of a job file: those of the long flags.
-pub(super) const JOB: [&str; 31] = [
+pub(super) const JOB: [&str; 36] = [
     "image",
     "command",
     "mount",
@@ -14,6 +14,11 @@ pub(super) const JOB: [&str; 31] = [
     "network",
     "grace",
     "krb",
+    "proxy",
+    "ssh-agent",
+    "entrypoint",
+    "scratch",
+    "gpu",
     "require",
     "cpus",
     "memory",

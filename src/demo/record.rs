@@ -94,6 +94,8 @@ fn run(dir: &Path, spec: &JobSpec, start: &Start<'_>) -> Result<JobId, DemoError
         copied: None,
         hold: false,
         tickets: None,
+        proxy: None,
+        agent: None,
     };
     let ledger = Ledger::open(&ledger_dir(dir)).map_err(failed)?;
     let prepared = submit::prepare(spec, &site, KIND, &ledger).map_err(failed)?;

@@ -10,6 +10,7 @@
 //!
 //! runtimes/   one file each: what they make of a job
 //! rootfs/     the image's tree for our own          inside/     our own container, from within
+//! gpu/        graphics processors of the machine
 //! leader, session, starter, talk, attend            the processes between the worker and the program
 //! ```
 
@@ -29,12 +30,14 @@ mod filter;
 mod floor;
 mod form;
 mod front;
+mod gpu;
 mod handles;
 mod hiding;
 mod identify;
 mod image;
 mod inside;
 mod keyring;
+mod layer;
 mod leader;
 mod loader;
 mod looked;
@@ -73,7 +76,7 @@ pub use front::run_here;
 pub use loader::run_through_own_loader;
 pub use probe::{Refusal, probe};
 pub use programs::find_program;
-pub use runtimes::{Absent, installed, takes_options, usable, wants};
+pub use runtimes::{Absent, installed, lacks, takes_options, usable, wants};
 pub use scratch::demo_directory;
 pub use tickets::forget as forget_tickets;
 pub use worker::work;

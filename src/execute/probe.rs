@@ -183,6 +183,7 @@ fn run() -> Result<(), ExecuteError> {
         ],
         hide: vec![],
         passed_over: vec![],
+        writable: None,
         serve: None,
         uid: rustix::process::getuid().as_raw(),
         terminal: None,

@@ -118,7 +118,7 @@ impl Refresh {
         if too_early {
             now.settled = now.settled.never_started();
         }
-        if now.is_final() && submission.terms.kerberos {
+        if now.is_final() && submission.terms.has_secrets() {
             // those of an attempt that was killed
             crate::execute::forget_tickets(&jobs_dir.join(job.id.to_string()).join("control"));
         }

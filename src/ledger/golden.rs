@@ -172,6 +172,7 @@ fn bodies() -> Vec<Body> {
                     grace: Some(30),
                     platform: None,
                     kerberos: false,
+                    ..Terms::default()
                 };
                 *delivery = Some(Name::known("shared"));
                 *enclosing = Some(EngineName {
@@ -212,6 +213,7 @@ fn bodies() -> Vec<Body> {
                     }],
                     told: Some(15),
                     signal: Some(15),
+                    ..Conditions::default()
                 };
                 *qualifiers = receipt.qualifiers();
                 assert_eq!(qualifiers.len(), 3);

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::backend::{Backend, BackendError, FOREGROUND, OnRecord, Order, Sent, Submission};
+use crate::grid_proxy::GridProxy;
 use crate::job::{CallFilter, Delivery, EngineKey, IntentId, JobId, JobSpec, Name, Nonce};
 use crate::kerberos::Tickets;
 use crate::ledger::{Intent, Ledger, LedgerError, Recorded};
@@ -48,6 +49,10 @@ pub struct Site {
     pub hold: bool,
     /// Kerberos tickets for a job that asks for them.
     pub tickets: Option<Tickets>,
+    /// A grid proxy for a job that asks for one.
+    pub proxy: Option<GridProxy>,
+    /// The socket of an ssh agent for a job that may ask it.
+    pub agent: Option<PathBuf>,
 }
 
 /// A new job id: the time and 80 random bits.
@@ -162,6 +167,7 @@ fn texts(
         runtimes: site.runtimes.clone(),
         worker: (kind != FOREGROUND).then_some(*program),
         on_record: site.hold.then(|| kind.to_owned()),
+        agent: site.agent.clone().filter(|_| job.terms.ssh_agent),
     };
     let bytes = plan.to_bytes()?;
     let hash = Digest::of(&bytes);
@@ -195,6 +201,9 @@ pub fn prepare(
     }
     if let Some(tickets) = site.tickets.as_ref().filter(|_| job.terms.kerberos) {
         dir.put_tickets(tickets)?;
+    }
+    if let Some(proxy) = site.proxy.as_ref().filter(|_| job.terms.proxy) {
+        dir.put_proxy(proxy)?;
     }
     let intent = Intent {
         spec: job.clone(),

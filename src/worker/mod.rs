@@ -12,6 +12,7 @@
 //!     plan.json                    what to run (plan.rs), read-only
 //!     inputs/NAME                  files of the submitter, as they were (job::Input)
 //!     krb5cc                       Kerberos tickets, 0600, until the job has ended
+//!     x509up                       a grid proxy, likewise
 //!     receipt-ATTEMPT.json         what ran (receipt.rs), written by temp file and rename
 //!   image.sif                      a copy of the user's file, where nodes do not see that
 //!   returned/receipt-ATTEMPT.json  of a job whose files the engine brings
@@ -29,8 +30,9 @@ mod receipt;
 pub mod script;
 
 pub use conditions::{
-    Conditions, Cover, Hides, MountNote, Output, Qualifier, RuntimeProgram, ServedImage,
+    Conditions, Cover, Gpu, Gpus, Hides, MountNote, Output, Qualifier, RuntimeProgram, ServedImage,
+    SizeLimit, WritableLayer,
 };
-pub use names::{PLAN_FILE, RECEIPT_PREFIX, RETURNED, SCRIPT_FILE, TICKETS_FILE};
+pub use names::{PLAN_FILE, PROXY_FILE, RECEIPT_PREFIX, RETURNED, SCRIPT_FILE, TICKETS_FILE};
 pub use plan::{PLAN_SCHEMA, Plan, PlanError};
 pub use receipt::{RECEIPT_SCHEMA, Receipt, ReceiptError, Start};

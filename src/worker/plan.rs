@@ -58,6 +58,9 @@ pub struct Plan {
     /// only in the job of that key. `None` means that nobody wrote a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_record: Option<String>,
+    /// The socket of the submitter's ssh agent, for a job of this machine that may ask it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<PathBuf>,
 }
 
 /// A plan that cannot be read.

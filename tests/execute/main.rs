@@ -21,4 +21,5 @@ mod served;
 mod signals;
 mod support;
 mod terminal;
+mod terms;
 mod zoo;

@@ -56,6 +56,7 @@ fn golden_plan() -> Plan {
         hide: Vec::new(),
         worker: None,
         on_record: None,
+        agent: None,
         runtimes: Vec::new(),
     };
     plan.job.mounts[2].target = "/req uired".into();

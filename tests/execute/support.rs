@@ -229,6 +229,7 @@ impl Job {
             hide: Vec::new(),
             worker: None,
             on_record: None,
+            agent: None,
             runtimes: Vec::new(),
         };
         let job = Self { dir, plan, user, env: vec![] };

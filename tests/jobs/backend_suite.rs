@@ -107,6 +107,7 @@ fn plan(order: &moorline::backend::Order, grace: Option<u32>) -> Vec<u8> {
         filter: None,
         worker: None,
         on_record: None,
+        agent: None,
         runtimes: Vec::new(),
     };
     plan.to_bytes().unwrap()

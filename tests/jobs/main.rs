@@ -16,6 +16,7 @@ mod interrupted;
 mod ledger;
 mod line;
 mod podman;
+mod secrets;
 mod settled;
 mod silent;
 mod simulated;

@@ -95,6 +95,8 @@ impl Context {
             notes: self.take_contributed(kind),
             hold: facts.is_some_and(|f| f.can_hold) && hold.is_none_or(|value| value.value),
             tickets: None,
+            proxy: None,
+            agent: None,
         }
     }
 }

@@ -121,7 +121,7 @@ fn here(context: &Context, mut args: Args) -> Outcome {
         context.voice.say(says);
     }
     let mut site = context.site(FOREGROUND, files.inputs);
-    site.tickets = tickets::of(context, &job)?;
+    tickets::give(context, &job, &mut site)?;
     mark::mark(context, &job, false)?;
     let prepared = context
         .ledger()

@@ -24,6 +24,9 @@ pub(in crate::execute) struct Inside {
     /// Where the image is mounted that this program serves; an empty directory of the machine.
     #[serde(default)]
     pub(in crate::execute) serve: Option<Word>,
+    /// The layer in which the program may write over the image; without one its root is read-only.
+    #[serde(default)]
+    pub(in crate::execute) writable: Option<Writable>,
     /// Mounts of the machine that are known to be out of reach, by their place in the container.
     #[serde(default)]
     pub(in crate::execute) passed_over: Vec<OsString>,
@@ -33,4 +36,15 @@ pub(in crate::execute) struct Inside {
     pub(in crate::execute) terminal: Option<Word>,
     /// What is started then.
     pub(in crate::execute) start: Start,
+}
+
+/// Directories of the machine that make a root that can be written to.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::execute) struct Writable {
+    /// The image's tree.
+    pub(in crate::execute) image: Word,
+    /// Where what is written goes.
+    pub(in crate::execute) upper: Word,
+    /// An empty one beside it, for the kernel.
+    pub(in crate::execute) work: Word,
 }

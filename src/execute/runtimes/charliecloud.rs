@@ -32,7 +32,7 @@ use crate::execute::form::Form;
 use crate::execute::identify::{Asked, Program};
 use crate::execute::report::Report;
 use crate::execute::starter::Start;
-use crate::job::{Evidence, Name, WORK_DIR};
+use crate::job::{Evidence, Name, Terms, WORK_DIR};
 use crate::runtime::Bind;
 use crate::worker::Hides;
 
@@ -49,6 +49,11 @@ impl Runtime for Charliecloud {
 
     fn wants(&self) -> Form {
         Form::Sif
+    }
+
+    fn lacks(&self, terms: &Terms) -> Option<&'static str> {
+        let why = "its images are read-only, so that --scratch has no layer to write to";
+        terms.scratch_mib.map(|_| why)
     }
 
     fn look(&self) -> Result<(), ExecuteError> {
@@ -89,7 +94,7 @@ impl Runtime for Charliecloud {
         refuse(NAME, request, report)?;
         let mut tree = Tree::of(request, report)?;
         let scratch = Scratch::make(request.control, request.attempt)?;
-        let binds = shown(request, &scratch)?;
+        let binds = shown(request, &tree, &scratch)?;
         let root = tree.unpacked.root.clone();
         for directory in ["/dev", "/proc", "/sys", "/tmp"] {
             point(NAME, &root, Path::new(directory), true)?;
@@ -128,7 +133,7 @@ impl Runtime for Charliecloud {
 /// A job for it.
 struct Ready {
     start: Start,
-    manner: Manner,
+    manner: Manner<'static>,
     program: Program,
     tree: Tree,
     evidence: Evidence,

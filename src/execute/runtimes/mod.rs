@@ -35,5 +35,5 @@ mod udocker;
 mod unpacked;
 
 pub(super) use known::choose;
-pub use known::{Absent, installed, takes_options, usable, wants};
+pub use known::{Absent, installed, lacks, takes_options, usable, wants};
 pub(super) use runtime::Request;

@@ -1,9 +1,10 @@
 //! What the tests of this folder make their jobs from.
 
-use crate::job::{Access, JobId, JobSpec, Resources, RuntimeChoice, Terms};
+use crate::job::{Access, IntentId, JobId, JobSpec, Nonce, Resources, RuntimeChoice, Terms};
 use crate::oci::{Sha256Digest, SifDigest};
 use crate::pin::Image;
 use crate::runtime::Bind;
+use crate::worker::{PLAN_SCHEMA, Plan};
 
 pub(crate) fn job(command: &[&str]) -> JobSpec {
     JobSpec {
@@ -26,6 +27,25 @@ pub(crate) fn job(command: &[&str]) -> JobSpec {
         workdir: None,
         rerun_of: None,
         terms: Terms::default(),
+    }
+}
+
+pub(crate) fn plan(command: &[&str]) -> Plan {
+    Plan {
+        schema: PLAN_SCHEMA,
+        intent: IntentId::from_bytes([2; 16]),
+        nonce: Nonce::from_bytes([3; 16]),
+        job: job(command),
+        workdir: "/jobs/1/work".into(),
+        node_cache: None,
+        runtimes: vec![],
+        filter: None,
+        site_store: None,
+        limits: [].into(),
+        hide: vec![],
+        worker: None,
+        on_record: None,
+        agent: None,
     }
 }
 
