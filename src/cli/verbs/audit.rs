@@ -28,7 +28,7 @@ use crate::job::JobId;
 use crate::ledger::{self, JobRecord, Payloads, Source};
 use crate::oci::Sha256Digest;
 use crate::pin::Image as PinnedImage;
-use crate::worker::Qualifier;
+use crate::worker::{Qualifier, SizeLimit};
 
 /// What can be asked.
 #[derive(Debug, Subcommand)]
@@ -279,6 +279,20 @@ fn attempt_lines(attempt: &AttemptAnswer, lines: &mut Vec<Line>) {
     }
     if let Some(network) = &attempt.conditions.network {
         add("network", network.to_string());
+    }
+    if let Some(layer) = &attempt.conditions.scratch {
+        let mib = |bytes: u64| format!("{} MiB", bytes.div_ceil(1 << 20));
+        let used = layer.used.map_or_else(|| "an unknown part".into(), mib);
+        let limit = if layer.limit == SizeLimit::Watched { "watched" } else { "not limited" };
+        add("layer over image", format!("{used} of {} ({limit})", mib(layer.size)));
+    }
+    if let Some(gpus) = &attempt.conditions.gpu {
+        let driver = gpus.driver.as_deref().unwrap_or("unknown");
+        add("GPUs", format!("{} of {}, driver {driver}", gpus.devices.len(), gpus.kind));
+        for gpu in &gpus.devices {
+            let unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".into());
+            add("GPU", format!("{} ({})", unknown(&gpu.uuid), unknown(&gpu.model)));
+        }
     }
     for key in &attempt.conditions.keys {
         add("kernel key", key.clone());
