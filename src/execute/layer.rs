@@ -261,7 +261,7 @@ mod tests {
         assert!((1 << 19..1 << 20).contains(&counted), "{counted}");
         // as a program or the kernel may leave it
         fs::create_dir_all(upper.join("closed/below")).unwrap();
-        fs::set_permissions(upper.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(upper.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
         drop(layer);
         assert!(!dir.path().join("layer").exists());
     }

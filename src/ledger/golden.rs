@@ -170,8 +170,6 @@ fn bodies() -> Vec<Body> {
                     inputs: Vec::new(),
                     outputs: Vec::new(),
                     grace: Some(30),
-                    platform: None,
-                    kerberos: false,
                     ..Terms::default()
                 };
                 *delivery = Some(Name::known("shared"));

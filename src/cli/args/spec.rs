@@ -65,7 +65,7 @@ pub struct SpecArgs {
     /// Give the program a copy of your Kerberos tickets, as KRB5CCNAME
     #[arg(long)]
     pub krb: bool,
-    /// Give the program a copy of your grid proxy, as X509_USER_PROXY
+    /// Give the program a copy of your grid proxy
     #[arg(long)]
     pub proxy: bool,
     /// Let the program ask your ssh agent; only where the job runs on this machine

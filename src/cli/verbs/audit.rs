@@ -290,8 +290,9 @@ fn attempt_lines(attempt: &AttemptAnswer, lines: &mut Vec<Line>) {
         let driver = gpus.driver.as_deref().unwrap_or("unknown");
         add("GPUs", format!("{} of {}, driver {driver}", gpus.devices.len(), gpus.kind));
         for gpu in &gpus.devices {
-            let unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".into());
-            add("GPU", format!("{} ({})", unknown(&gpu.uuid), unknown(&gpu.model)));
+            let known = |text: Option<&str>| text.unwrap_or("unknown").to_owned();
+            let (uuid, model) = (known(gpu.uuid.as_deref()), known(gpu.model.as_deref()));
+            add("GPU", format!("{uuid} ({model})"));
         }
     }
     for key in &attempt.conditions.keys {

@@ -254,7 +254,7 @@ pub(super) mod tests {
     }
 
     fn close(root: &Path, path: &str) {
-        fs::set_permissions(root.join(path), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(root.join(path), fs::Permissions::from_mode(0o000)).unwrap();
     }
 
     #[test]

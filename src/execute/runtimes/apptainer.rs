@@ -108,8 +108,7 @@ impl Runtime for Apptainer {
         surroundings(&mut env, &scratch, &handed)?;
         let start = foreign::start(request, words, env, &binds);
         let evidence = request.evidence.clone();
-        let _scratch = scratch;
-        Ok(Box::new(Ready { start, manner, program, measured, evidence, layer, _scratch }))
+        Ok(Box::new(Ready { start, manner, program, measured, evidence, layer, _scratch: scratch }))
     }
 }
 

@@ -164,8 +164,16 @@ impl Runtime for Builtin {
         let manner = Manner::of(&job.terms)?;
         let evidence = request.evidence.clone();
         let laid = Laid { notes, covers, passed };
-        let _scratch = scratch;
-        Ok(Box::new(Ready { inside, manner, laid, source, layer, measured, evidence, _scratch }))
+        Ok(Box::new(Ready {
+            inside,
+            manner,
+            laid,
+            source,
+            layer,
+            measured,
+            evidence,
+            _scratch: scratch,
+        }))
     }
 }
 

@@ -104,13 +104,7 @@ impl Runtime for Docker {
             Kind::Podman => Info::default(),
         };
         let ids = ids(&engine, &info, report);
-        let mut devices = Vec::new();
-        if job.terms.gpu {
-            let found = gpu::look()?;
-            let specification = gpu::Specification::of(found.vendor.cdi());
-            devices = devices::words(engine.kind, &info, &found, specification.as_ref())?;
-            report.conditions.gpu = Some(found.said);
-        }
+        let devices = if job.terms.gpu { gpus(&engine, &info, report)? } else { vec![] };
         engine.sweep();
         let (image, measured) = image(&engine, pinned, info.has_containerd_store())?;
         let measured_at = Some(jiff::Timestamp::now());
@@ -314,6 +308,15 @@ fn ids(engine: &Engine, info: &Info, report: &mut Report) -> Ids {
             Ids::Named { uid: uid.as_raw(), gid, groups }
         }
     }
+}
+
+/// The machine's graphics processors, as words for the engine.
+fn gpus(engine: &Engine, info: &Info, report: &mut Report) -> Result<Vec<String>, ExecuteError> {
+    let found = gpu::look()?;
+    let specification = gpu::Specification::of(found.vendor.cdi());
+    let words = devices::words(engine.kind, info, &found, specification.as_ref())?;
+    report.conditions.gpu = Some(found.said);
+    Ok(words)
 }
 
 /// The image in the engine's store, loaded where it is not there, and compared with the pin.

@@ -7,7 +7,7 @@
 //! | AMD without CDI | `--device /dev/kfd`, `--device /dev/dri/renderD128`, ... |
 //!
 //! Source: `podman-run(1)` (CDI since 4.1), docker's "Container Device Interface" (since 25) and "GPU access", AMD's
-//! guide to ROCm in docker.
+//! guide to its programs in docker.
 
 use super::argv::Kind;
 use super::said::Info;

@@ -11,7 +11,6 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use crate::execute::image::Archived;
 use crate::job::Measured;
@@ -27,7 +26,7 @@ pub(super) struct Info {
     server_version: String,
     #[serde(rename = "CDISpecDirs")]
     cdi_spec_dirs: Option<Vec<String>>,
-    runtimes: Option<BTreeMap<String, IgnoredAny>>,
+    runtimes: Option<BTreeMap<String, serde_json::Value>>,
 }
 
 impl Info {
