@@ -49,6 +49,7 @@ pub mod archive;
 pub mod backend;
 pub mod credential;
 pub mod gitlab;
+pub mod grid_proxy;
 pub mod kerberos;
 pub mod ledger;
 pub mod registry;

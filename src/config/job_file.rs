@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 
 use super::read::{Item, Source};
 use super::{ConfigError, Problem, keys};
-use crate::job::{EnvVar, Grade, Mount, Name, Network, Resources, RuntimeChoice, Tasks};
+use crate::job::{
+    Entrypoint, EnvVar, Grade, Mount, Name, Network, Resources, RuntimeChoice, Tasks,
+};
 use crate::oci::Platform;
 use crate::pin::Built;
 
@@ -41,6 +43,16 @@ pub struct JobFile {
     pub grace: Option<u64>,
     /// `--krb`.
     pub krb: bool,
+    /// `--proxy`.
+    pub proxy: bool,
+    /// `--ssh-agent`.
+    pub ssh_agent: bool,
+    /// `--entrypoint`.
+    pub entrypoint: Option<Entrypoint>,
+    /// `--scratch`, in MiB.
+    pub scratch_mib: Option<u64>,
+    /// `--gpu`.
+    pub gpu: bool,
     /// `--require`.
     pub require: Option<Grade>,
     /// `--cpus`, `--memory`, `--time`, `--queue`, `--account`.
@@ -122,6 +134,11 @@ impl JobFile {
             "network" => self.network = Some(network(item)?),
             "grace" => self.grace = Some(item.time()?),
             "krb" => self.krb = item.yes_or_no()?,
+            "proxy" => self.proxy = item.yes_or_no()?,
+            "ssh-agent" => self.ssh_agent = item.yes_or_no()?,
+            "entrypoint" => self.entrypoint = Some(entrypoint(item)?),
+            "scratch" => self.scratch_mib = Some(item.memory()?),
+            "gpu" => self.gpu = item.yes_or_no()?,
             "require" => {
                 let grade = Grade::required(item.text()?);
                 self.require = Some(grade.map_err(|why| item.bad_value(why))?);
@@ -209,6 +226,14 @@ fn network(item: &Item<'_>) -> Result<Network, ConfigError> {
     }
 }
 
+fn entrypoint(item: &Item<'_>) -> Result<Entrypoint, ConfigError> {
+    match item.text()? {
+        "image" => Ok(Entrypoint::Image),
+        "none" => Ok(Entrypoint::None),
+        text => Err(item.bad_value(format!("{text:?} is neither image nor none"))),
+    }
+}
+
 pub(super) fn runtime(item: &Item<'_>) -> Result<RuntimeChoice, ConfigError> {
     let text = item.text()?;
     let found = RuntimeChoice::ALL.iter().find(|(name, _)| *name == text);
@@ -244,7 +269,7 @@ mod tests {
     }
 
     /// A good value for each key.
-    const EXAMPLES: [(&str, &str); 32] = [
+    const EXAMPLES: [(&str, &str); 37] = [
         ("image", "\"group/analysis:v3\""),
         ("command", "[\"run\", \"-x\", \"\"]"),
         ("mount", "[\"/data:ro\"]"),
@@ -255,6 +280,11 @@ mod tests {
         ("network", "\"none\""),
         ("grace", "\"30s\""),
         ("krb", "true"),
+        ("proxy", "true"),
+        ("ssh-agent", "true"),
+        ("entrypoint", "\"image\""),
+        ("scratch", "\"2G\""),
+        ("gpu", "true"),
         ("require", "\"measured\""),
         ("cpus", "4"),
         ("memory", "\"4G\""),
@@ -298,6 +328,8 @@ mod tests {
         assert_eq!(job.resources.memory_mib, Some(4096));
         assert_eq!(job.resources.time_seconds, Some(5400));
         assert_eq!(job.options, ["--nv"]);
+        assert_eq!((job.entrypoint, job.scratch_mib), (Some(Entrypoint::Image), Some(2048)));
+        assert!(job.gpu && job.krb && job.proxy && job.ssh_agent);
         let files = &job.files;
         assert_eq!(files.delivery.as_deref(), Some("shared"));
         assert_eq!(files.exe.as_deref(), Some(Path::new("bin/run.sh")));
@@ -337,6 +369,9 @@ mod tests {
             "memory = 0",
             "memory = -1",
             "memory = true",
+            "scratch = 0",
+            "entrypoint = \"cmd\"",
+            "gpu = \"all\"",
             "time = \"1:2\"",
             "queue = \"a b\"",
             "image = \"\"",

@@ -4,7 +4,7 @@
 //! The keys of a configuration file are listed in `settings/rows.rs`.
 
 /// The keys of a job file: those of the long flags.
-pub(super) const JOB: [&str; 32] = [
+pub(super) const JOB: [&str; 37] = [
     "image",
     "command",
     "mount",
@@ -15,6 +15,11 @@ pub(super) const JOB: [&str; 32] = [
     "network",
     "grace",
     "krb",
+    "proxy",
+    "ssh-agent",
+    "entrypoint",
+    "scratch",
+    "gpu",
     "require",
     "cpus",
     "memory",

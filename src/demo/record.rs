@@ -80,6 +80,8 @@ fn run(dir: &Path, spec: &JobSpec, start: &Start<'_>) -> Result<JobId, DemoError
         hold: false,
         tickets: None,
         extras: submit::Extras::default(),
+        proxy: None,
+        agent: None,
     };
     let ledger = Ledger::open(&ledger_dir(dir)).map_err(failed)?;
     let prepared = submit::prepare(spec, &site, KIND, &ledger).map_err(failed)?;

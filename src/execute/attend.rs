@@ -60,8 +60,9 @@ pub(super) struct Attendance {
     pub(super) ears: Ears,
     pub(super) terminal: Option<Relay>,
     pub(super) grace: Duration,
-    /// Becomes readable when the program cannot have its image any more: then it is told to end.
-    pub(super) alarm: Option<OwnedFd>,
+    /// One becomes readable when the program must not go on, such as when it cannot have its image any more: then
+    /// it is told to end.
+    pub(super) alarms: Vec<OwnedFd>,
     /// `moorline run`, which passes signals on to this process and may be told together with it.
     pub(super) front: Option<Pid>,
 }
@@ -90,8 +91,8 @@ impl Attendance {
             for heard in self.ears.heard() {
                 self.hear(heard, &mut state);
             }
-            if self.alarm.as_ref().is_some_and(is_readable) {
-                self.alarm = None;
+            if self.alarms.iter().any(is_readable) {
+                self.alarms.clear();
                 state.deadline.get_or_insert(Instant::now() + self.grace);
                 let _ =
                     self.talk.say(&Request::Pass { signal: Signal::TERM.as_raw(), alone: true });
@@ -136,9 +137,7 @@ impl Attendance {
             PollFd::from_borrowed_fd(self.ears.handle(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.talk.handle(), PollFlags::IN),
         ];
-        if let Some(alarm) = &self.alarm {
-            wishes.push(PollFd::new(alarm, PollFlags::IN));
-        }
+        wishes.extend(self.alarms.iter().map(|alarm| PollFd::new(alarm, PollFlags::IN)));
         let mut patience = state.deadline.map(|at| at.saturating_duration_since(Instant::now()));
         if let Some(relay) = &self.terminal {
             wishes.extend(relay.wishes());

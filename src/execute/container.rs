@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::attend::{Attendance, Ended, GRACE, check};
 use super::inside::Inside;
+use super::layer::Watch;
 use super::rootfs::Server;
 use super::signals::{Ears, STOPPING};
 use super::starter::Word;
@@ -25,14 +26,16 @@ use crate::job::{Network, Terms};
 
 /// How a job is to be run, besides what is in its container.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Manner {
+pub(super) struct Manner<'a> {
     /// A network namespace of its own, with the loopback device only.
     pub(super) alone: bool,
     /// How long the program may take to end after a signal; `None` for the default.
     pub(super) grace: Option<Duration>,
+    /// What tells the program to end when it has written too much.
+    pub(super) watch: Option<&'a Watch>,
 }
 
-impl Manner {
+impl Manner<'_> {
     /// As a job's terms say.
     ///
     /// # Errors
@@ -47,7 +50,8 @@ impl Manner {
                 )));
             }
         };
-        Ok(Self { alone, grace: terms.grace.map(|seconds| Duration::from_secs(seconds.into())) })
+        let grace = terms.grace.map(|seconds| Duration::from_secs(seconds.into()));
+        Ok(Self { alone, grace, watch: None })
     }
 }
 
@@ -57,7 +61,7 @@ impl Manner {
 /// [`ExecuteError::NotStarted`] when the program did not start; the text is the cause.
 pub(super) fn run(
     mut inside: Inside,
-    manner: Manner,
+    manner: Manner<'_>,
     server: Option<&mut Server>,
 ) -> Result<Ended, ExecuteError> {
     let ears = hear()?;
@@ -83,7 +87,7 @@ pub(super) fn attended(
     mut command: Command,
     order: &impl Serialize,
     (ears, terminal): (Ears, Terminal),
-    manner: &Manner,
+    manner: &Manner<'_>,
     server: Option<&mut Server>,
 ) -> Result<Ended, ExecuteError> {
     let io = ExecuteError::io;
@@ -98,16 +102,17 @@ pub(super) fn attended(
     // a child that ended at once is found out by who listens
     let _ = talk.hand(stdin.as_fd(), order);
     drop(stdin);
-    let alarm = match server {
-        None => None,
-        Some(server) => {
-            // nothing comes when it could not mount: why, is heard below
-            if let Some(device) = talk.taken().map_err(io("hearing the container"))? {
-                server.serve(device)?;
-            }
-            Some(server.alarm()?)
+    let mut alarms = Vec::new();
+    if let Some(server) = server {
+        // nothing comes when it could not mount: why, is heard below
+        if let Some(device) = talk.taken().map_err(io("hearing the container"))? {
+            server.serve(device)?;
         }
-    };
+        alarms.push(server.alarm()?);
+    }
+    if let Some(watch) = manner.watch {
+        alarms.push(watch.alarm()?);
+    }
 
     let pid = Pid::from_raw(child.id().cast_signed());
     let attendance = Attendance {
@@ -115,7 +120,7 @@ pub(super) fn attended(
         ears,
         terminal: relay,
         grace: manner.grace.unwrap_or(GRACE),
-        alarm,
+        alarms,
         front: caller::get(),
     };
     let ended = attendance.attend(|| {

@@ -288,6 +288,28 @@ pub enum ExecuteError {
         /// The runtime.
         runtime: &'static str,
     },
+    /// The runtime cannot run a job on the terms that it was submitted with.
+    #[error("the runtime {runtime}: {why}")]
+    Terms {
+        /// The runtime.
+        runtime: &'static str,
+        /// What it cannot give.
+        why: String,
+    },
+    /// There is no graphics processor for a job that wants one.
+    #[error("the job wants a GPU, and gets none here: {0}")]
+    NoGpu(String),
+    /// The disk has less room than the job may write into its image.
+    #[error("the disk of {} has {} MiB left, and the job may write {} MiB into its image (--scratch)",
+        directory.display(), free >> 20, size >> 20)]
+    NoRoom {
+        /// The directory on the disk.
+        directory: PathBuf,
+        /// What was asked for, in bytes.
+        size: u64,
+        /// What is left, in bytes.
+        free: u64,
+    },
     /// The image says nothing of what to run, and the job has no command.
     #[error("the job has no command, and its image has neither ENTRYPOINT nor CMD")]
     NothingToRun,
@@ -365,9 +387,9 @@ impl ExecuteError {
             Self::NoRuntime(_) | Self::NoDaemon { .. } => exit::NO_RUNTIME,
             Self::Told(signal) => 128 + signal,
             Self::NoScratch(passed) if passed.iter().any(|p| p.full) => exit::NO_SPACE,
-            Self::Pull { kind: Kind::NoSpace, .. } | Self::Hindered { kind: Kind::NoSpace, .. } => {
-                exit::NO_SPACE
-            }
+            Self::Pull { kind: Kind::NoSpace, .. }
+            | Self::Hindered { kind: Kind::NoSpace, .. }
+            | Self::NoRoom { .. } => exit::NO_SPACE,
             Self::Pull { .. } => exit::PULL_FAILED,
             Self::Io { source, .. } if io_kind(source, Kind::NoRuntime) == Kind::NoSpace => {
                 exit::NO_SPACE
@@ -399,12 +421,14 @@ impl Failure for ExecuteError {
             Self::Duplicate(_) => Kind::Engine,
             Self::Io { source, .. } => io_kind(source, Kind::NoRuntime),
             Self::NoScratch(passed) if passed.iter().any(|p| p.full) => Kind::NoSpace,
+            Self::NoRoom { .. } => Kind::NoSpace,
             Self::Pull { kind, .. } | Self::Hindered { kind, .. } => *kind,
             Self::Plan { .. } | Self::NoScratch(_) | Self::NoProcess { .. } => Kind::Configuration,
             Self::Layout(_)
             | Self::NothingToRun
             | Self::Option { .. }
             | Self::Options { .. }
+            | Self::Terms { .. }
             | Self::Form { .. }
             | Self::Unspelled { .. }
             | Self::NotSif(_)
@@ -488,6 +512,11 @@ impl Failure for ExecuteError {
             Self::Form { name, .. } => format!("submit it again with --runtime {name}"),
             Self::Options { .. } => {
                 "leave --option out, or name the runtime that it is meant for with --runtime".into()
+            }
+            Self::Terms { .. } => "take another runtime: --runtime builtin, or auto".into(),
+            Self::NoGpu(_) => "ask the engine for a GPU of a node, or leave --gpu out".into(),
+            Self::NoRoom { .. } => {
+                "ask for less, or set TMPDIR to a directory of yours on another disk".into()
             }
             _ => return None,
         })

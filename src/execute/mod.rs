@@ -10,6 +10,7 @@
 //!
 //! runtimes/   one file each: what they make of a job
 //! rootfs/     the image's tree for our own          inside/     our own container, from within
+//! gpu/        graphics processors of the machine
 //! leader, session, starter, talk, attend            the processes between the worker and the program
 //! ```
 
@@ -30,12 +31,14 @@ mod filter;
 mod floor;
 mod form;
 mod front;
+mod gpu;
 mod handles;
 mod hiding;
 mod identify;
 mod image;
 mod inside;
 mod keyring;
+mod layer;
 mod leader;
 mod loader;
 mod looked;
@@ -77,7 +80,7 @@ pub use node::{Bounds, Gone, Kept, Pulled, tidy as tidy_node};
 pub use probe::{Refusal, probe};
 pub use programs::find_program;
 pub use runtimes::{
-    Absent, builtin_works, installed, takes_directory, takes_options, usable, wants,
+    Absent, builtin_works, installed, lacks, takes_directory, takes_options, usable, wants,
 };
 pub use scratch::demo_directory;
 pub use tickets::forget as forget_tickets;

@@ -214,6 +214,7 @@ fn run() -> Result<(), ExecuteError> {
         hide: vec![],
         passed_over: vec![],
         served: false,
+        writable: None,
         uid: rustix::process::getuid().as_raw(),
         terminal: None,
         start: Start {

@@ -138,7 +138,7 @@ impl Refresh {
         }
         let pulls = matches!(submission.delivery, crate::job::Delivery::Pull { .. });
         let whole = submission.task.is_none();
-        if whole && now.is_final() && (submission.terms.kerberos || pulls) {
+        if whole && now.is_final() && (submission.terms.has_secrets() || pulls) {
             // those of an attempt that was killed, and its deploy token
             crate::execute::forget_tickets(&jobs_dir.join(job.id.to_string()).join("control"));
         }

@@ -30,5 +30,5 @@ pub use runtime::RuntimeChoice;
 pub use spec::JobSpec;
 pub use state::{JobState, Observation};
 pub use tasks::Tasks;
-pub use terms::{Input, Network, Terms};
+pub use terms::{Entrypoint, Input, Network, Terms};
 pub use work_dir::WORK_DIR;

@@ -19,6 +19,16 @@ open_names! {
     }
 }
 
+open_names! {
+    /// What becomes of the image's ENTRYPOINT.
+    pub enum Entrypoint {
+        /// It is started, and the command is its arguments, as docker has it.
+        Image = "image",
+        /// It stays out of a command's way.
+        None = "none",
+    }
+}
+
 /// The terms of a job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
@@ -55,6 +65,36 @@ pub struct Terms {
     /// plan until the job has ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub kerberos: bool,
+    /// What becomes of the image's ENTRYPOINT; `None` means that it stays out of the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<Entrypoint>,
+    /// How much the program may write into the image, in MiB: in a layer that goes with the job. `None` means that
+    /// it may write nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scratch_mib: Option<u64>,
+    /// Whether it gets the machine's graphics processors and the files of their driver.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gpu: bool,
+    /// Whether it gets a copy of the submitter's grid proxy, which is kept as the tickets are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub proxy: bool,
+    /// Whether it may ask the submitter's ssh agent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ssh_agent: bool,
+}
+
+impl Terms {
+    /// Whether files that only the program may see lie beside the plan until the job has ended.
+    #[must_use]
+    pub fn has_secrets(&self) -> bool {
+        self.kerberos || self.proxy
+    }
+
+    /// Whether the image's ENTRYPOINT is started with the command as its arguments.
+    #[must_use]
+    pub fn starts_entrypoint(&self) -> bool {
+        self.entrypoint == Some(Entrypoint::Image)
+    }
 }
 
 /// A file that is copied into the working directory when the job is submitted.

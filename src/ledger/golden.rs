@@ -171,8 +171,7 @@ fn bodies() -> Vec<Body> {
                     inputs: Vec::new(),
                     outputs: Vec::new(),
                     grace: Some(30),
-                    platform: None,
-                    kerberos: false,
+                    ..Terms::default()
                 };
                 *delivery = Some(Name::known("shared"));
                 *enclosing = Some(EngineName {
@@ -213,6 +212,7 @@ fn bodies() -> Vec<Body> {
                     }],
                     told: Some(15),
                     signal: Some(15),
+                    ..Conditions::default()
                 };
                 *qualifiers = receipt.qualifiers();
                 assert_eq!(qualifiers.len(), 3);

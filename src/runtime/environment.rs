@@ -17,8 +17,21 @@ pub const DEFAULTS: [(&str, &str); 1] =
 
 /// Variables that are taken from the machine, beside those in which engines say a job's shape. The
 /// language is the image's, which alone knows the locales that it has.
-pub const FROM_HOST: [&str; 6] =
-    ["TERM", "TZ", "USER", "LOGNAME", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"];
+pub const FROM_HOST: [&str; 9] = [
+    "TERM",
+    "TZ",
+    "USER",
+    "LOGNAME",
+    "OMP_NUM_THREADS",
+    // which of a machine's graphics processors are the job's: engines set them
+    "CUDA_VISIBLE_DEVICES",
+    "ROCR_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES",
+    "GPU_DEVICE_ORDINAL",
+];
+
+/// Where the loader looks for libraries besides the places that the image knows.
+const LIBRARIES: &str = "LD_LIBRARY_PATH";
 
 /// The program's variables. `shape` names those of the engines' that tell a job's shape.
 pub fn variables(
@@ -51,14 +64,25 @@ pub fn of_job(job: &JobSpec) -> BTreeMap<String, String> {
     all
 }
 
-/// The words to start: a given command as it is (`apptainer exec`: no entry point), else the
-/// image's ENTRYPOINT and CMD without any shell evaluation. `None` when the image has neither.
+/// Adds a directory of libraries, behind those that image and job name: theirs are taken first.
+pub fn add_libraries(all: &mut BTreeMap<String, String>, directory: &str) {
+    let value = all.entry(LIBRARIES.to_owned()).or_default();
+    if !value.is_empty() {
+        value.push(':');
+    }
+    value.push_str(directory);
+}
+
+/// The words to start: a given command as it is (`apptainer exec`: no entry point), or as the arguments of the
+/// image's ENTRYPOINT where the job asks for that; without a command the image's ENTRYPOINT and CMD without any
+/// shell evaluation. `None` when there is nothing to start.
 #[must_use]
-pub fn command(image: &ContainerConfig, given: &[String]) -> Option<Vec<String>> {
-    let words = if given.is_empty() {
-        [image.entrypoint_words(), image.cmd.as_slice()].concat()
-    } else {
-        given.to_vec()
+pub fn command(image: &ContainerConfig, job: &JobSpec) -> Option<Vec<String>> {
+    let given = job.command.as_slice();
+    let words = match (given.is_empty(), job.terms.starts_entrypoint()) {
+        (true, _) => [image.entrypoint_words(), image.cmd.as_slice()].concat(),
+        (false, true) => [image.entrypoint_words(), given].concat(),
+        (false, false) => given.to_vec(),
     };
     (!words.is_empty()).then_some(words)
 }
@@ -66,6 +90,7 @@ pub fn command(image: &ContainerConfig, given: &[String]) -> Option<Vec<String>>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::Entrypoint;
     use crate::runtime::builtin::testing::job;
 
     fn words(text: &str) -> Vec<String> {
@@ -116,10 +141,43 @@ mod tests {
             ("", "", "", None),
             ("/e", "a", "prog 1", Some("prog 1")),
         ] {
-            assert_eq!(command(&image(entrypoint, cmd), &words(given)), expected.map(words));
+            assert_eq!(started(&image(entrypoint, cmd), given, None), expected.map(words));
         }
         let reset = ContainerConfig { entrypoint: vec![String::new()], ..image("", "sh -l") };
-        assert_eq!(command(&reset, &[]), Some(words("sh -l")));
-        assert_eq!(command(&ContainerConfig { cmd: vec![], ..reset }, &[]), None);
+        assert_eq!(started(&reset, "", None), Some(words("sh -l")));
+        for (image, given, expected) in [
+            (image("/e -x", "a b"), "", Some("/e -x a b")),
+            (image("/e -x", "a b"), "prog 1", Some("/e -x prog 1")),
+            (image("", "a"), "prog 1", Some("prog 1")),
+            (reset.clone(), "prog 1", Some("prog 1")),
+            (reset.clone(), "", Some("sh -l")),
+        ] {
+            let found = started(&image, given, Some(Entrypoint::Image));
+            assert_eq!(found, expected.map(words), "{image:?} {given}");
+            let out_of_the_way = started(&image, given, Some(Entrypoint::None));
+            assert_eq!(out_of_the_way, started(&image, given, None));
+        }
+        assert_eq!(started(&ContainerConfig { cmd: vec![], ..reset }, "", None), None);
+    }
+
+    fn started(
+        image: &ContainerConfig,
+        given: &str,
+        entrypoint: Option<Entrypoint>,
+    ) -> Option<Vec<String>> {
+        let mut job = job(&[]);
+        job.command = words(given);
+        job.terms.entrypoint = entrypoint;
+        command(image, &job)
+    }
+
+    #[test]
+    fn libraries_of_a_driver_come_last() {
+        let mut all = BTreeMap::new();
+        add_libraries(&mut all, "/run/gpu");
+        assert_eq!(all["LD_LIBRARY_PATH"], "/run/gpu");
+        all.insert("LD_LIBRARY_PATH".into(), "/image".into());
+        add_libraries(&mut all, "/run/gpu");
+        assert_eq!(all["LD_LIBRARY_PATH"], "/image:/run/gpu");
     }
 }

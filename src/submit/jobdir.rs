@@ -5,7 +5,7 @@
 //!   bin/HEX/moorline      this program, by the digest of its bytes; shared by all jobs
 //!   ID/                   0700
 //!     work/               bound to /work_dir
-//!     control/            0700: job.sh, plan.json, inputs/, krb5cc, receipts, and what a worker that pulls
+//!     control/            0700: job.sh, plan.json, inputs/, krb5cc, x509up, receipts, and what a worker that pulls
 //!                         needs (extras.rs); never in the container
 //!     image.sif           a copy of the user's own file, where nodes do not see that
 //!     stdout  stderr      written by the engine
@@ -19,10 +19,11 @@ use std::path::{Path, PathBuf};
 
 use super::error::SubmitError;
 use crate::files;
+use crate::grid_proxy::GridProxy;
 use crate::job::{JobId, Tasks};
 use crate::kerberos::Tickets;
 use crate::oci::{Digest, Sha256Digest, SifDigest};
-use crate::worker::{PLAN_FILE, SCRIPT_FILE, TASKS, TICKETS_FILE, task_dir};
+use crate::worker::{PLAN_FILE, PROXY_FILE, SCRIPT_FILE, TASKS, TICKETS_FILE, task_dir};
 
 /// The texts that go into `control/`.
 pub struct Texts {
@@ -78,6 +79,14 @@ impl JobDir {
     /// When the file cannot be written.
     pub(super) fn put(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), SubmitError> {
         write(&self.control().join(name), bytes, mode)
+    }
+
+    /// Puts the grid proxy beside the plan, likewise.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn put_proxy(&self, proxy: &GridProxy) -> Result<(), SubmitError> {
+        write(&self.control().join(PROXY_FILE), proxy.bytes(), 0o600)
     }
 
     /// Copies the image to `to`, a file of this directory.

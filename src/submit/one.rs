@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::backend::{self, Backend, BackendError, FOREGROUND, OnRecord, Order, Sent, Submission};
+use crate::grid_proxy::GridProxy;
 use crate::job::{CallFilter, Delivery, EngineKey, IntentId, JobId, JobSpec, Name, Nonce};
 use crate::kerberos::Tickets;
 use crate::ledger::{Intent, Ledger, LedgerError, Recorded};
@@ -51,6 +52,10 @@ pub struct Site {
     pub tickets: Option<Tickets>,
     /// What a worker that gets the image by itself needs.
     pub extras: Extras,
+    /// A grid proxy for a job that asks for one.
+    pub proxy: Option<GridProxy>,
+    /// The socket of an ssh agent for a job that may ask it.
+    pub agent: Option<PathBuf>,
 }
 
 /// A new job id: the time and 80 random bits.
@@ -179,6 +184,7 @@ fn texts(
             .as_ref()
             .and_then(|_| Some(backend::facts_of(kind)?.array.as_ref()?.variable.to_owned())),
         getting: site.extras.getting.clone(),
+        agent: site.agent.clone().filter(|_| job.terms.ssh_agent),
     };
     let bytes = plan.to_bytes()?;
     let hash = Digest::of(&bytes);
@@ -221,6 +227,9 @@ pub fn prepare(
         dir.put_tickets(tickets)?;
     }
     site.extras.put(&dir)?;
+    if let Some(proxy) = site.proxy.as_ref().filter(|_| job.terms.proxy) {
+        dir.put_proxy(proxy)?;
+    }
     let intent = Intent {
         spec: job.clone(),
         intent: ids.0,

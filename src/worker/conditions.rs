@@ -56,6 +56,12 @@ pub struct Conditions {
     /// What the image's server did, where each block was checked when the program read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served: Option<ServedImage>,
+    /// The layer over the image into which the program could write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scratch: Option<WritableLayer>,
+    /// The graphics processors that it was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<Gpus>,
     /// The largest resident set of any one process of the job, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_memory: Option<u64>,
@@ -117,6 +123,52 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
+/// A layer over the image. What the program wrote into it covers files of the image, and goes with the job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WritableLayer {
+    /// How much was asked for, in bytes.
+    pub size: u64,
+    /// Who sees to it that it does not grow beyond that.
+    pub limit: SizeLimit,
+    /// What it held when the job had ended, in bytes of the disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
+}
+
+crate::job::open_names! {
+    /// How the size of a layer is limited.
+    pub enum SizeLimit {
+        /// The worker looks now and then, and ends the job: it may be larger for a moment.
+        Watched = "watched",
+        /// Not at all.
+        None = "none",
+    }
+}
+
+/// Graphics processors of the machine, and what their driver says of itself: foreign text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gpus {
+    /// `nvidia` or `amd`.
+    pub kind: String,
+    /// The version of the driver in the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// Those that the job could use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<Gpu>,
+}
+
+/// A graphics processor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gpu {
+    /// Its own name, which is the same on each start of the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+    /// What it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
 /// A mount over something of the image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cover {
@@ -143,6 +195,8 @@ crate::job::open_names! {
     pub enum Qualifier {
         /// A mount lay over files of the image.
         Mount = "mount",
+        /// The program could change files of the image.
+        Writable = "writable",
         /// The runtime was given options.
         Option = "option",
         /// A program that is not ours ran the image and is believed.

@@ -15,6 +15,7 @@
 //!     registry-credential          a deploy token for a worker that pulls, 0600, until it has pulled
 //!     authorities.pem              certificates that a worker which pulls trusts as well
 //!     image-config.json            the image's configuration, where its tree is published without it
+//!     x509up                       a grid proxy, likewise
 //!     receipt-ATTEMPT.json         what ran (receipt.rs), written by temp file and rename
 //!   image.sif                      a copy of the user's file, where nodes do not see that
 //!   returned/receipt-ATTEMPT.json  of a job whose files the engine brings
@@ -34,12 +35,13 @@ mod receipt;
 pub mod script;
 
 pub use conditions::{
-    Conditions, Cover, Hides, MountNote, Output, Qualifier, RuntimeProgram, ServedImage,
+    Conditions, Cover, Gpu, Gpus, Hides, MountNote, Output, Qualifier, RuntimeProgram, ServedImage,
+    SizeLimit, WritableLayer,
 };
 pub use getting::{Getting, Pull};
 pub use names::{
     AUTHORITIES_FILE, CONFIG_FILE, CREDENTIAL_FILE, MOST_OUTPUT_BYTES, OUTPUT_BYTES, PLAN_FILE,
-    RECEIPT_PREFIX, RETURNED, SCRIPT_FILE, TASKS, TICKETS_FILE, task_dir,
+    PROXY_FILE, RECEIPT_PREFIX, RETURNED, SCRIPT_FILE, TASKS, TICKETS_FILE, task_dir,
 };
 pub use plan::{PLAN_SCHEMA, Plan, PlanError};
 pub use receipt::{RECEIPT_SCHEMA, Receipt, ReceiptError, Start};

@@ -8,6 +8,8 @@ pub const PLAN_FILE: &str = "plan.json";
 pub const SCRIPT_FILE: &str = "job.sh";
 /// The Kerberos tickets of a job that asked for them; gone when it has ended.
 pub const TICKETS_FILE: &str = "krb5cc";
+/// The grid proxy of a job that asked for it; gone when it has ended.
+pub const PROXY_FILE: &str = "x509up";
 /// Beside `control/` of a job whose files an engine brings: what comes back besides the working directory.
 pub const RETURNED: &str = "returned";
 /// Beside `control/` of an array: a directory for each of its tasks.

@@ -65,6 +65,9 @@ pub struct Plan {
     /// How the image gets to the node where it is not read at a place, and what the node keeps.
     #[serde(default, skip_serializing_if = "Getting::is_usual")]
     pub getting: Getting,
+    /// The socket of the submitter's ssh agent, for a job of this machine that may ask it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<PathBuf>,
 }
 
 /// A plan that cannot be read.

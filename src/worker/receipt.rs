@@ -127,6 +127,7 @@ impl Receipt {
         let believed = foreign || self.conditions.program.is_some();
         [
             (Qualifier::Mount, !self.conditions.covers.is_empty()),
+            (Qualifier::Writable, self.conditions.scratch.is_some()),
             (Qualifier::Option, !self.conditions.options.is_empty()),
             (Qualifier::RuntimeBelieved, believed),
             (Qualifier::MeasuredEarlier, self.evidence.grade == Grade::MeasuredCached),

@@ -22,6 +22,7 @@ fn words_of_other_tools_lead_to_the_right_verb() {
         (&["run", "-it", "x"], "hint: leave it out"),
         (&["run", "-e", "A=b", "x"], "hint: write --env NAME=VALUE"),
         (&["submit", "--partition=short", "x"], "hint: write --queue NAME"),
+        (&["run", "--nv", "x"], "hint: write --gpu"),
     ] {
         let (code, text) = said(words);
         assert_eq!(code, 2, "{words:?}: {text}");

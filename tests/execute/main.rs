@@ -22,4 +22,5 @@ mod served;
 mod signals;
 mod support;
 mod terminal;
+mod terms;
 mod zoo;

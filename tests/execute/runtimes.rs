@@ -20,10 +20,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use moorline::job::{Delivery, Grade, Measured, RuntimeChoice};
+use moorline::job::{Delivery, Entrypoint, Grade, Measured, RuntimeChoice};
 use moorline::oci::{ConfigDigest, DiffId, Digest, Platform, Reference, Sha256Digest, SifDigest};
 use moorline::pin::{Image, Pin};
-use moorline::worker::Start;
+use moorline::worker::{Qualifier, SizeLimit, Start};
 use serde_json::json;
 
 use crate::program::alive_in;
@@ -315,6 +315,33 @@ fn exit_codes_are_the_programs_own() {
             "hello $HOME a  b\n",
             "{case:?}"
         );
+        // unless it is to have the command
+        let mut job = case.job(&["$HOME", "a  b"]);
+        job.plan.job.terms.entrypoint = Some(Entrypoint::Image);
+        assert_eq!(job.run().stdout, "hello from $HOME a  b\n", "{case:?}");
+    }
+}
+
+/// What is written into the image goes with the job; a runtime that cannot have that says so before anything starts.
+#[test]
+fn a_layer_to_write_to() {
+    for case in cases("runtimes::a_layer_to_write_to") {
+        let mut job = case.sh("echo new >/opt/tools/new && cat /opt/tools/new");
+        job.plan.job.terms.scratch_mib = Some(16);
+        let done = job.run();
+        let receipt = done.receipt.unwrap();
+        if case.runtime == RuntimeChoice::Charliecloud {
+            assert_eq!((done.code, done.stdout.as_str()), (214, ""), "{case:?}: {}", done.stderr);
+            assert!(why(&receipt).contains("no layer to write to"), "{receipt:?}");
+            continue;
+        }
+        assert_eq!((done.code, done.stdout.as_str()), (0, "new\n"), "{case:?}: {}", done.stderr);
+        let layer = receipt.conditions.scratch.clone().unwrap();
+        let limit = if case.is_oci() { SizeLimit::None } else { SizeLimit::Watched };
+        assert_eq!((layer.size, layer.limit), (16 << 20, limit), "{case:?}");
+        assert!(receipt.qualifiers().contains(&Qualifier::Writable), "{case:?}");
+        let done = case.sh("cat /opt/tools/new 2>/dev/null; true").run();
+        assert_eq!(done.stdout, "", "{case:?}");
     }
 }
 

@@ -58,6 +58,7 @@ fn golden_plan() -> Plan {
         on_record: None,
         task_from: None,
         getting: moorline::worker::Getting::default(),
+        agent: None,
         runtimes: Vec::new(),
     };
     plan.job.mounts[2].target = "/req uired".into();

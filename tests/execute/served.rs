@@ -512,3 +512,32 @@ fn where_it_cannot_be_served_it_is_measured() {
     let done = Job::sh(User::Me, "hello").run();
     assert_eq!(done.receipt.unwrap().evidence.sif(), Some(image().1));
 }
+
+/// A layer over a served image: what is read of it is still checked.
+#[test]
+fn a_layer_over_a_served_image() {
+    if !can("a_layer_over_a_served_image") {
+        return;
+    }
+    for user in users() {
+        let script = "cat /data/3 >three; echo more >>/data/4; cat /data/4 >four; rm /data/5 && ls /data/5 2>/dev/null; \
+            touch /many/new && ls /many/new; cat /closed 2>/dev/null; echo done";
+        let mut job = pinned(Job::sh(user, script), &sealed().path);
+        job.plan.job.terms.scratch_mib = Some(64);
+        let done = run(&job);
+        assert_eq!(done.code, 0, "{user:?}: {}", done.stderr);
+        assert!(
+            done.stdout.starts_with("/many/new\n"),
+            "{user:?}: {} {}",
+            done.stdout,
+            done.stderr
+        );
+        assert!(fs::read(job.path("work/three")).unwrap() == content(3));
+        let four = fs::read(job.path("work/four")).unwrap();
+        assert!(four == [&content(4)[..], b"more\n"].concat(), "{} bytes", four.len());
+        let receipt = done.receipt.unwrap();
+        assert_eq!(receipt.evidence.grade, Grade::VerifiedOnRead);
+        assert!(receipt.conditions.scratch.unwrap().used.unwrap() >= LENGTH as u64);
+        assert_eq!(receipt.conditions.served.unwrap().refused, 0);
+    }
+}

@@ -258,6 +258,7 @@ impl Job {
             on_record: None,
             task_from: None,
             getting: moorline::worker::Getting::default(),
+            agent: None,
             runtimes: Vec::new(),
         };
         let job = Self { dir, plan, user, env: vec![] };

@@ -19,6 +19,7 @@ mod line;
 mod named;
 mod podman;
 mod pulling;
+mod secrets;
 mod settled;
 mod silent;
 mod simulated;

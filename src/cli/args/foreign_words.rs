@@ -20,7 +20,7 @@ const VERBS: [(&[&str], &str); 13] = [
 ];
 
 /// Flags of docker, podman, apptainer and batch engines on `run`, `shell` and `submit`.
-const FLAGS: [(&[&str], &str); 11] = [
+const FLAGS: [(&[&str], &str); 10] = [
     (&["--volume", "--bind", "-B"], "write --mount SRC:DST[:ro]"),
     (&["-e"], "write --env NAME=VALUE"),
     (
@@ -33,11 +33,7 @@ const FLAGS: [(&[&str], &str); 11] = [
         "the job starts in /work_dir: the current directory with run, --workdir DIR with submit",
     ),
     (&["-u", "--user"], "leave it out: the program runs as you"),
-    (
-        &["--entrypoint"],
-        "name the program as the command; the image's entry point is not used then",
-    ),
-    (&["--nv", "--rocm"], "write --option=--nv with --runtime apptainer"),
+    (&["--nv", "--rocm", "--gpus"], "write --gpu"),
     (&["-p", "--partition"], "write --queue NAME"),
     (&["-c", "--cpus-per-task", "-n", "--ntasks"], "write --cpus N"),
     (&["--mem", "-m"], "write --memory 4G"),

@@ -17,7 +17,9 @@ use crate::cli::show::output::{self, CliError, Report};
 use crate::config::Value;
 use crate::execute::{self, Form};
 use crate::failure::Kind;
-use crate::job::{EnvVar, Grade, JobId, JobSpec, Mount, Network, Resources, RuntimeChoice, Terms};
+use crate::job::{
+    Entrypoint, EnvVar, Grade, JobId, JobSpec, Mount, Network, Resources, RuntimeChoice, Terms,
+};
 use crate::oci::Platform;
 use crate::procstatus::ProcStatus;
 use crate::stage::convert::default_recipe;
@@ -66,6 +68,21 @@ pub struct SpecArgs {
     /// Give the program a copy of your Kerberos tickets, as KRB5CCNAME
     #[arg(long)]
     pub krb: bool,
+    /// Give the program a copy of your grid proxy
+    #[arg(long)]
+    pub proxy: bool,
+    /// Let the program ask your ssh agent; only where the job runs on this machine
+    #[arg(long)]
+    pub ssh_agent: bool,
+    /// ENTRYPOINT of the image: none (it stays out of the command's way), or image (the command is its arguments)
+    #[arg(long, value_name = "WHICH", value_parser = entrypoint)]
+    pub entrypoint: Option<Entrypoint>,
+    /// Let the program write into the image, so much at most: 500M, 10G. What it writes goes with the job
+    #[arg(long, value_name = "SIZE", value_parser = |t: &str| Resources::parse_memory(t).map_err(|e| e.to_string()))]
+    pub scratch: Option<u64>,
+    /// Give the program the machine's GPUs and the libraries of their driver
+    #[arg(long)]
+    pub gpu: bool,
     /// A name for you; free text
     #[arg(long, value_name = "TEXT")]
     pub name: Option<String>,
@@ -101,13 +118,42 @@ impl SpecArgs {
     /// Whether a job can be made of the flags. Verbs ask before anything is downloaded.
     ///
     /// # Errors
-    /// As [`SpecArgs::variables`], [`SpecArgs::mounts`] and [`SpecArgs::options`] say, and when the tickets of
-    /// `--krb` cannot be copied.
+    /// As [`SpecArgs::variables`], [`SpecArgs::mounts`] and [`SpecArgs::options`] say, and when what
+    /// `--krb`, `--proxy` and `--ssh-agent` hand over is not there, or the runtime cannot give what was asked for.
     pub fn check(&self, context: &Context) -> Result<(), Report> {
         self.variables(context)?;
         self.mounts(context)?;
         self.options(context)?;
-        if self.krb { tickets::check(context, &self.variables(context)?) } else { Ok(()) }
+        self.refused(context)?;
+        tickets::check(context, &self.terms(), &self.variables(context)?)
+    }
+
+    /// What the flags say of the terms, as far as a runtime and the submitter's secrets are concerned.
+    fn terms(&self) -> Terms {
+        Terms {
+            network: self.network,
+            entrypoint: self.entrypoint,
+            scratch_mib: self.scratch,
+            gpu: self.gpu,
+            kerberos: self.krb,
+            proxy: self.proxy,
+            ssh_agent: self.ssh_agent,
+            ..Terms::default()
+        }
+    }
+
+    /// Whether the runtime that was named can give what was asked for.
+    ///
+    /// # Errors
+    /// When it cannot, on any machine.
+    fn refused(&self, context: &Context) -> Result<(), Report> {
+        let Some(runtime) = self.runtime.or(context.settings().runtime) else { return Ok(()) };
+        match execute::lacks(runtime, &self.terms()) {
+            Some(why) => Err(CliError::usage(format!("the runtime {}: {why}", runtime.name()))
+                .with_hint("take --runtime builtin, or leave it out")
+                .into()),
+            None => Ok(()),
+        }
     }
 
     /// The mounts of the configuration, the job file and `--mount`, later ones in the place of earlier
@@ -273,6 +319,15 @@ fn network(text: &str) -> Result<Network, String> {
     }
 }
 
+/// Reads what becomes of the ENTRYPOINT.
+fn entrypoint(text: &str) -> Result<Entrypoint, String> {
+    match text {
+        "image" => Ok(Entrypoint::Image),
+        "none" => Ok(Entrypoint::None),
+        _ => Err("known: none, image".to_owned()),
+    }
+}
+
 /// What a job is made of, beside its image.
 pub struct Parts {
     /// The command.
@@ -298,6 +353,7 @@ impl Parts {
             context.voice.say(format!("note: {}", output::cell(&note)));
         }
         self.note_project(context, &env, &mounts);
+        let asked = self.flags.terms();
         Ok(JobSpec {
             id,
             name: self.flags.name,
@@ -312,15 +368,13 @@ impl Parts {
             workdir: self.workdir,
             rerun_of: None,
             terms: Terms {
-                network: self.flags.network,
                 // the program gets the caller's wherever it runs
                 umask: ProcStatus::own().umask(),
                 require: self.flags.require,
                 outputs: self.flags.files.output,
                 grace: grace.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),
                 platform: context.noted_platform(),
-                kerberos: self.flags.krb,
-                ..Terms::default()
+                ..asked
             },
         })
     }

@@ -109,6 +109,8 @@ impl Context {
             hold: facts.is_some_and(|f| f.can_hold) && hold.is_none_or(|value| value.value),
             tickets: None,
             extras: Extras::default(),
+            proxy: None,
+            agent: None,
         }
     }
 }

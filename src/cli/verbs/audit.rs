@@ -29,7 +29,7 @@ use crate::job::Grade;
 use crate::job::JobId;
 use crate::ledger::{self, JobRecord, Payloads, Source};
 use crate::oci::Sha256Digest;
-use crate::worker::Qualifier;
+use crate::worker::{Qualifier, SizeLimit};
 
 /// Output files that `audit job` shows for people; the declared ones come first.
 const MOST_OUTPUTS: usize = 20;
@@ -291,6 +291,21 @@ fn attempt_lines(attempt: &AttemptAnswer, lines: &mut Vec<Line>) {
     }
     if let Some(network) = &attempt.conditions.network {
         add("network", network.to_string());
+    }
+    if let Some(layer) = &attempt.conditions.scratch {
+        let mib = |bytes: u64| format!("{} MiB", bytes.div_ceil(1 << 20));
+        let used = layer.used.map_or_else(|| "an unknown part".into(), mib);
+        let limit = if layer.limit == SizeLimit::Watched { "watched" } else { "not limited" };
+        add("layer over image", format!("{used} of {} ({limit})", mib(layer.size)));
+    }
+    if let Some(gpus) = &attempt.conditions.gpu {
+        let driver = gpus.driver.as_deref().unwrap_or("unknown");
+        add("GPUs", format!("{} of {}, driver {driver}", gpus.devices.len(), gpus.kind));
+        for gpu in &gpus.devices {
+            let known = |text: Option<&str>| text.unwrap_or("unknown").to_owned();
+            let (uuid, model) = (known(gpu.uuid.as_deref()), known(gpu.model.as_deref()));
+            add("GPU", format!("{uuid} ({model})"));
+        }
     }
     for key in &attempt.conditions.keys {
         add("kernel key", key.clone());

@@ -122,7 +122,7 @@ fn here(context: &Context, mut args: Args) -> Outcome {
     }
     let mut site = context.site(FOREGROUND, files.inputs);
     site.extras = files.extras;
-    site.tickets = tickets::of(context, &job)?;
+    tickets::give(context, &job, &mut site)?;
     mark::mark(context, &job, false)?;
     let prepared = context
         .ledger()

@@ -119,6 +119,11 @@ impl Args {
         flags.grace = flags.grace.or(file.grace);
         flags.require = flags.require.or(file.require);
         flags.krb |= file.krb;
+        flags.proxy |= file.proxy;
+        flags.ssh_agent |= file.ssh_agent;
+        flags.gpu |= file.gpu;
+        flags.entrypoint = flags.entrypoint.take().or(file.entrypoint);
+        flags.scratch = flags.scratch.or(file.scratch_mib);
         flags.files.fill(file.files, path)?;
         flags.platform = flags.platform.take().or(file.platform);
         self.backend = self.backend.take().or(file.backend);
@@ -211,6 +216,11 @@ pub fn deliver(
     let sending = way.into();
     let way = sending.way;
     let facts = engines::facts(kind).ok_or_else(|| unknown(kind))?;
+    if job.terms.ssh_agent && !facts.here {
+        return Err(CliError::usage(format!("--ssh-agent: jobs of {kind} run on other machines"))
+            .with_hint("use it with moorline run or --backend local")
+            .into());
+    }
     let chosen = submit::choose(way, &job.delivery, (facts, job.id, context.jobs_dir()))?;
     if chosen.delivery.is_brought() {
         let name = chosen.delivery.name();
@@ -226,6 +236,9 @@ pub fn deliver(
         }
         if job.terms.kerberos {
             return no("--krb", "tickets are not sent to workers that share no file system");
+        }
+        if job.terms.proxy {
+            return no("--proxy", "a proxy is not sent to workers that share no file system");
         }
     }
     let why = format!("delivery {}: {}", chosen.delivery.name(), chosen.why);
@@ -258,7 +271,7 @@ pub fn hand_over(
     let mut site = context.site(kind, files.inputs);
     site.extras = files.extras;
     site.copied = files.image;
-    site.tickets = tickets::of(context, job)?;
+    tickets::give(context, job, &mut site)?;
     mark::mark(context, job, !engines::is_here(kind))?;
     let submitted = context
         .ledger()

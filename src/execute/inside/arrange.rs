@@ -11,7 +11,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::thread::UnshareFlags;
 
 use super::attach::{self, Bench, Bind};
-use super::{Inside, make};
+use super::{Inside, make, overlay};
 use crate::execute::asker::{Answer, Asker, Identity, Question};
 use crate::execute::failed::{Failed, at};
 use crate::execute::handles::{self, Refused};
@@ -35,17 +35,31 @@ pub(super) fn arrange(inside: &Inside) -> Result<(), Failed> {
     make_bindable(inside);
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     let outside = inside.root.join(OUTSIDE.trim_start_matches('/'));
+    match &inside.writable {
+        Some(layer) => overlay::mount(layer, &inside.root)?,
+        None if inside.served => {}
+        None => {
+            rustix::mount::mount("moorline", &inside.root, "tmpfs", flags, c"mode=0755,size=16m")
+                .map_err(at("mounting the container's root"))?;
+        }
+    }
     // an image that is served is there already, and shows this directory until it is removed below
     if !inside.served {
-        rustix::mount::mount("moorline", &inside.root, "tmpfs", flags, c"mode=0755,size=16m")
-            .map_err(at("mounting the container's root"))?;
         fs::create_dir(&outside).map_err(at("making a directory in the container's root"))?;
     }
     let older = attach::older(&inside.root)?;
     rustix::process::pivot_root(&inside.root, &outside).map_err(at("pivot_root"))?;
     std::env::set_current_dir("/").map_err(at("entering the container's root"))?;
     let mut bench = Bench::new(older, &inside.passed_over)?;
-    for step in &inside.steps {
+    let (skeleton, mounts) = inside.steps.split_at(before_mounts(&inside.steps));
+    for step in skeleton {
+        if inside.writable.is_some() {
+            overlay::over_image(step)?;
+        } else {
+            carry_out(&mut bench, step, inside)?;
+        }
+    }
+    for step in mounts {
         carry_out(&mut bench, step, inside)?;
     }
     for hidden in &inside.hide {
@@ -56,8 +70,17 @@ pub(super) fn arrange(inside: &Inside) -> Result<(), Failed> {
     rustix::mount::unmount(OUTSIDE, UnmountFlags::DETACH)
         .map_err(at("detaching the machine's root"))?;
     fs::remove_dir(OUTSIDE).map_err(at("removing a mount point"))?;
+    if inside.writable.is_some() {
+        return Ok(());
+    }
     let fixed = MountFlags::BIND | MountFlags::RDONLY | flags;
     rustix::mount::mount_remount("/", fixed, "").map_err(at("making the root read-only"))
+}
+
+/// How many of the steps come before something is mounted: they make the root.
+fn before_mounts(steps: &[Step]) -> usize {
+    let mounts = |step: &Step| matches!(step, Step::Mount { .. });
+    steps.iter().position(mounts).unwrap_or(steps.len())
 }
 
 /// Somebody's unbindable mount below a directory would make the kernel refuse the whole bind. In this

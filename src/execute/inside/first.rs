@@ -50,7 +50,7 @@ fn root(inside: &Inside, talk: &mut Talk) -> Result<(), Line> {
     if !inside.served {
         return Ok(());
     }
-    let device = rootfs::attach(&inside.root).map_err(|Failed(why)| Line::Unserved { why })?;
+    let device = rootfs::attach(inside.image_at()).map_err(|Failed(why)| Line::Unserved { why })?;
     // only the server has it then: when that is gone, the kernel answers with errors
     talk.give(device.as_fd()).map_err(at("telling the worker")).map_err(refused)
 }

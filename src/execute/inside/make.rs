@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::execute::handles::{self, Refused};
@@ -45,6 +45,23 @@ pub(super) fn file(target: &Path) -> io::Result<()> {
     }
 }
 
+/// An empty directory or file, also in the place of something of another kind.
+pub(super) fn instead(target: &Path, is_directory: bool) -> io::Result<()> {
+    let (above, name) = parent(target)?;
+    let there = rustix::fs::statat(&above, name, AtFlags::SYMLINK_NOFOLLOW)
+        .map(|stat| FileType::from_raw_mode(stat.st_mode));
+    let wanted = if is_directory { FileType::Directory } else { FileType::RegularFile };
+    match there {
+        Ok(found) if found == wanted => return Ok(()),
+        // what holds something else is not removed
+        Ok(FileType::Directory) => return Err(Errno::ISDIR.into()),
+        Ok(_) => rustix::fs::unlinkat(&above, name, AtFlags::empty())?,
+        Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    if is_directory { directory(target) } else { file(target) }
+}
+
 /// A symbolic link.
 pub(super) fn link(target: &Path, to: &Path) -> io::Result<()> {
     let (above, name) = parent(target)?;
@@ -75,5 +92,22 @@ mod tests {
         file(&base.join("in/new/file")).unwrap();
         directory(&base.join("in/new/file")).unwrap();
         assert_eq!(fs::read(base.join("in/new/file")).unwrap(), b"x");
+    }
+
+    #[test]
+    fn what_is_of_another_kind_gives_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = fs::canonicalize(dir.path()).unwrap();
+        fs::write(base.join("file"), "x").unwrap();
+        instead(&base.join("file"), false).unwrap();
+        assert_eq!(fs::read(base.join("file")).unwrap(), b"x");
+        instead(&base.join("file"), true).unwrap();
+        assert!(base.join("file").is_dir());
+        link(&base.join("link"), Path::new("/etc/passwd")).unwrap();
+        instead(&base.join("link"), false).unwrap();
+        assert_eq!(fs::read(base.join("link")).unwrap(), b"");
+        instead(&base.join("new"), true).unwrap();
+        let error = instead(&base.join("new"), false).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::ISDIR.raw_os_error()));
     }
 }

@@ -10,7 +10,8 @@
 //!   unshare mounts, everything a slave of the machine's mounts (automounts arrive, nothing leaves)
 //!   the image by FUSE as the root, where this program serves it (rootfs/server); its handle goes to the worker
 //!   start the starter (pid 2), which waits
-//!   elsewhere a tmpfs for a skeleton; pivot_root, steps (mounts by handle: attach.rs), hide, detach the machine's root
+//!   elsewhere a tmpfs for a skeleton, or an overlay over the image (overlay.rs); pivot_root, steps (mounts by handle:
+//!   attach.rs), hide, detach the machine's root
 //!   empty the bounding set, drop all capabilities, no_new_privs
 //!   starter: a second user namespace with the caller's own uid and gid: the program owns no mount;
 //!            the same privileges given up; the program
@@ -22,8 +23,9 @@ mod attach;
 mod first;
 mod make;
 mod order;
+mod overlay;
 pub(super) mod privileges;
 
 pub(super) use arrange::own_mounts;
 pub(super) use first::main;
-pub(super) use order::Inside;
+pub(super) use order::{Inside, Writable};

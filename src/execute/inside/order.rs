@@ -21,9 +21,12 @@ pub(in crate::execute) struct Inside {
     /// What is covered after them.
     #[serde(default)]
     pub(in crate::execute) hide: Vec<Hidden>,
-    /// The root is the image, which this program serves with the names that mounts need. Otherwise it is a tmpfs.
+    /// This program serves the image with the names that mounts need: at the root, or where the layer has it.
     #[serde(default)]
     pub(in crate::execute) served: bool,
+    /// The layer in which the program may write over the image; without one its root is read-only.
+    #[serde(default)]
+    pub(in crate::execute) writable: Option<Writable>,
     /// Mounts of the machine that are known to be out of reach, by their place in the container.
     #[serde(default)]
     pub(in crate::execute) passed_over: Vec<OsString>,
@@ -33,4 +36,22 @@ pub(in crate::execute) struct Inside {
     pub(in crate::execute) terminal: Option<Word>,
     /// What is started then.
     pub(in crate::execute) start: Start,
+}
+
+impl Inside {
+    /// Where an image that this program serves is mounted.
+    pub(super) fn image_at(&self) -> &std::path::Path {
+        self.writable.as_ref().map_or(self.root.as_path(), |layer| layer.image.path())
+    }
+}
+
+/// Directories of the machine that make a root that can be written to.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::execute) struct Writable {
+    /// The image's tree.
+    pub(in crate::execute) image: Word,
+    /// Where what is written goes.
+    pub(in crate::execute) upper: Word,
+    /// An empty one beside it, for the kernel.
+    pub(in crate::execute) work: Word,
 }

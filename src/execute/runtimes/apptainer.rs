@@ -3,6 +3,7 @@
 //! ```text
 //! apptainer -q exec --bind WORKDIR:/work_dir --pwd /work_dir --no-home [--bind ..] [OPTIONS] SIF CMD..
 //! apptainer -q run  ...                                                             SIF
+//!   --scratch: --overlay DIR      --gpu: --nv, --rocm
 //! ```
 //!
 //! Source: `apptainer exec --help` of 1.4.5. `--bind` splits its value at `:` and `,`, so a path
@@ -30,11 +31,13 @@ use crate::backend;
 use crate::execute::attend::Ended;
 use crate::execute::container::Manner;
 use crate::execute::form::Form;
+use crate::execute::gpu::{self, Vendor};
 use crate::execute::identify::Program;
+use crate::execute::layer::{self, Layer};
 use crate::execute::measure::Measured;
 use crate::execute::report::Report;
 use crate::execute::starter::Start;
-use crate::execute::{ExecuteError, packed, tickets};
+use crate::execute::{ExecuteError, packed, scratch, tickets};
 use crate::job::{Access, Evidence, JobSpec, Network, WORK_DIR};
 use crate::oci::ContainerConfig;
 use crate::runtime::builtin::Cover;
@@ -86,7 +89,7 @@ impl Runtime for Apptainer {
         let directory = request.image.directory();
         let measured = if directory.is_some() { None } else { Some(request.image.sif()?) };
         cover(report, measured, request);
-        let (given, command) = match (measured, directory) {
+        let (given, command, verb) = match (measured, directory) {
             (Some(measured), _) => given(measured, job)?,
             (None, directory) => {
                 report.rootfs = Some("directory".to_owned());
@@ -99,27 +102,59 @@ impl Runtime for Apptainer {
         let scratch = Scratch::make(request.control, request.attempt)?;
         let shown = [request.workdir, "/tmp".as_ref(), "/var/tmp".as_ref(), "/dev/shm".as_ref()];
         let mut binds = [request.binds, &foreign::covers(request, &scratch, &shown)?].concat();
-        let tickets = tickets::bind(job, request.control, scratch.path())?;
-        let has_tickets = tickets.is_some();
-        binds.extend(tickets);
+        binds.extend(tickets::binds(request.plan, request.control, scratch.path())?);
+        let vendor = if job.terms.gpu {
+            let found = gpu::look()?;
+            report.conditions.gpu = Some(found.said);
+            Some(found.vendor)
+        } else {
+            None
+        };
+        let layer = layer::asked(&job.terms).map(OnDisk::make).transpose()?;
+        let overlay = layer.as_ref().map(|on_disk| on_disk.layer.path());
+        let handed = tickets::variables(job);
         let job = JobSpec { command, ..job.clone() };
         let here = (request.workdir, given.home.as_str());
-        let words = argv(&program.path, &job, request.image.path(), &binds, here)?;
+        let more = More { verb, overlay, vendor };
+        let words = argv(&program.path, &job, request.image.path(), &binds, here, &more)?;
         let mut env = given.environment;
-        surroundings(&mut env, &scratch, has_tickets)?;
+        surroundings(&mut env, &scratch, &handed)?;
         let start = foreign::start(request, words, env, &binds);
         let evidence = request.evidence.clone();
-        Ok(Box::new(Ready { start, manner, program, measured, evidence, _scratch: scratch }))
+        Ok(Box::new(Ready { start, manner, program, measured, evidence, layer, _scratch: scratch }))
+    }
+}
+
+/// A layer on the node's disk: the job's own directory may lie on a network's file system.
+struct OnDisk {
+    layer: Layer,
+    _scratch: scratch::Scratch,
+}
+
+impl OnDisk {
+    fn make(size: u64) -> Result<Self, ExecuteError> {
+        let scratch = scratch::Scratch::make(scratch::JOB, false)?;
+        let layer = Layer::make(scratch.path(), size)?;
+        if layer.path().as_os_str().as_bytes().contains(&b':') {
+            return Err(ExecuteError::Unspelled {
+                path: layer.path().to_owned(),
+                runtime: "apptainer",
+                why: "a colon ends the path of an overlay there; set TMPDIR to another directory"
+                    .into(),
+            });
+        }
+        Ok(Self { layer, _scratch: scratch })
     }
 }
 
 /// A job for one of them.
 struct Ready<'a> {
     start: Start,
-    manner: Manner,
+    manner: Manner<'static>,
     program: Program,
     measured: Option<&'a Measured>,
     evidence: Evidence,
+    layer: Option<OnDisk>,
     _scratch: Scratch,
 }
 
@@ -129,7 +164,12 @@ impl Prepared for Ready<'_> {
     }
 
     fn run(self: Box<Self>, report: &mut Report) -> Result<Ended, ExecuteError> {
-        let ended = foreign::attend(self.start, &self.manner);
+        let watch = self.layer.as_ref().map(|on_disk| on_disk.layer.watch(report)).transpose()?;
+        let manner = Manner { watch: watch.as_ref(), ..self.manner };
+        let mut ended = foreign::attend(self.start, &manner);
+        if let (Some(watch), Ok(ended)) = (watch, &mut ended) {
+            watch.finish(ended, report);
+        }
         foreign::check_program(report, &self.program);
         // it opened the path by itself: the same file before and after, or no evidence
         if self.measured.is_some_and(|measured| !measured.path_unchanged()) {
@@ -163,17 +203,15 @@ fn cover(report: &mut Report, measured: Option<&Measured>, request: &Request<'_>
 fn surroundings(
     env: &mut BTreeMap<String, String>,
     scratch: &Scratch,
-    has_tickets: bool,
+    handed: &[(String, String)],
 ) -> Result<(), ExecuteError> {
     for name in ["PATH", "HOME"] {
         if let Ok(value) = std::env::var(name) {
             env.insert(name.to_owned(), value);
         }
     }
-    if has_tickets {
-        for prefix in PREFIXES {
-            env.insert(format!("{prefix}{}", tickets::VARIABLE), tickets::value());
-        }
+    for (name, value) in handed {
+        env.extend(PREFIXES.map(|prefix| (format!("{prefix}{name}"), value.clone())));
     }
     for (name, directory) in [("CACHEDIR", "cache"), ("TMPDIR", "tmp"), ("CONFIGDIR", "config")] {
         let path = scratch.directory(directory)?.to_string_lossy().into_owned();
@@ -193,7 +231,10 @@ fn surroundings(
 ///
 /// # Errors
 /// When the SIF cannot be read.
-fn given(measured: &Measured, job: &JobSpec) -> Result<(Given, Vec<String>), ExecuteError> {
+fn given(
+    measured: &Measured,
+    job: &JobSpec,
+) -> Result<(Given, Vec<String>, &'static str), ExecuteError> {
     let host = |name: &str| std::env::var(name).ok();
     let shape: Vec<&str> =
         backend::engines().flat_map(|facts| facts.for_program).copied().collect();
@@ -208,7 +249,9 @@ fn given(measured: &Measured, job: &JobSpec) -> Result<(Given, Vec<String>), Exe
     let mut given = Given::of(&environment::of_job(job));
     let there = environment::FROM_HOST.iter().chain(&shape);
     given.environment.extend(there.filter_map(|&name| Some((name.to_owned(), host(name)?))));
-    Ok((given, job.command.clone()))
+    // its own script starts its ENTRYPOINT, with the command as arguments
+    let scripted = job.command.is_empty() || job.terms.starts_entrypoint();
+    Ok((given, job.command.clone(), if scripted { "run" } else { "exec" }))
 }
 
 /// The same by the image's configuration alone.
@@ -218,13 +261,13 @@ fn given(measured: &Measured, job: &JobSpec) -> Result<(Given, Vec<String>), Exe
 fn of_configuration(
     config: &ContainerConfig,
     job: &JobSpec,
-) -> Result<(Given, Vec<String>), ExecuteError> {
+) -> Result<(Given, Vec<String>, &'static str), ExecuteError> {
     let host = |name: &str| std::env::var(name).ok();
     let shape: Vec<&str> =
         backend::engines().flat_map(|facts| facts.for_program).copied().collect();
-    let command = environment::command(config, &job.command);
+    let command = environment::command(config, job);
     let given = Given::of(&environment::variables(config, job, &shape, host));
-    Ok((given, command.ok_or(ExecuteError::NothingToRun)?))
+    Ok((given, command.ok_or(ExecuteError::NothingToRun)?, "exec"))
 }
 
 /// Whether the container cannot get at what is covered. Without a pid namespace and a user namespace of
@@ -251,13 +294,21 @@ fn argv(
     sif: &Path,
     binds: &[Bind],
     (workdir, home): (&Path, &str),
+    more: &More<'_>,
 ) -> Result<Vec<OsString>, ExecuteError> {
-    let verb = if job.command.is_empty() { "run" } else { "exec" };
-    let mut argv: Vec<OsString> = vec![program.into(), "-q".into(), verb.into()];
+    let mut argv: Vec<OsString> = vec![program.into(), "-q".into(), more.verb.into()];
     bind(&mut argv, workdir, Path::new(WORK_DIR), Access::Rw);
     argv.extend(["--pwd", WORK_DIR, "--no-home", "--home", home].map(OsString::from));
     if job.terms.network == Some(Network::None) {
         argv.extend(["--net", "--network", "none"].map(OsString::from));
+    }
+    if let Some(layer) = more.overlay {
+        argv.extend(["--overlay".into(), layer.into()]);
+    }
+    match more.vendor {
+        Some(Vendor::Nvidia) => argv.push("--nv".into()),
+        Some(Vendor::Amd) => argv.push("--rocm".into()),
+        None => {}
     }
     for b in binds {
         bind(&mut argv, &b.source, &b.target, b.access);
@@ -266,6 +317,16 @@ fn argv(
     argv.push(sif.into());
     argv.extend(job.command.iter().map(OsString::from));
     Ok(argv)
+}
+
+/// What else stands on the command line.
+struct More<'a> {
+    /// `exec` or `run`.
+    verb: &'static str,
+    /// The directory of a writable layer.
+    overlay: Option<&'a Path>,
+    /// Whose graphics processors the program gets.
+    vendor: Option<Vendor>,
 }
 
 /// Names of apptainer's own script: read-only, overwritten or unset there, or an order to it.
@@ -363,9 +424,14 @@ mod tests {
     use crate::runtime::builtin::testing::{bind as a_bind, job};
 
     fn line(job: &JobSpec, binds: &[Bind]) -> String {
+        let verb = if job.command.is_empty() { "run" } else { "exec" };
+        line_of(job, binds, &More { verb, overlay: None, vendor: None })
+    }
+
+    fn line_of(job: &JobSpec, binds: &[Bind], more: &More<'_>) -> String {
         let program = Path::new("apptainer");
         let here = (Path::new("/jobs/1/work"), "/work_dir");
-        argv(program, job, Path::new("/store/x.sif"), binds, here)
+        argv(program, job, Path::new("/store/x.sif"), binds, here, more)
             .unwrap()
             .join(OsStr::new(" "))
             .into_string()
@@ -387,6 +453,22 @@ mod tests {
             "apptainer -q run --bind /jobs/1/work:/work_dir --pwd /work_dir --no-home \
              --home /work_dir --nv --pwd=/work_dir /store/x.sif"
         );
+    }
+
+    #[test]
+    fn layers_and_graphics_processors() {
+        let overlay = Some(Path::new("/tmp/layer"));
+        let mut more = More { verb: "run", overlay, vendor: Some(Vendor::Nvidia) };
+        let expected = |flag: &str| {
+            format!(
+                "apptainer -q run --bind /jobs/1/work:/work_dir --pwd /work_dir --no-home --home /work_dir \
+                 --overlay /tmp/layer {flag} /store/x.sif --events 10"
+            )
+        };
+        let job = job(&["--events", "10"]);
+        assert_eq!(line_of(&job, &[], &more), expected("--nv"));
+        more.vendor = Some(Vendor::Amd);
+        assert_eq!(line_of(&job, &[], &more), expected("--rocm"));
     }
 
     #[test]

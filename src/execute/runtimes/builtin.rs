@@ -11,7 +11,8 @@ use crate::execute::attend::Ended;
 use crate::execute::container::{self, Manner};
 use crate::execute::form::Form;
 use crate::execute::hiding::{self, Hidden, Secrets};
-use crate::execute::inside::Inside;
+use crate::execute::inside::{Inside, Writable};
+use crate::execute::layer::{self, Layer};
 use crate::execute::looked::Looked;
 use crate::execute::measure::Measured;
 use crate::execute::mounts::Passed;
@@ -23,7 +24,7 @@ use crate::execute::scratch::{self, Scratch};
 use crate::execute::starter::{Container, Start, Word};
 use crate::execute::tree::Tree;
 use crate::execute::unseen::unseen;
-use crate::execute::{ExecuteError, account, filter, keyring, mounts, packed, tickets};
+use crate::execute::{ExecuteError, account, filter, gpu, keyring, mounts, packed, tickets};
 use crate::job::{Access, CallFilter, Evidence, Grade, JobSpec, WORK_DIR};
 use crate::oci::ContainerConfig;
 use crate::runtime::builtin::{Cover, Ground, Layout, Node, Point, Role, What, layout};
@@ -137,13 +138,23 @@ impl Runtime for Builtin {
         };
 
         let mut points = points(request, &tree, &scratch_path)?;
-        let tickets = tickets::bind(job, request.control, &scratch_path)?;
         let program = program(job, config.as_ref(), &tree)?;
         let mut start = start(request, program, config.as_ref());
-        if let Some(bind) = tickets {
-            points.push(tickets_point(bind));
-            start.env.insert(tickets::VARIABLE.to_owned(), tickets::value());
+        let handed = tickets::binds(request.plan, request.control, &scratch_path)?;
+        points.extend(handed.into_iter().map(needed));
+        start.env.extend(tickets::variables(job));
+        if job.terms.gpu {
+            points.extend(gpus(&mut start, report)?);
         }
+        let layer = layer::asked(&job.terms).map(|size| Layer::make(&scratch_path, size));
+        let layer = layer.transpose()?;
+        // a layer lies over the image, which is somewhere else than at the root then
+        let image_at = match &source {
+            _ if layer.is_none() => None,
+            Source::Served(_) => Some(made(scratch_path.join("image"))?),
+            Source::Provided(rootfs) => Some(rootfs.path.clone()),
+            Source::Published(tree) => Some(tree.clone()),
+        };
         let machine = Tree(PathBuf::from("/"));
         let laid = layout(source.ground(), (tree.tree(), &machine), &points)?;
         let hide = hide(request, places, &laid)?;
@@ -160,6 +171,11 @@ impl Runtime for Builtin {
             hide,
             passed_over,
             served: matches!(source, Source::Served(_)),
+            writable: layer.as_ref().zip(image_at).map(|(layer, image)| Writable {
+                image: Word::from(image),
+                upper: Word::from(layer.upper()),
+                work: Word::from(layer.work()),
+            }),
             uid: rustix::process::getuid().as_raw(),
             terminal: None,
             start,
@@ -173,6 +189,7 @@ impl Runtime for Builtin {
             manner,
             laid,
             source,
+            layer,
             measured,
             what,
             evidence,
@@ -197,9 +214,10 @@ fn front(measured: &Measured) -> Result<(Partition, Option<ContainerConfig>), Ex
 /// A job for it.
 struct Ready<'a> {
     inside: Inside,
-    manner: Manner,
+    manner: Manner<'static>,
     laid: Laid,
     source: Source,
+    layer: Option<Layer>,
     measured: Option<&'a Measured>,
     /// Where the image lies, for people.
     what: String,
@@ -251,7 +269,9 @@ impl Prepared for Ready<'_> {
             Source::Served(server) => Some(&mut **server),
             Source::Provided(_) | Source::Published(_) => None,
         };
-        let mut ended = match (container::run(self.inside, self.manner, server), self.source) {
+        let watch = self.layer.as_ref().map(|layer| layer.watch(report)).transpose()?;
+        let manner = Manner { watch: watch.as_ref(), ..self.manner };
+        let mut ended = match (container::run(self.inside, manner, server), self.source) {
             (Ok(ended), source) => {
                 self.source = source;
                 ended
@@ -276,6 +296,9 @@ impl Prepared for Ready<'_> {
             }
             (Err(error), Source::Provided(_) | Source::Published(_)) => return Err(error),
         };
+        if let Some(watch) = watch {
+            watch.finish(&mut ended, report);
+        }
         report.conditions.filter = Some(if filtered { CallFilter::On } else { CallFilter::Off });
         report.notes.extend(self.laid.notes);
         report.passed = self.laid.passed;
@@ -365,18 +388,17 @@ fn program(
     tree: &Looked,
 ) -> Result<Vec<String>, ExecuteError> {
     if let Some(config) = config {
-        return environment::command(config, &job.command).ok_or(ExecuteError::NothingToRun);
+        return environment::command(config, job).ok_or(ExecuteError::NothingToRun);
     }
-    let (script, arguments) = if job.command.is_empty() {
-        ("/.singularity.d/runscript", vec![])
+    let (script, arguments) = if job.command.is_empty() || job.terms.starts_entrypoint() {
+        ("/.singularity.d/runscript", job.command.clone())
     } else {
         ("/.singularity.d/actions/exec", job.command.clone())
     };
     if tree.tree().node(Path::new(script)).is_ok_and(|n| n == Some(Node::File)) {
         return Ok([vec![script.to_owned()], arguments].concat());
     }
-    environment::command(&ContainerConfig::default(), &job.command)
-        .ok_or(ExecuteError::NothingToRun)
+    environment::command(&ContainerConfig::default(), job).ok_or(ExecuteError::NothingToRun)
 }
 
 fn variables(job: &JobSpec, config: Option<&ContainerConfig>) -> BTreeMap<String, String> {
@@ -435,8 +457,20 @@ fn points(
     Ok(points)
 }
 
-/// The tickets are there, or the job does not start.
-fn tickets_point(bind: Bind) -> Point {
+/// The machine's graphics processors, and their driver's libraries where the loader finds them.
+fn gpus(start: &mut Start, report: &mut Report) -> Result<Vec<Point>, ExecuteError> {
+    let found = gpu::look()?;
+    let libraries = gpu::libraries(&found)?;
+    if !libraries.is_empty() {
+        environment::add_libraries(&mut start.env, gpu::PLACE);
+    }
+    let points = found.binds().chain(libraries).map(needed).collect();
+    report.conditions.gpu = Some(found.said);
+    Ok(points)
+}
+
+/// What is there, or the job does not start.
+fn needed(bind: Bind) -> Point {
     let what = What::Bind { source: bind.source, access: bind.access, directory: bind.directory };
     Point { target: bind.target, what, role: Role::Asked, supplied: false }
 }

@@ -35,7 +35,7 @@ use crate::execute::form::Form;
 use crate::execute::identify::{Asked, Program};
 use crate::execute::report::Report;
 use crate::execute::starter::Start;
-use crate::job::{Evidence, Grade, Name, WORK_DIR};
+use crate::job::{Evidence, Grade, Name, Terms, WORK_DIR};
 use crate::runtime::Bind;
 use crate::worker::Hides;
 
@@ -52,6 +52,11 @@ impl Runtime for Charliecloud {
 
     fn wants(&self) -> Form {
         Form::Sif
+    }
+
+    fn lacks(&self, terms: &Terms) -> Option<&'static str> {
+        let why = "its images are read-only, so that --scratch has no layer to write to";
+        terms.scratch_mib.map(|_| why)
     }
 
     fn look(&self) -> Result<(), ExecuteError> {
@@ -93,7 +98,7 @@ impl Runtime for Charliecloud {
         let mut tree = Tree::of(request, report)?;
         on_lines(NAME, &tree.env)?;
         let scratch = Scratch::make(request.control, request.attempt)?;
-        let binds = shown(request, &scratch)?;
+        let binds = shown(request, &tree, &scratch)?;
         let root = tree.unpacked.root.clone();
         for directory in ["/dev", "/proc", "/sys", "/tmp"] {
             point(NAME, &root, Path::new(directory), true)?;
@@ -135,7 +140,7 @@ impl Runtime for Charliecloud {
 /// A job for it.
 struct Ready {
     start: Start,
-    manner: Manner,
+    manner: Manner<'static>,
     program: Program,
     tree: Tree,
     evidence: Evidence,

@@ -21,6 +21,7 @@
 //! period; a mount below one that is read-only keeps its own flags.
 
 mod argv;
+mod devices;
 mod engine;
 mod said;
 
@@ -42,7 +43,7 @@ use crate::execute::identify::Program;
 use crate::execute::image::Archived;
 use crate::execute::report::Report;
 use crate::execute::starter::{After, Start, Word};
-use crate::execute::{ExecuteError, find_program, scratch, terminal, tickets};
+use crate::execute::{ExecuteError, find_program, gpu, layer, scratch, terminal, tickets};
 use crate::files::{self, ForeignFile};
 use crate::job::{Access, Evidence, Grade, Measured, Network, WORK_DIR};
 use crate::mountinfo::Table;
@@ -50,7 +51,7 @@ use crate::oci::ContainerConfig;
 use crate::runtime::builtin::Cover;
 use crate::runtime::{Bind, environment};
 use crate::store::Process;
-use crate::worker::Hides;
+use crate::worker::{Hides, SizeLimit, WritableLayer};
 
 /// One of the two, by the name that the user says.
 pub(super) struct Docker(Kind);
@@ -103,6 +104,7 @@ impl Runtime for Docker {
             Kind::Podman => Info::default(),
         };
         let ids = ids(&engine, &info, report);
+        let devices = if job.terms.gpu { gpus(&engine, &info, report)? } else { vec![] };
         engine.sweep();
         let (image, measured) = image(&engine, pinned, info.has_containerd_store())?;
         let measured_at = Some(jiff::Timestamp::now());
@@ -117,11 +119,16 @@ impl Runtime for Docker {
             backend::engines().flat_map(|facts| facts.for_program).copied().collect();
         let host = |name: &str| std::env::var(name).ok();
         let mut env = environment::variables(config, job, &shape, host);
-        if job.terms.kerberos {
-            env.insert(tickets::VARIABLE.to_owned(), tickets::value());
+        env.extend(tickets::variables(job));
+        let command = environment::command(config, job).ok_or(ExecuteError::NothingToRun)?;
+        if let Some(size) = layer::asked(&job.terms) {
+            let limit = SizeLimit::None;
+            report.conditions.scratch = Some(WritableLayer { size, limit, used: None });
+            let engine = engine.kind.name();
+            report.notes.push(format!(
+                "the container's layer is where {engine} keeps its storage, and its size is not limited"
+            ));
         }
-        let command =
-            environment::command(config, &job.command).ok_or(ExecuteError::NothingToRun)?;
         let short: String = request.attempt.chars().take(12).collect();
         let name = format!("moorline-{}-{short}", job.id);
         let process = Process::current().map_or_else(|| "unknown".to_owned(), |p| p.to_string());
@@ -159,6 +166,7 @@ impl Runtime for Docker {
             limits: &limits(engine.kind),
             init,
             terminal: terminal::is_here(),
+            devices: &devices,
             options: &job.options,
         })?;
         let mut own = handed_on(&env);
@@ -190,7 +198,7 @@ impl Runtime for Docker {
 /// A job for one of them.
 struct Ready {
     start: Start,
-    manner: Manner,
+    manner: Manner<'static>,
     program: Program,
     evidence: Evidence,
     /// Where the leader puts how the container ended.
@@ -303,6 +311,15 @@ fn ids(engine: &Engine, info: &Info, report: &mut Report) -> Ids {
     }
 }
 
+/// The machine's graphics processors, as words for the engine.
+fn gpus(engine: &Engine, info: &Info, report: &mut Report) -> Result<Vec<String>, ExecuteError> {
+    let found = gpu::look()?;
+    let specification = gpu::Specification::of(found.vendor.cdi());
+    let words = devices::words(engine.kind, info, &found, specification.as_ref())?;
+    report.conditions.gpu = Some(found.said);
+    Ok(words)
+}
+
 /// The image in the engine's store, loaded where it is not there, and compared with the pin.
 fn image(
     engine: &Engine,
@@ -373,7 +390,7 @@ fn binds(
     binds.extend(shared);
     binds.extend_from_slice(request.binds);
     binds.extend(foreign::covers(request, scratch, shown)?);
-    binds.extend(tickets::bind(&request.plan.job, request.control, scratch.path())?);
+    binds.extend(tickets::binds(request.plan, request.control, scratch.path())?);
     // which of them lie over files of the image is not known without its tree: each could
     let asked = request.asked();
     let covers: Vec<Cover> =

@@ -112,7 +112,7 @@ pub(super) fn start(
 ///
 /// # Errors
 /// When it could not be started.
-pub(super) fn attend(mut start: Start, manner: &Manner) -> Result<Ended, ExecuteError> {
+pub(super) fn attend(mut start: Start, manner: &Manner<'_>) -> Result<Ended, ExecuteError> {
     let ears = hear()?;
     let terminal = Terminal::of_this_process(true)?;
     start.terminal = terminal.pty.is_some();

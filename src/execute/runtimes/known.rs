@@ -10,7 +10,7 @@ use crate::execute::identify::Program;
 use crate::execute::probe::{Refusal, probe};
 use crate::execute::{ExecuteError, Form};
 use crate::failure::{Failure, Kind};
-use crate::job::{Name, RuntimeChoice};
+use crate::job::{JobSpec, Name, RuntimeChoice, Terms};
 
 /// All runtimes, in the order in which `auto` tries them where nobody says another one.
 const ALL: [&dyn Runtime; 7] =
@@ -99,21 +99,44 @@ fn first<T>(
 ///
 /// # Errors
 /// [`ExecuteError::NoRuntime`] with the reason of each, [`ExecuteError::Form`] for one that does not run
-/// what the job has.
+/// what the job has, [`ExecuteError::Terms`] for one that cannot give what it asks for.
 pub(in crate::execute) fn choose(
-    choice: RuntimeChoice,
+    job: &JobSpec,
     order: &[Name],
     form: Form,
 ) -> Result<Chosen, ExecuteError> {
-    let all = candidates(choice, order, form)?;
-    let (runtime, found, passed) = first(all.clone(), |runtime| {
+    let (all, mut passed) = able(candidates(job.runtime, order, form)?, &job.terms)?;
+    let (runtime, found, others) = first(all.clone(), |runtime| {
         let mut behind = all.iter().skip_while(|one| one.name() != runtime.name()).skip(1);
         match runtime.unprobed() {
             Some(found) if !behind.any(|one| one.look().is_ok()) => Ok(found),
             _ => runtime.probe(),
         }
     })?;
+    passed.extend(others);
     Ok(Chosen { runtime, found, passed })
+}
+
+/// Those that can give what a job asks for, and why the others cannot.
+fn able(
+    candidates: Vec<&'static dyn Runtime>,
+    terms: &Terms,
+) -> Result<(Vec<&'static dyn Runtime>, Vec<String>), ExecuteError> {
+    let (mut able, mut passed, mut refused) = (Vec::new(), Vec::new(), None);
+    for runtime in candidates {
+        match runtime.lacks(terms) {
+            None => able.push(runtime),
+            Some(why) => {
+                passed.push(format!("{}: {why}", runtime.name()));
+                let (runtime, why) = (runtime.name(), why.to_owned());
+                refused.get_or_insert(ExecuteError::Terms { runtime, why });
+            }
+        }
+    }
+    match refused {
+        Some(error) if able.is_empty() => Err(error),
+        _ => Ok((able, passed)),
+    }
 }
 
 /// No runtime is here.
@@ -182,6 +205,12 @@ pub fn takes_directory(choice: RuntimeChoice) -> bool {
     choice == RuntimeChoice::Auto || named(choice.name()).is_some_and(Runtime::takes_directory)
 }
 
+/// What a job asks for that a choice cannot give on any machine; of `auto` it is not known.
+#[must_use]
+pub fn lacks(choice: RuntimeChoice, terms: &Terms) -> Option<&'static str> {
+    named(choice.name())?.lacks(terms)
+}
+
 /// Whether a choice takes flags of the user's; `auto` may.
 #[must_use]
 pub fn takes_options(choice: RuntimeChoice) -> bool {
@@ -220,6 +249,21 @@ mod tests {
         assert_eq!(names(RuntimeChoice::Podman, &[], Form::Directory), [""; 0]);
         let other = RuntimeChoice::Other(Name::known("of-tomorrow"));
         assert_eq!(names(other, &[], Form::Sif), [""; 0]);
+    }
+
+    #[test]
+    fn one_that_cannot_give_what_is_asked_for_is_passed_over() {
+        let terms = Terms { scratch_mib: Some(1), ..Terms::default() };
+        let all = || candidates(RuntimeChoice::Auto, &[], Form::Sif).unwrap();
+        let (found, passed) = able(all(), &terms).map_err(|error| error.to_string()).unwrap();
+        let found: Vec<_> = found.into_iter().map(Runtime::name).collect();
+        assert_eq!(found, ["apptainer", "singularity", "builtin", "udocker"]);
+        assert!(passed[0].starts_with("charliecloud: "), "{passed:?}");
+        let alone = candidates(RuntimeChoice::Charliecloud, &[], Form::Sif).unwrap();
+        let error = able(alone, &terms).map(|_| ()).unwrap_err();
+        assert!(matches!(error, ExecuteError::Terms { runtime: "charliecloud", .. }), "{error}");
+        assert!(lacks(RuntimeChoice::Charliecloud, &terms).is_some());
+        assert_eq!(lacks(RuntimeChoice::Auto, &terms), None);
     }
 
     #[test]

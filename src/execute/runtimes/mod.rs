@@ -34,6 +34,8 @@ mod runtime;
 mod udocker;
 mod unpacked;
 
-pub use known::{Absent, builtin_works, installed, takes_directory, takes_options, usable, wants};
+pub use known::{
+    Absent, builtin_works, installed, lacks, takes_directory, takes_options, usable, wants,
+};
 pub(super) use known::{Chosen, choose};
 pub(super) use runtime::Request;

@@ -8,7 +8,7 @@ use crate::execute::form::Form;
 use crate::execute::identify::Program;
 use crate::execute::image::Image;
 use crate::execute::report::Report;
-use crate::job::{Evidence, Mount};
+use crate::job::{Evidence, Mount, Terms};
 use crate::runtime::Bind;
 use crate::worker::{Hides, Plan};
 
@@ -29,6 +29,11 @@ pub(in crate::execute) trait Runtime: Sync {
     /// Whether it runs a tree that somebody else unpacked, which it cannot change, as well.
     fn takes_directory(&self) -> bool {
         false
+    }
+
+    /// What a job asks for that this runtime cannot give on any machine.
+    fn lacks(&self, _terms: &Terms) -> Option<&'static str> {
+        None
     }
 
     /// Whether it can check each block of a SIF by its hash tree when the program reads it.

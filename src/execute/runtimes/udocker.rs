@@ -39,7 +39,7 @@ use crate::execute::form::Form;
 use crate::execute::identify::{Asked, Program};
 use crate::execute::report::Report;
 use crate::execute::starter::Start;
-use crate::execute::{ExecuteError, find_program, scratch};
+use crate::execute::{ExecuteError, find_program, layer, scratch};
 use crate::job::{Evidence, Grade, Name, WORK_DIR};
 use crate::runtime::Bind;
 use crate::worker::Hides;
@@ -108,6 +108,10 @@ impl Runtime for Udocker {
         let mode = mode.unwrap_or_else(Mode::usual);
         let engine = mode.engine()?;
         refuse(NAME, request, report)?;
+        if job.terms.gpu && mode == Mode::R1 {
+            let why = "its mode R1 shows no devices of the machine; take --option=--execmode=P1";
+            return Err(ExecuteError::Terms { runtime: NAME, why: why.into() });
+        }
         let tree = Tree::of(request, report)?;
         on_lines(NAME, &tree.env)?;
         if tree.command.iter().any(String::is_empty) {
@@ -116,8 +120,12 @@ impl Runtime for Udocker {
                     .into(),
             ));
         }
+        let size = layer::asked(&job.terms);
+        if let Some(size) = size {
+            layer::room(tree.scratch.path(), size)?;
+        }
         let scratch = Scratch::make(request.control, request.attempt)?;
-        let binds = shown(request, &scratch)?;
+        let binds = shown(request, &tree, &scratch)?;
 
         let repository = repository(tree.scratch.path())?;
         let container = repository.join("containers").join(ID);
@@ -170,6 +178,8 @@ impl Runtime for Udocker {
             program,
             code,
             evidence,
+            root,
+            size,
             _tree: tree,
             _scratch: scratch,
         }))
@@ -179,11 +189,15 @@ impl Runtime for Udocker {
 /// A job for it.
 struct Ready {
     start: Start,
-    manner: Manner,
+    manner: Manner<'static>,
     program: Program,
     /// Where the engine's exit code is put.
     code: PathBuf,
     evidence: Evidence,
+    /// The image's tree.
+    root: PathBuf,
+    /// How many bytes the program may write into it.
+    size: Option<u64>,
     _tree: Tree,
     _scratch: Scratch,
 }
@@ -194,7 +208,10 @@ impl Prepared for Ready {
     }
 
     fn run(self: Box<Self>, report: &mut Report) -> Result<Ended, ExecuteError> {
-        let mut ended = foreign::attend(self.start, &self.manner)?;
+        let watch =
+            self.size.map(|size| layer::watch_tree(&self.root, size, report)).transpose()?;
+        let manner = Manner { watch: watch.as_ref(), ..self.manner };
+        let mut ended = foreign::attend(self.start, &manner)?;
         foreign::check_program(report, &self.program);
         let code = fs::read_to_string(&self.code).ok();
         match code.and_then(|text| text.trim().parse::<u8>().ok()) {
@@ -208,6 +225,9 @@ impl Prepared for Ready {
                     ended.code
                 )));
             }
+        }
+        if let Some(watch) = watch {
+            watch.finish(&mut ended, report);
         }
         Ok(ended)
     }

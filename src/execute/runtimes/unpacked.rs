@@ -16,7 +16,7 @@ use crate::backend;
 use crate::execute::report::Report;
 use crate::execute::rootfs::{self, Unpacked};
 use crate::execute::scratch::{self, Scratch};
-use crate::execute::{ExecuteError, packed, tickets};
+use crate::execute::{ExecuteError, gpu, packed, tickets};
 use crate::job::{Access, Network, WORK_DIR};
 use crate::oci::ContainerConfig;
 use crate::runtime::builtin::Cover;
@@ -30,6 +30,8 @@ pub(super) struct Tree {
     pub(super) command: Vec<String>,
     /// The program's variables.
     pub(super) env: BTreeMap<String, String>,
+    /// Those of the driver of a graphics processor.
+    libraries: Vec<Bind>,
     /// Where the tree is; goes with this.
     pub(super) scratch: Scratch,
 }
@@ -55,17 +57,23 @@ impl Tree {
             );
         }
         let config = config.unwrap_or_else(ContainerConfig::default);
-        let command =
-            environment::command(&config, &job.command).ok_or(ExecuteError::NothingToRun)?;
+        let command = environment::command(&config, job).ok_or(ExecuteError::NothingToRun)?;
         let unpacked = rootfs::unpack(measured, partition, &request.plan.limits, scratch.path())?;
         let shape: Vec<&str> =
             backend::engines().flat_map(|facts| facts.for_program).copied().collect();
         let host = |name: &str| std::env::var(name).ok();
         let mut env = environment::variables(&config, job, &shape, host);
-        if job.terms.kerberos {
-            env.insert(tickets::VARIABLE.to_owned(), tickets::value());
+        env.extend(tickets::variables(job));
+        let mut libraries = Vec::new();
+        if job.terms.gpu {
+            let found = gpu::look()?;
+            libraries = gpu::libraries(&found)?;
+            report.conditions.gpu = Some(found.said);
         }
-        Ok(Self { unpacked, command, env, scratch })
+        if !libraries.is_empty() {
+            environment::add_libraries(&mut env, gpu::PLACE);
+        }
+        Ok(Self { unpacked, command, env, libraries, scratch })
     }
 }
 
@@ -80,6 +88,7 @@ impl Tree {
 /// When what is hidden cannot be covered.
 pub(super) fn shown(
     request: &Request<'_>,
+    tree: &Tree,
     scratch: &foreign::Scratch,
 ) -> Result<Vec<Bind>, ExecuteError> {
     let mut binds = vec![Bind {
@@ -90,7 +99,8 @@ pub(super) fn shown(
     }];
     binds.extend_from_slice(request.binds);
     binds.extend(foreign::covers(request, scratch, &[Path::new("/dev/shm")])?);
-    binds.extend(tickets::bind(&request.plan.job, request.control, scratch.path())?);
+    binds.extend(tickets::binds(request.plan, request.control, scratch.path())?);
+    binds.extend_from_slice(&tree.libraries);
     Ok(binds)
 }
 

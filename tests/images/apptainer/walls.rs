@@ -211,3 +211,32 @@ fn tickets_are_a_private_copy() {
     }
     assert!(oracle::is_root());
 }
+
+/// Who may write what in the layer is the image's owners' and modes' business under apptainer: `/run/lock` is everybody's.
+#[test]
+fn a_layer_an_entrypoint_and_no_graphics_processor() {
+    let test = "walls::a_layer_an_entrypoint_and_no_graphics_processor";
+    let Some(dir) = place(test) else { return };
+    for user in USERS {
+        let script = "echo new >/run/lock/new && cat /run/lock/new";
+        let command = format!(
+            "{} && {} && /work/moorline --json audit job last",
+            run("--scratch 64M", script),
+            "ls -d /tmp/moorline-job-* 2>/dev/null || true"
+        );
+        let said = does(dir.path(), user, &command).ok();
+        let (printed, json) = said.split_at(said.find('{').expect(&said));
+        assert_eq!(printed, "new\n", "{said}");
+        let audit: serde_json::Value = serde_json::from_str(json).expect(json);
+        assert_eq!(audit["qualified"], serde_json::json!(["writable", "runtime-believed"]));
+        assert!(audit.to_string().contains("\"limit\":\"watched\""), "{audit}");
+        let without = does(dir.path(), user, &run("", &format!("({script}) 2>/dev/null")));
+        assert!(without.code != Some(0) && without.stdout.is_empty(), "{}", without.stdout);
+
+        let words = "/work/moorline -q run --runtime apptainer --entrypoint image /work/ours.sif 'a b' '$HOME'";
+        assert_eq!(does(dir.path(), user, words).ok(), "<a b><$HOME>");
+        let none = does(dir.path(), user, &run("--gpu", "echo started"));
+        assert_eq!((none.code, none.stdout.as_str()), (Some(214), ""), "{}", none.stderr);
+        assert!(none.stderr.contains("no driver of NVIDIA or AMD"), "{}", none.stderr);
+    }
+}

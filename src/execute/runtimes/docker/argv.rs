@@ -73,6 +73,8 @@ pub(super) struct Run<'a> {
     pub(super) init: bool,
     /// Whether the program has a terminal.
     pub(super) terminal: bool,
+    /// Of graphics processors.
+    pub(super) devices: &'a [String],
     /// The user's.
     pub(super) options: &'a [String],
 }
@@ -122,6 +124,9 @@ pub(super) fn run(run: &Run<'_>) -> Result<Vec<OsString>, ExecuteError> {
     add(&["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]);
     let network = if run.network == Network::None { "none" } else { "host" };
     add(&["--network", network]);
+    for word in run.devices {
+        add(&[word]);
+    }
     for (name, soft, hard) in run.limits {
         add(&["--ulimit", &format!("{name}={soft}:{hard}")]);
     }
@@ -281,6 +286,7 @@ mod tests {
             limits: keep([("nofile", "1024".to_owned(), "4096".to_owned())]),
             init: true,
             terminal: false,
+            devices: &[],
             options: &[],
             env_file: Some(Path::new("/c/env")),
         };
@@ -306,6 +312,7 @@ mod tests {
     fn docker_with_root() {
         let change = |run: &mut Run<'static>| {
             run.network = Network::None;
+            run.devices = keep(["--device".to_owned(), "nvidia.com/gpu=all".to_owned()]);
             run.options = keep(["--gpus=all".to_owned()]);
             run.init = false;
             run.terminal = true;
@@ -315,7 +322,7 @@ mod tests {
             "run --name moorline-j-a --label moorline.process=p --pull never --log-driver none \
              --no-healthcheck --interactive --tty --user 1000:100 --group-add 5 --group-add 6 \
              --cap-drop ALL --security-opt no-new-privileges --network none \
-             --ulimit nofile=1024:4096 --workdir /work_dir --cidfile /c/cid \
+             --device nvidia.com/gpu=all --ulimit nofile=1024:4096 --workdir /work_dir --cidfile /c/cid \
              --mount type=bind,source=/w,target=/work_dir \
              --mount type=bind,source=/cvmfs,target=/cvmfs,readonly \
              --env A --env-file /c/env --env ALL_PROXY --env FTP_PROXY --env HTTPS_PROXY \

@@ -8,6 +8,8 @@
 //! Source: docker engine API 1.41 to 1.48 (`/info`, `/images/{name}/json`, `/containers/{id}/json`);
 //! `podman image inspect` and `podman container inspect` of 4.3.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use crate::execute::image::Archived;
@@ -22,6 +24,9 @@ pub(super) struct Info {
     driver_status: Option<Vec<(String, String)>>,
     server_errors: Option<Vec<String>>,
     server_version: String,
+    #[serde(rename = "CDISpecDirs")]
+    cdi_spec_dirs: Option<Vec<String>>,
+    runtimes: Option<BTreeMap<String, serde_json::Value>>,
 }
 
 impl Info {
@@ -41,6 +46,16 @@ impl Info {
     /// Whether the daemon is an ordinary user, whose own ids are the container's root.
     pub(super) fn is_rootless(&self) -> bool {
         self.security_options.iter().flatten().any(|option| option.contains("name=rootless"))
+    }
+
+    /// Whether it knows the devices of the Container Device Interface.
+    pub(super) fn knows_cdi(&self) -> bool {
+        self.cdi_spec_dirs.as_ref().is_some_and(|dirs| !dirs.is_empty())
+    }
+
+    /// Whether NVIDIA's own runtime is set up, which `--gpus` needs.
+    pub(super) fn has_nvidia(&self) -> bool {
+        self.runtimes.as_ref().is_some_and(|all| all.contains_key("nvidia"))
     }
 
     /// Whether images lie in containerd's store, which names them by their manifests.
