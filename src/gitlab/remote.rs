@@ -110,7 +110,7 @@ pub fn look(dir: &Path, writers: &Writers) -> io::Result<Found> {
             None => Found::Nameless,
             Some(Named { scheme, host, project }) => {
                 let server = format!("{scheme}://{host}").parse().ok();
-                Found::Remote(Remote { server, host, project, file })
+                Found::Remote(Remote { host, server, project, file })
             }
         });
     }

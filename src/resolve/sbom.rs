@@ -236,14 +236,16 @@ impl Form {
                 statement(&payload.map_err(|error| error.to_string())?, subjects)?
             }
         };
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Head {
-            bom_format: String,
-        }
         let head: Head = serde_json::from_slice(&bytes).map_err(broken)?;
         if head.bom_format == "CycloneDX" { Ok(bytes) } else { Err("it is no CycloneDX".into()) }
     }
+}
+
+/// How a document begins that is what we look for.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Head {
+    bom_format: String,
 }
 
 /// What a statement says, if it says it of the image.

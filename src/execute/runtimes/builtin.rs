@@ -83,9 +83,7 @@ impl Runtime for Builtin {
         let job = &request.plan.job;
         let directory = request.image.directory();
         let measured = if directory.is_some() { None } else { Some(request.image.sif()?) };
-        let scratch = Scratch::make(scratch::JOB, false)?;
-        report.warnings.extend_from_slice(&scratch.notes);
-        report.notes.extend_from_slice(&scratch.notes);
+        let scratch = scratch(report)?;
         let read = measured.map(front).transpose()?;
         let config = match (&read, directory) {
             (Some((_, config)), _) => config.clone(),
@@ -99,8 +97,7 @@ impl Runtime for Builtin {
             fs::canonicalize(scratch.path()).map_err(ExecuteError::io("the scratch directory"))?;
         let cache = request.plan.node_cache.as_ref().unwrap_or(&scratch.base);
         // whether a tree that an earlier job unpacked is good enough
-        let required = job.terms.require;
-        let shared = if required.is_none_or(|grade| Grade::MeasuredCached.meets(&grade)) {
+        let shared = if job.terms.require.is_none_or(|grade| Grade::MeasuredCached.meets(&grade)) {
             rootfs::shared_directory(cache)
         } else {
             Err("the job requires an image that it measured itself".to_owned())
@@ -149,12 +146,7 @@ impl Runtime for Builtin {
         let layer = layer::asked(&job.terms).map(|size| Layer::make(&scratch_path, size));
         let layer = layer.transpose()?;
         // a layer lies over the image, which is somewhere else than at the root then
-        let image_at = match &source {
-            _ if layer.is_none() => None,
-            Source::Served(_) => Some(made(scratch_path.join("image"))?),
-            Source::Provided(rootfs) => Some(rootfs.path.clone()),
-            Source::Published(tree) => Some(tree.clone()),
-        };
+        let image_at = layer.as_ref().map(|_| source.beside(&scratch_path)).transpose()?;
         let machine = Tree(PathBuf::from("/"));
         let laid = layout(source.ground(), (tree.tree(), &machine), &points)?;
         let hide = hide(request, places, &laid)?;
@@ -198,6 +190,14 @@ impl Runtime for Builtin {
     }
 }
 
+/// The job's temporary directory; what is odd about it is said.
+fn scratch(report: &mut Report) -> Result<Scratch, ExecuteError> {
+    let scratch = Scratch::make(scratch::JOB, false)?;
+    report.warnings.extend_from_slice(&scratch.notes);
+    report.notes.extend_from_slice(&scratch.notes);
+    Ok(scratch)
+}
+
 /// Where the file system of a SIF lies, and the image's configuration.
 fn front(measured: &Measured) -> Result<(Partition, Option<ContainerConfig>), ExecuteError> {
     let sif_error = |source| ExecuteError::Sif { path: measured.path.clone(), source };
@@ -237,6 +237,15 @@ enum Source {
 }
 
 impl Source {
+    /// Where the image lies, or is to be served, when it is not the root.
+    fn beside(&self, scratch: &Path) -> Result<PathBuf, ExecuteError> {
+        match self {
+            Self::Served(_) => made(scratch.join("image")),
+            Self::Provided(rootfs) => Ok(rootfs.path.clone()),
+            Self::Published(tree) => Ok(tree.clone()),
+        }
+    }
+
     fn ground(&self) -> Ground<'_> {
         match self {
             Self::Provided(rootfs) => Ground::Skeleton(&rootfs.path),
