@@ -273,14 +273,26 @@ impl Backend for Engine {
     }
 
     fn cancel_tasks(&self, job: &EngineKey, tasks: &Tasks) -> Result<(), BackendError> {
-        let open: Vec<u32> = self
-            .status_of_tasks(job, tasks)?
-            .into_iter()
-            .filter(|(_, seen)| !seen.state.is_final() && seen.state != JobState::Unknown)
-            .flat_map(|(tasks, _)| tasks.numbers().collect::<Vec<_>>())
-            .collect();
-        let Some(open) = Tasks::of(open) else { return Ok(()) };
-        self.dialect.cancel_tasks(job, &open).iter().try_for_each(|q| self.ask(q).map(drop))
+        let (mut open, mut lost) = (Vec::new(), None);
+        for (tasks, seen) in self.status_of_tasks(job, tasks)? {
+            match seen.state {
+                state if state.is_final() => {}
+                // not knowing them, their number may be another's by now
+                JobState::Unknown => lost = Some((tasks, seen)),
+                _ => open.extend(tasks.numbers()),
+            }
+        }
+        if let Some(open) = Tasks::of(open) {
+            for question in self.dialect.cancel_tasks(job, &open) {
+                self.ask(&question)?;
+            }
+        }
+        let Some((tasks, seen)) = lost else { return Ok(()) };
+        Err(BackendError::Failed {
+            engine: self.name(),
+            command: "cancelling".to_owned(),
+            said: format!("{tasks} of {job}: {}", seen.silent.or(seen.reason).unwrap_or_default()),
+        })
     }
 
     fn find(&self, intent: &IntentId) -> Result<Vec<EngineKey>, BackendError> {

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::refresh::{Now, Refresh};
+use super::refresh::{Now, Refresh, forget_secrets, has_secrets};
 use crate::backend::{Backend, Seen};
 use crate::job::{EngineKey, Observation, Tasks};
 use crate::ledger::{Batch, JobRecord, LedgerError, Settled, Submission, together};
@@ -41,10 +41,13 @@ impl Open {
     }
 }
 
-/// Asks the engine for those tasks of an array of which it has not said that they ended.
+/// Asks the engine for those tasks of an array, or for the one that is looked at, of which it has not said that
+/// they ended.
 pub(super) fn ask(backend: &dyn Backend, key: &EngineKey, submission: &Submission) -> Answer {
+    let one = submission.task.filter(|_| !submission.word().state.is_final());
     let open = submission.each_task().filter(|(_, of)| !of.word().state.is_final());
-    let Some(open) = Tasks::of(open.map(|(task, _)| task)) else { return Vec::new() };
+    let open = open.map(|(task, _)| task).chain(one);
+    let Some(open) = Tasks::of(open) else { return Vec::new() };
     let silent = |why: String| vec![(open.clone(), Seen::silent(why))];
     backend.status_of_tasks(key, &open).unwrap_or_else(|error| silent(error.why()))
 }
@@ -102,6 +105,9 @@ impl Refresh {
             settled,
             tasks: parts,
         };
+        if over && now.is_final() && has_secrets(submission) {
+            forget_secrets(jobs_dir, job.id);
+        }
         if let Some(ours) = batch.as_mut()
             && (over || !now.is_final())
             && let Err(error) = record_whole(ours, submission, &now.settled)

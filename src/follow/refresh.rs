@@ -11,7 +11,7 @@ use super::array;
 use super::receipts::gather;
 use super::release::release;
 use crate::backend::{Backend, Seen};
-use crate::job::{EngineKey, JobState, Observation, Tasks};
+use crate::job::{Delivery, EngineKey, JobId, JobState, Observation, Tasks};
 use crate::ledger::{Batch, JobRecord, Ledger, LedgerError, Settled, Source, Submission};
 use crate::worker::Receipt;
 
@@ -136,11 +136,9 @@ impl Refresh {
         if too_early {
             now.settled = now.settled.never_started();
         }
-        let pulls = matches!(submission.delivery, crate::job::Delivery::Pull { .. });
-        let whole = submission.task.is_none();
-        if whole && now.is_final() && (submission.terms.has_secrets() || pulls) {
-            // those of an attempt that was killed, and its deploy token
-            crate::execute::forget_tickets(&jobs_dir.join(job.id.to_string()).join("control"));
+        // those of an attempt that was killed; the other tasks of an array may need them still
+        if now.is_final() && submission.task.is_none() && has_secrets(submission) {
+            forget_secrets(jobs_dir, job.id);
         }
         if let Some(ours) = batch.as_mut()
             && let Err(error) = record_end(ours, job, &now)
@@ -280,6 +278,16 @@ fn observed(
         None => batch.observed(&submission.entry, word),
         Some(task) => batch.observed_of(&submission.entry, &Tasks::one(task), word),
     }
+}
+
+/// Whether secrets lie beside the job's plan until it has ended: tickets, a grid proxy, a deploy token.
+pub(super) fn has_secrets(submission: &Submission) -> bool {
+    let pulls = matches!(submission.delivery, Delivery::Pull { .. });
+    submission.terms.has_secrets() || pulls
+}
+
+pub(super) fn forget_secrets(jobs_dir: &Path, job: JobId) {
+    crate::execute::forget_tickets(&jobs_dir.join(job.to_string()).join("control"));
 }
 
 /// Whether an engine's answer says something new.

@@ -99,6 +99,15 @@ fn suite(bench: &Bench<'_>) {
     let listed = bench.home.run(&["--json", "jobs"]).exits(0).json();
     assert_eq!(listed.as_array().unwrap().len(), 1, "one job, whatever it has of tasks");
 
+    // one task is waited for, and nobody asks for the whole
+    let job = bench.submit(&["--array", "1-2"], "exit $MOORLINE_TASK_ID");
+    bench.home.run(&["wait", "--timeout", "120", &format!("{job}.2")]).exits(2);
+    until("the engine's word on the other", 120, || {
+        let row = bench.row(&format!("{job}.1"));
+        (row["state"] == "failed" && row["exit_code"] == 1).then_some(())
+    });
+    let job = listed[0]["job"].as_str().unwrap().to_owned();
+
     // one task again, in the same digest
     let again = bench.home.ok(&["rerun", "--wait", &format!("{job}.2")]);
     assert_eq!(bench.tasks(&again), pairs(&[("2", "completed")]));

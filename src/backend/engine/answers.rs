@@ -98,6 +98,12 @@ impl Answers {
         if let Some(row) = latest(job, &queue).filter(open) {
             return seen(row);
         }
+        // the accounting may not know each task, and the queue says nothing of the others
+        if let (Some(Err(error)), true) =
+            (&self.queue, accounting.iter().any(|r| r.tasks.is_some()))
+        {
+            return Seen::silent(error.why());
+        }
         self.judge(job, &accounting, &queue)
     }
 
@@ -242,6 +248,10 @@ mod tests {
         assert!(!lags.settle(&job), "the accounting may not know the others yet");
         lags.add(Whom::Queue, Ok(vec![of("2", Running)]));
         assert_eq!(lags.say(&job).state, Running);
+        let mut silent = Answers::of("engine");
+        silent.add(Whom::Accounting, Ok(vec![of("1", Completed)]));
+        silent.add(Whom::Queue, refused());
+        assert!(silent.say(&job).silent.is_some(), "nobody knows the other tasks");
         assert!(answers.settle_tasks(&job, &"1-6".parse().unwrap()));
         assert_eq!(answers.say(&key("8", 1000, "me")).state, Unknown);
     }
