@@ -3,12 +3,12 @@
 //! Where the image's blocks are checked when the program reads them nothing is copied: only what is read goes through the
 //! network then. Where the whole file is hashed before the start, each job of the node would read all of it there.
 
-use std::fs::{File, TryLockError};
+use std::fs::TryLockError;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::images::{COPYING, Images};
+use super::images::{COPYING, Images, marker};
 use crate::execute::ExecuteError;
 use crate::execute::attend::still_wanted;
 use crate::files::{self, ForeignFile};
@@ -36,8 +36,7 @@ pub(in crate::execute) fn copied(
 ) -> Result<Result<PathBuf, String>, ExecuteError> {
     let why =
         |error: &dyn std::fmt::Display| format!("the image is not copied to this node: {error}");
-    let lock = match images.directory(COPYING).and_then(|dir| File::create(dir.join(digest.hex())))
-    {
+    let lock = match images.directory(COPYING).and_then(|dir| marker(&dir.join(digest.hex()))) {
         Ok(lock) => lock,
         Err(error) => return Ok(Err(why(&error))),
     };

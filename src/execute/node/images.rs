@@ -2,8 +2,10 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use crate::execute::scratch::{self, Scratch};
 use crate::execute::{ExecuteError, rootfs};
@@ -81,10 +83,25 @@ impl Images {
         let held = InUse::of(path)?;
         if let Ok(dir) = self.directory(USED) {
             // only the order in which SIFs go follows from it
-            let _ = File::create(dir.join(digest.hex())).and_then(|file| file.set_len(0));
+            let _ = marker(&dir.join(digest.hex()))
+                .and_then(|file| file.set_modified(std::time::SystemTime::now()));
         }
         Some(held)
     }
+}
+
+/// An empty file, made where there is none. Another job could have put a link there: it is neither followed nor
+/// emptied.
+pub(super) fn marker(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
 }
 
 /// A SIF that is in use: a shared lock of its file, which ends with this process, however that ends.
@@ -118,6 +135,19 @@ pub(super) fn remove_unused(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_marker_leads_nowhere_and_empties_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mark, other) = (dir.path().join("mark"), dir.path().join("other"));
+        marker(&mark).unwrap();
+        fs::write(&mark, "x").unwrap();
+        marker(&mark).unwrap();
+        assert_eq!(fs::read(&mark).unwrap(), b"x");
+        std::os::unix::fs::symlink(&mark, &other).unwrap();
+        marker(&other).unwrap_err();
+        marker(dir.path()).unwrap_err();
+    }
 
     #[test]
     fn a_sif_in_use_stays() {
