@@ -105,6 +105,11 @@ pub fn probe() -> Result<(), Refusal> {
     ask(&[PROBE])
 }
 
+/// Whether this kernel is older than what a container needs, by the release that it says.
+pub(super) fn is_too_old() -> bool {
+    floor::too_old(&rustix::system::uname().release().to_string_lossy()).is_some()
+}
+
 fn ask(words: &[&str]) -> Result<(), Refusal> {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     if let Some(cause) = floor::too_old(&release) {

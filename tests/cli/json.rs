@@ -103,6 +103,10 @@ fn every_verb_gives_one_document() {
     assert_eq!((&audited["verdict"], &audited["command"][0]), (&"match".into(), &"sh".into()));
     let junit = walk.verb("audit export", &["--format", "junit", &job], "", 0);
     assert!(junit["text"].as_str().unwrap().contains("<testsuite"), "{junit}");
+    let report = walk.verb("audit report", &[&job], "", 0);
+    assert_eq!(report["format"], "markdown");
+    // nobody attached one
+    walk.verb("audit sbom", &[&job], "", 3);
     walk.verb("audit image", &[&image], "", 0);
     walk.verb("audit drift", &[], "", 0);
     walk.verb("audit verify", &[], "", 0);
@@ -118,6 +122,7 @@ fn every_verb_gives_one_document() {
     walk.verb("man", &[], "", 0);
     let demo = walk.verb("demo", &["--dir", "demo"], "", 0);
     assert_eq!(demo["verdict"], "Match");
+    assert!(walk.verb("ledger merge", &["demo/ledger"], "", 0).as_array().is_some());
     assert_eq!(walk.verb("logout", &[&project], "", 0)["remains"], false);
 
     let all: BTreeSet<String> = leaves(&home, &[]).into_iter().collect();

@@ -67,7 +67,8 @@ impl Runtime for Builtin {
     }
 
     fn unprobed(&self) -> Option<Found> {
-        Some(Found { program: None, answer: Vec::new() })
+        let found = Found { program: None, answer: Vec::new() };
+        (!probe::is_too_old()).then_some(found)
     }
 
     fn hides(&self, _: &[String]) -> Hides {
