@@ -76,11 +76,17 @@ place=$control
 case $control in
 "$PWD/control") [ ! -f ./moorline ] || { place=$PWD/returned && mkdir -p "$place" work; } ;;
 esac
+# a task of an array has a directory of its own
+case ${task:-} in
+'' | *[!0-9]*) task= ;;
+*) [ "$place" != "$control" ] || { place=$control/../tasks/$task/returned && mkdir -p "$place"; } ;;
+esac
 new=$place/.receipt-$attempt
 if {
     printf '{"schema":1,"writer":"script","job":"%s","intent":"%s","nonce":"%s","attempt":"%s",' \
         "$job" "$intent" "$nonce" "$attempt"
     printf '"host":"%s","runtime":"none",' "$host"
+    [ -z "$task" ] || printf '"task":%s,' "$task"
     [ -z "$pinned_sha256" ] || printf '"pinned":"sha256:%s",' "$pinned_sha256"
     [ -z "$sif_sha256" ] || printf '"expected":"sha256:%s",' "$sif_sha256"
     printf '"evidence":{"grade":"none"},"start":{"state":"refused","why":"%s"},' "$why"
