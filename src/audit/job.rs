@@ -76,6 +76,9 @@ pub struct TasksAnswer {
     pub verdict: Verdict,
     /// Why.
     pub reason: Reason,
+    /// What keeps a *Match* from being a plain one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub qualified: Vec<Qualifier>,
 }
 
 /// An image, in all its names.
@@ -235,19 +238,28 @@ fn submission(submission: &Submission) -> SubmissionAnswer {
 /// The tasks of an array by their verdicts.
 fn tasks(submission: &Submission, attempts: &[AttemptAnswer], without: Reason) -> Vec<TasksAnswer> {
     let Some(tasks) = submission.tasks() else { return Vec::new() };
-    let mut by_task: BTreeMap<u32, Vec<Reason>> = BTreeMap::new();
+    let mut by_task: BTreeMap<u32, Vec<&AttemptAnswer>> = BTreeMap::new();
     for attempt in attempts {
-        by_task
-            .entry(attempt.conditions.task.unwrap_or(u32::MAX))
-            .or_default()
-            .push(attempt.reason);
+        if let Some(task) = attempt.conditions.task {
+            by_task.entry(task).or_default().push(attempt);
+        }
     }
     let of = |task: u32| {
-        let reasons = by_task.get(&task).into_iter().flatten().copied();
-        (task, worst(reasons).unwrap_or(without))
+        let attempts = || by_task.get(&task).into_iter().flatten();
+        let mut qualified: Vec<Qualifier> =
+            attempts().flat_map(|attempt| attempt.qualified.iter().copied()).collect();
+        qualified.sort_unstable();
+        qualified.dedup();
+        let reason = worst(attempts().map(|attempt| attempt.reason)).unwrap_or(without);
+        (task, (reason, qualified))
     };
-    let all = together(tasks.numbers().map(of)).into_iter();
-    all.map(|(tasks, reason)| TasksAnswer { tasks, verdict: reason.verdict(), reason }).collect()
+    let answer = |(tasks, (reason, qualified)): (Tasks, (Reason, Vec<Qualifier>))| TasksAnswer {
+        tasks,
+        verdict: reason.verdict(),
+        reason,
+        qualified,
+    };
+    together(tasks.numbers().map(of)).into_iter().map(answer).collect()
 }
 
 fn attempt(submission: &Submission, record: &ReceiptRecord) -> AttemptAnswer {

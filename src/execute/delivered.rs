@@ -1,12 +1,14 @@
 //! Where the files of a job lie on this worker: the image, and what goes back to the submitter.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::io::{self, Seek};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::ExecuteError;
+use crate::files::{self, ForeignFile};
 use crate::job::Delivery;
+use crate::oci::{Digest, Sha256Digest};
 use crate::worker::{Plan, RETURNED, task_dir};
 
 /// A task's working directory, in its own directory.
@@ -71,10 +73,10 @@ pub(super) fn task(plan: &Plan) -> Result<Option<u32>, ExecuteError> {
 }
 
 /// The working directory of the job, or of its task. A task's own is made here, with copies of the job's inputs:
-/// what one task writes, no other one sees.
+/// what one task writes, no other one sees. It appears as a whole, and an attempt that follows another one finds it.
 ///
 /// # Errors
-/// When a file cannot be copied.
+/// When a file cannot be copied, or is not what was submitted any more.
 pub(super) fn workdir(
     plan: &Plan,
     control: &Path,
@@ -83,22 +85,41 @@ pub(super) fn workdir(
     let shared = job(control).join(&plan.workdir);
     let own = plan.job.workdir.is_none() && !plan.job.delivery.is_brought();
     let Some(_) = task.filter(|_| own) else { return Ok(shared) };
-    let work = task_dir(job(control), task).join(WORK);
-    let failed = |what: &str| ExecuteError::io(format!("{what} {}", work.display()));
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&work).map_err(failed("making"))?;
-    for input in &plan.job.terms.inputs {
-        let (from, to) = (shared.join(&input.name), work.join(&input.name));
-        if to.symlink_metadata().is_ok() {
-            // the engine began the task once before
-            continue;
-        }
-        let copy = || {
-            if let Some(folder) = to.parent() {
-                fs::create_dir_all(folder)?;
-            }
-            fs::copy(&from, &to)
-        };
-        copy().map_err(ExecuteError::io(format!("copying {} for this task", from.display())))?;
+    let place = task_dir(job(control), task);
+    let work = place.join(WORK);
+    if fs::symlink_metadata(&work).is_ok_and(|found| found.is_dir()) {
+        return Ok(work);
     }
+    let failed = |what: &str| ExecuteError::io(format!("{what} {}", work.display()));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&place).map_err(failed("making"))?;
+    // what a killed attempt left of it goes with its name
+    let new = tempfile::Builder::new().prefix(".work-").tempdir_in(&place);
+    let new = new.map_err(failed("making"))?;
+    for input in &plan.job.terms.inputs {
+        let from = shared.join(&input.name);
+        let found = copy(&from, &new.path().join(&input.name))
+            .map_err(ExecuteError::io(format!("copying {} for this task", from.display())))?;
+        if found != input.sha256 {
+            return Err(ExecuteError::Input { path: from, found, expected: input.sha256 });
+        }
+    }
+    fs::rename(new.path(), &work).map_err(failed("making"))?;
     Ok(work)
+}
+
+/// Copies a file with its mode into a directory that nobody else has; the digest of what was copied.
+fn copy(from: &Path, to: &Path) -> io::Result<Digest> {
+    if let Some(folder) = to.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    let opened = ForeignFile::own_or_roots(u64::MAX).open(from)?;
+    let mode = opened.meta().mode() & 0o777;
+    let mut from = opened.into_file();
+    let mut new =
+        fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(to)?;
+    io::copy(&mut from, &mut new)?;
+    new.rewind()?;
+    let sum = files::sha256(&mut new)?;
+    new.set_permissions(fs::Permissions::from_mode(mode))?;
+    Ok(Digest::from_bytes(sum.sha256))
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::form::Form;
 use crate::failure::{Failure, Kind, io_kind};
 use crate::job::{Grade, Tasks};
-use crate::oci::SifDigest;
+use crate::oci::{Digest, SifDigest};
 use crate::runtime::builtin::LayoutError;
 use crate::sif::SifError;
 use crate::sif::hash_tree::HashTreeError;
@@ -66,6 +66,16 @@ pub enum ExecuteError {
         said: String,
         /// The job's tasks.
         tasks: Tasks,
+    },
+    /// An input is another one than was submitted.
+    #[error("the input {} is {found}, and {expected} was submitted: it was changed since", path.display())]
+    Input {
+        /// Which.
+        path: PathBuf,
+        /// What it is.
+        found: Digest,
+        /// What it was.
+        expected: Digest,
     },
     /// A mount of a project's file leads elsewhere since the job was submitted.
     #[error(

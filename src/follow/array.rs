@@ -11,10 +11,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::receipts::gather;
 use super::refresh::{Now, Refresh, forget_secrets, has_secrets};
 use crate::backend::{Backend, Seen};
-use crate::job::{EngineKey, Observation, Tasks};
-use crate::ledger::{Batch, JobRecord, LedgerError, Settled, Submission, together};
+use crate::job::{EngineKey, JobState, Observation, Tasks};
+use crate::ledger::{
+    Batch, COMPLETE, JobRecord, LedgerError, Settled, Source, Submission, together,
+};
 
 /// What an engine says of an array: of each task that it was asked for.
 pub(super) type Answer = Vec<(Tasks, Seen)>;
@@ -79,14 +82,30 @@ impl Refresh {
         for (tasks, said) in answer {
             seen.extend(tasks.numbers().map(|task| (task, said)));
         }
+        // of a task that did not know which one it was
+        match gather(batch.as_mut(), submission, jobs_dir) {
+            Ok(collected) => self.warnings.extend(collected.problems),
+            Err(error) => self.give_up(batch, &error),
+        }
         let mut parts = open.closed;
         let mut silent = None;
         let (mut waiting, mut forgotten) = (0_u64, 0_u64);
         // a receipt alone is no end: the engine may begin the task once more
         let mut over = true;
         for (task, of) in open.tasks {
+            let said = seen.get(&task).copied();
+            if said.is_some_and(|said| has_not_begun(said, &of)) {
+                // nothing lies beside it
+                over = false;
+                waiting += 1;
+                let Observation { state, exit_code, reason, .. } =
+                    said.map_or_else(|| Observation::of(JobState::Submitted), Seen::observation);
+                let source = Source::Engine;
+                parts.push((task, Settled { state, exit_code, reason, source }));
+                continue;
+            }
             let task_job = JobRecord { id: job.id, submissions: vec![of] };
-            let now = self.one(batch, jobs_dir, &task_job, seen.get(&task).copied(), false);
+            let now = self.one(batch, jobs_dir, &task_job, said, false);
             over &= now.engine_ended() || (now.forgotten && now.is_final());
             if !now.is_final() {
                 waiting += 1;
@@ -99,7 +118,8 @@ impl Refresh {
         let parts = together(parts.into_iter());
         let settled = Settled::of_tasks(&parts);
         let now = Now {
-            engine: submission.seen.clone(),
+            // what followed from the tasks: its word is not the engine's
+            engine: submission.seen.clone().map(|seen| Observation { engine_state: None, ..seen }),
             silent,
             forgotten: waiting > 0 && waiting == forgotten,
             settled,
@@ -116,6 +136,15 @@ impl Refresh {
         }
         now
     }
+}
+
+/// The engine answered that it waits, and never said anything else.
+fn has_not_begun(said: &Seen, of: &Submission) -> bool {
+    let waits = |state| state == JobState::Submitted;
+    said.silent.is_none()
+        && waits(said.state)
+        && of.receipts.is_empty()
+        && of.seen.as_ref().is_none_or(|seen| waits(seen.state))
 }
 
 /// Records what is new in an engine's answer, equal tasks together.
@@ -144,11 +173,14 @@ fn record_whole(
     submission: &Submission,
     now: &Settled,
 ) -> Result<(), LedgerError> {
-    let word = Observation { exit_code: now.exit_code, ..Observation::of(now.state) };
-    let before = submission.seen.as_ref().map(|seen| (seen.state, seen.exit_code));
+    // then nothing more can be learnt
+    let complete = now.state.is_final() && now.source == Source::Receipt;
+    let engine_state = complete.then(|| COMPLETE.to_owned());
+    let exit_code = now.exit_code;
+    let word = Observation { exit_code, engine_state, ..Observation::of(now.state) };
     let begun = submission.word();
-    if before == Some((word.state, word.exit_code))
-        || (before.is_none() && begun.state == word.state)
+    if submission.seen.as_ref() == Some(&word)
+        || (submission.seen.is_none() && begun.state == word.state)
     {
         return Ok(());
     }

@@ -8,7 +8,7 @@
 //!                        |
 //! jobs of any engine known.rs  each engine once          newest.rs   no more jobs than a list holds
 //!                        |                               patience.rs how long a `wait` goes on without an answer
-//! one engine's jobs  refresh.rs, arrays: array.rs
+//! one engine's jobs  round.rs; each: refresh.rs, an array: array.rs
 //!               --ask--> engine's word ------+
 //!               --collect--> receipts -------+--> what counts; ledger (only what is new)   receipts.rs
 //!               --release--> jobs that are held, once they are on record                   release.rs
@@ -33,6 +33,7 @@ mod receipts;
 mod recover;
 mod refresh;
 mod release;
+mod round;
 mod settle;
 mod surroundings;
 mod sweep;

@@ -72,15 +72,15 @@ impl Tasks {
             }
             let count = usize::try_from((to - from) / step).unwrap_or(usize::MAX);
             if numbers.len().saturating_add(count) >= Self::MOST {
-                return Err(bad("a list of at most 100,000 tasks"));
+                return Err(bad("a list of at most 10,000 tasks"));
             }
             numbers.extend((from..=to).step_by(usize::try_from(step).unwrap_or(usize::MAX)));
         }
         Ok((Self::of(numbers).ok_or_else(|| bad(usual))?, at_once))
     }
 
-    /// More tasks than these are not one job: each has a directory.
-    pub const MOST: usize = 100_000;
+    /// More tasks than these are not one job: each has a directory and is looked at by itself.
+    pub const MOST: usize = 10_000;
 
     /// Their numbers, ascending.
     pub fn numbers(&self) -> impl Iterator<Item = u32> + '_ {

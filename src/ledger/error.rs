@@ -158,8 +158,14 @@ impl Failure for LookupError {
 
     fn hint(&self) -> Option<String> {
         let (start, jobs) = match self {
-            Self::NoTask { tasks, .. } => {
-                return tasks.is_none().then(|| "leave out the point and what follows".to_owned());
+            Self::NoTask { tasks, asked } => {
+                return Some(match (tasks, asked.rsplit_once('.')) {
+                    (None, _) => "leave out the point and what follows".to_owned(),
+                    (Some(_), Some((job, _))) => {
+                        format!("moorline status {job} lists its tasks; one is named at a time")
+                    }
+                    (Some(_), None) => "one task is named at a time".to_owned(),
+                });
             }
             Self::Unknown { newest, .. } if newest.is_empty() => {
                 return Some("the ledger holds no job yet".to_owned());

@@ -22,9 +22,13 @@
 use std::collections::BTreeMap;
 
 use super::body::Body;
+use super::personal::Payload;
 use super::settled::{Settled, Source};
 use super::view::{Event, JobRecord, ReceiptRecord, Submission};
 use crate::job::{JobRef, JobState, Observation, Tasks};
+
+/// The engine's word of an observation of the whole, when it has ended and each task left a receipt of its own.
+pub const COMPLETE: &str = "each task left its receipt";
 
 /// The records that are of some tasks only, by task: places in the history, and in the receipts.
 type Own<'s> = BTreeMap<u32, (Vec<&'s Event>, Vec<&'s ReceiptRecord>)>;
@@ -62,7 +66,8 @@ impl Submission {
     #[must_use]
     pub fn of_task(&self, task: u32) -> Option<Self> {
         self.tasks().filter(|tasks| tasks.contains(task))?;
-        self.each_of(&[task]).next().map(|(_, of)| of)
+        let (_, of) = self.each_of(&[task]).next()?;
+        Some(Self { personal: self.personal.clone(), ..of })
     }
 
     /// Each of its tasks, ascending; none of a job that is no array.
@@ -72,6 +77,8 @@ impl Submission {
     }
 
     /// These tasks, each as a submission of its own.
+    ///
+    /// Without the texts of the payload, which are the same for all: [`Submission::of_task`] has them.
     pub fn each_of(&self, numbers: &[u32]) -> impl Iterator<Item = (u32, Self)> + use<> {
         let mut own: Own<'_> = numbers.iter().map(|task| (*task, Default::default())).collect();
         for event in &self.history {
@@ -99,12 +106,7 @@ impl Submission {
                 of.1.push(record);
             }
         }
-        let bare = Self {
-            history: Vec::new(),
-            receipts: Vec::new(),
-            seen: None,
-            ..self.without_records()
-        };
+        let bare = Self { seen: None, personal: Payload::Left, ..self.without_records() };
         let one = move |(task, (history, receipts)): (u32, (Vec<&Event>, Vec<&ReceiptRecord>))| {
             let mut of = bare.clone();
             of.task = Some(task);

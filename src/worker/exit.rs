@@ -26,7 +26,7 @@ pub const DUPLICATE: i32 = 219;
 pub fn meaning(code: i32) -> Option<&'static str> {
     Some(match code {
         IMAGE_MISSING => "the image was not there",
-        IMAGE_MISMATCH => "the image's bytes did not match its digest",
+        IMAGE_MISMATCH => "the image, or the evidence for it, is not what the job asked for",
         MOUNT_MISSING => "a required mount was missing",
         NO_RUNTIME => "no container runtime worked on the worker",
         RUNTIME_FAILED => "the container runtime did not start the program",

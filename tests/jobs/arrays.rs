@@ -1,6 +1,6 @@
 //! Arrays of tasks, with the whole program and the built-in runtime: one suite for all engines. `local` runs it
-//! everywhere, as this user and, for root, as an ordinary one, too; a real Slurm and a real `HTCondor` where
-//! `tests/env` started them.
+//! everywhere, as this user and, for root, as an ordinary one, too; a real Slurm (`slurm_arrays.rs`) and a real
+//! `HTCondor` (`htcondor_arrays.rs`) where `tests/env` started them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,18 +10,15 @@ use serde_json::Value;
 use crate::backend::Real;
 use crate::support::{Home, NOBODY, Server, am_root, until};
 
-const SLURM: Real = Real { part: "slurm", module: "arrays" };
-const HTCONDOR: Real = Real { part: "htcondor", module: "arrays" };
-
 /// What a test needs of an engine.
-struct Bench<'s> {
-    home: Home,
+pub struct Bench<'s> {
+    pub home: Home,
     server: &'s Server,
     backend: &'static str,
 }
 
 impl Bench<'_> {
-    fn submit(&self, flags: &[&str], script: &str) -> String {
+    pub fn submit(&self, flags: &[&str], script: &str) -> String {
         let image = self.server.name(":v1");
         let words = [&["submit", "--backend", self.backend], flags, &[&image, "sh", "-c", script]];
         self.home.ok(&words.concat())
@@ -49,7 +46,7 @@ fn pairs(all: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 /// What arrays are on every engine.
-fn suite(bench: &Bench<'_>) {
+pub fn suite(bench: &Bench<'_>) {
     bench.home.ok(&["convert", &bench.server.name(":v1")]);
     bench.home.write("here/cuts.txt", "pt 20");
     // each task has its number, a working directory of its own with the inputs, and leaves its own files
@@ -137,7 +134,7 @@ fn suite(bench: &Bench<'_>) {
 }
 
 /// At most so many at once, on an engine that can be told so.
-fn so_many_at_once(bench: &Bench<'_>) {
+pub fn so_many_at_once(bench: &Bench<'_>) {
     let script = "echo >/shared/run.$MOORLINE_TASK_ID; set -- /shared/run.*; echo $#; sleep 1; \
                   rm /shared/run.$MOORLINE_TASK_ID";
     let shared = bench.home.mkdir("shared");
@@ -165,7 +162,7 @@ fn on_this_machine() {
     }
 }
 
-fn of_engine<'s>(
+pub fn of_engine<'s>(
     real: &Real,
     test: &str,
     server: &'s Server,
@@ -182,34 +179,6 @@ fn of_engine<'s>(
         home = home.with(name, value);
     }
     Some(Bench { home, server, backend })
-}
-
-#[test]
-fn on_slurm() {
-    let server = Server::with_image();
-    let Some(bench) = of_engine(&SLURM, "on_slurm", &server, "slurm") else { return };
-    suite(&bench);
-    so_many_at_once(&bench);
-}
-
-#[test]
-fn on_htcondor() {
-    let server = Server::with_image();
-    let Some(bench) = of_engine(&HTCONDOR, "on_htcondor", &server, "htcondor") else { return };
-    suite(&bench);
-    let image = server.name(":v1");
-    let refused = ["submit", "--backend", "htcondor", "--array", "1-9%2", &image, "true"];
-    bench.home.run(&refused).fails(2, &["2 tasks at once", "leave out the %"]);
-    // without a shared file system: each task's files come back to its own directory
-    let flags = ["--array", "1-2", "--delivery", "transfer", "--output", "out"];
-    let job = bench.submit(&flags, "echo $MOORLINE_TASK_ID >out");
-    bench.home.run(&["wait", "--timeout", "300", &job]).exits(0);
-    for task in [1, 2] {
-        let out = bench.home.job(&job).join(format!("tasks/{task}/work/out"));
-        assert_eq!(fs::read_to_string(out).unwrap(), format!("{task}\n"));
-    }
-    let audit = bench.home.run(&["--json", "audit", "job", &job]).exits(0).json();
-    assert_eq!(audit["verdict"], "match", "{audit}");
 }
 
 /// What lies in wait for an array on this machine: its supervisor is killed, or a task's.

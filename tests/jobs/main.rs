@@ -10,6 +10,7 @@ mod backend_suite;
 mod deliveries;
 mod demo;
 mod here;
+mod htcondor_arrays;
 mod htcondor_whole;
 mod in_ci;
 mod inputs;
@@ -23,6 +24,7 @@ mod secrets;
 mod settled;
 mod silent;
 mod simulated;
+mod slurm_arrays;
 mod slurm_away;
 mod storm;
 #[path = "../support/mod.rs"]

@@ -11,7 +11,9 @@ use moorline::secret::Secret;
 use moorline::standin::Account;
 
 use crate::simulated::{Simulated, receipts};
-use crate::support::{Home, PROJECT, SECRET, Server, USER, config, images, walk};
+use crate::support::{
+    Home, NOBODY, PROJECT, SECRET, Server, USER, am_root, config, have, images, walk,
+};
 
 fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
@@ -352,8 +354,7 @@ fn a_published_tree_runs_by_its_name() {
         "{shown}"
     );
     home.run(&["rerun", "--wait", &job]).exits(9);
-    let refused = submit(&["--require", "measured"]).exits(211);
-    assert!(!refused.stdout.is_empty(), "{refused}");
+    submit(&["--require", "measured"]).fails(2, &["do not go together", "another --delivery"]);
 
     // another image under the tag's name, and the pinned one gone
     let other = root.join(".flat/00").join("00".repeat(32));
@@ -385,7 +386,14 @@ fn a_published_tree_runs_by_its_name() {
 #[test]
 fn a_copy_on_the_node_is_made_once() {
     let server = Server::with_image();
-    let (home, images) = with_node(&server, Home::logged_in(&server));
+    // who may open the device gets the image served, and nothing is hashed whole
+    let test = "a_copy_on_the_node_is_made_once";
+    let user = am_root().then_some(NOBODY);
+    let open = fs::metadata("/dev/fuse").is_ok_and(|meta| meta.permissions().mode() & 0o006 != 0);
+    if !have("no-fuse", test, !open) {
+        return;
+    }
+    let (home, images) = with_node(&server, Home::of(&server, user).log_in(&server));
     let text = fs::read_to_string(home.path("config/moorline/config.toml")).unwrap();
     home.write("config/moorline/config.toml", &format!("{text}[delivery]\nnode_copy = true\n"));
     let image = server.name(":v1");
@@ -393,11 +401,8 @@ fn a_copy_on_the_node_is_made_once() {
     let run = || {
         let (job, code) = home.job_of(&[], "./own.sif", "exit 2");
         let receipt = receipt(&home, &job);
-        assert_eq!(
-            (code, receipt["evidence"]["grade"].as_str()),
-            (2, Some("measured")),
-            "{receipt}"
-        );
+        let grade = receipt["evidence"]["grade"].as_str().unwrap();
+        assert_eq!((code, grade.starts_with("measured")), (2, true), "{receipt}");
         receipt
     };
     run();

@@ -3,7 +3,7 @@
 # commands: debootstrap unshare nsenter
 # packages: debootstrap util-linux
 # needs: root
-# tests: jobs::backend_htcondor jobs::htcondor_whole jobs::arrays
+# tests: jobs::backend_htcondor jobs::htcondor_whole jobs::htcondor_arrays
 # minutes: 15
 set -euo pipefail
 # shellcheck source=tests/lib.sh

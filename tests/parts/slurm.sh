@@ -3,7 +3,7 @@
 # commands: munged slurmctld slurmd sbatch sacct slurmdbd mariadbd python3
 # packages: munge slurmctld slurmd slurm-client slurmdbd slurm-wlm-basic-plugins slurm-wlm-mysql-plugin mariadb-server python3
 # needs: root slurm
-# tests: jobs::backend_slurm jobs::slurm_away jobs::arrays
+# tests: jobs::backend_slurm jobs::slurm_away jobs::slurm_arrays
 # minutes: 25
 set -euo pipefail
 # shellcheck source=tests/lib.sh

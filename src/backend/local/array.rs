@@ -17,27 +17,37 @@ use std::process::{Command, Stdio};
 use rustix::process::WaitOptions;
 
 use super::process::Process;
-use super::record::{self, Phase, Record};
-use super::supervisor::end;
+use super::record::{self, Phase, Record, end};
 use crate::backend::driver::{Environment, JOB_NAMES};
 use crate::backend::{BackendError, Seen};
 use crate::job::{JobState, Tasks};
 use crate::worker::task_dir;
 
-/// Runs the tasks of an array to their end, and writes its record.
+/// Records that an array runs, and when it began.
 ///
 /// # Errors
-/// When the record cannot be written. How a task ended is in its own record.
-pub(super) fn run(
+/// When the record cannot be written.
+pub(super) fn begin(
     dir: &Path,
     record: &mut Record,
     supervisor: Process,
-    tasks: &Tasks,
-    environment: &Environment,
-) -> Result<(), BackendError> {
+) -> Result<jiff::Timestamp, BackendError> {
     let started_at = jiff::Timestamp::now();
     record.phase = Phase::Running { supervisor, main: None, started_at };
     record::replace(dir, record)?;
+    Ok(started_at)
+}
+
+/// Runs the tasks of an array to their end, and says how it ended.
+///
+/// # Errors
+/// When a task's record cannot be written. How a task ended is in its own record.
+pub(super) fn run(
+    dir: &Path,
+    record: &Record,
+    tasks: &Tasks,
+    environment: &Environment,
+) -> Result<(JobState, Option<i32>), BackendError> {
     let most = usize::try_from(record.at_once.unwrap_or(1).max(1)).unwrap_or(1);
     let mut running: BTreeMap<i32, u32> = BTreeMap::new();
     let mut left = tasks.numbers();
@@ -45,7 +55,7 @@ pub(super) fn run(
     loop {
         while running.len() < most && !record::is_cancelled(dir) {
             let Some(task) = left.next() else { break };
-            match begin(dir, record, task, environment) {
+            match start(dir, record, task, environment) {
                 Ok(Some(pid)) => drop(running.insert(pid, task)),
                 Ok(None) => ends.add(task, JobState::Killed, None),
                 // the others may do better
@@ -70,15 +80,11 @@ pub(super) fn run(
             Err(_) => break,
         }
     }
-    super::supervisor::clear_all(supervisor);
-    let cancelled = record::is_cancelled(dir);
-    let (state, code) = if cancelled { (JobState::Killed, None) } else { ends.whole() };
-    let reason = cancelled.then(|| "cancelled".to_owned());
-    end(dir, record, Some(started_at), state, code, reason)
+    Ok(ends.whole())
 }
 
 /// Starts a task's supervisor; `None` when somebody ended the task before it began.
-fn begin(
+fn start(
     dir: &Path,
     record: &Record,
     task: u32,

@@ -212,6 +212,20 @@ pub(super) fn replace(dir: &Path, record: &Record) -> Result<(), BackendError> {
     files::sync_folder(&control).map_err(io("syncing", &control))
 }
 
+/// Writes how a job or task ended.
+pub(super) fn end(
+    dir: &Path,
+    record: &mut Record,
+    started_at: Option<jiff::Timestamp>,
+    state: JobState,
+    exit_code: Option<i32>,
+    reason: Option<String>,
+) -> Result<(), BackendError> {
+    let ended_at = jiff::Timestamp::now();
+    record.phase = Phase::Ended { state, exit_code, reason, started_at, ended_at };
+    replace(dir, record)
+}
+
 /// Takes the record of a job that never began away.
 pub(super) fn remove(dir: &Path) -> Result<(), BackendError> {
     let path = file(dir);

@@ -19,7 +19,7 @@ use crate::worker::{SCRIPT_FILE, exit};
 
 use super::array;
 use super::process::{self, Process};
-use super::record::{self, Phase, Record};
+use super::record::{self, Phase, Record, end};
 use super::times::{ENGINE, GRACE, LAST, TASK, grace_of};
 use crate::backend::driver::Environment;
 
@@ -59,7 +59,14 @@ pub fn supervise(dir: &Path, environment: &Environment) -> Result<(), BackendErr
     }
 
     if let Some(tasks) = record.tasks.clone() {
-        return array::run(dir, &mut record, supervisor, &tasks, environment);
+        let started_at = array::begin(dir, &mut record, supervisor)?;
+        let (state, code) = array::run(dir, &record, &tasks, environment)?;
+        // whatever is left: no other thread reaps
+        clear(&reap(), supervisor, GRACE);
+        let cancelled = record::is_cancelled(dir);
+        let (state, code) = if cancelled { (JobState::Killed, None) } else { (state, code) };
+        let reason = cancelled.then(|| "cancelled".to_owned());
+        return end(dir, &mut record, Some(started_at), state, code, reason);
     }
     let (stdout, stderr) = (output(dir, "stdout")?, output(dir, "stderr")?);
     let child = match start(dir, &record, environment, stdout, stderr) {
@@ -93,24 +100,6 @@ pub fn supervise(dir: &Path, environment: &Environment) -> Result<(), BackendErr
         (_, _, None) => (JobState::Failed, None, reason("its end was not seen")),
     };
     end(dir, &mut record, Some(started_at), state, code, reason)
-}
-
-/// Ends whatever is left below this supervisor, which has no other thread that reaps.
-pub(super) fn clear_all(supervisor: Process) {
-    clear(&reap(), supervisor, GRACE);
-}
-
-pub(super) fn end(
-    dir: &Path,
-    record: &mut Record,
-    started_at: Option<jiff::Timestamp>,
-    state: JobState,
-    exit_code: Option<i32>,
-    reason: Option<String>,
-) -> Result<(), BackendError> {
-    let ended_at = jiff::Timestamp::now();
-    record.phase = Phase::Ended { state, exit_code, reason, started_at, ended_at };
-    record::replace(dir, record)
 }
 
 fn output(dir: &Path, name: &str) -> Result<File, BackendError> {

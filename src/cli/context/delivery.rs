@@ -63,6 +63,15 @@ impl Context {
                 self.pull(pulled(&job.image)?, engine, (*brought, sending), &mut extras)?;
             }
             Delivery::Cvmfs {} => {
+                if let Some(grade) = &job.terms.require {
+                    let text = format!(
+                        "--delivery cvmfs and --require {} do not go together: of a published tree only the name is \
+                         looked at",
+                        grade.name()
+                    );
+                    let hint = "take another --delivery, such as pull, or leave --require out";
+                    return Err(CliError::usage(text).with_hint(hint).into());
+                }
                 if !execute::takes_directory(job.runtime) {
                     let text = format!(
                         "--delivery cvmfs gives a directory, and the runtime {} takes none",

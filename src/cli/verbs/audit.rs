@@ -361,8 +361,11 @@ fn job_lines(shown: &JobShown, width: Option<usize>) -> Vec<Painted> {
         let engine =
             engine.unwrap_or_else(|| format!("{} ({})", submission.backend, submission.outcome));
         lines.push(Line::fact("  engine", engine));
-        for TasksAnswer { tasks, verdict, reason } in &submission.tasks {
-            let said = format!("{} - {}", word(*verdict), reason.sentence());
+        for TasksAnswer { tasks, verdict, reason, qualified } in &submission.tasks {
+            let said = match because(*verdict, reason.sentence(), qualified) {
+                Because::But(text) => format!("{}, {text}", word(*verdict)),
+                Because::Why(why) => format!("{} - {why}", word(*verdict)),
+            };
             lines.push(Line::fact("  tasks", format!("{tasks}: {said}")));
         }
         for attempt in shown_of(submission) {

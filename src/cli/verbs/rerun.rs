@@ -58,7 +58,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let way = Way::again(&spec.delivery, facts);
     let ready = acquire::restage(context, &spec.image, &spec.delivery)?;
     (spec.image, spec.delivery) = (ready.image, ready.delivery);
-    context.voice.say(format!("repeating {} in {}", job.id, output::cell(&spec.image.name())));
+    context.voice.say(format!("repeating {} in {}", job.which(), output::cell(&spec.image.name())));
     let files = submit::deliver(context, &mut spec, kind, way, inputs)?;
     submit::hand_over(context, &spec, kind, files, args.wait)
 }

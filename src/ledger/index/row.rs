@@ -60,8 +60,8 @@ pub(super) struct Brief {
     ended_at: i64,
     code: i32,
     told: bool,
-    /// A task of it left a receipt of its own.
-    task_ended: bool,
+    /// An array whose tasks have all left their receipts.
+    complete: bool,
     /// When the last receipt of its own, and the last word *submitted*, were recorded.
     receipt: i64,
     queued: i64,
@@ -85,7 +85,7 @@ impl Brief {
             ended_at: NEVER,
             code: 0,
             told: false,
-            task_ended: false,
+            complete: false,
             receipt: NEVER,
             queued: NEVER,
         }
@@ -104,7 +104,8 @@ impl Brief {
             What::Submitted(_) => self.submitted = self.submitted.max(at),
             What::Refused => self.refused = self.refused.max(at),
             What::Uncertain => self.uncertain = self.uncertain.max(at),
-            What::Observed { state, exit_code } => {
+            What::Observed { state, exit_code, complete } => {
+                self.complete |= *complete;
                 if *state == JobState::Unknown {
                     self.ignorant = true;
                 } else if at >= self.seen {
@@ -116,15 +117,14 @@ impl Brief {
                     self.queued = self.queued.max(at + i64::from(at == self.receipt));
                 }
             }
-            // what it says of the whole is recorded as the whole's
-            What::Receipt { word: true, of_task: true, .. } => self.task_ended = true,
-            What::Receipt { word: true, ended_at, exit_code, told, .. } => {
+            // what one of a task says of the whole is recorded as the whole's
+            What::Receipt { word: true, of_task: false, ended_at, exit_code, told, .. } => {
                 self.receipt = self.receipt.max(at + i64::from(at == self.queued));
                 if *ended_at >= self.ended_at {
                     (self.ended_at, self.code, self.told) = (*ended_at, *exit_code, *told);
                 }
             }
-            What::Receipt { word: false, .. } | What::OfTasks | What::Other => {}
+            What::Receipt { .. } | What::OfTasks | What::Other => {}
         }
     }
 
@@ -158,7 +158,7 @@ impl Brief {
     fn openness(&self) -> Openness {
         if !self.word().0.is_final() {
             Openness::Running
-        } else if self.receipt == NEVER && self.refused == NEVER && !self.task_ended {
+        } else if self.receipt == NEVER && self.refused == NEVER && !self.complete {
             Openness::Unproven
         } else {
             Openness::Closed
@@ -242,7 +242,7 @@ impl Row {
             rest.extend_from_slice(&brief.intent);
             rest.extend_from_slice(&brief.sif);
             rest.push(brief.seen_state);
-            rest.push(flags([brief.ignorant, brief.told, brief.task_ended]));
+            rest.push(flags([brief.ignorant, brief.told, brief.complete]));
             put_signed(&mut rest, brief.seen_code.map_or(i64::from(i32::MIN), i64::from));
             put_signed(&mut rest, i64::from(brief.code));
             for time in brief.times() {
@@ -269,7 +269,7 @@ impl Row {
             let mut brief = Brief::new(head[..8].try_into().ok()?);
             brief.sif = head[8..16].try_into().ok()?;
             brief.seen_state = head[16];
-            [brief.ignorant, brief.told, brief.task_ended] =
+            [brief.ignorant, brief.told, brief.complete] =
                 [1, 2, 4].map(|flag| head[17] & flag != 0);
             let seen_code = take_signed(&mut rest)?;
             brief.seen_code = i32::try_from(seen_code).ok().filter(|code| *code != i32::MIN);
@@ -367,7 +367,7 @@ mod tests {
         let place = |n: u32| Place { segment: n, offset: n * 300_000, length: 900 };
         assert!(row.add(place(1), &about(What::Submitted("slurm:1".into())), at(-5)));
         assert!(row.add(place(2), &about(What::Intent(std::sync::Arc::default())), at(3)));
-        let seen = What::Observed { state: JobState::Failed, exit_code: Some(-3) };
+        let seen = What::Observed { state: JobState::Failed, exit_code: Some(-3), complete: false };
         assert!(row.add(place(3), &about(seen), at(i64::from(i32::MAX))));
         assert!(!row.add(place(2), &about(What::Other), at(9)), "it is there already");
         let receipt = What::Receipt {

@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use super::super::body::Body;
 use super::super::record::{self, Content, LineError, RECORD_SCHEMA};
+use super::super::tasks::COMPLETE;
 use super::name::{ImageKey, Naming};
 use crate::job::{JobId, JobState, Measured, Tasks};
 use crate::oci::{Digest, Sha256Digest};
@@ -56,6 +57,8 @@ pub(super) enum What {
     Observed {
         state: JobState,
         exit_code: Option<i32>,
+        /// Of an array whose tasks have all left their receipts.
+        complete: bool,
     },
     /// An observation of some tasks of an array: no word on the whole.
     OfTasks,
@@ -114,6 +117,8 @@ struct Fast<'a> {
     tasks: Option<Tasks>,
     state: Option<JobState>,
     exit_code: Option<i32>,
+    #[serde(borrow)]
+    engine_state: Option<Cow<'a, str>>,
     matched: Option<bool>,
     #[serde(borrow)]
     receipt: Option<FastReceipt<'a>>,
@@ -225,7 +230,11 @@ impl Sketcher {
             "refused" => What::Refused,
             "uncertain" => What::Uncertain,
             "observed" if body.tasks.is_some() => What::OfTasks,
-            "observed" => What::Observed { state: body.state?, exit_code: body.exit_code },
+            "observed" => What::Observed {
+                state: body.state?,
+                exit_code: body.exit_code,
+                complete: body.engine_state.as_deref() == Some(COMPLETE),
+            },
             "receipt" => {
                 let (receipt, matched) = (body.receipt?, body.matched?);
                 let own = matched && receipt.job == job && short(&receipt.intent)? == intent;
@@ -305,9 +314,11 @@ impl Sketcher {
             Body::Refused { .. } => What::Refused,
             Body::Uncertain { .. } => What::Uncertain,
             Body::Observed { tasks: Some(_), .. } => What::OfTasks,
-            Body::Observed { state, exit_code, .. } => {
-                What::Observed { state: *state, exit_code: *exit_code }
-            }
+            Body::Observed { state, exit_code, engine_state, .. } => What::Observed {
+                state: *state,
+                exit_code: *exit_code,
+                complete: engine_state.as_deref() == Some(COMPLETE),
+            },
             Body::Receipt { receipt, matched, .. } => {
                 let own = *matched && (receipt.job, receipt.intent) == (job, intent);
                 of_receipt(receipt, own)

@@ -94,10 +94,13 @@ impl Added {
     }
 }
 
+/// The root's number.
+pub(super) const ROOT: u64 = 1;
+
 /// Where the kernel's root is the first of ours.
 fn index(number: u64) -> Option<usize> {
     match number {
-        super::answers::ROOT => Some(0),
+        ROOT => Some(0),
         _ => usize::try_from(number.checked_sub(FIRST)?).ok(),
     }
 }

@@ -12,7 +12,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::added::{Added, At};
+use super::added::{Added, At, ROOT};
 use crate::files::ReadAt;
 use crate::recent::Recent;
 use crate::runtime::builtin::{Lacking, OUTSIDE};
@@ -57,9 +57,6 @@ pub(super) struct Answers<S: 'static> {
 
 /// An extended attribute: its name and its value.
 pub(super) type Attribute = (Vec<u8>, Vec<u8>);
-
-/// The root's number.
-pub(super) const ROOT: u64 = 1;
 
 /// A name in a directory.
 pub(super) struct Listed {
