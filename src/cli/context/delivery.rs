@@ -120,7 +120,7 @@ impl Context {
             let through = if brought {
                 format!("through {engine}, which keeps a copy until the job has ended")
             } else {
-                "in the job's own directory, until the image is there".to_owned()
+                "in the job's own directory, until the job needs it no more".to_owned()
             };
             self.voice.say(format!(
                 "the worker gets the deploy token {} ({}) {through}",
