@@ -116,6 +116,11 @@ fn a_worker_pulls_what_was_pinned() {
     // and is repeated in the same way
     let again = home.run(&["rerun", "--wait", &job]).exits(5).stdout.trim().to_owned();
     assert_eq!(receipt(&home, &again)["delivery"], "pull");
+    // the tasks of an array use one token, which goes when all of them have ended
+    let words = ["submit", "--array", "1-2", "--delivery", "pull", &image, "sh", "-c", "exit 0"];
+    let array = home.ok(&words);
+    home.run(&["wait", "--timeout", "120", &array]).exits(0);
+    assert_eq!(holding(&home.jobs(), SECRET), Vec::<PathBuf>::new());
     // `run` is its own worker
     home.run(&["run", "--delivery", "pull", &image, "--", "sh", "-c", "exit 6"]).exits(6);
 }
