@@ -85,7 +85,10 @@ fn other_programs_read_a_bare_squashfs() {
     assert!(tree.join(".singularity.d").is_dir());
     // Debian's ch-run takes a directory, not every build of it a squashfs
     if have("charliecloud", test, there("ch-run") && busybox.is_some()) {
-        let ran = Command::new("ch-run").arg(&tree).args(["--", "/bin/it"]).output().unwrap();
+        let mut run = Command::new("ch-run");
+        run.arg(&tree).args(["--", "/bin/it"]);
+        // it will not start without one
+        let ran = run.env("USER", "somebody").output().unwrap();
         assert_eq!(ran.stdout, b"it ran\n", "{}", String::from_utf8_lossy(&ran.stderr));
     }
 }
