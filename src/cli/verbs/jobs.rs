@@ -149,9 +149,11 @@ impl Row {
         let path = |path: &Option<PathBuf>, none: &str| {
             path.as_deref().map_or_else(|| none.to_owned(), |path| Foreign::path(path).to_string())
         };
+        // of an array
+        let none = if self.tasks.is_empty() { "not known" } else { "one for each task" };
         vec![
             Line::fact("  command", self.command()),
-            Line::fact("  directory", path(&self.workdir, "not known")),
+            Line::fact("  directory", path(&self.workdir, none)),
             Line::fact("  output", path(&self.output, "none is kept here")),
         ]
     }
