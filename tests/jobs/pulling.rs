@@ -36,7 +36,7 @@ fn with_node(server: &Server, home: Home) -> (Home, PathBuf) {
         node.display()
     );
     home.write("config/moorline/config.toml", &more);
-    let user = rustix::process::geteuid().as_raw();
+    let user = fs::metadata(&node).unwrap().uid();
     let images = node.join(format!("moorline-{user}/images"));
     (home, images)
 }

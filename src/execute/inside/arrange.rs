@@ -156,7 +156,7 @@ fn mount(bench: &mut Bench, target: &Path, what: &What, inside: &Inside) -> Resu
                 let bind = Bind { recursive: true, read_only: false, devices: false };
                 bench.bind(&say, Path::new("/proc"), target, bind)?;
             }
-            if inside.uid == 0 { protect_proc(target) } else { Ok(()) }
+            if inside.uid == 0 { protect_proc(bench, target) } else { Ok(()) }
         }
         What::Dev { own_shm } => devices(bench, target, *own_shm, inside),
     }
@@ -203,14 +203,22 @@ fn hide(bench: &mut Bench, hidden: &Hidden) -> Result<(), Failed> {
 }
 
 /// Root of the machine may write there, by uid alone.
-fn protect_proc(proc: &Path) -> Result<(), Failed> {
+fn protect_proc(bench: &mut Bench, proc: &Path) -> Result<(), Failed> {
     for name in ["sys", "sysrq-trigger", "irq", "bus", "fs", "acpi"] {
         let path = proc.join(name);
         if fs::symlink_metadata(&path).is_err() {
             continue;
         }
         let say = format!("protecting {}", path.display());
-        rustix::mount::mount_bind(&path, &path).map_err(at(say.as_str()))?;
+        match rustix::mount::mount_bind(&path, &path) {
+            Err(Errno::INVAL) => {
+                // the machine's own, below which something is mounted (binfmt_misc) that the kernel does not part with
+                let bind = Bind { recursive: true, read_only: true, devices: false };
+                bench.bind(&say, &Path::new("/proc").join(name), &path, bind)?;
+                continue;
+            }
+            bound => bound.map_err(at(say.as_str()))?,
+        }
         let flags = MountFlags::BIND | MountFlags::RDONLY | HARMLESS;
         rustix::mount::mount_remount(&path, flags, "").map_err(at(say.as_str()))?;
     }
