@@ -2,6 +2,7 @@
 
 use crate::arrays::{of_engine, so_many_at_once, suite};
 use crate::backend::Real;
+use crate::slurm_away::alone;
 use crate::support::Server;
 
 const SLURM: Real = Real { part: "slurm", module: "slurm_arrays" };
@@ -10,6 +11,8 @@ const SLURM: Real = Real { part: "slurm", module: "slurm_arrays" };
 fn on_slurm() {
     let server = Server::with_image();
     let Some(bench) = of_engine(&SLURM, "on_slurm", &server, "slurm") else { return };
+    // a controller that another test stops meanwhile would lose a task that is being ended, and drain its node
+    let _alone = alone();
     suite(&bench);
     so_many_at_once(&bench);
 }

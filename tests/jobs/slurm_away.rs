@@ -37,7 +37,7 @@ fn slurm(test: &str) -> Option<HashMap<String, String>> {
 /// One test at a time: a controller that one of them stops is no controller for the others.
 static CONTROLLER: Mutex<()> = Mutex::new(());
 
-fn alone() -> MutexGuard<'static, ()> {
+pub fn alone() -> MutexGuard<'static, ()> {
     CONTROLLER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
