@@ -308,7 +308,8 @@ impl Attempt {
         };
         self.report.notes.extend(images.note.clone());
         let (place, moved) = node::pull(&images, plan, job)?;
-        self.report.conditions.moved = moved;
+        // a second look finds it on the node, and moves nothing more
+        self.report.conditions.moved = moved.or(self.report.conditions.moved);
         self.keep(images, plan, place);
         Ok(())
     }
