@@ -6,9 +6,7 @@ use serde::Serialize;
 
 use super::verdict::{Forger, Reason, Verdict, forgers, judge};
 use crate::job::{EngineKey, Grade, IntentId, JobId, JobRef, JobState, Measured, Nonce, Tasks};
-use crate::ledger::{
-    JobRecord, LookupError, Outcome, Payload, ReceiptRecord, Submission, View, together,
-};
+use crate::ledger::{JobRecord, LookupError, Outcome, Payload, ReceiptRecord, Submission, View};
 use crate::oci::{ConfigDigest, Digest, Platform, Reference, SifDigest, TreeRoot};
 use crate::pin::{Image, Origin, Recipe};
 use crate::worker::{Conditions, Qualifier, Start};
@@ -259,7 +257,7 @@ fn tasks(submission: &Submission, attempts: &[AttemptAnswer], without: Reason) -
         reason,
         qualified,
     };
-    together(tasks.numbers().map(of)).into_iter().map(answer).collect()
+    Tasks::together(tasks.numbers().map(of)).into_iter().map(answer).collect()
 }
 
 fn attempt(submission: &Submission, record: &ReceiptRecord) -> AttemptAnswer {

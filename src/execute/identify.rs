@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::ExecuteError;
-use super::measure::Identity;
+use crate::files::Identity;
 use crate::oci::{Digest, Hasher};
 use crate::worker::RuntimeProgram;
 

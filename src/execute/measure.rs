@@ -3,38 +3,15 @@
 //! Exchanging the path afterwards changes nothing. Writing into the very same file can be done by
 //! its owner only, and shows in [`Identity`]; an attempt whose file changed has no evidence.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::ExecuteError;
 use super::attend::still_wanted;
-use crate::files::{ForeignFile, sha256};
+use crate::files::{ForeignFile, Identity, sha256};
 use crate::oci::{Sha256Digest, SifDigest, TreeRoot};
 use crate::sif::hash_tree::{HashTreeError, Sealed};
-
-/// What changes when a file's bytes change; its owner cannot set ctime.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Identity {
-    pub(super) fn of(m: &Metadata) -> Self {
-        Self {
-            device: m.dev(),
-            inode: m.ino(),
-            size: m.size(),
-            modified: (m.mtime(), m.mtime_nsec()),
-            changed: (m.ctime(), m.ctime_nsec()),
-        }
-    }
-}
 
 /// A measured image.
 #[derive(Debug)]

@@ -15,9 +15,7 @@ use super::receipts::gather;
 use super::refresh::{Now, Refresh, forget_secrets, has_secrets};
 use crate::backend::{Backend, Seen};
 use crate::job::{EngineKey, JobState, Observation, Tasks};
-use crate::ledger::{
-    Batch, COMPLETE, JobRecord, LedgerError, Settled, Source, Submission, together,
-};
+use crate::ledger::{Batch, COMPLETE, JobRecord, LedgerError, Settled, Source, Submission};
 
 /// What an engine says of an array: of each task that it was asked for.
 pub(super) type Answer = Vec<(Tasks, Seen)>;
@@ -115,7 +113,7 @@ impl Refresh {
             parts.push((task, now.settled));
         }
         parts.sort_by_key(|(task, _)| *task);
-        let parts = together(parts.into_iter());
+        let parts = Tasks::together(parts);
         let settled = Settled::of_tasks(&parts);
         let now = Now {
             // what followed from the tasks: its word is not the engine's

@@ -40,6 +40,19 @@ impl Tasks {
         (!ranges.is_empty()).then_some(Self(ranges))
     }
 
+    /// Tasks with the same value, together; in the order of their first tasks.
+    #[must_use]
+    pub fn together<T: PartialEq>(each: impl IntoIterator<Item = (u32, T)>) -> Vec<(Self, T)> {
+        let mut groups: Vec<(Vec<u32>, T)> = Vec::new();
+        for (task, value) in each {
+            match groups.iter_mut().find(|(_, known)| *known == value) {
+                Some((tasks, _)) => tasks.push(task),
+                None => groups.push((vec![task], value)),
+            }
+        }
+        groups.into_iter().filter_map(|(tasks, value)| Some((Self::of(tasks)?, value))).collect()
+    }
+
     /// The tasks of an array as a user writes them, and how many of them run at once at most: ranges in any order,
     /// each with a step if it is to have one.
     ///

@@ -61,6 +61,6 @@ pub use readings::{note_reading, read_before};
 pub use record::{Content, LineError, RECORD_SCHEMA, Record, WriterId};
 pub use segment::SegmentName;
 pub use settled::{Settled, Source, latest_receipt};
-pub use tasks::{COMPLETE, together};
+pub use tasks::COMPLETE;
 pub use verify::{Finding, LIMITS, Note, Report, verify};
 pub use view::{Event, JobRecord, Outcome, Payloads, ReceiptRecord, Submission, View};

@@ -123,7 +123,7 @@ impl Submission {
     /// What counts for each of its tasks, as far as it is recorded; tasks of which the same is known together.
     #[must_use]
     pub fn tasks_settled(&self) -> Vec<(Tasks, Settled)> {
-        together(self.each_task().map(|(task, of)| (task, of.settled())))
+        Tasks::together(self.each_task().map(|(task, of)| (task, of.settled())))
     }
 }
 
@@ -143,18 +143,6 @@ fn last_word(history: &[&Event]) -> Option<Observation> {
         }
     }
     last
-}
-
-/// Tasks with the same value, together; in the order of their first tasks.
-pub fn together<T: PartialEq>(each: impl Iterator<Item = (u32, T)>) -> Vec<(Tasks, T)> {
-    let mut groups: Vec<(Vec<u32>, T)> = Vec::new();
-    for (task, value) in each {
-        match groups.iter_mut().find(|(_, known)| *known == value) {
-            Some((tasks, _)) => tasks.push(task),
-            None => groups.push((vec![task], value)),
-        }
-    }
-    groups.into_iter().filter_map(|(tasks, value)| Some((Tasks::of(tasks)?, value))).collect()
 }
 
 impl Settled {

@@ -69,15 +69,8 @@ impl Answers {
     /// What they say together of each task of an array, the same together.
     pub fn say_tasks(&self, job: &EngineKey, tasks: &Tasks) -> Vec<(Tasks, Seen)> {
         let (accounting, queue) = self.by_task(job, tasks);
-        let mut said: Vec<(Vec<u32>, Seen)> = Vec::new();
-        for task in tasks.numbers() {
-            let seen = self.judge(job, of_task(&accounting, task), of_task(&queue, task));
-            match said.iter_mut().find(|(_, known)| *known == seen) {
-                Some((tasks, _)) => tasks.push(task),
-                None => said.push((vec![task], seen)),
-            }
-        }
-        said.into_iter().filter_map(|(tasks, seen)| Some((Tasks::of(tasks)?, seen))).collect()
+        let of = |task| self.judge(job, of_task(&accounting, task), of_task(&queue, task));
+        Tasks::together(tasks.numbers().map(|task| (task, of(task))))
     }
 
     /// An error when all that were asked were silent: the queue's, who knows best.

@@ -173,23 +173,18 @@ pub(super) fn status(
     of_record: impl Fn(&Path, &Record) -> Seen,
 ) -> Vec<(Tasks, Seen)> {
     let cancelled = record::is_cancelled(dir);
-    let mut said: Vec<(Vec<u32>, Seen)> = Vec::new();
-    for task in tasks.numbers() {
+    let look = |task| {
         let of = task_dir(dir, Some(task));
-        let seen = if record::exists(&of) {
+        if record::exists(&of) {
             match record::read(&of) {
                 Ok(record) => of_record(&of, &record),
                 Err(error) => Seen::silent(crate::failure::chain(&error)),
             }
         } else {
             never_begun(array, cancelled || record::is_cancelled(&of))
-        };
-        match said.iter_mut().find(|(_, known)| *known == seen) {
-            Some((tasks, _)) => tasks.push(task),
-            None => said.push((vec![task], seen)),
         }
-    }
-    said.into_iter().filter_map(|(tasks, seen)| Some((Tasks::of(tasks)?, seen))).collect()
+    };
+    Tasks::together(tasks.numbers().map(|task| (task, look(task))))
 }
 
 /// A task without a record.

@@ -14,7 +14,7 @@ use crate::cli::show::record::Line;
 use crate::cli::show::table::{Column, Gives, Table};
 use crate::follow::{self, Known, Now};
 use crate::job::{JobRef, JobState, Tasks};
-use crate::ledger::{Payload, Settled, Source, together};
+use crate::ledger::{Payload, Settled, Source};
 use crate::text::Foreign;
 use crate::worker::{TASKS, exit, task_dir};
 
@@ -224,7 +224,7 @@ fn rows_of(tasks: &[(Tasks, Settled)]) -> Vec<TasksRow> {
     let mut each: Vec<_> = each.collect();
     each.sort_by_key(|(task, _)| *task);
     let row = |(tasks, (state, exit_code))| TasksRow { tasks, state, exit_code };
-    together(each.into_iter()).into_iter().map(row).collect()
+    Tasks::together(each).into_iter().map(row).collect()
 }
 
 fn time(time: jiff::Timestamp) -> String {
