@@ -1,5 +1,5 @@
 #!/bin/bash
-# about: build and demo in a Debian tree with a C compiler and nothing else, without a network
+# about: cargo run --release -- demo, built and run in a Debian tree with a C compiler and nothing else, without a network
 # commands: debootstrap unshare ip
 # packages: debootstrap debian-archive-keyring iproute2 util-linux
 # needs: root
@@ -17,3 +17,5 @@ as_root find "$CACHE" -maxdepth 1 -name 'minimal-target-*' ! -path "$target" -mt
 step "the tree" tests/env/minimal-tree.sh make
 step "build" tests/env/minimal-tree.sh run "$target" -- cargo build --release --locked --offline
 step "demo" tests/env/minimal-tree.sh run "$target" -- cargo run --release --locked --offline -- demo --require-isolation
+# for the part demo
+printf '%s\n' "$target/release/moorline" >"$MOORLINE_RUN/release-program"
