@@ -1,7 +1,7 @@
 #!/bin/bash
 # about: every package of a release made, installed in a clean tree and tried as an ordinary user; the release job
-# commands: debootstrap unshare ip mmdebstrap python3 skopeo docker-registry ssh-keygen curl git
-# packages: debootstrap mmdebstrap debian-archive-keyring iproute2 util-linux python3 python3-venv skopeo docker-registry openssh-client curl git binutils
+# commands: debootstrap unshare ip mmdebstrap python3 skopeo docker-registry ssh-keygen curl git rsync
+# packages: debootstrap mmdebstrap debian-archive-keyring iproute2 util-linux python3 python3-venv skopeo docker-registry openssh-client curl git rsync binutils
 # needs: root registry
 # minutes: 150
 #
