@@ -62,7 +62,7 @@ impl Conversions {
         let mut all = fs::read_to_string(&index).ok().and_then(|text| Self::parse(&text));
         let merged = merged::writers(dir)?;
         let names = list(dir)?.segments.into_iter().filter(|name| !merged.contains(&name.writer));
-        let sizes: Vec<(String, u64)> = names
+        let sizes: BTreeMap<String, u64> = names
             .filter_map(|name| {
                 let name = name.to_string();
                 let size = fs::metadata(dir.join(&name)).ok()?.len();
@@ -71,9 +71,7 @@ impl Conversions {
             .collect();
         // a segment that went or shrank: somebody put another ledger here
         let fits = |all: &Self| {
-            all.read
-                .iter()
-                .all(|(name, read)| sizes.iter().any(|(there, size)| there == name && size >= read))
+            all.read.iter().all(|(name, read)| sizes.get(name).is_some_and(|size| size >= read))
         };
         all = all.filter(fits);
         let mut all = all.unwrap_or_default();
