@@ -4,6 +4,7 @@
 # packages: docker-registry skopeo buildah mmdebstrap debootstrap debian-archive-keyring uidmap python3 python3-venv munge slurmctld slurmd slurm-client slurmdbd slurm-wlm-basic-plugins slurm-wlm-mysql-plugin mariadb-server rsync git binutils
 # needs: root registry slurm
 # minutes: 20
+# prepares: tests/env/newcomer-tree.sh make
 #
 # MOORLINE_TEST_WHEEL names the release's wheel; without it the program of this checkout is put into one.
 set -euo pipefail

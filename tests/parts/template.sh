@@ -4,6 +4,7 @@
 # packages: docker-registry skopeo buildah mmdebstrap debian-archive-keyring uidmap python3 python3-venv munge slurmctld slurmd slurm-client slurmdbd slurm-wlm-basic-plugins slurm-wlm-mysql-plugin mariadb-server rsync git curl
 # needs: root registry slurm
 # minutes: 25
+# prepares: tests/env/gitlab-ci-local.sh
 set -euo pipefail
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
