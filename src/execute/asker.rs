@@ -26,9 +26,9 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use serde::{Deserialize, Serialize};
 
 pub(super) use super::answer::{Answer, Identity};
-use super::handles::{self, as_path, mount_id};
 use super::marker::{self, Search};
 use super::verbs::{ASK, PLAIN};
+use crate::files::handles::{self, as_path, mount_id};
 
 /// How long one file system may take that nobody asked for by name.
 pub(super) const SHORT: Duration = Duration::from_secs(2);
