@@ -19,7 +19,7 @@ use crate::cli::verbs::wait;
 use crate::config::JobFile;
 use crate::failure::Kind;
 use crate::files::ForeignFile;
-use crate::job::{JobId, JobSpec, Resources, Tasks};
+use crate::job::{JobId, JobRef, JobSpec, Resources, Tasks};
 use crate::submit::{self, Extras, Site, Source, Way, new_job_id};
 
 /// Larger job files are refused.
@@ -290,7 +290,7 @@ pub fn hand_over(
     }
     let answer = json!({
         "job": job.id, "backend": kind, "engine": key.to_string(), "image": job.image.name(),
-        "rerun_of": job.rerun_of,
+        "rerun_of": job.rerun_of.map(|of| JobRef::repeated(of, job.terms.tasks.as_ref())),
     });
     if context.voice.json {
         // with --wait there is one document, at the end
