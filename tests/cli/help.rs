@@ -34,6 +34,7 @@ fn help_texts() {
         &["wait"],
         &["status"],
         &["logs"],
+        &["fetch"],
         &["cancel"],
         &["rerun"],
         &["jobs"],
