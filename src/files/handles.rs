@@ -52,6 +52,9 @@ impl std::fmt::Display for Refused {
 
 /// A handle (`O_PATH`) of `path` below `root`; a leading `/` means `root`. A mount at the path is
 /// crossed. The file system at the end of the path is not asked for anything.
+///
+/// # Errors
+/// When a link or `..` stands in the path, or the system refuses.
 pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Refused> {
     let parts = parts(path)?;
     let relative: PathBuf = if parts.is_empty() { ".".into() } else { parts.iter().collect() };
@@ -107,6 +110,9 @@ fn is_link(directory: BorrowedFd<'_>, name: &OsStr) -> bool {
 ///
 /// `statx` tells it too, since Linux 5.8, but it asks the file system as well, which may be dead. This
 /// file is there since Linux 3.15.
+///
+/// # Errors
+/// When the kernel names none.
 pub fn mount_id(proc: &Path, handle: BorrowedFd<'_>) -> io::Result<u32> {
     let text = std::fs::read_to_string(proc.join("fdinfo").join(handle.as_raw_fd().to_string()))?;
     text.lines()

@@ -39,8 +39,8 @@ Examples:
     ///
     /// Without a limit only leftovers go. An image that a submitted or running job needs is never removed.
     /// Images go to the store's trash and are deleted by a later prune, when no job can be running from
-    /// them any more: trash_age of [store] in the configuration, 7 days if it is not set. The same limits
-    /// hold for what jobs left in this machine's own cache (node_cache, else /tmp); there an image that a
+    /// them any more: `trash_age` of [store] in the configuration, 7 days if it is not set. The same limits
+    /// hold for what jobs left in this machine's own cache (`node_cache`, else /tmp); there an image that a
     /// job runs from stays.
     Prune(Prune),
     /// Hash everything again; what is damaged is put away, and the exit code is 6
