@@ -21,7 +21,8 @@ fn examples() -> String {
 
 const EXAMPLES: &str = "\
 Examples:
-  moorline login gitlab-registry.example/group/project --username gitlab+deploy-token-1
+  moorline login gitlab-registry.example/group/project \\
+      --username gitlab+deploy-token-1
   moorline resolve gitlab-registry.example/group/project:v1
   moorline submit --backend ENGINE group/project:v1 ./analysis --events 1000
   moorline wait JOB && moorline logs JOB
@@ -51,7 +52,6 @@ enum Verb {
     Resolve(resolve::Args),
     Tags(tags::Args),
     Inspect(inspect::Args),
-    /// Write or check moorline.lock: the pins of the images that moorline.toml names
     Lock(lock::Args),
     #[command(visible_alias = "pull")]
     Convert(convert::Args),
@@ -59,7 +59,6 @@ enum Verb {
     #[command(visible_alias = "exec")]
     Run(run::Args),
     Shell(run::Shell),
-    /// Submit a job that is pinned to an image's digest
     Submit(submit::Args),
     Wait(wait::Args),
     /// Say how jobs are

@@ -11,8 +11,8 @@
 //! Not promised: that the SIF is for the platform that the pin says; the file itself says that, when
 //! it is fetched.
 
-use super::named::named;
 use super::ResolveError;
+use super::named::named;
 use crate::oci::media_type::essence;
 pub use crate::oci::media_type::{SIF_CONFIG, SIF_LAYER};
 use crate::oci::{ConfigDigest, Descriptor, Document, Platform, Reference, Sha256Digest};

@@ -32,8 +32,10 @@ const MOST_BYTES: u64 = 1 << 20;
 #[command(after_help = format!("\
 Examples:
   moorline submit group/project:v1 ./analysis --events 1000
-  moorline submit --backend {} --cpus 4 --memory 8G --time 2h group/project:v1 ./analysis
-  moorline submit --array 1-400 group/project:v1 sh -c './analysis --seed $MOORLINE_TASK_ID'
+  moorline submit --backend {} --cpus 4 --memory 8G --time 2h \\
+      group/project:v1 ./analysis
+  moorline submit --array 1-400 group/project:v1 \\
+      sh -c './analysis --seed $MOORLINE_TASK_ID'
   moorline submit -f job.toml --wait", engines::batch()))]
 pub struct Args {
     #[arg(long, value_name = "NAME", help = format!("Engine: {}", engines::choice()))]
