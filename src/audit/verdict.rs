@@ -31,6 +31,18 @@ pub enum Verdict {
     Mismatch,
 }
 
+impl Verdict {
+    /// As it is shown to people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Match => "Match",
+            Self::Unproven => "Unproven",
+            Self::Mismatch => "Mismatch",
+        }
+    }
+}
+
 /// Why a verdict is what it is; one value for each line of the table above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -32,7 +32,6 @@ mod floor;
 mod form;
 mod front;
 mod gpu;
-mod handles;
 mod hiding;
 mod identify;
 mod image;

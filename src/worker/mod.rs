@@ -27,6 +27,7 @@
 //! `moorline` in it; `work/` and `returned/` come back.
 
 mod conditions;
+mod declared;
 pub mod exit;
 mod getting;
 mod names;
@@ -38,6 +39,7 @@ pub use conditions::{
     Conditions, Cover, Gpu, Gpus, Hides, MountNote, Output, Qualifier, RuntimeProgram, ServedImage,
     SizeLimit, WritableLayer,
 };
+pub use declared::{Declared, OUTPUT_NOTE};
 pub use getting::{Getting, Pull};
 pub use names::{
     AUTHORITIES_FILE, CONFIG_FILE, CREDENTIAL_FILE, MOST_OUTPUT_BYTES, OUTPUT_BYTES, PLAN_FILE,

@@ -82,6 +82,29 @@ pub enum PlanError {
 }
 
 impl Plan {
+    /// A plan with nothing but what each has; the rest is as it is when nobody says anything.
+    #[must_use]
+    pub fn plain((intent, nonce): (IntentId, Nonce), job: JobSpec, workdir: PathBuf) -> Self {
+        Self {
+            schema: PLAN_SCHEMA,
+            intent,
+            nonce,
+            job,
+            workdir,
+            node_cache: None,
+            runtimes: Vec::new(),
+            filter: None,
+            site_store: None,
+            limits: BTreeMap::new(),
+            hide: Vec::new(),
+            worker: None,
+            on_record: None,
+            task_from: None,
+            getting: Getting::default(),
+            agent: None,
+        }
+    }
+
     /// Reads a plan.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ mod canary;
 mod credentials;
 mod doctor;
 mod errors;
+mod fetch;
 mod gitlab;
 mod handed;
 mod help;

@@ -3,7 +3,7 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Verbs of docker, podman, apptainer, batch engines and Ganga.
-const VERBS: [(&[&str], &str); 13] = [
+const VERBS: [(&[&str], &str); 14] = [
     (&["ps", "squeue", "condor_q", "qstat", "bjobs", "list", "ls"], "moorline jobs"),
     (&["images", "image"], "moorline cache ls lists the images of the store"),
     (&["kill", "stop", "rm", "scancel", "condor_rm", "qdel", "bkill"], "moorline cancel JOB"),
@@ -11,6 +11,7 @@ const VERBS: [(&[&str], &str); 13] = [
     (&["srun", "start", "exec-run"], "moorline run IMAGE COMMAND"),
     (&["sh", "bash", "enter"], "moorline shell IMAGE"),
     (&["log", "tail", "peek", "attach"], "moorline logs JOB"),
+    (&["cp", "get", "download", "output", "condor_transfer_data"], "moorline fetch JOB"),
     (&["top", "stat", "info"], "moorline status JOB"),
     (&["history", "sacct", "report", "provenance"], "moorline audit job JOB"),
     (&["build", "sif"], "moorline convert IMAGE -o FILE.sif"),

@@ -36,13 +36,21 @@ Examples:
   moorline cache ls --full")]
     Ls,
     /// Make room; an image that a job needs stays
+    ///
+    /// Without a limit only leftovers go. An image that a submitted or running job needs is never removed.
+    /// Images go to the store's trash and are deleted by a later prune, when no job can be running from
+    /// them any more: `trash_age` of [store] in the configuration, 7 days if it is not set. The same limits
+    /// hold for what jobs left in this machine's own cache (`node_cache`, else /tmp); there an image that a
+    /// job runs from stays.
     Prune(Prune),
     /// Hash everything again; what is damaged is put away, and the exit code is 6
     #[command(after_help = "\
 Examples:
   moorline cache verify")]
     Verify,
-    /// Make a key for `convert --site` and `--push`: the secret goes into a new file, the public key is printed
+    /// Make a key for `convert --site` and `--push`
+    ///
+    /// The secret goes into a new file, the public key is printed.
     #[command(after_help = "\
 Examples:
   moorline cache key ~/moorline.key")]
@@ -56,12 +64,6 @@ Examples:
 /// Make room in the store.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-Without a limit only leftovers go. An image that a submitted or running job needs is never removed.
-Images go to the store's trash and are deleted by a later prune, when no job can be running from
-them any more: trash_age of [store] in the configuration, 7 days if it is not set. The same limits
-hold for what jobs left in this machine's own cache (node_cache, else /tmp); there an image that a
-job runs from stays.
-
 Examples:
   moorline cache prune --older-than 30d --dry-run
   moorline cache prune --max-size 50G")]

@@ -12,6 +12,7 @@ pub mod config;
 pub mod convert;
 pub mod demo;
 pub mod doctor;
+pub mod fetch;
 pub mod import;
 pub mod init;
 pub mod inspect;
