@@ -43,6 +43,8 @@ impl Case {
     pub(super) fn uid(self) -> u32 {
         match self.user {
             _ if self.option == Some("--execmode=R1") => 0,
+            // the daemon is this user's own: root of its container is this user
+            _ if self.runtime == RuntimeChoice::Docker && !am_root() => 0,
             User::Nobody => NOBODY,
             User::Me => rustix::process::getuid().as_raw(),
         }
@@ -55,10 +57,9 @@ impl Case {
             let (path, pin) = archive().clone();
             job.plan.job.image = Image::Oci { pin };
             job.plan.job.delivery = Delivery::Shared { place: path };
-            let home = match self.runtime {
-                RuntimeChoice::Docker => docker_home().unwrap(),
-                _ => PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/".into())),
-            };
+            let docker = docker_home().filter(|_| self.runtime == RuntimeChoice::Docker);
+            let home = docker.or_else(|| std::env::var_os("HOME").map(PathBuf::from));
+            let home = home.unwrap_or_else(|| "/".into());
             job.env.push(("HOME".into(), home.to_str().unwrap().into()));
         }
         if let Some(udocker) = udocker().filter(|_| self.is_udocker()) {
@@ -117,13 +118,28 @@ pub(super) fn docker_home() -> Option<PathBuf> {
     std::env::var_os("MOORLINE_TEST_DOCKER_HOME").map(PathBuf::from)
 }
 
+/// Whether the daemon keeps images in containerd's store, which names them by their manifests.
+pub(super) fn has_containerd_store() -> bool {
+    std::env::var("MOORLINE_TEST_DOCKER_STORE").is_ok_and(|store| store == "containerd")
+}
+
+/// Whether this run is about a runtime. One that is about a few says so; the others were tried elsewhere.
+fn is_meant(runtime: &str) -> bool {
+    std::env::var("MOORLINE_TEST_RUNTIMES")
+        .map_or(true, |named| named.split(',').any(|name| name == runtime))
+}
+
 /// What can be tried here; says what cannot.
 pub(super) fn cases(test: &str) -> Vec<Case> {
     let mut cases = Vec::new();
+    let have =
+        |runtime: &str, test: &str, there: bool| is_meant(runtime) && have(runtime, test, there);
     if squashfs_tools(test) {
         let each =
             |runtime, option| users().into_iter().map(move |user| Case { runtime, user, option });
-        cases.extend(each(RuntimeChoice::Builtin, None));
+        if have("builtin", test, true) {
+            cases.extend(each(RuntimeChoice::Builtin, None));
+        }
         if have("charliecloud", test, in_path("ch-run")) {
             cases.extend(each(RuntimeChoice::Charliecloud, None));
         }

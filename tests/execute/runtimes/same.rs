@@ -10,7 +10,7 @@ use moorline::job::{Entrypoint, Grade, Measured, RuntimeChoice};
 use moorline::worker::Start;
 
 use super::archive::archive;
-use super::case::cases;
+use super::case::{cases, has_containerd_store};
 use crate::support::*;
 
 #[test]
@@ -42,8 +42,13 @@ fn the_same_meaning_everywhere() {
         assert!(matches!(receipt.start, Start::Started { .. }));
         if case.is_oci() {
             assert_eq!(receipt.evidence.grade, Grade::RuntimeReported);
-            let config = Measured::Config(archive().1.config);
-            assert_eq!(receipt.evidence.measured, Some(config), "{receipt:?}");
+            let pin = &archive().1;
+            let identity = if case.runtime == RuntimeChoice::Docker && has_containerd_store() {
+                Measured::Manifest(pin.manifest)
+            } else {
+                Measured::Config(pin.config)
+            };
+            assert_eq!(receipt.evidence.measured, Some(identity), "{receipt:?}");
             let program = receipt.conditions.program.unwrap();
             assert!(program.sha256.is_some() && program.version.is_some(), "{program:?}");
         } else if !case.takes_lines() {
