@@ -20,6 +20,7 @@ mod asker;
 mod attend;
 mod between;
 mod caller;
+mod confined;
 mod container;
 mod delivered;
 mod directory;

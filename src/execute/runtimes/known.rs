@@ -110,7 +110,11 @@ pub(in crate::execute) fn choose(
         let mut behind = all.iter().skip_while(|one| one.name() != runtime.name()).skip(1);
         match runtime.unprobed() {
             Some(found) if !behind.any(|one| one.look().is_ok()) => Ok(found),
-            _ => runtime.probe(),
+            _ => {
+                let found = runtime.probe()?;
+                runtime.starts(&found, form)?;
+                Ok(found)
+            }
         }
     })?;
     passed.extend(others);
@@ -280,8 +284,13 @@ mod tests {
         assert_eq!(runtime.name(), "builtin");
         assert_eq!(passed, ["apptainer: not installed", "singularity: not installed"]);
         // a daemon that does not answer is passed over like a program that is not there, and has a hint of its own
-        let silent =
-            |_| Err::<(), _>(ExecuteError::NoDaemon { runtime: "docker", why: "no".into() });
+        let silent = |_| {
+            Err::<(), _>(ExecuteError::NoDaemon {
+                runtime: "docker",
+                why: "no".into(),
+                inside: false,
+            })
+        };
         let error = first(vec![ALL[4]], silent).map(|_| ()).unwrap_err();
         assert!(matches!(error, ExecuteError::NoDaemon { .. }), "{error}");
         assert!(error.hint().unwrap().contains("start its daemon"));

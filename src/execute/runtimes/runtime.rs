@@ -54,6 +54,15 @@ pub(in crate::execute) trait Runtime: Sync {
     /// As [`Runtime::look`].
     fn probe(&self) -> Result<Found, ExecuteError>;
 
+    /// Whether what was found starts an image in this form here, for one that cannot tell a start that failed from a
+    /// program that did.
+    ///
+    /// # Errors
+    /// As [`Runtime::look`].
+    fn starts(&self, _found: &Found, _form: Form) -> Result<(), ExecuteError> {
+        Ok(())
+    }
+
     /// What [`Runtime::probe`] would find, for one whose own failure to start says as much: it need not be asked
     /// where no other runtime could take its place.
     fn unprobed(&self) -> Option<Found> {
