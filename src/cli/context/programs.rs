@@ -25,7 +25,7 @@ impl Context {
     /// With the cause and what mends it; exit code 9, or 8 and 12 when it could not be tried.
     pub fn require_runtime(&self, wanted: Option<RuntimeChoice>) -> Result<(), Report> {
         let wanted = wanted.or(self.settings.runtime).unwrap_or_default();
-        match execute::usable(wanted, self.runtime_order()) {
+        match execute::usable(wanted, self.runtime_order(), &self.added_runtimes()?) {
             Ok(_) => Ok(()),
             Err(absent) => Err(refused(wanted, absent)),
         }
