@@ -56,7 +56,8 @@ fn looked_at<T>(
     most: u64,
     look: impl FnOnce(&mut File) -> Result<T, UdockerError>,
 ) -> Result<(Incoming, AddedFile, T), SubmitError> {
-    let unread = |error: io::Error| SubmitError::Input(FileError::about("cannot read", path)(error));
+    let unread =
+        |error: io::Error| SubmitError::Input(FileError::about("cannot read", path)(error));
     let opened = ForeignFile::anyones(most).through_links().open(path);
     let mut from = opened.map_err(|error| unread(error.into()))?.into_file();
     let mut incoming = store.incoming()?;

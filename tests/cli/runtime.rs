@@ -29,10 +29,9 @@ fn wheel(version: &str) -> Vec<u8> {
 
 fn engines() -> Vec<u8> {
     let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
-    for (name, bytes) in [
-        ("udocker_dir/bin/proot-x86_64", &b"elf"[..]),
-        ("udocker_dir/lib/VERSION", b"1.2.11\n"),
-    ] {
+    for (name, bytes) in
+        [("udocker_dir/bin/proot-x86_64", &b"elf"[..]), ("udocker_dir/lib/VERSION", b"1.2.11\n")]
+    {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o755);
@@ -67,7 +66,10 @@ fn what_was_added_is_listed_kept_and_removed() {
     let all = listed["runtimes"].as_array().unwrap();
     assert_eq!(all.len(), 1, "{listed}");
     let one = &all[0];
-    assert_eq!((one["runtime"].as_str(), one["version"].as_str()), (Some("udocker"), Some("1.3.17")));
+    assert_eq!(
+        (one["runtime"].as_str(), one["version"].as_str()),
+        (Some("udocker"), Some("1.3.17"))
+    );
     assert_eq!(one["package"]["sha256"], digest);
     assert_eq!(one["package"]["size"], wheel("1.3.17").len());
     assert_eq!(one["engines"]["version"], "1.2.11");
@@ -86,7 +88,9 @@ fn what_was_added_is_listed_kept_and_removed() {
     assert!(rows[2].contains("1.3.17") && rows[2].trim_end().ends_with("no"), "{table}");
 
     // it is neither pruned nor damaged
-    place.run(&["cache", "prune", "--max-size", "0", "--older-than", "0s", "--empty-trash"]).exits(0);
+    place
+        .run(&["cache", "prune", "--max-size", "0", "--older-than", "0s", "--empty-trash"])
+        .exits(0);
     place.run(&["cache", "verify"]).exits(0);
     let kept = place.run(&["runtime", "ls", "--json"]).exits(0).json();
     assert_eq!(kept["runtimes"].as_array().unwrap().len(), 2, "{kept}");
@@ -111,7 +115,12 @@ fn what_is_no_udocker_is_refused_and_not_kept() {
         (place.path("gone.whl").display().to_string(), None, 3, &["gone.whl", "hint:"]),
         (place.path("image").display().to_string(), None, 2, &["a directory", "hint:"]),
         (good.clone(), Some(good.clone()), 2, &["no archive of udocker's engines"]),
-        (good.clone(), Some(put(&place, "cut.tar.gz", &cut[..40])), 6, &["cut.tar.gz", "malformed"]),
+        (
+            good.clone(),
+            Some(put(&place, "cut.tar.gz", &cut[..40])),
+            6,
+            &["cut.tar.gz", "malformed"],
+        ),
     ] {
         let words_of = ["runtime", "add", "udocker", &package];
         let args: Vec<&str> = words_of.into_iter().chain(tools.as_deref()).collect();
@@ -168,7 +177,8 @@ fn a_job_runs_by_the_udocker_that_was_added() {
     let home = home.with("PATH", &path);
     let flags = ["--runtime", "udocker", "--option=--execmode=R1"];
     // nothing is there before it is added
-    let run = [&["run"][..], &flags, &[&image, "--", "sh", "-c", "echo hello >made; exit 7"]].concat();
+    let run =
+        [&["run"][..], &flags, &[&image, "--", "sh", "-c", "echo hello >made; exit 7"]].concat();
     home.run(&run).fails(9, &["udocker cannot be used here", "not installed"]);
     let digest = home.ok(&["runtime", "add", "udocker", package.to_str().unwrap()]);
     home.run(&run).exits(7);

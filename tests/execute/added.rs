@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use moorline::execute::find_program;
-use moorline::job::{AddedEngines, AddedFile, AddedRuntime, Grade, Name, RuntimeChoice, StagedRuntime};
+use moorline::job::{
+    AddedEngines, AddedFile, AddedRuntime, Grade, Name, RuntimeChoice, StagedRuntime,
+};
 use moorline::oci::{Digest, Sha256Digest, SifDigest};
 use moorline::worker::{Qualifier, Start};
 
@@ -110,7 +112,8 @@ fn it_runs_where_none_is_installed() {
             job.env.push(("HOME".into(), job.path("tmp").display().to_string()));
             let name = format!("proot-{}", std::env::consts::ARCH);
             let engines = archive(&[(&format!("bin/{name}"), &proot)]);
-            let brought = host.is_none().then_some((&*engines, &[&*name][..]));
+            let names = [name.as_str()];
+            let brought = host.is_none().then_some((&*engines, &names[..]));
             let sha256 = bring(&mut job, &package, brought);
             job.plan.job.options = vec![format!("--execmode={mode}")];
             let done = job.run();
@@ -155,7 +158,8 @@ fn other_files_than_were_submitted_are_not_used() {
         assert!(matches!(done.receipt.unwrap().start, Start::Refused { .. }));
     };
     let changed = job();
-    let file = changed.path("control/added").join(changed.plan.added[0].runtime.package.sha256.hex());
+    let file =
+        changed.path("control/added").join(changed.plan.added[0].runtime.package.sha256.hex());
     let mut bytes = fs::read(&file).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&file, bytes).unwrap();
@@ -191,7 +195,10 @@ fn fakechroot(test: &str) -> Option<(Vec<u8>, Vec<String>)> {
     if !have("fakechroot", test, all) {
         return None;
     }
-    let script = format!("#!/bin/sh\n[ \"$1\" = -q ] && shift\nexec {} \"$@\"\n", find_program("patchelf")?.display());
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = -q ] && shift\nexec {} \"$@\"\n",
+        find_program("patchelf")?.display()
+    );
     let names = [format!("patchelf-{arch}"), format!("libfakechroot-{arch}.so")];
     let bytes = archive(&[
         (&format!("bin/{}", names[0]), script.as_bytes()),
@@ -213,7 +220,11 @@ fn what_rewrites_the_image_is_said_and_proves_less() {
         let done = job.run();
         assert_eq!(done.code, 7, "{user:?} {mode}: {}\n{:?}", done.stderr, done.receipt);
         // the image's files, and not the machine's
-        assert!(done.stdout.contains("hello $*") && !done.stdout.contains("sbin"), "{}", done.stdout);
+        assert!(
+            done.stdout.contains("hello $*") && !done.stdout.contains("sbin"),
+            "{}",
+            done.stdout
+        );
         let receipt = done.receipt.unwrap();
         let modified = receipt.conditions.modified.clone().unwrap();
         assert!(modified.starts_with(&format!("udocker {mode}: ")), "{modified}");

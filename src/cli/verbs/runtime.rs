@@ -181,15 +181,19 @@ fn rm(context: &Context, package: &str) -> Outcome {
             Ok(0)
         }
         several => {
-            let text =
-                format!("{} begins the digests of {} packages", output::cell(package), several.len());
+            let text = format!(
+                "{} begins the digests of {} packages",
+                output::cell(package),
+                several.len()
+            );
             Err(CliError::usage(text).with_hint("write more of it").into())
         }
     }
 }
 
 fn row(runtime: &AddedRuntime, added_at: jiff::Timestamp, used: bool) -> Value {
-    let file = |file: &AddedFile| json!({"name": file.name, "sha256": file.sha256, "size": file.size});
+    let file =
+        |file: &AddedFile| json!({"name": file.name, "sha256": file.sha256, "size": file.size});
     let engines = runtime.engines.as_ref().map(|engines| {
         let mut row = file(&engines.file);
         row["version"] = json!(engines.version);

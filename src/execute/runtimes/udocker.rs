@@ -441,13 +441,17 @@ mod tests {
         let shell = "/bin/sh -c exec \"$@\" 3>&1 4>&2 sh";
         let rest = "--workdir=/work_dir --volume=/jobs/1/work:/work_dir --env-file=/s/environment \
                     --hostauth --nobanner 00000000-0000-0000-0000-000000000000 sh -c exit 7";
-        assert_eq!(run(false, "7:8", None), format!("{shell} udocker --quiet run --user=7:8 {rest}"));
+        assert_eq!(
+            run(false, "7:8", None),
+            format!("{shell} udocker --quiet run --user=7:8 {rest}")
+        );
         assert_eq!(
             run(true, "root", None),
             format!("{shell} udocker --allow-root --quiet run --user=root {rest}")
         );
         let rewritten = run(true, "root", Some(Mode::F1));
-        let setup = format!("\"$1\" --allow-root --quiet setup --execmode=F1 {ID} >&2 || exit 1; exec ");
+        let setup =
+            format!("\"$1\" --allow-root --quiet setup --execmode=F1 {ID} >&2 || exit 1; exec ");
         assert!(rewritten.contains(&setup), "{rewritten}");
     }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::UdockerError;
-use super::members::{Bounds, Parts, What, members, new, put};
+use super::members::{Bounds, Names, Parts, What, members, put};
 use super::package::version;
 use crate::tree::show;
 
@@ -54,7 +54,7 @@ impl Engines {
                 What::File(bytes) => {
                     put(to, &path, bytes, if folder == BIN { 0o700 } else { 0o600 })
                 }
-                What::Link(target) => new(&path, symlink(target, to.join(folder).join(name))),
+                What::Link(target) => Ok(symlink(target, to.join(folder).join(name))?),
             }
         })
     }
@@ -72,11 +72,14 @@ fn walk(
     file: &mut File,
     see: &mut dyn FnMut(&str, &str, &What) -> Result<(), UdockerError>,
 ) -> Result<Engines, UdockerError> {
-    let (mut said, mut brings) = (None, BTreeSet::new());
+    let (mut said, mut brings, mut names) = (None, BTreeSet::new(), Names::default());
     members(file, WHAT, BOUNDS, &|path| placed(path).is_some(), &mut |path, what| {
         let Some((folder, name)) = placed(path) else { return Ok(()) };
+        names.note(&[folder, name])?;
         match &what {
-            What::Link(target) if target.contains(['/', '\0']) || [".", "..", ""].contains(&&**target) => {
+            What::Link(target)
+                if target.contains(['/', '\0']) || [".", "..", ""].contains(&&**target) =>
+            {
                 let (name, target) = (show(name.as_bytes()), show(target.as_bytes()));
                 let why = format!("the link {name} leads to {target}, out of its directory");
                 return Err(UdockerError::Malformed(why));

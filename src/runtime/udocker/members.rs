@@ -1,5 +1,6 @@
 //! What is in a foreign archive: a tar with gzip, or a zip. Its first bytes say which.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -19,6 +20,33 @@ pub(super) struct Bounds {
     pub(super) members: u64,
     /// Bytes of it without compression.
     pub(super) bytes: u64,
+}
+
+impl Bounds {
+    fn check(self, members: u64) -> Result<(), UdockerError> {
+        if members > self.members {
+            let why = format!("it has more than {} members", self.members);
+            return Err(UdockerError::Malformed(why));
+        }
+        Ok(())
+    }
+}
+
+/// The names that were seen: none stands twice.
+#[derive(Default)]
+pub(super) struct Names(BTreeSet<String>);
+
+impl Names {
+    /// Notes a name.
+    ///
+    /// # Errors
+    /// When it was seen before.
+    pub(super) fn note(&mut self, path: &Parts<'_>) -> Result<(), UdockerError> {
+        let name = path.join("/");
+        let shown = show(name.as_bytes());
+        let twice = || UdockerError::Malformed(format!("{shown} stands in it twice"));
+        self.0.insert(name).then_some(()).ok_or_else(twice)
+    }
 }
 
 /// Something in an archive.
@@ -67,7 +95,10 @@ fn of_tar(
     let inflated = Budget { from: MultiGzDecoder::new(BufReader::new(file)), left: bounds.bytes };
     // holes are no bytes of the tar
     let mut tar = TarReader::new(BufReader::new(inflated), limits).of_blob(0);
+    let mut count = 0;
     while let Some(entry) = tar.next_entry().map_err(UdockerError::malformed)? {
+        count += 1;
+        bounds.check(count)?;
         let name = utf8(&entry.path)?;
         let path = parts(&name)?;
         if !wanted(&path) {
@@ -103,10 +134,7 @@ fn of_zip(
     see: &mut dyn FnMut(&Parts<'_>, What) -> Result<(), UdockerError>,
 ) -> Result<(), UdockerError> {
     let mut zip = ZipArchive::new(BufReader::new(file)).map_err(UdockerError::malformed)?;
-    if zip.len() as u64 > bounds.members {
-        let why = format!("it has more than {} members", bounds.members);
-        return Err(UdockerError::Malformed(why));
-    }
+    bounds.check(zip.len() as u64)?;
     let mut left = bounds.bytes;
     for number in 0..zip.len() {
         let member = zip.by_index(number).map_err(UdockerError::malformed)?;
@@ -164,8 +192,7 @@ fn parts(name: &str) -> Result<Vec<&str>, UdockerError> {
     if name.starts_with('/') || name.contains(['\\', '\0']) {
         return Err(no());
     }
-    let parts: Vec<&str> =
-        name.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    let parts: Vec<&str> = name.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
     if parts.contains(&"..") { Err(no()) } else { Ok(parts) }
 }
 
@@ -180,19 +207,9 @@ pub(super) fn put(
     if let Some(folder) = target.parent() {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    let mut file = new(path, fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(target))?;
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(target)?;
     file.write_all(bytes)?;
     Ok(())
-}
-
-/// A name that is there already stands twice in the archive.
-pub(super) fn new<T>(path: &Parts<'_>, made: io::Result<T>) -> Result<T, UdockerError> {
-    made.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            UdockerError::Malformed(format!("{} stands in it twice", show(path.join("/").as_bytes())))
-        }
-        _ => error.into(),
-    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::UdockerError;
-use super::members::{Bounds, Parts, What, members, put};
+use super::members::{Bounds, Names, Parts, What, members, put};
 
 /// Larger packages are refused; 1.3.17 has 300,000 bytes.
 pub const MOST_PACKAGE_BYTES: u64 = 32 << 20;
@@ -59,10 +59,11 @@ fn walk(
     file: &mut File,
     see: &mut dyn FnMut(&Parts<'_>, &[u8]) -> Result<(), UdockerError>,
 ) -> Result<Package, UdockerError> {
-    let (mut version, mut main) = (None, false);
+    let (mut version, mut main, mut names) = (None, false, Names::default());
     members(file, WHAT, BOUNDS, &|path| module(path).is_some(), &mut |path, what| {
         // a link in it is only another name for what is started
         let (Some(path), What::File(bytes)) = (module(path), what) else { return Ok(()) };
+        names.note(path)?;
         match path {
             [INIT] => version = said(&bytes),
             [MAIN] => main = true,

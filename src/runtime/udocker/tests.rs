@@ -105,7 +105,11 @@ fn englib() -> Vec<Entry<'static>> {
         ("udocker_dir/bin/proot-x86_64-4_8_0", EntryType::Symlink, b"proot-x86_64"),
         file("udocker_dir/lib/VERSION", b"1.2.11\n"),
         file("udocker_dir/lib/libfakechroot-Debian-12-x86_64.so", b"elf"),
-        ("udocker_dir/lib/libfakechroot-x86_64.so", EntryType::Symlink, b"libfakechroot-Debian-12-x86_64.so"),
+        (
+            "udocker_dir/lib/libfakechroot-x86_64.so",
+            EntryType::Symlink,
+            b"libfakechroot-Debian-12-x86_64.so",
+        ),
         file("udocker_dir/doc/COPYING.proot", b"x"),
     ]
 }
@@ -195,17 +199,16 @@ fn what_leads_out_is_refused() {
     let error = engines(&tarball(&[englib(), through.to_vec()].concat())).unwrap_err();
     assert!(error.to_string().contains("twice"), "{error}");
     for name in ["../evil.py", "/evil.py", "udocker/../../evil.py"] {
-        let bytes = wheel(&[("udocker/__init__.py", INIT), ("udocker/maincmd.py", b"x"), (name, b"x")]);
+        let bytes =
+            wheel(&[("udocker/__init__.py", INIT), ("udocker/maincmd.py", b"x"), (name, b"x")]);
         assert!(package(&bytes).is_err(), "{name}");
     }
 }
 
 #[test]
 fn a_file_that_ends_early_is_refused_wherever_it_ends() {
-    let (tar, zip) = (
-        tarball(&source()),
-        wheel(&[("udocker/__init__.py", INIT), ("udocker/maincmd.py", b"x")]),
-    );
+    let (tar, zip) =
+        (tarball(&source()), wheel(&[("udocker/__init__.py", INIT), ("udocker/maincmd.py", b"x")]));
     for whole in [tar, zip] {
         for end in 0..whole.len() {
             assert!(Package::read(&mut opened(&whole[..end])).is_err(), "{end} of {}", whole.len());

@@ -91,15 +91,13 @@ pub(super) fn unpack(
 }
 
 /// A copy without a name in a directory of the job's own, which was hashed.
-fn own_copy(
-    place: &Path,
-    file: &AddedFile,
-    home: &Path,
-    most: u64,
-) -> Result<File, ExecuteError> {
+fn own_copy(place: &Path, file: &AddedFile, home: &Path, most: u64) -> Result<File, ExecuteError> {
     let unread = |error: io::Error| {
         let name = &file.name;
-        let text = format!("{name}, which the job came with, cannot be read: {}: {error}", place.display());
+        let text = format!(
+            "{name}, which the job came with, cannot be read: {}: {error}",
+            place.display()
+        );
         ExecuteError::NotStarted(text)
     };
     let opened = ForeignFile::own_or_roots(most).open(place);

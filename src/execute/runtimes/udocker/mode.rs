@@ -82,7 +82,9 @@ impl Mode {
     pub(super) fn rewrites(self) -> Option<&'static str> {
         match self {
             Self::P1 | Self::P2 | Self::R1 => None,
-            Self::F1 => Some("udocker F1: absolute links lead into the unpacked tree, programs load libfakechroot"),
+            Self::F1 => Some(
+                "udocker F1: absolute links lead into the unpacked tree, programs load libfakechroot",
+            ),
             Self::F2 => Some(
                 "udocker F2: absolute links lead into the unpacked tree, the loader is another one, programs load \
                  libfakechroot",
@@ -168,7 +170,9 @@ pub(super) fn mode(options: &[String]) -> Result<(Option<Mode>, Vec<String>), Ex
                      --execmode=F1, or P1, which rewrites nothing"
                 ));
             }
-            word => return no(format!("udocker's mode {word} is not supported: P1, P2, R1, F1, F2")),
+            word => {
+                return no(format!("udocker's mode {word} is not supported: P1, P2, R1, F1, F2"));
+            }
         });
     }
     Ok((mode, others))
@@ -224,7 +228,8 @@ mod tests {
         }
         let both = names(&[&patchelf, "libfakechroot-Debian-12-x86_64.so"]);
         assert!(matches!(Mode::F2.engine(&both), Ok(Engine::Host(_))));
-        let rewrites = [Mode::P1, Mode::P2, Mode::R1, Mode::F1, Mode::F2].map(|m| m.rewrites().is_some());
+        let rewrites =
+            [Mode::P1, Mode::P2, Mode::R1, Mode::F1, Mode::F2].map(|m| m.rewrites().is_some());
         assert_eq!(rewrites, [false, false, false, true, true]);
     }
 }
