@@ -100,8 +100,7 @@ impl Added {
     ) -> Result<Self, SubmitError> {
         for (runtime, file) in runtimes.iter().flat_map(|one| one.files().map(move |f| (one, f))) {
             if store.runtime_file(file).is_none() {
-                let (kind, name) = (runtime.kind, file.name.clone());
-                return Err(SubmitError::RuntimeLost { kind, name, sha256: file.sha256 });
+                return Err(lost(runtime, file));
             }
         }
         let from = store.runtime_files();
@@ -121,11 +120,18 @@ impl Added {
         for staged in self.staged.iter().filter(|staged| staged.files.is_relative()) {
             for file in staged.runtime.files() {
                 let to = staged.place(file, &dir.control());
-                dir.put_runtime_file(&self.from.join(file.sha256.hex()), &to, file)?;
+                let from = self.from.join(file.sha256.hex());
+                if !dir.put_runtime_file(&from, &to, file)? {
+                    return Err(lost(&staged.runtime, file));
+                }
             }
         }
         Ok(())
     }
+}
+
+fn lost(runtime: &AddedRuntime, file: &AddedFile) -> SubmitError {
+    SubmitError::RuntimeLost { kind: runtime.kind, name: file.name.clone(), sha256: file.sha256 }
 }
 
 #[cfg(test)]
@@ -134,6 +140,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::failure::Failure;
     use crate::job::JobId;
     use crate::oci::Digest;
     use crate::submit::jobdir::Texts;
@@ -170,14 +177,12 @@ mod tests {
         let place = store.runtime_file(file).unwrap();
         fs::set_permissions(&place, fs::Permissions::from_mode(0o644)).unwrap();
         fs::write(&place, "other").unwrap();
-        assert!(matches!(put(3, false), Err(SubmitError::ImageChanged { .. })));
+        assert!(matches!(put(3, false), Err(SubmitError::RuntimeLost { .. })));
         fs::remove_file(&place).unwrap();
         let error = put(4, true).unwrap_err();
         assert!(matches!(error, SubmitError::RuntimeLost { .. }), "{error}");
         assert!(error.hint().unwrap().contains("moorline runtime add udocker"));
     }
-
-    use crate::failure::Failure;
 
     #[test]
     fn nothing_is_kept_of_what_is_refused() {

@@ -106,23 +106,20 @@ impl JobDir {
         Ok(())
     }
 
-    /// Copies a file of an added runtime to `to`, below `control/`.
+    /// Copies a file of an added runtime to `to`, below `control/`; whether it is that file still.
     ///
     /// # Errors
-    /// When it cannot be copied, or is not that file any more.
+    /// When it cannot be copied.
     pub(super) fn put_runtime_file(
         &self,
         from: &Path,
         to: &Path,
         file: &AddedFile,
-    ) -> Result<(), SubmitError> {
+    ) -> Result<bool, SubmitError> {
         let folder = to.parent().unwrap_or(&self.path);
         private_all(folder)?;
         let found = copied(from, to).map_err(SubmitError::io("cannot copy into the job", from))?;
-        if found.sha256 != *file.sha256.bytes() {
-            return Err(SubmitError::ImageChanged { path: from.to_owned() });
-        }
-        Ok(())
+        Ok(found.sha256 == *file.sha256.bytes())
     }
 
     /// `JOBS_DIR/ID`.

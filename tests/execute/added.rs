@@ -49,9 +49,15 @@ fn few(job: &Job, programs: &[&str]) -> String {
     let bin = job.path("few");
     fs::create_dir(&bin).unwrap();
     for name in programs {
-        symlink(find_program(name).unwrap(), bin.join(name)).unwrap();
+        symlink(of_system(name).unwrap(), bin.join(name)).unwrap();
     }
     bin.display().to_string()
+}
+
+/// The system's own program: one that only stands for it (pyenv's `python3`) needs more of `PATH`.
+fn of_system(name: &str) -> Option<PathBuf> {
+    let places = ["/usr/bin", "/usr/sbin"].map(|folder| Path::new(folder).join(name));
+    places.into_iter().find(|path| path.exists()).or_else(|| find_program(name))
 }
 
 /// Puts the files beside the plan, as a job has them whose files an engine brings.

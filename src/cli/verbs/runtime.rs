@@ -44,14 +44,13 @@ Examples:
 }
 
 /// Keep a runtime for workers that have none.
-///
-/// Both files are looked at, and kept in the store by their SHA-256 until they are removed. From then on moorline run and
-/// moorline submit give them to each job that may come to this runtime. The worker compares their SHA-256, and unpacks
-/// them into the job's own directories. Nothing is installed.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-FILE is what `pip download --no-deps udocker` gets, or the archive of a release. ENGINE-TARBALL is udocker's own
-udocker-englib-VERSION.tar.gz; without it proot, runc or crun of the worker are used. Adding a file again is fine.
+FILE is what `pip download --no-deps udocker` gets, or the archive of a release. ENGINE-TARBALL
+is udocker's own udocker-englib-VERSION.tar.gz; without it the worker needs proot, runc or crun.
+Both are looked at, and kept in the store by their SHA-256. From then on moorline run and submit
+give them to each job that may come to udocker. The worker compares them and unpacks them for
+this one job: nothing is installed. Adding a file again is fine.
 
 Examples:
   moorline runtime add udocker udocker-1.3.17-py2.py3-none-any.whl
