@@ -187,7 +187,7 @@ fn a_job_runs_by_the_udocker_that_was_added() {
     // nothing is there before it is added
     let run =
         [&["run"][..], &flags, &[&image, "--", "sh", "-c", "echo hello >made; exit 7"]].concat();
-    home.run(&run).fails(9, &["udocker cannot be used here", "not installed"]);
+    home.run(&run).fails(9, &["udocker cannot be used here", "not installed", "runtime add"]);
     let digest = home.ok(&["runtime", "add", "udocker", package.to_str().unwrap()]);
     home.run(&run).exits(7);
     assert_eq!(fs::read_to_string(home.path("here/made")).unwrap(), "hello\n");

@@ -55,6 +55,9 @@ fn refused(wanted: RuntimeChoice, absent: Absent) -> Report {
     };
     let hint = absent.hint.unwrap_or_else(|| match wanted {
         RuntimeChoice::Auto | RuntimeChoice::Builtin => "install apptainer".to_owned(),
+        RuntimeChoice::Udocker => "moorline runtime add udocker FILE lets jobs bring it, with an archive of its engines \
+                                   where there is no proot, runc or crun; --runtime builtin needs nothing"
+            .to_owned(),
         _ => "--runtime builtin needs no container software".to_owned(),
     });
     CliError::new(absent.kind, message).with_hint(hint).into()

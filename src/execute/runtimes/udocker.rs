@@ -37,7 +37,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use self::added::Brought;
+use self::added::{ASKED, Brought};
 use self::mode::{Engine, Mode, any_engine, mode};
 use super::foreign::{self, Scratch};
 use super::runtime::{Found, Prepared, Request, Runtime};
@@ -59,8 +59,6 @@ pub(super) struct Udocker;
 const NAME: &str = "udocker";
 /// What it calls the job's container; its form is udocker's.
 const ID: &str = "00000000-0000-0000-0000-000000000000";
-/// How it is asked what it is.
-const ASKED: &[&str] = &["--allow-root", "--version"];
 /// What its answer begins with.
 const ANSWER: &str = "version: ";
 /// Variables that the program gets from it.
@@ -118,6 +116,9 @@ impl Runtime for Udocker {
         let job = &request.plan.job;
         let added = request.plan.added.iter().find(|one| one.runtime.kind == NAME);
         let brings = added.map_or(&[][..], |one| one.runtime.brings());
+        if let Some(program) = &found.program {
+            foreign::tell(report, program, job);
+        }
         report.runtime = Name::known(NAME);
         report.rootfs = Some("unpacked".into());
         report.conditions.options.clone_from(&job.options);
@@ -125,8 +126,8 @@ impl Runtime for Udocker {
         let mode = mode.unwrap_or_else(|| Mode::usual(brings));
         let engine = mode.engine(brings)?;
         refuse(NAME, request, report)?;
-        if job.terms.gpu && mode == Mode::R1 {
-            let why = "its mode R1 shows no devices of the machine; take --option=--execmode=P1";
+        if job.terms.gpu && !matches!(mode, Mode::P1 | Mode::P2) {
+            let why = "only its P modes show devices of the machine; take --option=--execmode=P1";
             return Err(ExecuteError::Terms { runtime: NAME, why: why.into() });
         }
         let tree = Tree::of(request, report)?;
@@ -146,24 +147,17 @@ impl Runtime for Udocker {
 
         let repository = repository(tree.scratch.path())?;
         let program = match added {
-            None => {
-                let program = foreign::program(found)?.clone();
-                foreign::tell(report, &program, job);
-                program
-            }
+            None => foreign::program(found)?.clone(),
             Some(staged) => {
                 let places = (tree.scratch.path(), &*repository);
                 let Brought { program, said, note } =
                     added::unpack(staged, request.control, places)?;
                 is_one(&program)?;
-                foreign::tell(report, &program, job);
                 report.conditions.program = Some(said);
                 report.notes.push(note);
                 program
             }
         };
-        report.runtime = Name::known(NAME);
-        report.rootfs = Some("unpacked".into());
         let (engine, from) = match engine {
             Engine::Host(path) => (path.clone(), path.display().to_string()),
             Engine::Brought(name) => {

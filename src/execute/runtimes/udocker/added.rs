@@ -22,6 +22,8 @@ use crate::runtime::udocker::{
 };
 use crate::worker::RuntimeProgram;
 
+/// How a udocker is asked what it is.
+pub(super) const ASKED: &[&str] = &["--allow-root", "--version"];
 /// What runs it.
 const PYTHON: &str = "python3";
 
@@ -142,5 +144,5 @@ fn start(home: &Path, repository: &Path) -> Result<Program, ExecuteError> {
         ("HOME", home.as_os_str()),
         ("UDOCKER_TARBALL", "".as_ref()),
     ];
-    Program::asked(&program, &Asked { words: super::ASKED, env: &env, on_stderr: false })
+    Program::asked(&program, &Asked { words: ASKED, env: &env, on_stderr: false })
 }
