@@ -74,6 +74,7 @@ pipeline() {
     "${drive[@]}" from_docs "$given/ci/project"
     "${drive[@]}" chain "$given/ci/project"
     say "from an empty clone to a green pipeline in $((SECONDS - began)) s"
+    "${drive[@]}" ordinary "$given/ci/project"
 }
 
 step "the tree" tests/env/newcomer-tree.sh make
