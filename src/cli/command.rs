@@ -11,8 +11,8 @@ use crate::cli::show::output::Outcome;
 use crate::cli::show::{exit, output};
 use crate::cli::verbs::{
     audit, auth_explain, cache, cancel, config, convert, demo, doctor, fetch, import, init,
-    inspect, jobs, ledger, lock, login, logs, pages, recover, rerun, resolve, run, runtime, status, submit,
-    tags, verify, wait, worker, worker_pull,
+    inspect, jobs, ledger, lock, login, logs, pages, recover, rerun, resolve, run, runtime, status,
+    submit, tags, verify, wait, worker, worker_pull,
 };
 
 fn examples() -> String {

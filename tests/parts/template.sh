@@ -35,7 +35,8 @@ step "the project" drive make
 step "every file, rendered" drive schema
 step "GitLab's schema" "$CACHE/ci-schema/bin/check-jsonschema" --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci "$project"/rendered/*.yml
 step "build to audit" drive chain
-for case in quoting failing detached array denied unprotected program hostile noted merged; do step "$case" drive "$case"; done
+step "the same on a branch that is not protected" drive ordinary
+for case in quoting failing detached array denied unprotected program hostile noted merged own; do step "$case" drive "$case"; done
 step "ended by TERM" drive cancelled TERM
 step "killed, so that only after_script is left" drive cancelled KILL
 in_allocation() {
