@@ -29,6 +29,7 @@ pub(crate) fn plan(command: &[&str]) -> Plan {
         hide: vec![],
         worker: None,
         on_record: None,
+        added: vec![],
         agent: None,
         task_from: None,
         getting: crate::worker::Getting::default(),
