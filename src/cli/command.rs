@@ -11,8 +11,8 @@ use crate::cli::show::output::Outcome;
 use crate::cli::show::{exit, output};
 use crate::cli::verbs::{
     audit, auth_explain, cache, cancel, config, convert, demo, doctor, import, init, inspect, jobs,
-    ledger, lock, login, logs, pages, recover, rerun, resolve, run, status, submit, tags, verify,
-    wait, worker, worker_pull,
+    ledger, lock, login, logs, pages, recover, rerun, resolve, run, runtime, status, submit, tags,
+    verify, wait, worker, worker_pull,
 };
 
 fn examples() -> String {
@@ -94,6 +94,9 @@ enum Verb {
     /// Look after the store of images and layers
     #[command(subcommand)]
     Cache(cache::Verb),
+    /// Look after the runtimes that jobs bring to their workers
+    #[command(subcommand)]
+    Runtime(runtime::Verb),
     /// Show the settings in force and where each comes from
     #[command(subcommand)]
     Config(config::Verb),
@@ -262,6 +265,7 @@ fn run(cli: Cli) -> Outcome {
         Verb::Audit(verb) => audit::run(&context, &verb),
         Verb::Ledger(verb) => ledger::run(&context, &verb),
         Verb::Cache(verb) => cache::run(&context, &verb),
+        Verb::Runtime(verb) => runtime::run(&context, &verb),
         Verb::Config(verb) => {
             config::run(&context, &verb);
             Ok(0)

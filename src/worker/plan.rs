@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Getting;
-use crate::job::{CallFilter, IntentId, JobSpec, Name, Nonce};
+use crate::job::{CallFilter, IntentId, JobSpec, Name, Nonce, StagedRuntime};
 use crate::oci::Digest;
 
 /// The version of this document.
@@ -65,6 +65,9 @@ pub struct Plan {
     /// How the image gets to the node where it is not read at a place, and what the node keeps.
     #[serde(default, skip_serializing_if = "Getting::is_usual")]
     pub getting: Getting,
+    /// Runtimes that the submitter added, which this job may come to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub added: Vec<StagedRuntime>,
     /// The socket of the submitter's ssh agent, for a job of this machine that may ask it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<PathBuf>,

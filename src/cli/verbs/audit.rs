@@ -280,6 +280,9 @@ fn attempt_lines(attempt: &AttemptAnswer, lines: &mut Vec<Line>) {
         add("its program", format!("{} ({version}), owner {}", program.path, program.owner));
         add("its bytes", sha256);
     }
+    if let Some(modified) = &attempt.conditions.modified {
+        add("modified by the runtime", output::cell(modified));
+    }
     if !attempt.conditions.options.is_empty() {
         add("options", attempt.conditions.options.join(" "));
     }

@@ -116,7 +116,7 @@ fn ls(context: &Context, store: &Store) -> Outcome {
         document::print(&json!({
             "store": store.root(), "items": items, "size": found.size(),
             "trash": count(found.trash), "temporary": count(found.temporary),
-            "unpacked": count(found.unpacked), "busy": found.busy,
+            "unpacked": count(found.unpacked), "runtimes": count(found.runtimes), "busy": found.busy,
         }));
         return Ok(0);
     }
@@ -172,6 +172,7 @@ fn totals(found: &Inventory) -> Table {
         ("images", of(|what| matches!(what, What::Sif(_)))),
         ("layers and configurations", of(|what| matches!(what, What::Blob(_)))),
         ("archives for podman and docker", of(|what| matches!(what, What::Archive(_)))),
+        ("added runtimes", found.runtimes),
         ("indexes", of(|what| matches!(what, What::Index))),
         ("trash", found.trash),
         ("temporary", found.temporary),
@@ -309,7 +310,7 @@ fn verify(context: &Context, store: &Store) -> Outcome {
             .map(|fault| json!({"path": fault.path, "why": fault.why, "moved": fault.moved}))
             .collect();
         document::print(&json!({
-            "blobs": done.blobs, "sifs": done.sifs, "mappings": done.mappings,
+            "blobs": done.blobs, "sifs": done.sifs, "runtimes": done.runtimes, "mappings": done.mappings,
             "bytes": done.bytes, "faults": faults,
         }));
     } else {
@@ -321,8 +322,12 @@ fn verify(context: &Context, store: &Store) -> Outcome {
             let (path, why) = (fault.path.display(), output::cell(&fault.why));
             output::line(format!("{path}: {why}; {now}"));
         }
+        let runtimes = match done.runtimes {
+            0 => String::new(),
+            files => format!(", {} of added runtimes", plural(files, "file")),
+        };
         context.voice.say(format!(
-            "{}, {}, {}; {} hashed; {} damaged",
+            "{}, {}, {}{runtimes}; {} hashed; {} damaged",
             plural(done.sifs, "image"),
             plural(done.blobs, "layer and configuration file"),
             plural(done.mappings, "mapping"),

@@ -25,6 +25,7 @@ pub mod recover;
 pub mod rerun;
 pub mod resolve;
 pub mod run;
+pub mod runtime;
 pub mod status;
 pub mod submit;
 pub mod tags;
