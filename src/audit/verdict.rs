@@ -191,6 +191,7 @@ fn but(qualifier: &Qualifier) -> &'static str {
     match qualifier {
         Qualifier::Mount => "a mount lay over files of the image",
         Qualifier::Writable => "the program could change files of the image",
+        Qualifier::Modified => "the runtime rewrote files of the image",
         Qualifier::Option => "the runtime was given options",
         Qualifier::RuntimeBelieved => "a runtime that is not ours is believed",
         Qualifier::MeasuredEarlier => {
