@@ -28,6 +28,7 @@ mod progress;
 mod push;
 mod resolve;
 mod reuse;
+mod runtime;
 mod shown;
 mod store;
 #[path = "../support/mod.rs"]

@@ -58,6 +58,7 @@ fn golden_plan() -> Plan {
         on_record: None,
         task_from: None,
         getting: moorline::worker::Getting::default(),
+        added: vec![],
         agent: None,
         runtimes: Vec::new(),
     };

@@ -258,6 +258,7 @@ impl Job {
             on_record: None,
             task_from: None,
             getting: moorline::worker::Getting::default(),
+            added: vec![],
             agent: None,
             runtimes: Vec::new(),
         };

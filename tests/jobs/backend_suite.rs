@@ -109,6 +109,7 @@ fn plan(order: &moorline::backend::Order, grace: Option<u32>) -> Vec<u8> {
         on_record: None,
         task_from: None,
         getting: moorline::worker::Getting::default(),
+        added: vec![],
         agent: None,
         runtimes: Vec::new(),
     };
