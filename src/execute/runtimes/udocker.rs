@@ -165,18 +165,8 @@ impl Runtime for Udocker {
                 (repository.join("bin").join(name), from)
             }
         };
-        let container = repository.join("containers").join(ID);
-        let root = container.join("ROOT");
+        let root = container(&repository, &tree, &binds)?;
         let io = |what: &'static str| ExecuteError::io(what);
-        fs::create_dir(&container).map_err(io("making udocker's container"))?;
-        fs::rename(&tree.unpacked.root, &root).map_err(io("moving the image's tree"))?;
-        fs::write(container.join("container.json"), r#"{"config":{}}"#)
-            .map_err(io("writing container.json"))?;
-        for file in ["/etc/passwd", "/etc/group"] {
-            point(NAME, &root, Path::new(file), false)?;
-        }
-        points(NAME, &root, &binds)?;
-
         let code = scratch.path().join("code");
         let engines = scratch.directory("engine")?;
         // udocker tells runc from crun by the file's name
@@ -295,6 +285,22 @@ fn repository(directory: &Path) -> Result<PathBuf, ExecuteError> {
         fs::create_dir(&path).map_err(ExecuteError::io(format!("making {}", path.display())))?;
     }
     Ok(path)
+}
+
+/// The container in `repository`, as udocker's own `create` would leave it; where its tree is.
+fn container(repository: &Path, tree: &Tree, binds: &[Bind]) -> Result<PathBuf, ExecuteError> {
+    let container = repository.join("containers").join(ID);
+    let root = container.join("ROOT");
+    let io = |what: &'static str| ExecuteError::io(what);
+    fs::create_dir(&container).map_err(io("making udocker's container"))?;
+    fs::rename(&tree.unpacked.root, &root).map_err(io("moving the image's tree"))?;
+    fs::write(container.join("container.json"), r#"{"config":{}}"#)
+        .map_err(io("writing container.json"))?;
+    for file in ["/etc/passwd", "/etc/group"] {
+        point(NAME, &root, Path::new(file), false)?;
+    }
+    points(NAME, &root, binds)?;
+    Ok(root)
 }
 
 /// What stands for the engine: it keeps the engine's exit code, and in the R modes gives it the outputs of
