@@ -19,7 +19,7 @@ mod jobdir;
 mod one;
 mod program;
 
-pub use delivery::{Chosen, Pulls, Way, choose, pulled};
+pub use delivery::{Chosen, Pulls, Target, Way, choose, pulled};
 pub use error::SubmitError;
 pub use extras::Extras;
 pub use inputs::{Earlier, Source, of_earlier, script_hints};
