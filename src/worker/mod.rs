@@ -27,6 +27,7 @@
 //! `moorline` in it; `work/` and `returned/` come back.
 
 mod conditions;
+mod contradiction;
 pub mod exit;
 mod getting;
 mod names;
@@ -35,9 +36,10 @@ mod receipt;
 pub mod script;
 
 pub use conditions::{
-    Conditions, Cover, Gpu, Gpus, Hides, MountNote, Output, Qualifier, RuntimeProgram, ServedImage,
-    SizeLimit, WritableLayer,
+    Conditions, Cover, Gpu, Gpus, Hides, MountMade, MountNote, Output, Qualifier, RuntimeProgram,
+    ServedImage, SizeLimit, WorkerUser, WritableLayer,
 };
+pub use contradiction::{Contradiction, contradicts};
 pub use getting::{Getting, Pull};
 pub use names::{
     AUTHORITIES_FILE, CONFIG_FILE, CREDENTIAL_FILE, MOST_OUTPUT_BYTES, OUTPUT_BYTES, PLAN_FILE,
