@@ -15,6 +15,7 @@
 //! ```
 
 mod account;
+mod advice;
 mod answer;
 mod asker;
 mod attend;
@@ -68,6 +69,7 @@ mod tree;
 mod unseen;
 mod unshare;
 mod used;
+mod user;
 mod verbs;
 mod worker;
 

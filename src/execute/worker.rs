@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
+use super::advice::advice;
 use super::attend::{Ended, still_wanted};
 use super::form::Form;
 use super::image::{Archived, Image};
@@ -15,6 +16,7 @@ use super::report::Report;
 use super::rootfs::Server;
 use super::runtimes::{Chosen, Request, choose};
 use super::used::{self, Used};
+use super::user::{self, Asked};
 use super::{
     ExecuteError, container, delivered, directory, dumps, mounts, on_record, processor, signals,
     tickets,
@@ -39,9 +41,9 @@ use crate::worker::{
 /// `plan_sha256` is the hex that the script holds. Warnings and the reason of a refusal go to
 /// `stderr`. Must be called while the process has one thread: [`super::early`] does so.
 pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -> i32 {
-    let refuse = |stderr: &mut dyn Write, error: &ExecuteError| {
+    let refuse = |stderr: &mut dyn Write, error: &ExecuteError, hint: Option<String>| {
         tell(stderr, &error.to_string());
-        if let Some(hint) = error.hint() {
+        if let Some(hint) = hint {
             tell(stderr, &hint);
         }
         error.exit_code()
@@ -49,7 +51,7 @@ pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -
     // without a plan there is no nonce, and so no receipt
     let (control, mut plan, sha256) = match read_plan(control, plan_sha256) {
         Ok(found) => found,
-        Err(error) => return refuse(stderr, &error),
+        Err(error) => return refuse(stderr, &error, error.hint()),
     };
     let mut attempt = Attempt::begin();
     // from here on every end is recorded
@@ -74,7 +76,8 @@ pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -
             if let ExecuteError::Told(signal) = &error {
                 attempt.report.conditions.told = Some(*signal);
             }
-            (Start::Refused { why: error.to_string() }, refuse(stderr, &error))
+            let hint = advice(&error, &plan.job.delivery);
+            (Start::Refused { why: error.to_string() }, refuse(stderr, &error, hint))
         }
     };
     // the other tasks of an array need them, too
@@ -131,6 +134,8 @@ struct Attempt {
     before: Option<Before>,
     /// Hashes this program while the job's own is started, where no script has checked it.
     program: Option<JoinHandle<Option<Digest>>>,
+    /// Asks for the name of this user, once the program is about to start.
+    user: Option<Asked>,
     /// Where the image lies, once that is known.
     place: Option<PathBuf>,
     /// The node's images, and the one of them that is used.
@@ -146,7 +151,7 @@ impl Attempt {
         }
         let report = Report::empty();
         let id = format!("{:032x}", u128::from_be_bytes(bytes));
-        Self { id, report, before: None, program: None, place: None, images: None }
+        Self { id, report, before: None, program: None, user: None, place: None, images: None }
     }
 
     fn run(
@@ -222,6 +227,7 @@ impl Attempt {
             plan.job.image.pin().map(|pin| &pin.platform).or(plan.job.terms.platform.as_ref());
         processor::check(platform, image.sif_file())?;
         let report = &mut self.report;
+        report.shows(&[binds, &[Bind::workdir(workdir)]].concat());
         report.conditions.hides = Some(runtime.hides(&plan.job.options));
         let evidence = report.evidence.clone();
         let request = Request {
@@ -250,6 +256,7 @@ impl Attempt {
             // where no thread can be started, it is hashed in the end
             self.program = std::thread::Builder::new().spawn(used::own_program).ok();
         }
+        self.user = self.user.take().or_else(user::ask);
         prepared.run(&mut self.report)
     }
 
@@ -474,11 +481,30 @@ impl Attempt {
     fn receipt(mut self, plan: &Plan, start: Start, exit_code: i32) -> Receipt {
         // hashing what it left may take long
         let ended_at = jiff::Timestamp::now();
-        if matches!(start, Start::Started { .. }) {
+        // a clock that was set back meanwhile: the order of what happened is known, its time is not
+        let last = [self.report.evidence.measured_at, start.at()].into_iter().flatten().max();
+        let ended_at = match last {
+            Some(last) if last > ended_at => {
+                let note =
+                    format!("this machine's clock was set back: it said {ended_at} at the end");
+                self.report.notes.push(note);
+                last
+            }
+            _ => ended_at,
+        };
+        if start.at().is_some() {
             self.ended(plan);
+        } else {
+            // nothing ran, so nothing was shown to it
+            self.report.conditions.mounts.clear();
+            self.report.conditions.argv.clear();
         }
         let mut report = self.report;
         report.conditions.passed_over = mounts::notes(&report.passed);
+        let uname = rustix::system::uname();
+        let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+        report.conditions.kernel = Some(text(uname.release()));
+        report.conditions.user = Some(user::said(self.user));
         let hashed = || self.program.map_or_else(used::own_program, |thread| thread.join().ok()?);
         report.conditions.worker = plan.worker.or_else(hashed);
         Receipt {
@@ -488,7 +514,7 @@ impl Attempt {
             intent: plan.intent,
             nonce: plan.nonce,
             attempt: self.id,
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            host: text(uname.nodename()),
             engine: engine_facts(|name| std::env::var(name).ok()),
             pinned: plan.job.image.pin().map(|pin| pin.manifest),
             expected: plan.job.image.sif(),

@@ -343,3 +343,50 @@ fn recover_looks_at_what_is_open_and_at_nothing_else() {
     assert_eq!(look(), (2, vec![(open, "not found"), (begun, "ended")]));
     assert_eq!(look(), (1, vec![(open, "not found")]));
 }
+
+#[test]
+fn a_receipt_that_cannot_be_true_is_named_once() {
+    let here = Here::new(&[Says::Nothing]);
+    let entry = here.job(1, true);
+    let control = here.jobs_dir().join(entry.job.to_string()).join("control");
+    std::fs::create_dir_all(&control).unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        std::fs::write(control.join(format!("receipt-{name}.json")), bytes).unwrap();
+    };
+    let mut odd = testing::receipt(&entry);
+    odd.runtime = crate::job::Name::known("none");
+    let whole = serde_json::to_vec(&odd).unwrap();
+    write("odd", &whole);
+    // as a full disk or a transfer that was cut leaves it
+    write("torn", &whole[..whole.len() / 2]);
+    let problems = || {
+        let view = here.view(&[entry.job], Payloads::Loaded).unwrap();
+        let job = view.job(entry.job).unwrap();
+        let ledger = here.ledger().unwrap();
+        collect(Some(&ledger), job.last(), here.jobs_dir()).unwrap().problems
+    };
+    let torn = |text: &String| text.contains("receipt-torn") && text.contains("malformed");
+    let said = problems();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("receipt-odd") && said[0].contains("by no runtime"), "{said:?}");
+    assert!(torn(&said[1]), "{said:?}");
+    // it is on record now; the torn one never is
+    let said = problems();
+    assert!(said.len() == 1 && torn(&said[0]), "{said:?}");
+    // the same attempt, told in another way
+    odd.exit_code = 1;
+    write("twice", &serde_json::to_vec(&odd).unwrap());
+    let said = problems();
+    assert!(said.iter().any(|text| text.contains("of the same attempt")), "{said:?}");
+}
+
+#[test]
+fn nothing_ended_well_that_was_never_started() {
+    let here = Here::new(&[Says::Nothing]);
+    let entry = here.job(1, true);
+    let refused = crate::worker::Start::Refused { why: "no".into() };
+    let odd = crate::worker::Receipt { start: refused, ..testing::receipt(&entry) };
+    here.ledger().unwrap().receipt(&entry, &odd).unwrap();
+    let view = here.view(&[entry.job], Payloads::Loaded).unwrap();
+    assert_eq!(view.job(entry.job).unwrap().state(), JobState::Submitted);
+}

@@ -4,6 +4,7 @@
 //! machine's `/bin/sh` and a few tools.
 
 mod added;
+mod faults;
 mod filter;
 mod hiding;
 mod image;

@@ -278,6 +278,19 @@ fn attempt_lines(attempt: &AttemptAnswer, lines: &mut Vec<Line>) {
     if !attempt.conditions.options.is_empty() {
         add("options", attempt.conditions.options.join(" "));
     }
+    if let Some(kernel) = &attempt.conditions.kernel {
+        add("kernel", kernel.clone());
+    }
+    if let Some(user) = &attempt.conditions.user {
+        add("user", format!("{} (uid {})", user.name.as_deref().unwrap_or("no name"), user.uid));
+    }
+    for mount in &attempt.conditions.mounts {
+        let ro = if mount.ro { ", read-only" } else { "" };
+        add("mount", format!("{} on {}{ro}", mount.source, mount.target));
+    }
+    for skipped in &attempt.skipped_mounts {
+        add("not mounted", format!("{} on {}: {}", skipped.source, skipped.target, skipped.why));
+    }
     for cover in &attempt.conditions.covers {
         add("mount over image", format!("{} on {}", cover.source, cover.target));
     }

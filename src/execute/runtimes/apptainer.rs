@@ -119,6 +119,7 @@ impl Runtime for Apptainer {
         let layer = layer::asked(&job.terms).map(OnDisk::make).transpose()?;
         let overlay = layer.as_ref().map(|on_disk| on_disk.layer.path());
         let handed = tickets::variables(job);
+        report.starts(&command);
         let job = JobSpec { command, ..job.clone() };
         let here = (request.workdir, given.home.as_str());
         let more = More { verb, overlay, vendor };

@@ -127,6 +127,7 @@ impl Runtime for Docker {
         let mut env = environment::variables(config, job, &shape, host);
         env.extend(tickets::variables(job));
         let command = environment::command(config, job).ok_or(ExecuteError::NothingToRun)?;
+        report.starts(&command);
         if let Some(size) = layer::asked(&job.terms) {
             let limit = SizeLimit::None;
             report.conditions.scratch = Some(WritableLayer { size, limit, used: None });

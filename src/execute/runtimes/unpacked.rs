@@ -58,6 +58,7 @@ impl Tree {
         }
         let config = config.unwrap_or_else(ContainerConfig::default);
         let command = environment::command(&config, job).ok_or(ExecuteError::NothingToRun)?;
+        report.starts(&command);
         let unpacked = rootfs::unpack(measured, partition, &request.plan.limits, scratch.path())?;
         let shape: Vec<&str> =
             backend::engines().flat_map(|facts| facts.for_program).copied().collect();
