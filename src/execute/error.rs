@@ -326,6 +326,19 @@ pub enum ExecuteError {
     /// The runtime did not start the program.
     #[error("the program was not started: {0}")]
     NotStarted(String),
+    /// The runtime ended as it does when it fails, and nobody saw a program of the image.
+    #[error("{runtime} ended with {code}, as it does when it fails, and no program of the image was seen to start{}",
+        if *works { "" } else { "; it starts nothing else here either" })]
+    NotSeen {
+        /// The runtime.
+        runtime: &'static str,
+        /// Its exit code.
+        code: i32,
+        /// Whether it starts anything here.
+        works: bool,
+        /// Whether the program may have run, for too short a time to be seen.
+        maybe: bool,
+    },
     /// A signal came first.
     #[error("the job was told to end by signal {0} before its program was started")]
     Told(i32),
@@ -396,6 +409,7 @@ impl ExecuteError {
             Self::MountMissing { .. } | Self::MountMoved { .. } => exit::MOUNT_MISSING,
             Self::NoRuntime(_) | Self::NoDaemon { .. } => exit::NO_RUNTIME,
             Self::Told(signal) => 128 + signal,
+            Self::NotSeen { code, maybe: true, .. } => *code,
             Self::NoScratch(passed) if passed.iter().any(|p| p.full) => exit::NO_SPACE,
             Self::Pull { kind: Kind::NoSpace, .. }
             | Self::Hindered { kind: Kind::NoSpace, .. }
@@ -524,6 +538,13 @@ impl Failure for ExecuteError {
                 "leave --option out, or name the runtime that it is meant for with --runtime".into()
             }
             Self::Terms { .. } => "take another runtime: --runtime builtin, or auto".into(),
+            Self::NotSeen { works: false, runtime, .. } => format!(
+                "{runtime} said above what it lacks, often user namespaces or setuid: its administrator can mend that, and \
+                 --runtime builtin shows whether that one works"
+            ),
+            Self::NotSeen { runtime, .. } => format!(
+                "{runtime} said above what it met: look whether the image has the program, or try --runtime builtin"
+            ),
             Self::NoGpu(_) => "ask the engine for a GPU of a node, or leave --gpu out".into(),
             Self::NoRoom { .. } => {
                 "ask for less, or set TMPDIR to a directory of yours on another disk".into()

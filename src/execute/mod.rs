@@ -69,6 +69,7 @@ mod unseen;
 mod unshare;
 mod used;
 mod verbs;
+mod witness;
 mod worker;
 
 pub use early::early;

@@ -25,7 +25,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::foreign::{self, Scratch};
+use super::foreign::{self, Scratch, Telling};
 use super::runtime::{Found, Prepared, Request, Runtime};
 use crate::backend;
 use crate::execute::attend::Ended;
@@ -37,6 +37,7 @@ use crate::execute::layer::{self, Layer};
 use crate::execute::measure::Measured;
 use crate::execute::report::Report;
 use crate::execute::starter::Start;
+use crate::execute::witness::Sign;
 use crate::execute::{ExecuteError, packed, scratch, tickets};
 use crate::job::{Access, Evidence, JobSpec, Network, WORK_DIR};
 use crate::oci::ContainerConfig;
@@ -51,6 +52,9 @@ pub(super) struct Apptainer(&'static str);
 pub(super) const APPTAINER: Apptainer = Apptainer("apptainer");
 /// The same, or its ancestor.
 pub(super) const SINGULARITY: Apptainer = Apptainer("singularity");
+
+/// Its own failures: flags that it does not know and what its starter (in C) meets, a crash of its Go program, all else.
+const FAILURES: [i32; 3] = [1, 2, 255];
 
 impl Runtime for Apptainer {
     fn name(&self) -> &'static str {
@@ -121,7 +125,8 @@ impl Runtime for Apptainer {
         surroundings(&mut env, &scratch, &handed)?;
         let start = foreign::start(request, words, env, &binds);
         let evidence = request.evidence.clone();
-        Ok(Box::new(Ready { start, manner, program, measured, evidence, layer, _scratch: scratch }))
+        let name = self.0;
+        Ok(Box::new(Ready { name, start, manner, program, measured, evidence, layer, _scratch: scratch }))
     }
 }
 
@@ -149,6 +154,7 @@ impl OnDisk {
 
 /// A job for one of them.
 struct Ready<'a> {
+    name: &'static str,
     start: Start,
     manner: Manner<'static>,
     program: Program,
@@ -166,7 +172,10 @@ impl Prepared for Ready<'_> {
     fn run(self: Box<Self>, report: &mut Report) -> Result<Ended, ExecuteError> {
         let watch = self.layer.as_ref().map(|on_disk| on_disk.layer.watch(report)).transpose()?;
         let manner = Manner { watch: watch.as_ref(), ..self.manner };
-        let mut ended = foreign::attend(self.start, &manner);
+        let works = || foreign::starts(&self.program, trial);
+        let telling =
+            Telling { runtime: self.name, failures: &FAILURES, sign: Sign::Root, works: &works };
+        let mut ended = foreign::attend_seen(self.start, &manner, telling, |_| Ok(()));
         if let (Some(watch), Ok(ended)) = (watch, &mut ended) {
             watch.finish(ended, report);
         }
@@ -177,6 +186,12 @@ impl Prepared for Ready<'_> {
         }
         ended
     }
+}
+
+/// The arguments that start something in a tree which holds nothing.
+fn trial(tree: &str, shown: &[&str]) -> Vec<String> {
+    let words = ["-q", "exec", "--no-home", "--bind", &shown.join(","), tree];
+    words.map(String::from).into()
 }
 
 /// What lies over the image's files.

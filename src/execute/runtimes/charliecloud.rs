@@ -8,7 +8,8 @@
 //! Source: `ch-run --help` of 0.31 (Debian 12), and what it was seen to do (`tests/parts/runtimes.sh`):
 //!
 //! - It becomes the program, so that exit codes and signals are the program's own. Its own failures have code 1 or
-//!   more and a message, and no sign that tells them from the program's: whether the program is there is looked at before.
+//!   more and a message, and no sign that tells them from the program's: whether the program is there is looked at before,
+//!   and whether it was started is seen in `/proc` (`witness.rs`).
 //! - A mount point must be there: it is made in the tree, which is this job's own.
 //! - Mounts cannot be read-only; the image is.
 //! - Its variable `CH_RUNNING` reaches the program.
@@ -25,7 +26,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use super::foreign::{self, Scratch};
+use super::foreign::{self, Scratch, Telling};
 use super::runtime::{Found, Prepared, Request, Runtime};
 use super::unpacked::{Tree, on_lines, point, points, refuse, shown, spelled};
 use crate::execute::ExecuteError;
@@ -35,6 +36,7 @@ use crate::execute::form::Form;
 use crate::execute::identify::{Asked, Program};
 use crate::execute::report::Report;
 use crate::execute::starter::Start;
+use crate::execute::witness::Sign;
 use crate::job::{Evidence, Grade, Name, Terms, WORK_DIR};
 use crate::runtime::Bind;
 use crate::worker::Hides;
@@ -44,6 +46,8 @@ pub(super) struct Charliecloud;
 
 const NAME: &str = "charliecloud";
 const PROGRAM: &str = "ch-run";
+/// Its own failures: up to 0.31; from 0.33 on; those of newer ones (`ch_misc.h`).
+const FAILURES: [i32; 8] = [1, 31, 49, 84, 87, 57, 58, 59];
 
 impl Runtime for Charliecloud {
     fn name(&self) -> &'static str {
@@ -153,7 +157,10 @@ impl Prepared for Ready {
     }
 
     fn run(self: Box<Self>, report: &mut Report) -> Result<Ended, ExecuteError> {
-        let ended = foreign::attend(self.start, &self.manner);
+        let works = || foreign::starts(&self.program, trial);
+        let telling =
+            Telling { runtime: NAME, failures: &FAILURES, sign: Sign::Root, works: &works };
+        let ended = foreign::attend_seen(self.start, &self.manner, telling, |_| Ok(()));
         foreign::check_program(report, &self.program);
         // the program runs as the tree's owner, and nothing but its namespace keeps it away
         if let Some(why) = self.tree.unpacked.damage() {
@@ -164,6 +171,14 @@ impl Prepared for Ready {
         }
         ended
     }
+}
+
+/// The arguments that start something in a tree which holds nothing.
+fn trial(tree: &str, shown: &[&str]) -> Vec<String> {
+    let mut words: Vec<String> = ["--private-tmp", "--no-passwd"].map(String::from).into();
+    words.extend(shown.iter().map(|path| format!("--bind={path}:{path}")));
+    words.extend([tree, "--"].map(String::from));
+    words
 }
 
 /// Whether the program is there, as far as can be seen from outside: what is mounted, and links, are the container's business.

@@ -30,7 +30,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::foreign::{self, Scratch};
+use super::foreign::{self, Scratch, Telling};
 use super::runtime::{Found, Prepared, Request, Runtime};
 use super::unpacked::{Tree, on_lines, point, points, refuse, shown, spelled};
 use crate::execute::attend::Ended;
@@ -39,6 +39,7 @@ use crate::execute::form::Form;
 use crate::execute::identify::{Asked, Program};
 use crate::execute::report::Report;
 use crate::execute::starter::Start;
+use crate::execute::witness::Sign;
 use crate::execute::{ExecuteError, find_program, layer, scratch};
 use crate::job::{Evidence, Grade, Name, WORK_DIR};
 use crate::runtime::Bind;
@@ -52,6 +53,8 @@ const NAME: &str = "udocker";
 const ID: &str = "00000000-0000-0000-0000-000000000000";
 /// What an option begins with that chooses the mode; as `udocker setup` has it.
 const EXECMODE: &str = "--execmode=";
+/// How its engines end when they fail: proot, runc, crun; and what proot says of a program that a signal ended.
+const FAILURES: [i32; 4] = [1, 126, 127, 255];
 /// Variables that the program gets from it.
 const OWN: &str = "USER, LOGNAME, USERNAME, PS1, SHLVL, PROOT_TMP_DIR, container_*";
 
@@ -174,6 +177,7 @@ impl Runtime for Udocker {
         }
         Ok(Box::new(Ready {
             start,
+            mode,
             manner,
             program,
             code,
@@ -189,6 +193,7 @@ impl Runtime for Udocker {
 /// A job for it.
 struct Ready {
     start: Start,
+    mode: Mode,
     manner: Manner<'static>,
     program: Program,
     /// Where the engine's exit code is put.
@@ -211,21 +216,27 @@ impl Prepared for Ready {
         let watch =
             self.size.map(|size| layer::watch_tree(&self.root, size, report)).transpose()?;
         let manner = Manner { watch: watch.as_ref(), ..self.manner };
-        let mut ended = foreign::attend(self.start, &manner)?;
-        foreign::check_program(report, &self.program);
-        let code = fs::read_to_string(&self.code).ok();
-        match code.and_then(|text| text.trim().parse::<u8>().ok()) {
-            Some(code) if ended.told.is_none() => ended.code = code.into(),
-            Some(_) => {}
-            None if ended.told.is_some() => {}
-            None => {
-                return Err(ExecuteError::NotStarted(format!(
-                    "udocker ended with {} before it started its engine; perhaps the program is not in the \
-                     image: what it says is on standard error",
-                    ended.code
-                )));
+        let sign = if self.mode == Mode::R1 { Sign::Root } else { Sign::Below(self.root) };
+        // its engine was started
+        let telling = Telling { runtime: NAME, failures: &FAILURES, sign, works: &|| true };
+        let ended = foreign::attend_seen(self.start, &manner, telling, |ended| {
+            let code = fs::read_to_string(&self.code).ok();
+            match code.and_then(|text| text.trim().parse::<u8>().ok()) {
+                Some(code) if ended.told.is_none() => ended.code = code.into(),
+                Some(_) => {}
+                None if ended.told.is_some() => {}
+                None => {
+                    return Err(ExecuteError::NotStarted(format!(
+                        "udocker ended with {} before it started its engine; perhaps the program is not in the \
+                         image: what it says is on standard error",
+                        ended.code
+                    )));
+                }
             }
-        }
+            Ok(())
+        });
+        foreign::check_program(report, &self.program);
+        let mut ended = ended?;
         if let Some(watch) = watch {
             watch.finish(&mut ended, report);
         }
