@@ -239,6 +239,14 @@ pub enum ExecuteError {
     /// No runtime works here.
     #[error("no container runtime works on this machine: {0}")]
     NoRuntime(String),
+    /// None of the configured runtimes takes what `auto` has.
+    #[error("no container runtime is left: {why}")]
+    NoneFits {
+        /// Why of each.
+        why: String,
+        /// The first of them.
+        first: &'static str,
+    },
     /// A runtime's program is here, and its daemon does not answer this user.
     #[error("{runtime} has no daemon that answers: {why}")]
     NoDaemon {
@@ -407,7 +415,7 @@ impl ExecuteError {
                 source: HashTreeError::Root { .. } | HashTreeError::Changed(_), ..
             } => exit::IMAGE_MISMATCH,
             Self::MountMissing { .. } | Self::MountMoved { .. } => exit::MOUNT_MISSING,
-            Self::NoRuntime(_) | Self::NoDaemon { .. } => exit::NO_RUNTIME,
+            Self::NoRuntime(_) | Self::NoDaemon { .. } | Self::NoneFits { .. } => exit::NO_RUNTIME,
             Self::Told(signal) => 128 + signal,
             Self::NotSeen { code, maybe: true, .. } => *code,
             Self::NoScratch(passed) if passed.iter().any(|p| p.full) => exit::NO_SPACE,
@@ -517,6 +525,10 @@ impl Failure for ExecuteError {
             Self::NoDaemon { runtime, .. } => format!(
                 "`{runtime} info` shows the same: start its daemon, or ask its administrator to let you use it; podman, \
                  apptainer and builtin (--runtime) need none"
+            ),
+            Self::NoneFits { first, .. } => format!(
+                "name it, so that its form of the image is staged: --runtime {first}; or put builtin into runtimes of the \
+                 configuration"
             ),
             Self::NothingToRun => "put the command after --".into(),
             Self::Evidence { required: Grade::VerifiedOnRead, .. } => {

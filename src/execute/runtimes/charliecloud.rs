@@ -28,7 +28,7 @@ use std::path::Path;
 
 use super::foreign::{self, Scratch, Telling};
 use super::runtime::{Found, Prepared, Request, Runtime};
-use super::unpacked::{Tree, on_lines, point, points, refuse, shown, spelled};
+use super::unpacked::{self, Tree, on_lines, point, points, refuse, shown, spelled};
 use crate::execute::ExecuteError;
 use crate::execute::attend::Ended;
 use crate::execute::container::Manner;
@@ -37,7 +37,7 @@ use crate::execute::identify::{Asked, Program};
 use crate::execute::report::Report;
 use crate::execute::starter::Start;
 use crate::execute::witness::Sign;
-use crate::job::{Evidence, Grade, Name, Terms, WORK_DIR};
+use crate::job::{Evidence, Grade, JobSpec, Name, Terms, WORK_DIR};
 use crate::runtime::Bind;
 use crate::worker::Hides;
 
@@ -46,8 +46,8 @@ pub(super) struct Charliecloud;
 
 const NAME: &str = "charliecloud";
 const PROGRAM: &str = "ch-run";
-/// Its own failures: up to 0.31; from 0.33 on; those of newer ones (`ch_misc.h`).
-const FAILURES: [i32; 8] = [1, 31, 49, 84, 87, 57, 58, 59];
+/// Its own failures: that of 0.31, and those that newer versions name (`ch_misc.h`, and its tests).
+const FAILURES: [i32; 8] = [1, 31, 49, 57, 58, 59, 84, 87];
 
 impl Runtime for Charliecloud {
     fn name(&self) -> &'static str {
@@ -60,7 +60,11 @@ impl Runtime for Charliecloud {
 
     fn lacks(&self, terms: &Terms) -> Option<&'static str> {
         let why = "its images are read-only, so that --scratch has no layer to write to";
-        terms.scratch_mib.map(|_| why)
+        terms.scratch_mib.map(|_| why).or_else(|| unpacked::lacks(terms))
+    }
+
+    fn cannot(&self, job: &JobSpec) -> Option<String> {
+        unpacked::cannot(job)
     }
 
     fn look(&self) -> Result<(), ExecuteError> {
@@ -158,8 +162,13 @@ impl Prepared for Ready {
 
     fn run(self: Box<Self>, report: &mut Report) -> Result<Ended, ExecuteError> {
         let works = || foreign::starts(&self.program, trial);
-        let telling =
-            Telling { runtime: NAME, failures: &FAILURES, sign: Sign::Root, works: &works };
+        let telling = Telling {
+            runtime: NAME,
+            failures: &FAILURES,
+            sign: Sign::Root,
+            works: &works,
+            there: &|| true,
+        };
         let ended = foreign::attend_seen(self.start, &self.manner, telling, |_| Ok(()));
         foreign::check_program(report, &self.program);
         // the program runs as the tree's owner, and nothing but its namespace keeps it away

@@ -77,6 +77,11 @@ pub(super) fn tell(report: &mut Report, program: &Program, job: &JobSpec) {
     report.rootfs = Some("runtime".into());
     report.conditions.program = Some(program.said());
     report.conditions.options.clone_from(&job.options);
+    if !job.options.is_empty() {
+        report.notes.push(
+            "network, mounts, variables and ids are said as the job asks for them: an option may have changed them".into(),
+        );
+    }
 }
 
 /// After its end: a program that was exchanged meanwhile is not the one that was identified.
@@ -119,6 +124,8 @@ pub(super) struct Telling<'a> {
     pub(super) sign: Sign,
     /// Whether it starts anything on this machine; asked where nobody saw that it did.
     pub(super) works: &'a dyn Fn() -> bool,
+    /// Whether the image may have the program; asked as the other one.
+    pub(super) there: &'a dyn Fn() -> bool,
 }
 
 /// The same as [`attend`], for a runtime that does not say by itself whether it started the program. It did when the
@@ -146,7 +153,7 @@ pub(super) fn attend_seen(
         (None, _) => {
             let (runtime, code) = (telling.runtime, ended.code);
             let works = (telling.works)();
-            let maybe = works && seen != Seen::Outside;
+            let maybe = works && seen != Seen::Outside && (telling.there)();
             Err(ExecuteError::NotSeen { runtime, code, works, maybe })
         }
     }
@@ -168,7 +175,8 @@ pub(super) fn starts(program: &Program, words: impl FnOnce(&str, &[&str]) -> Vec
     words.extend(["/bin/sh", "-c", "exit 0"].map(String::from));
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let own = scratch.path().as_os_str();
-    let names = ["HOME", "TMPDIR", "XDG_RUNTIME_DIR", "APPTAINER_CONFIGDIR", "SINGULARITY_CONFIGDIR"];
+    let names =
+        ["HOME", "TMPDIR", "XDG_RUNTIME_DIR", "APPTAINER_CONFIGDIR", "SINGULARITY_CONFIGDIR"];
     let mut env: Vec<_> = names.map(|name| (name, own)).into();
     env.push(("USER", OsStr::new("moorline")));
     Program::asked(&program.path, &Asked { words: &words, env: &env, on_stderr: false }).is_ok()

@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 
 use super::foreign::{self, Scratch, Telling};
 use super::runtime::{Found, Prepared, Request, Runtime};
-use super::unpacked::{Tree, on_lines, point, points, refuse, shown, spelled};
+use super::unpacked::{self, Tree, on_lines, point, points, refuse, shown, spelled};
 use crate::execute::attend::Ended;
 use crate::execute::container::Manner;
 use crate::execute::form::Form;
@@ -41,7 +41,7 @@ use crate::execute::report::Report;
 use crate::execute::starter::Start;
 use crate::execute::witness::Sign;
 use crate::execute::{ExecuteError, find_program, layer, scratch};
-use crate::job::{Evidence, Grade, Name, WORK_DIR};
+use crate::job::{Evidence, Grade, JobSpec, Name, Terms, WORK_DIR};
 use crate::runtime::Bind;
 use crate::worker::Hides;
 
@@ -65,6 +65,14 @@ impl Runtime for Udocker {
 
     fn wants(&self) -> Form {
         Form::Sif
+    }
+
+    fn lacks(&self, terms: &Terms) -> Option<&'static str> {
+        unpacked::lacks(terms)
+    }
+
+    fn cannot(&self, job: &JobSpec) -> Option<String> {
+        unpacked::cannot(job)
     }
 
     fn look(&self) -> Result<(), ExecuteError> {
@@ -117,6 +125,10 @@ impl Runtime for Udocker {
         }
         let tree = Tree::of(request, report)?;
         on_lines(NAME, &tree.env)?;
+        unpacked::plain(NAME, &tree.env)?;
+        if mode == Mode::R1 {
+            report.notes.push("the program has none of the caller's supplementary groups".into());
+        }
         if tree.command.iter().any(String::is_empty) {
             return Err(ExecuteError::NotStarted(
                 "udocker drops empty arguments, and the command has one; take --runtime builtin"
@@ -216,9 +228,11 @@ impl Prepared for Ready {
         let watch =
             self.size.map(|size| layer::watch_tree(&self.root, size, report)).transpose()?;
         let manner = Manner { watch: watch.as_ref(), ..self.manner };
-        let sign = if self.mode == Mode::R1 { Sign::Root } else { Sign::Below(self.root) };
+        let tree = fs::canonicalize(&self.root).unwrap_or(self.root);
+        let sign = if self.mode == Mode::R1 { Sign::Root } else { Sign::Below(tree) };
         // its engine was started
-        let telling = Telling { runtime: NAME, failures: &FAILURES, sign, works: &|| true };
+        let telling =
+            Telling { runtime: NAME, failures: &FAILURES, sign, works: &|| true, there: &|| true };
         let ended = foreign::attend_seen(self.start, &manner, telling, |ended| {
             let code = fs::read_to_string(&self.code).ok();
             match code.and_then(|text| text.trim().parse::<u8>().ok()) {
