@@ -11,16 +11,22 @@
 //! (proot), the process has mapped an executable file of the image's tree. A program that ends within less than a
 //! millisecond can be missed; the container that it is in, which is there for longer, is seen then.
 //!
+//! Where the image's tree is on the disk, the kernel says when the program's file is opened (`inotify(7)`): that is how
+//! it begins, however short it runs.
+//!
 //! The thread reads no file of the image, but it asks for its metadata, which an image on a dead file system may never
 //! answer. So nobody waits for the thread.
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
+
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
 /// How a process of the container is known.
 #[derive(Clone, Debug)]
@@ -43,12 +49,16 @@ pub(super) struct Witness {
     /// The most that was seen.
     seen: Arc<AtomicU8>,
     done: Arc<AtomicBool>,
+    /// Readable when the program's file was opened.
+    opened: Option<OwnedFd>,
 }
 
 impl Witness {
     /// Looks at everything that this process starts, from now on. Where no thread can be started, nothing is seen.
-    pub(super) fn begin(sign: Sign) -> Self {
-        let witness = Self { seen: Arc::default(), done: Arc::default() };
+    /// `program` is its file, which only the runtime opens from now on.
+    pub(super) fn begin(sign: Sign, program: Option<&Path>) -> Self {
+        let opened = program.and_then(openings);
+        let witness = Self { seen: Arc::default(), done: Arc::default(), opened };
         let (seen, done) = (Arc::clone(&witness.seen), Arc::clone(&witness.done));
         let _ = std::thread::Builder::new().spawn(move || watch(&sign, &seen, &done));
         witness
@@ -56,11 +66,25 @@ impl Witness {
 
     /// The most that was seen up to now.
     pub(super) fn saw(&self) -> Seen {
+        if self
+            .opened
+            .as_ref()
+            .is_some_and(|opened| rustix::io::read(opened, &mut [0; 256]).is_ok_and(|n| n > 0))
+        {
+            return Seen::Inside;
+        }
         [Seen::Inside, Seen::Near, Seen::Hidden]
             .into_iter()
             .find(|seen| *seen as u8 == self.seen.load(Ordering::Acquire))
             .unwrap_or(Seen::Outside)
     }
+}
+
+/// What becomes readable when a file is opened.
+fn openings(file: &Path) -> Option<OwnedFd> {
+    let handle = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok()?;
+    inotify::add_watch(&handle, file, WatchFlags::OPEN).ok()?;
+    Some(handle)
 }
 
 impl Drop for Witness {
@@ -220,6 +244,19 @@ mod tests {
         fs::create_dir_all(there.parent().unwrap()).unwrap();
         fs::write(&there, "another file of that name").unwrap();
         assert!(!is_own_program(root.path(), exe));
+    }
+
+    #[test]
+    fn a_program_that_ends_at_once_is_seen_by_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("true");
+        fs::copy("/bin/true", &program).unwrap();
+        let witness = Witness::begin(Sign::Root, Some(&program));
+        assert_eq!(witness.saw(), Seen::Outside);
+        assert!(Command::new(&program).status().unwrap().success());
+        assert_eq!(witness.saw(), Seen::Inside);
+        let witness = Witness::begin(Sign::Root, Some(&dir.path().join("gone")));
+        assert_eq!(witness.saw(), Seen::Outside);
     }
 
     #[test]

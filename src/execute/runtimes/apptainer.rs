@@ -210,6 +210,8 @@ impl Prepared for Ready<'_> {
             runtime: self.name,
             failures: &FAILURES,
             sign: Sign::Root,
+            program: None,
+            lasting: true,
             works: &works,
             there: &there,
         };

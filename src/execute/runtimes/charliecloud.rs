@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::foreign::{self, Scratch, Telling};
 use super::runtime::{Found, Prepared, Request, Runtime};
@@ -36,9 +36,11 @@ use crate::execute::form::Form;
 use crate::execute::identify::{Asked, Program};
 use crate::execute::report::Report;
 use crate::execute::starter::Start;
+use crate::execute::tree as looked;
 use crate::execute::witness::Sign;
 use crate::job::{Evidence, Grade, JobSpec, Name, Terms, WORK_DIR};
 use crate::runtime::Bind;
+use crate::runtime::builtin::resolve;
 use crate::worker::Hides;
 
 /// The runtime.
@@ -113,15 +115,15 @@ impl Runtime for Charliecloud {
         }
         points(NAME, &root, &binds)?;
         tree.unpacked.seal_again().map_err(ExecuteError::io("the image's tree"))?;
-        there(&root, &binds, &tree)?;
+        let file = there(&root, &binds, &tree)?;
 
-        let file = scratch.path().join("environment");
-        fs::write(&file, variables(&tree.env))
-            .map_err(ExecuteError::io(format!("writing {}", file.display())))?;
+        let set = scratch.path().join("environment");
+        fs::write(&set, variables(&tree.env))
+            .map_err(ExecuteError::io(format!("writing {}", set.display())))?;
         report.notes.push("charliecloud sets the variable CH_RUNNING as well".into());
         let words = argv(&Run {
             program: &program.path,
-            variables: &file,
+            variables: &set,
             binds: &binds,
             options: &job.options,
             root: &root,
@@ -141,7 +143,7 @@ impl Runtime for Charliecloud {
         if evidence.grade.meets(&Grade::MeasuredCached) {
             evidence.grade = Grade::MeasuredCached;
         }
-        Ok(Box::new(Ready { start, manner, program, tree, evidence, _scratch: scratch }))
+        Ok(Box::new(Ready { start, manner, program, file, tree, evidence, _scratch: scratch }))
     }
 }
 
@@ -150,6 +152,8 @@ struct Ready {
     start: Start,
     manner: Manner<'static>,
     program: Program,
+    /// The file of the job's program, where it is known.
+    file: Option<PathBuf>,
     tree: Tree,
     evidence: Evidence,
     _scratch: Scratch,
@@ -166,6 +170,9 @@ impl Prepared for Ready {
             runtime: NAME,
             failures: &FAILURES,
             sign: Sign::Root,
+            // what was not opened was not started
+            lasting: self.file.is_some(),
+            program: self.file,
             works: &works,
             there: &|| true,
         };
@@ -191,7 +198,8 @@ fn trial(tree: &str, shown: &[&str]) -> Vec<String> {
 }
 
 /// Whether the program is there, as far as can be seen from outside: what is mounted, and links, are the container's business.
-fn there(root: &Path, binds: &[Bind], tree: &Tree) -> Result<(), ExecuteError> {
+/// Its file, where it is in the tree.
+fn there(root: &Path, binds: &[Bind], tree: &Tree) -> Result<Option<PathBuf>, ExecuteError> {
     let Some(program) = tree.command.first() else { return Err(ExecuteError::NothingToRun) };
     let seen = |path: &Path| {
         let covered = binds.iter().any(|bind| path.starts_with(&bind.target));
@@ -203,18 +211,27 @@ fn there(root: &Path, binds: &[Bind], tree: &Tree) -> Result<(), ExecuteError> {
         covered || linked || root.join(below).is_file()
     };
     let path = tree.env.get("PATH").map_or("/bin", String::as_str);
-    let found = if program.contains('/') {
-        seen(&Path::new(WORK_DIR).join(program))
+    // ch-run adds /bin
+    let places = path.split(':').chain(["/bin"]);
+    let paths: Vec<PathBuf> = if program.contains('/') {
+        vec![Path::new(WORK_DIR).join(program)]
     } else {
-        // ch-run adds /bin
-        path.split(':')
-            .chain(["/bin"])
-            .any(|dir| seen(&Path::new(WORK_DIR).join(dir).join(program)))
+        places.map(|dir| Path::new(WORK_DIR).join(dir).join(program)).collect()
     };
-    if found {
-        return Ok(());
+    if !paths.iter().any(|path| seen(path)) {
+        return Err(ExecuteError::NotStarted(format!("{program:?} was not found in the image")));
     }
-    Err(ExecuteError::NotStarted(format!("{program:?} was not found in the image")))
+    for path in &paths {
+        let Ok(inside) = resolve(&looked::Tree(root.to_owned()), path) else { return Ok(None) };
+        if binds.iter().any(|bind| inside.starts_with(&bind.target)) {
+            return Ok(None);
+        }
+        let file = root.join(inside.strip_prefix("/").unwrap_or(&inside));
+        if file.is_file() {
+            return Ok(Some(file));
+        }
+    }
+    Ok(None)
 }
 
 /// The file for `--set-env`. ch-run takes single quotes around a value away.

@@ -122,6 +122,10 @@ pub(super) struct Telling<'a> {
     pub(super) failures: &'static [i32],
     /// How a program of the image is known.
     pub(super) sign: Sign,
+    /// The program's file, where it is on the disk and only the runtime opens it.
+    pub(super) program: Option<PathBuf>,
+    /// Whether its container is there for long enough to be seen without the program.
+    pub(super) lasting: bool,
     /// Whether it starts anything on this machine; asked where nobody saw that it did.
     pub(super) works: &'a dyn Fn() -> bool,
     /// Whether the image may have the program; asked as the other one.
@@ -140,7 +144,7 @@ pub(super) fn attend_seen(
     telling: Telling<'_>,
     code: impl FnOnce(&mut Ended) -> Result<(), ExecuteError>,
 ) -> Result<Ended, ExecuteError> {
-    let witness = Witness::begin(telling.sign);
+    let witness = Witness::begin(telling.sign, telling.program.as_deref());
     let mut ended = attend(start, manner)?;
     code(&mut ended)?;
     let seen = witness.saw();
@@ -153,7 +157,8 @@ pub(super) fn attend_seen(
         (None, _) => {
             let (runtime, code) = (telling.runtime, ended.code);
             let works = (telling.works)();
-            let maybe = works && seen != Seen::Outside && (telling.there)();
+            let unseen = telling.lasting && seen == Seen::Outside;
+            let maybe = works && !unseen && (telling.there)();
             Err(ExecuteError::NotSeen { runtime, code, works, maybe })
         }
     }

@@ -53,8 +53,8 @@ const NAME: &str = "udocker";
 const ID: &str = "00000000-0000-0000-0000-000000000000";
 /// What an option begins with that chooses the mode; as `udocker setup` has it.
 const EXECMODE: &str = "--execmode=";
-/// How its engines end when they fail: proot, runc, crun; and what proot says of a program that a signal ended.
-const FAILURES: [i32; 4] = [1, 126, 127, 255];
+/// How its engines end when they fail: proot, runc, crun.
+const FAILURES: [i32; 1] = [1];
 /// Variables that the program gets from it.
 const OWN: &str = "USER, LOGNAME, USERNAME, PS1, SHLVL, PROOT_TMP_DIR, container_*";
 
@@ -231,8 +231,16 @@ impl Prepared for Ready {
         let tree = fs::canonicalize(&self.root).unwrap_or(self.root);
         let sign = if self.mode == Mode::R1 { Sign::Root } else { Sign::Below(tree) };
         // its engine was started
-        let telling =
-            Telling { runtime: NAME, failures: &FAILURES, sign, works: &|| true, there: &|| true };
+        let telling = Telling {
+            runtime: NAME,
+            failures: &FAILURES,
+            sign,
+            // udocker itself opens files of the image
+            program: None,
+            lasting: false,
+            works: &|| true,
+            there: &|| true,
+        };
         let ended = foreign::attend_seen(self.start, &manner, telling, |ended| {
             let code = fs::read_to_string(&self.code).ok();
             match code.and_then(|text| text.trim().parse::<u8>().ok()) {
