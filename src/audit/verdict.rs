@@ -98,7 +98,9 @@ impl Reason {
             }
             Self::NothingMeasured => "the worker measured nothing",
             Self::NothingExpected => "the job does not name the digest of a SIF to compare with",
-            Self::NotStarted => "the image was the right one, but the program was not started",
+            Self::NotStarted => {
+                "the image was the right one, but the program was not started, or not seen to start"
+            }
             Self::Contradictory => {
                 "the receipt contradicts itself or the job: it is no evidence for this one"
             }
@@ -182,8 +184,10 @@ fn is_same(image: &Image, measured: &Measured) -> Option<bool> {
 #[must_use]
 pub fn forgers(receipt: &Receipt) -> Vec<Forger> {
     let mut forgers = vec![Forger::Owner];
-    // without a word on it the runtime is taken for one that does not hide anything
-    if receipt.conditions.hides != Some(Hides::Yes) {
+    // without a word on it the runtime is taken for one that does not hide anything; one that opens the image by its name
+    // may get what another process of this user puts there
+    let by_name = matches!(receipt.runtime.as_str(), "apptainer" | "singularity");
+    if by_name || receipt.conditions.hides != Some(Hides::Yes) {
         forgers.push(Forger::OtherJobs);
     }
     forgers.push(Forger::NodeRoot);
@@ -223,9 +227,7 @@ fn but(qualifier: &Qualifier) -> &'static str {
         Qualifier::Modified => "the runtime rewrote files of the image",
         Qualifier::Option => "the runtime was given options",
         Qualifier::RuntimeBelieved => "a runtime that is not ours is believed",
-        Qualifier::MeasuredEarlier => {
-            "measured earlier: another job of this user could have changed the tree"
-        }
+        Qualifier::MeasuredEarlier => "measured earlier: others could have changed the image since",
         Qualifier::PathOnly => {
             "only the name of the published tree was looked at: whoever publishes it is believed"
         }

@@ -71,6 +71,7 @@ mod unshare;
 mod used;
 mod user;
 mod verbs;
+mod witness;
 mod worker;
 
 pub use early::early;

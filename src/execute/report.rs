@@ -27,6 +27,8 @@ pub(super) struct Report {
     pub(super) skipped: Vec<MountNote>,
     /// Mounts below the binds that the container does not show.
     pub(super) passed: Vec<Passed>,
+    /// Whether the program is no process below this worker, but a daemon's: what it used is not known here.
+    pub(super) elsewhere: bool,
     /// The rest.
     pub(super) conditions: Conditions,
 }
@@ -42,6 +44,7 @@ impl Report {
             warnings: vec![],
             skipped: vec![],
             passed: vec![],
+            elsewhere: false,
             conditions: Conditions::default(),
         }
     }

@@ -30,8 +30,8 @@ use crate::pin;
 use crate::runtime::Bind;
 use crate::text;
 use crate::worker::{
-    MOST_OUTPUT_BYTES, MountNote, OUTPUT_BYTES, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA,
-    Receipt, Start, exit,
+    Conditions, MOST_OUTPUT_BYTES, MountNote, OUTPUT_BYTES, PLAN_FILE, Plan, RECEIPT_PREFIX,
+    RECEIPT_SCHEMA, Receipt, Start, exit,
 };
 
 /// Runs the plan in `control` and writes its receipt there; returns the job's exit code: the
@@ -189,24 +189,52 @@ impl Attempt {
             // mounts that only this job sees, and that end with it; no loss where that is refused
             let _ = super::inside::own_mounts();
         }
-        let chosen = choose(plan, form)?;
-        report.runtime = chosen.name();
-        report.notes.extend(chosen.passed.iter().map(|why| format!("not taken: {why}")));
+        let mut chosen = choose(plan, form)?;
         report.conditions.network = Some(plan.job.terms.network.unwrap_or(Network::Host));
-        let runtime = chosen.runtime;
+        let (binds, job) = (&found.binds, (control, sha256));
+        let order = Order { plan, job, binds, workdir: &workdir };
+        loop {
+            let report = &mut self.report;
+            report.runtime = chosen.name();
+            report.notes.extend(chosen.passed.iter().map(|why| format!("not taken: {why}")));
+            let before = (report.notes.len(), report.conditions.clone());
+            let error = match self.run_by(&chosen, order, stderr) {
+                Err(error @ ExecuteError::NotSeen { works: false, .. }) => error,
+                ended => return ended,
+            };
+            // it started nothing, so the next one may
+            let Some(next) = chosen.next(plan, form, &error) else { return Err(error) };
+            tell(stderr, &format!("warning: {error}; {} is taken", next.runtime.name()));
+            let report = &mut self.report;
+            let moved = report.conditions.moved;
+            report.evidence = Evidence::none();
+            report.rootfs = None;
+            report.notes.truncate(before.0);
+            report.conditions = Conditions { moved, ..before.1 };
+            chosen = next;
+        }
+    }
+
+    /// The job by this runtime.
+    fn run_by(
+        &mut self,
+        chosen: &Chosen,
+        order: Order<'_>,
+        stderr: &mut dyn Write,
+    ) -> Result<Ended, ExecuteError> {
+        let (plan, runtime) = (order.plan, chosen.runtime);
+        let required = plan.job.terms.require;
         if let Some(option) = plan.job.options.first().filter(|_| !runtime.takes_options()) {
             let (option, runtime) = (option.clone(), runtime.name());
             return Err(ExecuteError::Options { option, runtime });
         }
-        let job = (control, sha256);
-        let order = Order { plan, job, binds: &found.binds, workdir: &workdir };
         let noted = self.report.notes.len();
-        match self.start(order, &chosen, runtime.checks_blocks(), stderr) {
+        match self.start(order, chosen, runtime.checks_blocks(), stderr) {
             Err(ExecuteError::NotServed(why)) if required != Some(Grade::VerifiedOnRead) => {
                 self.report.evidence = Evidence::none();
                 self.report.notes.truncate(noted);
                 self.report.notes.push(format!("not checked on read: {why}"));
-                self.start(order, &chosen, false, stderr)
+                self.start(order, chosen, false, stderr)
             }
             ended => ended,
         }
@@ -465,7 +493,8 @@ impl Attempt {
     /// What is known once every process of the program is gone.
     fn ended(&mut self, plan: &Plan) {
         let report = &mut self.report;
-        if let Some(Used { peak_memory, cpu_ms }) = Used::by_children() {
+        let used = Used::by_children().filter(|_| !report.elsewhere);
+        if let Some(Used { peak_memory, cpu_ms }) = used {
             report.conditions.peak_memory = Some(peak_memory);
             report.conditions.cpu_ms = Some(cpu_ms);
         }

@@ -22,6 +22,7 @@ mod scratch;
 mod script;
 mod served;
 mod signals;
+mod started;
 mod support;
 mod terminal;
 mod terms;

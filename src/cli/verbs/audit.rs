@@ -225,11 +225,18 @@ fn tone(verdict: Verdict) -> Tone {
     }
 }
 
-fn grade(grade: &Grade) -> String {
+fn grade(grade: &Grade, runtime: &str) -> String {
+    let by_name = matches!(runtime, "apptainer" | "singularity");
     let text = match grade {
         Grade::VerifiedOnRead => "verified-on-read: each block was checked when it was read",
+        Grade::Measured if by_name => {
+            "measured: the file was hashed before the start, and the runtime opened it by its name; another process of the same user could have put another one there for that moment"
+        }
         Grade::Measured => {
             "measured: the file that ran was hashed before the start; only a writable mapping of the same user could have changed it since"
+        }
+        Grade::MeasuredCached if by_name => {
+            "measured-cached: hashed before the start; whoever can write a directory above the image could have put another one there when the runtime opened it"
         }
         Grade::MeasuredCached => {
             "measured-cached: hashed before it was unpacked; another job of this user could have changed the tree since"
@@ -263,7 +270,7 @@ fn attempt_lines(attempt: &AttemptAnswer, lines: &mut Vec<Line>) {
         lines.push(Line::fact(&format!("    {name}"), value));
     };
     add("measured", attempt.measured.clone().unwrap_or_else(|| "nothing".into()));
-    add("grade", grade(&attempt.grade));
+    add("grade", grade(&attempt.grade, &attempt.runtime));
     let rootfs = attempt.rootfs.as_deref().map(|r| format!(" ({r})")).unwrap_or_default();
     add("runtime", format!("{}{rootfs}", attempt.runtime));
     if let Some(program) = &attempt.conditions.program {

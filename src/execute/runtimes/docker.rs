@@ -109,6 +109,7 @@ impl Runtime for Docker {
             Kind::Docker => Info::read(&found.answer).map_err(ExecuteError::NoRuntime)?,
             Kind::Podman => Info::default(),
         };
+        report.elsewhere = engine.kind == Kind::Docker;
         let ids = ids(&engine, &info, report);
         let devices = if job.terms.gpu { gpus(&engine, &info, report)? } else { vec![] };
         engine.sweep();
