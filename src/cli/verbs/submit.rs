@@ -143,10 +143,11 @@ impl Args {
 /// # Errors
 /// As the steps of the line say.
 pub fn run(context: &Context, mut args: Args) -> Outcome {
-    args.what.settle(&arguments())?;
+    let late = args.what.settle(&arguments());
     if let Some(file) = args.file.take() {
         args.fill(&file)?;
     }
+    args.flags.refuse_late(late)?;
     let settings = context.settings();
     let kind = args.backend.or_else(|| settings.backend.clone()).unwrap_or_else(|| "local".into());
     if !engines::backends().contains(&kind.as_str()) {
@@ -168,6 +169,9 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
         account: args.account.or(engine.account),
     };
     args.flags.check(context)?;
+    if !args.dry_run {
+        context.require_ledger()?;
+    }
     if engines::is_here(&kind) && !args.dry_run {
         context.require_runtime(args.flags.runtime)?;
     }
