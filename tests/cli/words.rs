@@ -78,6 +78,7 @@ fn nonsense_is_an_error() {
     home.run(&["submit", "job.toml"]).fails(2, &["job.toml", "hint:", "-f job.toml"]);
     home.run(&["submit", "--cpus", "0", "x"]).fails(2, &["--cpus"]);
     home.run(&["run", "/data:/data", "x"]).fails(2, &["--mount"]);
+    home.run(&["jobs", "--last", "0"]).fails(2, &["--last", "from 1"]);
     home.run(&["jobs", "--state", "bogus"]).fails(2, &["known states:", "running"]);
     home.run(&["lock"]).fails(2, &["there is no moorline.toml", "moorline init"]);
     home.run(&["audit", "verify"]).fails(3, &["holds no ledger", "MOORLINE_LEDGER"]);
@@ -177,7 +178,12 @@ fn completions_and_pages_are_made() {
     for page in ["moorline", "moorline-run", "moorline-audit-job"] {
         let text = std::fs::read_to_string(to.join(format!("{page}.1"))).unwrap();
         assert!(text.contains(&format!(".TH {page} 1")), "{page}");
-        // what -h leaves out has its text here
-        assert!(text.contains("Take this configuration") || text.contains("only errors"), "{page}");
+    }
+    // what -h leaves out has its text here
+    for (page, said) in
+        [("moorline", "only errors and data"), ("moorline-run", "What was built from this commit")]
+    {
+        let text = std::fs::read_to_string(to.join(format!("{page}.1"))).unwrap();
+        assert!(text.contains(said), "{page}: {text}");
     }
 }

@@ -252,13 +252,31 @@ mod tests {
         let narrow = text(&table().lines(Some(80)));
         assert_eq!(
             narrow[1],
-            "01jd5k8q2m4xtwj0  completed  2026-11-30 20:26  sha256:1428ab43…  ./analysis --e…"
+            "01jd5k8q2m4x  completed  2026-11-30 20:26Z  sha256:1428ab43…  ./analysis --eve…"
         );
         let wide = text(&table().lines(Some(200)));
         assert!(wide[1].contains(&"1428ab43".repeat(8)) && wide[1].ends_with("1000"), "{wide:?}");
         assert_eq!(text(&table().lines(None)), wide);
         let tiny = text(&table().lines(Some(58)));
         assert!(!tiny[0].contains("COMMAND"), "{tiny:?}");
+    }
+
+    #[test]
+    fn what_says_nothing_or_too_little_goes_first() {
+        let mut table = Table::new([
+            Column::new("JOB", Gives::Id),
+            Column::new("NAME", Gives::Text).goes(1),
+            Column::new("STATE", Gives::Whole).goes(2),
+            Column::new("BECAUSE", Gives::Text).wants(20),
+        ]);
+        let row = ["01jd5k8q2m4xtwj0a7c9", "-", "completed", "the worker measured it"];
+        table.row(row.map(str::to_owned));
+        assert_eq!(
+            text(&table.lines(Some(48)))[1],
+            "01jd5k8q2m4x  completed  the worker measured it"
+        );
+        assert_eq!(text(&table.lines(Some(34)))[1], "01jd5k8q2m4x  the worker measure…");
+        assert_eq!(text(&table.lines(None))[1].matches('-').count(), 1);
     }
 
     #[test]

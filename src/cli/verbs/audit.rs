@@ -84,7 +84,7 @@ pub struct Image {
     #[arg(value_name = "IMAGE")]
     image: String,
     /// At most this many, the newest
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = jobs::at_least_one)]
     last: usize,
 }
 

@@ -161,8 +161,11 @@ fn new_dir(args: &Args) -> Result<PathBuf, Report> {
         return Ok(dir);
     };
     fs::create_dir(dir).map_err(|e| {
-        fail(format!("cannot make {}: {e}", dir.display()))
-            .with_hint("--dir takes a directory that does not exist yet")
+        let hint = match e.kind() {
+            io::ErrorKind::NotFound => "make the directory above it first",
+            _ => "--dir takes a directory that does not exist yet, below one that you can write",
+        };
+        fail(format!("cannot make {}: {e}", dir.display())).with_hint(hint)
     })?;
     Ok(fs::canonicalize(dir).map_err(|e| fail(format!("{}: {e}", dir.display())))?)
 }

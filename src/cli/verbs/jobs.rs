@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(long, value_name = "STATE", value_parser = state)]
     state: Option<JobState>,
     /// At most this many, the newest
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = at_least_one)]
     last: usize,
 }
 
@@ -297,6 +297,11 @@ fn short_image(name: &str) -> String {
         }
         None => name.to_owned(),
     }
+}
+
+/// A number of rows.
+pub fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|rows| *rows > 0).ok_or_else(|| "write a number from 1".to_owned())
 }
 
 /// A state that a job can be in.
