@@ -24,12 +24,7 @@ pub fn obtain_archive(
     asked: &Asked,
     platform: &Platform,
 ) -> Result<Ready, Report> {
-    match asked.what()? {
-        What::Reference(_) | What::Built(_) => {}
-        _ => return Err(AcquireError::NoArchive.into()),
-    }
-    let pin = pin(here, asked, platform)?;
-    archived(here, pin)
+    archived(here, in_registry(here, asked, platform, AcquireError::NoArchive)?)
 }
 
 /// The image of what was asked for, of which nothing is fetched: where it runs its tree is published.
@@ -41,12 +36,21 @@ pub fn obtain_published(
     asked: &Asked,
     platform: &Platform,
 ) -> Result<Ready, Report> {
-    match asked.what()? {
-        What::Reference(_) | What::Built(_) => {}
-        _ => return Err(AcquireError::NotPublished.into()),
-    }
-    let pin = pin(here, asked, platform)?;
+    let pin = in_registry(here, asked, platform, AcquireError::NotPublished)?;
     Ok(Ready { image: Image::Oci { pin }, delivery: Delivery::Cvmfs {} })
+}
+
+/// The pin of what was asked for; `otherwise` when it is in no registry.
+fn in_registry(
+    here: &dyn Surroundings,
+    asked: &Asked,
+    platform: &Platform,
+    otherwise: AcquireError,
+) -> Result<Pin, Report> {
+    match asked.what()? {
+        What::Reference(_) | What::Built(_) => pin(here, asked, platform),
+        _ => Err(otherwise.into()),
+    }
 }
 
 /// The image of a pin, its archive being in the store.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::verdict::{Forger, Reason, Verdict, forgers, judge};
-use crate::job::{EngineKey, Grade, IntentId, JobId, JobRef, JobState, Measured, Nonce, Tasks};
+use crate::job::{EngineKey, Grade, IntentId, JobRef, JobState, Measured, Nonce, Tasks};
 use crate::ledger::{JobRecord, LookupError, Outcome, Payload, ReceiptRecord, Submission, View};
 use crate::oci::{ConfigDigest, Digest, Platform, Reference, SifDigest, TreeRoot};
 use crate::pin::{Image, Origin, Recipe};
@@ -22,8 +22,8 @@ pub struct JobAnswer {
     pub user: Option<String>,
     /// Its state as far as it is recorded.
     pub state: JobState,
-    /// Which job it repeats.
-    pub rerun_of: Option<JobId>,
+    /// Which job, or which task of one, it repeats.
+    pub rerun_of: Option<JobRef>,
     /// The worst verdict of its submissions; those that the engine refused count only when there
     /// is no other.
     pub verdict: Verdict,
@@ -149,6 +149,15 @@ pub struct AttemptAnswer {
     pub foreign: Option<(IntentId, Nonce)>,
 }
 
+impl JobAnswer {
+    /// The image of the last submission in one word: its pinned reference, else the digest of the SIF.
+    #[must_use]
+    pub fn image(&self) -> Option<String> {
+        let image = &self.submissions.last()?.image;
+        image.reference.clone().or_else(|| image.sif.map(|digest| digest.to_string()))
+    }
+}
+
 /// Answers for the job that `text` means (see [`View::find`]).
 ///
 /// # Errors
@@ -170,11 +179,11 @@ pub(super) fn answer(job: &JobRecord) -> JobAnswer {
         name,
         user,
         state: job.state(),
-        rerun_of: job.last().rerun_of,
+        rerun_of: job.last().repeats(),
         verdict: reason.verdict(),
         reason,
         why: reason.sentence().to_owned(),
-        qualified: all_qualifiers(&submissions),
+        qualified: of_match(reason, all_qualifiers(&submissions)),
         notes: notes(job),
         submissions,
     }
@@ -187,6 +196,11 @@ fn qualified(record: &ReceiptRecord) -> Vec<Qualifier> {
     all.sort_unstable();
     all.dedup();
     all
+}
+
+/// Only a *Match* has a *but*: what did not run, or is not proved, is qualified by nothing.
+fn of_match(reason: Reason, qualified: Vec<Qualifier>) -> Vec<Qualifier> {
+    if reason.verdict() == Verdict::Match { qualified } else { Vec::new() }
 }
 
 fn all_qualifiers(submissions: &[SubmissionAnswer]) -> Vec<Qualifier> {
@@ -249,7 +263,7 @@ fn tasks(submission: &Submission, attempts: &[AttemptAnswer], without: Reason) -
         qualified.sort_unstable();
         qualified.dedup();
         let reason = worst(attempts().map(|attempt| attempt.reason)).unwrap_or(without);
-        (task, (reason, qualified))
+        (task, (reason, of_match(reason, qualified)))
     };
     let answer = |(tasks, (reason, qualified)): (Tasks, (Reason, Vec<Qualifier>))| TasksAnswer {
         tasks,
@@ -284,7 +298,7 @@ fn attempt(submission: &Submission, record: &ReceiptRecord) -> AttemptAnswer {
         collected_at: record.time,
         verdict: reason.verdict(),
         reason,
-        qualified: qualified(record),
+        qualified: of_match(reason, qualified(record)),
         forgeable_by: forgers(receipt),
         conditions: receipt.conditions.clone(),
         notes: receipt.notes.clone(),

@@ -40,16 +40,11 @@ pub fn junit(answers: &[JobAnswer], plain_only: bool) -> String {
 
 fn case(answer: &JobAnswer, plain_only: bool) -> String {
     let because = because(answer.verdict, &answer.why, &answer.qualified);
-    let reason = match (answer.verdict, &because) {
-        (_, Because::But(text)) => format!("Match, {text}"),
-        (Verdict::Match, Because::Why(why)) => format!("Match: {why}"),
-        (Verdict::Mismatch, Because::Why(why)) => format!("Mismatch: {why}"),
-        (Verdict::Unproven, Because::Why(why)) => format!("Unproven: {why}"),
+    let word = answer.verdict.word();
+    let reason = match &because {
+        Because::But(text) => format!("{word}, {text}"),
+        Because::Why(why) => format!("{word}: {why}"),
     };
-    let image = answer.submissions.last().map(|last| &last.image);
-    let image = image.and_then(|image| {
-        image.reference.clone().or_else(|| image.sif.map(|digest| digest.to_string()))
-    });
     let name = answer.name.clone().unwrap_or_else(|| format!("job {}", answer.job));
     let mut text = format!(
         "<testcase classname=\"moorline.image\" name=\"{}: ran the image that was asked for\">\n",
@@ -70,7 +65,7 @@ fn case(answer: &JobAnswer, plain_only: bool) -> String {
         Verdict::Match => {}
     }
     let mut lines = vec![format!("job {}: {}", answer.job, answer.state)];
-    lines.extend(image.map(|image| format!("image {image}")));
+    lines.extend(answer.image().map(|image| format!("image {image}")));
     for attempt in answer.submissions.iter().flat_map(|submission| &submission.attempts) {
         let measured = attempt.measured.as_deref().unwrap_or("nothing");
         lines.push(format!("measured {measured} on {}", attempt.host));
@@ -103,26 +98,9 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{JobId, JobState};
-    use crate::worker::Qualifier;
-
     use crate::audit::Reason;
-
-    fn answer(reason: Reason) -> JobAnswer {
-        JobAnswer {
-            job: JobId::from_parts(1_700_000_000_000, 7).into(),
-            name: None,
-            user: None,
-            state: JobState::Completed,
-            rerun_of: None,
-            verdict: reason.verdict(),
-            reason,
-            why: reason.sentence().to_owned(),
-            qualified: Vec::new(),
-            notes: Vec::new(),
-            submissions: Vec::new(),
-        }
-    }
+    use crate::audit::testing::answer;
+    use crate::worker::Qualifier;
 
     #[test]
     fn each_verdict_is_what_a_ci_server_shows() {

@@ -17,7 +17,7 @@
 use std::fmt::Write as _;
 
 use super::job::JobAnswer;
-use super::verdict::{Because, Verdict, because};
+use super::verdict::{Because, because};
 use crate::text::one_line;
 
 /// The longest foreign text that is shown, in characters.
@@ -39,22 +39,14 @@ fn one(text: &mut String, answer: &JobAnswer, of_several: bool) -> std::fmt::Res
     if of_several {
         writeln!(text, "### {}\n", code(answer.name.as_deref().unwrap_or(&job)))?;
     }
-    let word = match answer.verdict {
-        Verdict::Match => "Match",
-        Verdict::Mismatch => "Mismatch",
-        Verdict::Unproven => "Unproven",
-    };
+    let word = answer.verdict.word();
     match because(answer.verdict, &answer.why, &answer.qualified) {
         Because::But(but) => writeln!(text, "**{word}**, {but}\n")?,
         Because::Why(why) => writeln!(text, "**{word}**: {why}\n")?,
     }
     let name = answer.name.as_deref().map(|name| format!(" ({})", code(name))).unwrap_or_default();
     writeln!(text, "- job {}{name}: {}", code(&job), code(&answer.state.to_string()))?;
-    let image = answer.submissions.last().map(|last| &last.image);
-    let image = image.and_then(|image| {
-        image.reference.clone().or_else(|| image.sif.map(|digest| digest.to_string()))
-    });
-    if let Some(image) = image {
+    if let Some(image) = answer.image() {
         writeln!(text, "- image {}", code(&image))?;
     }
     for attempt in answer.submissions.iter().flat_map(|submission| &submission.attempts) {
@@ -78,24 +70,12 @@ fn code(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::Reason;
-    use crate::job::{JobId, JobState};
+    use crate::audit::{Reason, testing};
     use crate::worker::Qualifier;
 
+    /// A *Match* of it has a *but*.
     fn answer(reason: Reason) -> JobAnswer {
-        JobAnswer {
-            job: JobId::from_parts(1_700_000_000_000, 7).into(),
-            name: Some("fit".into()),
-            user: None,
-            state: JobState::Completed,
-            rerun_of: None,
-            verdict: reason.verdict(),
-            reason,
-            why: reason.sentence().to_owned(),
-            qualified: vec![Qualifier::Mount],
-            notes: Vec::new(),
-            submissions: Vec::new(),
-        }
+        JobAnswer { qualified: vec![Qualifier::Mount], ..testing::answer(reason) }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Jobs and receipts for the tests of this folder: the usual ones of the ledger, and what a worker measured.
 
-use crate::job::{Evidence, Grade, Measured};
+use super::job::JobAnswer;
+use super::verdict::Reason;
+use crate::job::{Evidence, Grade, JobState, Measured};
 use crate::ledger::{Intent, Recorded};
 use crate::oci::SifDigest;
 use crate::pin::Image;
@@ -19,6 +21,23 @@ pub(super) fn sif(digest: SifDigest) -> Image {
 
 pub(super) fn intent(entry: &Recorded, image: Image) -> Intent {
     intent_of(entry, "local", image)
+}
+
+/// The answer for a job that has ended, with this reason for its verdict.
+pub(super) fn answer(reason: Reason) -> JobAnswer {
+    JobAnswer {
+        job: entry(7).job.into(),
+        name: Some("fit".into()),
+        user: None,
+        state: JobState::Completed,
+        rerun_of: None,
+        verdict: reason.verdict(),
+        reason,
+        why: reason.sentence().to_owned(),
+        qualified: Vec::new(),
+        notes: Vec::new(),
+        submissions: Vec::new(),
+    }
 }
 
 pub(super) fn receipt(

@@ -247,6 +247,22 @@ fn what_else_decided_qualifies_a_match_also_when_names_are_erased() {
 }
 
 #[test]
+fn what_did_not_run_is_qualified_by_nothing() {
+    let dir = private();
+    let ledger = ledger(dir.path());
+    let one = submit(&ledger, 1, sif(right()));
+    let mut told = receipt(&one, Grade::MeasuredCached, Some(right()), false);
+    told.conditions.options = vec!["--bind=/x:/opt".into()];
+    ledger.receipt(&one, &told).unwrap();
+    let answer = ask(dir.path(), "local:1");
+    assert_eq!((answer.reason, answer.qualified.as_slice()), (Reason::NotStarted, &[][..]));
+    assert_eq!(answer.submissions[0].attempts[0].qualified, []);
+    let query = ImageQuery::parse(&right().to_string(), "registry.example").unwrap();
+    let used = audit_image(&View::read(dir.path()).unwrap(), &query);
+    assert_eq!(used.jobs[0].qualified, []);
+}
+
+#[test]
 fn a_newer_programs_receipt_is_shown_and_not_judged() {
     let dir = private();
     let ledger = ledger(dir.path());

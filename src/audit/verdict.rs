@@ -31,6 +31,18 @@ pub enum Verdict {
     Mismatch,
 }
 
+impl Verdict {
+    /// As it is shown to people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Match => "Match",
+            Self::Unproven => "Unproven",
+            Self::Mismatch => "Mismatch",
+        }
+    }
+}
+
 /// Why a verdict is what it is; one value for each line of the table above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -193,6 +205,7 @@ fn but(qualifier: &Qualifier) -> &'static str {
     match qualifier {
         Qualifier::Mount => "a mount lay over files of the image",
         Qualifier::Writable => "the program could change files of the image",
+        Qualifier::Modified => "the runtime rewrote files of the image",
         Qualifier::Option => "the runtime was given options",
         Qualifier::RuntimeBelieved => "a runtime that is not ours is believed",
         Qualifier::MeasuredEarlier => {

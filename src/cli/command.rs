@@ -10,9 +10,9 @@ use crate::cli::show::fault;
 use crate::cli::show::output::Outcome;
 use crate::cli::show::{exit, output};
 use crate::cli::verbs::{
-    audit, auth_explain, cache, cancel, config, convert, demo, doctor, import, init, inspect, jobs,
-    ledger, lock, login, logs, pages, recover, rerun, resolve, run, status, submit, tags, verify,
-    wait, worker, worker_pull,
+    audit, auth_explain, cache, cancel, config, convert, demo, doctor, fetch, import, init,
+    inspect, jobs, ledger, lock, login, logs, pages, recover, rerun, resolve, run, runtime, status,
+    submit, tags, verify, wait, worker, worker_pull,
 };
 
 fn examples() -> String {
@@ -21,7 +21,8 @@ fn examples() -> String {
 
 const EXAMPLES: &str = "\
 Examples:
-  moorline login gitlab-registry.example/group/project --username gitlab+deploy-token-1
+  moorline login gitlab-registry.example/group/project \\
+      --username gitlab+deploy-token-1
   moorline resolve gitlab-registry.example/group/project:v1
   moorline submit --backend ENGINE group/project:v1 ./analysis --events 1000
   moorline wait JOB && moorline logs JOB
@@ -38,44 +39,33 @@ struct Cli {
     verb: Verb,
 }
 
+// Where a verb has more than one paragraph of help, its text stands in the verb's file alone: a text here would
+// replace all of it.
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Write a commented moorline.toml for the project in this directory
     Init(init::Args),
-    /// Check this machine, the registry and the engines, with a remedy for each problem
     Doctor(doctor::Args),
-    /// Store a credential for a registry, or for a project of it
     Login(login::Login),
     /// Forget a stored credential
     Logout(login::Logout),
-    /// Say which credential is taken for an image and why, never a secret
     AuthExplain(auth_explain::Args),
-    /// Turn image references into pinned ones: registry/repository@sha256:...
     Resolve(resolve::Args),
-    /// List the tags of an image with dates and digests
     Tags(tags::Args),
-    /// Show what an image is: platforms, configuration, labels, layers
     Inspect(inspect::Args),
-    /// Write or check moorline.lock: the pins of the images that moorline.toml names
     Lock(lock::Args),
-    /// Convert an image to a SIF file
     #[command(visible_alias = "pull")]
     Convert(convert::Args),
-    /// Check that a SIF is what it says that it was made from
     Verify(verify::Args),
-    /// Run a command in an image, here and now, in the current directory
     #[command(visible_alias = "exec")]
     Run(run::Args),
-    /// Start a shell in an image, in the current directory
     Shell(run::Shell),
-    /// Submit a job that is pinned to an image's digest
     Submit(submit::Args),
-    /// Wait for jobs and take their exit code
     Wait(wait::Args),
     /// Say how jobs are
     Status(status::Args),
     /// Print what a job wrote
     Logs(logs::Args),
+    Fetch(fetch::Args),
     /// End jobs with all their processes
     Cancel(cancel::Args),
     /// Submit a job again, with the same digest even when the tag has moved
@@ -94,10 +84,12 @@ enum Verb {
     /// Look after the store of images and layers
     #[command(subcommand)]
     Cache(cache::Verb),
+    /// Look after the runtimes that jobs bring to their workers
+    #[command(subcommand)]
+    Runtime(runtime::Verb),
     /// Show the settings in force and where each comes from
     #[command(subcommand)]
     Config(config::Verb),
-    /// Show the whole line on this machine: no root, no container software, no network
     Demo(demo::Args),
     /// Read a job of another tool into a job file
     #[command(subcommand)]
@@ -283,6 +275,7 @@ fn run(cli: Cli) -> Outcome {
         Verb::Wait(args) => wait::run(&context, &args),
         Verb::Status(args) => status::run(&context, &args),
         Verb::Logs(args) => logs::run(&context, &args),
+        Verb::Fetch(args) => fetch::run(&context, &args),
         Verb::Cancel(args) => cancel::run(&context, &args),
         Verb::Rerun(args) => rerun::run(&context, &args),
         Verb::Jobs(args) => jobs::run(&context, &args),
@@ -290,6 +283,7 @@ fn run(cli: Cli) -> Outcome {
         Verb::Audit(verb) => audit::run(&context, &verb),
         Verb::Ledger(verb) => ledger::run(&context, &verb),
         Verb::Cache(verb) => cache::run(&context, &verb),
+        Verb::Runtime(verb) => runtime::run(&context, &verb),
         Verb::Config(verb) => {
             config::run(&context, &verb);
             Ok(0)

@@ -251,14 +251,7 @@ fn places(question: &SourceQuestion<'_>) -> Vec<(PathBuf, Option<&'static str>)>
 /// A file's text and mode; `None` when there is none. Links of this user or root are followed, since dotfiles
 /// often are some; what was opened is checked, because whoever can write there can name a helper.
 fn read(path: &Path, named: bool) -> Result<Option<(Zeroizing<String>, u32)>, CredentialError> {
-    let failed = |source| CredentialError::Read { path: path.to_owned(), source };
-    let refused = |error| match error {
-        ForeignError::Io(source) => failed(source),
-        other => CredentialError::Unsafe {
-            path: path.to_owned(),
-            reason: format!("is refused: {other}"),
-        },
-    };
+    let refused = CredentialError::of_file(path);
     let writers = Writers::of_caller();
     let opened = match ForeignFile::written_by(&writers, LARGEST).through_links().open(path) {
         Err(ForeignError::Io(e))
@@ -274,11 +267,11 @@ fn read(path: &Path, named: bool) -> Result<Option<(Zeroizing<String>, u32)>, Cr
         {
             return Ok(None);
         }
-        other => other.map_err(refused)?,
+        other => other.map_err(&refused)?,
     };
     let mode = opened.meta().mode();
     let mut text = Zeroizing::new(String::new());
-    opened.text_into(&mut text).map_err(refused)?;
+    opened.text_into(&mut text).map_err(&refused)?;
     Ok(Some((text, mode)))
 }
 

@@ -1,9 +1,10 @@
 //! What can be wrong with a credential source. No variant quotes a file's content.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::helper_name::is_name;
 use crate::failure::{Failure, Kind, io_kind};
+use crate::files::ForeignError;
 
 /// A credential source that is broken, or a credential that is not there.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +126,19 @@ pub enum CredentialError {
     /// Nothing to forget.
     #[error("no credential is stored for {0}")]
     NotStored(String),
+}
+
+impl CredentialError {
+    /// For `map_err`: why a file with credentials is not read.
+    pub(super) fn of_file(path: &Path) -> impl Fn(ForeignError) -> Self + use<'_> {
+        |error| {
+            let path = path.to_owned();
+            match error {
+                ForeignError::Io(source) => Self::Read { path, source },
+                other => Self::Unsafe { path, reason: format!("is refused: {other}") },
+            }
+        }
+    }
 }
 
 impl Failure for CredentialError {

@@ -23,7 +23,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::{CredentialError, Keeper, Listed, Scope};
-use crate::files::{self, FileError, ForeignError, ForeignFile, WayError};
+use crate::files::{self, FileError, ForeignFile, WayError};
 use crate::secret::{Credential, Realm, Secret};
 
 /// The version that this program writes.
@@ -132,15 +132,8 @@ fn read_as(
     file: ForeignFile<'_>,
     path: &Path,
 ) -> Result<Option<Zeroizing<String>>, CredentialError> {
-    let failed = |source| CredentialError::Read { path: path.to_owned(), source };
-    let refused = |error| match error {
-        ForeignError::Io(source) => failed(source),
-        other => CredentialError::Unsafe {
-            path: path.to_owned(),
-            reason: format!("is refused: {other}"),
-        },
-    };
-    let Some(opened) = file.find(path).map_err(refused)? else {
+    let refused = CredentialError::of_file(path);
+    let Some(opened) = file.find(path).map_err(&refused)? else {
         return Ok(None);
     };
     if opened.is_file() {
@@ -148,7 +141,7 @@ fn read_as(
         check_folders(path)?;
     }
     let mut text = Zeroizing::new(String::new());
-    opened.text_into(&mut text).map_err(refused)?;
+    opened.text_into(&mut text).map_err(&refused)?;
     Ok(Some(text))
 }
 

@@ -22,13 +22,13 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::mount::MountFlags;
-use rustix::thread::{CapabilitySet, CapabilitySets};
 use serde::{Deserialize, Serialize};
 
 pub(super) use super::answer::{Answer, Identity};
-use super::handles::{self, as_path, mount_id};
+use super::inside::privileges;
 use super::marker::{self, Search};
 use super::verbs::{ASK, PLAIN};
+use crate::files::handles::{self, as_path, mount_id};
 
 /// How long one file system may take that nobody asked for by name.
 pub(super) const SHORT: Duration = Duration::from_secs(2);
@@ -38,13 +38,6 @@ pub(super) const LONG: Duration = Duration::from_secs(30);
 pub(super) const COVERED: &str = "another mount covers it";
 /// How long the short questions of one asker may take together.
 const TOTAL: Duration = Duration::from_secs(10);
-
-/// No capability.
-const NONE: CapabilitySets = CapabilitySets {
-    effective: CapabilitySet::empty(),
-    permitted: CapabilitySet::empty(),
-    inheritable: CapabilitySet::empty(),
-};
 
 /// What is asked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -206,7 +199,7 @@ impl Drop for Helper {
 pub(super) fn main((proc, plain): (&Path, bool), stdin: impl Read, stdout: &mut dyn Write) -> i32 {
     // whoever asked may end while this process hangs
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-    if plain && rustix::thread::set_capabilities(None, NONE).is_err() {
+    if plain && rustix::thread::set_capabilities(None, privileges::NONE).is_err() {
         return 1;
     }
     for line in std::io::BufReader::new(stdin).split(b'\n') {

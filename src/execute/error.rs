@@ -246,6 +246,8 @@ pub enum ExecuteError {
         runtime: &'static str,
         /// Its own words.
         why: String,
+        /// Whether the worker is in a container.
+        inside: bool,
     },
     /// Nowhere can a directory for the job be made.
     #[error("the job's directory cannot be made: {}", told(.0))]
@@ -500,6 +502,10 @@ impl Failure for ExecuteError {
             Self::Processor { .. } => {
                 "ask the engine for other nodes, or name the image with another --platform".into()
             }
+            Self::NoDaemon { runtime, inside: true, .. } => format!(
+                "take --runtime builtin or auto: the worker is in a container, and a {runtime} daemon outside of it would \
+                 not find the job's files"
+            ),
             Self::NoDaemon { runtime, .. } => format!(
                 "`{runtime} info` shows the same: start its daemon, or ask its administrator to let you use it; podman, \
                  apptainer and builtin (--runtime) need none"

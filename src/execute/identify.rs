@@ -6,10 +6,10 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::ExecuteError;
@@ -110,11 +110,44 @@ fn hash(mut file: File) -> Option<Digest> {
     }
 }
 
-/// Asks it, with nothing of the caller's environment but `PATH`.
+/// What a program answered.
+pub(super) struct Answered {
+    pub(super) status: ExitStatus,
+    stdout: String,
+    stderr: String,
+}
+
+impl Answered {
+    /// The last line that it complained with.
+    pub(super) fn complaint(&self) -> Option<String> {
+        self.stderr.lines().rev().map(shown).find(|line| !line.is_empty())
+    }
+}
+
 fn version(path: &Path, asked: &Asked<'_>) -> Result<Option<String>, ExecuteError> {
+    let answered = answer(path, asked)?;
+    if !answered.status.success() {
+        let why = answered.complaint().map(|why| format!(": {why}")).unwrap_or_default();
+        let (words, status) = (asked.words.join(" "), answered.status);
+        let said = format!("{} {words} ended with {status}{why}", path.display());
+        return Err(ExecuteError::NoRuntime(said));
+    }
+    let said = if asked.on_stderr { &answered.stderr } else { &answered.stdout };
+    let line = shown(said.lines().next().unwrap_or_default());
+    Ok(Some(line).filter(|line| !line.is_empty()))
+}
+
+/// Asks it, with nothing of the caller's environment but `PATH`.
+///
+/// # Errors
+/// [`ExecuteError::NoRuntime`] when it cannot be started or does not end.
+pub(super) fn answer(path: &Path, asked: &Asked<'_>) -> Result<Answered, ExecuteError> {
     let what = format!("{} {}", path.display(), asked.words.join(" "));
-    let failed = |why: &str| ExecuteError::NoRuntime(format!("{what} {why}"));
     let deadline = Instant::now() + PATIENCE;
+    // files, because a process that it leaves behind would hold a pipe open
+    let io = || ExecuteError::io(format!("a file for the answer of {what}"));
+    let (stdout, stderr) =
+        (tempfile::tempfile().map_err(io())?, tempfile::tempfile().map_err(io())?);
     let mut command = Command::new(path);
     command
         .args(asked.words)
@@ -123,8 +156,8 @@ fn version(path: &Path, asked: &Asked<'_>) -> Result<Option<String>, ExecuteErro
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
-        .stdout(if asked.on_stderr { Stdio::null() } else { Stdio::piped() })
-        .stderr(if asked.on_stderr { Stdio::piped() } else { Stdio::null() });
+        .stdout(stdout.try_clone().map_err(io())?)
+        .stderr(stderr.try_clone().map_err(io())?);
     let mut child = loop {
         match command.spawn() {
             // somebody is still writing it, or a child of ours has not closed it yet
@@ -142,7 +175,6 @@ fn version(path: &Path, asked: &Asked<'_>) -> Result<Option<String>, ExecuteErro
             }
         }
     };
-    // it writes less than a pipe holds, or it is not waited for
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break status,
@@ -150,25 +182,27 @@ fn version(path: &Path, asked: &Asked<'_>) -> Result<Option<String>, ExecuteErro
             _ => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(failed(&format!("did not end within {} s", PATIENCE.as_secs())));
+                let patience = PATIENCE.as_secs();
+                return Err(ExecuteError::NoRuntime(format!(
+                    "{what} did not end within {patience} s"
+                )));
             }
         }
     };
-    if !status.success() {
-        return Err(failed(&format!("ended with {status}")));
-    }
-    let mut said = Vec::new();
-    // what cannot be read was not said
-    if let Some(stdout) = child.stdout.take() {
-        let _ = stdout.take(MOST_WORDS).read_to_end(&mut said);
-    }
-    if let Some(stderr) = child.stderr.take() {
-        let _ = stderr.take(MOST_WORDS).read_to_end(&mut said);
-    }
-    let said = String::from_utf8_lossy(&said);
-    let line = said.lines().next().unwrap_or_default();
+    Ok(Answered { status, stdout: said(stdout), stderr: said(stderr) })
+}
+
+/// What a program wrote into a file; what cannot be read was not said.
+fn said(mut file: File) -> String {
+    let mut bytes = Vec::new();
+    let _ = file.rewind().and_then(|()| file.take(MOST_WORDS).read_to_end(&mut bytes));
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A line for people.
+fn shown(line: &str) -> String {
     let line: String = line.chars().filter(|c| !c.is_control()).take(200).collect();
-    Ok(Some(line.trim().to_owned()).filter(|line| !line.is_empty()))
+    line.trim().to_owned()
 }
 
 #[cfg(test)]
@@ -197,10 +231,10 @@ mod tests {
         assert_eq!(found.kind(), Some("apptainer"));
         assert_eq!(found.sha256, Some(Digest::of(script.as_bytes())));
         assert!(found.unchanged());
-        write("apptainer", "#!/bin/sh\nexit 1\n");
+        write("apptainer", "#!/bin/sh\necho 'it has no home' >&2\nexit 1\n");
         assert!(!found.unchanged());
         let refused = of("apptainer").unwrap_err().to_string();
-        assert!(refused.contains("ended with exit status: 1"), "{refused}");
+        assert!(refused.contains("ended with exit status: 1: it has no home"), "{refused}");
 
         write("docker", "#!/bin/sh\necho Emulating >&2; echo 'podman version 4.3.1'\n");
         assert_eq!(of("docker").unwrap().kind(), Some("podman"));

@@ -28,7 +28,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
-use super::handles;
+use crate::files::handles;
 
 /// How the files' names begin.
 const PREFIX: &str = ".moorline-marker-";

@@ -20,6 +20,7 @@ mod asker;
 mod attend;
 mod between;
 mod caller;
+mod confined;
 mod container;
 mod delivered;
 mod directory;
@@ -32,7 +33,6 @@ mod floor;
 mod form;
 mod front;
 mod gpu;
-mod handles;
 mod hiding;
 mod identify;
 mod image;
@@ -80,7 +80,8 @@ pub use node::{Bounds, Gone, Kept, Pulled, tidy as tidy_node};
 pub use probe::{Refusal, probe};
 pub use programs::find_program;
 pub use runtimes::{
-    Absent, builtin_works, installed, lacks, takes_directory, takes_options, usable, wants,
+    Absent, builtin_works, installed, lacks, may_take, takes_directory, takes_options, usable,
+    wants,
 };
 pub use scratch::demo_directory;
 pub use tickets::forget as forget_tickets;

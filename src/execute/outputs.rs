@@ -21,16 +21,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use glob::{MatchOptions, Pattern};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 
 use super::attend::still_wanted;
 use super::container;
-use super::handles;
 use super::signals;
-use crate::files::{Folder, ForeignFile, sha256};
+use crate::files::{Folder, ForeignFile, handles, sha256};
 use crate::oci::{Digest, Sha256Digest};
-use crate::worker::{OUTPUT_BYTES, Output};
+use crate::worker::{Declared, OUTPUT_BYTES, OUTPUT_NOTE, Output};
 
 /// Files that nobody declared, in one receipt.
 const MOST_OTHERS: usize = 1000;
@@ -48,13 +46,6 @@ const MOST_LOOKED_AT: usize = 200_000;
 /// Said where new files cannot be told from old ones.
 const TOO_MANY: &str = "files that are new in the working directory are not listed: it could not be listed before, or \
                         had too many entries";
-
-/// `*` stays within one name; a leading dot is written.
-const MATCHING: MatchOptions = MatchOptions {
-    case_sensitive: true,
-    require_literal_separator: true,
-    require_literal_leading_dot: true,
-};
 
 /// What a working directory held before the program began.
 pub(super) struct Before {
@@ -97,6 +88,12 @@ impl Before {
     /// Lists what is there now. Declared files are hashed unless `told`: who is told to end has no time for it. At most
     /// `budget` bytes are hashed.
     pub(super) fn after(&self, declared: &[String], told: bool, budget: u64) -> Left {
+        let mut left = self.list(declared, told, budget);
+        left.notes.iter_mut().for_each(|note| note.insert_str(0, OUTPUT_NOTE));
+        left
+    }
+
+    fn list(&self, declared: &[String], told: bool, budget: u64) -> Left {
         let mut left = Left::default();
         let top = match &self.top {
             Ok(top) => top,
@@ -105,9 +102,9 @@ impl Before {
                 return left;
             }
         };
-        let mut patterns: Vec<(&String, Pattern, bool)> = Vec::new();
+        let mut patterns: Vec<(&String, Declared, bool)> = Vec::new();
         for text in declared {
-            match Pattern::new(text) {
+            match Declared::read(text) {
                 Ok(pattern) => patterns.push((text, pattern, false)),
                 // `submit` refused it already
                 Err(error) => left.notes.push(format!("the output {text:?}: {error}")),
@@ -128,7 +125,7 @@ impl Before {
             }
             let mut is_declared = false;
             for (_, pattern, met) in &mut patterns {
-                if pattern.matches_path_with(path, MATCHING) {
+                if pattern.has(path) {
                     (is_declared, *met) = (true, true);
                 }
             }
@@ -384,7 +381,7 @@ mod tests {
                 ("deep/er/log", 5, None),
             ]
         );
-        assert_eq!(left.notes, ["no file is the declared output \"lost\""]);
+        assert_eq!(left.notes, ["output files: no file is the declared output \"lost\""]);
         // one that is told to end says the sizes
         let left = before.after(&["new.root".into()], true, PLENTY);
         assert_eq!(shown(&left)[0], ("new.root", 4, None));
@@ -443,7 +440,7 @@ mod tests {
             [("a", 4, four), ("b", size, None), ("c", 4, four), ("d", 4, None)]
         );
         let note = "not all declared outputs were hashed: 2 did not fit into limits.output_bytes";
-        assert_eq!(left.notes, [note]);
+        assert_eq!(left.notes, [format!("{OUTPUT_NOTE}{note}")]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 use rustix::thread::UnshareFlags;
 
 use super::ExecuteError;
+use super::confined::Confined;
 use super::container::{self, Manner};
 use super::failed::{Failed, at};
 use super::floor;
@@ -247,6 +248,8 @@ struct Facts {
     apparmor_restricts: Option<u64>,
     /// Whether a seccomp filter is on this process.
     filtered: bool,
+    /// Whether this is root without the capability that a user namespace with a root needs.
+    weak_root: bool,
     /// This program.
     program: PathBuf,
 }
@@ -259,6 +262,7 @@ impl Facts {
             unprivileged_clone: number("/proc/sys/kernel/unprivileged_userns_clone"),
             apparmor_restricts: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
             filtered: ProcStatus::own().is_filtered(),
+            weak_root: Confined::own().weak_root,
             program: std::env::current_exe().unwrap_or_default(),
         }
     }
@@ -280,6 +284,15 @@ fn explain(said: &str, facts: &Facts) -> Refusal {
             "AppArmor allows user namespaces to programs with a profile only: \
              kernel.apparmor_restrict_unprivileged_userns is 1",
             Some(apparmor_profile(&facts.program)),
+        )
+    } else if facts.weak_root {
+        (
+            "root has no CAP_SETFCAP here, and without it makes no user namespace",
+            Some(
+                "start the outer container as an ordinary user, or with that capability \
+                 (apptainer: --add-caps CAP_SETFCAP; docker, podman: --cap-add SETFCAP)"
+                    .to_owned(),
+            ),
         )
     } else if facts.filtered {
         (
@@ -331,6 +344,11 @@ mod tests {
                 "profile moorline \"/opt/moorline\" flags=(unconfined) {\n  userns,\n}",
             ),
             (Facts { filtered: true, ..Facts::default() }, "seccomp", "seccomp=unconfined"),
+            (
+                Facts { weak_root: true, ..Facts::default() },
+                "no CAP_SETFCAP",
+                "--add-caps CAP_SETFCAP",
+            ),
         ] {
             let refusal = explain("unshare: EPERM", &facts);
             assert!(refusal.cause.contains(cause), "{refusal}");

@@ -184,7 +184,7 @@ impl Attempt {
             // mounts that only this job sees, and that end with it; no loss where that is refused
             let _ = super::inside::own_mounts();
         }
-        let chosen = choose(&plan.job, &plan.runtimes, form)?;
+        let chosen = choose(plan, form)?;
         report.runtime = chosen.name();
         report.notes.extend(chosen.passed.iter().map(|why| format!("not taken: {why}")));
         report.conditions.network = Some(plan.job.terms.network.unwrap_or(Network::Host));

@@ -21,7 +21,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -366,6 +366,12 @@ impl Opened {
 /// An opened directory: what it was checked for holds for the files that are opened in it.
 #[derive(Debug)]
 pub struct Folder(File);
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 impl Folder {
     /// Opens a directory; links on the way are followed.

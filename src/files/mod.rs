@@ -7,6 +7,7 @@
 //! replace.rs   a whole new file or the old one, also after a crash       replace(path, 0o644, bytes)
 //! naming.rs    what a rename came to when its answer was lost            persist(file, path)
 //! way.rs       who else could exchange a part of a path                  walk(path, &[0, me], false)
+//! handles.rs   a path below a directory, no link followed on the way     handles::open(dir, path)
 //! identity.rs  what a file is, as far as its metadata tell              Identity::of(&meta)
 //! hash.rs      SHA-256 of what a reader gives                            sha256(&mut file)
 //! read_at.rs   bytes by their place, by several threads                  source.read_exact_at(&mut bytes, at)
@@ -22,6 +23,7 @@
 mod barred;
 mod error;
 mod foreign;
+pub mod handles;
 mod hash;
 mod identity;
 mod local;
@@ -40,7 +42,7 @@ pub use identity::Identity;
 pub use local::is_local;
 pub use naming::{persist, rename};
 pub use read_at::ReadAt;
-pub use replace::{create, jot, publish, replace, sync_folder};
+pub use replace::{create, jot, publish, publish_new, replace, sync_folder};
 pub use search::in_path;
 pub use trust::{Outsider, Writers};
 pub use way::{WayError, walk};

@@ -33,10 +33,7 @@ pub fn replace(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// `AlreadyExists` when something has the name; else as [`replace`].
 pub fn create(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
-    let file = written(path, mode, bytes)?;
-    file.as_file().sync_all()?;
-    file.persist_noclobber(path).map_err(|error| error.error)?;
-    sync_folder(folder(path))
+    publish_new(written(path, mode, bytes)?, path)
 }
 
 /// As [`replace`], for what can be lost: nothing is synced, so a crash of the machine may undo it. A reader
@@ -56,6 +53,16 @@ pub fn jot(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
 pub fn publish(file: NamedTempFile, path: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
     naming::persist(file, path)?;
+    sync_folder(folder(path))
+}
+
+/// As [`publish`], when nothing has the name.
+///
+/// # Errors
+/// `AlreadyExists` when something has it; else as [`publish`].
+pub fn publish_new(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path).map_err(|error| error.error)?;
     sync_folder(folder(path))
 }
 

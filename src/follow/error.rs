@@ -4,9 +4,11 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::backend::BackendError;
-use crate::failure::{Failure, Kind};
-use crate::job::{JobId, JobRef, Tasks};
+use crate::failure::{Failure, Kind, io_kind};
+use crate::files::FileError;
+use crate::job::{JobId, JobRef, JobState, Tasks};
 use crate::ledger::LedgerError;
+use crate::text::{Foreign, plural};
 
 /// Why a job of `moorline run` has no output that is kept.
 pub(super) const PRINTED: &str = "moorline run printed it where it was called, and keeps none";
@@ -89,6 +91,99 @@ pub enum FollowError {
         /// Why.
         source: io::Error,
     },
+    /// What a job leaves is known at its end.
+    #[error("job {job} has not ended: it is {state}, and its output files are not complete")]
+    NotEnded {
+        /// The job.
+        job: JobRef,
+        /// How it is.
+        state: JobState,
+    },
+    /// No receipt says what the job left.
+    #[error("job {job} left no receipt: nothing says which files are its output")]
+    NoReceipt {
+        /// The job.
+        job: JobRef,
+        /// Its working directory.
+        work: PathBuf,
+    },
+    /// Some tasks of an array left no receipt.
+    #[error(
+        "the tasks {tasks} of job {job} left no receipt: nothing says which files are their output"
+    )]
+    NoReceipts {
+        /// The array.
+        job: JobRef,
+        /// Those tasks.
+        tasks: Tasks,
+    },
+    /// The ledger does not hold the names any more.
+    #[error("the names of the files of job {0} were erased from the ledger")]
+    Erased(JobRef),
+    /// None of the files is a declared output.
+    #[error("job {job} left no file that is declared as its output")]
+    NoneDeclared {
+        /// The job.
+        job: JobRef,
+        /// How many others it left.
+        others: usize,
+    },
+    /// The receipt does not list a file.
+    #[error("the receipt of job {job} lists no file {name:?}")]
+    NotLeft {
+        /// The job.
+        job: JobRef,
+        /// What was asked for.
+        name: String,
+    },
+    /// A receipt is foreign text.
+    #[error(
+        "the receipt of job {job} names {path:?}, which is no path below the working directory"
+    )]
+    Astray {
+        /// The job.
+        job: JobRef,
+        /// What it says.
+        path: String,
+    },
+    /// It is not there.
+    #[error("cannot fetch {}: {why}", Foreign::path(file))]
+    NoFile {
+        /// The job.
+        job: JobRef,
+        /// Where it should be.
+        file: PathBuf,
+        /// What is in the way.
+        why: String,
+    },
+    /// Something else than a regular file has the name.
+    #[error("cannot fetch {}: {why}", Foreign::path(file))]
+    NotRegular {
+        /// Where it should be.
+        file: PathBuf,
+        /// What is there.
+        why: String,
+    },
+    /// The bytes are others.
+    #[error(
+        "{} is not what job {job} left: its bytes are not those of the receipt",
+        Foreign::path(file)
+    )]
+    Changed {
+        /// The job.
+        job: JobRef,
+        /// The file.
+        file: PathBuf,
+    },
+    /// Another file has the name.
+    #[error("{} exists already, and is another file", Foreign::path(to))]
+    Occupied {
+        /// The name.
+        to: PathBuf,
+    },
+    /// A file cannot be written.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl Failure for FollowError {
@@ -96,8 +191,19 @@ impl Failure for FollowError {
         match self {
             Self::Backend(error) => error.kind(),
             Self::Ledger(error) => error.kind(),
-            Self::Gone(_) | Self::NoOutput { .. } => Kind::NotFound,
-            Self::OfWhichTask { .. } => Kind::Usage,
+            Self::Gone(_)
+            | Self::NoOutput { .. }
+            | Self::NotEnded { .. }
+            | Self::NoReceipt { .. }
+            | Self::NoReceipts { .. }
+            | Self::Erased(_)
+            | Self::NoneDeclared { .. }
+            | Self::NotLeft { .. }
+            | Self::NoFile { .. }
+            | Self::NotRegular { .. } => Kind::NotFound,
+            Self::OfWhichTask { .. } | Self::Occupied { .. } => Kind::Usage,
+            Self::Astray { .. } | Self::Changed { .. } => Kind::Integrity,
+            Self::File(error) => io_kind(&error.source, Kind::Configuration),
             Self::Unreadable { .. } => Kind::Configuration,
             Self::Uncertain(_)
             | Self::InTime
@@ -122,6 +228,42 @@ impl Failure for FollowError {
             Self::OfWhichTask { job, first, .. } => {
                 return Some(format!("name a task: {job}.{first}"));
             }
+            Self::NotEnded { job, .. } => {
+                return Some(format!("moorline wait {job} waits for its end; then fetch again"));
+            }
+            Self::NoReceipt { job, work } => {
+                let work = Foreign::path(work);
+                return Some(format!(
+                    "moorline status {job} says how it ended; what it wrote may lie in {work}"
+                ));
+            }
+            Self::NoReceipts { job, .. } => {
+                return Some(format!("moorline status {job} says how they ended"));
+            }
+            Self::Erased(_) => {
+                "its working directory may still have them: moorline status names it"
+            }
+            Self::NoneDeclared { others: 0, .. } => {
+                "moorline submit --output GLOB declares which files are a job's output"
+            }
+            Self::NoneDeclared { job, others } => {
+                return Some(format!(
+                    "--all takes what is new ({}); moorline audit job {job} lists it",
+                    plural(*others, "file")
+                ));
+            }
+            Self::NotLeft { job, .. } => {
+                return Some(format!("moorline audit job {job} lists what it left"));
+            }
+            Self::Changed { .. } => "--changed takes it as it is now",
+            Self::Occupied { .. } => "--force replaces it; -o DIR writes into another directory",
+            Self::Astray { .. } => "do not trust this job's files: somebody made that receipt up",
+            Self::NoFile { job, .. } => {
+                return Some(format!("moorline rerun {job} makes the job's files once more"));
+            }
+            Self::NotRegular { .. } => {
+                "only regular files are fetched; cp takes what a link leads to, if you want that"
+            }
             Self::Silent { .. } => "the job may go on; wait again, --silent SECONDS waits longer",
             Self::NobodyHasIt(_) => "moorline recover asks the engine for it",
             Self::NoOutput { job, why, .. } if *why == PRINTED => {
@@ -130,7 +272,8 @@ impl Failure for FollowError {
             Self::Gone(_)
             | Self::NoBackend(_)
             | Self::NoOutput { .. }
-            | Self::Unreadable { .. } => {
+            | Self::Unreadable { .. }
+            | Self::File(_) => {
                 return None;
             }
         };

@@ -4,7 +4,7 @@
 //! whole stories      list.rs   the newest jobs           wait.rs     until jobs have ended
 //!                    sweep.rs  the whole ledger          recover.rs  what was interrupted
 //!                    cancel.rs one job                   prune.rs    images that no job needs
-//!                    fetch.rs  what a job wrote
+//!                    written.rs what a job printed        fetch.rs    the files that it left (left.rs)
 //!                        |
 //! jobs of any engine known.rs  each engine once          newest.rs   no more jobs than a list holds
 //!                        |                               patience.rs how long a `wait` goes on without an answer
@@ -25,6 +25,7 @@ mod cancel;
 mod error;
 mod fetch;
 mod known;
+mod left;
 mod list;
 mod newest;
 mod patience;
@@ -37,14 +38,17 @@ mod round;
 mod settle;
 mod surroundings;
 mod sweep;
+mod target;
 #[cfg(test)]
 mod tests;
 mod wait;
+mod written;
 
 pub use cancel::{Cancelled, cancel};
 pub use error::FollowError;
-pub use fetch::{Stream, Written};
+pub use fetch::{Compared, Fetched, How, Order, fetch};
 pub use known::{Known, Learnt, ask, refresh};
+pub use left::{Left, Which, left, work_dir};
 pub use list::list;
 pub use newest::newest;
 pub use patience::{Limits, NextRound, Patience};
@@ -56,3 +60,4 @@ pub use settle::{Settled, settle};
 pub use surroundings::Surroundings;
 pub use sweep::{Swept, collect_all, collect_open};
 pub use wait::{Heard, wait};
+pub use written::{Stream, Written};

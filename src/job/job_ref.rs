@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{JobId, ParseIdError};
+use super::{JobId, ParseIdError, Tasks};
 
 /// What a verb speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +28,16 @@ impl JobRef {
             Some((job, task)) => number(task).map_or((text, None), |task| (job, Some(task))),
             None => (text, None),
         }
+    }
+}
+
+impl JobRef {
+    /// What of `job` is repeated by one that has these tasks. A repetition keeps the numbers of its tasks, so a single
+    /// one says which it is.
+    #[must_use]
+    pub fn repeated(job: JobId, tasks: Option<&Tasks>) -> Self {
+        let single = tasks.filter(|tasks| tasks.count() == 1);
+        Self { job, task: single.and_then(|tasks| tasks.at(0)) }
     }
 }
 
@@ -89,5 +99,10 @@ mod tests {
             assert_eq!(JobRef::split(whole), (whole, None));
         }
         assert!(format!("{job}.x").parse::<JobRef>().is_err());
+        let repeated = |tasks: Option<&str>| {
+            let tasks = tasks.map(|tasks| tasks.parse().unwrap());
+            JobRef::repeated(job, tasks.as_ref()).task
+        };
+        assert_eq!([None, Some("1-3"), Some("7")].map(repeated), [None, None, Some(7)]);
     }
 }

@@ -1,5 +1,6 @@
 //! A job: a pinned image, a command, and what they need. Pure data, floor 2.
 
+mod added;
 mod attempt;
 mod delivery;
 mod env;
@@ -16,6 +17,7 @@ mod tasks;
 mod terms;
 mod work_dir;
 
+pub use added::{AddedEngines, AddedFile, AddedRuntime, StagedRuntime};
 pub use attempt::{Evidence, Grade, Measured};
 pub use delivery::Delivery;
 pub use env::EnvVar;

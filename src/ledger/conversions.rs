@@ -187,25 +187,14 @@ fn key(manifest: &Digest, recipe: &Recipe, sif: &SifDigest) -> (String, String, 
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
-    use crate::ledger::{Conversion, Ledger};
+    use crate::ledger::{Conversion, Ledger, testing};
     use crate::oci::Sha256Digest;
-    use crate::pin::Codec;
 
     fn conversion(number: u8) -> Conversion {
         Conversion {
             manifest: Digest::of(&[number]),
-            recipe: Recipe {
-                schema: 1,
-                layout: 1,
-                template: 1,
-                codec: Codec::Zstd,
-                codec_version: "1.5.7".into(),
-                level: 3,
-                block_size: 131_072,
-            },
+            recipe: testing::recipe(),
             sif: SifDigest::of(&[number]),
             tree: (number > 1).then(|| TreeRoot::of(&[number])),
         }
@@ -223,8 +212,7 @@ mod tests {
 
     #[test]
     fn only_what_was_recorded_is_held() {
-        let mode = fs::Permissions::from_mode(0o700);
-        let dir = tempfile::Builder::new().permissions(mode).tempdir().unwrap();
+        let dir = testing::private();
         let (ledger, index) = (dir.path().join("l"), dir.path().join("l").join(NAME));
         assert!(!holds(&ledger, 1), "there is no ledger");
         Ledger::open(&ledger).unwrap().converted(&conversion(1)).unwrap();
@@ -257,8 +245,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_damaged_or_torn_says_nothing() {
-        let mode = fs::Permissions::from_mode(0o700);
-        let dir = tempfile::Builder::new().permissions(mode).tempdir().unwrap();
+        let dir = testing::private();
         Ledger::open(dir.path()).unwrap().converted(&conversion(1)).unwrap();
         let name = list(dir.path()).unwrap().segments[0].to_string();
         let line = fs::read_to_string(dir.path().join(&name)).unwrap();

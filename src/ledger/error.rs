@@ -142,6 +142,16 @@ pub enum LookupError {
         /// The tasks that it has.
         tasks: Option<Tasks>,
     },
+    /// Tasks are named one at a time.
+    #[error("{asked:?} names several tasks at once")]
+    SeveralTasks {
+        /// What was typed.
+        asked: String,
+        /// The part of it that names the job.
+        job: String,
+        /// The tasks.
+        tasks: Tasks,
+    },
     /// Several jobs have it.
     #[error("{asked:?} names {} jobs, not one", candidates.len())]
     Ambiguous {
@@ -156,7 +166,7 @@ impl Failure for LookupError {
     fn kind(&self) -> Kind {
         match self {
             Self::Unknown { .. } | Self::NoTask { .. } => Kind::NotFound,
-            Self::Ambiguous { .. } => Kind::Usage,
+            Self::SeveralTasks { .. } | Self::Ambiguous { .. } => Kind::Usage,
         }
     }
 
@@ -170,6 +180,15 @@ impl Failure for LookupError {
                     }
                     (Some(_), None) => "one task is named at a time".to_owned(),
                 });
+            }
+            Self::SeveralTasks { job, tasks, .. } => {
+                let most = if tasks.count() > 4 { 2 } else { 4 };
+                let mut each: Vec<_> =
+                    tasks.numbers().take(most).map(|task| format!("{job}.{task}")).collect();
+                if tasks.count() > 4 {
+                    each.push("...".to_owned());
+                }
+                return Some(format!("name each: {}; or the whole job: {job}", each.join(" ")));
             }
             Self::Unknown { newest, .. } if newest.is_empty() => {
                 return Some("the ledger holds no job yet".to_owned());

@@ -10,8 +10,9 @@ use crate::job::{
     Evidence, Grade, Input, IntentId, JobId, JobState, Measured, Mount, Name, Network, Nonce,
     Resources, RuntimeChoice, Tasks, Terms,
 };
+use crate::ledger::testing;
 use crate::oci::{ConfigDigest, Digest, Platform, Reference, Sha256Digest, SifDigest, TreeRoot};
-use crate::pin::{Codec, Image, Origin, Pin, Recipe};
+use crate::pin::{Image, Origin, Pin};
 use crate::worker::{
     Conditions, Cover, Hides, Output, RECEIPT_SCHEMA, Receipt, RuntimeProgram, Start,
 };
@@ -45,15 +46,7 @@ fn bodies_1(receipt_schema: u32) -> Vec<Body> {
     let (job, intent) = (JobId::from_parts(1_700_000_000_000, 1), IntentId::from_bytes([1; 16]));
     let nonce = Nonce::from_bytes([2; 16]);
     let personal = RecordHash::of(b"payload");
-    let recipe = Recipe {
-        schema: 1,
-        layout: 1,
-        template: 1,
-        codec: Codec::Zstd,
-        codec_version: "1.5.7".into(),
-        level: 3,
-        block_size: 131_072,
-    };
+    let recipe = testing::recipe();
     let sif = Image::Sif {
         pin: Some(pin()),
         manifest: None,
@@ -223,15 +216,7 @@ fn bodies() -> Vec<Body> {
             _ => {}
         }
     }
-    let recipe = Recipe {
-        schema: 1,
-        layout: 1,
-        template: 1,
-        codec: Codec::Zstd,
-        codec_version: "1.5.7".into(),
-        level: 3,
-        block_size: 131_072,
-    };
+    let recipe = testing::recipe();
     all.extend([
         Body::Held { job, intent },
         Body::Released { job, intent },

@@ -238,7 +238,6 @@ mod tests {
     use crate::ledger::testing::{self, entry, intent, key, private, receipt};
     use crate::ledger::{Conversion, Conversions, Ledger, Payload, View, verify};
     use crate::oci::{Digest, Sha256Digest, SifDigest};
-    use crate::pin::{Codec, Recipe};
 
     const PLAIN: Wanted = Wanted { personal: false, same_jobs: false };
 
@@ -396,15 +395,7 @@ mod tests {
     fn a_merged_word_counts_for_no_conversion_and_no_own_job() {
         let (other, home) = (private(), private());
         let ledger = job(other.path(), 7);
-        let recipe = Recipe {
-            schema: 1,
-            layout: 1,
-            template: 1,
-            codec: Codec::Zstd,
-            codec_version: "1.5.7".into(),
-            level: 3,
-            block_size: 131_072,
-        };
+        let recipe = testing::recipe();
         let (manifest, sif) = (Digest::of(b"manifest"), SifDigest::of(b"evil"));
         let made = Conversion { manifest, recipe: recipe.clone(), sif, tree: None };
         ledger.converted(&made).unwrap();

@@ -62,6 +62,12 @@ impl Submission {
         self.array.as_ref().or(self.terms.tasks.as_ref())
     }
 
+    /// Which job, or which task of one, it repeats.
+    #[must_use]
+    pub fn repeats(&self) -> Option<JobRef> {
+        self.rerun_of.map(|job| JobRef::repeated(job, self.terms.tasks.as_ref()))
+    }
+
     /// One of its tasks.
     #[must_use]
     pub fn of_task(&self, task: u32) -> Option<Self> {

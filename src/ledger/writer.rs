@@ -285,17 +285,10 @@ fn boot_id() -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
     use crate::job::{IntentId, JobId};
+    use crate::ledger::testing::private;
     use crate::ledger::{Ledger, verify};
-
-    /// Whatever the umask is.
-    fn private() -> tempfile::TempDir {
-        let mode = fs::Permissions::from_mode(0o700);
-        tempfile::Builder::new().permissions(mode).tempdir().unwrap()
-    }
 
     fn body() -> Body {
         Body::Cancelled {

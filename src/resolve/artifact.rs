@@ -11,12 +11,13 @@
 //! Not promised: that the SIF is for the platform that the pin says; the file itself says that, when
 //! it is fetched.
 
-use super::{ResolveError, not_an_image};
+use super::ResolveError;
+use super::named::named;
 use crate::oci::media_type::essence;
 pub use crate::oci::media_type::{SIF_CONFIG, SIF_LAYER};
 use crate::oci::{ConfigDigest, Descriptor, Document, Platform, Reference, Sha256Digest};
 use crate::pin::Pin;
-use crate::registry::{Client, Wanted};
+use crate::registry::Client;
 
 /// A SIF's types: the second was in use before the first was agreed on, with this spelling.
 const SIF_LAYERS: [&str; 2] = [SIF_LAYER, "appliciation/vnd.sylabs.sif.layer.tar"];
@@ -30,19 +31,7 @@ pub async fn artifact(
     reference: &Reference,
     platform: &Platform,
 ) -> Result<(Pin, Descriptor), ResolveError> {
-    let mut asked = reference.clone();
-    if asked.tag.is_none() && asked.digest.is_none() {
-        asked.tag = "latest".parse().ok();
-    }
-    let wanted = match (&asked.digest, &asked.tag) {
-        (Some(digest), _) => Wanted::Digest(*digest),
-        (None, Some(tag)) => Wanted::Tag(tag.clone()),
-        (None, None) => return Err(not_an_image(&asked, "neither tag nor digest".into())),
-    };
-    let fetched = client
-        .manifest(&asked.registry, &asked.repository, &wanted)
-        .await
-        .map_err(|reason| ResolveError::Registry { asked: asked.clone().into(), reason })?;
+    let (asked, fetched) = named(client, reference).await?;
     let not_a_sif = |reason: String| ResolveError::NotASif { asked: asked.clone().into(), reason };
     let Document::Manifest(manifest) = fetched.document else {
         return Err(not_a_sif("an index".into()));

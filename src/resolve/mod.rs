@@ -17,6 +17,7 @@ mod error;
 pub mod facts;
 pub mod labels;
 mod many;
+mod named;
 pub mod origin;
 mod reference;
 mod remote;

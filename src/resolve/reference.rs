@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{ResolveError, drift, labels, not_an_image, remote};
+use super::named::named;
+use super::{ResolveError, drift, labels, remote};
 use crate::oci::walk::{Chosen, WalkError};
 use crate::oci::{
     ConfigDigest, Digest, Document, Fit, Platform, Reference, Sha256Digest, media_type, walk,
@@ -19,18 +20,8 @@ pub async fn resolve(
     reference: &Reference,
     platform: &Platform,
 ) -> Result<Resolved, ResolveError> {
-    let mut asked = reference.clone();
-    if asked.tag.is_none() && asked.digest.is_none() {
-        asked.tag = "latest".parse().ok();
-    }
-    let wanted = match (&asked.digest, &asked.tag) {
-        (Some(digest), _) => Wanted::Digest(*digest),
-        (None, Some(tag)) => Wanted::Tag(tag.clone()),
-        (None, None) => return Err(not_an_image(&asked, "neither tag nor digest".into())),
-    };
+    let (asked, fetched) = named(client, reference).await?;
     let fail = |reason| ResolveError::Registry { asked: asked.clone().into(), reason };
-    let fetched =
-        client.manifest(&asked.registry, &asked.repository, &wanted).await.map_err(fail)?;
     let top = fetched.digest;
     let mut annotations: BTreeMap<String, String> = BTreeMap::new();
     let mut remote =

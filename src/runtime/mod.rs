@@ -7,5 +7,6 @@ pub mod builtin;
 pub mod docker;
 pub mod environment;
 pub mod path_json;
+pub mod udocker;
 
 pub use bind::{Bind, csv_field};

@@ -32,6 +32,10 @@ pub struct Config {
     /// Where to listen: loopback; port 0 takes any free one.
     #[serde(skip)]
     pub listen: SocketAddr,
+    /// The host that its registry names for tokens, where that is another name than the registry's, as at most
+    /// sites of GitLab: `localhost`.
+    #[serde(skip)]
+    pub realm_host: Option<String>,
     /// Whether the embedded registry is served too.
     #[serde(skip)]
     pub registry: bool,
@@ -60,6 +64,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            realm_host: None,
             registry: true,
             service: "container_registry".into(),
             issuer: "gitlab-issuer".into(),

@@ -47,6 +47,8 @@ pub(super) struct Issued {
 
 impl Shared {
     pub(super) fn realm(&self) -> String {
-        format!("http://{}/jwt/auth", self.address)
+        let named = self.config.realm_host.as_ref();
+        let host = named.map(|host| format!("{host}:{}", self.address.port()));
+        format!("http://{}/jwt/auth", host.unwrap_or_else(|| self.address.to_string()))
     }
 }

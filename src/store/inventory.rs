@@ -58,6 +58,8 @@ pub struct Inventory {
     pub temporary: (usize, u64),
     /// What this machine unpacked.
     pub unpacked: (usize, u64),
+    /// Files of runtimes that the user added.
+    pub runtimes: (usize, u64),
     /// Who makes something right now.
     pub busy: Vec<lease::Holder>,
     /// Mappings that cannot be read, and why; `verify` removes them.
@@ -95,6 +97,7 @@ impl Store {
             temporary: total(&tmp)?,
             // an unpacked tree may be closed to its own user
             unpacked: total(&self.root.join("node")).unwrap_or_default(),
+            runtimes: total(&self.runtime_files())?,
             busy: self.busy(now)?,
             problems: Vec::new(),
             dangling: Vec::new(),
@@ -165,7 +168,7 @@ impl Store {
         let mut dirs = Vec::new();
         for path in list(&self.root)? {
             let known = name(&path).is_some_and(|name| {
-                ["node", "hosts", "ledger-index", "archives"].contains(&name)
+                ["node", "hosts", "ledger-index", "archives", "runtimes"].contains(&name)
                     || DIRS.contains(&name)
             });
             if !known && fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir()) {

@@ -13,6 +13,7 @@
 //!   trash/                   pruned SIFs until no job can be using them any more (prune.rs)
 //!   archives/HEX.tar         OCI archives, by their manifests, for runtimes that take no SIF
 //!   node/                    0700, images that this machine unpacked (written by `execute`)
+//!   runtimes/                runtimes that the user added (runtimes.rs); never pruned
 //!   hosts/                   locks of requests that are on their way, and HEX.realm: which token realm
 //!                            a registry named last (written by `registry`, where there is no
 //!                            runtime directory)
@@ -43,6 +44,7 @@ mod process;
 mod prune;
 mod records;
 mod room;
+mod runtimes;
 mod safe;
 mod seen;
 mod site;
@@ -68,6 +70,7 @@ pub use process::Process;
 pub use prune::{Limits, Pruned, Wanted};
 pub use records::Witness;
 pub use room::{Of, QuotaQuestion, Room};
+pub use runtimes::StoredRuntime;
 pub use site::SiteStore;
 pub use temporary::{temporary_beside, temporary_directory};
 pub use turn::Turn;

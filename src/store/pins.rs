@@ -190,21 +190,13 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::pin::Codec;
+    use crate::ledger::testing;
 
     #[test]
     fn a_sif_is_found_again_by_manifest_and_recipe() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("s")).unwrap();
-        let recipe = Recipe {
-            schema: 1,
-            layout: 1,
-            template: 1,
-            codec: Codec::Zstd,
-            codec_version: "1.5.7".into(),
-            level: 3,
-            block_size: 131_072,
-        };
+        let recipe = testing::recipe();
         let manifest = Digest::of(b"manifest");
         assert_eq!(store.sif(&manifest, &recipe).unwrap(), None);
         let mut file = store.incoming().unwrap();

@@ -89,22 +89,14 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::ledger::testing;
     use crate::oci::{Digest, Sha256Digest};
-    use crate::pin::{Codec, Recipe};
 
     #[test]
     fn a_sif_that_is_not_what_it_was_is_hashed_and_put_away() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("s")).unwrap();
-        let recipe = Recipe {
-            schema: 1,
-            layout: 1,
-            template: 1,
-            codec: Codec::Zstd,
-            codec_version: "1.5.7".into(),
-            level: 3,
-            block_size: 131_072,
-        };
+        let recipe = testing::recipe();
         let manifest = Digest::of(b"manifest");
         let make = || {
             let mut file = store.incoming().unwrap();

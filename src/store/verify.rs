@@ -31,6 +31,8 @@ pub struct Checked {
     pub blobs: usize,
     /// Images.
     pub sifs: usize,
+    /// Files of runtimes that the user added.
+    pub runtimes: usize,
     /// Mappings from a manifest to an image.
     pub mappings: usize,
     /// Bytes that were hashed.
@@ -52,6 +54,8 @@ impl Store {
         files(&self.root.join("blobs"), &mut |path, _| blobs.push(path.to_owned()))?;
         let mut sifs = Vec::new();
         files(&self.root.join("sifs"), &mut |path, _| sifs.push(path.to_owned()))?;
+        let mut runtimes = Vec::new();
+        files(&self.runtime_files(), &mut |path, _| runtimes.push(path.to_owned()))?;
         let mut mappings = Vec::new();
         files(&self.root.join("pins"), &mut |path, _| mappings.push(path.to_owned()))?;
 
@@ -60,6 +64,12 @@ impl Store {
             let Ok(digest) = format!("sha256:{name}").parse::<Digest>() else { continue };
             show(&path);
             done.blobs += usize::from(self.check(&path, digest, &mut done));
+        }
+        for path in runtimes {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let Ok(digest) = format!("sha256:{name}").parse::<Digest>() else { continue };
+            show(&path);
+            done.runtimes += usize::from(self.check(&path, digest, &mut done));
         }
         for path in sifs {
             let Some(digest) = sif_name(&path) else { continue };

@@ -90,8 +90,8 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::ledger::testing;
     use crate::oci::Sha256Digest;
-    use crate::pin::Codec;
 
     #[derive(Debug, Default)]
     struct Notes(Mutex<Vec<(Digest, SifDigest, Option<TreeRoot>)>>, Mutex<Vec<String>>);
@@ -136,15 +136,7 @@ mod tests {
         let notes: Arc<Notes> = Arc::default();
         let plain = Store::open(&dir.path().join("s")).unwrap();
         let store = plain.clone().with_witness(Arc::clone(&notes) as Arc<dyn Witness>);
-        let recipe = Recipe {
-            schema: 1,
-            layout: 1,
-            template: 1,
-            codec: Codec::Zstd,
-            codec_version: "1.5.7".into(),
-            level: 3,
-            block_size: 131_072,
-        };
+        let recipe = testing::recipe();
         let publish = |store: &Store, bytes: &[u8]| {
             let mut file = store.incoming().unwrap();
             file.write(bytes).unwrap();

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use crate::backend::BackendError;
 use crate::failure::{Failure, Kind, io_kind};
 use crate::files::FileError;
-use crate::job::JobId;
+use crate::job::{JobId, Name};
 use crate::ledger::LedgerError;
 use crate::oci::Digest;
+use crate::runtime::udocker::UdockerError;
+use crate::store::StoreError;
 
 /// What stopped a submission.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +96,27 @@ pub enum SubmitError {
         /// The file.
         path: PathBuf,
     },
+    /// A file is not the runtime that it should be.
+    #[error("{} cannot be added: {source}", path.display())]
+    Runtime {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: UdockerError,
+    },
+    /// A file of an added runtime is not in the store any more.
+    #[error("the {kind} that was added has lost {name} ({sha256})")]
+    RuntimeLost {
+        /// The runtime.
+        kind: Name,
+        /// What the file was called.
+        name: String,
+        /// Its bytes.
+        sha256: Digest,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A path that is not UTF-8 cannot stand in a plan.
     #[error("the job's plan cannot be written: {0}")]
     Plan(#[from] serde_json::Error),
@@ -134,7 +157,9 @@ impl Failure for SubmitError {
             Self::Io(error) => io_kind(&error.source, Kind::Configuration),
             Self::Input(error) if error.source.kind() == io::ErrorKind::NotFound => Kind::NotFound,
             Self::Input(error) => io_kind(&error.source, Kind::Usage),
-            Self::InputLost { .. } => Kind::NotFound,
+            Self::InputLost { .. } | Self::RuntimeLost { .. } => Kind::NotFound,
+            Self::Runtime { source, .. } => source.kind(),
+            Self::Store(error) => error.kind(),
             Self::InputChanged { .. } | Self::ImageChanged { .. } => Kind::Integrity,
             Self::Plan(_) | Self::Delivery { .. } | Self::Spooled { .. } => Kind::Usage,
             Self::TooManyPulls { .. } => Kind::Policy,
@@ -175,6 +200,11 @@ impl Failure for SubmitError {
             Self::Spooled { .. } => Some(
                 "--send-credential sends it all the same; --delivery transfer needs none".into(),
             ),
+            Self::Runtime { source, .. } => source.hint(),
+            Self::RuntimeLost { kind, .. } => {
+                Some(format!("moorline runtime add {kind} FILE adds it again; another --runtime needs none"))
+            }
+            Self::Store(error) => error.hint(),
             Self::ImageChanged { .. } => Some("submit it again when nobody writes to it".into()),
             Self::Plan(_) | Self::Random(_) => None,
         }

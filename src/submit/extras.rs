@@ -1,12 +1,15 @@
-//! What goes into a job's `control/` for a worker that gets the image by itself.
+//! What goes into a job's `control/` besides plan and script: for a worker that gets the image by itself, and runtimes
+//! that the submitter added.
 //!
 //! ```text
 //! getting       in the plan: nothing of it is secret
 //! credential    control/registry-credential, 0600, a deploy token; the worker removes it when it has pulled
 //! authorities   control/authorities.pem
+//! added         control/added/, for workers that do not see the store (added.rs)
 //! config        control/image-config.json, for a tree that is published without it; its digest is the pin's
 //! ```
 
+use super::added::Added;
 use super::error::SubmitError;
 use super::jobdir::JobDir;
 use crate::credential;
@@ -24,6 +27,8 @@ pub struct Extras {
     pub authorities: Option<Vec<u8>>,
     /// The image's configuration.
     pub config: Option<Vec<u8>>,
+    /// Runtimes that the submitter added.
+    pub added: Added,
 }
 
 impl Extras {
@@ -41,6 +46,6 @@ impl Extras {
         if let Some(credential) = &self.credential {
             dir.put(CREDENTIAL_FILE, &credential::two_lines(credential), 0o600)?;
         }
-        Ok(())
+        self.added.put(dir)
     }
 }

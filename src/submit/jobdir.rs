@@ -6,7 +6,7 @@
 //!   ID/                   0700
 //!     work/               bound to /work_dir
 //!     control/            0700: job.sh, plan.json, inputs/, krb5cc, x509up, receipts, and what a worker that pulls
-//!                         needs (extras.rs); never in the container
+//!                         needs, and added runtimes (extras.rs); never in the container
 //!     image.sif           a copy of the user's own file, where nodes do not see that
 //!     stdout  stderr      written by the engine
 //!     tasks/7/            of an array: what one task writes and leaves
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use super::error::SubmitError;
 use crate::files;
 use crate::grid_proxy::GridProxy;
-use crate::job::{JobId, Tasks};
+use crate::job::{AddedFile, JobId, Tasks};
 use crate::kerberos::Tickets;
 use crate::oci::{Digest, Sha256Digest, SifDigest};
 use crate::worker::{PLAN_FILE, PROXY_FILE, SCRIPT_FILE, TASKS, TICKETS_FILE, task_dir};
@@ -99,24 +99,27 @@ impl JobDir {
         to: &Path,
         expected: Option<SifDigest>,
     ) -> Result<(), SubmitError> {
-        let copy = || {
-            let mut target = fs::OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create_new(true)
-                .mode(0o400)
-                .open(to)?;
-            // from file to file the kernel copies; then what is there is hashed
-            io::copy(&mut fs::File::open(from)?, &mut target)?;
-            target.sync_all()?;
-            target.rewind()?;
-            files::sha256(&mut target)
-        };
-        let found = copy().map_err(SubmitError::io("cannot copy into the job", from))?;
+        let found = copied(from, to).map_err(SubmitError::io("cannot copy into the job", from))?;
         if expected.is_some_and(|expected| *expected.bytes() != found.sha256) {
             return Err(SubmitError::ImageChanged { path: from.to_owned() });
         }
         Ok(())
+    }
+
+    /// Copies a file of an added runtime to `to`, below `control/`; whether it is that file still.
+    ///
+    /// # Errors
+    /// When it cannot be copied.
+    pub(super) fn put_runtime_file(
+        &self,
+        from: &Path,
+        to: &Path,
+        file: &AddedFile,
+    ) -> Result<bool, SubmitError> {
+        let folder = to.parent().unwrap_or(&self.path);
+        private_all(folder)?;
+        let found = copied(from, to).map_err(SubmitError::io("cannot copy into the job", from))?;
+        Ok(found.sha256 == *file.sha256.bytes())
     }
 
     /// `JOBS_DIR/ID`.
@@ -147,6 +150,17 @@ impl Drop for JobDir {
             let _ = crate::listing::remove_tree(&self.path);
         }
     }
+}
+
+/// Copies to a new file, and hashes what is there.
+fn copied(from: &Path, to: &Path) -> io::Result<files::Sum> {
+    let mut target =
+        fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o400).open(to)?;
+    // from file to file the kernel copies; then what is there is hashed
+    io::copy(&mut fs::File::open(from)?, &mut target)?;
+    target.sync_all()?;
+    target.rewind()?;
+    files::sha256(&mut target)
 }
 
 /// With its parents, 0700 whatever the umask.

@@ -11,6 +11,7 @@
 //! the disk: a copy that the engine took without saying so never runs. A crash after that leaves a held job,
 //! which every verb that asks for it releases.
 
+mod added;
 mod delivery;
 mod error;
 mod extras;
@@ -19,6 +20,7 @@ mod jobdir;
 mod one;
 mod program;
 
+pub use added::{Added, add_udocker};
 pub use delivery::{Chosen, Pulls, Way, choose, pulled};
 pub use error::SubmitError;
 pub use extras::Extras;

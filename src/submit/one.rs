@@ -184,6 +184,7 @@ fn texts(
             .as_ref()
             .and_then(|_| Some(backend::facts_of(kind)?.array.as_ref()?.variable.to_owned())),
         getting: site.extras.getting.clone(),
+        added: site.extras.added.staged.clone(),
         agent: site.agent.clone().filter(|_| job.terms.ssh_agent),
     };
     let bytes = plan.to_bytes()?;

@@ -36,10 +36,7 @@ impl Tree {
         layer: u32,
         implied: &Meta,
     ) -> Result<Place, PathError> {
-        let (name, parents) = path.names().split_last().ok_or(PathError::Root)?;
-        let walked = self.walk(parents, &Missing::Make(layer, implied))?;
-        // with Make nothing stays missing
-        Ok((walked.unwrap_or_else(|| self.root()), (*name).into()))
+        self.place(path, &Missing::Make(layer, implied))
     }
 
     /// As [`Tree::parent_of`], but a file of a lower layer that stands in the way is replaced by a
@@ -53,8 +50,14 @@ impl Tree {
         layer: u32,
         implied: &Meta,
     ) -> Result<Place, PathError> {
+        self.place(path, &Missing::Replace(layer, implied))
+    }
+
+    /// The same, where what is missing is made.
+    fn place(&mut self, path: &TreePath<'_>, missing: &Missing<'_>) -> Result<Place, PathError> {
         let (name, parents) = path.names().split_last().ok_or(PathError::Root)?;
-        let walked = self.walk(parents, &Missing::Replace(layer, implied))?;
+        let walked = self.walk(parents, missing)?;
+        // nothing stays missing
         Ok((walked.unwrap_or_else(|| self.root()), (*name).into()))
     }
 

@@ -24,6 +24,9 @@ pub struct Conditions {
     /// Flags that it was given by the user, one word each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
+    /// What the runtime rewrote in the image before the program started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<String>,
     /// Mounts of the user's that lie over something of the image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub covers: Vec<Cover>,
@@ -197,6 +200,8 @@ crate::job::open_names! {
         Mount = "mount",
         /// The program could change files of the image.
         Writable = "writable",
+        /// The runtime rewrote files of the image before the program started.
+        Modified = "modified",
         /// The runtime was given options.
         Option = "option",
         /// A program that is not ours ran the image and is believed.

@@ -15,6 +15,7 @@
 //!     registry-credential          a deploy token for a worker that pulls, 0600, until it has pulled
 //!     authorities.pem              certificates that a worker which pulls trusts as well
 //!     image-config.json            the image's configuration, where its tree is published without it
+//!     added/HEX                    files of runtimes that the submitter added, where nodes do not see the store
 //!     x509up                       a grid proxy, likewise
 //!     receipt-ATTEMPT.json         what ran (receipt.rs), written by temp file and rename
 //!   image.sif                      a copy of the user's file, where nodes do not see that
@@ -27,6 +28,7 @@
 //! `moorline` in it; `work/` and `returned/` come back.
 
 mod conditions;
+mod declared;
 pub mod exit;
 mod getting;
 mod names;
@@ -38,10 +40,11 @@ pub use conditions::{
     Conditions, Cover, Gpu, Gpus, Hides, MountNote, Output, Qualifier, RuntimeProgram, ServedImage,
     SizeLimit, WritableLayer,
 };
+pub use declared::{Declared, OUTPUT_NOTE};
 pub use getting::{Getting, Pull};
 pub use names::{
-    AUTHORITIES_FILE, CONFIG_FILE, CREDENTIAL_FILE, MOST_OUTPUT_BYTES, OUTPUT_BYTES, PLAN_FILE,
-    PROXY_FILE, RECEIPT_PREFIX, RETURNED, SCRIPT_FILE, TASKS, TICKETS_FILE, task_dir,
+    ADDED_FOLDER, AUTHORITIES_FILE, CONFIG_FILE, CREDENTIAL_FILE, MOST_OUTPUT_BYTES, OUTPUT_BYTES,
+    PLAN_FILE, PROXY_FILE, RECEIPT_PREFIX, RETURNED, SCRIPT_FILE, TASKS, TICKETS_FILE, task_dir,
 };
 pub use plan::{PLAN_SCHEMA, Plan, PlanError};
 pub use receipt::{RECEIPT_SCHEMA, Receipt, ReceiptError, Start};

@@ -20,6 +20,8 @@ pub const RECEIPT_PREFIX: &str = "receipt-";
 pub const CREDENTIAL_FILE: &str = "registry-credential";
 /// Certificates that a worker which pulls trusts besides those of its machine, PEM.
 pub const AUTHORITIES_FILE: &str = "authorities.pem";
+/// The folder of `control/` with the files of runtimes that the submitter added, where workers do not see the store.
+pub const ADDED_FOLDER: &str = "added";
 /// The image's configuration, for an image whose tree is published without it.
 pub const CONFIG_FILE: &str = "image-config.json";
 /// The key of `[limits]` that bounds how many bytes of declared outputs are hashed when a job has ended.

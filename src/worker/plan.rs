@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Getting;
-use crate::job::{CallFilter, IntentId, JobSpec, Name, Nonce};
+use crate::job::{CallFilter, IntentId, JobSpec, Name, Nonce, StagedRuntime};
 use crate::oci::Digest;
 
 /// The version of this document.
@@ -65,6 +65,9 @@ pub struct Plan {
     /// How the image gets to the node where it is not read at a place, and what the node keeps.
     #[serde(default, skip_serializing_if = "Getting::is_usual")]
     pub getting: Getting,
+    /// Runtimes that the submitter added, which this job may come to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub added: Vec<StagedRuntime>,
     /// The socket of the submitter's ssh agent, for a job of this machine that may ask it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<PathBuf>,
@@ -82,6 +85,30 @@ pub enum PlanError {
 }
 
 impl Plan {
+    /// A plan with nothing but what each has; the rest is as it is when nobody says anything.
+    #[must_use]
+    pub fn plain((intent, nonce): (IntentId, Nonce), job: JobSpec, workdir: PathBuf) -> Self {
+        Self {
+            schema: PLAN_SCHEMA,
+            intent,
+            nonce,
+            job,
+            workdir,
+            node_cache: None,
+            runtimes: Vec::new(),
+            filter: None,
+            site_store: None,
+            limits: BTreeMap::new(),
+            hide: Vec::new(),
+            worker: None,
+            on_record: None,
+            task_from: None,
+            getting: Getting::default(),
+            added: Vec::new(),
+            agent: None,
+        }
+    }
+
     /// Reads a plan.
     ///
     /// # Errors

@@ -128,6 +128,7 @@ impl Receipt {
         [
             (Qualifier::Mount, !self.conditions.covers.is_empty()),
             (Qualifier::Writable, self.conditions.scratch.is_some()),
+            (Qualifier::Modified, self.conditions.modified.is_some()),
             (Qualifier::Option, !self.conditions.options.is_empty()),
             (Qualifier::RuntimeBelieved, believed),
             (Qualifier::MeasuredEarlier, self.evidence.grade == Grade::MeasuredCached),

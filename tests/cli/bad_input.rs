@@ -453,7 +453,7 @@ fn jobs_that_are_not_there() {
         cases.called(id, "<ID>");
     }
     let nothing = "7zzzzzzzzzzzzzzzzzzzzzzzzz";
-    for verb in ["status", "wait", "logs", "cancel", "rerun"] {
+    for verb in ["status", "wait", "logs", "fetch", "cancel", "rerun"] {
         cases.case("unknown job", &[verb, nothing], 3, &[nothing]);
     }
     cases.case("unknown job", &["audit", "job", nothing], 3, &[nothing]);

@@ -8,8 +8,9 @@
 //! <!-- not run: needs Slurm -->
 //! ```
 //!
-//! In a block `$ COMMAND` (more lines after a backslash) is run by `sh`, and what follows is what it prints on stdout and stderr, in this order of
-//! time. `gitlab-registry.example` is the stand-in. Digests, job ids, times and sizes are compared by their form; `[..]`
+//! In a block `$ COMMAND` (more lines after a backslash) is run by `sh`, and what follows is what it prints on
+//! stdout and stderr, in this order of time. `gitlab-registry.example` is the stand-in, and `https://gitlab.example`
+//! the other host that it names for tokens. Digests, job ids, times and sizes are compared by their form; `[..]`
 //! stands for the rest of a line, a line `...` for any lines. The files `token` (the deploy token's secret) and
 //! `digest` (the image's) are there.
 
@@ -20,7 +21,9 @@ use std::process::Stdio;
 
 use snapbox::IntoData;
 
-use crate::support::{Home, SECRET, Server, USER, images, program};
+use moorline::standin::Config;
+
+use crate::support::{Home, PROJECT, SECRET, Server, USER, config, images, program};
 
 /// Why a block may not run here.
 const REASONS: [&str; 2] = ["needs Slurm", "needs GitLab"];
@@ -30,6 +33,8 @@ const NOT_RUN: usize = 4;
 const ELSEWHERE: [&str; 1] = ["docs/ci.md"];
 /// The name that the pages use.
 const NAME: &str = "gitlab-registry.example";
+/// GitLab's own address there.
+const GITLAB: &str = "https://gitlab.example";
 
 /// A block of a page.
 struct Block {
@@ -131,15 +136,36 @@ fn played(block: &str, server: &Server, home: &Home) -> String {
         }
         writeln!(all, "$ {command}").unwrap();
         let mut shell = std::process::Command::new("/bin/sh");
-        let script = format!("exec 2>&1\n{}", command.replace(NAME, &address));
+        let command = command.replace(NAME, &address).replace(GITLAB, &gitlab(server));
+        let script = format!("exec 2>&1\n{command}");
         shell.args(["-c", &script]).env_clear().envs(&home.env).env("PATH", &path);
         let output = shell.current_dir(home.path("here")).stdin(Stdio::null()).output().unwrap();
-        all.push_str(&String::from_utf8_lossy(&output.stdout).replace(&address, NAME));
+        let printed = String::from_utf8_lossy(&output.stdout).replace(&gitlab(server), GITLAB);
+        all.push_str(&printed.replace(&address, NAME));
         if !output.status.success() {
             writeln!(all, "(exit code {})", output.status.code().unwrap_or(-1)).unwrap();
         }
     }
     all
+}
+
+/// A site as most are: the registry has one name, and GitLab, to which it sends for tokens, another one.
+fn site() -> Server {
+    let server = Server::start(Config { realm_host: Some("localhost".into()), ..config() });
+    server.push(PROJECT, &images().0, &["v1", "main"]);
+    server
+}
+
+fn log_in(server: &Server, home: &Home) {
+    let (scope, realm) = (server.name(""), gitlab(server));
+    let first = ["login", &scope, "--username", USER, "--realm", &realm];
+    let args = [&first[..], &["--password-stdin", "--store", "file"]].concat();
+    home.run_with(&args, SECRET).exits(0);
+}
+
+/// What `site` names for tokens.
+fn gitlab(server: &Server) -> String {
+    server.running.realm().trim_end_matches("/jwt/auth").to_owned()
 }
 
 /// A home in which short names mean the stand-in.
@@ -156,7 +182,10 @@ fn newcomer(server: &Server) -> Home {
     let address = server.address();
     home.write(
         ".config/moorline/config.toml",
-        &format!("registry = \"{address}\"\ninsecure_registries = [\"{address}\"]\n"),
+        &format!(
+            "registry = \"{address}\"\ninsecure_registries = [\"{address}\", \"{}\"]\n",
+            gitlab(server).trim_start_matches("http://"),
+        ),
     );
     home.write("here/token", SECRET);
     home.write("here/digest", &images().0.manifest_digest.to_string());
@@ -184,11 +213,11 @@ fn console_blocks_are_what_the_program_does() {
         if found.iter().all(|block| block.not_run.is_some()) {
             continue;
         }
-        let server = Server::with_image();
+        let server = site();
         let home = newcomer(&server);
         // pages that do not log in begin where a login was
         if !found[0].text.contains("moorline login") {
-            home.login(&server.name(""), USER, SECRET).exits(0);
+            log_in(&server, &home);
         }
         for block in found {
             if block.not_run.is_some() {

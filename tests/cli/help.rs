@@ -34,6 +34,7 @@ fn help_texts() {
         &["wait"],
         &["status"],
         &["logs"],
+        &["fetch"],
         &["cancel"],
         &["rerun"],
         &["jobs"],
@@ -54,6 +55,10 @@ fn help_texts() {
         &["cache", "ls"],
         &["cache", "prune"],
         &["cache", "verify"],
+        &["runtime"],
+        &["runtime", "add"],
+        &["runtime", "ls"],
+        &["runtime", "rm"],
         &["config"],
         &["config", "show"],
         &["demo"],
@@ -96,7 +101,12 @@ fn examples_come_first_and_h_is_the_short_one() {
         let file = entry.unwrap().path();
         let (name, long) = (file.file_stem().unwrap(), std::fs::read_to_string(&file).unwrap());
         let at = |word: &str| long.find(word).unwrap_or_else(|| panic!("{name:?} has no {word}"));
-        assert!(at("Examples:\n  ") < at("Usage:"), "{name:?}");
+        let (examples, usage) = (at("Examples:\n  "), at("Usage:"));
+        assert!(examples < usage, "{name:?}");
+        // a command that the window breaks cannot be copied
+        for line in long[examples..usage].lines() {
+            assert!(line.chars().count() <= 80, "{name:?}: {line}");
+        }
     }
     for words in [&["run"][..], &["submit"], &["audit", "job"]] {
         let (short, long) = (short(words), help(words));

@@ -91,6 +91,8 @@ fn every_verb_gives_one_document() {
         assert!(std::path::Path::new(status[path].as_str().unwrap()).exists(), "{status}");
     }
     assert_eq!(walk.verb("logs", &[&job], "", 0)["text"], "hello\n");
+    // it left none
+    assert_eq!(walk.verb("fetch", &["--all", &job], "", 0), Value::Array(vec![]));
     assert_eq!(walk.verb("cancel", &[&job], "", 0)[0]["outcome"], "had ended");
     let again = walk.verb("rerun", &["--wait", &job], "", 0);
     assert_eq!(

@@ -2,19 +2,16 @@
 
 use std::fs;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{Home, Server};
+use crate::support::{Home, Server, read_json};
 
 /// The worker reads no configuration: what was set travels in the job's plan, and nothing else does.
 #[test]
 fn limits_that_were_set_travel_with_a_job() {
     let server = Server::with_image();
     let home = Home::logged_in(&server);
-    let plan = |id: &str| -> Value {
-        let path = home.job(id).join("control/plan.json");
-        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-    };
+    let plan = |id: &str| read_json(&home.job(id).join("control/plan.json"));
     let image = server.name(":v1");
     let submit = ["submit", "--backend", "local", "--runtime", "builtin", &image, "--", "true"];
     let before = plan(home.ok(&submit).trim());

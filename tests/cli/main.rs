@@ -11,6 +11,7 @@ mod canary;
 mod credentials;
 mod doctor;
 mod errors;
+mod fetch;
 mod gitlab;
 mod handed;
 mod help;
@@ -29,6 +30,7 @@ mod pty;
 mod push;
 mod resolve;
 mod reuse;
+mod runtime;
 mod shown;
 mod store;
 #[path = "../support/mod.rs"]

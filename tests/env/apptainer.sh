@@ -58,14 +58,9 @@ inside() {
     open_tree "$TREE"
     mount --bind "$work" "$NEW/work"
     kernel_mounts
-    mknod -m 666 "$NEW/../fuse" c 10 229
-    mount --bind "$NEW/../fuse" "$NEW/dev/fuse"
+    fuse_for_all
     printf '127.0.0.1 localhost\n' >"$NEW/etc/hosts"
-    if [ "$user" != 0 ]; then
-        printf 'tester:x:%s:%s::/home/tester:/bin/sh\n' "$user" "$user" >>"$NEW/etc/passwd"
-        printf 'tester:x:%s:\n' "$user" >>"$NEW/etc/group"
-        install -d -o "$user" -g "$user" "$NEW/home/tester"
-    fi
+    [ "$user" = 0 ] || user_in_tree tester "$user"
     enter_tree
     local home=/root
     [ "$user" = 0 ] || home=/home/tester

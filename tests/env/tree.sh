@@ -75,6 +75,19 @@ kernel_mounts() {
     ip link set lo up
 }
 
+# fuse_for_all: a /dev/fuse that every user may open, as it is where it is used; the machine's stays as it is.
+fuse_for_all() {
+    mknod -m 666 "$NEW/../fuse" c 10 229
+    mount --bind "$NEW/../fuse" "$NEW/dev/fuse"
+}
+
+# user_in_tree NAME ID: an account of the tree, with a home.
+user_in_tree() {
+    printf '%s:x:%s:%s::/home/%s:/bin/sh\n' "$1" "$2" "$2" "$1" >>"$NEW/etc/passwd"
+    printf '%s:x:%s:\n' "$1" "$2" >>"$NEW/etc/group"
+    install -d -o "$2" -g "$2" "$NEW/home/$1"
+}
+
 # enter_tree: from here on everything comes from the tree; what was before is at /.old.
 enter_tree() {
     cd "$NEW" || return

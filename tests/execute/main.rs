@@ -3,6 +3,7 @@
 //! Images are made by `mksquashfs` (part `squashfs-tools`) and our own SIF writer out of this
 //! machine's `/bin/sh` and a few tools.
 
+mod added;
 mod filter;
 mod hiding;
 mod image;

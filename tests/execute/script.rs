@@ -13,54 +13,39 @@ use moorline::job::{
 use moorline::oci::{Digest, Sha256Digest, SifDigest};
 use moorline::pin::Image;
 use moorline::worker::script::{self, ScriptInput};
-use moorline::worker::{PLAN_SCHEMA, Plan, Receipt, Start};
+use moorline::worker::{Plan, Receipt, Start};
 
 use crate::support::*;
 
 /// A plan with fixed text, hostile where a user's text is.
 fn golden_plan() -> Plan {
-    let mut plan = Plan {
-        schema: PLAN_SCHEMA,
-        intent: IntentId::from_bytes([2; 16]),
-        nonce: Nonce::from_bytes([3; 16]),
-        job: JobSpec {
-            id: JobId::from_parts(1_700_000_000_000, 7),
-            name: Some("a $(name)".into()),
-            image: Image::Sif {
-                pin: None,
-                manifest: None,
-                digest: SifDigest::of(b"image"),
-                recipe: None,
-                tree: None,
-            },
-            delivery: moorline::job::Delivery::Shared { place: "/store/it's here/x.sif".into() },
-            command: ["sh", "-c", "echo \"$A\" `id`; exit 3", "\n"].map(String::from).into(),
-            mounts: vec![
-                Mount::cvmfs(),
-                "/data:/d:ro".parse().unwrap(),
-                Mount { need: Need::Required, ..Mount::cvmfs() },
-            ],
-            env: vec!["A=$(touch /tmp/canary) '\"\\".parse().unwrap()],
-            runtime: RuntimeChoice::Auto,
-            options: vec!["--nv".into()],
-            resources: Resources::default(),
-            workdir: None,
-            rerun_of: None,
-            terms: moorline::job::Terms::default(),
+    let job = JobSpec {
+        id: JobId::from_parts(1_700_000_000_000, 7),
+        name: Some("a $(name)".into()),
+        image: Image::Sif {
+            pin: None,
+            manifest: None,
+            digest: SifDigest::of(b"image"),
+            recipe: None,
+            tree: None,
         },
-        workdir: "/jobs/x/work".into(),
-        filter: None,
-        node_cache: None,
-        site_store: None,
-        limits: std::collections::BTreeMap::new(),
-        hide: Vec::new(),
-        worker: None,
-        on_record: None,
-        task_from: None,
-        getting: moorline::worker::Getting::default(),
-        agent: None,
-        runtimes: Vec::new(),
+        delivery: moorline::job::Delivery::Shared { place: "/store/it's here/x.sif".into() },
+        command: ["sh", "-c", "echo \"$A\" `id`; exit 3", "\n"].map(String::from).into(),
+        mounts: vec![
+            Mount::cvmfs(),
+            "/data:/d:ro".parse().unwrap(),
+            Mount { need: Need::Required, ..Mount::cvmfs() },
+        ],
+        env: vec!["A=$(touch /tmp/canary) '\"\\".parse().unwrap()],
+        runtime: RuntimeChoice::Auto,
+        options: vec!["--nv".into()],
+        resources: Resources::default(),
+        workdir: None,
+        rerun_of: None,
+        terms: moorline::job::Terms::default(),
     };
+    let ids = (IntentId::from_bytes([2; 16]), Nonce::from_bytes([3; 16]));
+    let mut plan = Plan::plain(ids, job, "/jobs/x/work".into());
     plan.job.mounts[2].target = "/req uired".into();
     plan
 }

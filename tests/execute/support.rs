@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 
 use self::open_dir::open_dir;
 
-use moorline::job::{Delivery, IntentId, JobId, JobSpec, Mount, Nonce, Resources, RuntimeChoice};
+use moorline::job::{Delivery, IntentId, JobId, JobSpec, Mount, Nonce, RuntimeChoice};
 use moorline::oci::{Digest, Sha256Digest, SifDigest, TreeRoot};
 use moorline::pin::Image;
 use moorline::sif::hash_tree::Builder;
 use moorline::sif::{Arch, DataType, Identity, SifWriter};
-use moorline::worker::{PLAN_SCHEMA, Plan, Receipt, Start};
+use moorline::worker::{Plan, Receipt, Start};
 
 /// Who runs a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,38 +229,17 @@ impl Job {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
         let (place, digest) = image().clone();
-        let plan = Plan {
-            schema: PLAN_SCHEMA,
-            intent: IntentId::from_bytes([2; 16]),
-            nonce: Nonce::from_bytes([3; 16]),
-            job: JobSpec {
-                id: JobId::from_parts(1_700_000_000_000, 7),
-                name: None,
-                image: Image::Sif { pin: None, manifest: None, digest, recipe: None, tree: None },
-                delivery: Delivery::Shared { place },
-                command: command.iter().map(|w| (*w).to_owned()).collect(),
-                mounts: vec![Mount { source: "/nowhere/cvmfs".into(), ..Mount::cvmfs() }],
-                env: vec![],
-                runtime: RuntimeChoice::Builtin,
-                options: vec![],
-                resources: Resources::default(),
-                workdir: None,
-                rerun_of: None,
-                terms: moorline::job::Terms::default(),
-            },
-            workdir: dir.path().join("work"),
-            node_cache: Some(dir.path().join("tmp")),
-            filter: None,
-            site_store: None,
-            limits: std::collections::BTreeMap::new(),
-            hide: Vec::new(),
-            worker: None,
-            on_record: None,
-            task_from: None,
-            getting: moorline::worker::Getting::default(),
-            agent: None,
-            runtimes: Vec::new(),
+        let image = Image::Sif { pin: None, manifest: None, digest, recipe: None, tree: None };
+        let command = command.iter().map(|w| (*w).to_owned()).collect();
+        let id = JobId::from_parts(1_700_000_000_000, 7);
+        let job = JobSpec {
+            mounts: vec![Mount { source: "/nowhere/cvmfs".into(), ..Mount::cvmfs() }],
+            runtime: RuntimeChoice::Builtin,
+            ..JobSpec::plain(id, image, Delivery::Shared { place }, command)
         };
+        let ids = (IntentId::from_bytes([2; 16]), Nonce::from_bytes([3; 16]));
+        let node_cache = Some(dir.path().join("tmp"));
+        let plan = Plan { node_cache, ..Plan::plain(ids, job, dir.path().join("work")) };
         let job = Self { dir, plan, user, env: vec![] };
         job.give_away();
         job

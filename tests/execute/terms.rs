@@ -1,5 +1,5 @@
 //! On which terms a program runs in the built-in container: ENTRYPOINT, a layer to write to, what the submitter handed
-//! over, graphics processors. `runtimes.rs` has what all runtimes do alike.
+//! over, graphics processors. `runtimes/` has what all runtimes do alike.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

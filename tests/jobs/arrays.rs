@@ -8,7 +8,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::backend::Real;
-use crate::support::{Home, NOBODY, Server, am_root, until};
+use crate::support::{Home, NOBODY, Server, am_root, read_json, until};
 
 /// What a test needs of an engine.
 pub struct Bench<'s> {
@@ -96,9 +96,16 @@ pub fn suite(bench: &Bench<'_>) {
     assert!(groups.iter().all(|of| of["verdict"] == "match"), "{audit}");
     let text = bench.home.ok(&["audit", "job", &job]);
     assert!(text.contains("5,9: Match") || text.contains("5: Match"), "{text}");
+    // each task's file into a directory of its own, or one task's
+    let fetched = bench.home.ok(&["fetch", &job, "-o", "got"]);
+    assert_eq!(fetched, "got/2/out\ngot/3/out\ngot/5/out\ngot/9/out");
+    assert_eq!(bench.home.ok(&["fetch", &format!("{job}.9")]), "out");
+    assert_eq!(fs::read_to_string(bench.home.path("here/out")).unwrap(), "9\n");
     // names that are none
     bench.home.run(&["logs", &job]).fails(2, &["is an array", "2-3,5,9", &format!("{job}.2")]);
     bench.home.run(&["status", &format!("{job}.4")]).fails(3, &["2-3,5,9"]);
+    let range = format!("{job}.2-3");
+    bench.home.run(&["status", &range]).fails(2, &["several tasks", &format!("{job}.2 {job}.3")]);
     let listed = bench.home.run(&["--json", "jobs"]).exits(0).json();
     assert_eq!(listed.as_array().unwrap().len(), 1, "one job, whatever it has of tasks");
 
@@ -114,6 +121,9 @@ pub fn suite(bench: &Bench<'_>) {
     // one task again, in the same digest
     let again = bench.home.ok(&["rerun", "--wait", &format!("{job}.2")]);
     assert_eq!(bench.tasks(&again), pairs(&[("2", "completed")]));
+    let audit = bench.home.ok(&["audit", "job", &again]);
+    assert!(audit.contains(&format!("repeats {job}.2\n")), "{audit}");
+    assert!(audit.contains("/tasks/TASK/work"), "{audit}");
 
     // one task is cancelled, then all
     let job = bench.submit(&["--array", "1-3"], "[ $MOORLINE_TASK_ID = 1 ] || exec sleep 600");
@@ -202,8 +212,7 @@ fn a_supervisor_that_is_killed_takes_no_state_with_it() {
     let waited = bench.home.run(&["wait", "--timeout", "60", &format!("{job}.3")]);
     assert!(waited.stderr.contains("killed"), "{waited}");
     let record = |dir: &str| -> Value {
-        let path = bench.home.job(&job).join(dir).join("control/local.json");
-        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+        read_json(&bench.home.job(&job).join(dir).join("control/local.json"))
     };
     let kill = |record: &Value| {
         let pid = record["supervisor"]["pid"].as_i64().unwrap();

@@ -74,44 +74,19 @@ fn a_job_has_the_grace_that_it_asked_for() {
 
 /// A plan with this grace, as `submit` writes it.
 fn plan(order: &moorline::backend::Order, grace: Option<u32>) -> Vec<u8> {
-    use moorline::job::{JobSpec, Nonce, RuntimeChoice, Terms};
+    use moorline::job::{JobSpec, Nonce, Terms};
     let place = order.dir.join("x.sif");
     let digest = moorline::oci::Sha256Digest::from_bytes([7; 32]);
     let image =
         moorline::pin::Image::Sif { pin: None, manifest: None, digest, recipe: None, tree: None };
+    let delivery = moorline::job::Delivery::Shared { place };
     let job = JobSpec {
-        id: order.job,
-        name: None,
-        image,
-        delivery: moorline::job::Delivery::Shared { place },
-        command: vec!["true".into()],
-        mounts: vec![],
-        env: vec![],
-        runtime: RuntimeChoice::Auto,
-        options: vec![],
         resources: order.resources.clone(),
-        workdir: None,
-        rerun_of: None,
         terms: Terms { grace, ..Terms::default() },
+        ..JobSpec::plain(order.job, image, delivery, vec!["true".into()])
     };
-    let plan = moorline::worker::Plan {
-        schema: moorline::worker::PLAN_SCHEMA,
-        intent: order.intent,
-        nonce: Nonce::from_bytes([3; 16]),
-        job,
-        workdir: order.dir.join("work"),
-        node_cache: None,
-        site_store: None,
-        limits: std::collections::BTreeMap::new(),
-        hide: vec![],
-        filter: None,
-        worker: None,
-        on_record: None,
-        task_from: None,
-        getting: moorline::worker::Getting::default(),
-        agent: None,
-        runtimes: Vec::new(),
-    };
+    let ids = (order.intent, Nonce::from_bytes([3; 16]));
+    let plan = moorline::worker::Plan::plain(ids, job, order.dir.join("work"));
     plan.to_bytes().unwrap()
 }
 

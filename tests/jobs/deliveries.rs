@@ -5,21 +5,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
-use crate::simulated::{Simulated, receipts};
-use crate::support::{Home, Server};
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-}
-
-/// The only receipt of a job.
-fn receipt(home: &Home, job: &str) -> Value {
-    let paths = receipts(home, job);
-    assert_eq!(paths.len(), 1);
-    json(&paths[0])
-}
+use crate::simulated::{Simulated, receipt};
+use crate::support::{Home, Server, read_json};
 
 #[test]
 fn files_go_to_the_job_and_what_it_leaves_is_listed() {
@@ -51,12 +38,15 @@ fn files_go_to_the_job_and_what_it_leaves_is_listed() {
     let brief: Vec<_> = outputs.iter().map(|o| (&o["path"], &o["size"])).collect();
     assert_eq!(brief, [(&"all.out".into(), &6.into()), (&"log".into(), &6.into())], "{receipt}");
     let sum = outputs[0]["sha256"].as_str().unwrap();
+    assert_eq!(home.ok(&["fetch", &job, "-o", "got"]), "got/all.out");
+    assert_eq!(fs::read_to_string(home.path("here/got/all.out")).unwrap(), "1 2 3\n");
+    assert_eq!(home.ok(&["fetch", &job, "--all", "-o", "got"]), "got/all.out\ngot/log");
     assert!(sum.len() == 71 && outputs[1].get("sha256").is_none(), "{receipt}");
     assert!(receipt["peak_memory"].as_u64().unwrap() > 100_000, "{receipt}");
     assert!(receipt["cpu_ms"].is_u64(), "{receipt}");
     assert_eq!(receipt["delivery"], "shared");
     // the worker that the script compared
-    let plan = json(&home.job(&job).join("control/plan.json"));
+    let plan = read_json(&home.job(&job).join("control/plan.json"));
     assert_eq!(receipt["worker"], plan["worker"]);
     assert!(receipt["worker"].as_str().unwrap().starts_with("sha256:"), "{receipt}");
     // the same from a job file
@@ -165,7 +155,7 @@ fn a_file_that_nodes_do_not_see_is_shipped() {
         "{receipt}"
     );
     let copy = home.job(&job).join("image.sif");
-    let plan = json(&home.job(&job).join("control/plan.json"));
+    let plan = read_json(&home.job(&job).join("control/plan.json"));
     assert_eq!(plan["job"]["delivery"]["place"], copy.to_str().unwrap());
     assert_eq!(fs::read(&copy).unwrap(), fs::read(&sif).unwrap());
     // it lasts longer than the file that was named

@@ -24,6 +24,7 @@ fn on_htcondor() {
         let out = bench.home.job(&job).join(format!("tasks/{task}/work/out"));
         assert_eq!(fs::read_to_string(out).unwrap(), format!("{task}\n"));
     }
+    assert_eq!(bench.home.ok(&["fetch", &job, "-o", "brought"]), "brought/1/out\nbrought/2/out");
     let audit = bench.home.run(&["--json", "audit", "job", &job]).exits(0).json();
     assert_eq!(audit["verdict"], "match", "{audit}");
 }

@@ -180,6 +180,9 @@ fn the_engine_brings_the_files_and_takes_them_back() {
     assert_eq!(left, ["all.out", "deep/log", "starts"], "{receipt}");
     assert_eq!(fs::read_to_string(dir.join("work/all.out")).unwrap(), "1 2 3\n");
     assert_eq!(fs::read_to_string(dir.join("work/deep/log")).unwrap(), "x\n");
+    assert_eq!(bench.home.ok(&["fetch", &job, "-o", "got"]), "got/all.out");
+    assert_eq!(bench.home.ok(&["fetch", &job, "deep/log", "-o", "got"]), "got/deep/log");
+    assert_eq!(fs::read_to_string(bench.home.path("here/got/all.out")).unwrap(), "1 2 3\n");
     let answer = bench.home.run(&["--json", "audit", "job", &job]).exits(0);
     assert_eq!(answer.json()["verdict"], "match", "{answer}");
     bench.home.run(&["rerun", "--wait", &job]).exits(200);

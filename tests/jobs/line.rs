@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::simulated::receipt;
 use crate::support::{
     Answer, Home, NOBODY, PROJECT, Server, am_root, difference, images, processes, sleeping, until,
 };
@@ -213,18 +214,6 @@ fn mounts() {
             assert_eq!(home.ok(&["logs", "--stderr", &job]), "");
         }
     }
-}
-
-/// The only receipt of a job.
-fn receipt(home: &Home, job: &str) -> Value {
-    let control = home.job(job).join("control");
-    let receipts: Vec<PathBuf> = fs::read_dir(control)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("receipt-"))
-        .collect();
-    let [path] = receipts.as_slice() else { panic!("{receipts:?}") };
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
 #[test]

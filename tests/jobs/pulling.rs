@@ -10,21 +10,10 @@ use serde_json::Value;
 use moorline::secret::Secret;
 use moorline::standin::Account;
 
-use crate::simulated::{Simulated, receipts};
+use crate::simulated::{Simulated, receipt};
 use crate::support::{
-    Home, NOBODY, PROJECT, SECRET, Server, USER, am_root, config, have, images, walk,
+    Home, NOBODY, PROJECT, SECRET, Server, USER, am_root, config, have, images, read_json, walk,
 };
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-}
-
-/// The only receipt of a job.
-fn receipt(home: &Home, job: &str) -> Value {
-    let paths = receipts(home, job);
-    assert_eq!(paths.len(), 1);
-    json(&paths[0])
-}
 
 /// A home whose jobs keep images in a directory of their own.
 fn with_node(server: &Server, home: Home) -> (Home, PathBuf) {
@@ -103,7 +92,7 @@ fn a_worker_pulls_what_was_pinned() {
     assert_eq!(holding(&home.jobs(), SECRET), Vec::<PathBuf>::new());
     assert_eq!(holding(&home.path("ledger"), SECRET), Vec::<PathBuf>::new());
     assert_eq!(holding(&home.path("node"), SECRET), Vec::<PathBuf>::new());
-    let plan = json(&control.join("plan.json"));
+    let plan = read_json(&control.join("plan.json"));
     assert_eq!(plan["getting"]["pull"]["credential"], true, "{plan}");
     assert!(!fs::read_to_string(home.job(&job).join("work/env.txt")).unwrap().contains("gldt"));
 
@@ -183,7 +172,7 @@ fn a_public_image_needs_no_token() {
     let (job, code) = home.job_of(&["--delivery", "pull"], &image, "exit 7");
     let receipt = receipt(&home, &job);
     assert_eq!((code, &receipt["delivery"]), (7, &"pull".into()), "{receipt}");
-    let plan = json(&home.job(&job).join("control/plan.json"));
+    let plan = read_json(&home.job(&job).join("control/plan.json"));
     assert_eq!(plan["getting"]["pull"].get("credential"), None, "{plan}");
 }
 

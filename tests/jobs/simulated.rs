@@ -6,7 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::support::{Home, until};
+use serde_json::Value;
+
+use crate::support::{Home, read_json, until};
 
 /// As Slurm's commands say it when no controller is there.
 pub const NO_CONTROLLER: &str = "echo 'slurm_load_jobs error: Unable to contact slurm controller \
@@ -74,6 +76,13 @@ impl Simulated {
         self.command("sacct", NO_ACCOUNTING);
         self.command("squeue", FORGOTTEN);
     }
+}
+
+/// The only receipt of a job.
+pub fn receipt(home: &Home, job: &str) -> Value {
+    let paths = receipts(home, job);
+    assert_eq!(paths.len(), 1);
+    read_json(&paths[0])
 }
 
 /// The receipts beside a job, once there is one.

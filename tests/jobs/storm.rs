@@ -12,7 +12,7 @@ use moorline::oci::{Digest, Sha256Digest};
 use serde_json::{Value, json};
 
 use crate::simulated::Simulated;
-use crate::support::{Home, PROJECT, Server, images};
+use crate::support::{Home, PROJECT, Server, images, read_json};
 
 /// The demo's image with a layer of so many bytes that do not compress.
 fn large(server: &Server, bytes: usize) -> String {
@@ -105,7 +105,7 @@ impl Waiting<'_> {
             if !entry.file_name().to_string_lossy().starts_with("receipt-") {
                 continue;
             }
-            let receipt: Value = serde_json::from_slice(&fs::read(entry.path()).unwrap()).unwrap();
+            let receipt = read_json(&entry.path());
             if let Some(at) = receipt["start"]["at"].as_str() {
                 let at: jiff::Timestamp = at.parse().unwrap();
                 started.push(at.duration_since(zero).as_secs_f64());

@@ -6,6 +6,7 @@
 # provides: docker-registry
 # tests: images::apptainer
 # minutes: 20
+# prepares: tests/env/apptainer.sh make
 set -euo pipefail
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"

@@ -1,5 +1,7 @@
 #!/bin/bash
 # about: the demo of the release build, as root and as an ordinary user, in isolation
+# commands: python3
+# packages: python3
 # minutes: 20
 set -euo pipefail
 # shellcheck source=tests/lib.sh
@@ -13,6 +15,7 @@ else
     step "build" cargo build --locked --release
 fi
 step "demo as $(id -un)" "$program" demo --require-isolation
+step "the picture of it in the README" tests/env/demo-picture.py --check "$program" docs/demo.svg
 if [ "$(id -u)" = 0 ]; then
     step "demo as $TEST_USER" tests/env/as-user.sh "$program" demo --require-isolation
 fi

@@ -5,6 +5,7 @@
 # needs: root
 # tests: jobs::backend_htcondor jobs::htcondor_whole jobs::htcondor_arrays
 # minutes: 15
+# prepares: tests/env/htcondor.sh make
 set -euo pipefail
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"

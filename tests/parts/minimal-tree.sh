@@ -4,6 +4,7 @@
 # packages: debootstrap debian-archive-keyring iproute2 util-linux
 # needs: root
 # minutes: 25
+# prepares: tests/env/minimal-tree.sh make
 set -euo pipefail
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"

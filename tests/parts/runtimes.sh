@@ -1,7 +1,7 @@
 #!/bin/bash
-# about: charliecloud and udocker (P1 by proot, R1 by runc) run jobs, as root and as an ordinary user
-# commands: ch-run proot runc busybox setpriv python3
-# packages: charliecloud proot runc busybox-static util-linux squashfs-tools python3 python3-pip
+# about: charliecloud and udocker (P1 by proot, R1 by runc, F1 and F2 by Debian's fakechroot) run jobs, as root and as an ordinary user; udocker also where jobs bring it
+# commands: ch-run proot runc busybox setpriv python3 patchelf
+# packages: charliecloud proot runc libfakechroot patchelf busybox-static util-linux squashfs-tools python3 python3-pip
 # needs: root
 # minutes: 5
 set -euo pipefail
@@ -13,16 +13,20 @@ cd "$ROOT"
 # udocker is no Debian package. It is a few Python files, kept apart from the machine's own; its engines are Debian's.
 UDOCKER=$(mktemp -d /tmp/moorline-udocker.XXXXXX)
 trap 'rm -rf "$UDOCKER"' EXIT
-if python3 -m pip install --quiet --no-deps --target "$UDOCKER/lib" udocker==1.3.17 >"$MOORLINE_RUN/udocker.log" 2>&1; then
+if python3 -m pip download --quiet --no-deps --dest "$UDOCKER/package" udocker==1.3.17 >"$MOORLINE_RUN/udocker.log" 2>&1 &&
+    python3 -m pip install --quiet --no-deps --target "$UDOCKER/lib" "$UDOCKER"/package/* >>"$MOORLINE_RUN/udocker.log" 2>&1; then
     mkdir "$UDOCKER/bin"
     printf '#!/usr/bin/python3\nimport sys\nsys.path.insert(0, "%s/lib")\nfrom udocker.maincmd import main\nsys.exit(main())\n' \
         "$UDOCKER" >"$UDOCKER/bin/udocker"
     chmod -R a+rX "$UDOCKER"
     chmod 755 "$UDOCKER/bin/udocker"
     export MOORLINE_TEST_UDOCKER=$UDOCKER/bin
-    export MOORLINE_TESTS_REQUIRE=charliecloud,udocker
+    MOORLINE_TEST_UDOCKER_PACKAGE=$(echo "$UDOCKER"/package/udocker-*)
+    export MOORLINE_TEST_UDOCKER_PACKAGE
+    export MOORLINE_TESTS_REQUIRE=charliecloud,udocker,fakechroot
 else
     need_skipped udocker "pip cannot install it: $(tail -n 1 "$MOORLINE_RUN/udocker.log")"
     export MOORLINE_TESTS_REQUIRE=charliecloud
 fi
-step "charliecloud and udocker" cargo_test --test execute runtimes::
+step "charliecloud and udocker" cargo_test --test execute -- runtimes:: added::
+step "udocker that was added, on the command line" cargo_test --test cli -- runtime::

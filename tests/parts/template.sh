@@ -4,6 +4,7 @@
 # packages: docker-registry skopeo buildah mmdebstrap debian-archive-keyring uidmap python3 python3-venv munge slurmctld slurmd slurm-client slurmdbd slurm-wlm-basic-plugins slurm-wlm-mysql-plugin mariadb-server rsync git curl
 # needs: root registry slurm
 # minutes: 25
+# prepares: tests/env/gitlab-ci-local.sh
 set -euo pipefail
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -34,7 +35,8 @@ step "the project" drive make
 step "every file, rendered" drive schema
 step "GitLab's schema" "$CACHE/ci-schema/bin/check-jsonschema" --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci "$project"/rendered/*.yml
 step "build to audit" drive chain
-for case in quoting failing detached array denied unprotected program hostile noted merged; do step "$case" drive "$case"; done
+step "the same on a branch that is not protected" drive ordinary
+for case in quoting failing detached array denied unprotected program hostile noted merged own; do step "$case" drive "$case"; done
 step "ended by TERM" drive cancelled TERM
 step "killed, so that only after_script is left" drive cancelled KILL
 in_allocation() {

@@ -16,7 +16,7 @@ mapfile -t programs < <(test_programs)
 [ "${#programs[@]}" -gt 0 ] || die "no test program was built"
 # What needs a server or root was tested by its own part.
 unset MOORLINE_TEST_SLURM SLURM_CONF MOORLINE_TEST_REGISTRY
-mapfile -t names < <(tr ',' '\n' <<<"${MOORLINE_TESTS_REQUIRE:-}" | grep -vxE 'root|loop|kernel-mount|differential|apptainer|debian-rootfs|slurm|htcondor|registry|podman|docker|charliecloud|udocker' || true)
+mapfile -t names < <(tr ',' '\n' <<<"${MOORLINE_TESTS_REQUIRE:-}" | grep -vxE 'root|loop|kernel-mount|differential|apptainer|debian-rootfs|slurm|htcondor|registry|podman|docker|charliecloud|udocker|fakechroot' || true)
 MOORLINE_TESTS_REQUIRE=$(IFS=, && printf '%s' "${names[*]}")
 export MOORLINE_TESTS_REQUIRE
 failed=0

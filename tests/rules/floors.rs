@@ -235,6 +235,13 @@ fn holding(source: &Source, words: &[&str]) -> Vec<String> {
 }
 
 pub(super) fn sources() -> Vec<Source> {
+    let found = below("src");
+    assert!(found.len() > 20, "only {} source files were found", found.len());
+    found
+}
+
+/// The files of Rust below a folder of the repository, with their paths from there.
+fn below(folder: &str) -> Vec<Source> {
     fn walk(folder: &Path, root: &Path, found: &mut Vec<Source>) {
         let mut entries: Vec<PathBuf> = fs::read_dir(folder)
             .expect("a source folder can be read")
@@ -253,10 +260,9 @@ pub(super) fn sources() -> Vec<Source> {
             }
         }
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut found = Vec::new();
     walk(&root, &root, &mut found);
-    assert!(found.len() > 20, "only {} source files were found", found.len());
     found
 }
 
@@ -314,12 +320,15 @@ fn what_reaches_a_terminal_goes_through_few_places() {
 
 #[test]
 fn no_file_outgrows_its_page() {
-    let offences: Vec<String> = sources()
-        .iter()
-        .map(|source| (source, source.text.lines().count()))
-        .filter(|(_, lines)| *lines > MOST_LINES)
-        .map(|(source, lines)| format!("src/{}: {lines} lines", source.path))
-        .collect();
+    let long = |folder: &str| -> Vec<String> {
+        below(folder)
+            .iter()
+            .map(|source| (source, source.text.lines().count()))
+            .filter(|(_, lines)| *lines > MOST_LINES)
+            .map(|(source, lines)| format!("{folder}/{}: {lines} lines", source.path))
+            .collect()
+    };
+    let offences = ["src", "tests", "crates", "benches"].map(long).concat();
     none(&offences, "a file is split by 600 lines");
 }
 

@@ -383,18 +383,21 @@ impl Home {
     }
 }
 
+/// A file that holds JSON.
+#[track_caller]
+pub fn read_json(path: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
 /// A job of the built-in runtime whose blocks were checked by the root in its plan, where the machine serves images.
 #[track_caller]
 pub fn checked_on_read(home: &Home, job: &str) {
     let control = home.job(job).join("control");
-    let read = |path: &Path| -> serde_json::Value {
-        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-    };
-    let plan = read(&control.join("plan.json"));
+    let plan = read_json(&control.join("plan.json"));
     assert!(plan["job"]["image"]["tree"].is_string(), "{plan}");
     let names = fs::read_dir(&control).unwrap().flatten().map(|entry| entry.path());
     let is_receipt = |path: &PathBuf| path.to_string_lossy().contains("/receipt-");
-    let receipt = read(&names.into_iter().find(is_receipt).expect("a receipt"));
+    let receipt = read_json(&names.into_iter().find(is_receipt).expect("a receipt"));
     let served = !receipt["notes"].to_string().contains("not checked on read");
     if have("fuse", "checked_on_read", served) {
         assert_eq!(receipt["evidence"]["grade"], "verified-on-read", "{receipt}");

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use moorline::job::{Delivery, EngineKey, Evidence, Grade, IntentId, JobId, JobSpec, Name, Nonce};
 use moorline::ledger::{Intent, RecordHash, Recorded};
 use moorline::oci::{ConfigDigest, Digest, Platform, Reference, Sha256Digest, SifDigest};
-use moorline::pin::{Image, Pin};
+use moorline::pin::{Codec, Image, Pin, Recipe};
 use moorline::worker::{Conditions, RECEIPT_SCHEMA, Receipt, Start};
 
 /// A directory that a ledger may lie in, private whatever the umask is.
@@ -58,6 +58,19 @@ pub fn pin() -> Pin {
 /// A SIF that was made of an image of a registry, or that came from nowhere.
 pub fn sif(pin: Option<Pin>, digest: SifDigest) -> Image {
     Image::Sif { pin, manifest: None, digest, recipe: None, tree: None }
+}
+
+/// How that SIF was made.
+pub fn recipe() -> Recipe {
+    Recipe {
+        schema: 1,
+        layout: 1,
+        template: 1,
+        codec: Codec::Zstd,
+        codec_version: "1.5.7".into(),
+        level: 3,
+        block_size: 131_072,
+    }
 }
 
 /// What the job is to do.

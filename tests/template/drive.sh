@@ -234,6 +234,25 @@ denied() {
     refuse "a job that was submitted" "submitted job" "$LOG"
 }
 
+# The example on a branch of everyday work: built and pinned, nothing submitted, and nothing red.
+ordinary() {
+    local log
+    rm -rf moorline-artifacts
+    PROTECTED=false variables "$(cat "$MOORLINE_TEST_JOB_TOKEN")"
+    passes "$LOG"
+    variables "$(cat "$MOORLINE_TEST_JOB_TOKEN")"
+    expect "the build" "built $MOORLINE_TEST_REGISTRY/physics/analysis@sha256:" "$LOG"
+    expect "the pin" "pinned to $MOORLINE_TEST_REGISTRY/physics/analysis@sha256:" "$LOG"
+    expect "why not" "not submitted: 'main' is not protected" "$LOG"
+    expect "the audit" "nothing to audit: the job before this one submitted nothing" "$LOG"
+    refuse "a job that was submitted" "submitted job" "$LOG"
+    refuse "the job behind them" "ran in $MOORLINE_TEST_REGISTRY" "$LOG"
+    # a warning is 209; gitlab-ci-local ends well whatever a job with a list in allow_failure ends with
+    log=$(grep -E '(FAIL|WARN) [0-9]+' "$LOG" | grep -vE '(FAIL|WARN) 209( |$)' || :)
+    [ -z "$log" ] || die "another end than 209: $log"
+    grep -qE '(FAIL|WARN) 209' "$LOG" || die "no job ended with 209: this test looks for the wrong words"
+}
+
 unprotected() {
     PROTECTED=false variables "$(cat "$MOORLINE_TEST_JOB_TOKEN")"
     # 209 is an allowed failure
@@ -371,6 +390,17 @@ run_mode() {
     recorded "SLURM_JOB_ID=$SLURM_JOB_ID"
 }
 
+# .gitlab/own-image.yml, as the pipeline of a release starts it. The image is another one here, so another program of
+# it is run, and the program on the runner stands for the one in the image.
+own() {
+    sed 's|command: moorline --version|command: sh -c "echo ran in the image"|' "$ROOT/.gitlab/own-image.yml" >own-image.yml
+    PATH=$PWD:$PATH passes "$LOG" --file own-image.yml --variable OWN_VERSION=v1
+    rm own-image.yml
+    expect "the pin" "pinned to $MOORLINE_TEST_REGISTRY/physics/analysis@$MOORLINE_TEST_DIGEST_V1" "$LOG"
+    expect "the job" "ran in the image" "$LOG"
+    expect "the verdict" "verdict: Match" moorline-artifacts/audit/report.txt
+}
+
 # Every file with the inputs that it demands, as GitLab would have it after pasting, and each head, into rendered/:
 # they are checked by GitLab's own schema afterwards.
 schema() {
@@ -468,7 +498,7 @@ cd "$2"
 LOG=$2/.gitlab-ci-local-log
 say "-- $1"
 case $1 in
-chain | quoting | failing | detached | array | denied | unprotected | program | run_mode | schema | hostile | noted | merged | secrets) "$1" ;;
+chain | ordinary | quoting | failing | detached | array | denied | unprotected | program | run_mode | schema | hostile | noted | merged | own | secrets) "$1" ;;
 cancelled) cancelled "${3-TERM}" ;;
 *) die "no case $1" ;;
 esac

@@ -6,7 +6,7 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Verbs of docker, podman, apptainer, batch engines and Ganga.
-const VERBS: [(&[&str], &str); 17] = [
+const VERBS: [(&[&str], &str); 18] = [
     (&["ps", "squeue", "condor_q", "qstat", "bjobs", "list", "ls"], "moorline jobs"),
     (&["images", "image"], "moorline cache ls lists the images of the store"),
     (&["rmi", "remove", "delete"], "moorline cache prune removes what no job needs"),
@@ -15,10 +15,11 @@ const VERBS: [(&[&str], &str); 17] = [
     (&["srun", "start", "exec-run"], "moorline run IMAGE COMMAND"),
     (&["sh", "bash", "enter"], "moorline shell IMAGE"),
     (&["log", "tail", "peek", "attach"], "moorline logs JOB"),
+    (&["cp", "get", "download", "output", "condor_transfer_data"], "moorline fetch JOB"),
     (&["top", "stat", "info"], "moorline status JOB"),
     (&["history", "sacct", "report", "provenance"], "moorline audit job JOB"),
     (&["build", "sif"], "moorline convert IMAGE -o FILE.sif"),
-    (&["push", "cp"], "moorline convert IMAGE --push REGISTRY/GROUP/PROJECT"),
+    (&["push"], "moorline convert IMAGE --push REGISTRY/GROUP/PROJECT"),
     (&["search"], "moorline tags REGISTRY/GROUP/PROJECT lists the tags of an image"),
     (&["prune", "clean"], "moorline cache prune"),
     (&["resubmit", "restart", "retry"], "moorline rerun JOB"),

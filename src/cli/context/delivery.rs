@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cli::context::Context;
+use crate::cli::context::{Context, engines};
 use crate::cli::show::output::{self, CliError, Report};
-use crate::execute;
+use crate::execute::{self, Form};
 use crate::failure::{Failure, Kind};
 use crate::files::{ForeignFile, MOST_CA_BYTES};
 use crate::gitlab::CredentialKind;
@@ -13,7 +13,7 @@ use crate::job::{Delivery, JobSpec, Tasks};
 use crate::pin::{Image, Pin};
 use crate::registry::{Client, Lookup, anonymous};
 use crate::secret::{Candidate, Candidates};
-use crate::submit::{Extras, Pulls, SubmitError, Way, pulled};
+use crate::submit::{Added, Extras, Pulls, SubmitError, Way, pulled};
 use crate::worker::{Getting, Pull};
 
 /// Where CERN publishes unpacked images.
@@ -90,7 +90,25 @@ impl Context {
             }
             _ => {}
         }
+        extras.added = self.added(job, engine)?;
         Ok(extras)
+    }
+
+    /// The added runtimes that a job may come to.
+    fn added(&self, job: &JobSpec, engine: &str) -> Result<Added, Report> {
+        let form = match job.delivery {
+            Delivery::Cvmfs {} => Form::Directory,
+            _ => execute::wants(job.runtime),
+        };
+        let mut runtimes = self.added_runtimes()?;
+        let order = self.runtime_order();
+        runtimes.retain(|one| execute::may_take(job.runtime, order, form, &one.kind));
+        if runtimes.is_empty() {
+            return Ok(Added::default());
+        }
+        let here = engines::facts(engine).is_some_and(|facts| facts.here);
+        let in_place = here || matches!(job.delivery, Delivery::Shared { .. });
+        Ok(Added::of(&self.store()?, runtimes, in_place)?)
     }
 
     /// What a node keeps.

@@ -42,6 +42,12 @@ impl Context {
     fn read_name(&self, name: &str) -> Result<(String, Option<Part>), Report> {
         if !name.contains(':') {
             let (job, task) = JobRef::split(name);
+            if let Some((job, Ok(tasks))) = name.rsplit_once('.').map(|(j, t)| (j, t.parse()))
+                && task.is_none()
+            {
+                let (asked, job) = (name.to_owned(), job.to_owned());
+                return Err(LookupError::SeveralTasks { asked, job, tasks }.into());
+            }
             return Ok((job.to_owned(), task.map(Part::Number)));
         }
         let Some((array, part)) = backend::task_of_name(name) else {

@@ -25,7 +25,7 @@ impl Context {
     /// With the cause and what mends it; exit code 9, or 8 and 12 when it could not be tried.
     pub fn require_runtime(&self, wanted: Option<RuntimeChoice>) -> Result<(), Report> {
         let wanted = wanted.or(self.settings.runtime).unwrap_or_default();
-        match execute::usable(wanted, self.runtime_order()) {
+        match execute::usable(wanted, self.runtime_order(), &self.added_runtimes()?) {
             Ok(_) => Ok(()),
             Err(absent) => Err(refused(wanted, absent)),
         }
@@ -55,6 +55,9 @@ fn refused(wanted: RuntimeChoice, absent: Absent) -> Report {
     };
     let hint = absent.hint.unwrap_or_else(|| match wanted {
         RuntimeChoice::Auto | RuntimeChoice::Builtin => "install apptainer".to_owned(),
+        RuntimeChoice::Udocker => "moorline runtime add udocker FILE lets jobs bring it, with an archive of its engines \
+                                   where there is no proot, runc or crun; --runtime builtin needs nothing"
+            .to_owned(),
         _ => "--runtime builtin needs no container software".to_owned(),
     });
     CliError::new(absent.kind, message).with_hint(hint).into()

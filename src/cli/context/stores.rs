@@ -8,9 +8,10 @@ use rustix::fs::Access;
 
 use super::Context;
 use super::records::Records;
-use crate::cli::show::output::Report;
+use crate::cli::show::output::{self, Report};
+use crate::job::AddedRuntime;
 use crate::ledger::Ledger;
-use crate::store::{SiteStore, Store, Timing};
+use crate::store::{SiteStore, Store, StoredRuntime, Timing};
 
 impl Context {
     /// Where the jobs' directories are.
@@ -61,6 +62,27 @@ impl Context {
             expiry.map(Duration::from_millis).map_or_else(Timing::default, Timing::with_expiry);
         let store = Store::open_with(&self.places.cache, timing)?;
         Ok(store.with_witness(Arc::new(Records::of(&self.places.ledger))))
+    }
+
+    /// The runtimes that were added, of each kind the one that is used. A store that has none is not made for it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn added_runtimes(&self) -> Result<Vec<AddedRuntime>, Report> {
+        if !Store::may_have_runtimes(&self.places.cache) {
+            return Ok(Vec::new());
+        }
+        let (all, problems) = self.store()?.runtimes()?;
+        for problem in problems {
+            output::warn(output::cell(&problem.to_string()));
+        }
+        let mut used: Vec<AddedRuntime> = Vec::new();
+        for StoredRuntime { runtime, .. } in all {
+            if used.iter().all(|one| one.kind != runtime.kind) {
+                used.push(runtime);
+            }
+        }
+        Ok(used)
     }
 
     /// The site's store, when one is configured.

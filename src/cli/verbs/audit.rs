@@ -225,14 +225,6 @@ fn tone(verdict: Verdict) -> Tone {
     }
 }
 
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Match => "Match",
-        Verdict::Mismatch => "Mismatch",
-        Verdict::Unproven => "Unproven",
-    }
-}
-
 fn grade(grade: &Grade) -> String {
     let text = match grade {
         Grade::VerifiedOnRead => "verified-on-read: each block was checked when it was read",
@@ -279,6 +271,9 @@ fn attempt_lines(attempt: &AttemptAnswer, lines: &mut Vec<Line>) {
         let sha256 = program.sha256.map_or_else(|| "not read".into(), |d| d.to_string());
         add("its program", format!("{} ({version}), owner {}", program.path, program.owner));
         add("its bytes", sha256);
+    }
+    if let Some(modified) = &attempt.conditions.modified {
+        add("modified by the runtime", output::cell(modified));
     }
     if !attempt.conditions.options.is_empty() {
         add("options", attempt.conditions.options.join(" "));
@@ -362,10 +357,7 @@ fn job_lines(shown: &JobShown, width: Option<usize>) -> Vec<Painted> {
             engine.unwrap_or_else(|| format!("{} ({})", submission.backend, submission.outcome));
         lines.push(Line::fact("  engine", engine));
         for TasksAnswer { tasks, verdict, reason, qualified } in &submission.tasks {
-            let said = match because(*verdict, reason.sentence(), qualified) {
-                Because::But(text) => format!("{}, {text}", word(*verdict)),
-                Because::Why(why) => format!("{} - {why}", word(*verdict)),
-            };
+            let said = said(*verdict, reason.sentence(), qualified);
             lines.push(Line::fact("  tasks", format!("{tasks}: {said}")));
         }
         for attempt in shown_of(submission) {
@@ -382,8 +374,9 @@ fn job_lines(shown: &JobShown, width: Option<usize>) -> Vec<Painted> {
         lines.push(Line::Head(format!("  note: {}", output::cell(note))));
     }
     let mut text = record::lines(&lines, width);
-    let said = Painted::of(Tone::Head, "verdict: ");
-    text.push(said.and(tone(answer.verdict), output::cell(&sentence(answer))));
+    let sentence = said(answer.verdict, &answer.why, &answer.qualified);
+    let head = Painted::of(Tone::Head, "verdict: ");
+    text.push(head.and(tone(answer.verdict), output::cell(&sentence)));
     text
 }
 
@@ -398,9 +391,9 @@ fn shown_of(submission: &SubmissionAnswer) -> Vec<&AttemptAnswer> {
 }
 
 /// `Match`, `Match, but ...` or another verdict with its reason.
-fn sentence(answer: &JobAnswer) -> String {
-    let word = word(answer.verdict);
-    match because(answer.verdict, &answer.why, &answer.qualified) {
+fn said(verdict: Verdict, why: &str, qualified: &[Qualifier]) -> String {
+    let word = verdict.word();
+    match because(verdict, why, qualified) {
         Because::But(text) => format!("{word}, {text}"),
         Because::Why(why) => format!("{word} - {why}"),
     }
@@ -422,7 +415,7 @@ fn image_lines_of(answer: &ImageAnswer, width: Option<usize>) -> Vec<Painted> {
         let plain = |text: String| (Tone::Plain, text);
         table.toned([
             plain(used.job.to_string()),
-            (tone(used.verdict), word(used.verdict).into()),
+            (tone(used.verdict), used.verdict.word().into()),
             plain(used.state.to_string()),
             plain(used.engine.as_ref().map_or_else(|| "-".into(), |e| e.kind.clone())),
             plain(used.recorded_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()),

@@ -12,7 +12,7 @@ use crate::credential::{Explanation, SourceReport};
 use crate::oci::Reference;
 use crate::secret::Realm;
 
-/// Say which credential is taken for an image, which are not and why, and what the registry answers.
+/// Say which credential is taken for an image and why, never a secret.
 ///
 /// Each credential is tried at most once. No secret is shown.
 #[derive(Debug, ClapArgs)]

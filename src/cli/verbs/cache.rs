@@ -36,13 +36,21 @@ Examples:
   moorline cache ls --full")]
     Ls,
     /// Make room; an image that a job needs stays
+    ///
+    /// Without a limit only leftovers go. An image that a submitted or running job needs is never removed.
+    /// Images go to the store's trash and are deleted by a later prune, when no job can be running from
+    /// them any more: `trash_age` of [store] in the configuration, 7 days if it is not set. The same limits
+    /// hold for what jobs left in this machine's own cache (`node_cache`, else /tmp); there an image that a
+    /// job runs from stays.
     Prune(Prune),
     /// Hash everything again; what is damaged is put away, and the exit code is 6
     #[command(after_help = "\
 Examples:
   moorline cache verify")]
     Verify,
-    /// Make a key for `convert --site` and `--push`: the secret goes into a new file, the public key is printed
+    /// Make a key for `convert --site` and `--push`
+    ///
+    /// The secret goes into a new file, the public key is printed.
     #[command(after_help = "\
 Examples:
   moorline cache key ~/moorline.key")]
@@ -56,12 +64,6 @@ Examples:
 /// Make room in the store.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-Without a limit only leftovers go. An image that a submitted or running job needs is never removed.
-Images go to the store's trash and are deleted by a later prune, when no job can be running from
-them any more: trash_age of [store] in the configuration, 7 days if it is not set. The same limits
-hold for what jobs left in this machine's own cache (node_cache, else /tmp); there an image that a
-job runs from stays.
-
 Examples:
   moorline cache prune --older-than 30d --dry-run
   moorline cache prune --max-size 50G")]
@@ -116,7 +118,7 @@ fn ls(context: &Context, store: &Store) -> Outcome {
         document::print(&json!({
             "store": store.root(), "items": items, "size": found.size(),
             "trash": count(found.trash), "temporary": count(found.temporary),
-            "unpacked": count(found.unpacked), "busy": found.busy,
+            "unpacked": count(found.unpacked), "runtimes": count(found.runtimes), "busy": found.busy,
         }));
         return Ok(0);
     }
@@ -172,6 +174,7 @@ fn totals(found: &Inventory) -> Table {
         ("images", of(|what| matches!(what, What::Sif(_)))),
         ("layers and configurations", of(|what| matches!(what, What::Blob(_)))),
         ("archives for podman and docker", of(|what| matches!(what, What::Archive(_)))),
+        ("added runtimes", found.runtimes),
         ("indexes", of(|what| matches!(what, What::Index))),
         ("trash", found.trash),
         ("temporary", found.temporary),
@@ -309,7 +312,7 @@ fn verify(context: &Context, store: &Store) -> Outcome {
             .map(|fault| json!({"path": fault.path, "why": fault.why, "moved": fault.moved}))
             .collect();
         document::print(&json!({
-            "blobs": done.blobs, "sifs": done.sifs, "mappings": done.mappings,
+            "blobs": done.blobs, "sifs": done.sifs, "runtimes": done.runtimes, "mappings": done.mappings,
             "bytes": done.bytes, "faults": faults,
         }));
     } else {
@@ -321,8 +324,12 @@ fn verify(context: &Context, store: &Store) -> Outcome {
             let (path, why) = (fault.path.display(), output::cell(&fault.why));
             output::line(format!("{path}: {why}; {now}"));
         }
+        let runtimes = match done.runtimes {
+            0 => String::new(),
+            files => format!(", {} of added runtimes", plural(files, "file")),
+        };
         context.voice.say(format!(
-            "{}, {}, {}; {} hashed; {} damaged",
+            "{}, {}, {}{runtimes}; {} hashed; {} damaged",
             plural(done.sifs, "image"),
             plural(done.blobs, "layer and configuration file"),
             plural(done.mappings, "mapping"),

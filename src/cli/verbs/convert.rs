@@ -31,7 +31,8 @@ use crate::store::StoredSif;
 Examples:
   moorline convert group/project:v1 -o project.sif
   moorline convert group/project:v1 --to squashfs -o project.squashfs
-  moorline convert group/project:v1 --push group/project --signing-key ~/moorline.key")]
+  moorline convert group/project:v1 --push group/project \\
+      --signing-key ~/moorline.key")]
 pub struct Args {
     /// Image: group/project:tag, registry/..., docker://..., oci:DIR, oci-archive:FILE,
     /// docker-archive:FILE (with :TAG behind it), or a name of moorline.toml

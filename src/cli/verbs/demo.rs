@@ -17,10 +17,10 @@ use crate::execute;
 use crate::failure::{Kind, io_kind};
 use crate::files;
 
-/// Show the whole line on this machine.
+/// Show the whole line on this machine: no root, no container software, no network.
 ///
 /// Makes a small image of this machine's own files, serves it from a registry stand-in on loopback,
-/// and runs the ordinary commands on it. Needs no root, no container software and no network.
+/// and runs the ordinary commands on it.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:

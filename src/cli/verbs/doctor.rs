@@ -15,7 +15,7 @@ use crate::cli::show::exit;
 use crate::cli::show::output::{self, Report};
 use crate::doctor::{self, Finding, Health};
 
-/// Check this machine, the configuration, the registry and the engines, with a remedy for each problem.
+/// Check this machine, the registry and the engines, with a remedy for each problem.
 ///
 /// Nothing is changed but the directories that every verb makes. The registry and the engines are asked
 /// whether they answer.

@@ -29,13 +29,13 @@ Examples:
   moorline import ganga job.py -o job.toml")]
 pub enum Verb {
     /// Read a Ganga job: Python that makes one job, or what its export wrote; nothing is executed
+    ///
+    /// What has no counterpart is left out with a note, also in the job file. A deploy token's password is
+    /// never written: with --login it goes into the keyring, else it is dropped.
     Ganga(Ganga),
 }
 
 /// Read a Ganga job into a job file.
-///
-/// The file is parsed, never executed. What has no counterpart is left out with a note, also in the job file. A
-/// deploy token's password is never written: with --login it goes into the keyring, else it is dropped.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:

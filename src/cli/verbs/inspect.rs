@@ -15,7 +15,7 @@ use crate::oci::{ContainerConfig, Descriptor, Document, Platform};
 use crate::pin::Pin;
 use crate::registry::{ImageDocuments, Wanted};
 
-/// Show what an image is: platforms, size, command, environment, labels and layers.
+/// Show what an image is: platforms, configuration, labels, layers.
 ///
 /// Nothing is downloaded but the image's documents.
 #[derive(Debug, ClapArgs)]

@@ -71,6 +71,9 @@ pub struct Row {
     pub output: Option<PathBuf>,
     /// When it was submitted.
     pub submitted: jiff::Timestamp,
+    /// Where each task of an array has its working directory.
+    #[serde(skip)]
+    each: Option<String>,
 }
 
 /// Tasks of an array of which the same is known.
@@ -121,6 +124,9 @@ impl Row {
                 Some(_) => Some(dir.join(TASKS)).filter(|tasks| tasks.is_dir()),
             },
             submitted: submission.time,
+            each: submission
+                .tasks()
+                .map(|_| format!("{}/TASK/work", Foreign::path(&dir.join(TASKS)))),
         }
     }
 
@@ -149,8 +155,7 @@ impl Row {
         let path = |path: &Option<PathBuf>, none: &str| {
             path.as_deref().map_or_else(|| none.to_owned(), |path| Foreign::path(path).to_string())
         };
-        // of an array
-        let none = if self.tasks.is_empty() { "not known" } else { "one for each task" };
+        let none = self.each.as_deref().unwrap_or("not known");
         vec![
             Line::fact("  command", self.command()),
             Line::fact("  directory", path(&self.workdir, none)),

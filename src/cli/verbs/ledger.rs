@@ -34,7 +34,7 @@ Examples:
 #[command(after_help = "\
 Examples:
   moorline ledger merge moorline-artifacts/ledger
-  MOORLINE_LEDGER=/shared/ledger moorline ledger merge jobs/*/moorline-artifacts/ledger")]
+  MOORLINE_LEDGER=/shared/ledger moorline ledger merge jobs/*/ledger")]
 pub struct Merge {
     /// Where the other ledgers are, such as unpacked artifacts; their chains are checked
     #[arg(value_name = "DIR", required = true)]

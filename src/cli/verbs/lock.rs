@@ -23,7 +23,7 @@ use crate::resolve::drift::{NotCompared, drift_many};
 /// Something that a check found.
 const FOUND: u8 = 6;
 
-/// Write the pins of all names in [images] of moorline.toml to moorline.lock, or check them.
+/// Write or check moorline.lock: the pins of the images that moorline.toml names.
 ///
 /// A name that is pinned keeps its pin: only new names, and those that stand for something else by now, are
 /// resolved. Both files are those of the current directory. A check that finds something exits with 6.

@@ -25,9 +25,10 @@ use crate::secret::{Realm, Secret};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  moorline login gitlab-registry.example/group/project --username gitlab+deploy-token-1
-  printf %s \"$DEPLOY_TOKEN\" | moorline login gitlab-registry.example --username NAME \\
-      --password-stdin --realm https://gitlab.example
+  moorline login gitlab-registry.example/group/project \\
+      --username gitlab+deploy-token-1
+  printf %s \"$DEPLOY_TOKEN\" | moorline login gitlab-registry.example \\
+      --username NAME --password-stdin --realm https://gitlab.example
   moorline login --list")]
 pub struct Login {
     /// The registry, or a project or group of it

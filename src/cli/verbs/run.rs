@@ -59,7 +59,7 @@ fn starts_shell(command: &[String], here: &Path, image: &str) -> Option<String> 
     })
 }
 
-/// Start an interactive shell in an image, in the current directory.
+/// Start a shell in an image, in the current directory.
 ///
 /// The current directory is bound to `/work_dir`. The shell is bash where the image has it, else sh.
 #[derive(Debug, ClapArgs)]

@@ -19,7 +19,7 @@ use crate::cli::verbs::wait;
 use crate::config::JobFile;
 use crate::failure::Kind;
 use crate::files::ForeignFile;
-use crate::job::{JobId, JobSpec, Resources, Tasks};
+use crate::job::{JobId, JobRef, JobSpec, Resources, Tasks};
 use crate::submit::{self, Extras, Site, Source, Way, new_job_id};
 
 /// Larger job files are refused.
@@ -32,8 +32,10 @@ const MOST_BYTES: u64 = 1 << 20;
 #[command(after_help = format!("\
 Examples:
   moorline submit group/project:v1 ./analysis --events 1000
-  moorline submit --backend {} --cpus 4 --memory 8G --time 2h group/project:v1 ./analysis
-  moorline submit --array 1-400 group/project:v1 sh -c './analysis --seed $MOORLINE_TASK_ID'
+  moorline submit --backend {} --cpus 4 --memory 8G --time 2h \\
+      group/project:v1 ./analysis
+  moorline submit --array 1-400 group/project:v1 \\
+      sh -c './analysis --seed $MOORLINE_TASK_ID'
   moorline submit -f job.toml --wait", engines::batch()))]
 pub struct Args {
     #[arg(long, value_name = "NAME", help = format!("Engine: {}", engines::choice()))]
@@ -294,7 +296,7 @@ pub fn hand_over(
     }
     let answer = json!({
         "job": job.id, "backend": kind, "engine": key.to_string(), "image": job.image.name(),
-        "rerun_of": job.rerun_of,
+        "rerun_of": job.rerun_of.map(|of| JobRef::repeated(of, job.terms.tasks.as_ref())),
     });
     if context.voice.json {
         // with --wait there is one document, at the end

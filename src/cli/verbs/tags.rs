@@ -14,7 +14,7 @@ use crate::oci::{Platform, Reference, Tag};
 use crate::pin::Resolved;
 use crate::resolve::{ResolveError, resolve_many};
 
-/// List the tags of an image with dates and digests, the newest first.
+/// List the tags of an image with dates and digests.
 ///
 /// The date and the digest of each tag are asked for, so a repository with thousands of tags takes
 /// a while: --last limits how many are shown, and asks only about these.

@@ -25,7 +25,7 @@ use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
 
 use crate::execute::asker::{Answer, Asker, Question};
 use crate::execute::failed::{Failed, at};
-use crate::execute::handles::{self, Refused, as_path, mount_id};
+use crate::files::handles::{self, Refused, as_path, mount_id};
 use crate::mountinfo::{MountInfo, Table};
 use crate::runtime::builtin::OUTSIDE;
 

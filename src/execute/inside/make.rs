@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::execute::handles::{self, Refused};
+use crate::files::handles::{self, Refused};
 
 /// The directory that holds an absolute path's last part, and that part.
 fn parent(target: &Path) -> io::Result<(OwnedFd, &OsStr)> {

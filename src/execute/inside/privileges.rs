@@ -9,6 +9,13 @@ use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 use crate::execute::failed::{Failed, at};
 use crate::execute::unshare::unshare;
 
+/// No capability.
+pub(in crate::execute) const NONE: CapabilitySets = CapabilitySets {
+    effective: CapabilitySet::empty(),
+    permitted: CapabilitySet::empty(),
+    inheritable: CapabilitySet::empty(),
+};
+
 /// A user namespace with the caller's own ids, which owns no mount. The process must have one thread.
 pub(in crate::execute) fn own_namespace(uid: u32, gid: u32) -> Result<(), Failed> {
     unshare(UnshareFlags::NEWUSER).map_err(at("making the program's user namespace"))?;
@@ -32,12 +39,12 @@ pub(in crate::execute) fn give_up() -> Result<(), Failed> {
             Err(e) => return Err(at("emptying the bounding set")(e)),
         }
     }
-    let none = CapabilitySets {
-        effective: CapabilitySet::empty(),
-        permitted: CapabilitySet::empty(),
-        inheritable: CapabilitySet::empty(),
-    };
-    rustix::thread::set_capabilities(None, none).map_err(at("dropping capabilities"))?;
+    drop_own()
+}
+
+/// No capability now, for a process that starts nothing.
+pub(in crate::execute) fn drop_own() -> Result<(), Failed> {
+    rustix::thread::set_capabilities(None, NONE).map_err(at("dropping capabilities"))?;
     rustix::thread::set_no_new_privs(true).map_err(at("setting no_new_privs"))?;
     hide()
 }

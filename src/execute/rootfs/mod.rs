@@ -4,7 +4,7 @@
 //! | way | when | file |
 //! |---|---|---|
 //! | kernel mount | root, and the SIF lies in a store that only root can write to | `kernel.rs` |
-//! | `squashfuse` | it is installed and `/dev/fuse` may be opened | `fuse.rs` |
+//! | `squashfuse` | it is installed, `/dev/fuse` may be opened, and no ordinary user wants a layer over it | `fuse.rs` |
 //! | unpacked once, kept for other jobs | the node's cache is hidden from containers | `place.rs`, `unpack.rs`, `tidy.rs` |
 //! | unpacked for the job | always, and when the job requires it to be measured | `unpack.rs` |
 //!

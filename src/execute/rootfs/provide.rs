@@ -16,6 +16,8 @@ pub(in crate::execute) struct Room<'a> {
     pub(in crate::execute) shared: Result<&'a Path, &'a str>,
     /// The job's own.
     pub(in crate::execute) scratch: &'a Path,
+    /// Whether a layer that the program writes to will lie over the tree.
+    pub(in crate::execute) layered: bool,
     /// What an image may ask for at most.
     pub(in crate::execute) limits: &'a Configured,
 }
@@ -71,7 +73,13 @@ pub(in crate::execute) fn provide(
         }
         Err(why) => notes.push(format!("no kernel mount: {why}")),
     }
-    match fuse::mount(measured, partition, &point) {
+    let fused = if room.layered && !rustix::process::geteuid().is_root() {
+        // its files are root's, whom the job's user namespace does not know: no copy of them could be made
+        Err("a layer over files of other users cannot be written to (--scratch)".to_owned())
+    } else {
+        fuse::mount(measured, partition, &point)
+    };
+    match fused {
         Ok(mount) => {
             return Ok(done(point, "squashfuse", true, notes, Guard::Fuse { _mount: mount }));
         }

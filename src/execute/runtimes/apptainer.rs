@@ -20,6 +20,8 @@
 //! - `HOME` is taken from `--home` alone.
 //! - A few names are those of apptainer's own script ([`KEPT`]) and cannot be had.
 
+mod trial;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -71,6 +73,10 @@ impl Runtime for Apptainer {
 
     fn probe(&self) -> Result<Found, ExecuteError> {
         foreign::identified(self.0)
+    }
+
+    fn starts(&self, found: &Found, form: Form) -> Result<(), ExecuteError> {
+        trial::starts(&foreign::program(found)?.path, form)
     }
 
     fn hides(&self, options: &[String]) -> Hides {

@@ -110,6 +110,7 @@ impl Runtime for Builtin {
         let room = rootfs::Room {
             shared: shared.as_deref().map_err(String::as_str),
             scratch: &scratch_path,
+            layered: layer::asked(&job.terms).is_some(),
             limits: &request.plan.limits,
         };
         let site_store = request.plan.site_store.as_deref();

@@ -33,6 +33,7 @@ use crate::execute::attend::Ended;
 use crate::execute::container::Manner;
 use crate::execute::form::Form;
 use crate::execute::identify::{Asked, Program};
+use crate::execute::probe::{self, Refusal};
 use crate::execute::report::Report;
 use crate::execute::starter::Start;
 use crate::job::{Evidence, Grade, Name, Terms, WORK_DIR};
@@ -75,6 +76,8 @@ impl Runtime for Charliecloud {
                 program.path.display()
             )));
         }
+        // it has no other way to a container, and says little when that is closed
+        probe::look().map_err(Refusal::into_error)?;
         Ok(Found { program: Some(program), answer: Vec::new() })
     }
 

@@ -25,7 +25,7 @@ mod devices;
 mod engine;
 mod said;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, Rlimit, getrlimit};
@@ -37,9 +37,10 @@ use super::foreign::{self, Scratch};
 use super::runtime::{Found, Prepared, Request, Runtime};
 use crate::backend;
 use crate::execute::attend::Ended;
+use crate::execute::confined::Confined;
 use crate::execute::container::Manner;
 use crate::execute::form::Form;
-use crate::execute::identify::Program;
+use crate::execute::identify::{Asked, Program};
 use crate::execute::image::Archived;
 use crate::execute::report::Report;
 use crate::execute::starter::{After, Start, Word};
@@ -73,7 +74,12 @@ impl Runtime for Docker {
     }
 
     fn probe(&self) -> Result<Found, ExecuteError> {
-        let mut found = foreign::identified(self.name())?;
+        let path = foreign::find(self.name())?;
+        // without a home of this user's, podman 5 does not even say its version
+        let home = scratch::Scratch::make(scratch::PROBE, false)?;
+        let env: &[(&str, &OsStr)] = &[("HOME", home.path().as_os_str())];
+        let asked = Asked { words: &["--version"], env, on_stderr: false };
+        let mut found = Found { program: Some(Program::asked(&path, &asked)?), answer: vec![] };
         let program = foreign::program(&found)?;
         let engine = Engine::of(kind(program)?, &program.path, scratch::PROBE)?;
         found.answer = match engine.kind {
@@ -129,6 +135,12 @@ impl Runtime for Docker {
                 "the container's layer is where {engine} keeps its storage, and its size is not limited"
             ));
         }
+        let network = job.terms.network.unwrap_or(Network::Host);
+        if ids == Ids::Root && network == Network::Host {
+            report
+                .notes
+                .push("the program has the network of docker's daemon, not the machine's".into());
+        }
         let short: String = request.attempt.chars().take(12).collect();
         let name = format!("moorline-{}-{short}", job.id);
         let process = Process::current().map_or_else(|| "unknown".to_owned(), |p| p.to_string());
@@ -161,9 +173,9 @@ impl Runtime for Docker {
             command: &command,
             env: &env,
             env_file: (!by_file.is_empty()).then_some(env_file.as_path()),
-            network: job.terms.network.unwrap_or(Network::Host),
+            network,
             umask: job.terms.umask,
-            limits: &limits(engine.kind),
+            limits: &limits(engine.kind, &ids),
             init,
             terminal: terminal::is_here(),
             devices: &devices,
@@ -265,6 +277,13 @@ fn podman_answers(engine: &Engine) -> Result<(), ExecuteError> {
     if answer.good && map.lines().count() > 1 {
         return Ok(());
     }
+    if Confined::own().no_new_privileges {
+        return refuse(
+            "it needs subordinate ids, and nothing in the container around this worker may set them \
+             (no_new_privs); take --runtime builtin or auto"
+                .into(),
+        );
+    }
     if find_program("newuidmap").is_none() {
         return refuse("newuidmap is not installed (the package uidmap)".into());
     }
@@ -281,7 +300,10 @@ fn podman_answers(engine: &Engine) -> Result<(), ExecuteError> {
 /// What docker's daemon says of itself.
 fn docker_answers(engine: &Engine) -> Result<Vec<u8>, ExecuteError> {
     let answer = engine.ask(&["info", "--format", "{{json .}}"])?;
-    let silent = |why: String| Err(ExecuteError::NoDaemon { runtime: engine.kind.name(), why });
+    let silent = |why: String| {
+        let (runtime, inside) = (engine.kind.name(), Confined::own().at_all());
+        Err(ExecuteError::NoDaemon { runtime, why, inside })
+    };
     match Info::read(&answer.stdout) {
         Ok(_) => Ok(answer.stdout),
         Err(_) if !answer.good => silent(answer.complaint().to_owned()),
@@ -299,6 +321,9 @@ fn ids(engine: &Engine, info: &Info, report: &mut Report) -> Ids {
         }
         Kind::Docker if info.is_rootless() => {
             report.notes.push(lost.into());
+            report
+                .notes
+                .push("the program has the limits of docker's daemon, not the caller's".into());
             Ids::Root
         }
         _ => {
@@ -427,9 +452,13 @@ fn has_init(kind: Kind) -> bool {
 }
 
 /// The worker's own limits, which the container gets: an engine has others, and may not be allowed to set them. The
-/// number of processes is docker's own business; podman lowers its own to 32768 before it sets any.
-fn limits(kind: Kind) -> Vec<(&'static str, String, String)> {
+/// number of processes is docker's own business; podman lowers its own to 32768 before it sets any. A daemon without
+/// root cannot set a higher one than its own, so it sets none.
+fn limits(kind: Kind, ids: &Ids) -> Vec<(&'static str, String, String)> {
     const MOST: u64 = 32768;
+    if *ids == Ids::Root {
+        return Vec::new();
+    }
     let shown = |limit: Option<u64>| limit.map_or_else(|| "-1".to_owned(), |n| n.to_string());
     let all = [("core", Resource::Core), ("nofile", Resource::Nofile), ("nproc", Resource::Nproc)];
     let mut limits = Vec::new();

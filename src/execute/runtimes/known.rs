@@ -10,7 +10,8 @@ use crate::execute::identify::Program;
 use crate::execute::probe::{Refusal, probe};
 use crate::execute::{ExecuteError, Form};
 use crate::failure::{Failure, Kind};
-use crate::job::{JobSpec, Name, RuntimeChoice, Terms};
+use crate::job::{AddedRuntime, Name, RuntimeChoice, Terms};
+use crate::worker::Plan;
 
 /// All runtimes, in the order in which `auto` tries them where nobody says another one.
 const ALL: [&dyn Runtime; 7] =
@@ -100,21 +101,36 @@ fn first<T>(
 /// # Errors
 /// [`ExecuteError::NoRuntime`] with the reason of each, [`ExecuteError::Form`] for one that does not run
 /// what the job has, [`ExecuteError::Terms`] for one that cannot give what it asks for.
-pub(in crate::execute) fn choose(
-    job: &JobSpec,
-    order: &[Name],
-    form: Form,
-) -> Result<Chosen, ExecuteError> {
-    let (all, mut passed) = able(candidates(job.runtime, order, form)?, &job.terms)?;
+pub(in crate::execute) fn choose(plan: &Plan, form: Form) -> Result<Chosen, ExecuteError> {
+    let job = &plan.job;
+    let (all, mut passed) = able(candidates(job.runtime, &plan.runtimes, form)?, &job.terms)?;
+    let came = |runtime| of_kind(runtime, plan.added.iter().map(|staged| &staged.runtime));
     let (runtime, found, others) = first(all.clone(), |runtime| {
         let mut behind = all.iter().skip_while(|one| one.name() != runtime.name()).skip(1);
-        match runtime.unprobed() {
-            Some(found) if !behind.any(|one| one.look().is_ok()) => Ok(found),
-            _ => runtime.probe(),
+        match (runtime.unprobed(), came(runtime)) {
+            (Some(found), _) if !behind.any(|one| look(*one, came(*one)).is_ok()) => Ok(found),
+            (_, Some(added)) => runtime.probe_added(added),
+            (_, None) => {
+                let found = runtime.probe()?;
+                runtime.starts(&found, form)?;
+                Ok(found)
+            }
         }
     })?;
     passed.extend(others);
     Ok(Chosen { runtime, found, passed })
+}
+
+/// The one of a runtime's kind among those that were added.
+fn of_kind<'a>(
+    runtime: &dyn Runtime,
+    mut added: impl Iterator<Item = &'a AddedRuntime>,
+) -> Option<&'a AddedRuntime> {
+    added.find(|one| one.kind == runtime.name())
+}
+
+fn look(runtime: &dyn Runtime, added: Option<&AddedRuntime>) -> Result<(), ExecuteError> {
+    added.map_or_else(|| runtime.look(), |added| runtime.look_at(added))
 }
 
 /// Those that can give what a job asks for, and why the others cannot.
@@ -150,11 +166,16 @@ pub struct Absent {
     pub hint: Option<String>,
 }
 
-/// The name of the runtime that would be taken here, found out without asking any program.
+/// The name of the runtime that would be taken here, found out without asking any program; `added` are those that come
+/// with the job.
 ///
 /// # Errors
 /// Why there is none.
-pub fn usable(choice: RuntimeChoice, order: &[Name]) -> Result<&'static str, Absent> {
+pub fn usable(
+    choice: RuntimeChoice,
+    order: &[Name],
+    added: &[AddedRuntime],
+) -> Result<&'static str, Absent> {
     let absent = |error: ExecuteError| Absent {
         kind: error.kind(),
         why: match &error {
@@ -165,7 +186,7 @@ pub fn usable(choice: RuntimeChoice, order: &[Name]) -> Result<&'static str, Abs
     };
     let candidates = candidates(choice, order, wants(choice)).map_err(absent)?;
     let own = candidates.iter().any(|runtime| runtime.name() == Builtin.name());
-    let error = match first(candidates, Runtime::look) {
+    let error = match first(candidates, |runtime| look(runtime, of_kind(runtime, added.iter()))) {
         Ok((runtime, ..)) => return Ok(runtime.name()),
         Err(error) => absent(error),
     };
@@ -197,6 +218,13 @@ pub fn installed() -> impl Iterator<Item = (&'static str, Form)> {
 #[must_use]
 pub fn wants(choice: RuntimeChoice) -> Form {
     named(choice.name()).map_or(Form::Sif, Runtime::wants)
+}
+
+/// Whether a job with an image in this form may come to the runtime of a name.
+#[must_use]
+pub fn may_take(choice: RuntimeChoice, order: &[Name], form: Form, name: &str) -> bool {
+    let all = candidates(choice, order, form).unwrap_or_default();
+    all.iter().any(|runtime| runtime.name() == name)
 }
 
 /// Whether a choice runs a published tree; one of those of `auto` does.
@@ -280,8 +308,13 @@ mod tests {
         assert_eq!(runtime.name(), "builtin");
         assert_eq!(passed, ["apptainer: not installed", "singularity: not installed"]);
         // a daemon that does not answer is passed over like a program that is not there, and has a hint of its own
-        let silent =
-            |_| Err::<(), _>(ExecuteError::NoDaemon { runtime: "docker", why: "no".into() });
+        let silent = |_| {
+            Err::<(), _>(ExecuteError::NoDaemon {
+                runtime: "docker",
+                why: "no".into(),
+                inside: false,
+            })
+        };
         let error = first(vec![ALL[4]], silent).map(|_| ()).unwrap_err();
         assert!(matches!(error, ExecuteError::NoDaemon { .. }), "{error}");
         assert!(error.hint().unwrap().contains("start its daemon"));

@@ -10,7 +10,7 @@
 //! # Adding a runtime
 //! Write `NAME.rs` with a type that is a [`Runtime`](runtime::Runtime), and its command line as a pure
 //! function with a table of cases. Then its line in `known.rs`, and its name in `job/runtime.rs`, which
-//! says what users may type. The suite in `tests/execute/runtimes.rs` runs what is installed through the same
+//! says what users may type. The suite in `tests/execute/runtimes/` runs what is installed through the same
 //! cases. What all of them owe a job:
 //!
 //! - the working directory at `/work_dir`, the program started in it, files that belong to the caller;
@@ -35,7 +35,8 @@ mod udocker;
 mod unpacked;
 
 pub use known::{
-    Absent, builtin_works, installed, lacks, takes_directory, takes_options, usable, wants,
+    Absent, builtin_works, installed, lacks, may_take, takes_directory, takes_options, usable,
+    wants,
 };
 pub(super) use known::{Chosen, choose};
 pub(super) use runtime::Request;

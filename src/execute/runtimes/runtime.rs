@@ -8,7 +8,7 @@ use crate::execute::form::Form;
 use crate::execute::identify::Program;
 use crate::execute::image::Image;
 use crate::execute::report::Report;
-use crate::job::{Evidence, Mount, Terms};
+use crate::job::{AddedRuntime, Evidence, Mount, Terms};
 use crate::runtime::Bind;
 use crate::worker::{Hides, Plan};
 
@@ -53,6 +53,31 @@ pub(in crate::execute) trait Runtime: Sync {
     /// # Errors
     /// As [`Runtime::look`].
     fn probe(&self) -> Result<Found, ExecuteError>;
+
+    /// Whether what was found starts an image in this form here, for one that cannot tell a start that failed from a
+    /// program that did.
+    ///
+    /// # Errors
+    /// As [`Runtime::look`].
+    fn starts(&self, _found: &Found, _form: Form) -> Result<(), ExecuteError> {
+        Ok(())
+    }
+
+    /// Whether one that came with the job can run here; costs next to nothing. It is taken instead of the machine's.
+    ///
+    /// # Errors
+    /// As [`Runtime::look`].
+    fn look_at(&self, _added: &AddedRuntime) -> Result<(), ExecuteError> {
+        self.look()
+    }
+
+    /// The same, as [`Runtime::probe`] does it.
+    ///
+    /// # Errors
+    /// As [`Runtime::look`].
+    fn probe_added(&self, _added: &AddedRuntime) -> Result<Found, ExecuteError> {
+        self.probe()
+    }
 
     /// What [`Runtime::probe`] would find, for one whose own failure to start says as much: it need not be asked
     /// where no other runtime could take its place.

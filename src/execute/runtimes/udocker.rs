@@ -9,8 +9,9 @@
 //!
 //! Source: udocker 1.3.17, and what it was seen to do (`tests/parts/runtimes.sh`):
 //!
-//! - It is never installed by a job, and neither are its engines (`UDOCKER_TARBALL` is empty): `proot`, `runc` and
-//!   `crun` come from `PATH`.
+//! - It is never installed by a job, and neither are its engines (`UDOCKER_TARBALL` is empty). One that its submitter
+//!   added comes with the job (`added.rs`) and is taken then; else that in `PATH`. `proot`, `runc` and `crun` of `PATH`
+//!   come before those that came with the job (`mode.rs`).
 //! - `load` and `create` look at no digest, so the tree is this worker's own. The program can write to it, and to what
 //!   udocker adds there: hence no better grade than *measured-cached*.
 //! - In the R modes it loses the exit code and mixes both outputs when no terminal is there. So the engine stands behind
@@ -20,8 +21,14 @@
 //! - It drops empty arguments, and blanks around a variable's value. A value of several lines is refused.
 //! - It sets variables of its own ([`OWN`]).
 //!
-//! `--option=--execmode=P1|P2|R1` chooses the mode. The S modes are apptainer's; the F modes rewrite programs of the
-//! image and need udocker's own engines.
+//! - Its F modes rewrite the image before the program starts (`setup`), and no engine stands above the program: the
+//!   few lines of shell stand for `env`, by which udocker starts it. What ran is then udocker's word, and the receipt
+//!   says so.
+//!
+//! `--option=--execmode=P1|P2|R1|F1|F2` chooses the mode. The S modes are apptainer's.
+
+mod added;
+mod mode;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -30,6 +37,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use self::added::{ASKED, Brought};
+use self::mode::{Engine, Mode, any_engine, mode};
 use super::foreign::{self, Scratch};
 use super::runtime::{Found, Prepared, Request, Runtime};
 use super::unpacked::{Tree, on_lines, point, points, refuse, shown, spelled};
@@ -39,8 +48,8 @@ use crate::execute::form::Form;
 use crate::execute::identify::{Asked, Program};
 use crate::execute::report::Report;
 use crate::execute::starter::Start;
-use crate::execute::{ExecuteError, find_program, layer, scratch};
-use crate::job::{Evidence, Grade, Name, WORK_DIR};
+use crate::execute::{ExecuteError, layer, scratch};
+use crate::job::{AddedRuntime, Evidence, Grade, Name, WORK_DIR};
 use crate::runtime::Bind;
 use crate::worker::Hides;
 
@@ -50,8 +59,8 @@ pub(super) struct Udocker;
 const NAME: &str = "udocker";
 /// What it calls the job's container; its form is udocker's.
 const ID: &str = "00000000-0000-0000-0000-000000000000";
-/// What an option begins with that chooses the mode; as `udocker setup` has it.
-const EXECMODE: &str = "--execmode=";
+/// What its answer begins with.
+const ANSWER: &str = "version: ";
 /// Variables that the program gets from it.
 const OWN: &str = "USER, LOGNAME, USERNAME, PS1, SHLVL, PROOT_TMP_DIR, container_*";
 
@@ -66,7 +75,12 @@ impl Runtime for Udocker {
 
     fn look(&self) -> Result<(), ExecuteError> {
         foreign::find(NAME)?;
-        any_engine()
+        any_engine(&[])
+    }
+
+    fn look_at(&self, added: &AddedRuntime) -> Result<(), ExecuteError> {
+        added::python()?;
+        any_engine(added.brings())
     }
 
     fn probe(&self) -> Result<Found, ExecuteError> {
@@ -75,17 +89,17 @@ impl Runtime for Udocker {
         let scratch = scratch::Scratch::make(scratch::PROBE, false)?;
         let repository = repository(scratch.path())?;
         let env = [("UDOCKER_DIR", repository.as_os_str()), ("HOME", scratch.path().as_os_str())];
-        let asked = Asked { words: &["--allow-root", "--version"], env: &env, on_stderr: false };
+        let asked = Asked { words: ASKED, env: &env, on_stderr: false };
         let program = Program::asked(&found, &asked)?;
-        let said = program.version.as_deref().unwrap_or_default();
-        if !said.starts_with("version: ") {
-            return Err(ExecuteError::NoRuntime(format!(
-                "{} is no udocker: it says {said:?}",
-                program.path.display()
-            )));
-        }
-        any_engine()?;
+        is_one(&program)?;
+        any_engine(&[])?;
         Ok(Found { program: Some(program), answer: Vec::new() })
+    }
+
+    /// Its files are compared and unpacked when the job is made ready.
+    fn probe_added(&self, added: &AddedRuntime) -> Result<Found, ExecuteError> {
+        self.look_at(added)?;
+        Ok(Found { program: None, answer: Vec::new() })
     }
 
     /// Nothing keeps a program in proot's view of the files.
@@ -99,17 +113,21 @@ impl Runtime for Udocker {
         request: &Request<'a>,
         report: &mut Report,
     ) -> Result<Box<dyn Prepared + 'a>, ExecuteError> {
-        let program = foreign::program(found)?.clone();
         let job = &request.plan.job;
-        foreign::tell(report, &program, job);
+        let added = request.plan.added.iter().find(|one| one.runtime.kind == NAME);
+        let brings = added.map_or(&[][..], |one| one.runtime.brings());
+        if let Some(program) = &found.program {
+            foreign::tell(report, program, job);
+        }
         report.runtime = Name::known(NAME);
         report.rootfs = Some("unpacked".into());
+        report.conditions.options.clone_from(&job.options);
         let (mode, options) = mode(&job.options)?;
-        let mode = mode.unwrap_or_else(Mode::usual);
-        let engine = mode.engine()?;
+        let mode = mode.unwrap_or_else(|| Mode::usual(brings));
+        let engine = mode.engine(brings)?;
         refuse(NAME, request, report)?;
-        if job.terms.gpu && mode == Mode::R1 {
-            let why = "its mode R1 shows no devices of the machine; take --option=--execmode=P1";
+        if job.terms.gpu && !matches!(mode, Mode::P1 | Mode::P2) {
+            let why = "only its P modes show devices of the machine; take --option=--execmode=P1";
             return Err(ExecuteError::Terms { runtime: NAME, why: why.into() });
         }
         let tree = Tree::of(request, report)?;
@@ -128,6 +146,25 @@ impl Runtime for Udocker {
         let binds = shown(request, &tree, &scratch)?;
 
         let repository = repository(tree.scratch.path())?;
+        let program = match added {
+            None => foreign::program(found)?.clone(),
+            Some(staged) => {
+                let places = (tree.scratch.path(), &*repository);
+                let Brought { program, said, note } =
+                    added::unpack(staged, request.control, places)?;
+                is_one(&program)?;
+                report.conditions.program = Some(said);
+                report.notes.push(note);
+                program
+            }
+        };
+        let (engine, from) = match engine {
+            Engine::Host(path) => (path.clone(), path.display().to_string()),
+            Engine::Brought(name) => {
+                let from = format!("{name}, which came with the job");
+                (repository.join("bin").join(name), from)
+            }
+        };
         let container = repository.join("containers").join(ID);
         let root = container.join("ROOT");
         let io = |what: &'static str| ExecuteError::io(what);
@@ -149,7 +186,8 @@ impl Runtime for Udocker {
             .map_err(io("writing the engine"))?;
         let variables = scratch.path().join("environment");
         fs::write(&variables, environment(&tree.env)).map_err(io("writing the variables"))?;
-        report.notes.push(format!("udocker {mode:?}, by {}", engine.display()));
+        report.notes.push(format!("udocker {mode:?}, by {from}"));
+        report.conditions.modified = mode.rewrites().map(str::to_owned);
         report.notes.push(format!("udocker sets variables of its own: {OWN}"));
         report
             .notes
@@ -158,6 +196,7 @@ impl Runtime for Udocker {
 
         let words = argv(&Run {
             program: &program.path,
+            setup: mode.rewrites().map(|_| mode),
             root: rustix::process::geteuid().is_root(),
             ids: mode.ids(),
             binds: &binds,
@@ -169,8 +208,10 @@ impl Runtime for Udocker {
         let start = foreign::start(request, words, env, &binds);
         let manner = Manner::of(&job.terms)?;
         let mut evidence = request.evidence.clone();
-        if evidence.grade.meets(&Grade::MeasuredCached) {
-            evidence.grade = Grade::MeasuredCached;
+        // of what was rewritten only udocker knows what it is
+        let best = mode.rewrites().map_or(Grade::MeasuredCached, |_| Grade::RuntimeReported);
+        if evidence.grade.meets(&best) {
+            evidence.grade = best;
         }
         Ok(Box::new(Ready {
             start,
@@ -184,6 +225,19 @@ impl Runtime for Udocker {
             _scratch: scratch,
         }))
     }
+}
+
+/// Whether a program that was asked is udocker.
+///
+/// # Errors
+/// [`ExecuteError::NoRuntime`] with what it says.
+fn is_one(program: &Program) -> Result<(), ExecuteError> {
+    let said = program.version.as_deref().unwrap_or_default();
+    if said.starts_with(ANSWER) {
+        return Ok(());
+    }
+    let path = program.path.display();
+    Err(ExecuteError::NoRuntime(format!("{path} is no udocker: it says {said:?}")))
 }
 
 /// A job for it.
@@ -233,93 +287,6 @@ impl Prepared for Ready {
     }
 }
 
-/// A way to run that udocker has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
-    /// proot, with a filter of system calls.
-    P1,
-    /// proot without.
-    P2,
-    /// runc or crun.
-    R1,
-}
-
-impl Mode {
-    /// The one that is taken where none is named: udocker's own, where its engine is here.
-    fn usual() -> Self {
-        if Self::P1.engine().is_ok() { Self::P1 } else { Self::R1 }
-    }
-
-    /// Its engine on this machine.
-    fn engine(self) -> Result<PathBuf, ExecuteError> {
-        let names: &[&str] = match self {
-            Self::P1 | Self::P2 => &["proot"],
-            Self::R1 => &["runc", "crun"],
-        };
-        names.iter().find_map(|name| find_program(name)).ok_or_else(|| {
-            ExecuteError::NoRuntime(format!("{} is not installed", names.join(" or ")))
-        })
-    }
-
-    /// Who the program is: runc's container has one user, its root, who is the caller.
-    fn ids(self) -> String {
-        let uid = rustix::process::getuid();
-        if self == Self::R1 || uid.is_root() {
-            return "root".to_owned();
-        }
-        format!("{}:{}", uid.as_raw(), rustix::process::getgid().as_raw())
-    }
-}
-
-/// Whether some engine is here.
-fn any_engine() -> Result<(), ExecuteError> {
-    Mode::usual().engine().map(drop).map_err(|_| {
-        ExecuteError::NoRuntime(
-            "neither proot nor runc nor crun is installed, and it downloads nothing in a job"
-                .into(),
-        )
-    })
-}
-
-/// The mode that the options choose, and the other options.
-fn mode(options: &[String]) -> Result<(Option<Mode>, Vec<String>), ExecuteError> {
-    let (mut mode, mut others) = (None, Vec::new());
-    let no = |why: String| Err(ExecuteError::NotStarted(why));
-    for option in options {
-        let Some(word) = option.strip_prefix(EXECMODE) else {
-            // it is written behind the container's name, which it must not replace
-            if !option.starts_with("--") || option.len() == 2 || option.ends_with('=') {
-                return no(format!(
-                    "--option {option:?}: write options of udocker as --name=value"
-                ));
-            }
-            if option.starts_with("--location") {
-                return no(format!("--option {option}: the image is the job's, not an option's"));
-            }
-            others.push(option.clone());
-            continue;
-        };
-        mode = Some(match word {
-            "P1" => Mode::P1,
-            "P2" => Mode::P2,
-            "R1" => Mode::R1,
-            "S1" => {
-                return no(
-                    "udocker's S1 is apptainer or singularity: take --runtime apptainer".into()
-                );
-            }
-            word if word.starts_with('F') => {
-                return no(format!(
-                    "udocker's {word} rewrites the image's programs, so that it would not be the pinned image; \
-                     take --execmode=P1"
-                ));
-            }
-            word => return no(format!("udocker's mode {word} is not supported: P1, P2, R1")),
-        });
-    }
-    Ok((mode, others))
-}
-
 /// A repository in `directory`, so that udocker makes none at home.
 fn repository(directory: &Path) -> Result<PathBuf, ExecuteError> {
     let path = directory.join("repo");
@@ -345,7 +312,7 @@ fn wrapper(mode: Mode, engine: &Path, code: &Path) -> Result<String, ExecuteErro
     // udocker leaves as soon as nobody holds its pseudo-terminal
     let outputs = match mode {
         Mode::R1 => "[ -t 1 ] && exec 5>&1 >&3 2>&4\n",
-        Mode::P1 | Mode::P2 => "",
+        Mode::P1 | Mode::P2 | Mode::F1 | Mode::F2 => "",
     };
     Ok(format!(
         "#!/bin/sh\ncase \"$1\" in --help|spec) exec {engine} \"$@\" ;; esac\n{outputs}{engine} \"$@\" 3>&- 4>&- 5>&-\n\
@@ -366,15 +333,23 @@ fn surroundings(
         ("UDOCKER_TMP".to_owned(), text(&scratch.directory("tmp")?)),
         ("HOME".to_owned(), text(&scratch.directory("home")?)),
         ("UDOCKER_TARBALL".to_owned(), String::new()),
-        ("UDOCKER_DEFAULT_EXECUTION_MODE".to_owned(), format!("{mode:?}")),
+        // what `setup` sets comes before it
+        ("UDOCKER_DEFAULT_EXECUTION_MODE".to_owned(), format!("{:?}", mode.before_setup())),
         ("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned()),
     ]);
     let which = match mode {
-        Mode::P1 | Mode::P2 => "UDOCKER_USE_PROOT_EXECUTABLE",
-        Mode::R1 => "UDOCKER_USE_RUNC_EXECUTABLE",
+        Mode::P1 | Mode::P2 => Some("UDOCKER_USE_PROOT_EXECUTABLE"),
+        Mode::R1 => Some("UDOCKER_USE_RUNC_EXECUTABLE"),
+        Mode::F1 | Mode::F2 => None,
     };
-    env.insert(which.to_owned(), text(engine));
-    if let Ok(path) = std::env::var("PATH") {
+    let path = std::env::var("PATH").ok();
+    if let Some(which) = which {
+        env.insert(which.to_owned(), text(engine));
+        env.extend(path.map(|path| ("PATH".to_owned(), path)));
+    } else {
+        // it looks for `env` there
+        let folder = text(engine.parent().unwrap_or(engine));
+        let path = path.map_or_else(|| folder.clone(), |path| format!("{folder}:{path}"));
         env.insert("PATH".to_owned(), path);
     }
     Ok(env)
@@ -392,6 +367,8 @@ fn environment(all: &BTreeMap<String, String>) -> String {
 /// What stands on the command line.
 struct Run<'a> {
     program: &'a Path,
+    /// The mode that the image is made ready for.
+    setup: Option<Mode>,
     root: bool,
     ids: String,
     binds: &'a [Bind],
@@ -402,8 +379,13 @@ struct Run<'a> {
 
 fn argv(run: &Run<'_>) -> Result<Vec<OsString>, ExecuteError> {
     // its outputs as 3 and 4, for the engine's wrapper
-    let shell = ["/bin/sh", "-c", "exec \"$@\" 3>&1 4>&2", "sh"];
-    let mut argv: Vec<OsString> = shell.map(OsString::from).into();
+    let mut shell = String::from("exec \"$@\" 3>&1 4>&2");
+    if let Some(mode) = run.setup {
+        let root = if run.root { " --allow-root" } else { "" };
+        let setup = format!("\"$1\"{root} --quiet setup --execmode={mode:?} {ID} >&2 || exit 1");
+        shell = format!("{setup}; {shell}");
+    }
+    let mut argv: Vec<OsString> = ["/bin/sh", "-c", &shell, "sh"].map(OsString::from).into();
     argv.push(run.program.into());
     if run.root {
         argv.push("--allow-root".into());
@@ -434,9 +416,10 @@ mod tests {
     #[test]
     fn command_lines() {
         let binds = [bind("/jobs/1/work", "/work_dir", Access::Rw)];
-        let run = |root, ids: &str| {
+        let run = |root, ids: &str, setup| {
             argv(&Run {
                 program: Path::new("udocker"),
+                setup,
                 root,
                 ids: ids.into(),
                 binds: &binds,
@@ -452,37 +435,18 @@ mod tests {
         let shell = "/bin/sh -c exec \"$@\" 3>&1 4>&2 sh";
         let rest = "--workdir=/work_dir --volume=/jobs/1/work:/work_dir --env-file=/s/environment \
                     --hostauth --nobanner 00000000-0000-0000-0000-000000000000 sh -c exit 7";
-        assert_eq!(run(false, "7:8"), format!("{shell} udocker --quiet run --user=7:8 {rest}"));
         assert_eq!(
-            run(true, "root"),
+            run(false, "7:8", None),
+            format!("{shell} udocker --quiet run --user=7:8 {rest}")
+        );
+        assert_eq!(
+            run(true, "root", None),
             format!("{shell} udocker --allow-root --quiet run --user=root {rest}")
         );
-    }
-
-    #[test]
-    fn modes_are_chosen_and_refused() {
-        let chosen = |words: &[&str]| {
-            let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-            mode(&words).map_err(|error| error.to_string())
-        };
-        assert_eq!(chosen(&[]), Ok((None, vec![])));
-        assert_eq!(chosen(&["--execmode=R1", "--dri"]), Ok((Some(Mode::R1), vec!["--dri".into()])));
-        assert!(chosen(&["--execmode=S1"]).unwrap_err().contains("--runtime apptainer"));
-        for f in ["F1", "F2", "F3", "F4"] {
-            let why = chosen(&[&format!("--execmode={f}")]).unwrap_err();
-            assert!(why.contains("rewrites"), "{why}");
-        }
-        for bad in [
-            "--execmode=R3",
-            "--execmode=",
-            "--location=/other",
-            "other:image",
-            "-v=/a",
-            "--",
-            "--env=",
-        ] {
-            assert!(chosen(&[bad]).is_err(), "{bad}");
-        }
+        let rewritten = run(true, "root", Some(Mode::F1));
+        let setup =
+            format!("\"$1\" --allow-root --quiet setup --execmode=F1 {ID} >&2 || exit 1; exec ");
+        assert!(rewritten.contains(&setup), "{rewritten}");
     }
 
     #[test]

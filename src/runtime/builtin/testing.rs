@@ -4,7 +4,7 @@ use crate::job::{Access, Delivery, IntentId, JobId, JobSpec, Nonce};
 use crate::oci::{Sha256Digest, SifDigest};
 use crate::pin::Image;
 use crate::runtime::Bind;
-use crate::worker::{PLAN_SCHEMA, Plan};
+use crate::worker::Plan;
 
 pub(crate) fn job(command: &[&str]) -> JobSpec {
     let digest = SifDigest::of(b"x");
@@ -15,24 +15,8 @@ pub(crate) fn job(command: &[&str]) -> JobSpec {
 }
 
 pub(crate) fn plan(command: &[&str]) -> Plan {
-    Plan {
-        schema: PLAN_SCHEMA,
-        intent: IntentId::from_bytes([2; 16]),
-        nonce: Nonce::from_bytes([3; 16]),
-        job: job(command),
-        workdir: "/jobs/1/work".into(),
-        node_cache: None,
-        runtimes: vec![],
-        filter: None,
-        site_store: None,
-        limits: [].into(),
-        hide: vec![],
-        worker: None,
-        on_record: None,
-        agent: None,
-        task_from: None,
-        getting: crate::worker::Getting::default(),
-    }
+    let ids = (IntentId::from_bytes([2; 16]), Nonce::from_bytes([3; 16]));
+    Plan::plain(ids, job(command), "/jobs/1/work".into())
 }
 
 pub(crate) fn bind(source: &str, target: &str, access: Access) -> Bind {

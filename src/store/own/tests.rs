@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use super::*;
 use crate::failure::{Failure, Kind};
 use crate::job::JobId;
-use crate::pin::{Codec, Recipe};
+use crate::ledger::testing;
+use crate::pin::Recipe;
 use crate::store::{Held, Holder, Limits, Needed, Pruned, StoredSif, Turn, Wanted};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -23,15 +24,7 @@ struct Small {
 fn small() -> Small {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("s")).unwrap();
-    let recipe = Recipe {
-        schema: 1,
-        layout: 1,
-        template: 1,
-        codec: Codec::Zstd,
-        codec_version: "1.5.7".into(),
-        level: 3,
-        block_size: 131_072,
-    };
+    let recipe = testing::recipe();
     Small { _dir: dir, store, recipe }
 }
 

@@ -10,7 +10,7 @@ use moorline::job::{
 };
 use moorline::ledger::{Intent, Ledger, RecordHash, Report, verify};
 use moorline::oci::{Digest, Sha256Digest, SifDigest};
-use moorline::pin::{Codec, Image, Recipe};
+use moorline::pin::Image;
 use moorline::worker::{Conditions, Cover, MountNote, Receipt, Start};
 
 use crate::support::records;
@@ -19,15 +19,7 @@ pub use crate::support::records::{at, entry};
 
 /// Every text that could name a person holds the word SENTINEL.
 pub fn spec(n: u64) -> JobSpec {
-    let recipe = Recipe {
-        schema: 1,
-        layout: 1,
-        template: 1,
-        codec: Codec::Zstd,
-        codec_version: "1.5.7".into(),
-        level: 3,
-        block_size: 131_072,
-    };
+    let recipe = records::recipe();
     let image = Image::Sif {
         pin: Some(records::pin()),
         manifest: None,

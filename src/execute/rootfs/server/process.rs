@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fuser::{Config, Session, SessionACL};
 use rustix::process::Signal;
-use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::answers::Answers;
 use super::kernel::{Kernel, Watch};
@@ -36,7 +35,8 @@ fn serve() -> Result<(), Failed> {
     let _ears = Ears::open(&STOPPING).map_err(at("installing a signal handler"))?;
     let mut talk = Talk::from_stdin().map_err(at("taking the socket"))?;
     let (sif, order): (OwnedFd, Order) = talk.take().map_err(at("hearing the worker"))?;
-    give_up()?;
+    // it reads what anybody may have written, and needs nothing but its two handles
+    privileges::drop_own()?;
     let image = open(File::from(sif), &order)?;
     let (device, Go { lacking }) = talk.take().map_err(at("hearing the worker"))?;
     let talk = Arc::new(Mutex::new(talk));
@@ -91,16 +91,4 @@ fn open(sif: File, order: &Order) -> Result<&'static Image<Source>, Failed> {
     let size = sealed.partition().size;
     let image = Image::open(sealed.checked(sif), 0, size, limits);
     Ok(Box::leak(Box::new(image.map_err(|e| wrong(e.to_string()))?)))
-}
-
-/// It reads what anybody may have written, and needs nothing but its two handles.
-fn give_up() -> Result<(), Failed> {
-    let none = CapabilitySets {
-        effective: CapabilitySet::empty(),
-        permitted: CapabilitySet::empty(),
-        inheritable: CapabilitySet::empty(),
-    };
-    rustix::thread::set_capabilities(None, none).map_err(at("dropping capabilities"))?;
-    rustix::thread::set_no_new_privs(true).map_err(at("setting no_new_privs"))?;
-    privileges::hide()
 }

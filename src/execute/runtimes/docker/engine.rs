@@ -316,9 +316,10 @@ fn is_mine(dir: &Path) -> bool {
     dir.is_absolute() && fs::metadata(dir).is_ok_and(|meta| meta.is_dir() && meta.uid() == me)
 }
 
-/// Whether a home is there and this user's to enter.
+/// Whether a home is there, this user may enter it, and podman finds or makes its directory for configuration there.
 fn is_usable(home: &Path) -> bool {
     access(home, Access::READ_OK | Access::EXEC_OK).is_ok()
+        && (access(home, Access::WRITE_OK).is_ok() || home.join(".config").is_dir())
 }
 
 /// Whether podman's usual storage of a user lies on a disk of this machine.

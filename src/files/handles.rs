@@ -19,7 +19,7 @@ use rustix::io::Errno;
 
 /// Why a path was not opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub enum Refused {
     /// A symbolic link stands there.
     Link(PathBuf),
     /// The path has a `..`.
@@ -30,7 +30,8 @@ pub(super) enum Refused {
 
 impl Refused {
     /// Whether the caller has no way to the path: nothing is there, or it may not enter.
-    pub(super) fn is_out_of_reach(&self) -> bool {
+    #[must_use]
+    pub fn is_out_of_reach(&self) -> bool {
         matches!(self, Self::System(_, Errno::ACCESS | Errno::NOENT | Errno::NOTDIR))
     }
 }
@@ -51,7 +52,10 @@ impl std::fmt::Display for Refused {
 
 /// A handle (`O_PATH`) of `path` below `root`; a leading `/` means `root`. A mount at the path is
 /// crossed. The file system at the end of the path is not asked for anything.
-pub(super) fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Refused> {
+///
+/// # Errors
+/// When a link or `..` stands in the path, or the system refuses.
+pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Refused> {
     let parts = parts(path)?;
     let relative: PathBuf = if parts.is_empty() { ".".into() } else { parts.iter().collect() };
     let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -106,7 +110,10 @@ fn is_link(directory: BorrowedFd<'_>, name: &OsStr) -> bool {
 ///
 /// `statx` tells it too, since Linux 5.8, but it asks the file system as well, which may be dead. This
 /// file is there since Linux 3.15.
-pub(super) fn mount_id(proc: &Path, handle: BorrowedFd<'_>) -> io::Result<u32> {
+///
+/// # Errors
+/// When the kernel names none.
+pub fn mount_id(proc: &Path, handle: BorrowedFd<'_>) -> io::Result<u32> {
     let text = std::fs::read_to_string(proc.join("fdinfo").join(handle.as_raw_fd().to_string()))?;
     text.lines()
         .find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())
@@ -114,7 +121,7 @@ pub(super) fn mount_id(proc: &Path, handle: BorrowedFd<'_>) -> io::Result<u32> {
 }
 
 /// The path by which a call that takes no handle gets at one.
-pub(super) fn as_path(proc: &Path, handle: BorrowedFd<'_>) -> PathBuf {
+pub fn as_path(proc: &Path, handle: BorrowedFd<'_>) -> PathBuf {
     proc.join("fd").join(handle.as_raw_fd().to_string())
 }
 
