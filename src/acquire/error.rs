@@ -17,6 +17,11 @@ const VERBOSE: &str =
 const LOG_IN: &str =
     "write registry/group/project:tag; moorline login REGISTRY --username NAME keeps a credential";
 
+/// What to write for a path; `-v SRC:DST` is docker's.
+fn mount(what: &str) -> &'static str {
+    if what.contains(':') { VERBOSE } else { MOUNT }
+}
+
 /// Why an image was not obtained. Texts from outside are kept harmless: one line, no control characters.
 #[derive(Debug, thiserror::Error)]
 pub enum AcquireError {
@@ -267,9 +272,7 @@ impl Failure for AcquireError {
                 return Some(format!("a job file is given with -f: moorline submit -f {file}"));
             }
             Self::Reference { why: ParseReferenceError::User, .. } => LOG_IN,
-            // -v SRC:DST, as docker has it
-            Self::Path { what } if what.contains(':') => VERBOSE,
-            Self::Path { .. } => MOUNT,
+            Self::Path { what } => mount(what),
             Self::Reference { .. } => FORM,
             Self::NotOfHub { what, .. } => {
                 return Some(format!(

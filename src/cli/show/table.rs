@@ -44,10 +44,9 @@ impl Gives {
     fn least(self) -> usize {
         match self {
             Self::Whole => usize::MAX,
-            // the time of an id, and two random characters
-            Self::Id => 12,
+            // the time of an id and two random characters; a day and a minute with its zone
+            Self::Id | Self::Time => 12,
             Self::Digest => 16,
-            Self::Time => 12,
             Self::Path | Self::Text => 8,
         }
     }
