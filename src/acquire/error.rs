@@ -11,9 +11,16 @@ use crate::registry::RegistryError;
 use crate::text::one_line;
 
 const FORM: &str = "write registry/group/project:tag, or group/project:tag with registry = \"...\" in the configuration";
-const MOUNT: &str = "a SIF file's name ends in .sif; a directory for the job is given with --mount SRC:DST before the image (-v is --verbose)";
+const MOUNT: &str = "a SIF file's name ends in .sif; a directory for the job is given with --mount SRC:DST before the image";
+const VERBOSE: &str =
+    "a directory for the job is given with --mount SRC:DST before the image; -v is --verbose";
 const LOG_IN: &str =
     "write registry/group/project:tag; moorline login REGISTRY --username NAME keeps a credential";
+
+/// What to write for a path; `-v SRC:DST` is docker's.
+fn mount(what: &str) -> &'static str {
+    if what.contains(':') { VERBOSE } else { MOUNT }
+}
 
 /// Why an image was not obtained. Texts from outside are kept harmless: one line, no control characters.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +47,12 @@ pub enum AcquireError {
         what: String,
         /// What is wrong.
         why: ParseReferenceError,
+    },
+    /// WHAT is a path that is no SIF file.
+    #[error("{what} is a path, and names no image")]
+    Path {
+        /// As it was typed.
+        what: String,
     },
     /// A name without a registry that Docker Hub cannot have.
     #[error(
@@ -69,6 +82,14 @@ pub enum AcquireError {
         what: String,
         /// Some of them.
         found: Vec<String>,
+    },
+    /// A digest without a name in front of it.
+    #[error("{what} is a digest alone: it names no repository")]
+    BareDigest {
+        /// As it was typed, or completed.
+        what: String,
+        /// The repositories that are known to have it.
+        known: Vec<String>,
     },
     /// WHAT is a job file.
     #[error("{0} is a file, not an image")]
@@ -237,6 +258,9 @@ impl Failure for AcquireError {
 
     fn hint(&self) -> Option<String> {
         let text = match self {
+            Self::NamedTwice => {
+                "leave one out; a command behind the flags stands behind --: --project GROUP/PROJECT --ref BRANCH -- COMMAND"
+            }
             Self::NotNamed => {
                 "name one: group/project:tag, or --project GROUP/PROJECT --ref BRANCH"
             }
@@ -248,7 +272,7 @@ impl Failure for AcquireError {
                 return Some(format!("a job file is given with -f: moorline submit -f {file}"));
             }
             Self::Reference { why: ParseReferenceError::User, .. } => LOG_IN,
-            Self::Reference { what, .. } if what.starts_with(['/', '.', '~']) => MOUNT,
+            Self::Path { what } => mount(what),
             Self::Reference { .. } => FORM,
             Self::NotOfHub { what, .. } => {
                 return Some(format!(
@@ -266,17 +290,30 @@ impl Failure for AcquireError {
                 "write all 64 characters: moorline jobs --full and moorline tags --full show them"
             }
             Self::SeveralDigests { .. } => "write more characters of it",
+            Self::BareDigest { what, known } => {
+                let place = known.first().map_or("REGISTRY/GROUP/PROJECT", String::as_str);
+                return Some(format!(
+                    "write {place}@{what}; a job runs again by its own name: moorline rerun JOB"
+                ));
+            }
             Self::Built { .. } => {
                 "resolve, lock, convert, run and submit take it; write a reference here"
             }
             Self::InNoRegistry { .. } => {
                 "convert, run and submit take it on their command line, with a path"
             }
+            Self::Sif { what } if !what.contains("://") => {
+                "run and submit take it as it is; moorline audit image FILE.sif says which jobs used it"
+            }
             Self::Sif { .. } => "resolve, run and submit take it on their command line",
             Self::NoArchive => {
                 "leave --runtime out, or push the image to a registry and name it there"
             }
             Self::NotPublished => "leave --delivery out, or name the image in its registry",
+            Self::NotYet { what, .. } if what.starts_with("cvmfs:") => {
+                "name the image by its reference in its registry, with --delivery cvmfs; a SIF file below /cvmfs is \
+                 named by its path"
+            }
             Self::NotYet { .. } => "push the image to a registry and name it there",
             Self::HubAway { endpoint, .. } => {
                 return Some(format!(
@@ -288,7 +325,8 @@ impl Failure for AcquireError {
             Self::Lockless(_) => "name an image of moorline.toml",
             Self::NotLocked { platform, .. } => {
                 return Some(format!(
-                    "moorline lock --check says what differs; after a look, moorline lock --platform {platform}"
+                    "write it into [images] of moorline.toml, then moorline lock --platform {platform}; of what stands \
+                     there moorline lock --check says what differs"
                 ));
             }
             Self::NoLock => "moorline lock writes it",

@@ -64,6 +64,17 @@ pub(super) fn find(
     Ok(meant.filter(|host| host == KNOWN.0).and_then(|_| KNOWN.1.parse().ok()))
 }
 
+/// The registry of the GitLab that a clone came from, as far as somebody who is trusted said it.
+///
+/// # Errors
+/// When the file that remembers logins is broken.
+pub fn registry_of_clone(
+    here: &dyn Surroundings,
+    remote: &Remote,
+) -> Result<Option<Registry>, Report> {
+    find(here, None, Some(remote))
+}
+
 /// Whether a registry is that of the GitLab that a clone came from: by its name, or by the word of somebody who is
 /// trusted. What a project file says of itself is no such word.
 ///

@@ -41,7 +41,7 @@ pub use archive::{obtain_archive, obtain_published};
 pub use build::Build;
 pub use clone::remote;
 pub use error::AcquireError;
-pub use home::is_registry_of;
+pub use home::{is_registry_of, registry_of_clone};
 pub use locked::{existing as existing_lock, read as read_lock};
 pub use manners::Manners;
 pub use names::Names;

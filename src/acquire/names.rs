@@ -22,6 +22,11 @@ pub trait Names {
     /// # Errors
     /// When no digest that is known here begins so, or several do.
     fn whole_digest(&self, word: &str) -> Result<Option<String>, Report>;
+    /// The repositories, with their registries, from which a whole digest came that is known here.
+    ///
+    /// # Errors
+    /// When the records cannot be read.
+    fn places_of(&self, digest: &str) -> Result<Vec<String>, Report>;
     /// Refuses a word that may be a name of a project file that is not used.
     ///
     /// # Errors

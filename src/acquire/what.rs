@@ -49,6 +49,11 @@ impl What {
         }
         let whole = here.whole_digest(word)?;
         let word = whole.as_deref().unwrap_or(word);
+        if let Some(hex) = word.strip_prefix("sha256:") {
+            let known = here.places_of(word)?;
+            let what = format!("sha256:{}", one_line(&shown(hex)));
+            return Err(AcquireError::BareDigest { what, known }.into());
+        }
         let alias = here.images().get(word);
         // a path is not taken from moorline.toml: that is somebody else's input
         if alias.is_none() {
@@ -172,10 +177,17 @@ fn parse(here: &dyn Names, text: &str) -> Result<Reference, AcquireError> {
             return Err(AcquireError::InNoRegistry { what: one_line(&shown(text)) });
         }
     }
-    for (scheme, kind) in [("library://", "the Sylabs library"), ("lfn:", "grid storage")] {
+    for (scheme, kind) in [
+        ("library://", "the Sylabs library"),
+        ("lfn:", "grid storage"),
+        ("cvmfs:", "a path of CernVM-FS"),
+    ] {
         if text.starts_with(scheme) {
             return Err(AcquireError::NotYet { what: one_line(&shown(text)), kind });
         }
+    }
+    if text.starts_with(['/', '~']) || text.starts_with("./") || text.starts_with("../") {
+        return Err(AcquireError::Path { what: one_line(&shown(text)) });
     }
     let reference = Reference::parse(text, here.default_registry())
         .map_err(|why| AcquireError::reference(&shown(text), why))?;
@@ -210,10 +222,9 @@ fn stays_private(here: &dyn Names, text: &str, reference: &Reference) -> Result<
     }
 }
 
-/// Whether a word names a SIF file.
+/// Whether a word names a SIF file. One that is not there is a file all the same: no registry is asked for its name.
 fn is_sif(word: &str) -> bool {
     Path::new(word).extension().is_some_and(|e| e.eq_ignore_ascii_case("sif"))
-        && (word.contains('/') || Path::new(word).exists())
         && !word.contains("://")
         && !word.starts_with("lfn:")
 }
@@ -261,6 +272,10 @@ mod tests {
         fn whole_digest(&self, _: &str) -> Result<Option<String>, Report> {
             Ok(None)
         }
+        fn places_of(&self, digest: &str) -> Result<Vec<String>, Report> {
+            let known = digest == "sha256:1428ab43";
+            Ok(known.then(|| "registry.example/group/a".to_owned()).into_iter().collect())
+        }
     }
 
     /// The kind and what is in it, or the error.
@@ -289,6 +304,10 @@ mod tests {
         for (word, meaning) in [
             ("./a.sif", "file ./a.sif"),
             ("/data/A.SIF", "file /data/A.SIF"),
+            ("nosuch.sif", "file nosuch.sif"),
+            ("./data.txt", "./data.txt is a path, and names no image"),
+            ("/tmp", "/tmp is a path, and names no image"),
+            ("cvmfs:/x", "cvmfs:/x: a path of CernVM-FS cannot be read yet"),
             ("oci:dir", "archive"),
             ("docker-archive:x.tar", "archive"),
             ("shub://group/name", "hub shub://group/name:latest"),
@@ -335,6 +354,19 @@ mod tests {
         assert!(said(&inside, "group/project:v1").contains("clone of gitlab.example"));
         for here in [&outside, &hub] {
             assert_eq!(said(here, "group/project:v1"), "reference docker.io/group/project:v1");
+        }
+    }
+
+    #[test]
+    fn a_digest_alone_leads_to_its_repository() {
+        let here = Configured::of_example();
+        for (word, hint) in [
+            ("sha256:1428ab43", "write registry.example/group/a@sha256:1428ab43"),
+            ("sha256:00", "write REGISTRY/GROUP/PROJECT@sha256:00"),
+        ] {
+            let Err(Report(error)) = What::parse(&here, word) else { panic!("{word}") };
+            assert!(error.to_string().contains("no repository"), "{error}");
+            assert!(error.hint().unwrap().starts_with(hint), "{:?}", error.hint());
         }
     }
 

@@ -235,7 +235,7 @@ fn what_else_decided_qualifies_a_match_also_when_names_are_erased() {
         assert_eq!(names, ["mount", "option", "runtime-believed", "measured-earlier"]);
         let json = serde_json::to_value(answer).unwrap();
         assert_eq!(json["qualified"][3], "measured-earlier");
-        assert_eq!(answer.submissions[0].attempts[0].forgeable_by.len(), 2);
+        assert_eq!(answer.submissions[0].attempts[0].forgeable_by.len(), 3);
     };
     let answer = ask(dir.path(), "local:1");
     check(&answer);

@@ -187,7 +187,9 @@ pub fn forgers(receipt: &Receipt) -> Vec<Forger> {
     // without a word on it the runtime is taken for one that does not hide anything; one that opens the image by its name
     // may get what another process of this user puts there
     let by_name = matches!(receipt.runtime.as_str(), "apptainer" | "singularity");
-    if by_name || receipt.conditions.hides != Some(Hides::Yes) {
+    // what an earlier job measured is no longer in anybody's hands
+    let earlier = receipt.evidence.grade == Grade::MeasuredCached;
+    if by_name || earlier || receipt.conditions.hides != Some(Hides::Yes) {
         forgers.push(Forger::OtherJobs);
     }
     forgers.push(Forger::NodeRoot);
@@ -333,6 +335,23 @@ mod tests {
         assert_eq!(said(Measured::Config(ConfigDigest::of(b"other"))), Reason::OtherDigest);
         assert_eq!(said(Measured::Manifest(Digest::of(b"other"))), Reason::OtherDigest);
         assert_eq!(said(Measured::Sif(SifDigest::of(b"sif"))), Reason::NothingExpected);
+    }
+
+    #[test]
+    fn a_tree_of_an_earlier_job_is_in_the_hands_of_others() {
+        let (entry, sif) = (testing::entry(1), SifDigest::of(b"right"));
+        let by = |grade, hides| {
+            let mut receipt = testing::receipt(&entry, grade, Some(sif), true);
+            receipt.conditions.hides = Some(hides);
+            forgers(&receipt)
+        };
+        let (own, others) = (
+            vec![Forger::Owner, Forger::NodeRoot],
+            vec![Forger::Owner, Forger::OtherJobs, Forger::NodeRoot],
+        );
+        assert_eq!(by(Grade::Measured, Hides::Yes), own);
+        assert_eq!(by(Grade::Measured, Hides::No), others);
+        assert_eq!(by(Grade::MeasuredCached, Hides::Yes), others);
     }
 
     #[test]

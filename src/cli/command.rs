@@ -153,14 +153,36 @@ const TEMPLATE: &str =
 
 /// The command with its help texts: `-h` leaves out the flags of these headings, `--help` shows all.
 fn command() -> Command {
-    fn arranged(command: Command) -> Command {
+    fn brief(command: Command) -> Command {
         let rare = |arg: Arg| match arg.get_help_heading() {
             Some(_) => arg.hide_short_help(true),
             None => arg,
         };
-        command.help_template(TEMPLATE).mut_args(rare).mut_subcommands(arranged)
+        command.mut_args(rare).mut_subcommands(brief)
+    }
+    brief(whole_command())
+}
+
+/// The same with every flag: for the manual, which knows one kind of help.
+fn whole_command() -> Command {
+    fn arranged(command: Command) -> Command {
+        command.help_template(TEMPLATE).mut_subcommands(arranged)
     }
     arranged(Cli::command())
+}
+
+/// What a shell completes: no verb that only a script starts, and engines by their names.
+fn completed_command() -> Command {
+    let whole = command();
+    let with_engines = |verb: &Command| match verb.get_name() {
+        "submit" => verb.clone().mut_arg("backend", |arg| arg.value_parser(engines::backends())),
+        _ => verb.clone(),
+    };
+    let shown = whole.get_subcommands().filter(|verb| !verb.is_hide_set()).map(with_engines);
+    Command::new("moorline")
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(whole.get_arguments().cloned())
+        .subcommands(shown.collect::<Vec<_>>())
 }
 
 /// Reads the arguments, runs the verb, prints its error, and gives its exit code.
@@ -172,8 +194,9 @@ pub fn main() -> ExitCode {
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
-            fault::clap(&error);
-            if !error.use_stderr() {
+            let is_error = error.use_stderr();
+            fault::clap(error);
+            if !is_error {
                 return ExitCode::SUCCESS;
             }
             let json = |word: &String| word == "--json" || word.starts_with("--json=");
@@ -212,15 +235,20 @@ fn run(cli: Cli) -> Outcome {
     let json = cli.global.json.is_some();
     match &cli.verb {
         Verb::Completions(args) => {
-            pages::completions(command(), args, json);
+            pages::completions(completed_command(), args, json);
             return Ok(0);
         }
-        Verb::Man(args) => return pages::man(command(), args, json),
+        Verb::Man(args) => return pages::man(whole_command(), args, json),
         _ => {}
     }
     // from here on secrets are read
     dumps::off(cli.verb.starts_jobs());
-    let context = Context::read(&cli.global, cli.verb.threads())?;
+    let context = match Context::read(&cli.global, cli.verb.threads()) {
+        Err(broken) if matches!(cli.verb, Verb::Doctor(_)) => {
+            return Ok(doctor::without_settings(&cli.global, cli.verb.threads(), &broken));
+        }
+        read => read?,
+    };
     if cli.verb.uses_project() {
         context.require_project()?;
     }

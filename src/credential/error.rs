@@ -186,7 +186,9 @@ impl Failure for CredentialError {
             }
             Self::Newer { .. } => "use the newer moorline to change it".into(),
             Self::Keyring { name, .. } => {
-                format!("unlock the keyring, or: moorline login {name} --store file")
+                format!(
+                    "unlock the keyring, or: moorline login {name} --username NAME --store file"
+                )
             }
             Self::NoKeyring(_) => "use --store file".into(),
             Self::NotStored(_) => "moorline login --list shows what is stored".into(),

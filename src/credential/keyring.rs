@@ -51,7 +51,7 @@ pub(super) fn ask(
         // the kernel forgets, and the file that names the login may be shared with other machines
         Ok(None) if place == Keeper::Kernel => Ok(Err(format!(
             "no longer there (it expires, ends with a restart, and is on one machine only): \
-             moorline login {name}"
+             moorline login {name} --username NAME"
         ))),
         Ok(None) => Err(broken("login put it there, and it is gone".into())),
         Err(VaultError::Absent(why)) => Ok(Err(format!("absent here, {why}"))),

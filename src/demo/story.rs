@@ -297,7 +297,9 @@ fn write_configuration(dir: &Path, registry: &str) -> Result<(), DemoError> {
     let file = path.join("config.toml");
     let text = format!(
         "# made by moorline demo: its registry stand-in speaks plain http on loopback\n\
-         insecure_registries = [\"{registry}\"]\n"
+         insecure_registries = [\"{registry}\"]\n\
+         # names without a registry are of this one, and nobody else is asked for them\n\
+         registry = \"{registry}\"\n"
     );
     // whatever the umask: a configuration that others can write is refused
     crate::files::replace(&file, 0o600, text.as_bytes()).map_err(io("cannot write", &file))

@@ -15,6 +15,7 @@ pub fn examine(here: &dyn Surroundings) -> Vec<Finding> {
     findings.extend(machine::engines(here));
     findings.extend(places::store(here));
     findings.push(places::ledger(here));
+    findings.push(places::jobs_dir(here));
     findings.extend(places::clock(here.ledger_dir()));
     findings
 }

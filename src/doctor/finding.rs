@@ -35,6 +35,12 @@ impl Finding {
         Self { what, health: Health::Note, said: said.into(), remedy: Some(remedy.to_owned()) }
     }
 
+    /// The configuration, which could not be read.
+    #[must_use]
+    pub fn of_configuration(error: &dyn Failure) -> Self {
+        Self::problem("settings", error, "mend what it names; --config FILE takes another file")
+    }
+
     /// The error's own hint is the remedy; `otherwise` where it has none.
     pub(super) fn problem(what: &'static str, error: &dyn Failure, otherwise: &str) -> Self {
         let remedy = error.hint().unwrap_or_else(|| otherwise.to_owned());

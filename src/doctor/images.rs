@@ -30,6 +30,18 @@ pub(super) fn project(here: &dyn Surroundings) -> Finding {
 /// The registry of short names, and whether it answers.
 pub(super) fn registry(here: &dyn Surroundings) -> Option<Finding> {
     let name = here.default_registry();
+    if name == DOCKER_HUB
+        && let Some(host) = here.gitlab_clone().filter(|_| here.is_hub_by_default())
+    {
+        return Some(Finding::note(
+            "registry",
+            format!(
+                "none is configured: in this clone of {host} names without a registry are refused"
+            ),
+            "moorline init writes registry = \"HOST\" where a login says which it is; else add it to moorline.toml or \
+             ~/.config/moorline/config.toml",
+        ));
+    }
     if name == DOCKER_HUB {
         return Some(Finding::note(
             "registry",

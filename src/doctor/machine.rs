@@ -9,6 +9,9 @@ use crate::backend;
 use crate::execute::{self, Form};
 use crate::failure::Report;
 
+/// How images of Moorline's own making are mounted where `/dev/fuse` opens.
+const SERVED: &str = "by moorline itself: each block is checked when it is read";
+
 pub(super) fn program(here: &dyn Surroundings) -> Finding {
     let said = format!("moorline {} ({})", env!("CARGO_PKG_VERSION"), here.program().display());
     Finding::ok("program", said)
@@ -49,11 +52,13 @@ pub(super) fn mounting(here: &dyn Surroundings) -> Finding {
     let opened = OpenOptions::new().read(true).write(true).open(device);
     let program = ["squashfuse_ll", "squashfuse"].into_iter().find(|p| here.which(p).is_some());
     match (opened, program) {
-        (Ok(_), Some(program)) => Finding::ok("mounting", format!("by {program}")),
-        (Ok(_), None) => Finding::note(
+        (Ok(_), Some(program)) => Finding::ok(
             "mounting",
-            "squashfuse is not installed: an image is unpacked before its first job",
-            "install the package squashfuse",
+            format!("{SERVED}; by {program} for a SIF file without a hash tree"),
+        ),
+        (Ok(_), None) => Finding::ok(
+            "mounting",
+            format!("{SERVED}; a SIF file without a hash tree is unpacked, for want of squashfuse"),
         ),
         (Err(error), _) => Finding::note(
             "mounting",

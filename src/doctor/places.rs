@@ -5,9 +5,11 @@ use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::finding::Finding;
+use rustix::fs::Access;
+
+use super::finding::{Finding, Health};
 use super::surroundings::Surroundings;
-use crate::failure::Report;
+use crate::failure::{Kind, Report};
 
 /// Seconds by which a file's time may differ from the clock.
 const MOST_OFF: u64 = 5;
@@ -40,6 +42,22 @@ pub(super) fn ledger(here: &dyn Surroundings) -> Finding {
         Err(Report(error)) => {
             Finding::problem("ledger", &*error, "set MOORLINE_LEDGER to another place")
         }
+    }
+}
+
+/// Where jobs have their directories, which workers must see, too. It is made with the first job.
+pub(super) fn jobs_dir(here: &dyn Surroundings) -> Finding {
+    let dir = here.jobs_dir();
+    let shown = dir.display();
+    let there = dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
+    match rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) => Finding::ok("jobs_dir", shown.to_string()),
+        Err(error) => Finding {
+            what: "jobs_dir",
+            health: Health::Problem(Kind::Configuration),
+            said: format!("{shown}: {} cannot be written: {error}", there.display()),
+            remedy: Some("write jobs_dir = \"DIR\" into ~/.config/moorline/config.toml".to_owned()),
+        },
     }
 }
 

@@ -140,7 +140,16 @@ fn not_started(program: &str, error: &std::io::Error) -> Failed {
     use std::io::ErrorKind::{NotFound, PermissionDenied};
     Failed(match error.kind() {
         NotFound => {
-            format!("{program:?} was not found in the image (or its interpreter is not there)")
+            let hint = match program {
+                program if program.starts_with("./") => {
+                    "./ is the job's working directory, a program of the image is named without it"
+                }
+                program if program.contains(char::is_whitespace) => {
+                    "it is one word; a line for a shell is written sh -c '...'"
+                }
+                _ => "or its interpreter is not there",
+            };
+            format!("{program:?} was not found in the image ({hint})")
         }
         PermissionDenied => format!("{program:?} in the image may not be executed"),
         _ => format!("{program:?} could not be executed: {error}"),

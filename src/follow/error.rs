@@ -10,6 +10,9 @@ use crate::job::{JobId, JobRef, JobState, Tasks};
 use crate::ledger::LedgerError;
 use crate::text::{Foreign, plural};
 
+/// Why a job of `moorline run` has no output that is kept.
+pub(super) const PRINTED: &str = "moorline run printed it where it was called, and keeps none";
+
 /// What went wrong while following jobs. Texts from outside are kept harmless: one line, no control characters.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
@@ -263,6 +266,9 @@ impl Failure for FollowError {
             }
             Self::Silent { .. } => "the job may go on; wait again, --silent SECONDS waits longer",
             Self::NobodyHasIt(_) => "moorline recover asks the engine for it",
+            Self::NoOutput { job, why, .. } if *why == PRINTED => {
+                return Some(format!("moorline status {job} shows how it ended"));
+            }
             Self::Gone(_)
             | Self::NoBackend(_)
             | Self::NoOutput { .. }

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::error::FollowError;
+use super::error::{FollowError, PRINTED};
 use super::known::Known;
+use crate::backend::FOREGROUND;
 use crate::files::{ForeignFile, Opened};
 use crate::worker::task_dir;
 
@@ -56,7 +57,9 @@ impl Written {
         match opened.map_err(io::Error::from) {
             Ok(file) => Ok(Self { path, file }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let here = job.record.last().backend == FOREGROUND;
                 let why = match (job.now.is_final(), job.now.silent.is_some()) {
+                    _ if here => PRINTED,
                     (true, _) => "it wrote none, or the directory was removed",
                     (false, false) => "it has not started",
                     (false, true) => "as far as is known here, it has not started",

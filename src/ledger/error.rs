@@ -95,6 +95,10 @@ impl Failure for LedgerError {
                 "free some space or raise the quota; nothing that was recorded before is lost"
                     .to_owned(),
             ),
+            Self::Io { .. } => Some(
+                "name a directory that you can write: MOORLINE_LEDGER, or ledger in the configuration"
+                    .to_owned(),
+            ),
             Self::Unsafe { path, .. } => Some(format!(
                 "use a directory of your own, or: chmod go-w {}",
                 shlex::try_quote(&path.to_string_lossy()).unwrap_or_default()

@@ -33,7 +33,7 @@ pub(super) fn opens(scope: &Scope, asked: &[Repository], grant: &Grant) -> Strin
         }
         Grant::Known if asked.is_empty() => format!(
             "the credential is right; a registry does not say which projects it opens: \
-             moorline login {scope}/GROUP/PROJECT asks for one"
+             moorline login {scope}/GROUP/PROJECT --username NAME asks for one"
         ),
         Grant::Known => format!(
             "the credential is right; not granted: {} ({CLOSED})",
@@ -84,6 +84,9 @@ mod tests {
         assert!(
             pulls.starts_with("the credential is right and pulls group/a; not granted: group/b (")
         );
-        assert!(opens(&scope, &[], &Grant::Known).ends_with("/GROUP/PROJECT asks for one"));
+        assert!(
+            opens(&scope, &[], &Grant::Known)
+                .ends_with("/GROUP/PROJECT --username NAME asks for one")
+        );
     }
 }

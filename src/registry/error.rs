@@ -458,7 +458,7 @@ impl Failure for RegistryError {
             ),
             Self::Refused { registry, .. } => format!(
                 "a deploy token's user name must be given exactly as GitLab shows it; try moorline \
-                 login {registry} again with a valid token"
+                 login {registry} --username NAME again with a valid token"
             ),
             Self::NoRegistryScope { .. } | Self::PushOnly { .. } => {
                 "make a deploy token with the scope read_registry".into()
@@ -483,7 +483,7 @@ impl Failure for RegistryError {
             ),
             Self::NoPush { registry, repository, .. } => format!(
                 "a deploy token needs read_registry and write_registry: moorline login \
-                 {registry}/{repository}; in GitLab CI the job's own token pushes to its project"
+                 {registry}/{repository} --username NAME; in GitLab CI the job's own token pushes to its project"
             ),
             Self::NotTaken { said, .. } => match said.status {
                 401 | 403 => "pushing needs a token with read_registry and write_registry; a \
@@ -495,10 +495,11 @@ impl Failure for RegistryError {
                 }
                 _ => return None,
             },
-            Self::Missing { what, .. } if what.starts_with("tag") => {
-                "look at the project's container registry for its tags; cleanup policies delete \
-                 tags"
-                    .into()
+            Self::Missing { what, registry, repository, .. } if what.starts_with("tag") => {
+                format!(
+                    "moorline tags {registry}/{repository} lists those that there are; cleanup policies \
+                     delete tags"
+                )
             }
             Self::Missing { what, .. } if what.starts_with("manifest") => {
                 "it was deleted or belongs to another repository; what docker inspect prints as Id \
@@ -555,6 +556,6 @@ fn not_granted(registry: &Registry, repository: &Repository) -> String {
     }
     format!(
         "check the spelling; a private project needs a deploy token with read_registry of this project \
-         or a group above it: moorline login {registry}/{repository}"
+         or a group above it: moorline login {registry}/{repository} --username NAME"
     )
 }

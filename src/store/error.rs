@@ -91,6 +91,10 @@ impl Failure for StoreError {
                  need; or set MOORLINE_CACHE to a directory on a larger disk"
                     .into(),
             ),
+            Self::Unsafe { path, why } if why.starts_with("others may write") => Some(format!(
+                "chmod go-w {} keeps others out; what they may have put there is checked by moorline cache verify",
+                shlex::try_quote(&path.to_string_lossy()).unwrap_or_default()
+            )),
             Self::Io(_) | Self::Unsafe { .. } => {
                 Some("set MOORLINE_CACHE to a directory that only you can write".into())
             }

@@ -20,6 +20,12 @@ fn tags_come_with_dates_sizes_and_digests() {
     let all = home.run(&["--json", "tags", &server.name("")]).json();
     let of_v2 = all.as_array().unwrap().iter().find(|row| row["tag"] == "v2").unwrap();
     assert_eq!(of_v2["reference"], pinned.as_str());
+    // an image for other machines is a row, and no failure
+    let other = home.run(&["tags", "--platform", "linux/s390x", &server.name("")]).exits(0);
+    assert!(
+        other.stderr.contains("v1: ") && other.stderr.contains("no image for linux/s390x"),
+        "{other}"
+    );
     // what has no tags, and what is no place of tags
     home.run(&["tags", &server.name("/none")]).fails(3, &["hint:"]);
     home.run(&["tags", "oci:dir"]).fails(2, &["not in a registry"]);

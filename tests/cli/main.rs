@@ -26,6 +26,7 @@ mod newer;
 mod place;
 mod private;
 mod progress;
+mod pty;
 mod push;
 mod resolve;
 mod reuse;

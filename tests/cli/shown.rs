@@ -37,6 +37,15 @@ fn tables_fit_80_columns_and_grow_with_the_window() {
     let jobs = narrow.ok(&["jobs"]);
     assert!(jobs.contains(&format!("sha256:{}…", &digest[..8])), "{jobs}");
     assert!(jobs.contains(&job[..12]) && jobs.contains("fit"), "{jobs}");
+    // a time has its zone
+    assert!(jobs.lines().nth(1).unwrap().contains("Z  "), "{jobs}");
+    for args in [&["status", &job][..], &["audit", "job", &job], &["inspect", &image]] {
+        let shown = narrow.run(args).exits(0).stdout;
+        let long = |line: &&str| {
+            line.split("sha256:").skip(1).any(|hex| hex.len() >= 64) && line.len() > 80
+        };
+        assert_eq!(shown.lines().find(long), None, "{args:?}");
+    }
     // what a table shows can be typed
     let short = format!("sha256:{}…", &digest[..8]);
     let audited = narrow.run(&["audit", "image", &short]).exits(0);

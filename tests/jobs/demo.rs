@@ -88,10 +88,14 @@ fn the_demo_tells_its_story() {
         assert_eq!(shown.stdout.lines().find(long), None);
         if user.is_none() {
             let mut shell = std::process::Command::new("sh");
-            shell.args(["-c", ". demo/env && moorline jobs"]).current_dir(home.path("here"));
+            shell.args(["-c", "(. demo/env; moorline jobs)"]).current_dir(home.path("here"));
             let listed = String::from_utf8(shell.output().unwrap().stdout).unwrap();
             assert_eq!(listed.lines().count(), 5, "a head and four jobs: {listed}");
         }
+        assert!(shown.stdout.contains("/demo/env; moorline jobs)"), "{shown}");
+        let config =
+            fs::read_to_string(home.path("here/demo/config/moorline/config.toml")).unwrap();
+        assert!(config.contains("\nregistry = \"127.0.0.1:"), "{config}");
         assert!(shown.stderr.is_empty(), "{shown}");
         // its directory is not taken twice, and with -q only the result is said
         home.run(&["demo", "--dir", "demo"]).fails(12, &["demo", "hint:"]);

@@ -158,6 +158,7 @@ impl FilesArgs {
             }
             inputs.push(source("--input", path, name, workdir)?);
         }
+        warn_of_missing(command, workdir, &inputs);
         Ok(inputs)
     }
 }
@@ -215,6 +216,24 @@ fn started(command: &[String], workdir: Option<&Path>) -> Result<Vec<Source>, Re
         .into());
     }
     Ok(vec![source("the program", &path, name, workdir)?])
+}
+
+/// `./exe` that is nowhere: the job starts in its working directory, which has only what is copied or bound there.
+fn warn_of_missing(command: &[String], workdir: Option<&Path>, inputs: &[Source]) {
+    let Some(word) = command.first().filter(|word| word.starts_with("./")) else { return };
+    let name = word.trim_start_matches("./");
+    let there = workdir.map_or_else(|| PathBuf::from(name), |dir| dir.join(name));
+    if there.exists() || inputs.iter().any(|input| input.name == name) {
+        return;
+    }
+    let place = match workdir {
+        Some(dir) => format!("in {}", dir.display()),
+        None => "here, so it is not copied".to_owned(),
+    };
+    output::warn(output::cell(&format!(
+        "there is no {word} {place}: the job starts in its working directory, not in one of the image; a program of \
+         the image is named without ./"
+    )));
 }
 
 #[cfg(test)]

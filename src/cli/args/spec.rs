@@ -115,6 +115,16 @@ impl SpecArgs {
         Ok(asked)
     }
 
+    /// Refuses a flag that stands behind the image, unless it is the argument of a program that `--exe` or the image
+    /// names.
+    ///
+    /// # Errors
+    /// With what [`WhatArgs::settle`] found.
+    pub fn refuse_late(&self, late: Option<CliError>) -> Result<(), Report> {
+        let named = self.files.exe.is_some() || self.entrypoint == Some(Entrypoint::Image);
+        late.filter(|_| !named).map_or(Ok(()), |late| Err(late.into()))
+    }
+
     /// Whether a job can be made of the flags. Verbs ask before anything is downloaded.
     ///
     /// # Errors
@@ -276,27 +286,25 @@ impl WhatArgs {
     /// Tells the image from the command where `--` stands before both: then there is only a command, for an
     /// image that a flag, a job file or CI names. `words` are the arguments of the process.
     ///
-    /// # Errors
-    /// When an unknown flag stands behind the image.
-    pub fn settle(&mut self, words: &[String]) -> Result<(), Report> {
-        if let Some(image) = self.what.take_if(|_| {
-            let behind = words.iter().position(|word| word == "--");
-            let behind = behind.map(|at| words.len() - at - 1);
-            behind == Some(1 + self.command.len())
-        }) {
+    /// Gives what is wrong with a flag behind the image. It is nothing behind `--`, which says that the command begins
+    /// there; and the caller knows whether a program comes from elsewhere, whose argument it is:
+    /// [`SpecArgs::refuse_late`].
+    #[must_use]
+    pub fn settle(&mut self, words: &[String]) -> Option<CliError> {
+        let dashes = words.iter().position(|word| word == "--");
+        let behind = dashes.map(|at| words.len() - at - 1);
+        if let Some(image) = self.what.take_if(|_| behind == Some(1 + self.command.len())) {
             self.command.insert(0, image);
         }
-        match self.command.first() {
-            Some(flag) if flag.len() > 1 && flag.starts_with('-') && self.what.is_some() => {
-                let shown = output::cell(flag);
-                Err(CliError::usage(format!(
-                    "{shown} stands behind the image, where the command begins"
-                ))
-                .with_hint("write flags before the image, and the command behind it")
-                .into())
-            }
-            _ => Ok(()),
+        let flag = self.command.first().filter(|flag| flag.len() > 1 && flag.starts_with('-'))?;
+        if self.what.is_none() || behind == Some(self.command.len()) {
+            return None;
         }
+        let text =
+            format!("{} stands behind the image, where the command begins", output::cell(flag));
+        Some(CliError::usage(text).with_hint(
+            "write flags before the image, and the command behind it; behind -- every word is the command's",
+        ))
     }
 }
 
@@ -488,8 +496,10 @@ mod tests {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
             let owned = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect();
             let mut args = WhatArgs { what: what.map(str::to_owned), command: owned(command) };
-            let result = args.settle(&words);
-            result.map(|()| (args.what, args.command.join(" "))).map_err(|Report(e)| e.to_string())
+            match args.settle(&words) {
+                None => Ok((args.what, args.command.join(" "))),
+                Some(late) => Err(late.to_string()),
+            }
         };
         let image = |command: &str| Ok((Some("i".to_owned()), command.to_owned()));
         let none = |command: &str| Ok((None, command.to_owned()));
@@ -500,6 +510,8 @@ mod tests {
         assert_eq!(settled("run --ref m -- ls -l", Some("ls"), &["-l"]), none("ls -l"));
         assert_eq!(settled("run -- -x", Some("-x"), &[]), none("-x"));
         assert!(settled("run i --name x -- ls", Some("i"), &["--name", "x", "--", "ls"]).is_err());
+        assert!(settled("run i --n", Some("i"), &["--n"]).is_err());
+        assert_eq!(settled("run i -- --n 1", Some("i"), &["--n", "1"]), image("--n 1"));
     }
 
     #[test]

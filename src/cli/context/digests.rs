@@ -8,6 +8,7 @@ use crate::cli::show::output::{self, Report};
 use crate::cli::show::shorten::MORE;
 use crate::ledger::Payloads;
 use crate::ledger::index::{Filter, Page};
+use crate::oci::SifDigest;
 use crate::pin::Pin;
 use crate::store::What;
 
@@ -54,9 +55,45 @@ impl Context {
         }
     }
 
+    /// The repositories from which jobs and pins had a manifest or an index.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn places_of(&self, digest: &str) -> Result<Vec<String>, Report> {
+        let mut places = BTreeSet::new();
+        let see = |pin: &Pin| {
+            let all = [Some(pin.manifest), pin.index];
+            if all.into_iter().flatten().any(|one| one.to_string() == digest) {
+                places.insert(format!("{}/{}", pin.registry, pin.repository));
+            }
+        };
+        self.known(see, |_| {})?;
+        Ok(places.into_iter().collect())
+    }
+
+    /// Each pin of a job and of the lock, and each SIF of a job.
+    fn known(
+        &self,
+        mut see: impl FnMut(&Pin),
+        mut sif: impl FnMut(SifDigest),
+    ) -> Result<(), Report> {
+        self.pages(Filter::All, Page::newest(PAGE), Payloads::Left, |view| {
+            for job in view.jobs() {
+                let image = &job.last().image;
+                image.pin().into_iter().for_each(&mut see);
+                image.sif().into_iter().for_each(&mut sif);
+            }
+            Ok(())
+        })?;
+        // a lock that is not used names nothing
+        let lock = acquire::read_lock(self).ok().flatten().unwrap_or_default();
+        lock.entries().iter().for_each(|entry| see(&entry.pin));
+        Ok(())
+    }
+
     fn beginning(&self, name: Option<&str>, begin: &str) -> Result<BTreeSet<String>, Report> {
         let mut found = BTreeSet::new();
-        let mut of_pin = |pin: &Pin| {
+        let of_pin = |pin: &Pin| {
             let place = format!("{}/{}", pin.registry, pin.repository);
             // a tag that was typed with it says nothing beside a digest
             let path = |name: &str| {
@@ -79,17 +116,7 @@ impl Context {
             }
         };
         let mut sifs = Vec::new();
-        self.pages(Filter::All, Page::newest(PAGE), Payloads::Left, |view| {
-            for job in view.jobs() {
-                let image = &job.last().image;
-                image.pin().into_iter().for_each(&mut of_pin);
-                sifs.extend(image.sif().map(|sif| sif.to_string()));
-            }
-            Ok(())
-        })?;
-        // a lock that is not used names nothing
-        let lock = acquire::read_lock(self).ok().flatten().unwrap_or_default();
-        lock.entries().iter().for_each(|entry| of_pin(&entry.pin));
+        self.known(of_pin, |sif| sifs.push(sif.to_string()))?;
         if name.is_none() {
             // nor does a store that cannot be read
             let items = self.store().ok().and_then(|store| Some(store.inventory().ok()?.items));

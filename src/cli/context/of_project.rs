@@ -60,7 +60,7 @@ impl Context {
                 let host = &remote.host;
                 let hint = format!(
                     "names of a project file would go there; if it belongs to {host}, say so once: moorline login \
-                     {registry}, or \"{registry}\" = \"https://{host}\" below [realms] in \
+                     {registry} --username NAME, or \"{registry}\" = \"https://{host}\" below [realms] in \
                      ~/.config/moorline/config.toml"
                 );
                 Err((format!("is not the registry of this clone's {host}"), Some(hint)))

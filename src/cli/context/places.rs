@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::cli::show::output::{CliError, Report};
-use crate::config::{Config, Value};
+use crate::config::{Config, Origin, Value};
 use crate::failure::Kind;
 
 /// The process's environment.
@@ -16,6 +16,8 @@ pub(super) struct Places {
     pub(super) cache: PathBuf,
     pub(super) ledger: PathBuf,
     pub(super) jobs: PathBuf,
+    /// Who said each of the three.
+    pub(super) said: [String; 3],
     /// The credentials are in it too.
     pub(super) config: PathBuf,
     /// The ledger's index, when the user says where; `off` keeps none on the disk.
@@ -38,22 +40,35 @@ impl Places {
         config: &Config,
         config_home: &Path,
     ) -> Result<Self, Report> {
-        let place = |variable: &str, setting: &Option<Value<PathBuf>>, default: Option<PathBuf>| {
+        type Said = (PathBuf, String);
+        let place = |variable: &'static str,
+                     setting: &Option<Value<PathBuf>>,
+                     default: Option<Said>|
+         -> Result<Said, Report> {
             let named = set(environment, variable).map(PathBuf::from);
             let named = named.map(|path| std::path::absolute(&path).unwrap_or(path));
-            let set = setting.as_ref().map(|value| value.value.clone());
+            let named = named.map(|path| (path, Origin::Environment(variable).to_string()));
+            let set = setting.as_ref().map(|value| (value.value.clone(), value.origin.to_string()));
             named.or(set).or(default).ok_or_else(homeless)
         };
-        let below = |name: &str, home: &str, last: &str| {
-            xdg(environment, name, home).map(|base| base.join(last))
+        let below = |name: &'static str, home: &str, last: &str| -> Option<Said> {
+            let said = match named(environment, name) {
+                Some(_) => Origin::Environment(name).to_string(),
+                None => "default".to_owned(),
+            };
+            xdg(environment, name, home).map(|base| (base.join(last), said))
         };
         let cache = below("XDG_CACHE_HOME", ".cache", "moorline");
         let ledger = below("XDG_DATA_HOME", ".local/share", "moorline/ledger");
         let jobs = below("XDG_STATE_HOME", ".local/state", "moorline/jobs");
+        let (cache, of_cache) = place("MOORLINE_CACHE", &config.cache, cache)?;
+        let (ledger, of_ledger) = place("MOORLINE_LEDGER", &config.ledger, ledger)?;
+        let (jobs, of_jobs) = place("", &config.jobs_dir, jobs)?;
         Ok(Self {
-            cache: place("MOORLINE_CACHE", &config.cache, cache)?,
-            ledger: place("MOORLINE_LEDGER", &config.ledger, ledger)?,
-            jobs: place("", &config.jobs_dir, jobs)?,
+            cache,
+            ledger,
+            jobs,
+            said: [of_cache, of_ledger, of_jobs],
             config: config_home.join("moorline"),
             index: set(environment, "MOORLINE_INDEX").map(PathBuf::from),
             runtime: set(environment, "XDG_RUNTIME_DIR")
@@ -78,8 +93,13 @@ pub(super) fn set<'a>(environment: &'a Variables, name: &str) -> Option<&'a str>
 
 /// A base directory: its own variable, when that is absolute, else below the home directory.
 fn xdg(environment: &Variables, name: &str, below: &str) -> Option<PathBuf> {
-    let named = set(environment, name).map(PathBuf::from).filter(|path| path.is_absolute());
-    named.or_else(|| set(environment, "HOME").map(|home| Path::new(home).join(below)))
+    named(environment, name)
+        .or_else(|| set(environment, "HOME").map(|home| Path::new(home).join(below)))
+}
+
+/// What a variable of that specification says; a path that is not absolute says nothing.
+fn named(environment: &Variables, name: &str) -> Option<PathBuf> {
+    set(environment, name).map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
 fn homeless() -> Report {

@@ -39,6 +39,22 @@ impl Context {
         set.map_or(DOCKER_HUB, |value| value.value.as_str())
     }
 
+    /// Who said which registry that is.
+    pub fn registry_said(&self) -> String {
+        let set = self.config.registry.as_ref().or(self.config.gitlab.registry.as_ref());
+        set.map_or_else(|| "default".to_owned(), |value| value.origin.to_string())
+    }
+
+    /// The places of store, ledger and jobs, with who said each.
+    pub fn places_said(&self) -> [(&'static str, &Path, &str); 3] {
+        let [cache, ledger, jobs] = &self.places.said;
+        [
+            ("cache", &self.places.cache, cache),
+            ("ledger", &self.places.ledger, ledger),
+            ("jobs_dir", &self.places.jobs, jobs),
+        ]
+    }
+
     /// Who plays Singularity Hub; by default its read-only archive.
     ///
     /// # Errors

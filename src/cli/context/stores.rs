@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::Access;
+
 use super::Context;
 use super::records::Records;
 use crate::cli::show::output::{self, Report};
@@ -33,6 +35,20 @@ impl Context {
     /// When its directory is not safe or cannot be made.
     pub fn ledger(&self) -> Result<Ledger, Report> {
         Ok(Ledger::open(&self.places.ledger)?.with_jobs(&self.places.jobs))
+    }
+
+    /// Whether the ledger can be written: asked before an image is fetched and converted for a job that could not be
+    /// recorded. Nothing is made.
+    ///
+    /// # Errors
+    /// As [`Context::ledger`].
+    pub fn require_ledger(&self) -> Result<(), Report> {
+        let dir = &self.places.ledger;
+        let there = dir.ancestors().find(|dir| dir.exists());
+        let can = there.is_some_and(|there| {
+            rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+        });
+        if can && there != Some(dir) { Ok(()) } else { self.ledger().map(drop) }
     }
 
     /// The own store.

@@ -54,6 +54,9 @@ impl Names for Context {
     fn whole_digest(&self, word: &str) -> Result<Option<String>, Report> {
         self.whole_digest(word)
     }
+    fn places_of(&self, digest: &str) -> Result<Vec<String>, Report> {
+        self.places_of(digest)
+    }
 }
 
 impl Surroundings for Context {

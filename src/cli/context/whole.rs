@@ -27,7 +27,7 @@ use crate::text::Hidden;
 const HEADING: &str = "Global options";
 
 /// Flags that stand before or after any verb.
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Clone)]
 pub struct Global {
     /// Print only errors and data: no progress, remarks or warnings
     #[arg(help_heading = HEADING, short, long, global = true)]
@@ -327,6 +327,9 @@ fn unread(path: &Path, error: &ForeignError) -> Report {
     match error {
         ForeignError::Outsider(_) | ForeignError::ForeignLink(_) => report
             .with_hint("a configuration decides whom you trust: it must be yours, and chmod go-w keeps others out")
+            .into(),
+        error if error.is_missing() => report
+            .with_hint("--config names a file that there is; without it ~/.config/moorline/config.toml counts")
             .into(),
         ForeignError::Io(_) if barred(path).is_some() => report
             .with_hint("HOME or XDG_CONFIG_HOME may be another user's, as su leaves it: set it to a directory of yours")

@@ -9,6 +9,7 @@
 use std::error::Error;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use clap::error::ErrorKind;
 use serde_json::{Value, json};
 
 use super::exit;
@@ -21,9 +22,19 @@ use crate::text;
 /// Prints what clap says of the arguments: help to stdout, errors to stderr. An argument may hold anything, so
 /// an error with something harmful in it loses that, and clap's colours with it. clap repeats the words that it does
 /// not understand: one that may hold a secret comes out as `***`.
-pub fn clap(error: &clap::Error) {
+pub fn clap(error: clap::Error) {
+    let hint = foreign_words::hint(&error, &arguments());
+    let error = &foreign_words::without_bad_tips(error, hint.is_some());
     let text = error.render().to_string();
-    let mut shown = no_line_of_its_own(&text::lines(&text));
+    let lines = text::lines(&text);
+    // what is asked for is help, wherever clap prints it
+    let is_help = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    );
+    let mut shown = if is_help { lines } else { no_line_of_its_own(&lines) };
     for word in words().filter(|word| may_hold_secret(word)) {
         shown = shown.replace(&word, "***");
     }
@@ -33,7 +44,6 @@ pub fn clap(error: &clap::Error) {
         // a closed pipe is no failure here
         let _ = error.print();
     }
-    let hint = foreign_words::hint(error);
     if let Some(hint) = hint {
         stderr_line("hint: ", hint);
     }

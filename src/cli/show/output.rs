@@ -25,7 +25,7 @@ use serde::Serialize;
 
 use super::exit;
 use super::paint::{Painted, Tone};
-use super::window;
+use super::{shorten, window};
 
 pub use crate::failure::Report;
 use crate::failure::{Failure, Kind};
@@ -93,7 +93,10 @@ impl Voice {
     /// Progress and remarks.
     pub fn say(self, text: impl AsRef<str>) {
         if !self.quiet {
-            stderr_line("", text.as_ref());
+            // a beginning of a digest is accepted wherever a digest is
+            let brief = !self.full && io::stderr().is_terminal();
+            let text = text.as_ref();
+            stderr_line("", &if brief { shorten::digests_in(text) } else { text.to_owned() });
         }
     }
 

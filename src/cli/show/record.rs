@@ -33,8 +33,11 @@ pub fn lines(record: &[Line], window: Option<usize>) -> Vec<Painted> {
         Line::Fact(name, value) => {
             let value = one_line(value);
             // paths and commands stay whole: they are copied
-            let value = match room.filter(|_| value.contains("sha256:") && !value.contains(' ')) {
-                Some(room) => shorten::digest(&value, room),
+            let value = match room.filter(|room| shorten::width(&value) > *room) {
+                Some(room) if value.contains("sha256:") && !value.contains(' ') => {
+                    shorten::digest(&value, room)
+                }
+                Some(_) => shorten::digests_in(&value),
                 None => value,
             };
             Painted::of(Tone::Aside, format!("{name:width$}  ")).and(Tone::Plain, value)
@@ -54,8 +57,17 @@ mod tests {
             Line::Head("job 1".into()),
             Line::fact("  image", image),
             Line::fact("  command", "ls"),
+            Line::fact("  bytes", format!("sif sha256:{}", "1428ab43".repeat(8))),
         ];
         let text: Vec<String> = lines(&record, Some(41)).iter().map(Painted::plain).collect();
-        assert_eq!(text, ["job 1", "  image    group/project@sha256:1428ab43…", "  command  ls"]);
+        assert_eq!(
+            text,
+            [
+                "job 1",
+                "  image    group/project@sha256:1428ab43…",
+                "  command  ls",
+                "  bytes    sif sha256:1428ab43…"
+            ]
+        );
     }
 }

@@ -1,8 +1,10 @@
 //! The one table: columns that fit the window, and grow with it.
 //!
 //! ```text
-//!  natural widths --> too wide? --> leave out columns that may go, from the back of their order
-//!                               --> take from the widest column that can shrink, until it fits
+//!  natural widths --> too wide? --> leave out columns that may go: those without a value, then from the back of
+//!                                   their order
+//!                               --> take from the ends of ids and from seconds, of which nobody misses anything
+//!                               --> take from the widest column that can shrink, until it fits; from dates last
 //!                               --> shorten each cell by its column's kind
 //! ```
 //!
@@ -17,6 +19,8 @@ use crate::text::one_line;
 
 /// Between two columns.
 const GAP: usize = 2;
+/// Columns of `2026-11-30 20:26Z`.
+const TO_THE_MINUTE: usize = 17;
 
 /// How the values of a column give way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +31,7 @@ pub enum Gives {
     Id,
     /// `NAME@sha256:1428ab43…`.
     Digest,
-    /// `2026-11-30 20:26:56Z`, without seconds, without the year.
+    /// `2026-11-30 20:26:56Z`, without seconds, without the year; the zone stays.
     Time,
     /// To its end.
     Path,
@@ -40,11 +44,19 @@ impl Gives {
     fn least(self) -> usize {
         match self {
             Self::Whole => usize::MAX,
-            // the time of an id, and two random characters
-            Self::Id => 12,
+            // the time of an id and two random characters; a day and a minute with its zone
+            Self::Id | Self::Time => 12,
             Self::Digest => 16,
-            Self::Time => 11,
             Self::Path | Self::Text => 8,
+        }
+    }
+
+    /// Columns below which something is lost: an id's beginning stands for it, and nobody needs seconds.
+    fn without_loss(self) -> usize {
+        match self {
+            Self::Id => self.least(),
+            Self::Time => TO_THE_MINUTE,
+            _ => usize::MAX,
         }
     }
 
@@ -60,13 +72,14 @@ impl Gives {
     }
 }
 
-/// `2026-11-30 20:26:56Z`, `2026-11-30 20:26`, `11-30 20:26`.
+/// `2026-11-30 20:26:56Z`, `2026-11-30 20:26Z`, `11-30 20:26Z`.
 fn time(text: &str, most: usize) -> String {
+    let zone = if text.ends_with('Z') { "Z" } else { "" };
     let minute = text.get(..16).unwrap_or(text);
     match most {
         most if text.len() <= most => text.to_owned(),
-        16.. => minute.to_owned(),
-        _ => minute.get(5..).unwrap_or(minute).to_owned(),
+        TO_THE_MINUTE.. => format!("{minute}{zone}"),
+        _ => format!("{}{zone}", minute.get(5..).unwrap_or(minute)),
     }
 }
 
@@ -76,18 +89,25 @@ pub struct Column {
     head: &'static str,
     kind: Gives,
     goes: u8,
+    wants: usize,
 }
 
 impl Column {
     /// One that is always there.
     pub const fn new(head: &'static str, kind: Gives) -> Self {
-        Self { head, kind, goes: 0 }
+        Self { head, kind, goes: 0, wants: 0 }
     }
 
     /// One that is left out where there is no room; of several the one with the highest number first.
     #[must_use]
     pub const fn goes(self, order: u8) -> Self {
         Self { goes: order, ..self }
+    }
+
+    /// One that says too little with less: others are left out first.
+    #[must_use]
+    pub const fn wants(self, columns: usize) -> Self {
+        Self { wants: columns, ..self }
     }
 }
 
@@ -149,12 +169,17 @@ impl Table {
     fn fitted(&self, natural: &[usize], window: usize) -> (Vec<usize>, Vec<usize>) {
         let least = |at: usize| {
             let column = self.columns[at];
-            column.kind.least().max(column.head.len()).min(natural[at])
+            column.kind.least().max(column.head.len()).max(column.wants).min(natural[at])
         };
         let mut shown: Vec<usize> = (0..natural.len()).collect();
         let sum = |shown: &[usize], of: &dyn Fn(usize) -> usize| {
             shown.iter().map(|at| of(*at)).sum::<usize>() + GAP * shown.len().saturating_sub(1)
         };
+        if sum(&shown, &|at| natural[at]) > window {
+            let says =
+                |at: usize| self.rows.iter().any(|row| row.get(at).is_some_and(|(_, v)| v != "-"));
+            shown.retain(|at| self.columns[*at].goes == 0 || says(*at));
+        }
         while sum(&shown, &least) > window {
             let goes = |at: &&usize| self.columns[**at].goes > 0;
             let last = shown.iter().filter(goes).max_by_key(|at| self.columns[**at].goes).copied();
@@ -162,13 +187,19 @@ impl Table {
             shown.retain(|at| *at != last);
         }
         let mut widths = natural.to_vec();
-        while sum(&shown, &|at| widths[at]) > window {
-            let can = shown.iter().copied().filter(|at| widths[*at] > least(*at));
-            // of several as wide the last one
-            let Some(widest) = can.min_by_key(|at| (Reverse(widths[*at]), Reverse(*at))) else {
-                break;
-            };
-            widths[widest] -= 1;
+        let free = |at: usize| self.columns[at].kind.without_loss().max(least(at));
+        let is_time = |at: usize| self.columns[at].kind == Gives::Time;
+        let rounds: [&dyn Fn(usize) -> usize; 3] =
+            [&free, &|at| if is_time(at) { free(at).min(natural[at]) } else { least(at) }, &least];
+        for floor in rounds {
+            while sum(&shown, &|at| widths[at]) > window {
+                let can = shown.iter().copied().filter(|at| widths[*at] > floor(*at));
+                // of several as wide the last one
+                let Some(widest) = can.min_by_key(|at| (Reverse(widths[*at]), Reverse(*at))) else {
+                    break;
+                };
+                widths[widest] -= 1;
+            }
         }
         (shown, widths)
     }
@@ -220,13 +251,31 @@ mod tests {
         let narrow = text(&table().lines(Some(80)));
         assert_eq!(
             narrow[1],
-            "01jd5k8q2m4xtwj0  completed  2026-11-30 20:26  sha256:1428ab43…  ./analysis --e…"
+            "01jd5k8q2m4x  completed  2026-11-30 20:26Z  sha256:1428ab43…  ./analysis --eve…"
         );
         let wide = text(&table().lines(Some(200)));
         assert!(wide[1].contains(&"1428ab43".repeat(8)) && wide[1].ends_with("1000"), "{wide:?}");
         assert_eq!(text(&table().lines(None)), wide);
         let tiny = text(&table().lines(Some(58)));
         assert!(!tiny[0].contains("COMMAND"), "{tiny:?}");
+    }
+
+    #[test]
+    fn what_says_nothing_or_too_little_goes_first() {
+        let mut table = Table::new([
+            Column::new("JOB", Gives::Id),
+            Column::new("NAME", Gives::Text).goes(1),
+            Column::new("STATE", Gives::Whole).goes(2),
+            Column::new("BECAUSE", Gives::Text).wants(20),
+        ]);
+        let row = ["01jd5k8q2m4xtwj0a7c9", "-", "completed", "the worker measured it"];
+        table.row(row.map(str::to_owned));
+        assert_eq!(
+            text(&table.lines(Some(48)))[1],
+            "01jd5k8q2m4x  completed  the worker measured it"
+        );
+        assert_eq!(text(&table.lines(Some(34)))[1], "01jd5k8q2m4x  the worker measure…");
+        assert_eq!(text(&table.lines(None))[1].matches('-').count(), 1);
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub struct Image {
     #[arg(value_name = "IMAGE")]
     image: String,
     /// At most this many, the newest
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = jobs::at_least_one)]
     last: usize,
 }
 
@@ -426,10 +426,10 @@ fn image_lines_of(answer: &ImageAnswer, width: Option<usize>) -> Vec<Painted> {
     let mut table = Table::new([
         Column::new("JOB", Gives::Id),
         Column::new("VERDICT", Gives::Whole),
-        Column::new("STATE", Gives::Whole),
-        Column::new("ENGINE", Gives::Whole).goes(1),
+        Column::new("STATE", Gives::Whole).goes(1),
+        Column::new("ENGINE", Gives::Whole).goes(2),
         Column::new("SUBMITTED", Gives::Time),
-        Column::new("BECAUSE", Gives::Text),
+        Column::new("BECAUSE", Gives::Text).wants(40),
     ]);
     for used in &answer.jobs {
         let plain = |text: String| (Tone::Plain, text);

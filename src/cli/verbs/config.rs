@@ -29,16 +29,17 @@ pub fn run(context: &Context, verb: &Verb) {
 }
 
 fn show(context: &Context) {
-    let mut rows: Vec<[String; 3]> = [
-        ("cache", context.cache_dir()),
-        ("ledger", context.ledger_dir()),
-        ("jobs_dir", context.jobs_dir()),
-    ]
-    .map(|(key, path)| [key.to_owned(), path.display().to_string(), "in force".to_owned()])
-    .to_vec();
-    rows.push(["registry".into(), context.default_registry().into(), "in force".into()]);
+    let mut rows: Vec<[String; 3]> = context
+        .places_said()
+        .map(|(key, path, said)| [key.to_owned(), path.display().to_string(), said.to_owned()])
+        .to_vec();
+    rows.push(["registry".into(), context.default_registry().into(), context.registry_said()]);
+    let in_force = rows.len();
     for entry in context.config.entries() {
-        rows.push([entry.key, entry.value, entry.origin.to_string()]);
+        // those four are there already, with what is in force
+        if rows[..in_force].iter().all(|[key, ..]| *key != entry.key) {
+            rows.push([entry.key, entry.value, entry.origin.to_string()]);
+        }
     }
     if context.voice.json {
         let values: Vec<_> = rows

@@ -123,6 +123,11 @@ fn recipe(args: &Args) -> Result<Recipe, Report> {
 /// As the steps of the line say; an existing output file is kept.
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let recipe = recipe(args)?;
+    if let Some(dir) = args.output.as_deref().filter(|path| path.is_dir()) {
+        let hint = format!("name a file in it: -o {}", dir.join("IMAGE.sif").display());
+        let text = format!("--output {}: this is a directory", dir.display());
+        return Err(CliError::usage(text).with_hint(hint).into());
+    }
     // an existing SIF may be the very one; whether it is shows when this one is made
     let there = args.output.as_ref().filter(|path| path.symlink_metadata().is_ok() && !args.force);
     match (args.to, there) {

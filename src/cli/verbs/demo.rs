@@ -25,7 +25,7 @@ use crate::files;
 #[command(after_help = "\
 Examples:
   moorline demo
-  moorline demo --dir ~/moorline-demo && . ~/moorline-demo/env && moorline jobs")]
+  moorline demo --dir ~/moorline-demo && (. ~/moorline-demo/env; moorline jobs)")]
 pub struct Args {
     /// Leave all files in this new directory instead of a temporary one
     #[arg(long, value_name = "DIR")]
@@ -72,9 +72,12 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         output::line(format!(
             "\nDone: both jobs ran the digest that the tag named first; verdict {verdict}.{caught}"
         ));
-        output::line(format!("All files are in {}; to look at them:", dir.display()));
-        output::line(format!("  . {}", quoted(&env.display().to_string())));
-        output::line(format!("  moorline jobs\n  moorline audit job {job}"));
+        output::line(format!("All files are in {}.", dir.display()));
+        output::line(
+            "To look at them, each time in a shell of its own, because the file env replaces your settings:",
+        );
+        let env = quoted(&env.display().to_string());
+        output::line(format!("  (. {env}; moorline jobs)\n  (. {env}; moorline audit job {job})"));
     }
     Ok(0)
 }
@@ -158,8 +161,11 @@ fn new_dir(args: &Args) -> Result<PathBuf, Report> {
         return Ok(dir);
     };
     fs::create_dir(dir).map_err(|e| {
-        fail(format!("cannot make {}: {e}", dir.display()))
-            .with_hint("--dir takes a directory that does not exist yet")
+        let hint = match e.kind() {
+            io::ErrorKind::NotFound => "make the directory above it first",
+            _ => "--dir takes a directory that does not exist yet, below one that you can write",
+        };
+        fail(format!("cannot make {}: {e}", dir.display())).with_hint(hint)
     })?;
     Ok(fs::canonicalize(dir).map_err(|e| fail(format!("{}: {e}", dir.display())))?)
 }

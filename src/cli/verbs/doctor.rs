@@ -9,10 +9,10 @@
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use crate::cli::context::Context;
+use crate::cli::context::{Context, Global, Threads};
 use crate::cli::show::document;
 use crate::cli::show::exit;
-use crate::cli::show::output;
+use crate::cli::show::output::{self, Report};
 use crate::doctor::{self, Finding, Health};
 
 /// Check this machine, the registry and the engines, with a remedy for each problem.
@@ -28,11 +28,25 @@ pub struct Args {}
 
 /// The verb: prints a line for each finding, and its remedy below it.
 pub fn run(context: &Context) -> u8 {
-    let findings = doctor::examine(context);
-    if context.voice.json {
+    show(context.voice.json, &doctor::examine(context))
+}
+
+/// The same where the configuration cannot be read: that is the first finding, and the rest is looked at without the
+/// user's file, where that was the one.
+pub fn without_settings(global: &Global, threads: Threads, broken: &Report) -> u8 {
+    let mut findings = vec![Finding::of_configuration(&*broken.0)];
+    let none = Global { config: Some("/dev/null".into()), ..global.clone() };
+    if let Ok(context) = Context::read(&none, threads) {
+        findings.extend(doctor::examine(&context));
+    }
+    show(global.json.is_some(), &findings)
+}
+
+fn show(json: bool, findings: &[Finding]) -> u8 {
+    if json {
         document::print(&findings.iter().map(value).collect::<Vec<_>>());
     } else {
-        for finding in &findings {
+        for finding in findings {
             output::line(text(finding));
         }
     }

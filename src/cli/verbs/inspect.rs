@@ -10,6 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::show::document;
 use crate::cli::show::output::{self, Outcome, Report};
 use crate::cli::show::plural::plural;
+use crate::cli::show::shorten;
 use crate::oci::{ContainerConfig, Descriptor, Document, Platform};
 use crate::pin::Pin;
 use crate::registry::{ImageDocuments, Wanted};
@@ -55,7 +56,14 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
             "config": documents.config, "manifest": documents.manifest,
         }));
     } else {
-        output::line(text(&pin, &platforms, &documents));
+        let text = text(&pin, &platforms, &documents);
+        let fits =
+            |line: &str| context.voice.width().is_none_or(|most| shorten::width(line) <= most);
+        let line = |line: &str| match line {
+            line if fits(line) => line.to_owned(),
+            line => shorten::digests_in(line),
+        };
+        output::line(text.lines().map(line).collect::<Vec<_>>().join("\n"));
     }
     Ok(0)
 }

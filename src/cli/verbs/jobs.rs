@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(long, value_name = "STATE", value_parser = state)]
     state: Option<JobState>,
     /// At most this many, the newest
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = at_least_one)]
     last: usize,
 }
 
@@ -198,8 +198,23 @@ impl Row {
         lines
     }
 
-    /// What stands beside the state: the meaning of Moorline's own codes, the reason, and the engine's
-    /// word where the receipt's counts instead.
+    /// Where it says why it failed; `None` when it did not, or nobody keeps what it wrote.
+    pub fn look(&self) -> Option<String> {
+        let failed = matches!(self.state, JobState::Failed | JobState::Killed);
+        // what an array wrote is each task's
+        let task = self.tasks.iter().find(|row| row.state == JobState::Failed);
+        let task = task.and_then(|row| row.tasks.at(0));
+        let job = match task {
+            Some(task) => format!("{}.{task}", self.job),
+            None if self.tasks.is_empty() => self.job.to_string(),
+            None => return None,
+        };
+        (failed && self.output.is_some())
+            .then(|| format!("moorline logs --stderr {job} shows why, as far as it said"))
+    }
+
+    /// What stands beside the state: the meaning of Moorline's own codes, the reason, the engine's word where the
+    /// receipt's counts instead, and where to look.
     pub fn remarks(&self) -> Vec<String> {
         let meaning = self.exit_code.and_then(exit::meaning).map(str::to_owned);
         let reason = self.reason.as_deref().map(output::cell);
@@ -217,6 +232,7 @@ impl Row {
                 code.unwrap_or_default()
             ));
         }
+        remarks.extend(self.look());
         remarks
     }
 }
@@ -286,6 +302,11 @@ fn short_image(name: &str) -> String {
         }
         None => name.to_owned(),
     }
+}
+
+/// A number of rows.
+pub fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|rows| *rows > 0).ok_or_else(|| "write a number from 1".to_owned())
 }
 
 /// A state that a job can be in.

@@ -14,6 +14,7 @@ use crate::cli::show::terminal::Terminal;
 use crate::config::ServerUrl;
 use crate::credential::{Keeper, Scope};
 use crate::login::{self, KeptLogin, LoginRequest, User};
+use crate::oci::DOCKER_HUB;
 use crate::registry::Grant;
 use crate::secret::{Realm, Secret};
 
@@ -100,6 +101,18 @@ pub fn login(context: &Context, args: &Login) -> Outcome {
     let (Some(scope), Some(username)) = (args.scope.clone(), args.username.clone()) else {
         return Err(CliError::usage("login needs a registry and --username").into());
     };
+    let typed = scope.registry.as_str();
+    let default = context.default_registry();
+    // GROUP/PROJECT, as images are named with a registry of one's own
+    if scope.prefix.is_some()
+        && !typed.contains(['.', ':'])
+        && typed != "localhost"
+        && default != DOCKER_HUB
+    {
+        let text = format!("{scope}: {typed} is no registry");
+        let hint = format!("write moorline login {default}/{scope} --username NAME");
+        return Err(CliError::usage(text).with_hint(hint).into());
+    }
     let wish = LoginRequest { scope, username, realm: args.realm.clone(), store: args.store };
     let kept = login::keep(context, &wish, user)?;
     if context.voice.json {

@@ -9,7 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::context::engines;
 use crate::cli::show::document;
 use crate::cli::show::output::{self, Outcome};
-use crate::follow::{self, Stream, Written};
+use crate::follow::{self, Known, Stream, Written};
 use crate::job::JobRef;
 
 /// Print what a job wrote to its stdout; --stderr for the other.
@@ -43,10 +43,29 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
             let stream = if args.stderr { "stderr" } else { "stdout" };
             document::print(&value(job.record.which(), stream, whole));
         } else {
-            written.each(output::bytes)?;
+            let mut some = false;
+            written.each(|piece| {
+                some = true;
+                output::bytes(piece);
+            })?;
+            if !some {
+                context.voice.say(nothing(&job, stream));
+            }
         }
     }
     Ok(0)
+}
+
+/// What stands for a stream without a byte: it says so, and where there may be more.
+fn nothing(job: &Known<'_>, stream: Stream) -> String {
+    let which = job.record.which();
+    let so_far = if job.now.is_final() { "" } else { " so far" };
+    match stream {
+        Stream::Stdout => format!(
+            "job {which} wrote nothing to its stdout{so_far}; moorline logs --stderr {which} shows the rest"
+        ),
+        Stream::Stderr => format!("job {which} wrote nothing to its stderr{so_far}"),
+    }
 }
 
 /// As JSON: bytes that are no UTF-8 stand in base64.

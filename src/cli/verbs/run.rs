@@ -80,7 +80,8 @@ pub struct Shell {
 /// # Errors
 /// As the steps of the line say; 9 when no container runtime works here.
 pub fn run(context: &Context, mut args: Args) -> Outcome {
-    args.what.settle(&arguments())?;
+    let late = args.what.settle(&arguments());
+    args.flags.refuse_late(late)?;
     here(context, args)
 }
 
@@ -105,12 +106,13 @@ fn here(context: &Context, mut args: Args) -> Outcome {
     let command = args.flags.files.command(std::mem::take(&mut args.what.command))?;
     let inputs = args.flags.files.inputs(&command, Some(&here))?;
     context.require_runtime(args.flags.runtime)?;
+    context.require_ledger()?;
     let platform = args.flags.platform.clone().unwrap_or_else(Platform::host);
     let asked = args.flags.asked(context, &args.what)?;
     let ready = args.flags.image(context, &asked, &platform)?;
     let id_to = args.flags.id_file.take();
     let resources = Resources::default();
-    let says = starts_shell(&args.what.command, &here, &ready.image.name());
+    let says = starts_shell(&command, &here, &ready.image.name());
     let way = args.flags.files.sending();
     let parts = Parts { command, flags: args.flags, resources, workdir: Some(here) };
     let mut job = parts.job(context, submit::fresh_id()?, ready)?;

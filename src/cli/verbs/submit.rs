@@ -145,10 +145,11 @@ impl Args {
 /// # Errors
 /// As the steps of the line say.
 pub fn run(context: &Context, mut args: Args) -> Outcome {
-    args.what.settle(&arguments())?;
+    let late = args.what.settle(&arguments());
     if let Some(file) = args.file.take() {
         args.fill(&file)?;
     }
+    args.flags.refuse_late(late)?;
     let settings = context.settings();
     let kind = args.backend.or_else(|| settings.backend.clone()).unwrap_or_else(|| "local".into());
     if !engines::backends().contains(&kind.as_str()) {
@@ -170,6 +171,9 @@ pub fn run(context: &Context, mut args: Args) -> Outcome {
         account: args.account.or(engine.account),
     };
     args.flags.check(context)?;
+    if !args.dry_run {
+        context.require_ledger()?;
+    }
     if engines::is_here(&kind) && !args.dry_run {
         context.require_runtime(args.flags.runtime)?;
     }

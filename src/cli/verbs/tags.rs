@@ -76,7 +76,12 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
 
     let mut worst = 0;
     for (tag, answer) in &rows {
-        if let Err(error) = answer {
+        // a signature, or an image for other machines: nothing failed
+        if let Err(error @ (ResolveError::Platform { .. } | ResolveError::NotAnImage { .. })) =
+            answer
+        {
+            context.voice.say(output::cell(&format!("{tag}: {error}")));
+        } else if let Err(error) = answer {
             worst = worst.max(crate::cli::show::exit::code(error.kind()));
             output::warn(output::cell(&format!("{tag}: {error}")));
         }
@@ -113,10 +118,13 @@ fn created(answer: &Result<Resolved, ResolveError>) -> Option<&str> {
 fn line(tag: &Tag, answer: &Result<Resolved, ResolveError>) -> Vec<String> {
     let none = || "-".to_owned();
     let Ok(found) = answer else { return vec![tag.to_string(), none(), none(), none()] };
-    // as it is written, to the second
     let created = found.created.as_deref().map_or_else(none, |date| {
-        let to_the_second: String = date.chars().take(19).collect();
-        to_the_second.replace('T', " ")
+        let time = date.parse::<jiff::Timestamp>();
+        // what is no time is shown as it is written
+        time.map_or_else(
+            |_| date.to_owned(),
+            |time| time.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+        )
     });
     vec![tag.to_string(), created, output::size(found.size), found.pin.manifest.to_string()]
 }

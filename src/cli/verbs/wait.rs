@@ -71,6 +71,9 @@ pub fn limits(context: &Context) -> Limits {
 /// Says how a job ended and gives the exit code that stands for it.
 pub fn tell(context: &Context, row: &Row) -> u8 {
     context.voice.say(ending(row));
+    if let Some(look) = row.look() {
+        context.voice.say(look);
+    }
     exit_code(row)
 }
 
