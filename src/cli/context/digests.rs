@@ -6,8 +6,8 @@ use super::Context;
 use crate::acquire::{self, AcquireError};
 use crate::cli::show::output::{self, Report};
 use crate::cli::show::shorten::MORE;
-use crate::ledger::Payloads;
-use crate::ledger::index::{Filter, Page};
+use crate::job::Measured;
+use crate::oci::{Digest, Sha256Digest};
 use crate::pin::Pin;
 use crate::store::What;
 
@@ -16,8 +16,6 @@ const SHA256: &str = "sha256:";
 const WHOLE: usize = 64;
 /// Fewer say nothing.
 const LEAST: usize = 4;
-/// Jobs that are looked at together.
-const PAGE: usize = 1000;
 /// So many are told of several.
 const TOLD: usize = 3;
 
@@ -79,14 +77,17 @@ impl Context {
             }
         };
         let mut sifs = Vec::new();
-        self.pages(Filter::All, Page::newest(PAGE), Payloads::Left, |view| {
-            for job in view.jobs() {
-                let image = &job.last().image;
-                image.pin().into_iter().for_each(&mut of_pin);
-                sifs.extend(image.sif().map(|sif| sif.to_string()));
-            }
-            Ok(())
-        })?;
+        let (low, high) = range(begin);
+        let view = self.look(|all| all.of_digests(low, high))?;
+        for submission in view.jobs().flat_map(|job| &job.submissions) {
+            let image = &submission.image;
+            image.pin().into_iter().for_each(&mut of_pin);
+            sifs.extend(image.manifest().map(|manifest| manifest.to_string()));
+            sifs.extend(image.sif().map(|sif| sif.to_string()));
+            let receipts = submission.receipts.iter().map(|record| &record.receipt);
+            let measured = receipts.filter_map(|receipt| receipt.evidence.measured.as_ref());
+            sifs.extend(measured.map(Measured::digest));
+        }
         // a lock that is not used names nothing
         let lock = acquire::read_lock(self).ok().flatten().unwrap_or_default();
         lock.entries().iter().for_each(|entry| of_pin(&entry.pin));
@@ -103,4 +104,15 @@ impl Context {
         }
         Ok(found)
     }
+}
+
+/// The first and the last digest that begin so.
+fn range(begin: &str) -> ([u8; 32], [u8; 32]) {
+    let hex = begin.strip_prefix(SHA256).unwrap_or(begin);
+    let filled = |digit: char| {
+        let mut text = format!("{SHA256}{hex}");
+        text.extend(std::iter::repeat_n(digit, WHOLE.saturating_sub(hex.len())));
+        text.parse::<Digest>().map(|digest| *digest.bytes())
+    };
+    (filled('0').unwrap_or([0; 32]), filled('f').unwrap_or([u8::MAX; 32]))
 }
