@@ -213,7 +213,6 @@ fn stays_private(here: &dyn Names, text: &str, reference: &Reference) -> Result<
 /// Whether a word names a SIF file.
 fn is_sif(word: &str) -> bool {
     Path::new(word).extension().is_some_and(|e| e.eq_ignore_ascii_case("sif"))
-        && (word.contains('/') || Path::new(word).exists())
         && !word.contains("://")
         && !word.starts_with("lfn:")
 }
@@ -289,6 +288,8 @@ mod tests {
         for (word, meaning) in [
             ("./a.sif", "file ./a.sif"),
             ("/data/A.SIF", "file /data/A.SIF"),
+            // whether it is there or not
+            ("nosuch.sif", "file nosuch.sif"),
             ("oci:dir", "archive"),
             ("docker-archive:x.tar", "archive"),
             ("shub://group/name", "hub shub://group/name:latest"),
