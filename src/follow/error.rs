@@ -121,10 +121,10 @@ impl Failure for FollowError {
             }
             Self::Silent { .. } => "the job may go on; wait again, --silent SECONDS waits longer",
             Self::NobodyHasIt(_) => "moorline recover asks the engine for it",
-            Self::Gone(_)
-            | Self::NoBackend(_)
-            | Self::NoOutput { .. }
-            | Self::Unreadable { .. } => {
+            Self::NoBackend(_) => {
+                "a newer moorline gave it the job: use that one, or the engine's own commands"
+            }
+            Self::Gone(_) | Self::NoOutput { .. } | Self::Unreadable { .. } => {
                 return None;
             }
         };

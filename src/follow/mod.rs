@@ -22,6 +22,7 @@
 
 mod array;
 mod cancel;
+mod engines;
 mod error;
 mod fetch;
 mod known;
@@ -42,9 +43,10 @@ mod tests;
 mod wait;
 
 pub use cancel::{Cancelled, cancel};
+pub use engines::Engines;
 pub use error::FollowError;
 pub use fetch::{Stream, Written};
-pub use known::{Known, Learnt, ask, refresh};
+pub use known::{Known, Learnt, ask, refresh, refresh_by};
 pub use list::list;
 pub use newest::newest;
 pub use patience::{Limits, NextRound, Patience};
@@ -52,6 +54,7 @@ pub use prune::prune;
 pub use receipts::{Collected, collect};
 pub use recover::{Recovered, recover};
 pub use refresh::{Now, Refresh};
+pub use round::Whom;
 pub use settle::{Settled, settle};
 pub use surroundings::Surroundings;
 pub use sweep::{Swept, collect_all, collect_open};

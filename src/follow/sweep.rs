@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::known::{Learnt, ask, receipts_of};
+use super::engines::Engines;
+use super::known::{Learnt, ask_by, receipts_of};
 use super::surroundings::Surroundings;
 use crate::failure::Report;
 use crate::job::JobId;
@@ -31,6 +32,7 @@ pub struct Swept {
 pub fn collect_all(here: &dyn Surroundings) -> Result<Swept, Report> {
     let mut swept = Swept::default();
     let mut said = BTreeSet::new();
+    let engines = Engines::of(here);
     let mut page = Page::newest(PAGE);
     loop {
         let ids = here.page(Filter::All, page)?;
@@ -45,7 +47,7 @@ pub fn collect_all(here: &dyn Surroundings) -> Result<Swept, Report> {
         let ids: Vec<JobId> = others.iter().map(|job| job.id).collect();
         let others = here.view(&ids, Payloads::Loaded)?;
         let Learnt { known, warnings, silences } =
-            ask(here, &others.jobs().collect::<Vec<&JobRecord>>())?;
+            ask_by(&engines, &others.jobs().collect::<Vec<&JobRecord>>())?;
         swept.open += known.iter().filter(|job| !job.now.is_final()).count();
         said.extend(warnings.into_iter().chain(silences));
     }

@@ -64,7 +64,7 @@ impl Backend for Late {
     fn cancel(&self, _: &EngineKey) -> Result<(), BackendError> {
         unreachable!("no job is known")
     }
-    fn find(&self, _: &IntentId) -> Result<Vec<EngineKey>, BackendError> {
+    fn find(&self, _: &JobId, _: &IntentId) -> Result<Vec<EngineKey>, BackendError> {
         Ok(Vec::new())
     }
 }
@@ -117,7 +117,7 @@ impl Backend for Scripted {
         self.0.cancelled.set(self.0.cancelled.get() + 1);
         Ok(())
     }
-    fn find(&self, _: &IntentId) -> Result<Vec<EngineKey>, BackendError> {
+    fn find(&self, _: &JobId, _: &IntentId) -> Result<Vec<EngineKey>, BackendError> {
         Ok(Vec::new())
     }
 }
@@ -316,12 +316,12 @@ fn only_what_an_engine_has_can_be_cancelled() {
     let view = View::read(&here.ledger_dir()).unwrap();
     let known = refresh(&here, &view.jobs().collect::<Vec<_>>()).unwrap();
     let ledger = here.ledger().unwrap();
-    assert_eq!(cancel(&here, &ledger, &known[0]).unwrap(), Cancelled::Told);
-    let error = cancel(&here, &ledger, &known[1]).unwrap_err();
+    assert_eq!(cancel(&Engines::of(&here), &ledger, &known[0]).unwrap(), Cancelled::Told);
+    let error = cancel(&Engines::of(&here), &ledger, &known[1]).unwrap_err();
     assert!(matches!(error, FollowError::NobodyHasIt(_)), "{error}");
     here.script.answers.borrow_mut()[0] = Says::Ended(0);
     let known = refresh(&here, &view.jobs().take(1).collect::<Vec<_>>()).unwrap();
-    assert_eq!(cancel(&here, &ledger, &known[0]).unwrap(), Cancelled::HadEnded);
+    assert_eq!(cancel(&Engines::of(&here), &ledger, &known[0]).unwrap(), Cancelled::HadEnded);
     assert_eq!(here.script.cancelled.get(), 1);
 }
 

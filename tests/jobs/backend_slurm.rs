@@ -159,7 +159,7 @@ fn variables_of_slurms_commands_change_nothing() {
         let key = slurm.submit(&order).unwrap();
         // Slurm says RUNNING some time before the script's first line.
         pid_in(&order.dir.join("main"));
-        assert_eq!(slurm.find(&order.intent).unwrap(), std::slice::from_ref(&key));
+        assert_eq!(slurm.find(&order.job, &order.intent).unwrap(), std::slice::from_ref(&key));
         slurm.cancel(&key).unwrap();
         assert_eq!(end(&slurm, &key).state, JobState::Killed);
         let stdout = std::fs::read_to_string(order.dir.join("stdout")).unwrap();
@@ -183,7 +183,7 @@ fn a_job_is_found_by_the_accounting_alone_and_beside_hostile_comments() {
             .output()
             .unwrap();
         assert!(other.status.success(), "{other:?}");
-        assert_eq!(slurm.find(&order.intent).unwrap(), []);
+        assert_eq!(slurm.find(&order.job, &order.intent).unwrap(), []);
         let key = slurm.submit(&order).unwrap();
         assert_eq!(end(&slurm, &key).state, JobState::Completed);
 
@@ -195,7 +195,7 @@ fn a_job_is_found_by_the_accounting_alone_and_beside_hostile_comments() {
         let vars = [("PATH".into(), path.into()), ("SLURM_CONF".into(), conf.clone().into())];
         let forgetful = of_slurm(&Environment::allowed(vars));
         until("the accounting", || {
-            (forgetful.find(&order.intent).unwrap() == [key.clone()]).then_some(())
+            (forgetful.find(&order.job, &order.intent).unwrap() == [key.clone()]).then_some(())
         });
         assert_eq!(end(&forgetful, &key).state, JobState::Completed);
 
@@ -218,7 +218,7 @@ fn a_refusal_says_why() {
         order.resources.cpus = Some(100_000);
         let error = slurm.submit(&order).unwrap_err();
         assert!(matches!(error, BackendError::Refused { .. }), "{error:?}");
-        assert_eq!(slurm.find(&order.intent).unwrap(), []);
+        assert_eq!(slurm.find(&order.job, &order.intent).unwrap(), []);
     });
 }
 
@@ -241,7 +241,9 @@ fn a_controller_that_is_not_there_is_told_apart() {
         let vars = [("PATH".into(), path), ("SLURM_CONF".into(), file.into_os_string())];
         let slurm = of_slurm(&Environment::allowed(vars));
         let order = order(base, "exit 0");
-        for error in [slurm.submit(&order).unwrap_err(), slurm.find(&order.intent).unwrap_err()] {
+        for error in
+            [slurm.submit(&order).unwrap_err(), slurm.find(&order.job, &order.intent).unwrap_err()]
+        {
             assert!(matches!(error, BackendError::Unreachable { .. }), "{error:?}");
         }
     });
@@ -268,7 +270,7 @@ fn no_slurm_and_a_silent_slurm_are_told_apart() {
     let absent = of_slurm(&Environment::allowed(nowhere));
     for error in [
         absent.submit(&order).unwrap_err(),
-        absent.find(&order.intent).unwrap_err(),
+        absent.find(&order.job, &order.intent).unwrap_err(),
         absent.plan(&order).map(drop).and(absent.submit(&order)).unwrap_err(),
     ] {
         assert!(matches!(error, BackendError::Absent { .. }), "{error:?}");
@@ -304,7 +306,7 @@ fn an_accepted_job_keeps_its_key_when_nothing_else_answers() {
     let error = slurm.status(std::slice::from_ref(&key)).unwrap_err();
     assert!(error.to_string().contains("Unable to contact"), "{error}");
     slurm.cancel(&key).expect_err("the controller does not answer");
-    slurm.find(&order.intent).expect_err("no answer is not a no");
+    slurm.find(&order.job, &order.intent).expect_err("no answer is not a no");
     // No accounting, and the controller has forgotten the job.
     fake(
         base.path(),
@@ -314,7 +316,7 @@ fn an_accepted_job_keeps_its_key_when_nothing_else_answers() {
     let seen = status(&slurm, &key);
     assert_eq!(seen.state, JobState::Unknown);
     assert!(seen.reason.unwrap().contains("Unable to contact"));
-    slurm.find(&order.intent).expect_err("forgotten is not never submitted");
+    slurm.find(&order.job, &order.intent).expect_err("forgotten is not never submitted");
 }
 
 #[test]
