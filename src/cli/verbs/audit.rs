@@ -467,6 +467,11 @@ fn verify(context: &Context) -> Outcome {
         for note in &report.notes {
             context.voice.say(format!("note: {}", output::cell(&note.to_string())));
         }
+        if report.newer > 0 {
+            let records = plural(report.newer, "record");
+            let need = if report.newer == 1 { "needs" } else { "need" };
+            context.voice.say(format!("{records} {need} a newer moorline; --json says which"));
+        }
         for finding in &report.findings {
             output::line(format!("CHANGED {}", output::cell(&finding.to_string())));
         }
