@@ -12,8 +12,11 @@ use crate::ledger::{JobRecord, Payloads};
 
 /// So many jobs are in memory at once.
 const PAGE: usize = 500;
-/// So many jobs that left no receipt are looked at again and again.
+/// So many jobs that have not ended, or left no receipt, are looked at again and again.
 const MOST_OPEN: usize = 2000;
+/// For so many days after its submission something is expected of a job that ended without a receipt; what comes
+/// later is collected with the whole ledger.
+const RECENT_DAYS: i64 = 30;
 
 /// How many jobs there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,13 +60,19 @@ pub fn collect_all(here: &dyn Surroundings) -> Result<Swept, Report> {
     Ok(swept)
 }
 
-/// Collects what jobs have left since they were looked at last, the newest of those of which something may still
-/// be learnt; no engine is asked.
+/// Collects what jobs have left since they were looked at last, the newest of those that have not ended, and of
+/// those that ended lately and left no receipt; no engine is asked.
 ///
 /// # Errors
 /// As [`super::refresh`].
 pub fn collect_open(here: &dyn Surroundings) -> Result<(), Report> {
-    let ids = here.page(Filter::Open, Page::newest(MOST_OPEN))?;
+    let newest = Page::newest(MOST_OPEN);
+    let recent = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * RECENT_DAYS);
+    let recent = u64::try_from(recent.as_millisecond()).unwrap_or_default();
+    let recent = Page { from: Some(JobId::from_parts(recent, 0)), ..newest };
+    let mut ids: BTreeSet<JobId> = here.page(Filter::Running, newest)?.into_iter().collect();
+    ids.extend(here.page(Filter::Open, recent)?);
+    let ids: Vec<JobId> = ids.into_iter().rev().take(MOST_OPEN).collect();
     for ids in ids.chunks(PAGE) {
         let view = here.view(ids, Payloads::Left)?;
         let learnt = receipts_of(here, &view.jobs().collect::<Vec<&JobRecord>>())?;
