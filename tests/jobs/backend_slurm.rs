@@ -12,8 +12,9 @@ use std::time::Duration;
 use crate::backend::{
     Real, awkward, end, engine, environment, order, pid_in, status, suite, until,
 };
+use crate::support::records;
 use moorline::backend::{Backend, BackendError, Engine, Environment, Local, Order};
-use moorline::job::{IntentId, JobId, JobState, Resources};
+use moorline::job::{EngineKey, IntentId, JobId, JobState, Resources, Tasks};
 
 fn of_slurm(environment: &Environment) -> Engine {
     engine("slurm", environment)
@@ -289,6 +290,58 @@ fn no_slurm_and_a_silent_slurm_are_told_apart() {
                 operation' >&2; exit 1";
     fake(base.path(), "sbatch", lost);
     assert!(is_uncertain(&faked(base.path()).submit(&order).unwrap_err()));
+}
+
+/// A simulated Slurm that hangs: each of its commands is waited for once, however much is asked.
+#[test]
+fn a_command_that_hangs_is_waited_for_once() {
+    let base = tempfile::tempdir().unwrap();
+    let asked = base.path().join("asked");
+    for name in ["squeue", "sacct", "scancel"] {
+        let log = format!("echo {name} >>{}; sleep 1000", asked.display());
+        fake(base.path(), name, &log);
+    }
+    let slurm = faked(base.path()).with_limit(Duration::from_millis(300));
+    let jobs: Vec<EngineKey> = (1..=3).map(|n| records::key("slurm", n)).collect();
+    let tasks: Tasks = "1-4".parse().unwrap();
+    let arrays: Vec<(EngineKey, Tasks)> =
+        jobs.iter().map(|job| (job.clone(), tasks.clone())).collect();
+    for answer in slurm.status_of_arrays(&arrays) {
+        assert_eq!(answer.len(), 1, "{answer:?}");
+        let (of, seen) = &answer[0];
+        assert_eq!((of, seen.state), (&tasks, JobState::Unknown));
+        assert!(seen.silent.as_deref().unwrap().contains("no answer in time"), "{seen:?}");
+    }
+    let error = slurm.status(&jobs).unwrap_err();
+    assert!(matches!(error, BackendError::Unreachable { .. }), "{error:?}");
+    for job in &jobs {
+        slurm.cancel(job).unwrap_err();
+        slurm.find(&JobId::from_parts(1, 1), &IntentId::from_bytes([1; 16])).unwrap_err();
+    }
+    let mut asked: Vec<String> =
+        std::fs::read_to_string(asked).unwrap().lines().map(str::to_owned).collect();
+    asked.sort();
+    assert_eq!(asked, ["sacct", "squeue"], "and whoever is not known is not cancelled");
+}
+
+/// One question is for 500 jobs: the second one may find nobody.
+#[test]
+fn a_later_question_without_an_answer_hides_no_earlier_one() {
+    let base = tempfile::tempdir().unwrap();
+    let begun = base.path().join("begun");
+    let rows = format!(
+        "[ ! -e {0} ] || sleep 1000; : >{0}; n=1; while [ $n -le 500 ]; do \
+         echo \"$n|1700000001|ada|COMPLETED|0:0|None\"; n=$((n + 1)); done",
+        begun.display()
+    );
+    fake(base.path(), "sacct", &rows);
+    fake(base.path(), "squeue", "sleep 1000");
+    let slurm = faked(base.path()).with_limit(Duration::from_secs(5));
+    let jobs: Vec<EngineKey> = (1..=501).map(|n| records::key("slurm", n)).collect();
+    let seen = slurm.status(&jobs).unwrap();
+    assert_eq!(seen.len(), 501);
+    assert!(seen[..500].iter().all(|seen| seen.state == JobState::Completed), "{:?}", seen[0]);
+    assert!(seen[500].silent.is_some(), "{:?}", seen[500]);
 }
 
 #[test]
