@@ -44,7 +44,7 @@ fn jobs_of_a_newer_program_are_listed_and_it_is_said_once() {
     assert!(!verified.stderr.contains("note:"), "{verified}");
     let as_json = run(&["--json", "audit", "verify"]).exits(0).json();
     assert_eq!(as_json["newer_records"].as_array().unwrap().len(), 8, "{as_json}");
-    assert!(verified.stdout.contains("missing: 4 of 4 payloads"), "{verified}");
+    assert!(verified.stdout.contains("missing: 5 of 5 payloads"), "{verified}");
     assert!(verified.stdout.contains("added a writer's file"), "{verified}");
 }
 
