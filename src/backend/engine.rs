@@ -40,7 +40,7 @@ const QUESTION: Duration = Duration::from_secs(30);
 /// How long a submission may take.
 const SUBMISSION: Duration = Duration::from_secs(120);
 
-/// An engine that is spoken to through its commands.
+/// An engine that is used through its commands.
 #[derive(Clone)]
 pub struct Engine {
     dialect: &'static dyn Dialect,

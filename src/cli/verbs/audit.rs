@@ -81,7 +81,7 @@ Examples:
   moorline audit image sha256:1428ab43
   moorline audit image ./analysis.sif")]
 pub struct Image {
-    /// sha256:... of a manifest, index, configuration or SIF; or a reference as it was asked for, a name of
+    /// sha256:... of a manifest, index, configuration or SIF; a reference, as it was asked for; a name of
     /// moorline.toml, a SIF file or an archive
     #[arg(value_name = "IMAGE")]
     image: String,
