@@ -94,7 +94,7 @@ impl Reason {
             }
             Self::NoReceipt => "no receipt was collected",
             Self::ForeignReceipt => {
-                "the receipt carries another job, intent or nonce: it is no evidence for this one"
+                "the receipt carries another job, intent or nonce: it is not evidence for this one"
             }
             Self::NothingMeasured => "the worker measured nothing",
             Self::NothingExpected => "the job does not name the digest of a SIF to compare with",

@@ -13,8 +13,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::ExecuteError;
-use crate::files::Identity;
-use crate::oci::{Digest, Hasher};
+use crate::files::{self, Identity};
+use crate::oci::{Digest, Sha256Digest};
 use crate::worker::RuntimeProgram;
 
 /// How long a program may take to say its version.
@@ -100,14 +100,7 @@ impl Program {
 }
 
 fn hash(mut file: File) -> Option<Digest> {
-    let mut hasher = Hasher::default();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer).ok()? {
-            0 => return Some(hasher.finish()),
-            n => hasher.update(&buffer[..n]),
-        }
-    }
+    files::sha256(&mut file).ok().map(|sum| Digest::from_bytes(sum.sha256))
 }
 
 /// What a program answered.

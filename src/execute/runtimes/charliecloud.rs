@@ -82,7 +82,7 @@ impl Runtime for Charliecloud {
         // it says a number and no name
         if !said.starts_with(|first: char| first.is_ascii_digit()) {
             return Err(ExecuteError::NoRuntime(format!(
-                "{} is no ch-run: it says {said:?}",
+                "{} is not ch-run: it says {said:?}",
                 program.path.display()
             )));
         }

@@ -239,7 +239,7 @@ pub(super) fn point(
         match part {
             Component::Normal(part) => parts.push(part),
             Component::RootDir => {}
-            _ => return Err(no("it is no plain path".into())),
+            _ => return Err(no("it is not a plain path".into())),
         }
     }
     let mut path: PathBuf = root.to_owned();
