@@ -263,7 +263,7 @@ fn what_did_not_run_is_qualified_by_nothing() {
     let answer = ask(dir.path(), "local:1");
     assert_eq!((answer.reason, answer.qualified.as_slice()), (Reason::NotStarted, &[][..]));
     assert_eq!(answer.submissions[0].attempts[0].qualified, []);
-    let query = ImageQuery::parse(&right().to_string(), "registry.example").unwrap();
+    let query = ImageQuery::Bytes(*right().bytes());
     let used = audit_image(&View::read(dir.path()).unwrap(), &query);
     assert_eq!(used.jobs[0].qualified, []);
 }

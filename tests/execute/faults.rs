@@ -1,7 +1,7 @@
 //! Bad input and faults on the worker, one test each: what the machine lacks, and what goes wrong while a job runs.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, lchown};
+use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};

@@ -366,13 +366,14 @@ mod tests {
             ]
         );
         assert!(unfit(RuntimeChoice::Builtin, &order, Form::Sif).is_empty());
-        let error = usable(RuntimeChoice::Auto, &order[..1]).unwrap_err();
+        let error = usable(RuntimeChoice::Auto, &order[..1], &[]).unwrap_err();
         assert!(error.why.contains("podman: it takes an OCI archive"), "{}", error.why);
         assert!(error.hint.unwrap().contains("--runtime podman"));
     }
 
     #[test]
     fn the_next_one_is_another_one() {
+        let plan = crate::runtime::builtin::testing::plan(&["true"]);
         let found = || Found { program: None, answer: Vec::new() };
         let error =
             ExecuteError::NotSeen { runtime: "apptainer", code: 255, works: false, maybe: false };
@@ -382,9 +383,9 @@ mod tests {
             passed: vec![],
             behind,
         };
-        assert!(of(vec![]).next(&error).is_none());
+        assert!(of(vec![]).next(&plan, Form::Sif, &error).is_none());
         // the built-in one is not probed when nothing comes behind it
-        let next = of(vec![&Builtin]).next(&error).unwrap();
+        let next = of(vec![&Builtin]).next(&plan, Form::Sif, &error).unwrap();
         assert_eq!((next.runtime.name(), next.behind.len()), ("builtin", 0));
         assert!(
             next.passed[0].starts_with("apptainer: apptainer ended with 255"),
