@@ -62,6 +62,7 @@ mod scratch;
 mod session;
 mod signals;
 mod starter;
+mod supply;
 mod talk;
 mod terminal;
 mod tickets;
