@@ -54,15 +54,35 @@ pub(super) fn covered<'a>(
     covers(&tree, over).map_err(|e| e.to_string())
 }
 
-/// Whether an image certainly has no file for a program: none below `path`, the program's own `PATH`, or none at its own
-/// path. What lies below a mount, or behind links that cannot be followed, may be there.
-pub(super) fn lacks(sif: &File, program: &str, path: &str, mounted: &[PathBuf]) -> bool {
-    let look = || -> Option<bool> {
-        let partition = SifReader::open(sif.try_clone().ok()?).and_then(|r| r.partition()).ok()?;
-        let image = Image::open(sif, partition.offset, partition.size, Limits::default()).ok()?;
-        Some(is_missing(&Packed::new(image), program, path, mounted))
-    };
-    look().unwrap_or(false)
+/// A program that apptainer is to start.
+pub(super) struct Sought {
+    /// As the command says it; `None` when the image's own script starts it.
+    pub(super) program: Option<String>,
+    /// Where it is looked for.
+    pub(super) path: String,
+    /// What is mounted over the image.
+    pub(super) targets: Vec<PathBuf>,
+}
+
+impl Sought {
+    /// Whether the image certainly does not have it: none below `PATH`, or none at its own path. What lies below a
+    /// mount, or behind links that cannot be followed, may be there.
+    pub(super) fn is_missing(&self, sif: &File) -> bool {
+        // apptainer looks there as well
+        let theirs = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        let path = match self.path.as_str() {
+            "" => theirs.to_owned(),
+            own => format!("{own}:{theirs}"),
+        };
+        let look = || -> Option<bool> {
+            let reader = SifReader::open(sif.try_clone().ok()?);
+            let partition = reader.and_then(|reader| reader.partition()).ok()?;
+            let image = Image::open(sif, partition.offset, partition.size, Limits::default());
+            let tree = Packed::new(image.ok()?);
+            Some(is_missing(&tree, self.program.as_deref()?, &path, &self.targets))
+        };
+        look().unwrap_or(false)
+    }
 }
 
 fn is_missing(tree: &dyn ImageTree, program: &str, path: &str, mounted: &[PathBuf]) -> bool {

@@ -25,7 +25,7 @@ mod trial;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::foreign::{self, Scratch, Telling};
 use super::runtime::{Found, Prepared, Request, Runtime};
@@ -41,7 +41,6 @@ use crate::execute::report::Report;
 use crate::execute::starter::Start;
 use crate::execute::witness::Sign;
 use crate::execute::{ExecuteError, packed, scratch, tickets};
-use crate::files;
 use crate::job::{Access, Evidence, Grade, JobSpec, Network, WORK_DIR};
 use crate::oci::ContainerConfig;
 use crate::runtime::builtin::Cover;
@@ -134,7 +133,7 @@ impl Runtime for Apptainer {
         let overlay = layer.as_ref().map(|on_disk| on_disk.layer.path());
         let handed = tickets::variables(job);
         report.starts(&command);
-        let sought = Sought {
+        let sought = packed::Sought {
             program: command.first().filter(|_| verb == "exec").cloned(),
             path: given.environment.get("APPTAINERENV_PATH").cloned().unwrap_or_default(),
             targets: binds.iter().map(|bind| bind.target.clone()).collect(),
@@ -148,7 +147,7 @@ impl Runtime for Apptainer {
         surroundings(&mut env, &scratch, &handed)?;
         let start = foreign::start(request, words, env, &binds);
         let mut evidence = request.evidence.clone();
-        if let Some(why) = measured.and_then(|measured| exchangeable(&measured.path)) {
+        if let Some(why) = measured.and_then(|measured| foreign::exchangeable(&measured.path)) {
             report.notes.push(format!("others could exchange the image while it is opened: {why}"));
             if evidence.grade.meets(&Grade::MeasuredCached) {
                 evidence.grade = Grade::MeasuredCached;
@@ -197,7 +196,7 @@ struct Ready<'a> {
     manner: Manner<'static>,
     program: Program,
     measured: Option<&'a Measured>,
-    sought: Sought,
+    sought: packed::Sought,
     evidence: Evidence,
     layer: Option<OnDisk>,
     _scratch: Scratch,
@@ -212,7 +211,8 @@ impl Prepared for Ready<'_> {
         let watch = self.layer.as_ref().map(|on_disk| on_disk.layer.watch(report)).transpose()?;
         let manner = Manner { watch: watch.as_ref(), ..self.manner };
         let works = || foreign::starts(&self.program, trial);
-        let there = || !self.measured.is_some_and(|measured| self.sought.is_missing(measured));
+        let there =
+            || !self.measured.is_some_and(|measured| self.sought.is_missing(&measured.file));
         let telling = Telling {
             runtime: self.name,
             failures: &FAILURES,
@@ -233,37 +233,6 @@ impl Prepared for Ready<'_> {
         }
         ended
     }
-}
-
-/// The program that is to be started.
-struct Sought {
-    /// As the command says it; `None` when the image's own script starts it.
-    program: Option<String>,
-    /// Where it is looked for.
-    path: String,
-    /// What is mounted over the image.
-    targets: Vec<PathBuf>,
-}
-
-impl Sought {
-    /// Whether the image certainly does not have it.
-    fn is_missing(&self, measured: &Measured) -> bool {
-        // apptainer looks there as well
-        let theirs = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-        let path = match self.path.as_str() {
-            "" => theirs.to_owned(),
-            own => format!("{own}:{theirs}"),
-        };
-        self.program
-            .as_ref()
-            .is_some_and(|program| packed::lacks(&measured.file, program, &path, &self.targets))
-    }
-}
-
-/// Whether somebody else could put another file at a path while it is opened there.
-fn exchangeable(path: &Path) -> Option<String> {
-    let trusted = [0, rustix::process::geteuid().as_raw()];
-    files::walk(path.parent()?, &trusted, false).err().map(|error| error.to_string())
 }
 
 /// The arguments that start something in a tree which holds nothing.

@@ -22,6 +22,7 @@ use crate::execute::unseen::unseen;
 use crate::execute::verbs::LEADER;
 use crate::execute::witness::{Seen, Sign, Witness};
 use crate::execute::{ExecuteError, find_program, keyring, scratch, session};
+use crate::files::{self, WayError};
 use crate::job::{Access, JobSpec, Name, WORK_DIR};
 use crate::runtime::Bind;
 use crate::store::Held;
@@ -185,6 +186,16 @@ pub(super) fn starts(program: &Program, words: impl FnOnce(&str, &[&str]) -> Vec
     let mut env: Vec<_> = names.map(|name| (name, own)).into();
     env.push(("USER", OsStr::new("moorline")));
     Program::asked(&program.path, &Asked { words: &words, env: &env, on_stderr: false }).is_ok()
+}
+
+/// Why somebody else could put another file at a path while it is opened there.
+pub(super) fn exchangeable(path: &Path) -> Option<String> {
+    let trusted = [0, rustix::process::geteuid().as_raw()];
+    match files::walk(path.parent()?, &trusted, false) {
+        Err(error @ WayError::Unsafe { .. }) => Some(error.to_string()),
+        // what cannot be looked at is not known to be so
+        Ok(_) | Err(WayError::Io(_)) => None,
+    }
 }
 
 /// Runs the runtime's program to its end, and ends what it leaves behind.
