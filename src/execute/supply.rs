@@ -174,29 +174,14 @@ impl Supply {
         match &plan.job.image {
             pin::Image::Sif { digest, tree: Some(root), .. } if checks => {
                 Server::possible().map_err(ExecuteError::NotServed)?;
-                self.seal(report, place, *digest, *root).map(sif)
+                sealed_at(report, place, *digest, *root).map(sif)
             }
-            pin::Image::Sif { digest, .. } => self.measure(report, place, *digest).map(sif),
+            pin::Image::Sif { digest, .. } => measured_at(report, place, *digest).map(sif),
             pin::Image::Oci { pin } => {
                 Archived::open(place, pin).map(|archived| Image::Oci(Box::new(archived)))
             }
             other @ pin::Image::Other { .. } => Err(ExecuteError::NotSif(other.name())),
         }
-    }
-
-    /// The image to be checked when it is read.
-    fn seal(
-        &mut self,
-        report: &mut Report,
-        place: &Path,
-        expected: SifDigest,
-        root: TreeRoot,
-    ) -> Result<Measured, ExecuteError> {
-        let sealed = seal(place, expected, root)?;
-        let measured = Some(job::Measured::Tree(root));
-        let grade = Grade::VerifiedOnRead;
-        report.evidence = Evidence { grade, measured, measured_at: Some(sealed.at) };
-        Ok(sealed)
     }
 
     /// A file that cannot be read as an image is another file than the pinned one, or the pinned one is bad: where its
@@ -218,29 +203,10 @@ impl Supply {
             return error;
         }
         let Some(place) = self.place.clone() else { return error };
-        match self.measure(report, &place, *digest) {
+        match measured_at(report, &place, *digest) {
             Err(other @ ExecuteError::Mismatch { .. }) => other,
             _ => error,
         }
-    }
-
-    fn measure(
-        &mut self,
-        report: &mut Report,
-        place: &Path,
-        expected: SifDigest,
-    ) -> Result<Measured, ExecuteError> {
-        let measured = measure(place, expected);
-        let known = match &measured {
-            Ok(m) => Some((m.digest, m.at)),
-            Err(ExecuteError::Mismatch { found, .. }) => Some((*found, jiff::Timestamp::now())),
-            Err(_) => None,
-        };
-        if let Some((digest, at)) = known {
-            let measured = Some(job::Measured::Sif(digest));
-            report.evidence = Evidence { grade: Grade::Measured, measured, measured_at: Some(at) };
-        }
-        measured
     }
 }
 
@@ -253,4 +219,37 @@ fn is_damage(error: &ExecuteError) -> bool {
             | ExecuteError::Sealed { .. }
             | ExecuteError::Sif { .. }
     )
+}
+
+/// The image to be checked when it is read.
+fn sealed_at(
+    report: &mut Report,
+    place: &Path,
+    expected: SifDigest,
+    root: TreeRoot,
+) -> Result<Measured, ExecuteError> {
+    let sealed = seal(place, expected, root)?;
+    let measured = Some(job::Measured::Tree(root));
+    let grade = Grade::VerifiedOnRead;
+    report.evidence = Evidence { grade, measured, measured_at: Some(sealed.at) };
+    Ok(sealed)
+}
+
+/// The image hashed as a whole.
+fn measured_at(
+    report: &mut Report,
+    place: &Path,
+    expected: SifDigest,
+) -> Result<Measured, ExecuteError> {
+    let measured = measure(place, expected);
+    let known = match &measured {
+        Ok(m) => Some((m.digest, m.at)),
+        Err(ExecuteError::Mismatch { found, .. }) => Some((*found, jiff::Timestamp::now())),
+        Err(_) => None,
+    };
+    if let Some((digest, at)) = known {
+        let measured = Some(job::Measured::Sif(digest));
+        report.evidence = Evidence { grade: Grade::Measured, measured, measured_at: Some(at) };
+    }
+    measured
 }

@@ -145,8 +145,7 @@ impl Runtime for Builtin {
         let layer = layer.transpose()?;
         // a layer lies over the image, which is somewhere else than at the root then
         let image_at = layer.as_ref().map(|_| source.beside(&scratch_path)).transpose()?;
-        let machine = Tree(PathBuf::from("/"));
-        let laid = layout(source.ground(), (tree.tree(), &machine), &points)?;
+        let laid = layout(source.ground(), (tree.tree(), &Tree("/".into())), &points)?;
         let shown = binds(request).into_iter().filter(|b| laid.place_of(&b.target).is_some());
         report.shows(&shown.collect::<Vec<_>>());
         let hide = hide(request, places, &laid)?;

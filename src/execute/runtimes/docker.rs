@@ -110,7 +110,7 @@ impl Runtime for Docker {
             Kind::Podman => Info::default(),
         };
         report.elsewhere = engine.kind == Kind::Docker;
-        let ids = ids(&engine, &info, report);
+        let ids = ids(&engine, &info, job.terms.network, report);
         let devices = if job.terms.gpu { gpus(&engine, &info, report)? } else { vec![] };
         engine.sweep();
         let (image, measured) = image(&engine, pinned, info.has_containerd_store())?;
@@ -136,12 +136,6 @@ impl Runtime for Docker {
             report.notes.push(format!(
                 "the container's layer is where {engine} keeps its storage, and its size is not limited"
             ));
-        }
-        let network = job.terms.network.unwrap_or(Network::Host);
-        if ids == Ids::Root && network == Network::Host {
-            report
-                .notes
-                .push("the program has the network of docker's daemon, not the machine's".into());
         }
         let short: String = request.attempt.chars().take(12).collect();
         let name = format!("moorline-{}-{short}", job.id);
@@ -175,7 +169,7 @@ impl Runtime for Docker {
             command: &command,
             env: &env,
             env_file: (!by_file.is_empty()).then_some(env_file.as_path()),
-            network,
+            network: job.terms.network.unwrap_or(Network::Host),
             umask: job.terms.umask,
             limits: &limits(engine.kind, &ids),
             init,
@@ -313,7 +307,7 @@ fn docker_answers(engine: &Engine) -> Result<Vec<u8>, ExecuteError> {
     }
 }
 
-fn ids(engine: &Engine, info: &Info, report: &mut Report) -> Ids {
+fn ids(engine: &Engine, info: &Info, network: Option<Network>, report: &mut Report) -> Ids {
     let uid = rustix::process::geteuid();
     let lost = "the program has none of the caller's supplementary groups";
     match engine.kind {
@@ -326,6 +320,11 @@ fn ids(engine: &Engine, info: &Info, report: &mut Report) -> Ids {
             report
                 .notes
                 .push("the program has the limits of docker's daemon, not the caller's".into());
+            if network.is_none_or(|network| network == Network::Host) {
+                report.notes.push(
+                    "the program has the network of docker's daemon, not the machine's".into(),
+                );
+            }
             Ids::Root
         }
         _ => {
