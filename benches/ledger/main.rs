@@ -74,17 +74,23 @@ fn main() {
 
     let newest = Job(jobs - 1).entry().job.to_string();
     let manifest = Job(jobs - 1).manifest().to_string();
-    let verbs: [(&[&str], f64); 6] = [
+    let short = &manifest[.."sha256:".len() + 8];
+    let verbs: [(&[&str], f64); 7] = [
         (&["jobs", "--last", "20"], 30.0),
         (&["audit", "job", &newest], 30.0),
         (&["status", &newest], 30.0),
         (&["wait", &newest], 30.0),
         (&["status", "last"], 30.0),
         (&["audit", "image", &manifest], 50.0),
+        (&["audit", "image", short], 50.0),
     ];
     for (verb, bar) in verbs {
         large.row(
-            &verb.join(" ").replace(&newest, "JOB").replace(&manifest, "IMAGE"),
+            &verb
+                .join(" ")
+                .replace(&newest, "JOB")
+                .replace(&manifest, "IMAGE")
+                .replace(short, "IMAGE, shortened"),
             verb,
             rounds,
             bar,

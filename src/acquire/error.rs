@@ -114,6 +114,14 @@ pub enum AcquireError {
         /// As it was typed.
         what: String,
     },
+    /// The ledger is asked for an image, and a job keeps no name of this kind.
+    #[error("{what}: the ledger does not keep {kind}")]
+    ByDigestOnly {
+        /// As it was typed.
+        what: String,
+        /// The kind.
+        kind: &'static str,
+    },
     /// The runtime takes an OCI archive, which is made of images in a registry only.
     #[error("podman and docker run images of a registry, and this image is in none")]
     NoArchive,
@@ -306,6 +314,9 @@ impl Failure for AcquireError {
                 "run and submit take it as it is; moorline audit image FILE.sif says which jobs used it"
             }
             Self::Sif { .. } => "resolve, run and submit take it on their command line",
+            Self::ByDigestOnly { .. } => {
+                "ask for the image by its digest, sha256:...: moorline audit job JOB shows the one of a job"
+            }
             Self::NoArchive => {
                 "leave --runtime out, or push the image to a registry and name it there"
             }

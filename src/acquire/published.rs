@@ -137,7 +137,7 @@ pub fn still_trusted(here: &dyn Surroundings, staged: &Staged) {
     if !keys.iter().any(|value| value.value == key) {
         let place = staged.place.display();
         here.warn(&format!(
-            "{place} was taken on the word of {key}, which is no key of [registry_sifs] now; \
+            "{place} was taken on the word of {key}, which is not a key of [registry_sifs] now; \
              moorline verify {place} makes it again"
         ));
     }

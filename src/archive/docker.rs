@@ -26,7 +26,7 @@ use super::choice::{self, Choice};
 use super::members::Members;
 use super::{Archive, ArchiveError, Files, Location, MAX_CONFIG, MAX_MANIFEST, whole};
 use crate::layer::Compression;
-use crate::oci::{Descriptor, Digest, Fit, Hasher, ImageConfig, Manifest, Platform, Sha256Digest};
+use crate::oci::{Descriptor, Digest, Fit, ImageConfig, Manifest, Platform, Sha256Digest};
 use crate::oci::{media_type, walk};
 
 #[derive(Debug, Deserialize, PartialEq, Eq)]
@@ -250,21 +250,11 @@ fn offered(members: &Members, listed: &[Listed], of: &[Image<'_>]) -> Vec<String
 /// Hashes a layer and looks how it is compressed.
 fn describe(mut layer: impl Read) -> std::io::Result<Descriptor> {
     let start = Compression::start(&mut layer)?;
-    let (mut hasher, mut size) = (Hasher::default(), start.len() as u64);
-    hasher.update(&start);
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        let count = layer.read(&mut buffer)?;
-        if count == 0 {
-            break;
-        }
-        hasher.update(&buffer[..count]);
-        size += count as u64;
-    }
+    let sum = crate::files::sha256(&mut start[..].chain(layer))?;
     Ok(Descriptor {
         media_type: Compression::of(&start).media_type().into(),
-        digest: hasher.finish(),
-        size,
+        digest: Digest::from_bytes(sum.sha256),
+        size: sum.length,
         annotations: BTreeMap::new(),
     })
 }

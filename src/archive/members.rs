@@ -91,7 +91,7 @@ impl Members {
                         "{shown} is a sparse file; pack it without tar's --sparse"
                     )));
                 }
-                Some(Member::Other) => return Err(malformed(format!("{shown} is no file"))),
+                Some(Member::Other) => return Err(malformed(format!("{shown} is not a file"))),
                 Some(Member::Twice) => return Err(malformed(format!("{shown} is in it twice"))),
                 None => return Err(malformed(format!("it has no {shown}"))),
             }

@@ -7,7 +7,7 @@ use super::verdict::{Reason, Verdict};
 use crate::job::{EngineKey, JobId, JobState};
 use crate::ledger::index::ImageName;
 use crate::ledger::{JobRecord, View};
-use crate::oci::{Digest, ParseReferenceError, Reference, Sha256Digest, Tag};
+use crate::oci::{Digest, Reference, Sha256Digest, Tag};
 use crate::worker::Qualifier;
 
 /// What is asked for.
@@ -18,19 +18,6 @@ pub enum ImageQuery {
     /// A reference: its repository, and its digest or tag when it has one. A tag means what the
     /// users typed then, not where the tag points now.
     Reference(Reference),
-}
-
-impl ImageQuery {
-    /// Reads a bare digest or a reference.
-    ///
-    /// # Errors
-    /// When the text is neither.
-    pub fn parse(text: &str, default_registry: &str) -> Result<Self, ParseReferenceError> {
-        if text.starts_with("sha256:") {
-            return Ok(Self::Bytes(*text.parse::<Digest>()?.bytes()));
-        }
-        Reference::parse(text, default_registry).map(Self::Reference)
-    }
 }
 
 /// By which name a job and an image were found to belong together.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::verdict::{Forger, Reason, Verdict, forgers, judge};
+use super::verdict::{Forger, Reason, Verdict, contradicted, forgers, judge};
 use crate::job::{EngineKey, Grade, IntentId, JobRef, JobState, Measured, Nonce, Tasks};
 use crate::ledger::{JobRecord, LookupError, Outcome, Payload, ReceiptRecord, Submission, View};
 use crate::oci::{ConfigDigest, Digest, Platform, Reference, SifDigest, TreeRoot};
 use crate::pin::{Image, Origin, Recipe};
-use crate::worker::{Conditions, Qualifier, Start};
+use crate::worker::{Conditions, Contradiction, MountNote, Qualifier, Receipt, Start, contradicts};
 
 /// The answer for one job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -136,12 +136,18 @@ pub struct AttemptAnswer {
     pub verdict: Verdict,
     /// Why.
     pub reason: Reason,
+    /// What cannot be true in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub contradictions: Vec<Contradiction>,
     /// Who could have written this receipt though it is not true.
     pub forgeable_by: Vec<Forger>,
     /// What keeps a *Match* from being a plain one.
     pub qualified: Vec<Qualifier>,
     /// Under which conditions it ran; empty as far as it was erased.
     pub conditions: Conditions,
+    /// Mounts that the worker did not have, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped_mounts: Vec<MountNote>,
     /// What the worker noted; foreign text, and none as far as it was erased.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -219,8 +225,9 @@ fn worst(reasons: impl Iterator<Item = Reason>) -> Option<Reason> {
 fn submission(submission: &Submission) -> SubmissionAnswer {
     // a copy that the engine took started nothing: it is a note, and says nothing of the job
     let counts = |record: &&ReceiptRecord| !submission.is_duplicate(&record.receipt);
+    let stories = Stories::of(submission);
     let attempts: Vec<_> =
-        submission.receipts.iter().filter(counts).map(|r| attempt(submission, r)).collect();
+        submission.receipts.iter().filter(counts).map(|r| attempt(&stories, r)).collect();
     let refused = matches!(submission.outcome, Outcome::Refused(_));
     let without = if refused { Reason::NotSubmitted } else { Reason::NoReceipt };
     let tasks = tasks(submission, &attempts, without);
@@ -274,11 +281,13 @@ fn tasks(submission: &Submission, attempts: &[AttemptAnswer], without: Reason) -
     Tasks::together(tasks.numbers().map(of)).into_iter().map(answer).collect()
 }
 
-fn attempt(submission: &Submission, record: &ReceiptRecord) -> AttemptAnswer {
+fn attempt(stories: &Stories<'_>, record: &ReceiptRecord) -> AttemptAnswer {
+    let submission = stories.submission;
     let (entry, receipt) = (&submission.entry, &record.receipt);
+    let contradictions = stories.contradictions(receipt);
     let reason = match judge(entry, &submission.image, Some(receipt)) {
         Reason::SameDigest if !submission.whole => Reason::NeedsNewer,
-        reason => reason,
+        reason => contradicted(reason, &contradictions),
     };
     AttemptAnswer {
         attempt: receipt.attempt.clone(),
@@ -298,11 +307,39 @@ fn attempt(submission: &Submission, record: &ReceiptRecord) -> AttemptAnswer {
         collected_at: record.time,
         verdict: reason.verdict(),
         reason,
+        contradictions,
         qualified: of_match(reason, qualified(record)),
         forgeable_by: forgers(receipt),
         conditions: receipt.conditions.clone(),
+        skipped_mounts: receipt.skipped_mounts.clone(),
         notes: receipt.notes.clone(),
         foreign: (!entry.wrote(receipt)).then_some((receipt.intent, receipt.nonce)),
+    }
+}
+
+/// The receipts of a submission by their attempts: an array has thousands.
+struct Stories<'s> {
+    submission: &'s Submission,
+    by_attempt: BTreeMap<&'s str, Vec<&'s Receipt>>,
+}
+
+impl<'s> Stories<'s> {
+    fn of(submission: &'s Submission) -> Self {
+        let mut by_attempt: BTreeMap<&str, Vec<&Receipt>> = BTreeMap::new();
+        let all = submission.receipts.iter().map(|record| &record.receipt);
+        for receipt in all.filter(|receipt| submission.entry.wrote(receipt)) {
+            by_attempt.entry(&receipt.attempt).or_default().push(receipt);
+        }
+        Self { submission, by_attempt }
+    }
+
+    /// What cannot be true in a receipt of the submission.
+    fn contradictions(&self, receipt: &Receipt) -> Vec<Contradiction> {
+        if !self.submission.entry.wrote(receipt) {
+            return Vec::new();
+        }
+        let others = self.by_attempt.get(receipt.attempt.as_str()).into_iter().flatten();
+        contradicts(receipt, &self.submission.image, others.copied())
     }
 }
 
@@ -341,8 +378,8 @@ fn notes(job: &JobRecord) -> Vec<String> {
             }
             Outcome::Submitted(_) | Outcome::Refused(_) => {}
         }
-        let receipts = &submission.receipts;
-        for (i, record) in receipts.iter().enumerate() {
+        let stories = Stories::of(submission);
+        for record in &submission.receipts {
             let name = &record.receipt.attempt;
             if !submission.entry.wrote(&record.receipt) {
                 notes.push(format!("attempt {name}: {}", Reason::ForeignReceipt.sentence()));
@@ -353,8 +390,12 @@ fn notes(job: &JobRecord) -> Vec<String> {
                     record.receipt.host
                 ));
             }
-            if receipts[..i].iter().any(|other| other.receipt.attempt == *name) {
-                notes.push(format!("attempt {name}: there are several receipts that differ"));
+            for wrong in stories.contradictions(&record.receipt) {
+                let note = format!("attempt {name}: {}", wrong.sentence());
+                // of two that differ, each says it
+                if wrong != Contradiction::ToldTwice || !notes.contains(&note) {
+                    notes.push(note);
+                }
             }
         }
     }

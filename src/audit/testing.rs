@@ -50,6 +50,7 @@ pub(super) fn receipt(
     Receipt {
         evidence: Evidence { grade, measured: sif.map(Measured::Sif), measured_at: Some(at(5)) },
         start: if started { Start::Started { at: at(6) } } else { refused },
+        exit_code: if started { 0 } else { 214 },
         ..receipt_of(entry)
     }
 }

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::testing::{entry, intent, key, oci, pin, private, receipt, sif};
+use super::testing::{at, entry, intent, key, oci, pin, private, receipt, sif};
 use super::*;
 use crate::job::{Grade, JobState, Nonce, Observation};
 use crate::ledger::{Ledger, LookupError, View};
-use crate::oci::{ConfigDigest, Digest, Sha256Digest, SifDigest, TreeRoot};
+use crate::oci::{ConfigDigest, Digest, Reference, Sha256Digest, SifDigest, TreeRoot};
 use crate::pin::Image;
-use crate::worker::{Conditions, Cover, Hides, Qualifier, Receipt};
+use crate::worker::{Conditions, Cover, Hides, Qualifier, Receipt, Start};
 
 fn right() -> SifDigest {
     SifDigest::of(b"right")
@@ -16,6 +16,13 @@ fn right() -> SifDigest {
 
 fn wrong() -> SifDigest {
     SifDigest::of(b"wrong")
+}
+
+fn asked(text: &str) -> ImageQuery {
+    match text.parse::<Digest>() {
+        Ok(digest) => ImageQuery::Bytes(*digest.bytes()),
+        Err(_) => ImageQuery::Reference(Reference::parse(text, "registry.example").unwrap()),
+    }
 }
 
 fn ledger(dir: &Path) -> Ledger {
@@ -88,7 +95,7 @@ fn the_worst_attempt_decides() {
     // one attempt, two stories
     ledger.receipt(&one, &told("a4", Grade::None, None)).unwrap();
     let notes = ask(dir.path(), "local:1").notes;
-    assert_eq!(notes, ["attempt a4: there are several receipts that differ"]);
+    assert_eq!(notes, ["attempt a4: another receipt of the same attempt says something else"]);
 }
 
 #[test]
@@ -183,7 +190,7 @@ fn jobs_of_an_image_are_found_by_each_of_its_names() {
     ledger.receipt(&three, &receipt(&three, Grade::Measured, Some(right()), true)).unwrap();
     let view = View::read(dir.path()).unwrap();
     let ask = |text: &str| {
-        let query = ImageQuery::parse(text, "registry.example").unwrap();
+        let query = asked(text);
         let jobs = audit_image(&view, &query).jobs;
         jobs.into_iter().map(|job| (job.job, job.matched)).collect::<Vec<_>>()
     };
@@ -203,8 +210,7 @@ fn jobs_of_an_image_are_found_by_each_of_its_names() {
     }
     assert_eq!(ask(&format!("group/project@{}", Digest::of(b"other"))), []);
     assert_eq!(ask(&Digest::of(b"other").to_string()), []);
-    assert!(ImageQuery::parse("sha256:xyz", "registry.example").is_err());
-    let query = ImageQuery::parse(&right().to_string(), "registry.example").unwrap();
+    let query = ImageQuery::Bytes(*right().bytes());
     let answer = audit_image(&view, &query);
     assert_eq!(answer.jobs[1].verdict, Verdict::Mismatch);
 }
@@ -257,7 +263,7 @@ fn what_did_not_run_is_qualified_by_nothing() {
     let answer = ask(dir.path(), "local:1");
     assert_eq!((answer.reason, answer.qualified.as_slice()), (Reason::NotStarted, &[][..]));
     assert_eq!(answer.submissions[0].attempts[0].qualified, []);
-    let query = ImageQuery::parse(&right().to_string(), "registry.example").unwrap();
+    let query = ImageQuery::Bytes(*right().bytes());
     let used = audit_image(&View::read(dir.path()).unwrap(), &query);
     assert_eq!(used.jobs[0].qualified, []);
 }
@@ -282,8 +288,50 @@ fn an_image_is_found_by_the_root_of_its_tree() {
     let tree = TreeRoot::of(b"tree");
     let Image::Sif { pin, manifest, digest, recipe, .. } = sif(right()) else { panic!() };
     submit(&ledger(dir.path()), 1, Image::Sif { pin, manifest, digest, recipe, tree: Some(tree) });
-    let query = ImageQuery::parse(&tree.to_string(), "docker.io").unwrap();
+    let query = ImageQuery::Bytes(*tree.bytes());
     let answer = audit_image(&View::read(dir.path()).unwrap(), &query);
     assert_eq!(answer.jobs.len(), 1);
     assert_eq!(answer.jobs[0].matched, Matched::Tree);
+}
+
+#[test]
+fn a_receipt_that_cannot_be_true_proves_nothing() {
+    type Change = fn(&mut crate::worker::Receipt);
+    let table: [(&str, Change, Reason); 3] = [
+        ("by no runtime", |r| r.runtime = crate::job::Name::known("none"), Reason::Contradictory),
+        ("after the end", |r| r.start = Start::Started { at: at(10) }, Reason::Contradictory),
+        // it speaks against the job all the same
+        (
+            "another image",
+            |r| {
+                let wrong = SifDigest::of(b"wrong");
+                r.expected = Some(wrong);
+                r.evidence.measured = Some(crate::job::Measured::Sif(wrong));
+            },
+            Reason::OtherDigest,
+        ),
+    ];
+    for (words, change, reason) in table {
+        let dir = private();
+        let ledger = ledger(dir.path());
+        let one = submit(&ledger, 1, sif(right()));
+        let mut told = receipt(&one, Grade::Measured, Some(right()), true);
+        change(&mut told);
+        ledger.receipt(&one, &told).unwrap();
+        let answer = ask(dir.path(), "local:1");
+        assert_eq!(answer.reason, reason, "{words}");
+        assert_ne!(answer.verdict, Verdict::Match);
+        assert!(answer.notes.iter().any(|note| note.contains(words)), "{:?}", answer.notes);
+        assert_eq!(answer.submissions[0].attempts[0].contradictions.len(), 1);
+    }
+    // of two stories of one attempt neither is believed
+    let dir = private();
+    let ledger = ledger(dir.path());
+    let one = submit(&ledger, 1, sif(right()));
+    let told = receipt(&one, Grade::Measured, Some(right()), true);
+    ledger.receipt(&one, &told).unwrap();
+    assert_eq!(ask(dir.path(), "local:1").verdict, Verdict::Match);
+    ledger.receipt(&one, &crate::worker::Receipt { exit_code: 7, ..told }).unwrap();
+    let answer = ask(dir.path(), "local:1");
+    assert_eq!((answer.verdict, answer.reason), (Verdict::Unproven, Reason::Contradictory));
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! no receipt                               Unproven
 //! another job, intent or nonce             Unproven, the receipt is no evidence
+//! what cannot be true in the receipt       Unproven, unless it is a Mismatch
 //! a newer program's receipt or record      Unproven, it may hold what this program cannot read
 //! grade none, or no digest measured        Unproven
 //! the job names no digest of that kind     Unproven, nothing to compare with
@@ -17,7 +18,7 @@ use serde::Serialize;
 use crate::job::{Grade, Measured};
 use crate::ledger::Recorded;
 use crate::pin::Image;
-use crate::worker::{Hides, Qualifier, Receipt, Start};
+use crate::worker::{Contradiction, Hides, Qualifier, Receipt, Start};
 
 /// What is known of an image that ran. The order is from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -63,6 +64,8 @@ pub enum Reason {
     NothingExpected,
     /// The image was the right one, but the program was not started.
     NotStarted,
+    /// The receipt says things that cannot both be true, or another thing than its job.
+    Contradictory,
     /// A newer program wrote the record or the receipt; this one cannot judge it.
     NeedsNewer,
     /// The engine refused the submission.
@@ -91,11 +94,16 @@ impl Reason {
             }
             Self::NoReceipt => "no receipt was collected",
             Self::ForeignReceipt => {
-                "the receipt carries another job, intent or nonce: it is no evidence for this one"
+                "the receipt carries another job, intent or nonce: it is not evidence for this one"
             }
             Self::NothingMeasured => "the worker measured nothing",
             Self::NothingExpected => "the job does not name the digest of a SIF to compare with",
-            Self::NotStarted => "the image was the right one, but the program was not started",
+            Self::NotStarted => {
+                "the image was the right one, but the program was not started, or not seen to start"
+            }
+            Self::Contradictory => {
+                "the receipt contradicts itself or the job: it is no evidence for this one"
+            }
             Self::NeedsNewer => "a newer moorline recorded it; this one cannot judge all of it",
             Self::NotSubmitted => "the engine refused the job: nothing ran",
         }
@@ -150,6 +158,17 @@ pub fn judge(entry: &Recorded, image: &Image, receipt: Option<&Receipt>) -> Reas
     }
 }
 
+/// What counts of a receipt that says what cannot be true: it proves nothing for the job. What speaks against the
+/// job still does, so that nobody makes a *Mismatch* milder by adding nonsense to it.
+#[must_use]
+pub fn contradicted(reason: Reason, found: &[Contradiction]) -> Reason {
+    match reason {
+        Reason::ForeignReceipt | Reason::NeedsNewer => reason,
+        _ if found.is_empty() || reason.verdict() == Verdict::Mismatch => reason,
+        _ => Reason::Contradictory,
+    }
+}
+
 /// Whether what was measured is the job's image; `None` when the job names no digest of that kind.
 fn is_same(image: &Image, measured: &Measured) -> Option<bool> {
     Some(match (image, measured) {
@@ -165,10 +184,12 @@ fn is_same(image: &Image, measured: &Measured) -> Option<bool> {
 #[must_use]
 pub fn forgers(receipt: &Receipt) -> Vec<Forger> {
     let mut forgers = vec![Forger::Owner];
-    // without a word on it the runtime is taken for one that does not hide anything; and what an earlier job measured
-    // is no longer in anybody's hands
+    // without a word on it the runtime is taken for one that does not hide anything; one that opens the image by its name
+    // may get what another process of this user puts there
+    let by_name = matches!(receipt.runtime.as_str(), "apptainer" | "singularity");
+    // what an earlier job measured is no longer in anybody's hands
     let earlier = receipt.evidence.grade == Grade::MeasuredCached;
-    if receipt.conditions.hides != Some(Hides::Yes) || earlier {
+    if by_name || earlier || receipt.conditions.hides != Some(Hides::Yes) {
         forgers.push(Forger::OtherJobs);
     }
     forgers.push(Forger::NodeRoot);
@@ -208,9 +229,7 @@ fn but(qualifier: &Qualifier) -> &'static str {
         Qualifier::Modified => "the runtime rewrote files of the image",
         Qualifier::Option => "the runtime was given options",
         Qualifier::RuntimeBelieved => "a runtime that is not ours is believed",
-        Qualifier::MeasuredEarlier => {
-            "measured earlier: another job of this user could have changed the tree"
-        }
+        Qualifier::MeasuredEarlier => "measured earlier: others could have changed the image since",
         Qualifier::PathOnly => {
             "only the name of the published tree was looked at: whoever publishes it is believed"
         }
@@ -365,6 +384,23 @@ mod tests {
             let got = judge(&entry, &testing::sif(SifDigest::of(b"other")), Some(&receipt));
             assert_eq!(got, Reason::ForeignReceipt);
         }
+    }
+
+    #[test]
+    fn nonsense_takes_a_match_away_and_no_mismatch() {
+        for (reason, expected) in [
+            (Reason::SameDigest, Reason::Contradictory),
+            (Reason::NothingMeasured, Reason::Contradictory),
+            (Reason::NotStarted, Reason::Contradictory),
+            (Reason::OtherDigest, Reason::OtherDigest),
+            (Reason::BlocksRefused, Reason::BlocksRefused),
+            (Reason::ForeignReceipt, Reason::ForeignReceipt),
+            (Reason::NeedsNewer, Reason::NeedsNewer),
+        ] {
+            assert_eq!(contradicted(reason, &[Contradiction::AfterEnd]), expected);
+            assert_eq!(contradicted(reason, &[]), reason);
+        }
+        assert_eq!(Reason::Contradictory.verdict(), Verdict::Unproven);
     }
 
     #[test]

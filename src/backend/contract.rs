@@ -106,6 +106,15 @@ pub trait Backend {
         Err(no_arrays(self.kind(), job))
     }
 
+    /// The same of several arrays at once, in the order given. One that could not be asked for is silent.
+    fn status_of_arrays(&self, arrays: &[(EngineKey, Tasks)]) -> Vec<Vec<(Tasks, Seen)>> {
+        let of = |(job, tasks): &(EngineKey, Tasks)| {
+            let answer = self.status_of_tasks(job, tasks);
+            answer.unwrap_or_else(|error| vec![(tasks.clone(), Seen::silent(error.why()))])
+        };
+        arrays.iter().map(of).collect()
+    }
+
     /// Asks whether there is anybody who would take a job, and says who; nothing is submitted.
     ///
     /// # Errors
@@ -128,12 +137,12 @@ pub trait Backend {
         Err(no_arrays(self.kind(), job))
     }
 
-    /// Looks for a job by the intent that travelled with it; the oldest first. More than one means that the
+    /// Looks for a job by the intent that travelled with it, and by its id; the oldest first. More than one means that the
     /// engine took it more often than it said.
     ///
     /// # Errors
     /// When nobody found it, and not everybody who could know answered.
-    fn find(&self, intent: &IntentId) -> Result<Vec<EngineKey>, BackendError>;
+    fn find(&self, job: &JobId, intent: &IntentId) -> Result<Vec<EngineKey>, BackendError>;
 
     /// How long the engine waits between telling a job to end and killing it, where it says so.
     fn grace(&self) -> Option<std::time::Duration> {

@@ -167,7 +167,8 @@ impl Driver {
     /// Runs a command that must succeed, and gives its standard output.
     ///
     /// # Errors
-    /// As [`Driver::run`], and [`BackendError::Failed`] when it did not succeed.
+    /// As [`Driver::run`]; [`BackendError::Unreachable`] when it did not end in time, and
+    /// [`BackendError::Failed`] when it did not succeed.
     pub fn ask<S: AsRef<OsStr>>(
         &self,
         program: &str,
@@ -177,6 +178,10 @@ impl Driver {
         let finished = self.run(program, args, extra, Path::new("/"))?;
         if finished.succeeded() {
             return Ok(finished.stdout);
+        }
+        if finished.ended == Ended::TimedOut {
+            let said = format!("{program}: {}", finished.said());
+            return Err(BackendError::Unreachable { engine: self.engine, said });
         }
         Err(BackendError::Failed {
             engine: self.engine,

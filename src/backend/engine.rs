@@ -4,6 +4,7 @@
 //! submit   write its files, run its command        -> taken | refused | unreachable | uncertain
 //!          ask for what the key lacks              never an error: the engine has the job
 //! status   500 jobs a question; the next one is only asked for what is still open  (answers.rs)
+//!          a command that nobody answered in time is not run again: whoever asks again later makes a new `Engine`
 //! cancel   only a job that the engine knows to be this one
 //! find     everybody who could know is asked; "no" only when all of them said no
 //! ```
@@ -12,17 +13,25 @@
 
 mod answers;
 
-use std::time::Duration;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use super::dialect::{Dialect, Missing, Question, Row, Taken};
 use super::driver::{Driver, Environment, printable};
 use super::{Backend, BackendError, Facts, Order, Seen, Submission};
 use crate::files;
-use crate::job::{EngineKey, IntentId, JobState, Tasks};
+use crate::job::{EngineKey, IntentId, JobId, JobState, Tasks};
 use answers::Answers;
 
 /// Jobs in one question; keeps the command line far below its limit.
 const CHUNK: usize = 500;
+
+/// Arrays in one question: an answer may have a line for each task.
+const ARRAYS: usize = 20;
+
+/// A command that took so long to say that nobody answers is not run again.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// How long a question may take. Engines' own patience with a controller is some 10 s, twice with a second
 /// one; whoever asked wants to see what is known here.
@@ -31,11 +40,13 @@ const QUESTION: Duration = Duration::from_secs(30);
 /// How long a submission may take.
 const SUBMISSION: Duration = Duration::from_secs(120);
 
-/// An engine that is spoken to through its commands.
+/// An engine that is used through its commands.
 #[derive(Clone)]
 pub struct Engine {
     dialect: &'static dyn Dialect,
     driver: Driver,
+    /// Commands that nobody answered in time, and what they said.
+    silent: RefCell<BTreeMap<String, String>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -50,7 +61,7 @@ impl Engine {
         let facts = dialect.facts();
         let driver =
             Driver { engine: facts.name, own: facts.environment, environment, limit: SUBMISSION };
-        Self { dialect, driver }
+        Self { dialect, driver, silent: RefCell::default() }
     }
 
     /// Another time limit for each of its commands.
@@ -70,12 +81,22 @@ impl Engine {
         let env: Vec<(String, String)> =
             question.env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let (program, args) = split(&question.argv)?;
-        driver.ask(program, args, &env).map_err(|error| match error {
+        if let Some(said) = self.silent.borrow().get(program) {
+            return Err(BackendError::Unreachable { engine: self.name(), said: said.clone() });
+        }
+        let began = Instant::now();
+        let answer = driver.ask(program, args, &env).map_err(|error| match error {
             BackendError::Failed { said, .. } if self.dialect.is_unreachable(&said) => {
                 BackendError::Unreachable { engine: self.name(), said }
             }
             error => error,
-        })
+        });
+        if let Err(BackendError::Unreachable { said, .. }) = &answer
+            && began.elapsed() >= SLOW.min(limit)
+        {
+            self.silent.borrow_mut().insert(program.to_owned(), said.clone());
+        }
+        answer
     }
 
     fn rows(&self, question: &Question) -> Result<Vec<Row>, BackendError> {
@@ -124,13 +145,40 @@ impl Engine {
         }
         answers.all_silent()?;
         let seen = |job: &EngineKey| {
-            if self.dialect.is_id(&job.id) {
-                answers.say(job)
-            } else {
-                Seen::unknown(&format!("this is no job id of {}", self.name()))
-            }
+            if self.dialect.is_id(&job.id) { answers.say(job) } else { self.no_id() }
         };
         Ok(jobs.iter().map(seen).collect())
+    }
+
+    fn observe_arrays(
+        &self,
+        arrays: &[(EngineKey, Tasks)],
+    ) -> Result<Vec<Vec<(Tasks, Seen)>>, BackendError> {
+        let asked: Vec<&(EngineKey, Tasks)> =
+            arrays.iter().filter(|(job, _)| self.dialect.is_id(&job.id)).collect();
+        let keys: Vec<&EngineKey> = asked.iter().map(|(job, _)| job).collect();
+        let mut answers = Answers::of(self.name());
+        if !keys.is_empty() {
+            for question in self.dialect.status(&keys) {
+                answers.add(question.whom, self.rows(&question));
+                if asked.iter().all(|(job, tasks)| answers.settle_tasks(job, tasks)) {
+                    break;
+                }
+            }
+        }
+        answers.all_silent()?;
+        let say = |(job, tasks): &(EngineKey, Tasks)| {
+            if self.dialect.is_id(&job.id) {
+                answers.say_tasks(job, tasks)
+            } else {
+                vec![(tasks.clone(), self.no_id())]
+            }
+        };
+        Ok(arrays.iter().map(say).collect())
+    }
+
+    fn no_id(&self) -> Seen {
+        Seen::unknown(&format!("this is not a job id of {}", self.name()))
     }
 }
 
@@ -231,10 +279,21 @@ impl Backend for Engine {
 
     fn status(&self, jobs: &[EngineKey]) -> Result<Vec<Seen>, BackendError> {
         let mut all = Vec::with_capacity(jobs.len());
+        let (mut answered, mut silent) = (jobs.is_empty(), None);
         for chunk in jobs.chunks(CHUNK) {
-            all.extend(self.observe(chunk)?);
+            match self.observe(chunk) {
+                Ok(seen) => {
+                    answered = true;
+                    all.extend(seen);
+                }
+                // what was said of the others counts
+                Err(error) => {
+                    all.extend(chunk.iter().map(|_| Seen::silent(error.why())));
+                    silent = silent.or(Some(error));
+                }
+            }
         }
-        Ok(all)
+        silent.filter(|_| !answered).map_or(Ok(all), Err)
     }
 
     fn cancel(&self, job: &EngineKey) -> Result<(), BackendError> {
@@ -257,19 +316,18 @@ impl Backend for Engine {
         job: &EngineKey,
         tasks: &Tasks,
     ) -> Result<Vec<(Tasks, Seen)>, BackendError> {
-        if !self.dialect.is_id(&job.id) {
-            let why = format!("this is no job id of {}", self.name());
-            return Ok(vec![(tasks.clone(), Seen::unknown(&why))]);
-        }
-        let mut answers = Answers::of(self.name());
-        for question in self.dialect.status(&[job]) {
-            answers.add(question.whom, self.rows(&question));
-            if answers.settle_tasks(job, tasks) {
-                break;
-            }
-        }
-        answers.all_silent()?;
-        Ok(answers.say_tasks(job, tasks))
+        let answer = self.observe_arrays(&[(job.clone(), tasks.clone())])?;
+        Ok(answer.into_iter().next().unwrap_or_default())
+    }
+
+    fn status_of_arrays(&self, arrays: &[(EngineKey, Tasks)]) -> Vec<Vec<(Tasks, Seen)>> {
+        let silent = |chunk: &[(EngineKey, Tasks)], why: String| {
+            let of =
+                |(_, tasks): &(EngineKey, Tasks)| vec![(tasks.clone(), Seen::silent(why.clone()))];
+            chunk.iter().map(of).collect()
+        };
+        let of = |chunk| self.observe_arrays(chunk).unwrap_or_else(|e| silent(chunk, e.why()));
+        arrays.chunks(ARRAYS).flat_map(of).collect()
     }
 
     fn cancel_tasks(&self, job: &EngineKey, tasks: &Tasks) -> Result<(), BackendError> {
@@ -295,7 +353,7 @@ impl Backend for Engine {
         })
     }
 
-    fn find(&self, intent: &IntentId) -> Result<Vec<EngineKey>, BackendError> {
+    fn find(&self, _: &JobId, intent: &IntentId) -> Result<Vec<EngineKey>, BackendError> {
         let owner = self.driver.account();
         let (mut found, mut silent): (Vec<Row>, Option<BackendError>) = (vec![], None);
         for question in self.dialect.find(intent) {

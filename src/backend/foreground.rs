@@ -284,21 +284,14 @@ impl Backend for Foreground {
         Ok(())
     }
 
-    fn find(&self, intent: &IntentId) -> Result<Vec<EngineKey>, BackendError> {
-        let names = match crate::listing::names(&self.jobs) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-            names => names.map_err(io_error("reading", &self.jobs))?,
-        };
-        let jobs = names.iter().filter_map(|name| name.to_str()?.parse::<JobId>().ok());
-        for job in jobs {
-            let control = self.jobs.join(job.to_string()).join("control");
-            if let Ok(Shown::Lives(Some(record)) | Shown::Gone(Some(record))) = look(&control)
-                && record.intent == *intent
-            {
-                return Ok(vec![record.key()]);
+    fn find(&self, job: &JobId, intent: &IntentId) -> Result<Vec<EngineKey>, BackendError> {
+        let control = self.jobs.join(job.to_string()).join("control");
+        match look(&control).map_err(io_error("looking at", &control))? {
+            Shown::Lives(Some(record)) | Shown::Gone(Some(record)) if record.intent == *intent => {
+                Ok(vec![record.key()])
             }
+            _ => Ok(vec![]),
         }
-        Ok(vec![])
     }
 }
 
@@ -346,8 +339,8 @@ mod tests {
         let key = held.key();
         assert!(Held::take(&order, "ada").is_err(), "it is held once");
         assert_eq!(status(&key).state, JobState::Running);
-        assert_eq!(engine.find(&order.intent).unwrap(), std::slice::from_ref(&key));
-        assert_eq!(engine.find(&IntentId::from_bytes([8; 16])).unwrap(), []);
+        assert_eq!(engine.find(&order.job, &order.intent).unwrap(), std::slice::from_ref(&key));
+        assert_eq!(engine.find(&order.job, &IntentId::from_bytes([8; 16])).unwrap(), []);
         held.ended(3).unwrap();
         assert_eq!(status(&key).state, JobState::Running, "until its end is recorded");
         drop(held);

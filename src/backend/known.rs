@@ -8,7 +8,7 @@ use super::{Backend, Engine, Environment, FOREGROUND, Facts, Foreground, Local, 
 use super::{foreground, htcondor, local, slurm};
 use crate::job::{EngineKey, Tasks};
 
-/// Engines that are spoken to through their commands.
+/// Engines that are used through their commands.
 static DIALECTS: [&dyn Dialect; 2] = [&slurm::Slurm, &htcondor::HtCondor];
 
 /// What all engines need of their surroundings.
@@ -59,7 +59,7 @@ pub fn task_of_name(text: &str) -> Option<(String, Part)> {
     Some((format!("{kind}:{array}"), part))
 }
 
-/// The engine of this kind that is spoken to through commands.
+/// The engine of this kind that is used through its commands.
 #[must_use]
 pub fn commanded(kind: &str, environment: &Environment) -> Option<Engine> {
     let dialect = DIALECTS.iter().find(|dialect| dialect.facts().name == kind)?;

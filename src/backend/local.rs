@@ -247,28 +247,14 @@ impl Backend for Local {
         cancel_begun(&dir, tasks).map_err(failed)
     }
 
-    fn find(&self, intent: &IntentId) -> Result<Vec<EngineKey>, BackendError> {
-        let io =
-            |source| BackendError::Io { what: format!("reading {}", self.jobs.display()), source };
-        let names = match crate::listing::names(&self.jobs) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
-            names => names.map_err(io)?,
-        };
-        let mut unread = None;
-        for name in names {
-            let dir = self.jobs.join(&name);
-            let named = name.to_str().map(str::parse::<JobId>);
-            if !matches!(named, Some(Ok(_))) || !record::exists(&dir) {
-                continue;
-            }
-            match record::read(&dir) {
-                Ok(record) if record.intent == *intent => return Ok(vec![record.key()]),
-                Ok(_) => {}
-                Err(error) => unread = Some(error),
-            }
+    fn find(&self, job: &JobId, intent: &IntentId) -> Result<Vec<EngineKey>, BackendError> {
+        let dir = self.jobs.join(job.to_string());
+        if !record::exists(&dir) {
+            return Ok(vec![]);
         }
-        // the one that could not be read may be the one that is looked for
-        unread.map_or(Ok(vec![]), Err)
+        // one that cannot be read may be the one that is looked for
+        let record = record::read(&dir)?;
+        Ok(if record.intent == *intent { vec![record.key()] } else { vec![] })
     }
 
     fn grace(&self) -> Option<Duration> {

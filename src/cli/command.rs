@@ -61,7 +61,7 @@ enum Verb {
     Shell(run::Shell),
     Submit(submit::Args),
     Wait(wait::Args),
-    /// Say how jobs are
+    /// Show the state of jobs
     Status(status::Args),
     /// Print what a job wrote
     Logs(logs::Args),
@@ -74,8 +74,8 @@ enum Verb {
     Jobs(jobs::Args),
     /// Settle submissions that were interrupted: asks the engine, never submits again
     Recover(recover::Args),
-    /// Which image did a job use, which jobs used an image, what became of
-    /// it, is the ledger whole
+    /// Show which image a job used and which jobs used an image; check
+    /// registries and the ledger
     #[command(subcommand)]
     Audit(audit::Verb),
     /// Look after the ledger

@@ -178,7 +178,7 @@ pub(super) fn set_built(built: &mut Built, word: &str, item: &Item<'_>) -> Resul
         "job" => built.job = line()?,
         "mr" => {
             let number = item.number_or_text("a number")?;
-            let bad = || item.bad_value(format!("{number:?} is no number"));
+            let bad = || item.bad_value(format!("{number:?} is not a number"));
             built.mr = Some(number.parse().map_err(|_| bad())?);
         }
         "release" => built.release = line()?,
@@ -222,7 +222,7 @@ fn network(item: &Item<'_>) -> Result<Network, ConfigError> {
     match item.text()? {
         "host" => Ok(Network::Host),
         "none" => Ok(Network::None),
-        text => Err(item.bad_value(format!("{text:?} is no network: host, none"))),
+        text => Err(item.bad_value(format!("{text:?} is not a network: host, none"))),
     }
 }
 
@@ -239,7 +239,7 @@ pub(super) fn runtime(item: &Item<'_>) -> Result<RuntimeChoice, ConfigError> {
     let found = RuntimeChoice::ALL.iter().find(|(name, _)| *name == text);
     found.map(|(_, runtime)| *runtime).ok_or_else(|| {
         let names: Vec<&str> = RuntimeChoice::ALL.iter().map(|(name, _)| *name).collect();
-        item.bad_value(format!("{text:?} is no runtime: {}", names.join(", ")))
+        item.bad_value(format!("{text:?} is not a runtime: {}", names.join(", ")))
     })
 }
 

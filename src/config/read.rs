@@ -159,7 +159,7 @@ impl<'a> Item<'a> {
     pub(super) fn limit(&self) -> Result<u64, ConfigError> {
         let number = self.integer().ok_or_else(|| self.bad_type("a whole number"))?;
         let limit = number.parse().ok().filter(|n| *n > 0);
-        limit.ok_or_else(|| self.bad_value(format!("{number} is no limit: it must be above 0")))
+        limit.ok_or_else(|| self.bad_value(format!("{number} is not a limit: it must be above 0")))
     }
 
     /// MiB: `"4G"`, or a bare number.
@@ -226,7 +226,7 @@ impl<'a> Item<'a> {
 /// # Errors
 /// When the text is no size.
 pub fn parse_size(text: &str) -> Result<u64, String> {
-    let bad = || format!("{text:?} is no size: write 500M, 50G or 2T");
+    let bad = || format!("{text:?} is not a size: write 500M, 50G or 2T");
     let shift = match text.bytes().last() {
         Some(b'k' | b'K') => 10,
         Some(b'm' | b'M') => 20,
@@ -244,7 +244,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 /// # Errors
 /// When the text is no duration.
 pub fn parse_age(text: &str) -> Result<Duration, String> {
-    let bad = || format!("{text:?} is no age: write 90s, 30m, 12h, 30d or 8w");
+    let bad = || format!("{text:?} is not an age: write 90s, 30m, 12h, 30d or 8w");
     let unit = match text.bytes().last() {
         Some(b's') => 1,
         Some(b'm') => 60,

@@ -119,7 +119,7 @@ pub(super) fn ask(
         reason: reason.to_owned(),
     };
     if !is_name(name) {
-        return Err(failed("this is no name of a helper"));
+        return Err(failed("this is not a name of a helper"));
     }
     // held while it runs: whoever else needs it waits for this one answer
     let mut helped = shared.helped.lock().unwrap_or_else(PoisonError::into_inner);

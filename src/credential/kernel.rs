@@ -39,7 +39,7 @@ impl Vault for KernelKeyring {
         let bytes = with_key(name, |ring, key| ring.search(key)?.read_to_vec())?;
         let text = bytes.map(String::from_utf8).transpose();
         // not the error, which holds the bytes
-        let text = text.map_err(|_| VaultError::Broken("what is kept is no text".into()))?;
+        let text = text.map_err(|_| VaultError::Broken("what is kept is not text".into()))?;
         Ok(text.map(Secret::new))
     }
 

@@ -239,6 +239,14 @@ pub enum ExecuteError {
     /// No runtime works here.
     #[error("no container runtime works on this machine: {0}")]
     NoRuntime(String),
+    /// None of the configured runtimes takes what `auto` has.
+    #[error("no container runtime is left: {why}")]
+    NoneFits {
+        /// Why of each.
+        why: String,
+        /// The first of them.
+        first: &'static str,
+    },
     /// A runtime's program is here, and its daemon does not answer this user.
     #[error("{runtime} has no daemon that answers: {why}")]
     NoDaemon {
@@ -328,6 +336,19 @@ pub enum ExecuteError {
     /// The runtime did not start the program.
     #[error("the program was not started: {0}")]
     NotStarted(String),
+    /// The runtime ended as it does when it fails, and nobody saw a program of the image.
+    #[error("{runtime} ended with {code}, as it does when it fails, and no program of the image was seen to start{}",
+        if *works { "" } else { "; it starts nothing else here either" })]
+    NotSeen {
+        /// The runtime.
+        runtime: &'static str,
+        /// Its exit code.
+        code: i32,
+        /// Whether it starts anything here.
+        works: bool,
+        /// Whether the program may have run, for too short a time to be seen.
+        maybe: bool,
+    },
     /// A signal came first.
     #[error("the job was told to end by signal {0} before its program was started")]
     Told(i32),
@@ -396,8 +417,9 @@ impl ExecuteError {
                 source: HashTreeError::Root { .. } | HashTreeError::Changed(_), ..
             } => exit::IMAGE_MISMATCH,
             Self::MountMissing { .. } | Self::MountMoved { .. } => exit::MOUNT_MISSING,
-            Self::NoRuntime(_) | Self::NoDaemon { .. } => exit::NO_RUNTIME,
+            Self::NoRuntime(_) | Self::NoDaemon { .. } | Self::NoneFits { .. } => exit::NO_RUNTIME,
             Self::Told(signal) => 128 + signal,
+            Self::NotSeen { code, maybe: true, .. } => *code,
             Self::NoScratch(passed) if passed.iter().any(|p| p.full) => exit::NO_SPACE,
             Self::Pull { kind: Kind::NoSpace, .. }
             | Self::Hindered { kind: Kind::NoSpace, .. }
@@ -510,6 +532,10 @@ impl Failure for ExecuteError {
                 "`{runtime} info` shows the same: start its daemon, or ask its administrator to let you use it; podman, \
                  apptainer and builtin (--runtime) need none"
             ),
+            Self::NoneFits { first, .. } => format!(
+                "name it, so that its form of the image is staged: --runtime {first}; or put builtin into runtimes of the \
+                 configuration"
+            ),
             Self::NothingToRun => "put the command after --".into(),
             Self::Evidence { required: Grade::VerifiedOnRead, .. } => {
                 "take --runtime builtin and an image that has a hash tree (moorline convert makes one), or \
@@ -530,6 +556,13 @@ impl Failure for ExecuteError {
                 "leave --option out, or name the runtime that it is meant for with --runtime".into()
             }
             Self::Terms { .. } => "take another runtime: --runtime builtin, or auto".into(),
+            Self::NotSeen { works: false, runtime, .. } => format!(
+                "{runtime} said above what it lacks, often user namespaces or setuid: its administrator can mend that, and \
+                 --runtime builtin shows whether that one works"
+            ),
+            Self::NotSeen { runtime, .. } => format!(
+                "{runtime} said above what it met: look whether the image has the program, or try --runtime builtin"
+            ),
             Self::NoGpu(_) => "ask the engine for a GPU of a node, or leave --gpu out".into(),
             Self::NoRoom { .. } => {
                 "ask for less, or set TMPDIR to a directory of yours on another disk".into()

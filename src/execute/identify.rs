@@ -13,8 +13,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::ExecuteError;
-use crate::files::Identity;
-use crate::oci::{Digest, Hasher};
+use crate::files::{self, Identity};
+use crate::oci::{Digest, Sha256Digest};
 use crate::worker::RuntimeProgram;
 
 /// How long a program may take to say its version.
@@ -100,14 +100,7 @@ impl Program {
 }
 
 fn hash(mut file: File) -> Option<Digest> {
-    let mut hasher = Hasher::default();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer).ok()? {
-            0 => return Some(hasher.finish()),
-            n => hasher.update(&buffer[..n]),
-        }
-    }
+    files::sha256(&mut file).ok().map(|sum| Digest::from_bytes(sum.sha256))
 }
 
 /// What a program answered.
@@ -120,7 +113,8 @@ pub(super) struct Answered {
 impl Answered {
     /// The last line that it complained with.
     pub(super) fn complaint(&self) -> Option<String> {
-        self.stderr.lines().rev().map(shown).find(|line| !line.is_empty())
+        let says = |line: &String| line.chars().any(char::is_alphabetic);
+        self.stderr.lines().rev().map(|line| shown(&plain(line))).find(says)
     }
 }
 
@@ -199,6 +193,13 @@ fn said(mut file: File) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// A line without the colours that some give it: `ESC [ 31 m`.
+fn plain(line: &str) -> String {
+    let mut pieces = line.split("\x1b[");
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |line, piece| line + piece.split_once('m').map_or(piece, |(_, rest)| rest))
+}
+
 /// A line for people.
 fn shown(line: &str) -> String {
     let line: String = line.chars().filter(|c| !c.is_control()).take(200).collect();
@@ -231,7 +232,7 @@ mod tests {
         assert_eq!(found.kind(), Some("apptainer"));
         assert_eq!(found.sha256, Some(Digest::of(script.as_bytes())));
         assert!(found.unchanged());
-        write("apptainer", "#!/bin/sh\necho 'it has no home' >&2\nexit 1\n");
+        write("apptainer", "#!/bin/sh\nprintf '\\033[91mit has no home\\n\\033[0m' >&2\nexit 1\n");
         assert!(!found.unchanged());
         let refused = of("apptainer").unwrap_err().to_string();
         assert!(refused.contains("ended with exit status: 1: it has no home"), "{refused}");

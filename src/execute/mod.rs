@@ -15,6 +15,7 @@
 //! ```
 
 mod account;
+mod advice;
 mod answer;
 mod asker;
 mod attend;
@@ -61,6 +62,7 @@ mod scratch;
 mod session;
 mod signals;
 mod starter;
+mod supply;
 mod talk;
 mod terminal;
 mod tickets;
@@ -68,7 +70,9 @@ mod tree;
 mod unseen;
 mod unshare;
 mod used;
+mod user;
 mod verbs;
+mod witness;
 mod worker;
 
 pub use early::early;

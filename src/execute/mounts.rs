@@ -53,7 +53,7 @@ impl Passed {
 }
 
 /// How many notes a receipt holds.
-const NOTES: usize = 100;
+pub(super) const NOTES: usize = 100;
 
 /// What a receipt says of them.
 pub(super) fn notes(passed: &[Passed]) -> Vec<MountNote> {

@@ -57,7 +57,7 @@ fn outcome(answer: &[u8]) -> io::Result<()> {
         (Some(NLMSG_ERROR), Some(number)) => {
             Err(io::Error::from_raw_os_error(number.saturating_neg()))
         }
-        _ => Err(io::Error::other("the kernel's answer is no acknowledgement")),
+        _ => Err(io::Error::other("the kernel's answer is not an acknowledgement")),
     }
 }
 

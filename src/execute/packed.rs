@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::oci::ContainerConfig;
@@ -52,6 +52,52 @@ pub(super) fn covered<'a>(
         })
         .map(|(target, source)| (target.as_path(), *source));
     covers(&tree, over).map_err(|e| e.to_string())
+}
+
+/// A program that apptainer is to start.
+pub(super) struct Sought {
+    /// As the command says it; `None` when the image's own script starts it.
+    pub(super) program: Option<String>,
+    /// Where it is looked for.
+    pub(super) path: String,
+    /// What is mounted over the image.
+    pub(super) targets: Vec<PathBuf>,
+}
+
+impl Sought {
+    /// Whether the image certainly does not have it: none below `PATH`, or none at its own path. What lies below a
+    /// mount, or behind links that cannot be followed, may be there.
+    pub(super) fn is_missing(&self, sif: &File) -> bool {
+        // apptainer looks there as well
+        let theirs = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        let path = match self.path.as_str() {
+            "" => theirs.to_owned(),
+            own => format!("{own}:{theirs}"),
+        };
+        let look = || -> Option<bool> {
+            let reader = SifReader::open(sif.try_clone().ok()?);
+            let partition = reader.and_then(|reader| reader.partition()).ok()?;
+            let image = Image::open(sif, partition.offset, partition.size, Limits::default());
+            let tree = Packed::new(image.ok()?);
+            Some(is_missing(&tree, self.program.as_deref()?, &path, &self.targets))
+        };
+        look().unwrap_or(false)
+    }
+}
+
+fn is_missing(tree: &dyn ImageTree, program: &str, path: &str, mounted: &[PathBuf]) -> bool {
+    let missing = |asked: PathBuf| {
+        let Ok(found) = resolve(tree, &asked) else { return false };
+        let theirs = THEIRS.iter().any(|place| found.starts_with(place));
+        let covered = theirs || mounted.iter().any(|target| found.starts_with(target));
+        !covered && matches!(tree.node(&found), Ok(None | Some(Node::Directory)))
+    };
+    let here = Path::new(crate::job::WORK_DIR);
+    if program.contains('/') {
+        return missing(here.join(program));
+    }
+    // an empty part of PATH is the working directory
+    path.split(':').all(|directory| missing(here.join(directory).join(program)))
 }
 
 /// The image configuration's `config`, where the SIF holds one.
@@ -175,5 +221,53 @@ impl<S: ReadAt> ImageTree for Packed<S> {
         let list = self.reference(path).and_then(|at| at.map_or(Ok(None), |at| self.list(at)));
         let list = list.map_err(|e| damaged(&e))?.ok_or(io::ErrorKind::NotADirectory)?;
         Ok(list.iter().map(|named| OsString::from_vec(named.name.clone())).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An image with these files and links.
+    struct Few;
+
+    impl ImageTree for Few {
+        fn node(&self, path: &Path) -> io::Result<Option<Node>> {
+            Ok(match path.to_str().unwrap() {
+                "/" | "/usr" | "/usr/bin" | "/opt" => Some(Node::Directory),
+                "/usr/bin/env" => Some(Node::File),
+                "/bin" => Some(Node::Link("usr/bin".into())),
+                "/loop" => Some(Node::Link("/loop".into())),
+                _ => None,
+            })
+        }
+
+        fn names(&self, _: &Path) -> io::Result<Vec<OsString>> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn a_program_is_missing_only_where_nothing_could_bring_it() {
+        let missing = |program: &str, path: &str| {
+            is_missing(&Few, program, path, &[PathBuf::from("/opt"), "/work_dir".into()])
+        };
+        for (program, path) in
+            [("/usr/bin/gone", ""), ("/opt-not", ""), ("gone", "/usr/bin:/bin"), ("/usr", "")]
+        {
+            assert!(missing(program, path), "{program}");
+        }
+        for (program, path) in [
+            ("env", "/sbin:/bin"),
+            ("/bin/env", ""),
+            ("/opt/tool", ""),
+            ("tool", "/sbin:/opt"),
+            ("./analyse", "/sbin"),
+            ("analyse", "/sbin:"),
+            ("/tmp/x", ""),
+            ("/loop/x", ""),
+        ] {
+            assert!(!missing(program, path), "{program}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Whether this machine's processor runs an image, asked before anything of it is started.
 //!
 //! ```text
-//! SIF's processor     this machine's own, one that it runs too (386 on amd64), or one for which
+//! its processor       the SIF's; of an archive or a published tree the pin's: this machine's own, one that it runs too (386 on amd64), or one for which
 //!                     binfmt_misc has a program (qemu)
 //! the image's variant amd64/v2, v3, v4: every flag of /proc/cpuinfo that it stands for
 //! ```
@@ -38,7 +38,11 @@ pub(super) fn check(platform: Option<&Platform>, sif: Option<&File>) -> Result<(
     let partition =
         sif.and_then(|sif| sif.try_clone().ok()).and_then(|file| SifReader::open(file).ok());
     let partition = partition.and_then(|sif| sif.partition().ok());
-    if let Some(name) = partition.and_then(|partition| partition.arch.name())
+    let of_sif = partition.and_then(|partition| partition.arch.name()).map(str::to_owned);
+    // an archive or a published tree is what its pin says
+    let of_pin = || platform.map(Platform::go_architecture).filter(|name| !name.is_empty());
+    let needed = if sif.is_some() { of_sif } else { of_pin() };
+    if let Some(name) = needed.as_deref()
         && !runs(&own.architecture, name)
         && !has_program(Path::new(BINFMT), name)
     {
@@ -134,6 +138,19 @@ mod tests {
         assert_eq!(lacks, ["abm", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave"]);
         assert_eq!(lacking(&of("linux/x86_64/v4"), &flags).len(), 13);
         assert_eq!(super::flags("processor : 0\nFeatures : fp asimd\n"), None);
+    }
+
+    #[test]
+    fn without_a_sif_the_pin_says_the_processor() {
+        let own = Platform::host();
+        check(Some(&own), None).unwrap();
+        check(None, None).unwrap();
+        check(Some(&Platform::unknown()), None).unwrap();
+        // no machine of today, so no program of binfmt_misc is for it
+        let other: Platform = "linux/z80".parse().unwrap();
+        let error = check(Some(&other), None).unwrap_err();
+        assert!(matches!(error, ExecuteError::Processor { .. }), "{error}");
+        assert!(error.to_string().contains("linux/z80"), "{error}");
     }
 
     #[test]

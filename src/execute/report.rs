@@ -1,9 +1,15 @@
 //! What is learnt of an attempt on the way, so that a refusal's receipt says as much as is known.
 
-use super::mounts::Passed;
-use crate::job::{Evidence, Name};
+use std::path::Path;
+
+use super::mounts::{NOTES, Passed};
+use crate::job::{Access, Evidence, Name};
+use crate::runtime::Bind;
 use crate::runtime::builtin::Cover;
-use crate::worker::{Conditions, MountNote};
+use crate::worker::{Conditions, MountMade, MountNote};
+
+/// How many bytes of the program's words a receipt holds: a command line may have two million.
+const ARGV: usize = 64 << 10;
 
 /// All of it; the receipt is made from this.
 pub(super) struct Report {
@@ -21,6 +27,8 @@ pub(super) struct Report {
     pub(super) skipped: Vec<MountNote>,
     /// Mounts below the binds that the container does not show.
     pub(super) passed: Vec<Passed>,
+    /// Whether the program is no process below this worker, but a daemon's: what it used is not known here.
+    pub(super) elsewhere: bool,
     /// The rest.
     pub(super) conditions: Conditions,
 }
@@ -36,6 +44,7 @@ impl Report {
             warnings: vec![],
             skipped: vec![],
             passed: vec![],
+            elsewhere: false,
             conditions: Conditions::default(),
         }
     }
@@ -43,6 +52,36 @@ impl Report {
     /// What ran is not known any more.
     pub(super) fn nothing_is_known(&mut self) {
         self.evidence = Evidence::none();
+    }
+
+    /// The words that are started in the container.
+    pub(super) fn starts(&mut self, words: &[String]) {
+        let mut room = ARGV;
+        let mut fits = |word: &&String| room.checked_sub(word.len() + 1).map(|left| room = left);
+        let argv: Vec<String> =
+            words.iter().map_while(|word| fits(&word).map(|()| word.clone())).collect();
+        if argv.len() < words.len() {
+            self.notes.push(format!(
+                "the receipt holds the first {} of the program's {} words",
+                argv.len(),
+                words.len()
+            ));
+        }
+        self.conditions.argv = argv;
+    }
+
+    /// Mounts that the container shows: those of the job, and its working directory.
+    pub(super) fn shows(&mut self, binds: &[Bind]) {
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let made = |bind: &Bind| MountMade {
+            source: text(&bind.source),
+            target: text(&bind.target),
+            ro: bind.access == Access::Ro,
+        };
+        self.conditions.mounts = binds.iter().take(NOTES).map(made).collect();
+        if binds.len() > NOTES {
+            self.notes.push(format!("the receipt holds {NOTES} of {} mounts", binds.len()));
+        }
     }
 
     /// Mounts that lie over files of the image.

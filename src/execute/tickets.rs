@@ -127,7 +127,7 @@ fn agent(named: Option<&Path>) -> Result<PathBuf, ExecuteError> {
     let found = fs::canonicalize(path).and_then(|path| Ok((fs::metadata(&path)?, path)));
     match found {
         Err(error) => no(format!("{shown}: {error}")),
-        Ok((meta, _)) if !meta.file_type().is_socket() => no(format!("{shown} is no socket")),
+        Ok((meta, _)) if !meta.file_type().is_socket() => no(format!("{shown} is not a socket")),
         Ok((meta, _)) if meta.uid() != rustix::process::geteuid().as_raw() => {
             no(format!("{shown} belongs to uid {}", meta.uid()))
         }
@@ -195,7 +195,7 @@ mod tests {
         for (path, said) in [
             (None, "is not known on this machine"),
             (Some(at("none")), "No such file"),
-            (Some(at("file")), "is no socket"),
+            (Some(at("file")), "is not a socket"),
         ] {
             plan.agent = path;
             let error = binds(&plan, dir.path(), dir.path()).unwrap_err().to_string();

@@ -5,31 +5,29 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
+use super::advice::advice;
 use super::attend::{Ended, still_wanted};
 use super::form::Form;
-use super::image::{Archived, Image};
-use super::measure::{Measured, measure, seal};
-use super::node::{self, Bounds, Images, InUse};
 use super::outputs::{Before, Left};
 use super::report::Report;
-use super::rootfs::Server;
 use super::runtimes::{Chosen, Request, choose};
+use super::supply::Supply;
 use super::used::{self, Used};
+use super::user::{self, Asked};
 use super::{
-    ExecuteError, container, delivered, directory, dumps, mounts, on_record, processor, signals,
-    tickets,
+    ExecuteError, container, delivered, dumps, mounts, on_record, processor, signals, tickets,
 };
 use crate::backend;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::files::{self, ForeignFile};
-use crate::job::{self, Delivery, Evidence, Grade, Network, Tasks};
-use crate::oci::{Digest, Sha256Digest, SifDigest, TreeRoot};
+use crate::job::{Delivery, Evidence, Grade, Network, Tasks};
+use crate::oci::{Digest, Sha256Digest};
 use crate::pin;
 use crate::runtime::Bind;
 use crate::text;
 use crate::worker::{
-    MOST_OUTPUT_BYTES, MountNote, OUTPUT_BYTES, PLAN_FILE, Plan, RECEIPT_PREFIX, RECEIPT_SCHEMA,
-    Receipt, Start, exit,
+    Conditions, MOST_OUTPUT_BYTES, MountNote, OUTPUT_BYTES, PLAN_FILE, Plan, RECEIPT_PREFIX,
+    RECEIPT_SCHEMA, Receipt, Start, exit,
 };
 
 /// Runs the plan in `control` and writes its receipt there; returns the job's exit code: the
@@ -39,9 +37,9 @@ use crate::worker::{
 /// `plan_sha256` is the hex that the script holds. Warnings and the reason of a refusal go to
 /// `stderr`. Must be called while the process has one thread: [`super::early`] does so.
 pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -> i32 {
-    let refuse = |stderr: &mut dyn Write, error: &ExecuteError| {
+    let refuse = |stderr: &mut dyn Write, error: &ExecuteError, hint: Option<String>| {
         tell(stderr, &error.to_string());
-        if let Some(hint) = error.hint() {
+        if let Some(hint) = hint {
             tell(stderr, &hint);
         }
         error.exit_code()
@@ -49,7 +47,7 @@ pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -
     // without a plan there is no nonce, and so no receipt
     let (control, mut plan, sha256) = match read_plan(control, plan_sha256) {
         Ok(found) => found,
-        Err(error) => return refuse(stderr, &error),
+        Err(error) => return refuse(stderr, &error, error.hint()),
     };
     let mut attempt = Attempt::begin();
     // from here on every end is recorded
@@ -62,7 +60,10 @@ pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -
         dumps::refuse();
         attempt.run(&plan, (&control, &sha256, task?), stderr)
     });
-    let result = result.map_err(|error| attempt.explained(&plan, error));
+    let result = result.map_err(|error| {
+        let Attempt { supply, report, .. } = &mut attempt;
+        supply.explained(report, &plan, error)
+    });
     let (start, code) = match result {
         Ok(Ended { started_at, code, told, signal, keys }) => {
             attempt.report.conditions.told = told;
@@ -74,7 +75,8 @@ pub fn work(control: &Path, plan_sha256: Option<&str>, stderr: &mut dyn Write) -
             if let ExecuteError::Told(signal) = &error {
                 attempt.report.conditions.told = Some(*signal);
             }
-            (Start::Refused { why: error.to_string() }, refuse(stderr, &error))
+            let hint = advice(&error, &plan.job.delivery);
+            (Start::Refused { why: error.to_string() }, refuse(stderr, &error, hint))
         }
     };
     // the other tasks of an array need them, too
@@ -131,10 +133,10 @@ struct Attempt {
     before: Option<Before>,
     /// Hashes this program while the job's own is started, where no script has checked it.
     program: Option<JoinHandle<Option<Digest>>>,
-    /// Where the image lies, once that is known.
-    place: Option<PathBuf>,
-    /// The node's images, and the one of them that is used.
-    images: Option<(Images, Option<InUse>)>,
+    /// Asks for the name of this user, once the program is about to start.
+    user: Option<Asked>,
+    /// Its image.
+    supply: Supply,
 }
 
 impl Attempt {
@@ -146,7 +148,8 @@ impl Attempt {
         }
         let report = Report::empty();
         let id = format!("{:032x}", u128::from_be_bytes(bytes));
-        Self { id, report, before: None, program: None, place: None, images: None }
+        let supply = Supply::default();
+        Self { id, report, before: None, program: None, user: None, supply }
     }
 
     fn run(
@@ -160,7 +163,7 @@ impl Attempt {
         }
         let form = form(&plan.job.image, &plan.job.delivery)?;
         self.report.conditions.delivery = Some(plan.job.delivery.name());
-        self.place = match &plan.job.delivery {
+        self.supply.place = match &plan.job.delivery {
             Delivery::Pull { .. } | Delivery::Cvmfs {} => None,
             delivery => Some(delivered::place(delivery, delivered::job(control))?),
         };
@@ -184,24 +187,52 @@ impl Attempt {
             // mounts that only this job sees, and that end with it; no loss where that is refused
             let _ = super::inside::own_mounts();
         }
-        let chosen = choose(plan, form)?;
-        report.runtime = chosen.name();
-        report.notes.extend(chosen.passed.iter().map(|why| format!("not taken: {why}")));
+        let mut chosen = choose(plan, form)?;
         report.conditions.network = Some(plan.job.terms.network.unwrap_or(Network::Host));
-        let runtime = chosen.runtime;
+        let (binds, job) = (&found.binds, (control, sha256));
+        let order = Order { plan, job, binds, workdir: &workdir };
+        loop {
+            let report = &mut self.report;
+            report.runtime = chosen.name();
+            report.notes.extend(chosen.passed.iter().map(|why| format!("not taken: {why}")));
+            let before = (report.notes.len(), report.conditions.clone());
+            let error = match self.run_by(&chosen, order, stderr) {
+                Err(error @ ExecuteError::NotSeen { works: false, .. }) => error,
+                ended => return ended,
+            };
+            // it started nothing, so the next one may
+            let Some(next) = chosen.next(plan, form, &error) else { return Err(error) };
+            tell(stderr, &format!("warning: {error}; {} is taken", next.runtime.name()));
+            let report = &mut self.report;
+            let moved = report.conditions.moved;
+            report.evidence = Evidence::none();
+            report.rootfs = None;
+            report.notes.truncate(before.0);
+            report.conditions = Conditions { moved, ..before.1 };
+            chosen = next;
+        }
+    }
+
+    /// The job by this runtime.
+    fn run_by(
+        &mut self,
+        chosen: &Chosen,
+        order: Order<'_>,
+        stderr: &mut dyn Write,
+    ) -> Result<Ended, ExecuteError> {
+        let (plan, runtime) = (order.plan, chosen.runtime);
+        let required = plan.job.terms.require;
         if let Some(option) = plan.job.options.first().filter(|_| !runtime.takes_options()) {
             let (option, runtime) = (option.clone(), runtime.name());
             return Err(ExecuteError::Options { option, runtime });
         }
-        let job = (control, sha256);
-        let order = Order { plan, job, binds: &found.binds, workdir: &workdir };
         let noted = self.report.notes.len();
-        match self.start(order, &chosen, runtime.checks_blocks(), stderr) {
+        match self.start(order, chosen, runtime.checks_blocks(), stderr) {
             Err(ExecuteError::NotServed(why)) if required != Some(Grade::VerifiedOnRead) => {
                 self.report.evidence = Evidence::none();
                 self.report.notes.truncate(noted);
                 self.report.notes.push(format!("not checked on read: {why}"));
-                self.start(order, &chosen, false, stderr)
+                self.start(order, chosen, false, stderr)
             }
             ended => ended,
         }
@@ -217,11 +248,12 @@ impl Attempt {
     ) -> Result<Ended, ExecuteError> {
         let runtime = chosen.runtime;
         let required = plan.job.terms.require;
-        let image = self.image(plan, job, checks)?;
+        let image = self.supply.image(&mut self.report, plan, job, checks)?;
         let platform =
             plan.job.image.pin().map(|pin| &pin.platform).or(plan.job.terms.platform.as_ref());
         processor::check(platform, image.sif_file())?;
         let report = &mut self.report;
+        report.shows(&[binds, &[Bind::workdir(workdir)]].concat());
         report.conditions.hides = Some(runtime.hides(&plan.job.options));
         let evidence = report.evidence.clone();
         let request = Request {
@@ -250,192 +282,8 @@ impl Attempt {
             // where no thread can be started, it is hashed in the end
             self.program = std::thread::Builder::new().spawn(used::own_program).ok();
         }
+        self.user = self.user.take().or_else(user::ask);
         prepared.run(&mut self.report)
-    }
-
-    /// The image, wherever it is got from, compared with the pin; `checks` as below. A credential that came with the job
-    /// is not needed any more then.
-    fn image(
-        &mut self,
-        plan: &Plan,
-        job: (&Path, &str),
-        checks: bool,
-    ) -> Result<Image, ExecuteError> {
-        let got = self.got(plan, job, checks);
-        // an attempt that was told to end may be followed by another one; other tasks of an array need it, too
-        if !matches!(got, Err(ExecuteError::Told(_))) && plan.task_from.is_none() {
-            node::forget_credential(job.0);
-        }
-        got
-    }
-
-    fn got(
-        &mut self,
-        plan: &Plan,
-        job: (&Path, &str),
-        checks: bool,
-    ) -> Result<Image, ExecuteError> {
-        match (&plan.job.delivery, &plan.job.image) {
-            (Delivery::Cvmfs {}, pin::Image::Oci { pin }) => {
-                let (directory, evidence) = directory::published(&plan.getting.cvmfs, pin, job.0)?;
-                self.report.evidence = evidence;
-                return Ok(Image::Directory(Box::new(directory)));
-            }
-            (Delivery::Pull { .. }, _) => self.pull(plan, job)?,
-            (Delivery::Transfer { .. }, _) => {
-                let meta = self.place.as_ref().and_then(|place| fs::metadata(place).ok());
-                self.report.conditions.moved = meta.map(|meta| meta.len());
-            }
-            _ => self.copy(plan, checks)?,
-        }
-        let place = self.place.clone().unwrap_or_default();
-        match self.look_at(plan, &place, checks) {
-            // the node's own copy: a cleaner of temporary files may have taken a part of it
-            Err(error) if self.images.is_some() && is_damage(&error) => {
-                self.again(plan, job, &error)?;
-                let place = self.place.clone().unwrap_or_default();
-                self.look_at(plan, &place, checks)
-            }
-            other => other,
-        }
-    }
-
-    /// The SIF of the node's images, pulled now where it is not there.
-    fn pull(&mut self, plan: &Plan, job: (&Path, &str)) -> Result<(), ExecuteError> {
-        let images = match self.images.take() {
-            Some((images, _)) => images,
-            None => Images::of(plan)?,
-        };
-        self.report.notes.extend(images.note.clone());
-        let (place, moved) = node::pull(&images, plan, job)?;
-        // a second look finds it on the node, and moves nothing more
-        self.report.conditions.moved = moved.or(self.report.conditions.moved);
-        self.keep(images, plan, place);
-        Ok(())
-    }
-
-    /// A copy on this node of a SIF that is to be hashed whole, where that saves work.
-    fn copy(&mut self, plan: &Plan, checks: bool) -> Result<(), ExecuteError> {
-        let pin::Image::Sif { digest, tree, .. } = &plan.job.image else { return Ok(()) };
-        let Some(place) = self.place.clone() else { return Ok(()) };
-        let served = checks && tree.is_some() && Server::possible().is_ok();
-        if served || !node::is_worth_it(&place, plan.getting.copy) {
-            return Ok(());
-        }
-        let images = Images::of(plan)?;
-        if images.note.is_some() {
-            // a copy for one job saves nothing
-            return Ok(());
-        }
-        match node::copied(&images, &place, *digest)? {
-            Ok(copy) => self.keep(images, plan, copy),
-            Err(why) => self.report.notes.push(why),
-        }
-        Ok(())
-    }
-
-    /// Uses a SIF of the node's, and makes room for it.
-    fn keep(&mut self, images: Images, plan: &Plan, place: PathBuf) {
-        let used = plan.job.image.sif().and_then(|digest| {
-            let used = images.in_use(&place, digest);
-            node::make_room(&images, Bounds::of(&plan.getting, digest));
-            used
-        });
-        self.images = Some((images, used));
-        self.place = Some(place);
-    }
-
-    /// The node's SIF is damaged: it goes, and is got again.
-    fn again(
-        &mut self,
-        plan: &Plan,
-        job: (&Path, &str),
-        error: &ExecuteError,
-    ) -> Result<(), ExecuteError> {
-        let Some((images, used)) = self.images.take() else { return Ok(()) };
-        drop(used);
-        let place = self.place.take().unwrap_or_default();
-        let again = node::forget(&place);
-        self.report.notes.push(format!(
-            "what this node had of the image was damaged, perhaps by a cleaner of temporary files ({error}): it \
-             is got again"
-        ));
-        self.place = Some(place);
-        self.images = Some((images, None));
-        if !again {
-            return Ok(());
-        }
-        if let Delivery::Pull { .. } = plan.job.delivery {
-            return self.pull(plan, job);
-        }
-        self.images = None;
-        self.place = Some(delivered::place(&plan.job.delivery, delivered::job(job.0))?);
-        Ok(())
-    }
-
-    /// The image at its place, compared with the pin; `checks` when the runtime can check its blocks as they are read.
-    fn look_at(&mut self, plan: &Plan, place: &Path, checks: bool) -> Result<Image, ExecuteError> {
-        let sif = |measured| Image::Sif(Box::new(measured));
-        match &plan.job.image {
-            pin::Image::Sif { digest, tree: Some(root), .. } if checks => {
-                Server::possible().map_err(ExecuteError::NotServed)?;
-                self.seal(place, *digest, *root).map(sif)
-            }
-            pin::Image::Sif { digest, .. } => self.measure(place, *digest).map(sif),
-            pin::Image::Oci { pin } => {
-                Archived::open(place, pin).map(|archived| Image::Oci(Box::new(archived)))
-            }
-            other @ pin::Image::Other { .. } => Err(ExecuteError::NotSif(other.name())),
-        }
-    }
-
-    /// The image to be checked when it is read.
-    fn seal(
-        &mut self,
-        place: &Path,
-        expected: SifDigest,
-        root: TreeRoot,
-    ) -> Result<Measured, ExecuteError> {
-        let sealed = seal(place, expected, root)?;
-        let measured = Some(job::Measured::Tree(root));
-        let grade = Grade::VerifiedOnRead;
-        self.report.evidence = Evidence { grade, measured, measured_at: Some(sealed.at) };
-        Ok(sealed)
-    }
-
-    /// A file that cannot be read as an image is another file than the pinned one, or the pinned one is bad: where its
-    /// blocks were to be checked, it was not hashed before, so it is now.
-    fn explained(&mut self, plan: &Plan, error: ExecuteError) -> ExecuteError {
-        let pin::Image::Sif { digest, tree: Some(_), .. } = &plan.job.image else { return error };
-        let known = matches!(
-            error,
-            ExecuteError::Mismatch { .. }
-                | ExecuteError::OtherImage { .. }
-                | ExecuteError::PlanChanged { .. }
-        );
-        if known || error.kind() != Kind::Integrity {
-            return error;
-        }
-        let Some(place) = self.place.clone() else { return error };
-        match self.measure(&place, *digest) {
-            Err(other @ ExecuteError::Mismatch { .. }) => other,
-            _ => error,
-        }
-    }
-
-    fn measure(&mut self, place: &Path, expected: SifDigest) -> Result<Measured, ExecuteError> {
-        let measured = measure(place, expected);
-        let known = match &measured {
-            Ok(m) => Some((m.digest, m.at)),
-            Err(ExecuteError::Mismatch { found, .. }) => Some((*found, jiff::Timestamp::now())),
-            Err(_) => None,
-        };
-        if let Some((digest, at)) = known {
-            let measured = Some(job::Measured::Sif(digest));
-            self.report.evidence =
-                Evidence { grade: Grade::Measured, measured, measured_at: Some(at) };
-        }
-        measured
     }
 
     /// The job's exit code: another than the program's own when the evidence is not what was required.
@@ -458,7 +306,8 @@ impl Attempt {
     /// What is known once every process of the program is gone.
     fn ended(&mut self, plan: &Plan) {
         let report = &mut self.report;
-        if let Some(Used { peak_memory, cpu_ms }) = Used::by_children() {
+        let used = Used::by_children().filter(|_| !report.elsewhere);
+        if let Some(Used { peak_memory, cpu_ms }) = used {
             report.conditions.peak_memory = Some(peak_memory);
             report.conditions.cpu_ms = Some(cpu_ms);
         }
@@ -474,11 +323,30 @@ impl Attempt {
     fn receipt(mut self, plan: &Plan, start: Start, exit_code: i32) -> Receipt {
         // hashing what it left may take long
         let ended_at = jiff::Timestamp::now();
-        if matches!(start, Start::Started { .. }) {
+        // a clock that was set back meanwhile: the order of what happened is known, its time is not
+        let last = [self.report.evidence.measured_at, start.at()].into_iter().flatten().max();
+        let ended_at = match last {
+            Some(last) if last > ended_at => {
+                let note =
+                    format!("this machine's clock was set back: it said {ended_at} at the end");
+                self.report.notes.push(note);
+                last
+            }
+            _ => ended_at,
+        };
+        if start.at().is_some() {
             self.ended(plan);
+        } else {
+            // nothing ran, so nothing was shown to it
+            self.report.conditions.mounts.clear();
+            self.report.conditions.argv.clear();
         }
         let mut report = self.report;
         report.conditions.passed_over = mounts::notes(&report.passed);
+        let uname = rustix::system::uname();
+        let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+        report.conditions.kernel = Some(text(uname.release()));
+        report.conditions.user = Some(user::said(self.user));
         let hashed = || self.program.map_or_else(used::own_program, |thread| thread.join().ok()?);
         report.conditions.worker = plan.worker.or_else(hashed);
         Receipt {
@@ -488,7 +356,7 @@ impl Attempt {
             intent: plan.intent,
             nonce: plan.nonce,
             attempt: self.id,
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            host: text(uname.nodename()),
             engine: engine_facts(|name| std::env::var(name).ok()),
             pinned: plan.job.image.pin().map(|pin| pin.manifest),
             expected: plan.job.image.sif(),
@@ -510,17 +378,6 @@ impl Attempt {
 fn tell(stderr: &mut dyn Write, text: &str) {
     // nobody is left to tell when it is gone
     let _ = writeln!(stderr, "moorline: {}", text::lines(text).replace('\n', "\n  "));
-}
-
-/// Whether a file of the node's is not what it was.
-fn is_damage(error: &ExecuteError) -> bool {
-    matches!(
-        error,
-        ExecuteError::ImageMissing { .. }
-            | ExecuteError::Mismatch { .. }
-            | ExecuteError::Sealed { .. }
-            | ExecuteError::Sif { .. }
-    )
 }
 
 /// The form that an image lies in.

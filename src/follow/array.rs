@@ -1,7 +1,7 @@
 //! An array as it is now: its engine's word on each task, the tasks' receipts, and what follows for the whole.
 //!
 //! ```text
-//! engine --status_of_tasks--> word on ranges of tasks --new--> ledger, one record for equal tasks
+//! engine --status_of_arrays-> word on ranges of tasks --new--> ledger, one record for equal tasks
 //! tasks/7/returned/ --------> receipts                --new--> ledger
 //!           each task as a job of its own (refresh.rs) --> Settled::of_tasks --changed--> ledger, of the whole
 //! ```
@@ -13,8 +13,8 @@ use std::path::Path;
 
 use super::receipts::gather;
 use super::refresh::{Now, Refresh, forget_secrets, has_secrets};
-use crate::backend::{Backend, Seen};
-use crate::job::{EngineKey, JobState, Observation, Tasks};
+use crate::backend::Seen;
+use crate::job::{JobState, Observation, Tasks};
 use crate::ledger::{Batch, COMPLETE, JobRecord, LedgerError, Settled, Source, Submission};
 
 /// What an engine says of an array: of each task that it was asked for.
@@ -42,15 +42,11 @@ impl Open {
     }
 }
 
-/// Asks the engine for those tasks of an array, or for the one that is looked at, of which it has not said that
-/// they ended.
-pub(super) fn ask(backend: &dyn Backend, key: &EngineKey, submission: &Submission) -> Answer {
+/// Those tasks of an array, or the one that is looked at, of which the engine has not said that they ended.
+pub(super) fn open(submission: &Submission) -> Option<Tasks> {
     let one = submission.task.filter(|_| !submission.word().state.is_final());
     let open = submission.each_task().filter(|(_, of)| !of.word().state.is_final());
-    let open = open.map(|(task, _)| task).chain(one);
-    let Some(open) = Tasks::of(open) else { return Vec::new() };
-    let silent = |why: String| vec![(open.clone(), Seen::silent(why))];
-    backend.status_of_tasks(key, &open).unwrap_or_else(|error| silent(error.why()))
+    Tasks::of(open.map(|(task, _)| task).chain(one))
 }
 
 /// The word on the whole, as far as a release needs it.

@@ -1,8 +1,8 @@
 //! Ends a job with all its processes.
 
+use super::engines::Engines;
 use super::error::FollowError;
 use super::known::Known;
-use super::surroundings::Surroundings;
 use crate::job::Tasks;
 use crate::ledger::Ledger;
 
@@ -18,9 +18,9 @@ pub enum Cancelled {
 /// Tells the job's engine to end it; the wish is recorded before. `ledger` is where.
 ///
 /// # Errors
-/// When no engine is known to have it, its engine refuses or does not answer, or the ledger cannot be written.
+/// When no engine is known to have it, its engine is not known here, refuses or does not answer, or the ledger cannot be written.
 pub fn cancel(
-    here: &dyn Surroundings,
+    engines: &Engines<'_>,
     ledger: &Ledger,
     job: &Known<'_>,
 ) -> Result<Cancelled, FollowError> {
@@ -30,9 +30,8 @@ pub fn cancel(
         return Ok(Cancelled::HadEnded);
     }
     let submission = job.record.last();
-    let (Some(key), Some(backend)) = (submission.key(), here.engine(&submission.backend)) else {
-        return Err(FollowError::NobodyHasIt(job.record.which()));
-    };
+    let key = submission.key().ok_or_else(|| FollowError::NobodyHasIt(job.record.which()))?;
+    let backend = engines.engine(&submission.backend)?;
     let told = match submission.task.map(Tasks::one) {
         None => {
             ledger.cancelled(&submission.entry)?;

@@ -266,14 +266,13 @@ impl Failure for FollowError {
             }
             Self::Silent { .. } => "the job may go on; wait again, --silent SECONDS waits longer",
             Self::NobodyHasIt(_) => "moorline recover asks the engine for it",
+            Self::NoBackend(_) => {
+                "a newer moorline gave it the job: use that one, or the engine's own commands"
+            }
             Self::NoOutput { job, why, .. } if *why == PRINTED => {
                 return Some(format!("moorline status {job} shows how it ended"));
             }
-            Self::Gone(_)
-            | Self::NoBackend(_)
-            | Self::NoOutput { .. }
-            | Self::Unreadable { .. }
-            | Self::File(_) => {
+            Self::Gone(_) | Self::NoOutput { .. } | Self::Unreadable { .. } | Self::File(_) => {
                 return None;
             }
         };

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::engines::Engines;
 use super::refresh::{Now, Refresh};
+use super::round::Whom;
 use super::surroundings::Surroundings;
 use crate::failure::Report;
 use crate::ledger::JobRecord;
@@ -36,9 +38,20 @@ pub fn refresh<'v>(
     here: &dyn Surroundings,
     jobs: &[&'v JobRecord],
 ) -> Result<Vec<Known<'v>>, Report> {
-    let Learnt { known, warnings, silences } = ask(here, jobs)?;
+    refresh_by(&Engines::of(here), jobs)
+}
+
+/// As [`refresh`], in a round of questions that may have begun.
+///
+/// # Errors
+/// As [`refresh`].
+pub fn refresh_by<'v>(
+    engines: &Engines<'_>,
+    jobs: &[&'v JobRecord],
+) -> Result<Vec<Known<'v>>, Report> {
+    let Learnt { known, warnings, silences } = learn(engines, jobs, true)?;
     for warning in warnings.iter().chain(&silences) {
-        here.warn(warning);
+        engines.here.warn(warning);
     }
     Ok(known)
 }
@@ -48,7 +61,18 @@ pub fn refresh<'v>(
 /// # Errors
 /// As [`refresh`].
 pub fn ask<'v>(here: &dyn Surroundings, jobs: &[&'v JobRecord]) -> Result<Learnt<'v>, Report> {
-    learn(here, jobs, true)
+    ask_by(&Engines::of(here), jobs)
+}
+
+/// As [`ask`], in a round of questions that may have begun.
+///
+/// # Errors
+/// As [`refresh`].
+pub(super) fn ask_by<'v>(
+    engines: &Engines<'_>,
+    jobs: &[&'v JobRecord],
+) -> Result<Learnt<'v>, Report> {
+    learn(engines, jobs, true)
 }
 
 /// Collects the receipts of jobs and asks no engine; warns of nothing.
@@ -59,14 +83,15 @@ pub(super) fn receipts_of<'v>(
     here: &dyn Surroundings,
     jobs: &[&'v JobRecord],
 ) -> Result<Learnt<'v>, Report> {
-    learn(here, jobs, false)
+    learn(&Engines::of(here), jobs, false)
 }
 
 fn learn<'v>(
-    here: &dyn Surroundings,
+    engines: &Engines<'_>,
     jobs: &[&'v JobRecord],
     ask: bool,
 ) -> Result<Learnt<'v>, Report> {
+    let here = engines.here;
     let (mut warnings, mut silences) = (Vec::new(), Vec::new());
     let ledger = match here.ledger_if_writable()? {
         Ok(ledger) => Some(ledger),
@@ -81,10 +106,14 @@ fn learn<'v>(
     }
     let mut known: BTreeMap<usize, Now> = BTreeMap::new();
     for (kind, indices) in by_kind {
-        // a newer program may know engines that this one does not
-        let backend = Some(kind).filter(|_| ask).and_then(|kind| here.engine(kind));
+        let engine = ask.then(|| engines.engine(kind));
+        let whom = match &engine {
+            None => Whom::Nobody,
+            Some(Ok(engine)) => Whom::Engine(engine.as_ref()),
+            Some(Err(error)) => Whom::Unknown(error.to_string()),
+        };
         let those: Vec<&JobRecord> = indices.iter().map(|i| jobs[*i]).collect();
-        let refreshed = Refresh::of(ledger.as_ref(), backend.as_deref(), here.jobs_dir(), &those);
+        let refreshed = Refresh::of(ledger.as_ref(), &whom, here.jobs_dir(), &those);
         warnings.extend(refreshed.warnings);
         silences.extend(refreshed.silence);
         for (job, now) in those.iter().zip(&refreshed.jobs) {

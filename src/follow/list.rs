@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::known::{Known, Learnt, ask};
+use super::engines::Engines;
+use super::known::{Known, Learnt, ask_by};
 use super::newest::newest;
 use super::surroundings::Surroundings;
 use crate::failure::Report;
@@ -23,10 +24,11 @@ pub fn list<T>(
 ) -> Result<(Vec<T>, bool), Report> {
     let filter = state.map_or(Filter::All, Filter::State);
     let mut said = BTreeSet::new();
+    let engines = Engines::of(here);
     let now = |ids: &[JobId]| -> Result<Vec<(JobState, T)>, Report> {
         let view = here.view(ids, Payloads::Loaded)?;
         let jobs: Vec<&JobRecord> = view.jobs().rev().collect();
-        let Learnt { known, warnings, silences } = ask(here, &jobs)?;
+        let Learnt { known, warnings, silences } = ask_by(&engines, &jobs)?;
         said.extend(warnings.into_iter().chain(silences));
         Ok(known.iter().map(|job| (job.now.settled.state, row(job))).collect())
     };

@@ -22,6 +22,7 @@
 
 mod array;
 mod cancel;
+mod engines;
 mod error;
 mod fetch;
 mod known;
@@ -45,9 +46,10 @@ mod wait;
 mod written;
 
 pub use cancel::{Cancelled, cancel};
+pub use engines::Engines;
 pub use error::FollowError;
 pub use fetch::{Compared, Fetched, How, Order, fetch};
-pub use known::{Known, Learnt, ask, refresh};
+pub use known::{Known, Learnt, ask, refresh, refresh_by};
 pub use left::{Left, Which, left, work_dir};
 pub use list::list;
 pub use newest::newest;
@@ -56,6 +58,7 @@ pub use prune::prune;
 pub use receipts::{Collected, collect};
 pub use recover::{Recovered, recover};
 pub use refresh::{Now, Refresh};
+pub use round::Whom;
 pub use settle::{Settled, settle};
 pub use surroundings::Surroundings;
 pub use sweep::{Swept, collect_all, collect_open};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::error::FollowError;
 use crate::files::ForeignFile;
 use crate::ledger::{Batch, Ledger, Submission, latest_receipt};
-use crate::worker::{RECEIPT_PREFIX, RETURNED, Receipt, task_dir};
+use crate::worker::{RECEIPT_PREFIX, RETURNED, Receipt, contradicts, task_dir};
 
 /// The largest receipt that is read, in bytes; ours have about 1,000.
 const RECEIPT_LIMIT: u64 = 1 << 20;
@@ -82,6 +82,17 @@ pub(super) fn gather(
             continue;
         }
         let own = submission.entry.wrote(&receipt);
+        if own {
+            let others = submission.receipts.iter().map(|record| &record.receipt);
+            let others = others.filter(|other| submission.entry.wrote(other)).chain(&found.own);
+            for wrong in contradicts(&receipt, &submission.image, others) {
+                found.problems.push(format!(
+                    "{}: this receipt contradicts itself or its job, and proves nothing: {}",
+                    path.display(),
+                    wrong.sentence()
+                ));
+            }
+        }
         found.too_early |= submission.began_too_early(&receipt);
         if !own {
             found.problems.push(format!(

@@ -1,13 +1,13 @@
 //! All submissions that were interrupted, and all jobs whose end nobody has recorded.
 
+use super::engines::Engines;
 use super::error::FollowError;
-use super::known::{Known, refresh};
+use super::known::{Known, refresh_by};
 use super::settle::{Settled, settle};
 use super::surroundings::Surroundings;
 use crate::failure::Report;
 use crate::ledger::index::{Filter, Page};
 use crate::ledger::{JobRecord, Ledger, Outcome, Payloads, Submission};
-use crate::text::one_line;
 
 /// What was found out of one job.
 #[derive(Debug)]
@@ -36,27 +36,27 @@ pub fn recover(
         |job: &&JobRecord| matches!(job.last().outcome, Outcome::Open | Outcome::Uncertain(_));
     let (open, begun): (Vec<&JobRecord>, Vec<&JobRecord>) =
         view.jobs().filter(|job| !job.last().word().state.is_final()).partition(is_open);
+    let engines = Engines::of(here);
     if !open.is_empty() {
         let ledger = here.ledger()?;
         for job in &open {
-            tell(match found(here, &ledger, job.last()) {
+            tell(match found(&engines, &ledger, job.last()) {
                 Ok(settled) => Recovered::Settled(job, settled),
                 Err(error) => Recovered::Failed(error.into()),
             });
         }
     }
     if !begun.is_empty() {
-        refresh(here, &begun)?.iter().for_each(|job| tell(Recovered::Asked(job)));
+        refresh_by(&engines, &begun)?.iter().for_each(|job| tell(Recovered::Asked(job)));
     }
     Ok(open.len() + begun.len())
 }
 
 fn found(
-    here: &dyn Surroundings,
+    engines: &Engines<'_>,
     ledger: &Ledger,
     submission: &Submission,
 ) -> Result<Settled, FollowError> {
-    let kind = &submission.backend;
-    let backend = here.engine(kind).ok_or_else(|| FollowError::NoBackend(one_line(kind)))?;
-    settle(ledger, backend.as_ref(), here.jobs_dir(), submission)
+    let backend = engines.engine(&submission.backend)?;
+    settle(ledger, backend.as_ref(), engines.here.jobs_dir(), submission)
 }

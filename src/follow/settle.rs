@@ -39,7 +39,7 @@ pub fn settle(
     submission: &Submission,
 ) -> Result<Settled, FollowError> {
     let entry = &submission.entry;
-    let mut keys = backend.find(&entry.intent)?;
+    let mut keys = backend.find(&entry.job, &entry.intent)?;
     if keys.is_empty() {
         let age = jiff::Timestamp::now().duration_since(submission.time);
         let left = backend.facts().visible_after.saturating_sub(age.unsigned_abs());

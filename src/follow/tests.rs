@@ -64,7 +64,7 @@ impl Backend for Late {
     fn cancel(&self, _: &EngineKey) -> Result<(), BackendError> {
         unreachable!("no job is known")
     }
-    fn find(&self, _: &IntentId) -> Result<Vec<EngineKey>, BackendError> {
+    fn find(&self, _: &JobId, _: &IntentId) -> Result<Vec<EngineKey>, BackendError> {
         Ok(Vec::new())
     }
 }
@@ -117,7 +117,7 @@ impl Backend for Scripted {
         self.0.cancelled.set(self.0.cancelled.get() + 1);
         Ok(())
     }
-    fn find(&self, _: &IntentId) -> Result<Vec<EngineKey>, BackendError> {
+    fn find(&self, _: &JobId, _: &IntentId) -> Result<Vec<EngineKey>, BackendError> {
         Ok(Vec::new())
     }
 }
@@ -128,6 +128,8 @@ struct Here {
     start: Instant,
     gone: Cell<Duration>,
     warned: RefCell<Vec<String>>,
+    /// How often an engine was set up.
+    made: Cell<usize>,
     ended: RefCell<Vec<JobId>>,
 }
 
@@ -140,6 +142,7 @@ impl Here {
             start: Instant::now(),
             gone: Cell::default(),
             warned: RefCell::default(),
+            made: Cell::default(),
             ended: RefCell::default(),
         }
     }
@@ -189,6 +192,7 @@ impl Surroundings for Here {
         self.dir.path()
     }
     fn engine(&self, kind: &str) -> Option<Box<dyn Backend>> {
+        self.made.set(self.made.get() + 1);
         (kind == facts().name).then(|| Box::new(Scripted(Rc::clone(&self.script))) as _)
     }
     fn ended(&self, _: &Image, _: Option<&Path>, job: &JobId) {
@@ -316,12 +320,12 @@ fn only_what_an_engine_has_can_be_cancelled() {
     let view = View::read(&here.ledger_dir()).unwrap();
     let known = refresh(&here, &view.jobs().collect::<Vec<_>>()).unwrap();
     let ledger = here.ledger().unwrap();
-    assert_eq!(cancel(&here, &ledger, &known[0]).unwrap(), Cancelled::Told);
-    let error = cancel(&here, &ledger, &known[1]).unwrap_err();
+    assert_eq!(cancel(&Engines::of(&here), &ledger, &known[0]).unwrap(), Cancelled::Told);
+    let error = cancel(&Engines::of(&here), &ledger, &known[1]).unwrap_err();
     assert!(matches!(error, FollowError::NobodyHasIt(_)), "{error}");
     here.script.answers.borrow_mut()[0] = Says::Ended(0);
     let known = refresh(&here, &view.jobs().take(1).collect::<Vec<_>>()).unwrap();
-    assert_eq!(cancel(&here, &ledger, &known[0]).unwrap(), Cancelled::HadEnded);
+    assert_eq!(cancel(&Engines::of(&here), &ledger, &known[0]).unwrap(), Cancelled::HadEnded);
     assert_eq!(here.script.cancelled.get(), 1);
 }
 
@@ -341,5 +345,81 @@ fn recover_looks_at_what_is_open_and_at_nothing_else() {
         (looked_at.unwrap(), found)
     };
     assert_eq!(look(), (2, vec![(open, "not found"), (begun, "ended")]));
+    assert_eq!(here.made.get(), 1, "one round of questions");
     assert_eq!(look(), (1, vec![(open, "not found")]));
+}
+
+#[test]
+fn a_receipt_that_cannot_be_true_is_named_once() {
+    let here = Here::new(&[Says::Nothing]);
+    let entry = here.job(1, true);
+    let control = here.jobs_dir().join(entry.job.to_string()).join("control");
+    std::fs::create_dir_all(&control).unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        std::fs::write(control.join(format!("receipt-{name}.json")), bytes).unwrap();
+    };
+    let mut odd = testing::receipt(&entry);
+    odd.runtime = crate::job::Name::known("none");
+    let whole = serde_json::to_vec(&odd).unwrap();
+    write("odd", &whole);
+    // as a full disk or a transfer that was cut leaves it
+    write("torn", &whole[..whole.len() / 2]);
+    let problems = || {
+        let view = here.view(&[entry.job], Payloads::Loaded).unwrap();
+        let job = view.job(entry.job).unwrap();
+        let ledger = here.ledger().unwrap();
+        collect(Some(&ledger), job.last(), here.jobs_dir()).unwrap().problems
+    };
+    let torn = |text: &String| text.contains("receipt-torn") && text.contains("malformed");
+    let said = problems();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("receipt-odd") && said[0].contains("by no runtime"), "{said:?}");
+    assert!(torn(&said[1]), "{said:?}");
+    // it is on record now; the torn one never is
+    let said = problems();
+    assert!(said.len() == 1 && torn(&said[0]), "{said:?}");
+    // the same attempt, told in another way
+    odd.exit_code = 1;
+    write("twice", &serde_json::to_vec(&odd).unwrap());
+    let said = problems();
+    assert!(said.iter().any(|text| text.contains("of the same attempt")), "{said:?}");
+}
+
+#[test]
+fn nothing_ended_well_that_was_never_started() {
+    let here = Here::new(&[Says::Nothing]);
+    let entry = here.job(1, true);
+    let refused = crate::worker::Start::Refused { why: "no".into() };
+    let odd = crate::worker::Receipt { start: refused, ..testing::receipt(&entry) };
+    here.ledger().unwrap().receipt(&entry, &odd).unwrap();
+    let view = here.view(&[entry.job], Payloads::Loaded).unwrap();
+    assert_eq!(view.job(entry.job).unwrap().state(), JobState::Submitted);
+}
+
+/// What a job leaves long after its end is collected with the whole ledger; `audit image` does not look for it for
+/// ever.
+#[test]
+fn no_job_that_ended_long_ago_is_looked_at_again_and_again() {
+    let here = Here::new(&[Says::Ended(0)]);
+    let ledger = here.ledger().unwrap();
+    let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap();
+    let young = Recorded { job: JobId::from_parts(now, 2), ..entry(2) };
+    for entry in [entry(1), young] {
+        let image = testing::sif(None, SifDigest::of(b"sif"));
+        let entry = ledger.intend(&testing::intent(&entry, facts().name, image)).unwrap();
+        ledger.submitted(&entry, &testing::key(facts().name, 1)).unwrap();
+        ledger.observed(&entry, &Observation::of(JobState::Killed)).unwrap();
+        let control = here.dir.path().join(entry.job.to_string()).join("control");
+        std::fs::create_dir_all(&control).unwrap();
+        let receipt = serde_json::to_vec(&testing::receipt(&entry)).unwrap();
+        std::fs::write(control.join("receipt-a1.json"), receipt).unwrap();
+    }
+    let received = |job: JobId| {
+        let view = View::read(&here.ledger_dir()).unwrap();
+        view.job(job).unwrap().last().receipts.len()
+    };
+    collect_open(&here).unwrap();
+    assert_eq!((received(entry(1).job), received(young.job)), (0, 1), "{:?}", here.warned);
+    collect_all(&here).unwrap();
+    assert_eq!(received(entry(1).job), 1);
 }

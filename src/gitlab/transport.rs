@@ -117,7 +117,7 @@ impl Transport {
         let host = server.host().to_string();
         let configuration = GitlabError::Configuration;
         let base = Url::parse(&format!("{server}/api/v4/"))
-            .map_err(|e| configuration(format!("{server} is no address: {e}")))?;
+            .map_err(|e| configuration(format!("{server} is not an address: {e}")))?;
         if base.scheme() != "https" && !insecure {
             return Err(GitlabError::PlainHttp { host, token: token.source });
         }

@@ -312,7 +312,7 @@ impl Merger {
             let kept = if self.aufs.0 == layer { self.aufs.1.get(name) } else { None };
             return Ok((None, *kept.ok_or("which does not exist")?));
         }
-        let found = self.tree.find_parent(&to).map_err(|_| "whose path is no path")?;
+        let found = self.tree.find_parent(&to).map_err(|_| "whose path is not a path")?;
         let place = found.ok_or("which does not exist")?;
         let found = self.tree.lookup(place.0, &place.1).ok_or("which does not exist")?.inode;
         if self.tree.names(found).is_some() {

@@ -53,7 +53,7 @@ pub(super) fn parse(mut data: &[u8]) -> Result<Pax, String> {
 
 impl Pax {
     fn take(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
-        let broken = || format!("its {} is no number", String::from_utf8_lossy(key));
+        let broken = || format!("its {} is not a number", String::from_utf8_lossy(key));
         let number = || decimal(value).ok_or_else(broken);
         if let Some(name) = key.strip_prefix(XATTR) {
             self.xattrs.insert(name.to_vec(), value.to_vec());

@@ -142,7 +142,7 @@ impl<R: Read> TarReader<R> {
                 return Ok(None);
             };
             let Some(size) = header.size() else {
-                return Err(self.malformed("its size is no number"));
+                return Err(self.malformed("its size is not a number"));
             };
             let twice = match header.type_flag() {
                 b'L' => before.long_name.replace(self.long(size)?).is_some(),
@@ -215,7 +215,7 @@ impl<R: Read> TarReader<R> {
         };
         let kind = self.kind(header, &path, link)?;
         if kind != MemberKind::File && stored != 0 {
-            return Err(self.refused(format!("it is no file but has {stored} bytes")));
+            return Err(self.refused(format!("it is not a file but has {stored} bytes")));
         }
         self.stored = stored;
         self.padding = stored.wrapping_neg() % 512;
@@ -229,20 +229,20 @@ impl<R: Read> TarReader<R> {
         let id = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok()).filter(|n| *n < u32::MAX);
         let (Some(uid), Some(gid)) = (id(pax.uid.or(header.uid())), id(pax.gid.or(header.gid())))
         else {
-            return Err(self.malformed("its owner is no number from 0 to 4294967294"));
+            return Err(self.malformed("its owner is not a number from 0 to 4294967294"));
         };
         let Some(mtime) = pax.mtime.or(header.mtime()) else {
-            return Err(self.malformed("its time is no number"));
+            return Err(self.malformed("its time is not a number"));
         };
         let Some(mode) = header.mode().and_then(|n| u16::try_from(n & 0o7777).ok()) else {
-            return Err(self.malformed("its mode is no number"));
+            return Err(self.malformed("its mode is not a number"));
         };
         let (size, xattrs, acl) = (self.size, pax.xattrs, pax.acl);
         Ok(Member { path, kind, mode, uid, gid, mtime, size, xattrs, acl })
     }
 
     fn kind(&self, header: &Header, path: &[u8], link: Vec<u8>) -> Result<MemberKind, LayerError> {
-        let device = || header.device().ok_or_else(|| self.malformed("its device is no number"));
+        let device = || header.device().ok_or_else(|| self.malformed("its device is not a number"));
         Ok(match header.type_flag() {
             // old programs mark a directory only by its slash
             0 if path.ends_with(b"/") => MemberKind::Directory,

@@ -33,7 +33,7 @@ impl Pax {
     /// Takes a record; false when it is not about sparse files.
     pub(super) fn take(&mut self, key: &[u8], value: &[u8]) -> Result<bool, String> {
         let Some(key) = key.strip_prefix(b"GNU.sparse.") else { return Ok(false) };
-        let number = || decimal(value).ok_or("a GNU.sparse record is no number");
+        let number = || decimal(value).ok_or("a GNU.sparse record is not a number");
         self.seen = true;
         match key {
             b"major" => self.major = Some(number()?),
@@ -47,7 +47,7 @@ impl Pax {
             }
             b"map" => {
                 let numbers: Option<Vec<u64>> = value.split(|b| *b == b',').map(decimal).collect();
-                let numbers = numbers.ok_or("GNU.sparse.map is no list of numbers")?;
+                let numbers = numbers.ok_or("GNU.sparse.map is not a list of numbers")?;
                 if !numbers.len().is_multiple_of(2) {
                     return Err("GNU.sparse.map has an odd count".into());
                 }
@@ -88,7 +88,7 @@ pub(super) fn from_header(header: &Header) -> Result<(Vec<Piece>, u64, bool), St
     let mut pieces = Vec::new();
     add(&header.0[386..482], &mut pieces)?;
     let size = number(&header.0[483..495]).and_then(|n| u64::try_from(n).ok());
-    Ok((pieces, size.ok_or("its real size is no number")?, header.0[482] != 0))
+    Ok((pieces, size.ok_or("its real size is not a number")?, header.0[482] != 0))
 }
 
 /// The pieces in a following block, and whether there is one more.

@@ -332,6 +332,9 @@ pub(super) fn redact(receipt: &Receipt) -> (Receipt, Option<Personal>) {
     let outputs = std::mem::take(&mut public.conditions.outputs);
     let keys = std::mem::take(&mut public.conditions.keys);
     let program = public.conditions.program.take();
+    let account = public.conditions.user.take();
+    let argv = std::mem::take(&mut public.conditions.argv);
+    let made_mounts = std::mem::take(&mut public.conditions.mounts);
     let text = match &mut public.start {
         Start::Refused { why } => Some(std::mem::take(why)),
         Start::Started { .. } => None,
@@ -346,6 +349,9 @@ pub(super) fn redact(receipt: &Receipt) -> (Receipt, Option<Personal>) {
         outputs,
         keys,
         program,
+        account,
+        argv,
+        made_mounts,
         ..Personal::default()
     };
     let empty = personal == Personal::default();

@@ -1,6 +1,6 @@
 //! The ledger's directories: private, one's own, and durable.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
@@ -42,14 +42,7 @@ pub(super) fn check(dir: &Path) -> Result<(), LedgerError> {
 
 /// Makes the names in a directory durable.
 pub(super) fn sync_dir(dir: &Path) -> Result<(), LedgerError> {
-    let synced = File::open(dir).and_then(|handle| handle.sync_all());
-    match synced {
-        // some network file systems cannot sync a directory and keep names in order themselves
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
-            Ok(())
-        }
-        other => other.map_err(LedgerError::io("sync", dir)),
-    }
+    crate::files::sync_folder(dir).map_err(LedgerError::io("sync", dir))
 }
 
 /// Whether an error says that the file system cannot lock.

@@ -134,7 +134,7 @@ pub enum LookupError {
     /// The job has no such task.
     #[error("{asked:?}: {}", match tasks {
         Some(tasks) => format!("the job has the tasks {tasks}"),
-        None => "the job is no array and has no tasks".to_owned(),
+        None => "the job is not an array and has no tasks".to_owned(),
     })]
     NoTask {
         /// What was typed.

@@ -22,7 +22,7 @@ use super::error::LedgerError;
 use super::hash::RecordHash;
 use crate::files::{self, ForeignError, ForeignFile};
 use crate::job::{EnvVar, Input, IntentId, Mount};
-use crate::worker::{Cover, MountNote, Output, RuntimeProgram};
+use crate::worker::{Cover, MountMade, MountNote, Output, RuntimeProgram, WorkerUser};
 
 /// The version of the payload files.
 ///
@@ -99,6 +99,15 @@ pub struct Personal {
     /// The program of a foreign runtime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<RuntimeProgram>,
+    /// Who ran the worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<WorkerUser>,
+    /// What the worker started in the container.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub argv: Vec<String>,
+    /// Mounts that the container had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made_mounts: Vec<MountMade>,
     /// Files that the job was made with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Input>,

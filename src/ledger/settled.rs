@@ -114,10 +114,10 @@ impl Submission {
     }
 
     /// Whether a receipt says how this submission ended: it is its own, and not that of a duplicate, which
-    /// never starts the program.
+    /// never starts the program, nor one that says of a program which was not started that it ended well.
     #[must_use]
     pub fn is_word(&self, receipt: &Receipt) -> bool {
-        self.entry.wrote(receipt) && !self.is_duplicate(receipt)
+        self.entry.wrote(receipt) && !self.is_duplicate(receipt) && !receipt.refused_well()
     }
 
     /// Whether a receipt is that of a copy which the engine took without saying so: its worker found that it is

@@ -26,13 +26,15 @@ pub struct Report {
     pub records: usize,
     /// Of these, records that a newer program wrote and this one understands in part or not at all.
     pub newer: usize,
+    /// Which these are.
+    pub newer_records: Vec<Finding>,
     /// Payloads that are there and fit.
     pub payloads: usize,
     /// Payloads that are not there: erased, or lost.
     pub erased: usize,
     /// What is wrong.
     pub findings: Vec<Finding>,
-    /// What is not wrong but worth knowing: torn tails, newer records, leftovers.
+    /// What is not wrong but worth knowing: torn tails, leftovers.
     pub notes: Vec<Note>,
     /// [`LIMITS`].
     pub limits: &'static str,
@@ -73,6 +75,7 @@ impl Report {
             files: 0,
             records: 0,
             newer: 0,
+            newer_records: Vec::new(),
             payloads: 0,
             erased: 0,
             findings: Vec::new(),
@@ -192,17 +195,12 @@ impl Chain {
                 }
             }
         }
-        match &record.body {
-            Content::Known(_) => {}
-            Content::Partly { why, .. } => {
-                report.newer += 1;
-                report.note(name, at, format!("read in part, a newer moorline wrote it: {why}"));
-            }
-            Content::Foreign { why, .. } => {
-                report.newer += 1;
-                let what = format!("skipped, a newer moorline wrote it: {why}");
-                report.note(name, at, what);
-            }
+        if let Content::Partly { why, .. } | Content::Foreign { why, .. } = &record.body {
+            report.newer += 1;
+            let known = matches!(record.body, Content::Partly { .. });
+            let read = if known { "read in part" } else { "skipped" };
+            let what = format!("{read}, a newer moorline wrote it: {why}");
+            report.newer_records.push(Finding { file: name.to_string(), line: at, what });
         }
     }
 }

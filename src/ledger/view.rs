@@ -402,6 +402,9 @@ impl Submission {
                 conditions.outputs = personal.outputs;
                 conditions.keys = personal.keys;
                 conditions.program = personal.program;
+                conditions.user = personal.account;
+                conditions.argv = personal.argv;
+                conditions.mounts = personal.made_mounts;
                 if let Start::Refused { why } = &mut receipt.start {
                     *why = text;
                 }

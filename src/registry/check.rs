@@ -86,7 +86,7 @@ impl Client {
                 bearer.realm.parse().map(Some).map_err(|_| RegistryError::ForbiddenRealm {
                     registry: registry.clone(),
                     realm: self.0.transport.words(&bearer.realm).into(),
-                    reason: "it is no http(s) URL",
+                    reason: "it is not a http(s) URL",
                 })
             }
             _ => Ok(None),

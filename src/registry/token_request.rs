@@ -50,7 +50,7 @@ impl Session {
             reason,
         };
         let mut url = Url::parse(&bearer.realm).map_err(|_| forbidden("it is not a URL"))?;
-        let realm = Realm::of(&url).ok_or_else(|| forbidden("it is no plain http(s) URL"))?;
+        let realm = Realm::of(&url).ok_or_else(|| forbidden("it is not a plain http(s) URL"))?;
         let insecure = &desk.options.insecure;
         let mut reach = Reach::Anywhere;
         if let Some(candidate) = candidate {

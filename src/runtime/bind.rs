@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::Access;
+use crate::job::{Access, WORK_DIR};
 
 /// A mount whose source was found on this machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,15 @@ pub struct Bind {
     pub access: Access,
     /// Whether the source is a directory.
     pub directory: bool,
+}
+
+impl Bind {
+    /// A job's working directory.
+    #[must_use]
+    pub fn workdir(source: &Path) -> Self {
+        let (source, target) = (source.to_owned(), WORK_DIR.into());
+        Self { source, target, access: Access::Rw, directory: true }
+    }
 }
 
 /// One field of a comma-separated `--mount` value, `KEY=PATH`, quoted as RFC 4180 has it.

@@ -8,7 +8,8 @@
 //! pull       the worker gets it from the registry by its digest, and makes the same SIF of it
 //! cvmfs      the tree that a site publishes under the digest of the image's configuration
 //! lfn        grid storage: refused, for want of an engine that stages it
-//! auto       shared or file: nothing is moved that workers can read
+//! auto       shared or file: nothing is moved that workers can read. transfer, where the configuration says that they
+//!            cannot (backend.NAME.shared_files)
 //! ```
 
 use std::os::unix::fs::MetadataExt;
@@ -121,6 +122,19 @@ pub fn pulled(image: &Image) -> Result<&Pin, SubmitError> {
 /// The file's name in a job's directory.
 const COPY: &str = "image.sif";
 
+/// Where a job goes, as far as its image's way depends on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The engine.
+    pub facts: &'a Facts,
+    /// Whether its workers see this machine's files; `None` where nobody says it, so that they are taken to.
+    pub shared_files: Option<bool>,
+    /// The job.
+    pub job: JobId,
+    /// Where its directory is made.
+    pub jobs_dir: &'a Path,
+}
+
 /// Chooses.
 ///
 /// # Errors
@@ -128,7 +142,7 @@ const COPY: &str = "image.sif";
 pub fn choose(
     way: Way,
     found: &Delivery,
-    (facts, job, jobs_dir): (&Facts, JobId, &Path),
+    Target { facts, shared_files, job, jobs_dir }: Target<'_>,
 ) -> Result<Chosen, SubmitError> {
     let no = |word, why: String, hint: &str| {
         Err(SubmitError::Delivery { word, why, hint: hint.to_owned() })
@@ -197,11 +211,12 @@ pub fn choose(
             format!("{engine} brings no files to its workers"),
             "use a directory that the workers see, and leave --delivery out",
         ),
-        Way::Transfer => Ok(Chosen {
-            delivery: Delivery::Transfer { place },
-            copied: None,
-            why: format!("{engine} brings the image, the worker and the job's files"),
-        }),
+        Way::Transfer => chosen(
+            Delivery::Transfer { place },
+            format!("{engine} brings the image, the worker and the job's files"),
+        ),
+        // what is asked for by name is taken: the configuration may be wrong
+        Way::Auto if !facts.here && shared_files == Some(false) => apart(facts, place),
         Way::Auto | Way::File if own && !facts.here && !is_shared(&place, jobs_dir) => {
             let copy = jobs_dir.join(job.to_string()).join(COPY);
             let why =
@@ -221,6 +236,23 @@ pub fn choose(
             Ok(Chosen { delivery, copied: None, why: why.to_owned() })
         }
     }
+}
+
+/// The way to workers of which the configuration says that they see no files of this machine.
+///
+/// # Errors
+/// [`SubmitError::Delivery`] for an engine that brings none.
+fn apart(facts: &Facts, place: PathBuf) -> Result<Chosen, SubmitError> {
+    let engine = facts.name;
+    let said =
+        format!("backend.{engine}.shared_files says that workers see no files of this machine");
+    if !facts.transfers {
+        let why = format!("{said}, and {engine} brings none to them");
+        let hint = "set it to true if they see the store and the jobs directory: this engine's workers must";
+        return Err(SubmitError::Delivery { word: "auto", why, hint: hint.to_owned() });
+    }
+    let why = format!("{said}, so {engine} brings the image, the worker and the job's files");
+    Ok(Chosen { delivery: Delivery::Transfer { place }, copied: None, why })
 }
 
 /// File systems of one machine's own disk or memory: ext2 to ext4, XFS, Btrfs, ZFS, F2FS, tmpfs, ramfs, overlay.
@@ -256,7 +288,44 @@ mod tests {
 
     fn choose_for(way: Way, found: &Delivery, kind: &str, jobs: &Path) -> Result<Chosen, String> {
         let facts = backend::engines().find(|facts| facts.name == kind).unwrap();
-        choose(way, found, (facts, JobId::from_parts(1, 1), jobs)).map_err(|e| e.to_string())
+        let target = target(facts, None, jobs);
+        choose(way, found, target).map_err(|e| e.to_string())
+    }
+
+    fn target<'a>(facts: &'a Facts, shared_files: Option<bool>, jobs: &'a Path) -> Target<'a> {
+        Target { facts, shared_files, job: JobId::from_parts(1, 1), jobs_dir: jobs }
+    }
+
+    #[test]
+    fn workers_that_see_no_files_get_them() {
+        let jobs = Path::new("/jobs");
+        for found in ["/store/x.sif", "/home/ada/x.sif"].map(PathBuf::from) {
+            for delivery in
+                [Delivery::Shared { place: found.clone() }, Delivery::File { place: found.clone() }]
+            {
+                let choice = |kind: &str, shared, way| {
+                    let facts = backend::engines().find(|facts| facts.name == kind).unwrap();
+                    choose(way, &delivery, target(facts, shared, jobs))
+                };
+                let name = |chosen: Result<Chosen, SubmitError>| chosen.unwrap().delivery.name();
+                let seen = delivery.name();
+                let brought = choice(batch(true), Some(false), Way::Auto).unwrap();
+                assert_eq!(brought.delivery, Delivery::Transfer { place: found.clone() });
+                assert!(brought.why.contains("shared_files"), "{}", brought.why);
+                let refused = choice(batch(false), Some(false), Way::Auto).unwrap_err();
+                assert!(refused.to_string().contains("shared_files"), "{refused}");
+                // a job of this machine needs nothing, and a word of the user's goes first
+                assert_eq!(name(choice("local", Some(false), Way::Auto)), seen);
+                let word = if seen.as_str() == "file" { Way::File } else { Way::Shared };
+                for engine in [batch(true), batch(false)] {
+                    assert_eq!(name(choice(engine, Some(false), word)).as_str(), seen.as_str());
+                    for said in [None, Some(true)] {
+                        let auto = choice(engine, said, Way::Auto);
+                        assert_eq!(auto.unwrap().delivery.name().as_str(), seen.as_str());
+                    }
+                }
+            }
+        }
     }
 
     fn batch(transfers: bool) -> &'static str {

@@ -21,7 +21,7 @@ mod one;
 mod program;
 
 pub use added::{Added, add_udocker};
-pub use delivery::{Chosen, Pulls, Way, choose, pulled};
+pub use delivery::{Chosen, Pulls, Target, Way, choose, pulled};
 pub use error::SubmitError;
 pub use extras::Extras;
 pub use inputs::{Earlier, Source, of_earlier, script_hints};

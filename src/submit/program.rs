@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::error::SubmitError;
-use crate::backend::FOREGROUND;
+use crate::backend;
 use crate::build;
 use crate::elf;
 use crate::files::ForeignFile;
@@ -30,11 +30,13 @@ pub fn processor(job: &JobSpec, kind: &str) -> String {
     let pinned = job.image.pin().map(|pin| &pin.platform).or(job.terms.platform.as_ref());
     let named = pinned.map(Platform::go_architecture);
     match named {
-        Some(named) if !matches!(kind, FOREGROUND | "local") => match named.as_str() {
-            // these run on the larger one's nodes
-            "386" => "amd64".to_owned(),
-            _ => named,
-        },
+        Some(named) if !backend::facts_of(kind).is_some_and(|facts| facts.here) => {
+            match named.as_str() {
+                // these run on the larger one's nodes
+                "386" => "amd64".to_owned(),
+                _ => named,
+            }
+        }
         _ => own,
     }
 }

@@ -9,6 +9,18 @@ use crate::oci::{Digest, TreeRoot};
 /// The conditions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conditions {
+    /// The release of the worker's kernel, as `uname -r` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    /// Who ran the worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<WorkerUser>,
+    /// The words that were started in the container, as far as a receipt holds them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub argv: Vec<String>,
+    /// Directories and files of the worker that the container showed: the job's mounts and its working directory.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<MountMade>,
     /// Which task of the job this was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<u32>,
@@ -90,6 +102,27 @@ crate::job::open_names! {
         /// The runtime cannot, or it is not known.
         No = "no",
     }
+}
+
+/// Who ran the worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerUser {
+    /// The real uid.
+    pub uid: u32,
+    /// Its name on the worker; none where nobody knows one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// A mount that the container had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountMade {
+    /// The path on the worker, links resolved.
+    pub source: String,
+    /// The path in the container, as it was asked for.
+    pub target: String,
+    /// Whether it was read-only.
+    pub ro: bool,
 }
 
 /// The program of a foreign runtime, as it was found.

@@ -27,6 +27,9 @@ pub struct Getting {
     /// the node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copy: Option<bool>,
+    /// Whether jobs may run a tree that an earlier job of this user unpacked. The site's configuration says so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub shared_trees: bool,
 }
 
 impl Getting {

@@ -28,6 +28,7 @@
 //! `moorline` in it; `work/` and `returned/` come back.
 
 mod conditions;
+mod contradiction;
 mod declared;
 pub mod exit;
 mod getting;
@@ -37,9 +38,10 @@ mod receipt;
 pub mod script;
 
 pub use conditions::{
-    Conditions, Cover, Gpu, Gpus, Hides, MountNote, Output, Qualifier, RuntimeProgram, ServedImage,
-    SizeLimit, WritableLayer,
+    Conditions, Cover, Gpu, Gpus, Hides, MountMade, MountNote, Output, Qualifier, RuntimeProgram,
+    ServedImage, SizeLimit, WorkerUser, WritableLayer,
 };
+pub use contradiction::{Contradiction, contradicts};
 pub use declared::{Declared, OUTPUT_NOTE};
 pub use getting::{Getting, Pull};
 pub use names::{

@@ -79,6 +79,17 @@ pub enum Start {
     },
 }
 
+impl Start {
+    /// When the program was started, if it was.
+    #[must_use]
+    pub fn at(&self) -> Option<jiff::Timestamp> {
+        match self {
+            Self::Started { at } => Some(*at),
+            Self::Refused { .. } => None,
+        }
+    }
+}
+
 /// A receipt that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiptError {
@@ -137,6 +148,12 @@ impl Receipt {
         .into_iter()
         .filter_map(|(qualifier, holds)| holds.then_some(qualifier))
         .collect()
+    }
+
+    /// Whether it says that nothing was started and that all went well.
+    #[must_use]
+    pub fn refused_well(&self) -> bool {
+        matches!(self.start, Start::Refused { .. }) && self.exit_code == 0
     }
 
     /// Whether a newer program wrote it: it may hold a reason against it that this one cannot read.

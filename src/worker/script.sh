@@ -7,8 +7,15 @@ say() {
     printf 'moorline: %s\n' "$*" >&2
 }
 
+# the script's own tools, also where the job's PATH is empty or leads nowhere; the program gets it as it is
+tool() (
+    PATH=${PATH:+$PATH:}/usr/bin:/bin:/usr/sbin:/sbin LC_ALL=C
+    export PATH LC_ALL
+    exec "$@"
+)
+
 sha256_of() {
-    LC_ALL=C sha256sum <"$1" 2>/dev/null | cut -c 1-64
+    tool sha256sum <"$1" 2>/dev/null | tool cut -c 1-64
 }
 
 # ---- where the job's files are ----------------------------------------------------------------
@@ -60,17 +67,17 @@ done
 # ---- without it nothing is started: why, and a minimal receipt --------------------------------
 
 say "$why"
-attempt=$(LC_ALL=C od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-host=$(uname -n | LC_ALL=C tr -cd 'A-Za-z0-9._-')
+attempt=$(tool od -An -N16 -tx1 /dev/urandom | tool tr -d ' \n')
+host=$(tool uname -n | tool tr -cd 'A-Za-z0-9._-')
 # where an engine brings the files, only what lies there comes back
 place=$control
 case $control in
-"$PWD/control") [ ! -f ./moorline ] || { place=$PWD/returned && mkdir -p "$place" work; } ;;
+"$PWD/control") [ ! -f ./moorline ] || { place=$PWD/returned && tool mkdir -p "$place" work; } ;;
 esac
 # a task of an array has a directory of its own
 case ${task:-} in
 '' | *[!0-9]*) task= ;;
-*) [ "$place" != "$control" ] || { place=$control/../tasks/$task/returned && mkdir -p "$place"; } ;;
+*) [ "$place" != "$control" ] || { place=$control/../tasks/$task/returned && tool mkdir -p "$place"; } ;;
 esac
 new=$place/.receipt-$attempt
 if {
@@ -81,9 +88,10 @@ if {
     [ -z "$pinned_sha256" ] || printf '"pinned":"sha256:%s",' "$pinned_sha256"
     [ -z "$sif_sha256" ] || printf '"expected":"sha256:%s",' "$sif_sha256"
     printf '"evidence":{"grade":"none"},"start":{"state":"refused","why":"%s"},' "$why"
-    printf '"ended_at":"%s","exit_code":213}\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+    printf '"ended_at":"%s","exit_code":213}\n' "$(tool date -u +%Y-%m-%dT%H:%M:%SZ)"
 } >"$new"; then
-    mv "$new" "$place/receipt-$attempt.json" && exit 213
+    tool mv "$new" "$place/receipt-$attempt.json" && exit 213
 fi
+tool rm -f "$new"
 say 'warning: the receipt could not be written'
 exit 213

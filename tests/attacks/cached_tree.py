@@ -62,6 +62,9 @@ def attack(case):
     """a shared tree is hidden from every container, never below /dev/shm, and looked at before it is used"""
     path_without_squashfuse(case)
     sif = case.sif(files=[("/bin/tool", GOOD, 0o755)])
+    # the attack is on trees that jobs share, which is off by default
+    shares = "[delivery]\nshared_trees = true\n"
+    usual_config = case.write("usual.toml", shares, 0o600)
 
     # (b) below /dev/shm
     shm = f"/dev/shm/moorline-attack-{os.getpid()}"
@@ -69,8 +72,8 @@ def attack(case):
     case.own(shm)
     try:
         env = {"TMPDIR": shm}
-        config = case.write("shm.toml", f'node_cache = "{shm}"\n', 0o600)
-        for extra in ([], ["--config", config]):
+        config = case.write("shm.toml", f'node_cache = "{shm}"\n{shares}', 0o600)
+        for extra in (["--config", usual_config], ["--config", config]):
             run(case, sif, *extra, env=env)
             script = REWRITE % ("echo 2", shm)
             run(case, sif, *extra, env=env, command=("sh", "-c", script))
@@ -92,8 +95,8 @@ def attack(case):
         ("a configured cache", f"{named}/cache", f"{named}/cache", named),
         ("the usual place, which no configuration names", case.make("other"), "/tmp", "/tmp"),
     ]:
-        first = case.write("first.toml", f'node_cache = "{first}"\n', 0o600)
-        second = case.write("second.toml", f'node_cache = "{second}"\n', 0o600)
+        first = case.write("first.toml", f'node_cache = "{first}"\n{shares}', 0o600)
+        second = case.write("second.toml", f'node_cache = "{second}"\n{shares}', 0o600)
         work = case.make("work-" + what.split()[1])
         seen = "/above" if above == named else f"/above/moorline-{uid}"
         child = case.popen("moorline", "run", "--runtime", "builtin", "--config", first, "--mount", f"{above}:/above:rw", sif,
@@ -115,7 +118,7 @@ def attack(case):
 
     # (a) a runtime that binds /tmp: what apptainer does, by its command line
     cache = case.make("a")
-    config = case.write("a.toml", f'node_cache = "{cache}"\n', 0o600)
+    config = case.write("a.toml", f'node_cache = "{cache}"\n{shares}', 0o600)
     run(case, sif, "--config", config)
     bin_dir = case.make("bin-apptainer")
     case.write("bin-apptainer/apptainer", """#!/bin/sh

@@ -34,7 +34,7 @@ def attack(case):
     sif = case.sif(files=[("/bin/tool", GOOD, 0o755), ("/etc/needed", "good\n", 0o644), ("/opt/a/b/c", "x", 0o644)])
     case.env["PATH"] = "/nowhere"
     cache = case.make("cache")
-    config = case.write("config.toml", f'node_cache = "{cache}"\n', 0o600)
+    config = case.write("config.toml", f'node_cache = "{cache}"\n[delivery]\nshared_trees = true\n', 0o600)
 
     def run(*command):
         return case.call("moorline", "run", "--config", config, "--runtime", "builtin", sif, "--", *command)

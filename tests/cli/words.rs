@@ -99,6 +99,42 @@ fn nonsense_is_an_error() {
     assert!(asked.stdout.contains("no job in this ledger used sha256:"), "{}", asked.stdout);
 }
 
+/// `audit image` reads a name as every verb does.
+#[test]
+fn an_audit_means_the_image_that_the_name_means() {
+    let server = Server::with_image();
+    let home = Home::logged_in(&server);
+    let image = server.name(":v1");
+    let place = image.strip_suffix(":v1").unwrap();
+    home.write(
+        "here/moorline.toml",
+        &format!("[images]\nsim = {image:?}\nsif = \"oras://{place}/sif:v1\"\nnightly = {{ ref = \"main\" }}\n"),
+    );
+    let (job, _) = home.job_of(&[], "sim", "true");
+    for name in ["sim", &image] {
+        let used = home.run(&["--json", "audit", "image", name]).exits(0).json();
+        assert_eq!(
+            (&used["asked"], &used["jobs"][0]["job"]),
+            (&image.as_str().into(), &job.as_str().into())
+        );
+    }
+    for name in ["sif", &format!("oras://{place}/sif:v1")] {
+        let used = home.run(&["audit", "image", name]).exits(0);
+        assert!(
+            used.stdout.contains(&format!("no job in this ledger used {place}/sif:v1")),
+            "{used}"
+        );
+    }
+    // a file that is not there is no image of a registry
+    home.run(&["audit", "image", "nosuch.sif"]).fails(3, &["nosuch.sif"]);
+    // and what the ledger does not keep is not answered with "no job"
+    for name in ["nightly", "shub://group/name"] {
+        home.run(&["audit", "image", name])
+            .fails(2, &[name, "the ledger does not keep", "hint:", "sha256:"]);
+    }
+    home.run(&["audit", "image", "library://a/b"]).fails(2, &["library://a/b"]);
+}
+
 #[test]
 fn hints_help_in_that_very_state() {
     let server = Server::with_image();

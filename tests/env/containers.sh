@@ -19,7 +19,7 @@ set -euo pipefail
 
 TREE=$CACHE/apptainer-tree
 LOG=$CACHE/containers-tree.log
-PACKAGES="docker.io docker-cli rootlesskit slirp4netns uidmap podman crun catatonit tini iptables iproute2 proot charliecloud-runtime busybox-static procps"
+PACKAGES="docker.io docker-cli rootlesskit slirp4netns uidmap podman crun catatonit tini iptables iproute2 proot charliecloud-runtime busybox-static procps curl"
 TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 # An account without rights that no machine has.
 USER_ID=59998
@@ -99,12 +99,14 @@ binds() {
 }
 
 inside_apptainer() {
+    export MOORLINE_TEST_INSIDE=root
     # shellcheck disable=SC2046  # words
     bare /root apptainer exec $(binds) /image "$@"
 }
 
 inside_apptainer_user() {
     local home=/home/tester
+    export MOORLINE_TEST_INSIDE=user
     as_user mkdir "$home/pilot"
     # shellcheck disable=SC2046  # words
     bare "$home" setpriv --reuid="$USER_ID" --regid="$USER_ID" --clear-groups -- \
@@ -117,8 +119,11 @@ inside() {
     open_tree "$TREE"
     kernel_mounts
     fuse_for_all
-    mknod -m 666 "$NEW/../tun" c 10 200
-    mount --bind "$NEW/../tun" "$NEW/dev/net/tun"
+    # the network of a daemon without root
+    if [ -e "$NEW/dev/net/tun" ]; then
+        mknod -m 666 "$NEW/../tun" c 10 200
+        mount --bind "$NEW/../tun" "$NEW/dev/net/tun"
+    fi
     user_in_tree tester "$USER_ID"
     # as a disk is: no overlay lies on an overlay
     mount -t tmpfs -o "uid=$USER_ID,gid=$USER_ID,mode=755" tmpfs "$NEW/home/tester"

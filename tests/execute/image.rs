@@ -82,6 +82,7 @@ fn several_jobs_unpack_at_once() {
         .map(|_| {
             let mut job = Job::sh(User::Nobody, "hello; cat /etc/passwd >/dev/null");
             job.plan.node_cache = Some(cache.path().to_owned());
+            job.plan.getting.shared_trees = true;
             job.env.push(("PATH".into(), "/nowhere".into()));
             job
         })
@@ -123,9 +124,10 @@ fn a_job_that_requires_it_measures_its_own_tree() {
         return;
     }
     let cache = tempfile::Builder::new().prefix("cache-").tempdir_in(world().dir.path()).unwrap();
-    let run = |required: Option<Grade>| {
+    let run = |shares, required: Option<Grade>| {
         let mut job = Job::sh(User::Me, "echo ran");
         job.plan.node_cache = Some(cache.path().to_owned());
+        job.plan.getting.shared_trees = shares;
         job.plan.job.terms.require = required;
         job.env.push(("PATH".into(), "/nowhere".into()));
         let done = job.run();
@@ -137,19 +139,23 @@ fn a_job_that_requires_it_measures_its_own_tree() {
         names.filter(|name| name != ".lock").count()
     };
     let measured = Some(Grade::Measured);
-    for (required, grade, shared) in [
-        (measured, Grade::Measured, 0),
-        (None, Grade::Measured, 1),
-        (None, Grade::MeasuredCached, 1),
-        (Some(Grade::MeasuredCached), Grade::MeasuredCached, 1),
-        (measured, Grade::Measured, 1),
+    for (shares, required, grade, shared) in [
+        // nobody allowed it: each job has its own tree
+        (false, None, Grade::Measured, 0),
+        (false, None, Grade::Measured, 0),
+        (true, measured, Grade::Measured, 0),
+        (true, None, Grade::Measured, 1),
+        (true, None, Grade::MeasuredCached, 1),
+        (true, Some(Grade::MeasuredCached), Grade::MeasuredCached, 1),
+        (true, measured, Grade::Measured, 1),
+        (false, None, Grade::Measured, 1),
     ] {
-        let (code, stdout, receipt) = run(required);
+        let (code, stdout, receipt) = run(shares, required);
         assert_eq!((code, stdout.as_str()), (0, "ran\n"), "{:?}", receipt.notes);
         assert_eq!((receipt.evidence.grade, trees()), (grade, shared), "{required:?}");
     }
     // what this program cannot give is refused before anything starts
-    let (code, stdout, receipt) = run(Some(Grade::VerifiedOnRead));
+    let (code, stdout, receipt) = run(true, Some(Grade::VerifiedOnRead));
     assert_eq!((code, stdout.as_str()), (211, ""));
     assert!(why(&receipt).contains("verified-on-read"), "{}", why(&receipt));
 }
@@ -180,6 +186,7 @@ fn a_foreign_or_open_cache_is_never_joined() {
         let cache = job.path("cache");
         fs::create_dir(&cache).unwrap();
         job.plan.node_cache = Some(cache.clone());
+        job.plan.getting.shared_trees = true;
         let mut worker = job.worker();
         plant(&cache.join(&name));
         let done = job.done(&worker.output().unwrap());
@@ -403,6 +410,7 @@ fn an_unpacked_tree_is_what_was_packed() {
         let path = job.path("x.sif");
         let digest = sif_of(&fs::read(&squashfs).unwrap(), None, &path);
         job.set_image(digest, path);
+        job.plan.getting.shared_trees = true;
         job.env.push(("PATH".into(), "/nowhere".into()));
         // it has no shell: unpacked, laid out, and then refused
         let done = job.run();

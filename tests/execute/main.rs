@@ -4,6 +4,7 @@
 //! machine's `/bin/sh` and a few tools.
 
 mod added;
+mod faults;
 mod filter;
 mod hiding;
 mod image;
@@ -21,6 +22,7 @@ mod scratch;
 mod script;
 mod served;
 mod signals;
+mod started;
 mod support;
 mod terminal;
 mod terms;

@@ -338,3 +338,41 @@ fn the_scripts_words_reach_the_runtime_as_they_are() {
     assert!(matches!(receipt.start, Start::Started { .. }));
     assert!(!job.path("work/canary").exists());
 }
+
+/// What an engine's own configuration, or a user's, may leave of it.
+const ODD_PATHS: [&str; 3] = ["", "/nowhere", ":"];
+
+#[test]
+fn the_script_needs_no_path() {
+    if !squashfs_tools("the_script_needs_no_path") {
+        return;
+    }
+    for path in ODD_PATHS {
+        let apart = Apart::new(Job::sh(User::Me, "echo \"ran with $PATH\""));
+        let mut command = apart.job.as_user(OsStr::new("/bin/sh"));
+        command
+            .arg(apart.control().join("job.sh"))
+            .current_dir(apart.jobs.path())
+            .env("PATH", path);
+        let mut run = || apart.job.done(&command.output().unwrap());
+        // why it did not start is said in one sentence, and in a receipt
+        let done = run();
+        assert_eq!(done.code, 213, "{path:?}: {}", done.stderr);
+        assert!(
+            done.stderr.starts_with("moorline: the worker is neither"),
+            "{path:?}: {}",
+            done.stderr
+        );
+        assert_eq!(done.stderr.lines().count(), 1, "{path:?}: {}", done.stderr);
+        assert_eq!(apart.receipt().writer, "script");
+        fs::create_dir_all(apart.bin()).unwrap();
+        fs::copy(world().program(), apart.bin().join("moorline")).unwrap();
+        let done = run();
+        let expected = "ran with /usr/bin:/bin:/opt/tools\n";
+        assert_eq!((done.code, done.stdout.as_str()), (0, expected), "{path:?}: {}", done.stderr);
+        assert!(apart.receipt().writer.starts_with("moorline "));
+        let names = fs::read_dir(apart.control()).unwrap().map(|e| e.unwrap().file_name());
+        let left: Vec<_> = names.filter(|n| n.to_string_lossy().contains("receipt-")).collect();
+        assert!(left.is_empty(), "{path:?}: {left:?}");
+    }
+}

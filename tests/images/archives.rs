@@ -111,6 +111,11 @@ fn files_give_the_bytes_that_a_registry_gives() {
             (&job.as_str().into(), &"manifest".into())
         );
     }
+    for (archive, job) in [("docker-archive:docker.tar", &job), ("oci:layout:v1", &of_layout)] {
+        let found = home.run(&["--json", "audit", "image", archive]).exits(0).json();
+        assert_eq!(found["jobs"][0]["job"], job.as_str(), "{found}");
+    }
+    home.run(&["audit", "image", "oci:nowhere"]).fails(3, &["nowhere"]);
     // the layers were read where they lie, and are not in the store
     let verified = |from: &[&str]| home.ok(&[&["verify", "a.sif"], from].concat());
     assert!(verified(&[]).starts_with("Unproven: the store lacks sha256:"));

@@ -265,5 +265,5 @@ fn what_makes_no_array_is_refused() {
     home.run(&["wait", "--timeout", "60", &job]).exits(0);
     assert_eq!(home.run(&["--json", "status", "last.7"]).exits(0).json()[0]["state"], "completed");
     let plain = home.ok(&["submit", &image, "true"]);
-    home.run(&["status", &format!("{plain}.1")]).fails(3, &["is no array"]);
+    home.run(&["status", &format!("{plain}.1")]).fails(3, &["is not an array"]);
 }

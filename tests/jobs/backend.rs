@@ -189,8 +189,11 @@ pub fn suite(backend: &dyn Backend, jobs: &Path) {
     }
 
     // Found again by its intent, with the same key, while it runs.
-    assert_eq!(backend.find(&forking.intent).unwrap(), std::slice::from_ref(&forking_key));
-    assert_eq!(backend.find(&IntentId::from_bytes([0xee; 16])).unwrap(), []);
+    assert_eq!(
+        backend.find(&forking.job, &forking.intent).unwrap(),
+        std::slice::from_ref(&forking_key)
+    );
+    assert_eq!(backend.find(&forking.job, &IntentId::from_bytes([0xee; 16])).unwrap(), []);
 
     // State, exit code and output.
     let seen = end(backend, &talking_key);
@@ -258,7 +261,7 @@ fn held(backend: &dyn Backend, jobs: &Path) {
     for (order, key) in [(&waits, &waits_key), (&ends, &ends_key)] {
         let seen = status(backend, key);
         assert_eq!((seen.state, seen.held), (JobState::Submitted, true), "{seen:?}");
-        assert_eq!(backend.find(&order.intent).unwrap(), std::slice::from_ref(key));
+        assert_eq!(backend.find(&order.job, &order.intent).unwrap(), std::slice::from_ref(key));
     }
     backend.release(&waits_key).unwrap();
     let seen = end(backend, &waits_key);

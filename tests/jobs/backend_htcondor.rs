@@ -107,7 +107,9 @@ fn no_htcondor_is_told_apart() {
     let order = order(base.path(), "exit 0");
     let nowhere = [("PATH".into(), base.path().as_os_str().to_owned())];
     let absent = engine("htcondor", &Environment::allowed(nowhere));
-    for error in [absent.submit(&order).unwrap_err(), absent.find(&order.intent).unwrap_err()] {
+    for error in
+        [absent.submit(&order).unwrap_err(), absent.find(&order.job, &order.intent).unwrap_err()]
+    {
         assert!(matches!(error, BackendError::Absent { .. }), "{error:?}");
     }
     assert!(absent.plan(&order).is_ok(), "a plan needs no HTCondor");

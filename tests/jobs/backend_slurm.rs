@@ -12,8 +12,9 @@ use std::time::Duration;
 use crate::backend::{
     Real, awkward, end, engine, environment, order, pid_in, status, suite, until,
 };
+use crate::support::records;
 use moorline::backend::{Backend, BackendError, Engine, Environment, Local, Order};
-use moorline::job::{IntentId, JobId, JobState, Resources};
+use moorline::job::{EngineKey, IntentId, JobId, JobState, Resources, Tasks};
 
 fn of_slurm(environment: &Environment) -> Engine {
     engine("slurm", environment)
@@ -159,7 +160,7 @@ fn variables_of_slurms_commands_change_nothing() {
         let key = slurm.submit(&order).unwrap();
         // Slurm says RUNNING some time before the script's first line.
         pid_in(&order.dir.join("main"));
-        assert_eq!(slurm.find(&order.intent).unwrap(), std::slice::from_ref(&key));
+        assert_eq!(slurm.find(&order.job, &order.intent).unwrap(), std::slice::from_ref(&key));
         slurm.cancel(&key).unwrap();
         assert_eq!(end(&slurm, &key).state, JobState::Killed);
         let stdout = std::fs::read_to_string(order.dir.join("stdout")).unwrap();
@@ -183,7 +184,7 @@ fn a_job_is_found_by_the_accounting_alone_and_beside_hostile_comments() {
             .output()
             .unwrap();
         assert!(other.status.success(), "{other:?}");
-        assert_eq!(slurm.find(&order.intent).unwrap(), []);
+        assert_eq!(slurm.find(&order.job, &order.intent).unwrap(), []);
         let key = slurm.submit(&order).unwrap();
         assert_eq!(end(&slurm, &key).state, JobState::Completed);
 
@@ -195,7 +196,7 @@ fn a_job_is_found_by_the_accounting_alone_and_beside_hostile_comments() {
         let vars = [("PATH".into(), path.into()), ("SLURM_CONF".into(), conf.clone().into())];
         let forgetful = of_slurm(&Environment::allowed(vars));
         until("the accounting", || {
-            (forgetful.find(&order.intent).unwrap() == [key.clone()]).then_some(())
+            (forgetful.find(&order.job, &order.intent).unwrap() == [key.clone()]).then_some(())
         });
         assert_eq!(end(&forgetful, &key).state, JobState::Completed);
 
@@ -218,7 +219,7 @@ fn a_refusal_says_why() {
         order.resources.cpus = Some(100_000);
         let error = slurm.submit(&order).unwrap_err();
         assert!(matches!(error, BackendError::Refused { .. }), "{error:?}");
-        assert_eq!(slurm.find(&order.intent).unwrap(), []);
+        assert_eq!(slurm.find(&order.job, &order.intent).unwrap(), []);
     });
 }
 
@@ -241,7 +242,9 @@ fn a_controller_that_is_not_there_is_told_apart() {
         let vars = [("PATH".into(), path), ("SLURM_CONF".into(), file.into_os_string())];
         let slurm = of_slurm(&Environment::allowed(vars));
         let order = order(base, "exit 0");
-        for error in [slurm.submit(&order).unwrap_err(), slurm.find(&order.intent).unwrap_err()] {
+        for error in
+            [slurm.submit(&order).unwrap_err(), slurm.find(&order.job, &order.intent).unwrap_err()]
+        {
             assert!(matches!(error, BackendError::Unreachable { .. }), "{error:?}");
         }
     });
@@ -268,7 +271,7 @@ fn no_slurm_and_a_silent_slurm_are_told_apart() {
     let absent = of_slurm(&Environment::allowed(nowhere));
     for error in [
         absent.submit(&order).unwrap_err(),
-        absent.find(&order.intent).unwrap_err(),
+        absent.find(&order.job, &order.intent).unwrap_err(),
         absent.plan(&order).map(drop).and(absent.submit(&order)).unwrap_err(),
     ] {
         assert!(matches!(error, BackendError::Absent { .. }), "{error:?}");
@@ -289,6 +292,58 @@ fn no_slurm_and_a_silent_slurm_are_told_apart() {
     assert!(is_uncertain(&faked(base.path()).submit(&order).unwrap_err()));
 }
 
+/// A simulated Slurm that hangs: each of its commands is waited for once, however much is asked.
+#[test]
+fn a_command_that_hangs_is_waited_for_once() {
+    let base = tempfile::tempdir().unwrap();
+    let asked = base.path().join("asked");
+    for name in ["squeue", "sacct", "scancel"] {
+        let log = format!("echo {name} >>{}; sleep 1000", asked.display());
+        fake(base.path(), name, &log);
+    }
+    let slurm = faked(base.path()).with_limit(Duration::from_millis(300));
+    let jobs: Vec<EngineKey> = (1..=3).map(|n| records::key("slurm", n)).collect();
+    let tasks: Tasks = "1-4".parse().unwrap();
+    let arrays: Vec<(EngineKey, Tasks)> =
+        jobs.iter().map(|job| (job.clone(), tasks.clone())).collect();
+    for answer in slurm.status_of_arrays(&arrays) {
+        assert_eq!(answer.len(), 1, "{answer:?}");
+        let (of, seen) = &answer[0];
+        assert_eq!((of, seen.state), (&tasks, JobState::Unknown));
+        assert!(seen.silent.as_deref().unwrap().contains("no answer in time"), "{seen:?}");
+    }
+    let error = slurm.status(&jobs).unwrap_err();
+    assert!(matches!(error, BackendError::Unreachable { .. }), "{error:?}");
+    for job in &jobs {
+        slurm.cancel(job).unwrap_err();
+        slurm.find(&JobId::from_parts(1, 1), &IntentId::from_bytes([1; 16])).unwrap_err();
+    }
+    let mut asked: Vec<String> =
+        std::fs::read_to_string(asked).unwrap().lines().map(str::to_owned).collect();
+    asked.sort();
+    assert_eq!(asked, ["sacct", "squeue"], "and whoever is not known is not cancelled");
+}
+
+/// One question is for 500 jobs: the second one may find nobody.
+#[test]
+fn a_later_question_without_an_answer_hides_no_earlier_one() {
+    let base = tempfile::tempdir().unwrap();
+    let begun = base.path().join("begun");
+    let rows = format!(
+        "[ ! -e {0} ] || sleep 1000; : >{0}; n=1; while [ $n -le 500 ]; do \
+         echo \"$n|1700000001|ada|COMPLETED|0:0|None\"; n=$((n + 1)); done",
+        begun.display()
+    );
+    fake(base.path(), "sacct", &rows);
+    fake(base.path(), "squeue", "sleep 1000");
+    let slurm = faked(base.path()).with_limit(Duration::from_secs(5));
+    let jobs: Vec<EngineKey> = (1..=501).map(|n| records::key("slurm", n)).collect();
+    let seen = slurm.status(&jobs).unwrap();
+    assert_eq!(seen.len(), 501);
+    assert!(seen[..500].iter().all(|seen| seen.state == JobState::Completed), "{:?}", seen[0]);
+    assert!(seen[500].silent.is_some(), "{:?}", seen[500]);
+}
+
 #[test]
 fn an_accepted_job_keeps_its_key_when_nothing_else_answers() {
     let base = tempfile::tempdir().unwrap();
@@ -304,7 +359,7 @@ fn an_accepted_job_keeps_its_key_when_nothing_else_answers() {
     let error = slurm.status(std::slice::from_ref(&key)).unwrap_err();
     assert!(error.to_string().contains("Unable to contact"), "{error}");
     slurm.cancel(&key).expect_err("the controller does not answer");
-    slurm.find(&order.intent).expect_err("no answer is not a no");
+    slurm.find(&order.job, &order.intent).expect_err("no answer is not a no");
     // No accounting, and the controller has forgotten the job.
     fake(
         base.path(),
@@ -314,7 +369,7 @@ fn an_accepted_job_keeps_its_key_when_nothing_else_answers() {
     let seen = status(&slurm, &key);
     assert_eq!(seen.state, JobState::Unknown);
     assert!(seen.reason.unwrap().contains("Unable to contact"));
-    slurm.find(&order.intent).expect_err("forgotten is not never submitted");
+    slurm.find(&order.job, &order.intent).expect_err("forgotten is not never submitted");
 }
 
 #[test]

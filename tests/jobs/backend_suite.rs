@@ -251,7 +251,7 @@ fn a_supervisor_that_does_not_begin_is_an_error_and_leaves_no_job() {
         let error = local.submit(&order).unwrap_err();
         assert!(matches!(error, BackendError::Failed { .. }), "{error:?}");
         assert!(error.to_string().contains(words), "{error}");
-        assert_eq!(local.find(&order.intent).unwrap(), []);
+        assert_eq!(local.find(&order.job, &order.intent).unwrap(), []);
     }
     let key = good.submit(&order).expect("the same order can be given again");
     assert_eq!(end(&good, &key).state, JobState::Completed);

@@ -126,6 +126,16 @@ fn what_does_not_go_together_is_a_usage_error() {
     let dry = home.run(&dry).exits(0);
     assert!(dry.stderr.contains("delivery transfer: htcondor brings"), "{dry}");
     assert!(dry.stdout.contains("should_transfer_files = YES"), "{dry}");
+    // where the configuration says that workers see no files of this machine
+    let config = home.path("config/moorline/config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let apart = "[backend.htcondor]\nshared_files = false\n[backend.slurm]\nshared_files = false\n";
+    fs::write(config, text + apart).unwrap();
+    let dry = home.run(&["submit", "--dry-run", "--backend", "htcondor", &image, "true"]).exits(0);
+    let why = "delivery transfer: backend.htcondor.shared_files says that workers see no files";
+    assert!(dry.stderr.contains(why), "{dry}");
+    assert!(dry.stdout.contains("should_transfer_files = YES"), "{dry}");
+    submit(&["--backend", "slurm", &image, "true"], &["backend.slurm.shared_files", "hint:"]);
 }
 
 /// A file on a disk of this machine only is copied beside the jobs, which nodes see; `/dev/shm` stands for that disk.

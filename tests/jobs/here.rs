@@ -1,7 +1,7 @@
 //! Jobs of this machine: what `run` shows, the newest job's name, and what a caller reads when standard
 //! output or its own process goes.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -171,4 +171,20 @@ fn an_answer_that_cannot_be_recorded_is_said() {
     std::fs::rename(home.path("ledger.away"), &ledger).unwrap();
     let rows = home.run(&["--json", "jobs"]).exits(0).json();
     assert_eq!(rows[0]["state"], "submitting", "{rows}");
+}
+
+/// An engine may start a job with a `PATH` that leads nowhere; the program has that of its image.
+#[test]
+fn a_job_needs_no_path() {
+    let server = Server::with_image();
+    let image = server.name(":v1");
+    for path in ["", "/nowhere"] {
+        let home = Home::logged_in(&server).with("PATH", path);
+        let (job, code) = home.job_of(&[], &image, "exit 6");
+        let said = home.ok(&["logs", "--stderr", &job]);
+        assert_eq!((code, said.as_str()), (6, ""), "{path:?}");
+        let control = fs::read_dir(home.job(&job).join("control")).unwrap();
+        let names = control.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        assert!(names.into_iter().all(|name| !name.starts_with(".receipt-")));
+    }
 }

@@ -187,6 +187,15 @@ fn mounts() {
         assert_ne!(code, 0);
         assert_eq!(home.ok(&["logs", &job]), "data of the host");
         assert!(!data.join("new").exists());
+        // what the container was shown stands in the ledger, until it is erased
+        let shown = home.run(&["audit", "job", &job]).stdout;
+        for fact in ["kernel", "user", &format!("{there} on /data, read-only")] {
+            assert!(shown.contains(fact), "{fact}: {shown}");
+        }
+        let json = verdict(&home, &job).json();
+        let conditions = &json["submissions"][0]["attempts"][0]["conditions"];
+        assert_eq!(conditions["argv"][0], "sh", "{json}");
+        assert!(conditions["user"]["uid"].is_u64(), "{json}");
         let mount = format!("{there}:/data:rw:required");
         let (_, code) = home.job_of(&["--mount", &mount], &image, "touch /data/new");
         assert_eq!((code, data.join("new").exists()), (0, true));
@@ -199,6 +208,8 @@ fn mounts() {
         assert!(said.contains("warning") && said.contains(&gone), "{said}");
         let receipt = receipt(&home, &job);
         assert_eq!(receipt["skipped_mounts"][0]["source"], gone.as_str(), "{receipt}");
+        let shown = home.run(&["audit", "job", &job]).stdout;
+        assert!(shown.contains("not mounted") && shown.contains(&gone), "{shown}");
 
         // missing and required: nothing was run
         let mount = format!("{gone}:/data:required");

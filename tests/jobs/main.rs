@@ -9,6 +9,7 @@ mod backend_slurm;
 mod backend_suite;
 mod deliveries;
 mod demo;
+mod ganga;
 mod here;
 mod htcondor_arrays;
 mod htcondor_whole;

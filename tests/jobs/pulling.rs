@@ -410,3 +410,59 @@ fn a_copy_on_the_node_is_made_once() {
     let notes = run()["notes"].to_string();
     assert!(notes.contains("it is got again"), "{notes}");
 }
+
+/// An array whose tasks would all ask the registry is refused before anything is made.
+#[test]
+fn many_tasks_pull_only_when_that_is_wanted() {
+    let server = Server::with_image();
+    let (home, _) = with_node(&server, Home::logged_in(&server));
+    let image = server.name(":v1");
+    let submit = |flags: &[&str]| {
+        let rest = ["--dry-run", "--delivery", "pull", &image, "true"];
+        home.run(&[&["submit"], flags, &rest].concat())
+    };
+    submit(&["--array", "1-50"]).exits(0);
+    submit(&["--array", "1-51"]).fails(11, &["51", "50", "hint:", "--force-pull"]);
+    submit(&["--array", "1-51", "--force-pull"]).exits(0);
+    let config = home.path("config/moorline/config.toml");
+    let set = format!("{}[delivery]\npull_tasks = 2\n", fs::read_to_string(&config).unwrap());
+    fs::write(config, set).unwrap();
+    submit(&["--array", "1-3"]).fails(11, &["3", "2", "--force-pull"]);
+    // really, and not only where it is planned
+    let real = ["submit", "--array", "1-3", "--delivery", "pull", &image, "true"];
+    home.run(&real).fails(11, &["--force-pull"]);
+    assert_eq!(home.ok(&["jobs", "--json"]).matches("\"job\"").count(), 0);
+}
+
+/// The token was good when the job was submitted, and is not when its worker pulls. The Slurm is *simulated*, and starts
+/// nothing.
+#[test]
+fn a_registry_that_refuses_is_told() {
+    let server = Server::with_image();
+    let (mut home, _) = with_node(&server, Home::logged_in(&server));
+    let image = server.name(":v1");
+    let slurm = Simulated::new(&mut home);
+    slurm.command("sbatch", "echo 77");
+    let job = home.ok(&["submit", "--backend", "slurm", "--delivery", "pull", &image, "true"]);
+    let control = home.job(&job).join("control");
+    let credential = control.join("registry-credential");
+    let text = fs::read_to_string(&credential).unwrap();
+    assert!(text.contains(SECRET));
+    fs::write(&credential, text.replace(SECRET, "gldt-revoked")).unwrap();
+    let mut command = std::process::Command::new("sh");
+    command
+        .arg(control.join("job.sh"))
+        .arg(&control)
+        .env_clear()
+        .envs(&home.env)
+        .env("SLURM_JOB_ID", "77");
+    let ended = command.current_dir(home.job(&job).join("work")).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(215), "{said}");
+    assert!(!said.contains("gldt"), "{said}");
+    let one = receipt(&home, &job);
+    assert_eq!((&one["exit_code"], &one["start"]["state"]), (&215.into(), &"refused".into()));
+    slurm.says("FAILED", "215:0");
+    let status = home.run(&["wait", &job]).exits(215);
+    assert!(status.stderr.contains("the registry refused the pull"), "{status}");
+}

@@ -64,3 +64,24 @@ fn every_file_belongs_to_one_of_few_programs() {
     let forgotten: Vec<_> = files.difference(&used).collect();
     assert!(forgotten.is_empty(), "no program has a `mod` for {forgotten:#?}");
 }
+
+/// `tests/run` runs what its lists name: a part that none of them names is never run.
+#[test]
+fn every_part_is_in_a_list_of_tests_run() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let run = fs::read_to_string(tests.join("run")).unwrap();
+    let list = |name: &str| {
+        let begin = format!("{name}=\"");
+        let line = run.lines().find_map(|line| line.strip_prefix(&begin)?.strip_suffix('"'));
+        let line = line.unwrap_or_else(|| panic!("tests/run has no {name}"));
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let named: Vec<String> = [list("ALL"), list("LONG")].concat();
+    let parts = fs::read_dir(tests.join("parts")).unwrap().map(|entry| entry.unwrap().path());
+    let parts: BTreeSet<String> = parts
+        .filter(|path| path.extension().is_some_and(|kind| kind == "sh"))
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(parts, named.iter().cloned().collect(), "in tests/parts/, and in ALL or LONG");
+    assert_eq!(parts.len(), named.len(), "each is named once");
+}

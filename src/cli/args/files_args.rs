@@ -19,7 +19,7 @@ pub struct FilesArgs {
     /// With --delivery pull: let the engine copy a deploy token with the job's files
     #[arg(long)]
     pub send_credential: bool,
-    /// With --delivery pull: however many tasks ask the registry
+    /// With --delivery pull: no limit on how many tasks ask the registry
     #[arg(long)]
     pub force_pull: bool,
     /// Copy this program of yours into the working directory and start it; what stands behind IMAGE are its
@@ -67,7 +67,7 @@ fn below(name: &str) -> Result<(), String> {
     if !name.is_empty() && !name.ends_with('/') && Path::new(name).components().all(plain) {
         return Ok(());
     }
-    Err(format!("{name:?} is no name below the working directory"))
+    Err(format!("{name:?} is not a name below the working directory"))
 }
 
 /// Reads a pattern.

@@ -194,13 +194,19 @@ impl SpecArgs {
         Ok((mounts, notes))
     }
 
-    /// Whether the runtime that was named takes options.
+    /// Whether a runtime is named that takes options.
     ///
     /// # Errors
-    /// When it is one that has none: what somebody relies on must not be ignored.
+    /// When it is one that has none, or none is named: what somebody relies on must not be ignored, or mean something else.
     pub fn options(&self, context: &Context) -> Result<(), Report> {
         let runtime = self.runtime.or(context.settings().runtime);
+        let runtime = runtime.filter(|runtime| *runtime != RuntimeChoice::Auto);
         match (runtime, self.option.first()) {
+            (None, Some(option)) => Err(CliError::usage(format!(
+                "--option {option} is for one runtime, and auto takes the first that works"
+            ))
+            .with_hint("name the runtime that it is meant for: --runtime apptainer")
+            .into()),
             (Some(runtime), Some(option)) if !execute::takes_options(runtime) => {
                 Err(CliError::usage(format!(
                     "--option {option}: the runtime {} takes no options",

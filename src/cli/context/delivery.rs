@@ -45,6 +45,11 @@ impl Context {
         Pulls { most: set.map_or(Pulls::USUAL, |value| value.value), forced: sending.force }
     }
 
+    /// Whether the workers of an engine see this machine's files, where the configuration says it.
+    pub fn shared_files(&self, kind: &str) -> Option<bool> {
+        self.config.backends.get(kind)?.shared_files.as_ref().map(|value| value.value)
+    }
+
     /// What the plan and the `control/` of a job get for its delivery. What is sent is said.
     ///
     /// # Errors
@@ -118,6 +123,7 @@ impl Context {
             cache_size: set.node_size.as_ref().map(|value| value.value),
             cache_age: set.node_age.as_ref().map(|value| value.value.as_secs()),
             copy: set.node_copy.as_ref().map(|value| value.value),
+            shared_trees: set.shared_trees.as_ref().is_some_and(|value| value.value),
             ..Getting::default()
         }
     }

@@ -6,9 +6,8 @@ use super::Context;
 use crate::acquire::{self, AcquireError};
 use crate::cli::show::output::{self, Report};
 use crate::cli::show::shorten::MORE;
-use crate::ledger::Payloads;
-use crate::ledger::index::{Filter, Page};
-use crate::oci::SifDigest;
+use crate::job::Measured;
+use crate::oci::{Digest, Sha256Digest};
 use crate::pin::Pin;
 use crate::store::What;
 
@@ -17,8 +16,6 @@ const SHA256: &str = "sha256:";
 const WHOLE: usize = 64;
 /// Fewer say nothing.
 const LEAST: usize = 4;
-/// Jobs that are looked at together.
-const PAGE: usize = 1000;
 /// So many are told of several.
 const TOLD: usize = 3;
 
@@ -61,39 +58,30 @@ impl Context {
     /// When the ledger cannot be read.
     pub fn places_of(&self, digest: &str) -> Result<Vec<String>, Report> {
         let mut places = BTreeSet::new();
-        let see = |pin: &Pin| {
+        let mut see = |pin: &Pin| {
             let all = [Some(pin.manifest), pin.index];
             if all.into_iter().flatten().any(|one| one.to_string() == digest) {
                 places.insert(format!("{}/{}", pin.registry, pin.repository));
             }
         };
-        self.known(see, |_| {})?;
+        let (low, high) = range(digest);
+        let view = self.look(|all| all.of_digests(low, high))?;
+        for submission in view.jobs().flat_map(|job| &job.submissions) {
+            submission.image.pin().into_iter().for_each(&mut see);
+        }
+        self.locked().iter().for_each(see);
         Ok(places.into_iter().collect())
     }
 
-    /// Each pin of a job and of the lock, and each SIF of a job.
-    fn known(
-        &self,
-        mut see: impl FnMut(&Pin),
-        mut sif: impl FnMut(SifDigest),
-    ) -> Result<(), Report> {
-        self.pages(Filter::All, Page::newest(PAGE), Payloads::Left, |view| {
-            for job in view.jobs() {
-                let image = &job.last().image;
-                image.pin().into_iter().for_each(&mut see);
-                image.sif().into_iter().for_each(&mut sif);
-            }
-            Ok(())
-        })?;
-        // a lock that is not used names nothing
+    /// The pins of the lock; one that is not used names nothing.
+    fn locked(&self) -> Vec<Pin> {
         let lock = acquire::read_lock(self).ok().flatten().unwrap_or_default();
-        lock.entries().iter().for_each(|entry| see(&entry.pin));
-        Ok(())
+        lock.entries().iter().map(|entry| entry.pin.clone()).collect()
     }
 
     fn beginning(&self, name: Option<&str>, begin: &str) -> Result<BTreeSet<String>, Report> {
         let mut found = BTreeSet::new();
-        let of_pin = |pin: &Pin| {
+        let mut of_pin = |pin: &Pin| {
             let place = format!("{}/{}", pin.registry, pin.repository);
             // a tag that was typed with it says nothing beside a digest
             let path = |name: &str| {
@@ -116,7 +104,18 @@ impl Context {
             }
         };
         let mut sifs = Vec::new();
-        self.known(of_pin, |sif| sifs.push(sif.to_string()))?;
+        let (low, high) = range(begin);
+        let view = self.look(|all| all.of_digests(low, high))?;
+        for submission in view.jobs().flat_map(|job| &job.submissions) {
+            let image = &submission.image;
+            image.pin().into_iter().for_each(&mut of_pin);
+            sifs.extend(image.manifest().map(|manifest| manifest.to_string()));
+            sifs.extend(image.sif().map(|sif| sif.to_string()));
+            let receipts = submission.receipts.iter().map(|record| &record.receipt);
+            let measured = receipts.filter_map(|receipt| receipt.evidence.measured.as_ref());
+            sifs.extend(measured.map(Measured::digest));
+        }
+        self.locked().iter().for_each(&mut of_pin);
         if name.is_none() {
             // nor does a store that cannot be read
             let items = self.store().ok().and_then(|store| Some(store.inventory().ok()?.items));
@@ -130,4 +129,15 @@ impl Context {
         }
         Ok(found)
     }
+}
+
+/// The first and the last digest that begin so.
+fn range(begin: &str) -> ([u8; 32], [u8; 32]) {
+    let hex = begin.strip_prefix(SHA256).unwrap_or(begin);
+    let filled = |digit: char| {
+        let mut text = format!("{SHA256}{hex}");
+        text.extend(std::iter::repeat_n(digit, WHOLE.saturating_sub(hex.len())));
+        text.parse::<Digest>().map(|digest| *digest.bytes())
+    };
+    (filled('0').unwrap_or([0; 32]), filled('f').unwrap_or([u8::MAX; 32]))
 }

@@ -91,7 +91,7 @@ fn agent(context: &Context) -> Result<PathBuf, Report> {
     let meta = std::fs::metadata(path)
         .map_err(|error| no(format!("{AGENT} is {}: {error}", output::cell(path))))?;
     if !meta.file_type().is_socket() {
-        return Err(no(format!("{AGENT} is {}, which is no socket", output::cell(path))));
+        return Err(no(format!("{AGENT} is {}, which is not a socket", output::cell(path))));
     }
     Ok(path.into())
 }

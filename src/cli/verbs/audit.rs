@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use crate::acquire::What;
+use crate::acquire::{AcquireError, What};
+use crate::archive::Archive;
 use crate::audit::{
     AttemptAnswer, Because, Forger, ImageAnswer, ImageQuery, JobAnswer, SubmissionAnswer,
     TasksAnswer, UsedImage, Verdict, audit_image, audit_job, because,
@@ -28,7 +29,7 @@ use crate::follow;
 use crate::job::Grade;
 use crate::job::JobId;
 use crate::ledger::{self, JobRecord, Payloads, Source};
-use crate::oci::Sha256Digest;
+use crate::oci::{Digest, HubName, Platform, Sha256Digest};
 use crate::worker::{Qualifier, SizeLimit};
 
 /// Output files that `audit job` shows for people; the declared ones come first.
@@ -80,7 +81,8 @@ Examples:
   moorline audit image sha256:1428ab43
   moorline audit image ./analysis.sif")]
 pub struct Image {
-    /// sha256:... of a manifest, index, configuration or SIF; or a reference as it was asked for
+    /// sha256:... of a manifest, index, configuration or SIF; a reference, as it was asked for; a name of
+    /// moorline.toml, a SIF file or an archive
     #[arg(value_name = "IMAGE")]
     image: String,
     /// At most this many, the newest
@@ -124,21 +126,33 @@ fn job(context: &Context, args: &Job) -> Outcome {
     Ok(code(context, answer.answer.verdict, &answer.answer.qualified))
 }
 
-/// What an image is asked for by: a SIF file by its bytes.
+/// What an image is asked for by: a bare digest, or WHAT as every verb reads it. Files are asked for by their bytes.
 fn asked_for(context: &Context, word: &str) -> Result<ImageQuery, Report> {
-    let whole = context.whole_digest(word)?;
-    let word = whole.as_deref().unwrap_or(word);
-    let Ok(What::File(file)) = What::parse(context, word) else {
-        return Ok(ImageQuery::parse(word, context.default_registry())
-            .map_err(|e| output::CliError::usage(e.to_string()))?);
-    };
-    Ok(ImageQuery::Bytes(*crate::stage::digest_of(&file)?.bytes()))
+    if word.starts_with("sha256:") {
+        let whole = context.whole_digest(word)?;
+        let digest = whole.as_deref().unwrap_or(word).parse::<Digest>();
+        let digest = digest.map_err(|e| output::CliError::usage(e.to_string()))?;
+        return Ok(ImageQuery::Bytes(*digest.bytes()));
+    }
+    let by_digest_only = |kind| Err(AcquireError::ByDigestOnly { what: output::cell(word), kind });
+    Ok(match What::parse(context, word)? {
+        What::Reference(reference) | What::Oras(reference) => ImageQuery::Reference(reference),
+        What::File(file) => ImageQuery::Bytes(*crate::stage::digest_of(&file)?.bytes()),
+        What::Archive(location) => {
+            ImageQuery::Bytes(*Archive::open(&location, &Platform::host())?.digest.bytes())
+        }
+        What::Hub(HubName { sif: Some(sif), .. }) => ImageQuery::Bytes(*sif.bytes()),
+        What::Hub(_) => by_digest_only("the names of a hub")?,
+        What::Built(_) => by_digest_only("the names of what CI built")?,
+    })
 }
 
 fn image(context: &Context, args: &Image) -> Outcome {
     let query = asked_for(context, &args.image)?;
-    // a receipt may say of any job that it ran this image; engines are asked for those that did
-    follow::collect_open(context)?;
+    // a receipt may say of any job that it ran these bytes; engines are asked for those that did
+    if matches!(query, ImageQuery::Bytes(_)) {
+        follow::collect_open(context)?;
+    }
     let page = |page| context.look(|all| all.of_image(&query.name(), page));
     let used = |ids: &[JobId]| {
         let view = context.look(|all| all.view(ids, Payloads::Left))?;
@@ -225,11 +239,18 @@ fn tone(verdict: Verdict) -> Tone {
     }
 }
 
-fn grade(grade: &Grade) -> String {
+fn grade(grade: &Grade, runtime: &str) -> String {
+    let by_name = matches!(runtime, "apptainer" | "singularity");
     let text = match grade {
         Grade::VerifiedOnRead => "verified-on-read: each block was checked when it was read",
+        Grade::Measured if by_name => {
+            "measured: the file was hashed before the start, and the runtime opened it by its name; another process of the same user could have put another one there for that moment"
+        }
         Grade::Measured => {
             "measured: the file that ran was hashed before the start; only a writable mapping of the same user could have changed it since"
+        }
+        Grade::MeasuredCached if by_name => {
+            "measured-cached: hashed before the start; whoever can write a directory above the image could have put another one there when the runtime opened it"
         }
         Grade::MeasuredCached => {
             "measured-cached: hashed before it was unpacked; another job of this user could have changed the tree since"
@@ -263,7 +284,7 @@ fn attempt_lines(attempt: &AttemptAnswer, lines: &mut Vec<Line>) {
         lines.push(Line::fact(&format!("    {name}"), value));
     };
     add("measured", attempt.measured.clone().unwrap_or_else(|| "nothing".into()));
-    add("grade", grade(&attempt.grade));
+    add("grade", grade(&attempt.grade, &attempt.runtime));
     let rootfs = attempt.rootfs.as_deref().map(|r| format!(" ({r})")).unwrap_or_default();
     add("runtime", format!("{}{rootfs}", attempt.runtime));
     if let Some(program) = &attempt.conditions.program {
@@ -277,6 +298,19 @@ fn attempt_lines(attempt: &AttemptAnswer, lines: &mut Vec<Line>) {
     }
     if !attempt.conditions.options.is_empty() {
         add("options", attempt.conditions.options.join(" "));
+    }
+    if let Some(kernel) = &attempt.conditions.kernel {
+        add("kernel", kernel.clone());
+    }
+    if let Some(user) = &attempt.conditions.user {
+        add("user", format!("{} (uid {})", user.name.as_deref().unwrap_or("no name"), user.uid));
+    }
+    for mount in &attempt.conditions.mounts {
+        let ro = if mount.ro { ", read-only" } else { "" };
+        add("mount", format!("{} on {}{ro}", mount.source, mount.target));
+    }
+    for skipped in &attempt.skipped_mounts {
+        add("not mounted", format!("{} on {}: {}", skipped.source, skipped.target, skipped.why));
     }
     for cover in &attempt.conditions.covers {
         add("mount over image", format!("{} on {}", cover.source, cover.target));
@@ -445,6 +479,11 @@ fn verify(context: &Context) -> Outcome {
     } else {
         for note in &report.notes {
             context.voice.say(format!("note: {}", output::cell(&note.to_string())));
+        }
+        if report.newer > 0 {
+            let records = plural(report.newer, "record");
+            let need = if report.newer == 1 { "needs" } else { "need" };
+            context.voice.say(format!("{records} {need} a newer moorline; --json says which"));
         }
         for finding in &report.findings {
             output::line(format!("CHANGED {}", output::cell(&finding.to_string())));

@@ -29,7 +29,7 @@ pub struct Report {
     /// Mark the commit of this CI job: success, failed, or skipped when nothing is proven
     #[arg(long)]
     status: bool,
-    /// What the note or status is called: one of another key stands beside it
+    /// The name of the note or status: one with the same name is replaced, others stay
     #[arg(long, value_name = "NAME", default_value = "moorline", value_parser = key)]
     key: String,
     /// Where more is, for a link

@@ -9,7 +9,7 @@ use crate::cli::show::document;
 use crate::cli::show::failed::Failed;
 use crate::cli::show::output::Outcome;
 use crate::failure::Report;
-use crate::follow::{self, Cancelled};
+use crate::follow::{self, Cancelled, Engines};
 
 /// End jobs with all their processes.
 #[derive(Debug, ClapArgs)]
@@ -30,13 +30,15 @@ pub struct Args {
 /// these, after all jobs were tried.
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let view = context.named(&args.jobs)?;
-    let known = follow::refresh(context, &view.find_all(&args.jobs)?)?;
+    // one that does not answer is waited for once, however many jobs were named
+    let engines = Engines::of(context);
+    let known = follow::refresh_by(&engines, &view.find_all(&args.jobs)?)?;
     let ledger = context.ledger()?;
     let mut failed = Failed::default();
     let mut answers = Vec::new();
     for job in &known {
         let (id, state) = (job.record.which(), job.now.settled.state);
-        let (outcome, error) = match follow::cancel(context, &ledger, job) {
+        let (outcome, error) = match follow::cancel(&engines, &ledger, job) {
             Ok(Cancelled::Told) => {
                 context.voice.say(format!("{id}: cancelled"));
                 (Some("cancelled"), None)

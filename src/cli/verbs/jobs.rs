@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::backend;
 use crate::cli::context::Context;
 use crate::cli::show::document;
-use crate::cli::show::output::{self, Outcome};
+use crate::cli::show::output::{self, CliError, Outcome};
 use crate::cli::show::paint::Tone;
 use crate::cli::show::record::Line;
 use crate::cli::show::table::{Column, Gives, Table};
@@ -309,12 +309,14 @@ pub fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|rows| *rows > 0).ok_or_else(|| "write a number from 1".to_owned())
 }
 
-/// A state that a job can be in.
+/// A state that a job can be in. One that a newer program recorded is shown, so it can be asked for.
 fn state(text: &str) -> Result<JobState, String> {
-    JobState::ALL.iter().find(|(name, _)| *name == text).map(|(_, state)| *state).ok_or_else(|| {
-        let names: Vec<_> = JobState::ALL.iter().map(|(name, _)| *name).collect();
-        format!("known states: {}", names.join(", "))
-    })
+    text.parse().map_err(|_| format!("known states: {}", known_states()))
+}
+
+fn known_states() -> String {
+    let names: Vec<_> = JobState::ALL.iter().map(|(name, _)| *name).collect();
+    names.join(", ")
 }
 
 /// The verb.
@@ -324,6 +326,10 @@ fn state(text: &str) -> Result<JobState, String> {
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let (mut rows, more) =
         follow::list(context, args.state, args.last, |job| Row::of(context.jobs_dir(), job))?;
+    if let (Some(JobState::Other(name)), true) = (args.state, rows.is_empty()) {
+        let message = format!("no job is in a state {name}; known states: {}", known_states());
+        return Err(CliError::usage(message).into());
+    }
     rows.reverse();
     if context.voice.json {
         document::print(&rows);

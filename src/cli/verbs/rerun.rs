@@ -8,7 +8,6 @@ use crate::cli::context::engines;
 use crate::cli::show::output::{self, CliError, Outcome, Report};
 use crate::cli::verbs::submit;
 use crate::failure::Kind;
-use crate::follow;
 use crate::ledger::JobRecord;
 use crate::submit::{Earlier, Source, Way, new_job_id, of_earlier};
 
@@ -36,7 +35,6 @@ pub struct Args {
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let view = context.named(&[&args.job])?;
     let job = view.find(&args.job)?;
-    follow::refresh(context, &[job])?;
     let submission = job.last();
     let Some(mut spec) = submission.spec() else {
         return Err(CliError::new(

@@ -10,7 +10,7 @@ use crate::cli::show::record;
 use crate::cli::verbs::jobs;
 use crate::follow;
 
-/// Say how jobs are.
+/// Show the state of jobs.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:

@@ -20,7 +20,7 @@ use crate::config::JobFile;
 use crate::failure::Kind;
 use crate::files::ForeignFile;
 use crate::job::{JobId, JobRef, JobSpec, Resources, Tasks};
-use crate::submit::{self, Extras, Site, Source, Way, new_job_id};
+use crate::submit::{self, Extras, Site, Source, Target, Way, new_job_id};
 
 /// Larger job files are refused.
 const MOST_BYTES: u64 = 1 << 20;
@@ -227,7 +227,9 @@ pub fn deliver(
             .with_hint("use it with moorline run or --backend local")
             .into());
     }
-    let chosen = submit::choose(way, &job.delivery, (facts, job.id, context.jobs_dir()))?;
+    let shared_files = context.shared_files(kind);
+    let target = Target { facts, shared_files, job: job.id, jobs_dir: context.jobs_dir() };
+    let chosen = submit::choose(way, &job.delivery, target)?;
     if chosen.delivery.is_brought() {
         let name = chosen.delivery.name();
         let no = |what: &str, hint: &str| {

@@ -141,6 +141,8 @@ keys! {
         /// Whether a job is submitted held and released when it is on record; by default where the engine can.
         /// It keeps a job from running twice: that is not a project's to switch off.
         hold: One<bool> = "backend.*.hold", Trusted, Item::yes_or_no, bool::to_string;
+        /// Whether its workers see the files of the submitting machine: the store and the jobs directory.
+        shared_files: One<bool> = "backend.*.shared_files", Trusted, Item::yes_or_no, bool::to_string;
     }
 }
 
@@ -187,6 +189,8 @@ keys! {
         node_age: One<Duration> = "delivery.node_age", Trusted, Item::age, age;
         /// Whether an image that is to be hashed whole is copied to the node first.
         node_copy: One<bool> = "delivery.node_copy", Trusted, Item::yes_or_no, bool::to_string;
+        /// Whether the jobs of a user on a node run one unpacked tree.
+        shared_trees: One<bool> = "delivery.shared_trees", Trusted, Item::yes_or_no, bool::to_string;
     }
 }
 

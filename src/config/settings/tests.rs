@@ -7,7 +7,7 @@ use crate::config::ShownValue;
 use crate::failure::{Failure, Kind};
 
 /// For each key: a line that sets it, and what `config show` says then.
-const EXAMPLES: [(&str, &str, &str); 64] = [
+const EXAMPLES: [(&str, &str, &str); 66] = [
     ("registry", "registry = 'registry.example'", "registry.example"),
     ("insecure_registries", "insecure_registries = ['old.example:5000']", "old.example:5000"),
     ("ca_files", "ca_files = ['/etc/ca.pem']", "/etc/ca.pem"),
@@ -50,6 +50,7 @@ const EXAMPLES: [(&str, &str, &str); 64] = [
     ("backend.*.queue", "backend.slurm.queue = 'short'", "short"),
     ("backend.*.account", "backend.slurm.account = 'atlas'", "atlas"),
     ("backend.*.hold", "backend.slurm.hold = false", "false"),
+    ("backend.*.shared_files", "backend.slurm.shared_files = true", "true"),
     ("gitlab.url", "gitlab.url = 'https://gitlab.example'", "https://gitlab.example"),
     ("gitlab.registry", "gitlab.registry = 'registry.example'", "registry.example"),
     ("shub.endpoint", "shub.endpoint = 'https://hub.example/x'", "https://hub.example/x"),
@@ -80,6 +81,7 @@ const EXAMPLES: [(&str, &str, &str); 64] = [
     ("delivery.node_size", "delivery.node_size = '20G'", "21474836480"),
     ("delivery.node_age", "delivery.node_age = '7d'", "604800s"),
     ("delivery.node_copy", "delivery.node_copy = true", "true"),
+    ("delivery.shared_trees", "delivery.shared_trees = true", "true"),
 ];
 
 fn parse(text: &str, level: Level) -> Result<Config, ConfigError> {
@@ -128,8 +130,8 @@ fn a_project_file_sets_only_what_is_harmless() {
     let allowed = ["images", "submit", "backend", "limits", "policy"];
     for &Head { name: key, who, .. } in Config::keys() {
         let first = key.split('.').next().unwrap();
-        if key == "backend.*.hold" {
-            // what keeps a job from running twice is not a project's to switch off
+        if key == "backend.*.hold" || key == "backend.*.shared_files" {
+            // what keeps a job from running twice is not a project's to switch off; what the workers see, the site knows
             assert_eq!(who, Who::Trusted);
             continue;
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::tree::{Node, Tree, read_bounded};
 use super::{DemoImageError, libraries};
 use crate::elf;
+use crate::files;
 
 /// The one program that must be there.
 const SHELL: &str = "/bin/sh";
@@ -195,11 +196,8 @@ pub(super) fn gather(tree: &mut Tree, search: &[PathBuf]) -> Result<Launcher, De
 }
 
 fn find(name: &str, search: &[PathBuf]) -> Option<PathBuf> {
-    let standard = STANDARD.iter().map(PathBuf::from);
-    standard
-        .chain(search.iter().filter(|d| d.is_absolute()).cloned())
-        .map(|directory| directory.join(name))
-        .find(|path| path.is_file())
+    let directories = STANDARD.iter().map(PathBuf::from).chain(search.iter().cloned());
+    files::in_path(&std::env::join_paths(directories).ok()?, name)
 }
 
 /// `/lib/ld-musl-ARCH.so.1` reads `/etc/ld-musl-ARCH.path`.

@@ -95,7 +95,7 @@ fn cache(root: &Path) -> Result<Vec<(String, PathBuf)>, String> {
     let path = root.join(CACHE);
     let bytes = ForeignFile::own_or_roots(MOST).through_links().bytes(&path);
     let bytes = bytes.map_err(|error| format!("/{CACHE} cannot be read: {error}"))?;
-    libraries(&bytes).ok_or_else(|| format!("/{CACHE} is no cache of libraries"))
+    libraries(&bytes).ok_or_else(|| format!("/{CACHE} is not a cache of libraries"))
 }
 
 fn is_for_this_processor(path: &Path) -> bool {

@@ -108,7 +108,7 @@ impl Bench {
     /// A place in the container; links are refused by name.
     fn target(&self, say: &str, target: &Path) -> Result<Target, Failed> {
         let (Some(above), Some(name)) = (target.parent(), target.file_name()) else {
-            return Err(Failed(format!("{say}: it is no path of a mount")));
+            return Err(Failed(format!("{say}: it is not a path of a mount")));
         };
         let found = handles::open(self.root.as_fd(), above).and_then(|directory| {
             let handle = handles::open(self.root.as_fd(), target)?;

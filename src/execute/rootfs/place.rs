@@ -4,7 +4,7 @@
 //! CACHE/moorline-UID/        0700, ours; CACHE is plan.node_cache, else the scratch's place
 //! ```
 //!
-//! A tree is shared only when no container that we start sees it: the directory is made before a
+//! A tree is shared only where the configuration says so (`delivery.shared_trees`), and when no container that we start sees it: the directory is made before a
 //! container is, and hidden from it. So it is never below `/dev/shm`, which every container has. Where
 //! another user was faster with the name, or the directory cannot be used for another reason, the
 //! image is unpacked for the one job, in its own scratch, and the reason is noted.

@@ -12,8 +12,8 @@ use crate::sif::Partition;
 /// Where an image may be unpacked.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::execute) struct Room<'a> {
-    /// The directory that jobs share, hidden from the containers; why there is none.
-    pub(in crate::execute) shared: Result<&'a Path, &'a str>,
+    /// Where jobs may share a tree: the directory, hidden from the containers, or why there is none.
+    pub(in crate::execute) shared: Option<Result<&'a Path, &'a str>>,
     /// The job's own.
     pub(in crate::execute) scratch: &'a Path,
     /// Whether a layer that the program writes to will lie over the tree.
@@ -87,9 +87,11 @@ pub(in crate::execute) fn provide(
     }
     let mut elsewhere = None;
     let tree = match room.shared {
-        Ok(cache) => unpack::shared(measured, partition, room.limits, cache, &mut notes)?,
-        Err(why) => {
-            notes.push(format!("unpacked for this job alone: {why}"));
+        Some(Ok(cache)) => unpack::shared(measured, partition, room.limits, cache, &mut notes)?,
+        alone => {
+            if let Some(Err(why)) = alone {
+                notes.push(format!("unpacked for this job alone: {why}"));
+            }
             let mut place = room.scratch;
             if scratch::forbids_programs(place) {
                 let other = elsewhere.insert(Scratch::make(scratch::JOB, true)?);

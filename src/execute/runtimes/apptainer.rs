@@ -3,7 +3,7 @@
 //! ```text
 //! apptainer -q exec --bind WORKDIR:/work_dir --pwd /work_dir --no-home [--bind ..] [OPTIONS] SIF CMD..
 //! apptainer -q run  ...                                                             SIF
-//!   --scratch: --overlay DIR      --gpu: --nv, --rocm
+//!   --scratch: --overlay DIR      --gpu: --nv, --rocm      root: --no-privs
 //! ```
 //!
 //! Source: `apptainer exec --help` of 1.4.5. `--bind` splits its value at `:` and `,`, so a path
@@ -27,7 +27,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::foreign::{self, Scratch};
+use super::foreign::{self, Scratch, Telling};
 use super::runtime::{Found, Prepared, Request, Runtime};
 use crate::backend;
 use crate::execute::attend::Ended;
@@ -39,8 +39,9 @@ use crate::execute::layer::{self, Layer};
 use crate::execute::measure::Measured;
 use crate::execute::report::Report;
 use crate::execute::starter::Start;
+use crate::execute::witness::Sign;
 use crate::execute::{ExecuteError, packed, scratch, tickets};
-use crate::job::{Access, Evidence, JobSpec, Network, WORK_DIR};
+use crate::job::{Access, Evidence, Grade, JobSpec, Network, WORK_DIR};
 use crate::oci::ContainerConfig;
 use crate::runtime::builtin::Cover;
 use crate::runtime::{Bind, csv_field, environment};
@@ -53,6 +54,9 @@ pub(super) struct Apptainer(&'static str);
 pub(super) const APPTAINER: Apptainer = Apptainer("apptainer");
 /// The same, or its ancestor.
 pub(super) const SINGULARITY: Apptainer = Apptainer("singularity");
+
+/// Its own failures: flags that it does not know and what its starter (in C) meets, a crash of its Go program, all else.
+const FAILURES: [i32; 3] = [1, 2, 255];
 
 impl Runtime for Apptainer {
     fn name(&self) -> &'static str {
@@ -72,7 +76,16 @@ impl Runtime for Apptainer {
     }
 
     fn probe(&self) -> Result<Found, ExecuteError> {
-        foreign::identified(self.0)
+        let found = foreign::identified(self.0)?;
+        let program = foreign::program(&found)?;
+        match program.kind() {
+            Some("apptainer" | "singularity") => Ok(found),
+            _ => Err(ExecuteError::NoRuntime(format!(
+                "{} is neither apptainer nor singularity: it says {:?}",
+                program.path.display(),
+                program.version.as_deref().unwrap_or_default()
+            ))),
+        }
     }
 
     fn starts(&self, found: &Found, form: Form) -> Result<(), ExecuteError> {
@@ -119,15 +132,38 @@ impl Runtime for Apptainer {
         let layer = layer::asked(&job.terms).map(OnDisk::make).transpose()?;
         let overlay = layer.as_ref().map(|on_disk| on_disk.layer.path());
         let handed = tickets::variables(job);
+        report.starts(&command);
+        let sought = packed::Sought {
+            program: command.first().filter(|_| verb == "exec").cloned(),
+            path: given.environment.get("APPTAINERENV_PATH").cloned().unwrap_or_default(),
+            targets: binds.iter().map(|bind| bind.target.clone()).collect(),
+        };
         let job = JobSpec { command, ..job.clone() };
         let here = (request.workdir, given.home.as_str());
-        let more = More { verb, overlay, vendor };
+        let root = rustix::process::geteuid().is_root();
+        let more = More { verb, overlay, vendor, root };
         let words = argv(&program.path, &job, request.image.path(), &binds, here, &more)?;
         let mut env = given.environment;
         surroundings(&mut env, &scratch, &handed)?;
         let start = foreign::start(request, words, env, &binds);
-        let evidence = request.evidence.clone();
-        Ok(Box::new(Ready { start, manner, program, measured, evidence, layer, _scratch: scratch }))
+        let mut evidence = request.evidence.clone();
+        if let Some(why) = measured.and_then(|measured| foreign::exchangeable(&measured.path)) {
+            report.notes.push(format!("others could exchange the image while it is opened: {why}"));
+            if evidence.grade.meets(&Grade::MeasuredCached) {
+                evidence.grade = Grade::MeasuredCached;
+            }
+        }
+        Ok(Box::new(Ready {
+            name: self.0,
+            start,
+            manner,
+            program,
+            measured,
+            sought,
+            evidence,
+            layer,
+            _scratch: scratch,
+        }))
     }
 }
 
@@ -155,10 +191,12 @@ impl OnDisk {
 
 /// A job for one of them.
 struct Ready<'a> {
+    name: &'static str,
     start: Start,
     manner: Manner<'static>,
     program: Program,
     measured: Option<&'a Measured>,
+    sought: packed::Sought,
     evidence: Evidence,
     layer: Option<OnDisk>,
     _scratch: Scratch,
@@ -172,7 +210,19 @@ impl Prepared for Ready<'_> {
     fn run(self: Box<Self>, report: &mut Report) -> Result<Ended, ExecuteError> {
         let watch = self.layer.as_ref().map(|on_disk| on_disk.layer.watch(report)).transpose()?;
         let manner = Manner { watch: watch.as_ref(), ..self.manner };
-        let mut ended = foreign::attend(self.start, &manner);
+        let works = || foreign::starts(&self.program, trial);
+        let there =
+            || !self.measured.is_some_and(|measured| self.sought.is_missing(&measured.file));
+        let telling = Telling {
+            runtime: self.name,
+            failures: &FAILURES,
+            sign: Sign::Root,
+            program: None,
+            lasting: true,
+            works: &works,
+            there: &there,
+        };
+        let mut ended = foreign::attend_seen(self.start, &manner, telling, |_| Ok(()));
         if let (Some(watch), Ok(ended)) = (watch, &mut ended) {
             watch.finish(ended, report);
         }
@@ -183,6 +233,12 @@ impl Prepared for Ready<'_> {
         }
         ended
     }
+}
+
+/// The arguments that start something in a tree which holds nothing.
+fn trial(tree: &str, shown: &[&str]) -> Vec<String> {
+    let words = ["-q", "exec", "--no-home", "--bind", &shown.join(","), tree];
+    words.map(String::from).into()
 }
 
 /// What lies over the image's files.
@@ -305,6 +361,10 @@ fn argv(
     let mut argv: Vec<OsString> = vec![program.into(), "-q".into(), more.verb.into()];
     bind(&mut argv, workdir, Path::new(WORK_DIR), Access::Rw);
     argv.extend(["--pwd", WORK_DIR, "--no-home", "--home", home].map(OsString::from));
+    if more.root {
+        // an ordinary user has none in the container
+        argv.push("--no-privs".into());
+    }
     if job.terms.network == Some(Network::None) {
         argv.extend(["--net", "--network", "none"].map(OsString::from));
     }
@@ -333,6 +393,8 @@ struct More<'a> {
     overlay: Option<&'a Path>,
     /// Whose graphics processors the program gets.
     vendor: Option<Vendor>,
+    /// Whether the caller is root.
+    root: bool,
 }
 
 /// Names of apptainer's own script: read-only, overwritten or unset there, or an order to it.
@@ -431,7 +493,7 @@ mod tests {
 
     fn line(job: &JobSpec, binds: &[Bind]) -> String {
         let verb = if job.command.is_empty() { "run" } else { "exec" };
-        line_of(job, binds, &More { verb, overlay: None, vendor: None })
+        line_of(job, binds, &More { verb, overlay: None, vendor: None, root: false })
     }
 
     fn line_of(job: &JobSpec, binds: &[Bind], more: &More<'_>) -> String {
@@ -464,7 +526,7 @@ mod tests {
     #[test]
     fn layers_and_graphics_processors() {
         let overlay = Some(Path::new("/tmp/layer"));
-        let mut more = More { verb: "run", overlay, vendor: Some(Vendor::Nvidia) };
+        let mut more = More { verb: "run", overlay, vendor: Some(Vendor::Nvidia), root: false };
         let expected = |flag: &str| {
             format!(
                 "apptainer -q run --bind /jobs/1/work:/work_dir --pwd /work_dir --no-home --home /work_dir \
@@ -475,6 +537,9 @@ mod tests {
         assert_eq!(line_of(&job, &[], &more), expected("--nv"));
         more.vendor = Some(Vendor::Amd);
         assert_eq!(line_of(&job, &[], &more), expected("--rocm"));
+        let root = More { verb: "run", overlay: None, vendor: None, root: true };
+        let line = line_of(&job, &[], &root);
+        assert!(line.contains("--home /work_dir --no-privs /store/x.sif"), "{line}");
     }
 
     #[test]

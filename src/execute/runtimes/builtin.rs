@@ -97,18 +97,13 @@ impl Runtime for Builtin {
         let scratch_path =
             fs::canonicalize(scratch.path()).map_err(ExecuteError::io("the scratch directory"))?;
         let cache = request.plan.node_cache.as_ref().unwrap_or(&scratch.base);
-        // whether a tree that an earlier job unpacked is good enough
-        let shared = if job.terms.require.is_none_or(|grade| Grade::MeasuredCached.meets(&grade)) {
-            rootfs::shared_directory(cache)
-        } else {
-            Err("the job requires an image that it measured itself".to_owned())
-        };
+        let shared = sharing(request, cache);
         // made by now, so that it can be hidden also from a container that does not need it
         let mut places = unseen(request.plan, request.control);
         places.extend(rootfs::to_hide(Some(cache)));
         places.extend([request.control.to_owned(), scratch_path.clone()]);
         let room = rootfs::Room {
-            shared: shared.as_deref().map_err(String::as_str),
+            shared: shared.as_ref().map(|s| s.as_deref().map_err(String::as_str)),
             scratch: &scratch_path,
             layered: layer::asked(&job.terms).is_some(),
             limits: &request.plan.limits,
@@ -138,6 +133,7 @@ impl Runtime for Builtin {
 
         let mut points = points(request, &tree, &scratch_path)?;
         let program = program(job, config.as_ref(), &tree)?;
+        report.starts(&program);
         let mut start = start(request, program, config.as_ref());
         let handed = tickets::binds(request.plan, request.control, &scratch_path)?;
         points.extend(handed.into_iter().map(needed));
@@ -151,6 +147,8 @@ impl Runtime for Builtin {
         let image_at = layer.as_ref().map(|_| source.beside(&scratch_path)).transpose()?;
         let machine = Tree(PathBuf::from("/"));
         let laid = layout(source.ground(), (tree.tree(), &machine), &points)?;
+        let shown = binds(request).into_iter().filter(|b| laid.place_of(&b.target).is_some());
+        report.shows(&shown.collect::<Vec<_>>());
         let hide = hide(request, places, &laid)?;
         let passed = passed_over(request, &report.passed, &points)?;
         let out_of_reach = passed.iter().filter_map(|p| laid.place_below(Path::new(&p.target)));
@@ -190,6 +188,18 @@ impl Runtime for Builtin {
             _scratch: scratch,
         }))
     }
+}
+
+/// Whether a tree that an earlier job unpacked is good enough, and where it may be; `None` where nobody allowed it.
+fn sharing(request: &Request<'_>, cache: &Path) -> Option<Result<PathBuf, String>> {
+    let required = request.plan.job.terms.require;
+    request.plan.getting.shared_trees.then(|| {
+        if required.is_none_or(|grade| Grade::MeasuredCached.meets(&grade)) {
+            rootfs::shared_directory(cache)
+        } else {
+            Err("the job requires an image that it measured itself".to_owned())
+        }
+    })
 }
 
 /// The job's temporary directory; what is odd about it is said.
@@ -488,13 +498,7 @@ fn needed(bind: Bind) -> Point {
 
 /// The job's mounts and its working directory.
 fn binds(request: &Request<'_>) -> Vec<Bind> {
-    let workdir = Bind {
-        source: request.workdir.to_owned(),
-        target: WORK_DIR.into(),
-        access: Access::Rw,
-        directory: true,
-    };
-    request.binds.iter().cloned().chain([workdir]).collect()
+    request.binds.iter().cloned().chain([Bind::workdir(request.workdir)]).collect()
 }
 
 /// What is covered, in the binds where [`layout`] put them: those that gave way are not there.

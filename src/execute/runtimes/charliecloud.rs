@@ -8,7 +8,8 @@
 //! Source: `ch-run --help` of 0.31 (Debian 12), and what it was seen to do (`tests/parts/runtimes.sh`):
 //!
 //! - It becomes the program, so that exit codes and signals are the program's own. Its own failures have code 1 or
-//!   more and a message, and no sign that tells them from the program's: whether the program is there is looked at before.
+//!   more and a message, and no sign that tells them from the program's: whether the program is there is looked at before,
+//!   and whether it was started is seen in `/proc` (`witness.rs`).
 //! - A mount point must be there: it is made in the tree, which is this job's own.
 //! - Mounts cannot be read-only; the image is.
 //! - Its variable `CH_RUNNING` reaches the program.
@@ -23,11 +24,11 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::foreign::{self, Scratch};
+use super::foreign::{self, Scratch, Telling};
 use super::runtime::{Found, Prepared, Request, Runtime};
-use super::unpacked::{Tree, on_lines, point, points, refuse, shown, spelled};
+use super::unpacked::{self, Tree, on_lines, point, points, refuse, shown, spelled};
 use crate::execute::ExecuteError;
 use crate::execute::attend::Ended;
 use crate::execute::container::Manner;
@@ -36,8 +37,11 @@ use crate::execute::identify::{Asked, Program};
 use crate::execute::probe::{self, Refusal};
 use crate::execute::report::Report;
 use crate::execute::starter::Start;
-use crate::job::{Evidence, Grade, Name, Terms, WORK_DIR};
+use crate::execute::tree as looked;
+use crate::execute::witness::Sign;
+use crate::job::{Evidence, Grade, JobSpec, Name, Terms, WORK_DIR};
 use crate::runtime::Bind;
+use crate::runtime::builtin::resolve;
 use crate::worker::Hides;
 
 /// The runtime.
@@ -45,6 +49,8 @@ pub(super) struct Charliecloud;
 
 const NAME: &str = "charliecloud";
 const PROGRAM: &str = "ch-run";
+/// Its own failures: that of 0.31, and those that newer versions name (`ch_misc.h`, and its tests).
+const FAILURES: [i32; 8] = [1, 31, 49, 57, 58, 59, 84, 87];
 
 impl Runtime for Charliecloud {
     fn name(&self) -> &'static str {
@@ -57,7 +63,11 @@ impl Runtime for Charliecloud {
 
     fn lacks(&self, terms: &Terms) -> Option<&'static str> {
         let why = "its images are read-only, so that --scratch has no layer to write to";
-        terms.scratch_mib.map(|_| why)
+        terms.scratch_mib.map(|_| why).or_else(|| unpacked::lacks(terms))
+    }
+
+    fn cannot(&self, job: &JobSpec) -> Option<String> {
+        unpacked::cannot(job)
     }
 
     fn look(&self) -> Result<(), ExecuteError> {
@@ -72,7 +82,7 @@ impl Runtime for Charliecloud {
         // it says a number and no name
         if !said.starts_with(|first: char| first.is_ascii_digit()) {
             return Err(ExecuteError::NoRuntime(format!(
-                "{} is no ch-run: it says {said:?}",
+                "{} is not ch-run: it says {said:?}",
                 program.path.display()
             )));
         }
@@ -108,15 +118,15 @@ impl Runtime for Charliecloud {
         }
         points(NAME, &root, &binds)?;
         tree.unpacked.seal_again().map_err(ExecuteError::io("the image's tree"))?;
-        there(&root, &binds, &tree)?;
+        let file = there(&root, &binds, &tree)?;
 
-        let file = scratch.path().join("environment");
-        fs::write(&file, variables(&tree.env))
-            .map_err(ExecuteError::io(format!("writing {}", file.display())))?;
+        let set = scratch.path().join("environment");
+        fs::write(&set, variables(&tree.env))
+            .map_err(ExecuteError::io(format!("writing {}", set.display())))?;
         report.notes.push("charliecloud sets the variable CH_RUNNING as well".into());
         let words = argv(&Run {
             program: &program.path,
-            variables: &file,
+            variables: &set,
             binds: &binds,
             options: &job.options,
             root: &root,
@@ -136,7 +146,7 @@ impl Runtime for Charliecloud {
         if evidence.grade.meets(&Grade::MeasuredCached) {
             evidence.grade = Grade::MeasuredCached;
         }
-        Ok(Box::new(Ready { start, manner, program, tree, evidence, _scratch: scratch }))
+        Ok(Box::new(Ready { start, manner, program, file, tree, evidence, _scratch: scratch }))
     }
 }
 
@@ -145,6 +155,8 @@ struct Ready {
     start: Start,
     manner: Manner<'static>,
     program: Program,
+    /// The file of the job's program, where it is known.
+    file: Option<PathBuf>,
     tree: Tree,
     evidence: Evidence,
     _scratch: Scratch,
@@ -156,7 +168,18 @@ impl Prepared for Ready {
     }
 
     fn run(self: Box<Self>, report: &mut Report) -> Result<Ended, ExecuteError> {
-        let ended = foreign::attend(self.start, &self.manner);
+        let works = || foreign::starts(&self.program, trial);
+        let telling = Telling {
+            runtime: NAME,
+            failures: &FAILURES,
+            sign: Sign::Root,
+            // what was not opened was not started
+            lasting: self.file.is_some(),
+            program: self.file,
+            works: &works,
+            there: &|| true,
+        };
+        let ended = foreign::attend_seen(self.start, &self.manner, telling, |_| Ok(()));
         foreign::check_program(report, &self.program);
         // the program runs as the tree's owner, and nothing but its namespace keeps it away
         if let Some(why) = self.tree.unpacked.damage() {
@@ -169,8 +192,17 @@ impl Prepared for Ready {
     }
 }
 
+/// The arguments that start something in a tree which holds nothing.
+fn trial(tree: &str, shown: &[&str]) -> Vec<String> {
+    let mut words: Vec<String> = ["--private-tmp", "--no-passwd"].map(String::from).into();
+    words.extend(shown.iter().map(|path| format!("--bind={path}:{path}")));
+    words.extend([tree, "--"].map(String::from));
+    words
+}
+
 /// Whether the program is there, as far as can be seen from outside: what is mounted, and links, are the container's business.
-fn there(root: &Path, binds: &[Bind], tree: &Tree) -> Result<(), ExecuteError> {
+/// Its file, where it is in the tree.
+fn there(root: &Path, binds: &[Bind], tree: &Tree) -> Result<Option<PathBuf>, ExecuteError> {
     let Some(program) = tree.command.first() else { return Err(ExecuteError::NothingToRun) };
     let seen = |path: &Path| {
         let covered = binds.iter().any(|bind| path.starts_with(&bind.target));
@@ -182,18 +214,27 @@ fn there(root: &Path, binds: &[Bind], tree: &Tree) -> Result<(), ExecuteError> {
         covered || linked || root.join(below).is_file()
     };
     let path = tree.env.get("PATH").map_or("/bin", String::as_str);
-    let found = if program.contains('/') {
-        seen(&Path::new(WORK_DIR).join(program))
+    // ch-run adds /bin
+    let places = path.split(':').chain(["/bin"]);
+    let paths: Vec<PathBuf> = if program.contains('/') {
+        vec![Path::new(WORK_DIR).join(program)]
     } else {
-        // ch-run adds /bin
-        path.split(':')
-            .chain(["/bin"])
-            .any(|dir| seen(&Path::new(WORK_DIR).join(dir).join(program)))
+        places.map(|dir| Path::new(WORK_DIR).join(dir).join(program)).collect()
     };
-    if found {
-        return Ok(());
+    if !paths.iter().any(|path| seen(path)) {
+        return Err(ExecuteError::NotStarted(format!("{program:?} was not found in the image")));
     }
-    Err(ExecuteError::NotStarted(format!("{program:?} was not found in the image")))
+    for path in &paths {
+        let Ok(inside) = resolve(&looked::Tree(root.to_owned()), path) else { return Ok(None) };
+        if binds.iter().any(|bind| inside.starts_with(&bind.target)) {
+            return Ok(None);
+        }
+        let file = root.join(inside.strip_prefix("/").unwrap_or(&inside));
+        if file.is_file() {
+            return Ok(Some(file));
+        }
+    }
+    Ok(None)
 }
 
 /// The file for `--set-env`. ch-run takes single quotes around a value away.

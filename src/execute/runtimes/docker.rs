@@ -109,6 +109,7 @@ impl Runtime for Docker {
             Kind::Docker => Info::read(&found.answer).map_err(ExecuteError::NoRuntime)?,
             Kind::Podman => Info::default(),
         };
+        report.elsewhere = engine.kind == Kind::Docker;
         let ids = ids(&engine, &info, report);
         let devices = if job.terms.gpu { gpus(&engine, &info, report)? } else { vec![] };
         engine.sweep();
@@ -127,6 +128,7 @@ impl Runtime for Docker {
         let mut env = environment::variables(config, job, &shape, host);
         env.extend(tickets::variables(job));
         let command = environment::command(config, job).ok_or(ExecuteError::NothingToRun)?;
+        report.starts(&command);
         if let Some(size) = layer::asked(&job.terms) {
             let limit = SizeLimit::None;
             report.conditions.scratch = Some(WritableLayer { size, limit, used: None });

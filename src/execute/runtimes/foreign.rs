@@ -5,7 +5,7 @@
 //! that the container leaves behind; what outlives the leader comes to the worker and is ended.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -15,12 +15,14 @@ use super::runtime::{Found, Request};
 use crate::execute::attend::Ended;
 use crate::execute::container::{Manner, Terminal, attended, hear};
 use crate::execute::hiding::{self, Keep, Secrets};
-use crate::execute::identify::Program;
+use crate::execute::identify::{Asked, Program};
 use crate::execute::report::Report;
 use crate::execute::starter::{Start, Word};
 use crate::execute::unseen::unseen;
 use crate::execute::verbs::LEADER;
+use crate::execute::witness::{Seen, Sign, Witness};
 use crate::execute::{ExecuteError, find_program, keyring, scratch, session};
+use crate::files::{self, WayError};
 use crate::job::{Access, JobSpec, Name, WORK_DIR};
 use crate::runtime::Bind;
 use crate::store::Held;
@@ -76,6 +78,11 @@ pub(super) fn tell(report: &mut Report, program: &Program, job: &JobSpec) {
     report.rootfs = Some("runtime".into());
     report.conditions.program = Some(program.said());
     report.conditions.options.clone_from(&job.options);
+    if !job.options.is_empty() {
+        report.notes.push(
+            "network, mounts, variables and ids are said as the job asks for them: an option may have changed them".into(),
+        );
+    }
 }
 
 /// After its end: a program that was exchanged meanwhile is not the one that was identified.
@@ -105,6 +112,89 @@ pub(super) fn start(
         afs: sources.any(keyring::on_afs),
         container: None,
         after: vec![],
+    }
+}
+
+/// How a runtime's own failures are told from those of the program.
+pub(super) struct Telling<'a> {
+    /// The runtime.
+    pub(super) runtime: &'static str,
+    /// Exit codes with which it ends when it did not start the program. A program may have them, too.
+    pub(super) failures: &'static [i32],
+    /// How a program of the image is known.
+    pub(super) sign: Sign,
+    /// The program's file, where it is on the disk and only the runtime opens it.
+    pub(super) program: Option<PathBuf>,
+    /// Whether its container is there for long enough to be seen without the program.
+    pub(super) lasting: bool,
+    /// Whether it starts anything on this machine; asked where nobody saw that it did.
+    pub(super) works: &'a dyn Fn() -> bool,
+    /// Whether the image may have the program; asked as the other one.
+    pub(super) there: &'a dyn Fn() -> bool,
+}
+
+/// The same as [`attend`], for a runtime that does not say by itself whether it started the program. It did when the
+/// code is one that only the program can have given, or when a program of the image was seen. `code` reads the
+/// program's code where the runtime has another one.
+///
+/// # Errors
+/// [`ExecuteError::NotSeen`] when that is not known, and [`ExecuteError::Told`] when the job was told to end before.
+pub(super) fn attend_seen(
+    start: Start,
+    manner: &Manner<'_>,
+    telling: Telling<'_>,
+    code: impl FnOnce(&mut Ended) -> Result<(), ExecuteError>,
+) -> Result<Ended, ExecuteError> {
+    let witness = Witness::begin(telling.sign, telling.program.as_deref());
+    let mut ended = attend(start, manner)?;
+    code(&mut ended)?;
+    let seen = witness.saw();
+    if seen == Seen::Inside {
+        return Ok(ended);
+    }
+    match (ended.told, ended.signal) {
+        (Some(signal), _) => Err(ExecuteError::Told(signal)),
+        (None, None) if !telling.failures.contains(&ended.code) => Ok(ended),
+        (None, _) => {
+            let (runtime, code) = (telling.runtime, ended.code);
+            let works = (telling.works)();
+            let unseen = telling.lasting && seen == Seen::Outside;
+            let maybe = works && !unseen && (telling.there)();
+            Err(ExecuteError::NotSeen { runtime, code, works, maybe })
+        }
+    }
+}
+
+/// Whether a runtime starts anything: the machine's own shell, in a tree that holds nothing else. `words` are its
+/// arguments for the tree and those directories that are to be bound into it. Where that cannot be tried, it is
+/// taken to work.
+pub(super) fn starts(program: &Program, words: impl FnOnce(&str, &[&str]) -> Vec<String>) -> bool {
+    const SHOWN: [&str; 5] = ["/bin", "/lib", "/lib64", "/nix", "/usr"];
+    const POINTS: [&str; 6] = ["dev", "etc", "proc", "sys", "tmp", "var/tmp"];
+    let Ok(scratch) = scratch::Scratch::make(scratch::PROBE, true) else { return true };
+    let tree = scratch.path().join("tree");
+    let shown: Vec<&str> = SHOWN.into_iter().filter(|path| Path::new(path).is_dir()).collect();
+    let points = shown.iter().map(|path| path.trim_start_matches('/'));
+    let made = points.chain(POINTS).try_for_each(|point| fs::create_dir_all(tree.join(point)));
+    let (Some(text), Ok(())) = (tree.to_str(), made) else { return true };
+    let mut words = words(text, &shown);
+    words.extend(["/bin/sh", "-c", "exit 0"].map(String::from));
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let own = scratch.path().as_os_str();
+    let names =
+        ["HOME", "TMPDIR", "XDG_RUNTIME_DIR", "APPTAINER_CONFIGDIR", "SINGULARITY_CONFIGDIR"];
+    let mut env: Vec<_> = names.map(|name| (name, own)).into();
+    env.push(("USER", OsStr::new("moorline")));
+    Program::asked(&program.path, &Asked { words: &words, env: &env, on_stderr: false }).is_ok()
+}
+
+/// Why somebody else could put another file at a path while it is opened there.
+pub(super) fn exchangeable(path: &Path) -> Option<String> {
+    let trusted = [0, rustix::process::geteuid().as_raw()];
+    match files::walk(path.parent()?, &trusted, false) {
+        Err(error @ WayError::Unsafe { .. }) => Some(error.to_string()),
+        // what cannot be looked at is not known to be so
+        Ok(_) | Err(WayError::Io(_)) => None,
     }
 }
 

@@ -23,9 +23,23 @@ pub(in crate::execute) struct Chosen {
     pub(in crate::execute) found: Found,
     /// Why those that come before it were not taken.
     pub(in crate::execute) passed: Vec<String>,
+    /// Those that come behind it.
+    behind: Vec<&'static dyn Runtime>,
 }
 
 impl Chosen {
+    /// The next one that works, when this one started nothing on this machine: nothing of the job ran then. `None`
+    /// where there is no other one, as where this one was named.
+    pub(in crate::execute) fn next(
+        &self,
+        plan: &Plan,
+        form: Form,
+        why: &ExecuteError,
+    ) -> Option<Self> {
+        let why = format!("{}: {why}", self.runtime.name());
+        take(plan, form, self.behind.clone(), vec![why]).ok()
+    }
+
     /// As receipts say it: what its program says of itself, whatever its file is called.
     pub(in crate::execute) fn name(&self) -> Name {
         let kind = self.found.program.as_ref().and_then(Program::kind);
@@ -66,7 +80,14 @@ fn candidates(
     };
     let fit: Vec<_> = all.into_iter().filter(|runtime| runs(*runtime, form)).collect();
     if fit.is_empty() {
-        return Err(ExecuteError::NoRuntime(format!("none that was named runs {form}")));
+        let first = order.iter().find_map(|name| named(name.as_str()));
+        return Err(match first {
+            Some(first) => ExecuteError::NoneFits {
+                why: unfit(choice, order, form).join("; "),
+                first: first.name(),
+            },
+            None => ExecuteError::NoRuntime("this moorline knows none that is configured".into()),
+        });
     }
     Ok(fit)
 }
@@ -102,8 +123,31 @@ fn first<T>(
 /// [`ExecuteError::NoRuntime`] with the reason of each, [`ExecuteError::Form`] for one that does not run
 /// what the job has, [`ExecuteError::Terms`] for one that cannot give what it asks for.
 pub(in crate::execute) fn choose(plan: &Plan, form: Form) -> Result<Chosen, ExecuteError> {
-    let job = &plan.job;
-    let (all, mut passed) = able(candidates(job.runtime, &plan.runtimes, form)?, &job.terms)?;
+    let (job, order) = (&plan.job, &plan.runtimes);
+    let all = candidates(job.runtime, order, form)?;
+    let mut passed = unfit(job.runtime, order, form);
+    let (mut all, others) = able(all, &job.terms)?;
+    passed.extend(others);
+    if job.runtime == RuntimeChoice::Auto {
+        let able = |runtime: &&'static dyn Runtime| match runtime.cannot(job) {
+            None => true,
+            Some(why) => {
+                passed.push(format!("{}: {why}", runtime.name()));
+                false
+            }
+        };
+        all.retain(able);
+    }
+    take(plan, form, all, passed)
+}
+
+/// The first of them that works.
+fn take(
+    plan: &Plan,
+    form: Form,
+    all: Vec<&'static dyn Runtime>,
+    mut passed: Vec<String>,
+) -> Result<Chosen, ExecuteError> {
     let came = |runtime| of_kind(runtime, plan.added.iter().map(|staged| &staged.runtime));
     let (runtime, found, others) = first(all.clone(), |runtime| {
         let mut behind = all.iter().skip_while(|one| one.name() != runtime.name()).skip(1);
@@ -118,7 +162,22 @@ pub(in crate::execute) fn choose(plan: &Plan, form: Form) -> Result<Chosen, Exec
         }
     })?;
     passed.extend(others);
-    Ok(Chosen { runtime, found, passed })
+    let behind = all.into_iter().skip_while(|one| one.name() != runtime.name()).skip(1).collect();
+    Ok(Chosen { runtime, found, passed, behind })
+}
+
+/// Why those that the configuration names take no part in `auto`.
+fn unfit(choice: RuntimeChoice, order: &[Name], form: Form) -> Vec<String> {
+    if choice != RuntimeChoice::Auto {
+        return Vec::new();
+    }
+    let named = order.iter().filter_map(|name| named(name.as_str()));
+    named
+        .filter(|runtime| !runs(*runtime, form))
+        .map(|runtime| {
+            format!("{}: it takes {}, and auto has {form}", runtime.name(), runtime.wants())
+        })
+        .collect()
 }
 
 /// The one of a runtime's kind among those that were added.
@@ -292,6 +351,47 @@ mod tests {
         assert!(matches!(error, ExecuteError::Terms { runtime: "charliecloud", .. }), "{error}");
         assert!(lacks(RuntimeChoice::Charliecloud, &terms).is_some());
         assert_eq!(lacks(RuntimeChoice::Auto, &terms), None);
+    }
+
+    #[test]
+    fn those_that_take_another_form_are_named() {
+        let order: Vec<Name> =
+            ["podman", "builtin", "docker", "of-tomorrow"].map(Name::known).into();
+        let why = unfit(RuntimeChoice::Auto, &order, Form::Sif);
+        assert_eq!(
+            why,
+            [
+                "podman: it takes an OCI archive, and auto has a SIF",
+                "docker: it takes an OCI archive, and auto has a SIF"
+            ]
+        );
+        assert!(unfit(RuntimeChoice::Builtin, &order, Form::Sif).is_empty());
+        let error = usable(RuntimeChoice::Auto, &order[..1], &[]).unwrap_err();
+        assert!(error.why.contains("podman: it takes an OCI archive"), "{}", error.why);
+        assert!(error.hint.unwrap().contains("--runtime podman"));
+    }
+
+    #[test]
+    fn the_next_one_is_another_one() {
+        let plan = crate::runtime::builtin::testing::plan(&["true"]);
+        let found = || Found { program: None, answer: Vec::new() };
+        let error =
+            ExecuteError::NotSeen { runtime: "apptainer", code: 255, works: false, maybe: false };
+        let of = |behind: Vec<&'static dyn Runtime>| Chosen {
+            runtime: ALL[0],
+            found: found(),
+            passed: vec![],
+            behind,
+        };
+        assert!(of(vec![]).next(&plan, Form::Sif, &error).is_none());
+        // the built-in one is not probed when nothing comes behind it
+        let next = of(vec![&Builtin]).next(&plan, Form::Sif, &error).unwrap();
+        assert_eq!((next.runtime.name(), next.behind.len()), ("builtin", 0));
+        assert!(
+            next.passed[0].starts_with("apptainer: apptainer ended with 255"),
+            "{:?}",
+            next.passed
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::execute::form::Form;
 use crate::execute::identify::Program;
 use crate::execute::image::Image;
 use crate::execute::report::Report;
-use crate::job::{AddedRuntime, Evidence, Mount, Terms};
+use crate::job::{AddedRuntime, Evidence, JobSpec, Mount, Terms};
 use crate::runtime::Bind;
 use crate::worker::{Hides, Plan};
 
@@ -33,6 +33,11 @@ pub(in crate::execute) trait Runtime: Sync {
 
     /// What a job asks for that this runtime cannot give on any machine.
     fn lacks(&self, _terms: &Terms) -> Option<&'static str> {
+        None
+    }
+
+    /// What it cannot give this very job on this machine, where another one may.
+    fn cannot(&self, _job: &JobSpec) -> Option<String> {
         None
     }
 

@@ -39,17 +39,18 @@ use std::path::{Path, PathBuf};
 
 use self::added::{ASKED, Brought};
 use self::mode::{Engine, Mode, any_engine, mode};
-use super::foreign::{self, Scratch};
+use super::foreign::{self, Scratch, Telling};
 use super::runtime::{Found, Prepared, Request, Runtime};
-use super::unpacked::{Tree, on_lines, point, points, refuse, shown, spelled};
+use super::unpacked::{self, Tree, on_lines, point, points, refuse, shown, spelled};
 use crate::execute::attend::Ended;
 use crate::execute::container::Manner;
 use crate::execute::form::Form;
 use crate::execute::identify::{Asked, Program};
 use crate::execute::report::Report;
 use crate::execute::starter::Start;
+use crate::execute::witness::Sign;
 use crate::execute::{ExecuteError, layer, scratch};
-use crate::job::{AddedRuntime, Evidence, Grade, Name, WORK_DIR};
+use crate::job::{AddedRuntime, Evidence, Grade, JobSpec, Name, Terms, WORK_DIR};
 use crate::runtime::Bind;
 use crate::worker::Hides;
 
@@ -61,6 +62,8 @@ const NAME: &str = "udocker";
 const ID: &str = "00000000-0000-0000-0000-000000000000";
 /// What its answer begins with.
 const ANSWER: &str = "version: ";
+/// How its engines end when they fail: proot, runc, crun.
+const FAILURES: [i32; 1] = [1];
 /// Variables that the program gets from it.
 const OWN: &str = "USER, LOGNAME, USERNAME, PS1, SHLVL, PROOT_TMP_DIR, container_*";
 
@@ -71,6 +74,14 @@ impl Runtime for Udocker {
 
     fn wants(&self) -> Form {
         Form::Sif
+    }
+
+    fn lacks(&self, terms: &Terms) -> Option<&'static str> {
+        unpacked::lacks(terms)
+    }
+
+    fn cannot(&self, job: &JobSpec) -> Option<String> {
+        unpacked::cannot(job)
     }
 
     fn look(&self) -> Result<(), ExecuteError> {
@@ -132,6 +143,10 @@ impl Runtime for Udocker {
         }
         let tree = Tree::of(request, report)?;
         on_lines(NAME, &tree.env)?;
+        unpacked::plain(NAME, &tree.env)?;
+        if mode == Mode::R1 {
+            report.notes.push("the program has none of the caller's supplementary groups".into());
+        }
         if tree.command.iter().any(String::is_empty) {
             return Err(ExecuteError::NotStarted(
                 "udocker drops empty arguments, and the command has one; take --runtime builtin"
@@ -165,18 +180,8 @@ impl Runtime for Udocker {
                 (repository.join("bin").join(name), from)
             }
         };
-        let container = repository.join("containers").join(ID);
-        let root = container.join("ROOT");
+        let root = container(&repository, &tree, &binds)?;
         let io = |what: &'static str| ExecuteError::io(what);
-        fs::create_dir(&container).map_err(io("making udocker's container"))?;
-        fs::rename(&tree.unpacked.root, &root).map_err(io("moving the image's tree"))?;
-        fs::write(container.join("container.json"), r#"{"config":{}}"#)
-            .map_err(io("writing container.json"))?;
-        for file in ["/etc/passwd", "/etc/group"] {
-            point(NAME, &root, Path::new(file), false)?;
-        }
-        points(NAME, &root, &binds)?;
-
         let code = scratch.path().join("code");
         let engines = scratch.directory("engine")?;
         // udocker tells runc from crun by the file's name
@@ -215,6 +220,7 @@ impl Runtime for Udocker {
         }
         Ok(Box::new(Ready {
             start,
+            mode,
             manner,
             program,
             code,
@@ -243,6 +249,7 @@ fn is_one(program: &Program) -> Result<(), ExecuteError> {
 /// A job for it.
 struct Ready {
     start: Start,
+    mode: Mode,
     manner: Manner<'static>,
     program: Program,
     /// Where the engine's exit code is put.
@@ -265,21 +272,37 @@ impl Prepared for Ready {
         let watch =
             self.size.map(|size| layer::watch_tree(&self.root, size, report)).transpose()?;
         let manner = Manner { watch: watch.as_ref(), ..self.manner };
-        let mut ended = foreign::attend(self.start, &manner)?;
-        foreign::check_program(report, &self.program);
-        let code = fs::read_to_string(&self.code).ok();
-        match code.and_then(|text| text.trim().parse::<u8>().ok()) {
-            Some(code) if ended.told.is_none() => ended.code = code.into(),
-            Some(_) => {}
-            None if ended.told.is_some() => {}
-            None => {
-                return Err(ExecuteError::NotStarted(format!(
-                    "udocker ended with {} before it started its engine; perhaps the program is not in the \
-                     image: what it says is on standard error",
-                    ended.code
-                )));
+        let tree = fs::canonicalize(&self.root).unwrap_or(self.root);
+        let sign = if self.mode == Mode::R1 { Sign::Root } else { Sign::Below(tree) };
+        // its engine was started
+        let telling = Telling {
+            runtime: NAME,
+            failures: &FAILURES,
+            sign,
+            // udocker itself opens files of the image
+            program: None,
+            lasting: false,
+            works: &|| true,
+            there: &|| true,
+        };
+        let ended = foreign::attend_seen(self.start, &manner, telling, |ended| {
+            let code = fs::read_to_string(&self.code).ok();
+            match code.and_then(|text| text.trim().parse::<u8>().ok()) {
+                Some(code) if ended.told.is_none() => ended.code = code.into(),
+                Some(_) => {}
+                None if ended.told.is_some() => {}
+                None => {
+                    return Err(ExecuteError::NotStarted(format!(
+                        "udocker ended with {} before it started its engine; perhaps the program is not in the \
+                         image: what it says is on standard error",
+                        ended.code
+                    )));
+                }
             }
-        }
+            Ok(())
+        });
+        foreign::check_program(report, &self.program);
+        let mut ended = ended?;
         if let Some(watch) = watch {
             watch.finish(&mut ended, report);
         }
@@ -295,6 +318,22 @@ fn repository(directory: &Path) -> Result<PathBuf, ExecuteError> {
         fs::create_dir(&path).map_err(ExecuteError::io(format!("making {}", path.display())))?;
     }
     Ok(path)
+}
+
+/// The container in `repository`, as udocker's own `create` would leave it; where its tree is.
+fn container(repository: &Path, tree: &Tree, binds: &[Bind]) -> Result<PathBuf, ExecuteError> {
+    let container = repository.join("containers").join(ID);
+    let root = container.join("ROOT");
+    let io = |what: &'static str| ExecuteError::io(what);
+    fs::create_dir(&container).map_err(io("making udocker's container"))?;
+    fs::rename(&tree.unpacked.root, &root).map_err(io("moving the image's tree"))?;
+    fs::write(container.join("container.json"), r#"{"config":{}}"#)
+        .map_err(io("writing container.json"))?;
+    for file in ["/etc/passwd", "/etc/group"] {
+        point(NAME, &root, Path::new(file), false)?;
+    }
+    points(NAME, &root, binds)?;
+    Ok(root)
 }
 
 /// What stands for the engine: it keeps the engine's exit code, and in the R modes gives it the outputs of

@@ -17,7 +17,7 @@ use crate::execute::report::Report;
 use crate::execute::rootfs::{self, Unpacked};
 use crate::execute::scratch::{self, Scratch};
 use crate::execute::{ExecuteError, gpu, packed, tickets};
-use crate::job::{Access, Network, WORK_DIR};
+use crate::job::{Access, EnvVar, JobSpec, Mount, Network, Terms, WORK_DIR};
 use crate::oci::ContainerConfig;
 use crate::runtime::builtin::Cover;
 use crate::runtime::{Bind, environment};
@@ -58,6 +58,7 @@ impl Tree {
         }
         let config = config.unwrap_or_else(ContainerConfig::default);
         let command = environment::command(&config, job).ok_or(ExecuteError::NothingToRun)?;
+        report.starts(&command);
         let unpacked = rootfs::unpack(measured, partition, &request.plan.limits, scratch.path())?;
         let shape: Vec<&str> =
             backend::engines().flat_map(|facts| facts.for_program).copied().collect();
@@ -75,6 +76,33 @@ impl Tree {
         }
         Ok(Self { unpacked, command, env, libraries, scratch })
     }
+}
+
+/// What no runtime of these can give.
+pub(super) fn lacks(terms: &Terms) -> Option<&'static str> {
+    match terms.network {
+        None | Some(Network::Host) => None,
+        Some(_) => Some("it has no network but the machine's"),
+    }
+}
+
+/// What a job has that they cannot give on this machine.
+pub(super) fn cannot(job: &JobSpec) -> Option<String> {
+    let broken = |variable: &&EnvVar| variable.value.contains(['\n', '\r']);
+    if let Some(variable) = job.env.iter().find(broken) {
+        return Some(format!("it takes no value of several lines, as that of {:?}", variable.name));
+    }
+    let asked = job.mounts.iter().filter(|mount| **mount != Mount::cvmfs());
+    let mut writable = asked.filter(|mount| mount.access == Access::Ro).filter(|mount| {
+        let source = Path::new(&mount.source);
+        source.exists() && !is_fixed(source)
+    });
+    writable.next().map(|mount| format!("it has no read-only mounts, as {}", mount.target))
+}
+
+/// Whether what is at a path cannot be written to anyway.
+fn is_fixed(path: &Path) -> bool {
+    rustix::fs::statvfs(path).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// Refuses what runtimes without mounts and networks of their own cannot do: less than what was asked for is not given.
@@ -116,9 +144,7 @@ pub(super) fn refuse(
         )));
     }
     for bind in request.binds.iter().filter(|bind| bind.access == Access::Ro) {
-        let fixed = rustix::fs::statvfs(&bind.source)
-            .is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY));
-        if fixed {
+        if is_fixed(&bind.source) {
             continue;
         }
         if !request.is_default(bind) {
@@ -174,6 +200,29 @@ pub(super) fn on_lines(
     }
 }
 
+/// Refuses variables that udocker does not hand over as they are: it strips names and values, and leaves out a name that
+/// holds a blank or begins with a digit (`utils/uenv.py` of 1.3.17).
+///
+/// # Errors
+/// Names the variable, not its value.
+pub(super) fn plain(
+    name: &'static str,
+    variables: &BTreeMap<String, String>,
+) -> Result<(), ExecuteError> {
+    // Python strips some control characters, too
+    let odd = |c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c);
+    let stripped = |text: &str| text.starts_with(odd) || text.ends_with(odd);
+    let lost = |name: &str| name.contains(odd) || name.starts_with(|c: char| c.is_ascii_digit());
+    let found = variables.iter().find(|(name, value)| lost(name) || stripped(value));
+    match found {
+        None => Ok(()),
+        Some((variable, _)) => Err(ExecuteError::NotStarted(format!(
+            "{name} would drop or change the variable {variable:?}: it takes no name with a blank or with a digit in \
+             front, and no value with blanks around it; take --runtime builtin"
+        ))),
+    }
+}
+
 /// Makes a mount point in a tree where the image has none. A link on the way is not followed: it could lead out of the tree.
 ///
 /// # Errors
@@ -190,7 +239,7 @@ pub(super) fn point(
         match part {
             Component::Normal(part) => parts.push(part),
             Component::RootDir => {}
-            _ => return Err(no("it is no plain path".into())),
+            _ => return Err(no("it is not a plain path".into())),
         }
     }
     let mut path: PathBuf = root.to_owned();
@@ -229,7 +278,7 @@ pub(super) fn points(name: &'static str, root: &Path, binds: &[Bind]) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::builtin::testing::bind;
+    use crate::runtime::builtin::testing::{bind, job};
 
     #[test]
     fn mount_points_are_made_in_the_tree_and_nowhere_else() {
@@ -268,6 +317,44 @@ mod tests {
             let error = on_lines("x", &all(name, value)).unwrap_err().to_string();
             assert!(error.contains("--runtime builtin") && !error.contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_udocker_would_change_is_refused() {
+        let all = |name: &str, value: &str| BTreeMap::from([(name.into(), value.into())]);
+        for (name, value) in [("A", "b  c"), ("a.b-c", ""), ("_1", "\"x\""), ("\u{dc}", "\u{e9}")] {
+            plain("x", &all(name, value)).unwrap();
+        }
+        for (name, value) in [
+            ("1A", "secret"),
+            ("A B", "secret"),
+            (" A", "secret"),
+            ("A", " secret"),
+            ("A", "secret\t"),
+            ("A", "secret\u{a0}"),
+            ("A", "secret\u{1e}"),
+        ] {
+            let error = plain("x", &all(name, value)).unwrap_err().to_string();
+            assert!(error.contains("--runtime builtin") && !error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_they_lack_is_known_before() {
+        let mut job = job(&["x"]);
+        assert_eq!((lacks(&job.terms), cannot(&job)), (None, None));
+        job.terms.network = Some(Network::None);
+        assert!(lacks(&job.terms).unwrap().contains("network"));
+        job.env.push("A=a\nsecret".parse().unwrap());
+        let why = cannot(&job).unwrap();
+        assert!(why.contains("\"A\"") && !why.contains("secret"), "{why}");
+        job.env.clear();
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().to_str().unwrap();
+        job.mounts.push(format!("{source}:/data:ro").parse().unwrap());
+        assert!(cannot(&job).unwrap().contains("/data"));
+        job.mounts = vec![Mount::cvmfs(), format!("{source}:/data").parse().unwrap()];
+        assert_eq!(cannot(&job), None);
     }
 
     #[test]

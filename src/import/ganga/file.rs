@@ -108,7 +108,7 @@ fn outputs(files: &[String], notes: &mut Vec<String>) -> Vec<String> {
             written.push(file.clone());
         } else {
             notes.push(format!(
-                "outputfiles: {file} is left out: it is no name below the job's working directory"
+                "outputfiles: {file} is left out: it is not a name below the job's working directory"
             ));
         }
     }

@@ -233,6 +233,16 @@ impl Catalogue {
         self.ask(|index| index.of_image(name, page))
     }
 
+    /// A job of each image that has a digest between two, both included: its own lines say which digests those are.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn of_digests(&mut self, low: [u8; 32], high: [u8; 32]) -> Result<View, LedgerError> {
+        self.refresh()?;
+        let ids = self.ask(|index| index.of_digests(low, high))?;
+        self.view(&ids, Payloads::Left)
+    }
+
     /// The records of these jobs, as a view; the ids come from a page.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::error::IndexError;
-use super::name::{ImageKey, ImageName};
+use super::name::{ImageKey, ImageName, digest_in};
 use super::row::{Openness, Place, Row};
 use super::scan::{Cursor, Found, Positions, clock_before, grown};
 use super::sketch::{Sketcher, What};
@@ -22,6 +22,8 @@ pub struct Memory {
     jobs: BTreeMap<JobId, Row>,
     engines: BTreeMap<String, BTreeSet<JobId>>,
     images: BTreeMap<Vec<u8>, BTreeSet<JobId>>,
+    /// By a digest and the image's key: its newest job.
+    digests: BTreeMap<([u8; 32], [u8; 16]), JobId>,
 }
 
 impl Memory {
@@ -36,6 +38,7 @@ impl Memory {
             jobs: BTreeMap::new(),
             engines: BTreeMap::new(),
             images: BTreeMap::new(),
+            digests: BTreeMap::new(),
         }
     }
 
@@ -60,6 +63,10 @@ impl Memory {
     fn uses(&mut self, image: &ImageKey, job: JobId) {
         for name in &image.names {
             self.images.entry(name.clone()).or_default().insert(job);
+            if let Some(digest) = digest_in(name) {
+                let newest = self.digests.entry((digest, image.key)).or_insert(job);
+                *newest = job.max(*newest);
+            }
         }
     }
 
@@ -135,6 +142,15 @@ impl Index for Memory {
     fn of_image(&self, name: &ImageName, page: Page) -> Result<Vec<JobId>, IndexError> {
         let users = self.images.get(&name.bytes()).into_iter().flatten().rev().copied();
         Ok(self.chosen(users, page))
+    }
+
+    fn of_digests(&self, low: [u8; 32], high: [u8; 32]) -> Result<Vec<JobId>, IndexError> {
+        if low > high {
+            return Ok(Vec::new());
+        }
+        let inside = self.digests.range((low, [0; 16])..=(high, [u8::MAX; 16]));
+        let jobs: BTreeSet<JobId> = inside.map(|(_, job)| *job).collect();
+        Ok(jobs.into_iter().collect())
     }
 
     fn cursor(&self) -> Result<Cursor, IndexError> {

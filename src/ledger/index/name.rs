@@ -41,6 +41,11 @@ impl ImageName {
     }
 }
 
+/// The digest that a name is, in the form of [`ImageName::bytes`].
+pub(super) fn digest_in(name: &[u8]) -> Option<[u8; 32]> {
+    name.strip_prefix(&[0])?.try_into().ok()
+}
+
 /// An image with all its names, and a key of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ImageKey {

@@ -113,6 +113,9 @@ const PAGE_COMPLETED: &str = "SELECT id FROM jobs WHERE state = ?1 AND id >= ?2 
     AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4";
 const PAGE_IMAGE: &str = "SELECT job FROM uses WHERE image = ?1 AND job >= ?2 \
     AND (?3 IS NULL OR job < ?3) ORDER BY job DESC LIMIT ?4";
+const NEWEST_OF_IMAGES: &str = "SELECT DISTINCT \
+    (SELECT job FROM uses WHERE uses.image = names.image ORDER BY job DESC LIMIT 1) AS newest \
+    FROM names WHERE name >= ?1 AND name <= ?2 AND newest IS NOT NULL ORDER BY newest";
 
 impl Index for Sqlite {
     fn refresh(&mut self, told: &mut dyn FnMut(Progress)) -> Result<()> {
@@ -216,6 +219,11 @@ impl Index for Sqlite {
         let images = images.collect::<rusqlite::Result<Vec<i64>>>()?;
         let wanted: Vec<(&str, i64)> = images.into_iter().map(|id| (PAGE_IMAGE, id)).collect();
         self.merged(&wanted, page)
+    }
+
+    fn of_digests(&self, low: [u8; 32], high: [u8; 32]) -> Result<Vec<JobId>> {
+        let name = |digest| ImageName::Digest(digest).bytes();
+        self.ids(NEWEST_OF_IMAGES, params![name(low), name(high)])
     }
 
     fn cursor(&self) -> Result<Cursor> {

@@ -210,6 +210,7 @@ fn agrees(bench: &Bench, name: &str, index: &dyn Index) {
         });
         assert_eq!(of(ImageName::Digest(*sif(n).bytes())), wanted, "{name} image {n}");
     }
+    agrees_on_digests(&view, name, index);
     // every job's lines are its history
     for job in view.jobs() {
         let lines = index.lines(job.id).unwrap();
@@ -217,6 +218,47 @@ fn agrees(bench: &Bench, name: &str, index: &dyn Index) {
         assert_eq!(lines.len(), records, "{name} {}", job.id);
     }
     assert!(index.lines(JobId::from_parts(1, 1)).unwrap().is_empty(), "{name}");
+}
+
+/// Ranges of digests: all that begin with the same half byte, and each one alone.
+fn agrees_on_digests(view: &View, name: &str, index: &dyn Index) {
+    let digests = |job: &crate::ledger::JobRecord| {
+        let of = job.submissions.iter().flat_map(|s| {
+            let pin = s.image.pin().into_iter();
+            let pinned = pin.flat_map(|pin| {
+                [
+                    Some(*pin.manifest.bytes()),
+                    pin.index.map(|d| *d.bytes()),
+                    Some(*pin.config.bytes()),
+                ]
+            });
+            let measured = s.receipts.iter().map(|r| r.receipt.evidence.sif());
+            let sifs = measured.chain([s.image.sif()]).map(|sif| sif.map(|sif| *sif.bytes()));
+            pinned.chain(sifs).flatten().collect::<Vec<_>>()
+        });
+        of.collect::<BTreeSet<[u8; 32]>>()
+    };
+    let known: BTreeSet<[u8; 32]> = view.jobs().flat_map(&digests).collect();
+    let halves = (0..16).map(|half| ([half << 4; 32], [(half << 4) | 15; 32]));
+    let halves = halves.map(|(mut low, mut high)| {
+        low[1..].fill(0);
+        high[1..].fill(u8::MAX);
+        (low, high)
+    });
+    for (low, high) in halves.chain(known.iter().map(|digest| (*digest, *digest))) {
+        let jobs = index.of_digests(low, high).unwrap();
+        let inside = |digest: &[u8; 32]| (low..=high).contains(digest);
+        let found: BTreeSet<[u8; 32]> =
+            jobs.iter().filter_map(|id| view.job(*id)).flat_map(&digests).filter(inside).collect();
+        let wanted: BTreeSet<[u8; 32]> = known.iter().copied().filter(inside).collect();
+        assert_eq!(found, wanted, "{name} {low:?}");
+        assert!(
+            jobs.iter().filter_map(|id| view.job(*id)).all(|j| digests(j).iter().any(inside)),
+            "{name}"
+        );
+        assert!(jobs.is_sorted() && jobs.iter().collect::<BTreeSet<_>>().len() == jobs.len());
+    }
+    assert!(index.of_digests([1; 32], [0; 32]).unwrap().is_empty(), "{name}");
 }
 
 #[test]

@@ -127,6 +127,13 @@ pub trait Index {
     /// When the index cannot be read.
     fn of_image(&self, name: &ImageName, page: Page) -> Result<Vec<JobId>, IndexError>;
 
+    /// Of each image that has a digest between two, both included, the newest job that asked for it or measured it;
+    /// each job once.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn of_digests(&self, low: [u8; 32], high: [u8; 32]) -> Result<Vec<JobId>, IndexError>;
+
     /// How far the ledger was read.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ pub enum UdockerError {
 }
 
 impl UdockerError {
+    #[expect(clippy::needless_pass_by_value, reason = "as map_err passes it")]
     pub(super) fn malformed(why: impl ToString) -> Self {
         Self::Malformed(why.to_string())
     }

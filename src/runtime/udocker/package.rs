@@ -46,6 +46,9 @@ impl Package {
     }
 }
 
+/// What is shown each module: its path below the folder, and its bytes.
+type See<'a> = &'a mut dyn FnMut(&Parts<'_>, &[u8]) -> Result<(), UdockerError>;
+
 /// The path below the folder of the modules. An archive of the source has a directory around it.
 fn module<'p>(path: &'p Parts<'p>) -> Option<&'p Parts<'p>> {
     match path {
@@ -55,10 +58,7 @@ fn module<'p>(path: &'p Parts<'p>) -> Option<&'p Parts<'p>> {
     }
 }
 
-fn walk(
-    file: &mut File,
-    see: &mut dyn FnMut(&Parts<'_>, &[u8]) -> Result<(), UdockerError>,
-) -> Result<Package, UdockerError> {
+fn walk(file: &mut File, see: See<'_>) -> Result<Package, UdockerError> {
     let (mut version, mut main, mut names) = (None, false, Names::default());
     members(file, WHAT, BOUNDS, &|path| module(path).is_some(), &mut |path, what| {
         // a link in it is only another name for what is started

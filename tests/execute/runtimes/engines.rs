@@ -46,11 +46,14 @@ fn a_runtime_that_lies_is_not_believed() {
     let image =
         |layers: &str| format!("[{{\"Id\":\"{config}\",\"RootFS\":{{\"Layers\":[{layers}]}}}}]");
     let wrong = format!("\"{}\"", DiffId::of(b"other"));
+    // of containerd's store, which calls an image by its manifest
+    let other = format!("[{{\"Id\":\"{}\",\"RootFS\":{{}}}}]", Digest::of(b"other"));
     for (name, version, said, code, why) in [
         ("podman", "podman version 4.3.1", image(&wrong), 211, "its layers are"),
         ("podman", "podman version 4.3.1", image(""), 211, "its layers are"),
         ("docker", "podman version 4.3.1", image(&wrong), 211, "its layers are"),
         ("podman", "tool version 1", String::new(), 213, "neither podman nor docker"),
+        ("docker", "Docker version 28.5.2", other, 211, "its manifest"),
         ("docker", "Docker version 29.0.0", "[]".into(), 213, "start its daemon"),
     ] {
         let runtime = name.parse().unwrap();
@@ -61,10 +64,15 @@ fn a_runtime_that_lies_is_not_believed() {
         job.plan.job.runtime = runtime;
         let bin = job.path("bin");
         fs::create_dir(&bin).unwrap();
+        let info = if version.ends_with("28.5.2") {
+            r#"{"ServerVersion":"28.5.2","DriverStatus":[["driver-type","io.containerd.snapshotter.v1"]]}"#
+        } else {
+            "{}"
+        };
         // one word behind another, whatever flags come before
         let script = format!(
             "#!/bin/sh\ncase \"$*\" in\n*--version*) echo '{version}';;\n*'image inspect'*) echo '{said}';;\n\
-             *uid_map*) echo '0 0 1'; echo '1 1 1';;\n*info*) echo '{{}}';;\n*' run '*|'run '*) echo it ran;;\nesac\n"
+             *uid_map*) echo '0 0 1'; echo '1 1 1';;\n*info*) echo '{info}';;\n*' run '*|'run '*) echo it ran;;\nesac\n"
         );
         fs::write(bin.join(name), script).unwrap();
         fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();

@@ -8,6 +8,7 @@
 //! | docker | `MOORLINE_TEST_DOCKER_HOME` is a home directory whose docker context leads to a daemon: root's, or for an ordinary user one of its own | `docker` |
 //! | charliecloud | `ch-run` is in `PATH` | `charliecloud` |
 //! | udocker, P1 and R1 | `MOORLINE_TEST_UDOCKER` is its directory; proot and runc are in `PATH` | `udocker` |
+//! | any, in a container of apptainer (`inside.rs`) | `MOORLINE_TEST_INSIDE` is `root` or `user` | `inside` |
 //!
 //! `MOORLINE_TEST_RUNTIMES` names the runtimes that a run is about, where the others were tried elsewhere;
 //! `MOORLINE_TEST_DOCKER_STORE` is `containerd` where docker keeps images in containerd's store.

@@ -159,14 +159,14 @@ fn negative_and_huge_sizes() {
         field
     };
     for (size, message) in [
-        (base_256(-1), "size is no number"),
-        (base_256(-512), "size is no number"),
-        (base_256(i128::from(i64::MIN)), "size is no number"),
-        (base_256(1 << 70), "size is no number"),
+        (base_256(-1), "size is not a number"),
+        (base_256(-512), "size is not a number"),
+        (base_256(i128::from(i64::MIN)), "size is not a number"),
+        (base_256(1 << 70), "size is not a number"),
         (base_256(i128::from(i64::MAX)), "limit content bytes"),
         (*b"77777777777\0", "ends in the middle"),
-        (*b"-0000000001\0", "size is no number"),
-        (*b"0x000000010\0", "size is no number"),
+        (*b"-0000000001\0", "size is not a number"),
+        (*b"0x000000010\0", "size is not a number"),
     ] {
         let image = Image::of(vec![Layer::new().raw(&sized("f", &size)).raw(&[0; 512])]);
         let error = refused(&image, Limits::default());

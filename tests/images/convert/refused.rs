@@ -54,16 +54,16 @@ fn hostile_archives_are_refused_by_name() {
             vec![Layer::new().pax(&[("SCHILY.xattr.user.a", &[b'x'; 65_531])]).file("f", b"")],
         ),
         (
-            "it is no file but has 3 bytes",
+            "it is not a file but has 3 bytes",
             vec![Layer::new().add(b"d", EntryType::Directory, META, b"abc")],
         ),
         (
             "its extended header says 4 bytes, its header 3",
             vec![Layer::new().pax(&[("size", b"4")]).file("f", b"abc")],
         ),
-        ("owner is no number", vec![Layer::new().pax(&[("uid", b"4294967296")]).file("f", b"")]),
-        ("owner is no number", vec![Layer::new().pax(&[("uid", b"4294967295")]).file("f", b"")]),
-        ("owner is no number", vec![Layer::new().pax(&[("gid", b"4294967295")]).file("f", b"")]),
+        ("owner is not a number", vec![Layer::new().pax(&[("uid", b"4294967296")]).file("f", b"")]),
+        ("owner is not a number", vec![Layer::new().pax(&[("uid", b"4294967295")]).file("f", b"")]),
+        ("owner is not a number", vec![Layer::new().pax(&[("gid", b"4294967295")]).file("f", b"")]),
         ("type 'V' is not read", vec![Layer::new().add(b"v", EntryType::new(b'V'), META, b"")]),
         (
             "two extended headers",

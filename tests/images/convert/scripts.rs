@@ -25,7 +25,7 @@ fn text(image: &Image, path: &str) -> String {
     let reader = std::io::BufReader::new(Cursor::new(squashfs(&sif)));
     let fs = backhand::FilesystemReader::from_reader(reader).unwrap();
     let node = fs.files().find(|n| n.fullpath == Path::new("/").join(path)).unwrap();
-    let backhand::InnerNode::File(file) = &node.inner else { panic!("{path} is no file") };
+    let backhand::InnerNode::File(file) = &node.inner else { panic!("{path} is not a file") };
     let mut data = String::new();
     fs.file(file).reader().read_to_string(&mut data).unwrap();
     data

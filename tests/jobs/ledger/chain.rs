@@ -157,13 +157,13 @@ fn newer_records_are_kept_shown_and_left_alone() {
         (view.job(entry(1).job).unwrap().last().history.len(), view.newer, view.damaged)
     };
     assert_eq!(read(), (3, 1, 0));
-    assert_eq!(sound(dir.path()).notes.len(), 1);
+    assert_eq!(sound(dir.path()).newer_records.len(), 1);
 
     let bytes = format!("{with_unknown}{newer}\n");
     fs::write(&file, &bytes).unwrap();
     assert_eq!(read(), (3, 2, 0));
     let report = sound(dir.path());
-    assert_eq!(report.notes.iter().map(|n| n.line).collect::<Vec<_>>(), [Some(5), Some(6)]);
+    assert_eq!(report.newer_records.iter().map(|n| n.line).collect::<Vec<_>>(), [Some(5), Some(6)]);
     Ledger::open(dir.path()).unwrap().cancelled(&entry(1)).unwrap();
     assert_eq!(fs::read_to_string(&file).unwrap(), bytes, "nothing stands behind a newer record");
     assert_eq!(segments(dir.path()).len(), 2);

@@ -11,7 +11,7 @@ use moorline::job::{
 use moorline::ledger::{Intent, Ledger, RecordHash, Report, verify};
 use moorline::oci::{Digest, Sha256Digest, SifDigest};
 use moorline::pin::Image;
-use moorline::worker::{Conditions, Cover, MountNote, Receipt, Start};
+use moorline::worker::{Conditions, Cover, MountMade, MountNote, Receipt, Start, WorkerUser};
 
 use crate::support::records;
 
@@ -95,6 +95,14 @@ pub fn receipt(n: u64) -> Receipt {
                 source: "/SENTINEL-source".into(),
             }],
             keys: vec!["SENTINEL-key".into()],
+            kernel: Some("6.1.0".into()),
+            user: Some(WorkerUser { uid: 1000, name: Some("SENTINEL-account".into()) }),
+            argv: vec!["SENTINEL-argv".into()],
+            mounts: vec![MountMade {
+                source: "/SENTINEL-mounted".into(),
+                target: "/SENTINEL-shown".into(),
+                ro: true,
+            }],
             ..Conditions::default()
         },
         ..records::receipt(&entry(n))
