@@ -271,8 +271,8 @@ mod tests {
         let row = ["01jd5k8q2m4xtwj0a7c9", "-", "completed", "the worker measured it"];
         table.row(row.map(str::to_owned));
         assert_eq!(
-            text(&table.lines(Some(47)))[1],
-            "01jd5k8q2m4x  completed  the worker measured it"
+            text(&table.lines(Some(48)))[1],
+            "01jd5k8q2m4xt  completed  the worker measured it"
         );
         assert_eq!(text(&table.lines(Some(34)))[1], "01jd5k8q2m4x  the worker measure…");
         assert_eq!(text(&table.lines(None))[1].matches('-').count(), 1);
