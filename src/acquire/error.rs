@@ -10,6 +10,9 @@ use crate::oci::{ParseReferenceError, Platform, SifDigest};
 use crate::registry::RegistryError;
 use crate::text::one_line;
 
+const WHOLE: &str =
+    "write all 64 characters: moorline jobs --full and moorline tags --full show them";
+const NAME_ONE: &str = "name one: group/project:tag, or --project GROUP/PROJECT --ref BRANCH";
 const FORM: &str = "write registry/group/project:tag, or group/project:tag with registry = \"...\" in the configuration";
 const MOUNT: &str = "a SIF file's name ends in .sif; a directory for the job is given with --mount SRC:DST before the image";
 const VERBOSE: &str =
@@ -269,9 +272,7 @@ impl Failure for AcquireError {
             Self::NamedTwice => {
                 "leave one out; a command behind the flags stands behind --: --project GROUP/PROJECT --ref BRANCH -- COMMAND"
             }
-            Self::NotNamed => {
-                "name one: group/project:tag, or --project GROUP/PROJECT --ref BRANCH"
-            }
+            Self::NotNamed => NAME_ONE,
             Self::NoBuild => {
                 "name one: group/project:tag, or --project GROUP/PROJECT --ref BRANCH; it may be left out only inside GitLab CI and in a clone"
             }
@@ -294,9 +295,7 @@ impl Failure for AcquireError {
                      registry = \"HOST\" in moorline.toml; docker.io/{what} is the one of Docker Hub"
                 ));
             }
-            Self::NoSuchDigest(_) => {
-                "write all 64 characters: moorline jobs --full and moorline tags --full show them"
-            }
+            Self::NoSuchDigest(_) => WHOLE,
             Self::SeveralDigests { .. } => "write more characters of it",
             Self::BareDigest { what, known } => {
                 let place = known.first().map_or("REGISTRY/GROUP/PROJECT", String::as_str);

@@ -72,12 +72,12 @@ impl Supply {
             _ => self.copy(report, plan, checks)?,
         }
         let place = self.place.clone().unwrap_or_default();
-        match self.look_at(report, plan, &place, checks) {
+        match look_at(report, plan, &place, checks) {
             // the node's own copy: a cleaner of temporary files may have taken a part of it
             Err(error) if self.images.is_some() && is_damage(&error) => {
                 self.again(report, plan, job, &error)?;
                 let place = self.place.clone().unwrap_or_default();
-                self.look_at(report, plan, &place, checks)
+                look_at(report, plan, &place, checks)
             }
             other => other,
         }
@@ -162,28 +162,6 @@ impl Supply {
         Ok(())
     }
 
-    /// The image at its place, compared with the pin; `checks` when the runtime can check its blocks as they are read.
-    fn look_at(
-        &mut self,
-        report: &mut Report,
-        plan: &Plan,
-        place: &Path,
-        checks: bool,
-    ) -> Result<Image, ExecuteError> {
-        let sif = |measured| Image::Sif(Box::new(measured));
-        match &plan.job.image {
-            pin::Image::Sif { digest, tree: Some(root), .. } if checks => {
-                Server::possible().map_err(ExecuteError::NotServed)?;
-                sealed_at(report, place, *digest, *root).map(sif)
-            }
-            pin::Image::Sif { digest, .. } => measured_at(report, place, *digest).map(sif),
-            pin::Image::Oci { pin } => {
-                Archived::open(place, pin).map(|archived| Image::Oci(Box::new(archived)))
-            }
-            other @ pin::Image::Other { .. } => Err(ExecuteError::NotSif(other.name())),
-        }
-    }
-
     /// A file that cannot be read as an image is another file than the pinned one, or the pinned one is bad: where its
     /// blocks were to be checked, it was not hashed before, so it is now.
     pub(super) fn explained(
@@ -252,4 +230,25 @@ fn measured_at(
         report.evidence = Evidence { grade: Grade::Measured, measured, measured_at: Some(at) };
     }
     measured
+}
+
+/// The image at its place, compared with the pin; `checks` when the runtime can check its blocks as they are read.
+fn look_at(
+    report: &mut Report,
+    plan: &Plan,
+    place: &Path,
+    checks: bool,
+) -> Result<Image, ExecuteError> {
+    let sif = |measured| Image::Sif(Box::new(measured));
+    match &plan.job.image {
+        pin::Image::Sif { digest, tree: Some(root), .. } if checks => {
+            Server::possible().map_err(ExecuteError::NotServed)?;
+            sealed_at(report, place, *digest, *root).map(sif)
+        }
+        pin::Image::Sif { digest, .. } => measured_at(report, place, *digest).map(sif),
+        pin::Image::Oci { pin } => {
+            Archived::open(place, pin).map(|archived| Image::Oci(Box::new(archived)))
+        }
+        other @ pin::Image::Other { .. } => Err(ExecuteError::NotSif(other.name())),
+    }
 }

@@ -242,7 +242,7 @@ mod tests {
             Receipt { conditions, ..receipt(&entry, 9, code) }
         };
         let plain = |code| receipt(&entry, 9, code);
-        let table = [
+        let table = vec![
             // the accounting's code is lost, or there is none
             (word(Failed, Some(72)), false, plain(200), Failed, Some(200)),
             (word(Failed, None), false, plain(0), Completed, Some(0)),

@@ -1,4 +1,4 @@
-//! A udocker that comes with its job: udocker 1.3.17 from PyPI (`MOORLINE_TEST_UDOCKER_PACKAGE`), where `PATH` has none.
+//! A udocker that comes with its job: udocker 1.3.17 from `PyPI` (`MOORLINE_TEST_UDOCKER_PACKAGE`), where `PATH` has none.
 //!
 //! udocker's own archive of engines cannot be had by a test. The archives here have its names and its layout, and are
 //! *made of Debian's* programs: proot, and for the F modes libfakechroot and patchelf. Debian's patchelf does not know

@@ -191,13 +191,7 @@ impl Runtime for Udocker {
             .map_err(io("writing the engine"))?;
         let variables = scratch.path().join("environment");
         fs::write(&variables, environment(&tree.env)).map_err(io("writing the variables"))?;
-        report.notes.push(format!("udocker {mode:?}, by {from}"));
-        report.conditions.modified = mode.rewrites().map(str::to_owned);
-        report.notes.push(format!("udocker sets variables of its own: {OWN}"));
-        report
-            .notes
-            .push("the program can write to the image's tree, which goes with the job".into());
-        report.notes.push("udocker passes no signal on: a program that is to end is killed".into());
+        tells(report, mode, &from);
 
         let words = argv(&Run {
             program: &program.path,
@@ -231,6 +225,15 @@ impl Runtime for Udocker {
             _scratch: scratch,
         }))
     }
+}
+
+/// What the receipt has to say of a job in udocker.
+fn tells(report: &mut Report, mode: Mode, from: &str) {
+    report.notes.push(format!("udocker {mode:?}, by {from}"));
+    report.conditions.modified = mode.rewrites().map(str::to_owned);
+    report.notes.push(format!("udocker sets variables of its own: {OWN}"));
+    report.notes.push("the program can write to the image's tree, which goes with the job".into());
+    report.notes.push("udocker passes no signal on: a program that is to end is killed".into());
 }
 
 /// Whether a program that was asked is udocker.
