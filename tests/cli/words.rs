@@ -108,7 +108,7 @@ fn an_audit_means_the_image_that_the_name_means() {
     let place = image.strip_suffix(":v1").unwrap();
     home.write(
         "here/moorline.toml",
-        &format!("[images]\nsim = {image:?}\nsif = \"oras://{place}/sif:v1\"\nnightly = {{ ref = \"main\" }}\n"),
+        &format!("[images]\nsim = {image:?}\nsif = \"oras://{place}/sif:v1\"\nnightly = {{ project = \"group/project\", ref = \"main\" }}\n"),
     );
     let (job, _) = home.job_of(&[], "sim", "true");
     for name in ["sim", &image] {
