@@ -117,6 +117,13 @@ fn every_verb_gives_one_document() {
     walk.verb("cache prune", &["--dry-run"], "", 0);
     walk.verb("cache verify", &[], "", 0);
     walk.verb("cache key", &["key"], "", 0);
+    let wheel = crate::runtime::wheel("1.3.17");
+    std::fs::write(home.path("here/udocker.whl"), wheel).unwrap();
+    let added = walk.verb("runtime add", &["udocker", "udocker.whl"], "", 0);
+    let listed = walk.verb("runtime ls", &[], "", 0);
+    let digest = listed["runtimes"][0]["package"]["sha256"].as_str().unwrap().to_owned();
+    assert!(added.to_string().contains(&digest), "{added}");
+    walk.verb("runtime rm", &[&digest], "", 0);
     walk.verb("config show", &[], "", 0);
     let imported = walk.verb("import ganga", &["ganga.py"], "", 0);
     assert!(imported["text"].as_str().unwrap().contains("docker.io/fedora"), "{imported}");

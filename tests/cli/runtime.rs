@@ -15,7 +15,7 @@ use zip::write::SimpleFileOptions;
 use crate::place::Place;
 use crate::support::{Home, Server, have};
 
-fn wheel(version: &str) -> Vec<u8> {
+pub fn wheel(version: &str) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let init = format!("__version__ = \"{version}\"\n");
     for (name, bytes) in

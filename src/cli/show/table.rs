@@ -274,7 +274,7 @@ mod tests {
             text(&table.lines(Some(48)))[1],
             "01jd5k8q2m4xt  completed  the worker measured it"
         );
-        assert_eq!(text(&table.lines(Some(34)))[1], "01jd5k8q2m4x  the worker measure…");
+        assert_eq!(text(&table.lines(Some(34)))[1], "01jd5k8q2m4x  the worker measured…");
         assert_eq!(text(&table.lines(None))[1].matches('-').count(), 1);
     }
 

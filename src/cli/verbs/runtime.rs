@@ -54,7 +54,7 @@ this one job: nothing is installed. Adding a file again is fine.
 
 Examples:
   moorline runtime add udocker udocker-1.3.17-py2.py3-none-any.whl
-  moorline runtime add udocker udocker-1.3.17.tar.gz udocker-englib-1.2.11.tar.gz")]
+  moorline runtime add udocker udocker-1.3.17.tar.gz udocker-englib.tar.gz")]
 pub struct Add {
     /// Which runtime
     #[arg(value_name = "RUNTIME")]

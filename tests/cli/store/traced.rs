@@ -1,6 +1,7 @@
 //! What can only be seen from outside, or be made to happen there: with strace.
 
 use std::fs;
+use std::os::unix::fs::chown;
 use std::process::Command;
 
 use crate::place::Place;
@@ -85,6 +86,10 @@ fn an_unpacked_tree_is_synced_before_its_mark() {
     }
     // an ordinary user, for whom no kernel mounts it; squashfuse is hidden by PATH
     let mut place = place_of(BERT);
+    // a tree that later jobs share
+    let config = place.path("home/config.toml");
+    fs::write(&config, "[delivery]\nshared_trees = true\n").unwrap();
+    chown(&config, Some(BERT), Some(BERT)).unwrap();
     let (image, log) = (place.image(), place.path("home/trace"));
     let path = place.env.insert("PATH".into(), "/nowhere".into()).unwrap();
     let found = |name| std::env::split_paths(&path).map(|dir| dir.join(name)).find(|p| p.exists());
@@ -96,7 +101,8 @@ fn an_unpacked_tree_is_synced_before_its_mark() {
         [strace.to_str().unwrap(), "-f", "-qq", "-y", "-o", log.to_str().unwrap(), "-e", trace];
     let before = [&before[..], &tracing].concat();
     // the image has no interpreter: that it cannot run is found when it is unpacked
-    let args = ["run", "--runtime", "builtin", &image, "--", "/usr/bin/tool"];
+    let config = config.to_str().unwrap();
+    let args = ["run", "--config", config, "--runtime", "builtin", &image, "--", "/usr/bin/tool"];
     let answer = finish(place.command_behind(&before, &args), &args, "");
     let text = fs::read_to_string(&log).unwrap();
     let lines: Vec<&str> = text.lines().collect();
