@@ -163,7 +163,10 @@ fn look(pid: u32, own: (u64, u64), sign: &Sign) -> Seen {
 fn is_own_program(root: &Path, exe: &Path) -> bool {
     let found = || {
         let name = fs::read_link(exe)?;
-        let below = fs::symlink_metadata(root.join(name.strip_prefix("/").unwrap_or(&name)))?;
+        // of a root that this process can reach both names are the machine's; else both are the container's
+        let from = fs::read_link(root).unwrap_or_else(|_| "/".into());
+        let inside = name.strip_prefix(&from).or_else(|_| name.strip_prefix("/"));
+        let below = fs::symlink_metadata(root.join(inside.unwrap_or(&name)))?;
         let exe = fs::metadata(exe)?;
         io::Result::Ok((below.dev(), below.ino()) == (exe.dev(), exe.ino()))
     };

@@ -273,7 +273,7 @@ fn an_installed_worker_with_the_same_bytes_comes_first() {
 
 /// A stand-in that writes down how it was called; the real apptainer is another suite's.
 const RECORDER: &str = r#"#!/bin/sh
-[ "$1" = --version ] && exit 0
+[ "$1" = --version ] && echo apptainer version 1.4.5 && exit 0
 for word; do printf '<%s>\n' "$word"; done
 env | grep -E '^(APPTAINERENV_|XDG_RUNTIME)' | sort
 exit 6
@@ -301,8 +301,9 @@ fn the_scripts_words_reach_the_runtime_as_they_are() {
 
     let work = job.path("work").display().to_string();
     let sif = image().0.display().to_string();
+    let privileges = if am_root() { "<--no-privs>\n" } else { "" };
     let common = format!(
-        "<--bind>\n<{work}:/work_dir>\n<--pwd>\n</work_dir>\n<--no-home>\n<--home>\n</work_dir>\n<--bind>\n</etc:/host etc:ro>\n\
+        "<--bind>\n<{work}:/work_dir>\n<--pwd>\n</work_dir>\n<--no-home>\n<--home>\n</work_dir>\n{privileges}<--bind>\n</etc:/host etc:ro>\n\
          <--mount>\n<type=bind,source=/etc,\"destination=/o:d,\"\"d\"\"\",ro>\n\
          <--mount>\n<type=bind,source=/etc,destination=/a:b>\n\
          <--opt=a b>\n<--pwd=/work_dir>\n<{sif}>\n<sh>\n<-c>\n<{hostile}>\n<>\n<-x>\nAPPTAINERENV_A={}\nAPPTAINERENV_MOORLINE_JOB_ID=",

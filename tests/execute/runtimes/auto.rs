@@ -18,9 +18,10 @@ fn auto_says_why_others_were_not_taken() {
     assert_eq!(done.code, 0, "{}", done.stderr);
     let receipt = done.receipt.unwrap();
     assert_eq!(receipt.runtime.as_str(), "builtin");
-    // podman takes no SIF, so it is no candidate
+    // podman takes no SIF, so it is passed over first
     let said: Vec<_> = receipt.notes.iter().filter(|note| note.starts_with("not taken")).collect();
-    assert_eq!(said, ["not taken: singularity: not installed"]);
+    let podman = "not taken: podman: it takes an OCI archive, and auto has a SIF";
+    assert_eq!(said, [podman, "not taken: singularity: not installed"]);
     job.plan.job.runtime = RuntimeChoice::Podman;
     let done = job.run();
     assert_eq!(done.code, 214, "{}", done.stderr);
