@@ -174,12 +174,12 @@ impl Entry {
 }
 
 /// Where a document came from, for messages.
-enum Place<'a> {
+enum AuthSource<'a> {
     Variable,
     File(&'a Path),
 }
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for AuthSource<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Variable => f.write_str(VARIABLE),
@@ -194,7 +194,7 @@ pub(super) fn find_variable(
     found: &mut Candidates,
 ) -> Result<(), CredentialError> {
     match question.text(VARIABLE)? {
-        Some(text) => offer(question, &Place::Variable, &text, found).map(drop),
+        Some(text) => offer(question, &AuthSource::Variable, &text, found).map(drop),
         None => Ok(()),
     }
 }
@@ -213,7 +213,7 @@ pub(super) fn find(
                 }));
             continue;
         };
-        if offer(question, &Place::File(&path), &text, found)? && mode & 0o044 != 0 {
+        if offer(question, &AuthSource::File(&path), &text, found)? && mode & 0o044 != 0 {
             question.run.warn(&format!(
                 "{} holds a secret and others can read it (mode {:04o}): chmod 600 {0}",
                 path.display(),
@@ -289,7 +289,7 @@ enum Says<'a> {
 /// Offers what a document has for the question; says whether a secret stood in the document itself.
 fn offer(
     question: &SourceQuestion<'_>,
-    place: &Place<'_>,
+    place: &AuthSource<'_>,
     text: &str,
     found: &mut Candidates,
 ) -> Result<bool, CredentialError> {

@@ -98,7 +98,7 @@ const LONG_WORD: usize = 16;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer {
+struct HelperAnswer {
     username: String,
     secret: Written,
 }
@@ -155,7 +155,7 @@ fn get(shared: &Run, name: &str, server: &str) -> Answered {
         let none = out.trim_ascii_start().starts_with(b"credentials not found");
         return if none { Ok(None) } else { Err(format!("it ended with {status}{}", said())) };
     }
-    let answer: Answer = serde_json::from_slice(&out)
+    let answer: HelperAnswer = serde_json::from_slice(&out)
         .map_err(|_| format!("its answer is not the JSON of a credential{}", said()))?;
     let password = plain(answer.secret.0.expose()).to_owned();
     let found = Credential { username: answer.username, password: Secret::new(password) };

@@ -39,7 +39,7 @@ pub struct Shell<'a> {
 }
 
 /// What a command answered.
-pub struct Answer {
+pub struct Ran {
     /// Its exit code.
     pub code: i32,
     /// Its stdout without the last newline.
@@ -134,7 +134,7 @@ impl<'a> Shell<'a> {
         args: &[&str],
         stdin: Option<&Secret>,
         aloud: bool,
-    ) -> Result<Answer, DemoError> {
+    ) -> Result<Ran, DemoError> {
         let io = |source| DemoError::Io { doing: "cannot run", path: self.program.clone(), source };
         let mut child = Command::new(&self.program)
             .args(args)
@@ -162,6 +162,6 @@ impl<'a> Shell<'a> {
         if !stdout.is_empty() && aloud {
             self.show(Scene::Stdout(&stdout));
         }
-        Ok(Answer { code: output.status.code().unwrap_or(-1), stdout })
+        Ok(Ran { code: output.status.code().unwrap_or(-1), stdout })
     }
 }

@@ -48,7 +48,7 @@ const MOST_REDIRECTS: usize = 3;
 const TRIES: u32 = 3;
 
 /// What is sent.
-struct Question {
+struct ApiCall {
     url: Url,
     /// `None` for a GET.
     sends: Option<Sends>,
@@ -62,7 +62,7 @@ struct Sends {
     body: Vec<u8>,
 }
 
-impl Question {
+impl ApiCall {
     fn request(&self, http: &reqwest::Client) -> RequestBuilder {
         let Some(Sends { method, kind, body }) = &self.sends else {
             return http.get(self.url.clone());
@@ -192,7 +192,7 @@ impl Transport {
     }
 
     /// Asks, unless it was refused before: some GitLab instances ban an address after 30 refusals.
-    async fn ask(&self, question: &Question) -> Result<(Response, Bytes), GitlabError> {
+    async fn ask(&self, question: &ApiCall) -> Result<(Response, Bytes), GitlabError> {
         let url = &question.url;
         if let Some(error) = self.refusal(url) {
             return Err(error);
@@ -286,11 +286,11 @@ impl Transport {
     }
 
     async fn get(&self, url: &Url) -> Result<(Response, Bytes), GitlabError> {
-        self.send(&Question { url: url.clone(), sends: None }).await
+        self.send(&ApiCall { url: url.clone(), sends: None }).await
     }
 
     /// One answer of any status, and its body.
-    async fn send(&self, question: &Question) -> Result<(Response, Bytes), GitlabError> {
+    async fn send(&self, question: &ApiCall) -> Result<(Response, Bytes), GitlabError> {
         let url = &question.url;
         if !self.is_own(url) {
             return Err(GitlabError::Redirected {
@@ -445,7 +445,7 @@ impl AsyncClient for Transport {
         let method = request.method_ref().cloned().unwrap_or_default();
         let kind = request.headers_ref().and_then(|headers| headers.get(CONTENT_TYPE)).cloned();
         let sends = (method != Method::GET).then_some(Sends { method, kind, body });
-        let question = Question { url, sends };
+        let question = ApiCall { url, sends };
         let (answer, body) = self.ask(&question).await.map_err(ApiError::client)?;
         let mut plain = http::Response::new(body);
         *plain.status_mut() = answer.status();

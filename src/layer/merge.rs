@@ -17,7 +17,7 @@ use super::limits::{Limits, check};
 use super::reader::{Member, MemberKind, TarReader};
 use super::whiteout::{self, Aufs, Whiteout};
 use crate::tree::{
-    ContentId, Contents, Inode, InodeId, Kind, Meta, PathError, Place, Scan, Tree, TreePath,
+    ContentId, Contents, Inode, InodeId, Kind, Meta, NameIn, PathError, Scan, Tree, TreePath,
     Xattrs, show,
 };
 
@@ -306,7 +306,7 @@ impl Merger {
         &mut self,
         layer: u32,
         target: &[u8],
-    ) -> Result<(Option<Place>, InodeId), &'static str> {
+    ) -> Result<(Option<NameIn>, InodeId), &'static str> {
         let to = TreePath::parse(target).map_err(|_| "which is not a path in the image")?;
         if let Some(Aufs::Link(name)) = whiteout::aufs(to.names()) {
             let kept = if self.aufs.0 == layer { self.aufs.1.get(name) } else { None };

@@ -43,7 +43,7 @@ pub struct HubFile {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct HubAnswer {
     image: String,
     #[serde(default)]
     version: Option<String>,
@@ -82,7 +82,7 @@ impl Client {
                 }
             }
         };
-        let answer: Answer = serde_json::from_slice(&bytes).map_err(|_| {
+        let answer: HubAnswer = serde_json::from_slice(&bytes).map_err(|_| {
             let reason = "its body does not say where the image is";
             self.0.transport.not_read(&url, &what, &bytes, reason)
         })?;

@@ -31,7 +31,7 @@ pub fn system_names() -> Names {
 
 /// Where an address is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+enum Network {
     Public,
     /// Of a site: 10/8, 172.16/12, 192.168/16, 100.64/10, `fc00::/7`.
     Private,
@@ -39,35 +39,35 @@ enum Place {
     Machine,
 }
 
-fn place(ip: IpAddr) -> Place {
+fn place(ip: IpAddr) -> Network {
     let v4 = |ip: Ipv4Addr| {
         let [a, b, ..] = ip.octets();
         if ip.is_loopback() || ip.is_link_local() || a == 0 {
-            Place::Machine
+            Network::Machine
         } else if ip.is_private() || (a == 100 && b & 0xc0 == 64) {
-            Place::Private
+            Network::Private
         } else {
-            Place::Public
+            Network::Public
         }
     };
     match ip.to_canonical() {
         IpAddr::V4(ip) => v4(ip),
-        IpAddr::V6(ip) if ip.is_loopback() || ip.is_unspecified() => Place::Machine,
-        IpAddr::V6(ip) if ip.is_unicast_link_local() => Place::Machine,
-        IpAddr::V6(ip) if ip.is_unique_local() => Place::Private,
+        IpAddr::V6(ip) if ip.is_loopback() || ip.is_unspecified() => Network::Machine,
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => Network::Machine,
+        IpAddr::V6(ip) if ip.is_unique_local() => Network::Private,
         // NAT64: the last four bytes are an address of version 4
         IpAddr::V6(ip) => match ip.segments() {
             [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
                 v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
             }
-            _ => Place::Public,
+            _ => Network::Public,
         },
     }
 }
 
 /// Whether an address is of this machine, its link, or a private network.
 pub(super) fn is_internal(ip: IpAddr) -> bool {
-    place(ip) != Place::Public
+    place(ip) != Network::Public
 }
 
 /// The address that a URL's host is, when it is written as a number.
@@ -91,16 +91,16 @@ impl Reach {
     /// What a host at these addresses may lead to.
     pub(super) fn of(addresses: &[IpAddr]) -> Self {
         match addresses.iter().map(|ip| place(*ip)).max() {
-            None | Some(Place::Public) => Self::Public,
-            Some(Place::Private) => Self::Site,
-            Some(Place::Machine) => Self::Anywhere,
+            None | Some(Network::Public) => Self::Public,
+            Some(Network::Private) => Self::Site,
+            Some(Network::Machine) => Self::Anywhere,
         }
     }
 
     pub(super) fn allows(self, ip: IpAddr) -> bool {
         match self {
-            Self::Public => place(ip) == Place::Public,
-            Self::Site => place(ip) != Place::Machine,
+            Self::Public => place(ip) == Network::Public,
+            Self::Site => place(ip) != Network::Machine,
             Self::Anywhere => true,
         }
     }
@@ -144,22 +144,22 @@ mod tests {
     #[test]
     fn addresses_have_their_place() {
         for (text, expected) in [
-            ("93.184.216.34", Place::Public),
-            ("2606:2800::1", Place::Public),
-            ("10.0.0.1", Place::Private),
-            ("172.16.0.1", Place::Private),
-            ("192.168.1.1", Place::Private),
-            ("100.64.0.1", Place::Private),
-            ("fd12::1", Place::Private),
-            ("::ffff:10.0.0.1", Place::Private),
-            ("64:ff9b::10.0.0.1", Place::Private),
-            ("127.0.0.1", Place::Machine),
-            ("169.254.169.254", Place::Machine),
-            ("0.0.0.0", Place::Machine),
-            ("::1", Place::Machine),
-            ("::", Place::Machine),
-            ("fe80::1", Place::Machine),
-            ("::ffff:127.0.0.1", Place::Machine),
+            ("93.184.216.34", Network::Public),
+            ("2606:2800::1", Network::Public),
+            ("10.0.0.1", Network::Private),
+            ("172.16.0.1", Network::Private),
+            ("192.168.1.1", Network::Private),
+            ("100.64.0.1", Network::Private),
+            ("fd12::1", Network::Private),
+            ("::ffff:10.0.0.1", Network::Private),
+            ("64:ff9b::10.0.0.1", Network::Private),
+            ("127.0.0.1", Network::Machine),
+            ("169.254.169.254", Network::Machine),
+            ("0.0.0.0", Network::Machine),
+            ("::1", Network::Machine),
+            ("::", Network::Machine),
+            ("fe80::1", Network::Machine),
+            ("::ffff:127.0.0.1", Network::Machine),
         ] {
             assert_eq!(place(text.parse().unwrap()), expected, "{text}");
         }

@@ -141,7 +141,7 @@ impl Session {
                 reason: reason.into(),
             })
         };
-        let answer: Answer = serde_json::from_slice(&body).map_err(|_| {
+        let answer: TokenAnswer = serde_json::from_slice(&body).map_err(|_| {
             let reason = "its body is not the JSON of a token";
             stop(desk.transport.not_read(url, "a token", &body, reason))
         })?;
@@ -218,7 +218,7 @@ fn worth(lifetime: Duration) -> Duration {
 /// As token servers write it: any of the two names, the other one empty or `null`; seconds as a
 /// number, in quotes, with a fraction, negative.
 #[derive(Deserialize)]
-struct Answer {
+struct TokenAnswer {
     #[serde(default)]
     token: Value,
     #[serde(default)]
@@ -227,7 +227,7 @@ struct Answer {
     expires_in: Value,
 }
 
-impl Answer {
+impl TokenAnswer {
     fn secret(&self) -> Option<Secret> {
         let both = [&self.token, &self.access_token].into_iter().filter_map(Value::as_str);
         let mut some = both.map(str::trim).filter(|token| !token.is_empty());
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn answers_as_token_servers_write_them() {
         let of = |text: &str| {
-            let answer: Answer = serde_json::from_str(text).unwrap();
+            let answer: TokenAnswer = serde_json::from_str(text).unwrap();
             let token = answer.secret().map(|token| token.expose().to_owned());
             (token, answer.lifetime().map(|life| life.as_millis()))
         };

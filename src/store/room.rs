@@ -120,13 +120,13 @@ impl QuotaQuestion {
 
 /// What is known of a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place<'a> {
+struct Disk<'a> {
     path: &'a Path,
     /// The file system's magic number.
     kind: u32,
 }
 
-impl Place<'_> {
+impl Disk<'_> {
     fn unsuitable(&self, shared: bool) -> Option<&'static str> {
         if AFS.contains(&self.kind) {
             return Some("lies on AFS, where jobs without a token cannot read it");
@@ -180,9 +180,9 @@ fn mount_of(table: &Table, device: (u32, u32), path: &Path) -> Option<(String, b
 }
 
 impl Store {
-    fn place(&self) -> Option<Place<'_>> {
+    fn place(&self) -> Option<Disk<'_>> {
         let kind = u32::try_from(rustix::fs::statfs(&self.root).ok()?.f_type).ok()?;
-        Some(Place { path: &self.root, kind })
+        Some(Disk { path: &self.root, kind })
     }
 
     /// Why its file system is no good place for a store, one that other machines read if `shared`;
@@ -218,8 +218,8 @@ impl Store {
 mod tests {
     use super::*;
 
-    fn place(path: &str, kind: u32) -> Place<'_> {
-        Place { path: Path::new(path), kind }
+    fn place(path: &str, kind: u32) -> Disk<'_> {
+        Disk { path: Path::new(path), kind }
     }
 
     #[test]

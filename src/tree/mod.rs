@@ -28,4 +28,4 @@ pub use name::Name;
 pub use names::{Dirent, Names};
 pub use number::Numbering;
 pub use path::{MAX_NAME, PathError, TreePath, show};
-pub use resolve::Place;
+pub use resolve::NameIn;

@@ -13,7 +13,7 @@ const MAX_STEPS: u64 = 4096;
 const SKIPPED: u64 = 64;
 
 /// A directory and a name in it, which may or may not be taken.
-pub type Place = (InodeId, Box<[u8]>);
+pub type NameIn = (InodeId, Box<[u8]>);
 
 /// What to do about a directory that is not there.
 enum Missing<'a> {
@@ -35,7 +35,7 @@ impl Tree {
         path: &TreePath<'_>,
         layer: u32,
         implied: &Meta,
-    ) -> Result<Place, PathError> {
+    ) -> Result<NameIn, PathError> {
         self.place(path, &Missing::Make(layer, implied))
     }
 
@@ -49,12 +49,12 @@ impl Tree {
         path: &TreePath<'_>,
         layer: u32,
         implied: &Meta,
-    ) -> Result<Place, PathError> {
+    ) -> Result<NameIn, PathError> {
         self.place(path, &Missing::Replace(layer, implied))
     }
 
     /// The same, where what is missing is made.
-    fn place(&mut self, path: &TreePath<'_>, missing: &Missing<'_>) -> Result<Place, PathError> {
+    fn place(&mut self, path: &TreePath<'_>, missing: &Missing<'_>) -> Result<NameIn, PathError> {
         let (name, parents) = path.names().split_last().ok_or(PathError::Root)?;
         let walked = self.walk(parents, missing)?;
         // nothing stays missing
@@ -65,7 +65,7 @@ impl Tree {
     ///
     /// # Errors
     /// As [`Tree::parent_of`].
-    pub fn find_parent(&mut self, path: &TreePath<'_>) -> Result<Option<Place>, PathError> {
+    pub fn find_parent(&mut self, path: &TreePath<'_>) -> Result<Option<NameIn>, PathError> {
         let (name, parents) = path.names().split_last().ok_or(PathError::Root)?;
         Ok(self.walk(parents, &Missing::Stop)?.map(|at| (at, (*name).into())))
     }

@@ -36,7 +36,7 @@ fn reached(file: &Path, found: &mut BTreeSet<PathBuf>) {
 }
 
 /// Every file of Rust below a folder.
-fn all(folder: &Path, found: &mut BTreeSet<PathBuf>) {
+pub fn all(folder: &Path, found: &mut BTreeSet<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let path = entry.path();
         if path.is_dir() {

@@ -10,6 +10,7 @@ mod common;
 mod files;
 mod floors;
 mod fuzz_smoke;
+mod names;
 mod promises;
 #[path = "../registry/server.rs"]
 mod server;

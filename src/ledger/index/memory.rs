@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::IndexError;
 use super::name::{ImageKey, ImageName, digest_in};
-use super::row::{Openness, Place, Row};
+use super::row::{Openness, RecordAt, Row};
 use super::scan::{Cursor, Found, Positions, clock_before, grown};
 use super::sketch::{Sketcher, What};
 use super::traits::{Counts, Filter, Index, LineAt, Page, Progress};
@@ -45,7 +45,7 @@ impl Memory {
     fn add(&mut self, segment: u32, found: &Found) {
         let Found { about, offset, length, at } = found;
         let row = self.jobs.entry(about.job).or_default();
-        if !row.add(Place { segment, offset: *offset, length: *length }, about, *at) {
+        if !row.add(RecordAt { segment, offset: *offset, length: *length }, about, *at) {
             return;
         }
         match &about.what {
@@ -109,7 +109,7 @@ impl Index for Memory {
 
     fn lines(&self, job: JobId) -> Result<Vec<LineAt>, IndexError> {
         let Some(row) = self.jobs.get(&job) else { return Ok(Vec::new()) };
-        let at = |place: &Place| {
+        let at = |place: &RecordAt| {
             Some(LineAt {
                 segment: *self.names.get(place.segment as usize)?,
                 offset: place.offset.into(),

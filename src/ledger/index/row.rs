@@ -15,7 +15,7 @@ use crate::ledger::settled::{Ending, settle};
 
 /// Where one record stands. The segment is a number of the index's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct RecordAt {
     pub segment: u32,
     pub offset: u32,
     pub length: u32,
@@ -24,7 +24,7 @@ pub(super) struct Place {
 /// One job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Row {
-    pub places: Vec<Place>,
+    pub places: Vec<RecordAt>,
     pub submissions: Vec<Brief>,
 }
 
@@ -168,7 +168,7 @@ impl Brief {
 
 impl Row {
     /// Adds a record; `false` when it was added before.
-    pub(super) fn add(&mut self, place: Place, about: &About, at: i64) -> bool {
+    pub(super) fn add(&mut self, place: RecordAt, about: &About, at: i64) -> bool {
         if self.places.contains(&place) {
             return false;
         }
@@ -231,7 +231,7 @@ impl Row {
     /// The places as bytes, and the rest.
     pub(super) fn encode(&self, job: JobId) -> (Vec<u8>, Vec<u8>) {
         let mut places = Vec::with_capacity(self.places.len() * 6);
-        for Place { segment, offset, length } in &self.places {
+        for RecordAt { segment, offset, length } in &self.places {
             for number in [segment, offset, length] {
                 put(&mut places, u64::from(*number));
             }
@@ -260,7 +260,7 @@ impl Row {
         let (mut places, mut rest) = (places, rest);
         while !places.is_empty() {
             let mut next = || u32::try_from(take(&mut places)?).ok();
-            row.places.push(Place { segment: next()?, offset: next()?, length: next()? });
+            row.places.push(RecordAt { segment: next()?, offset: next()?, length: next()? });
         }
         let base = base(job);
         while !rest.is_empty() {
@@ -364,7 +364,7 @@ mod tests {
         let mut row = Row::default();
         let about = |what| About { job, intent: [7; 8], what };
         let at = |n: i64| 1_700_000_000_000_000_000 + n;
-        let place = |n: u32| Place { segment: n, offset: n * 300_000, length: 900 };
+        let place = |n: u32| RecordAt { segment: n, offset: n * 300_000, length: 900 };
         assert!(row.add(place(1), &about(What::Submitted("slurm:1".into())), at(-5)));
         assert!(row.add(place(2), &about(What::Intent(std::sync::Arc::default())), at(3)));
         let seen = What::Observed { state: JobState::Failed, exit_code: Some(-3), complete: false };

@@ -18,7 +18,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use super::error::IndexError;
 use super::home::{Home, Lease};
 use super::name::{ImageKey, ImageName};
-use super::row::{Openness, Place, Row, code};
+use super::row::{Openness, RecordAt, Row, code};
 use super::scan::{Cursor, Found, Position, Positions, changes, clock_before, grown};
 use super::sealed::Key;
 use super::sketch::{Sketcher, What};
@@ -172,7 +172,7 @@ impl Index for Sqlite {
         let Some(row) = load(&self.base, &self.key, job)? else { return Ok(Vec::new()) };
         let names: HashMap<u32, SegmentName> =
             self.positions.iter().map(|(name, position)| (position.id, *name)).collect();
-        let at = |place: &Place| {
+        let at = |place: &RecordAt| {
             let segment = names.get(&place.segment).copied();
             let segment =
                 segment.ok_or_else(|| IndexError::Unfit("a segment is missing".into()))?;
@@ -368,7 +368,7 @@ impl Batch<'_> {
                 entry.insert(load(self.base, self.key, job)?.unwrap_or_default())
             }
         };
-        if !row.add(Place { segment, offset: *offset, length: *length }, about, *at) {
+        if !row.add(RecordAt { segment, offset: *offset, length: *length }, about, *at) {
             return Ok(());
         }
         match &about.what {

@@ -17,14 +17,14 @@ use crate::failure::{Failure, Kind};
 const INIT: &[u8] = b"\"\"\"udocker\"\"\"\n__license__ = \"x\"\n__version__ = \"1.3.17\"\n";
 
 /// A member: its name, its type, its bytes or its target.
-type Entry<'a> = (&'a str, EntryType, &'a [u8]);
+type Member<'a> = (&'a str, EntryType, &'a [u8]);
 
-fn file<'a>(name: &'a str, bytes: &'a [u8]) -> Entry<'a> {
+fn file<'a>(name: &'a str, bytes: &'a [u8]) -> Member<'a> {
     (name, EntryType::Regular, bytes)
 }
 
 /// Names are put into the header as they are: `tar` itself refuses those that matter here.
-fn tarball(entries: &[Entry<'_>]) -> Vec<u8> {
+fn tarball(entries: &[Member<'_>]) -> Vec<u8> {
     let mut tar = Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     for (name, kind, bytes) in entries {
         let mut header = Header::new_gnu();
@@ -88,7 +88,7 @@ fn engines(bytes: &[u8]) -> Result<Engines, UdockerError> {
 }
 
 /// A package of the source, as an archive of a release has it.
-fn source() -> Vec<Entry<'static>> {
+fn source() -> Vec<Member<'static>> {
     vec![
         file("udocker-1.3.17/README.md", b"x"),
         file("udocker-1.3.17/tests/unit/test_cli.py", b"x"),
@@ -99,7 +99,7 @@ fn source() -> Vec<Entry<'static>> {
     ]
 }
 
-fn englib() -> Vec<Entry<'static>> {
+fn englib() -> Vec<Member<'static>> {
     vec![
         file("udocker_dir/bin/proot-x86_64", b"elf"),
         ("udocker_dir/bin/proot-x86_64-4_8_0", EntryType::Symlink, b"proot-x86_64"),
@@ -165,7 +165,7 @@ fn what_is_another_thing_is_named() {
 /// Whatever is in it, nothing lands elsewhere, and no name is taken twice.
 #[test]
 fn what_leads_out_is_refused() {
-    let evil: [Entry<'_>; 9] = [
+    let evil: [Member<'_>; 9] = [
         file("../evil", b"x"),
         file("/etc/evil", b"x"),
         file("udocker-1.3.17/udocker/../../evil", b"x"),
@@ -192,7 +192,7 @@ fn what_leads_out_is_refused() {
         assert!(error.to_string().contains("out of its directory"), "{target}: {error}");
     }
     // a name that is a link already is no way through it
-    let through: [Entry<'_>; 2] = [
+    let through: [Member<'_>; 2] = [
         ("udocker_dir/bin/link", EntryType::Symlink, b"target"),
         file("udocker_dir/bin/link", b"x"),
     ];
