@@ -15,7 +15,7 @@
 
 use serde::Serialize;
 
-use crate::job::{Grade, Measured};
+use crate::job::{Grade, Measured, RuntimeChoice};
 use crate::ledger::Recorded;
 use crate::pin::Image;
 use crate::worker::{Contradiction, Hides, Qualifier, Receipt, Start};
@@ -186,7 +186,7 @@ pub fn forgers(receipt: &Receipt) -> Vec<Forger> {
     let mut forgers = vec![Forger::Owner];
     // without a word on it the runtime is taken for one that does not hide anything; one that opens the image by its name
     // may get what another process of this user puts there
-    let by_name = matches!(receipt.runtime.as_str(), "apptainer" | "singularity");
+    let by_name = RuntimeChoice::opens_by_name(receipt.runtime.as_str());
     // what an earlier job measured is no longer in anybody's hands
     let earlier = receipt.evidence.grade == Grade::MeasuredCached;
     if by_name || earlier || receipt.conditions.hides != Some(Hides::Yes) {

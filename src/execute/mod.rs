@@ -84,8 +84,8 @@ pub use node::{Bounds, Gone, Kept, Pulled, tidy as tidy_node};
 pub use probe::{Refusal, probe};
 pub use programs::find_program;
 pub use runtimes::{
-    Absent, builtin_works, installed, lacks, may_take, takes_directory, takes_options, usable,
-    wants,
+    Absent, builtin_works, directory_runtimes, installed, lacks, may_take, takes_directory,
+    takes_options, usable, wants,
 };
 pub use scratch::demo_directory;
 pub use tickets::forget as forget_tickets;

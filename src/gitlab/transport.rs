@@ -26,8 +26,8 @@ use super::{GitlabError, Options, Token, TokenKind};
 use crate::config::ServerUrl;
 use crate::failure::chain;
 use crate::net::{
-    self, Backoff, ClientError, Fault, HostBudget, Page, Permit, Proxy, Roots, longer,
-    proxy_refuses, retry_after,
+    self, Backoff, ClientError, Fault, HostBudget, Page, Permit, Proxy, Roots, is_final,
+    is_of_gateway, is_passing, longer, retry_after,
 };
 use crate::secret::Realm;
 use crate::text::{Foreign, Hidden, Shown};
@@ -81,7 +81,7 @@ impl ApiCall {
 
     /// Whether an answer of this status is none: behind a gateway's it may have been done.
     fn is_asked_again(&self, status: u16) -> bool {
-        status == 429 || matches!(status, 502..=504) && !self.is_once()
+        is_passing(status) && !(is_of_gateway(status) && self.is_once())
     }
 
     /// What a token needs for it.
@@ -327,10 +327,9 @@ impl Transport {
                     let connecting = error.is_connect();
                     let reason = String::from(self.words(&chain(&error.without_url())));
                     // waiting would not help
-                    let last = ["refused", "dns error", "InvalidContentType"]
-                        .iter()
-                        .any(|word| reason.contains(word))
-                        || proxy_refuses(&reason)
+                    // its name was typed by hand: one that is not known is told at once
+                    let last = is_final(&reason)
+                        || reason.contains("dns error")
                         || question.is_once() && !connecting;
                     if last || tried >= TRIES {
                         return Err(self.unreachable(reason));

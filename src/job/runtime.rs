@@ -24,6 +24,15 @@ open_names! {
     }
 }
 
+impl RuntimeChoice {
+    /// Whether a runtime, as receipts name it, opens the image's file by its name and with a configuration of its own:
+    /// what it did is believed.
+    #[must_use]
+    pub fn opens_by_name(name: &str) -> bool {
+        [Self::Apptainer, Self::Singularity].iter().any(|one| one.name() == name)
+    }
+}
+
 #[expect(clippy::derivable_impls, reason = "the macro writes the enum")]
 impl Default for RuntimeChoice {
     fn default() -> Self {

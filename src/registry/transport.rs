@@ -16,15 +16,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
-use reqwest::{Client, Method, Response, StatusCode, Url};
+use reqwest::{Client, Method, Response, Url};
 
 use super::names::{Names, Reach, Resolver};
 use super::options::{Options, Patience};
 use super::{RegistryError, Said};
 use crate::failure::chain;
 use crate::net::{
-    self, Backoff, ClientError, Fault, HostBudget, Page, Permit, Proxies, Proxy, Roots, longer,
-    retry_after,
+    self, Backoff, ClientError, Fault, HostBudget, Page, Permit, Proxies, Proxy, Roots, is_final,
+    is_passing, longer, retry_after,
 };
 use crate::text::{Foreign, Hidden, Shown};
 
@@ -220,7 +220,10 @@ impl Transport {
                     let reason = "it wants a credential (HTTP status 407)".to_owned();
                     return Err(through(unreachable(&request.url, reason), proxy));
                 }
-                Ok(response) if is_passing(response.status()) => {
+                // 500 is a registry's storage that does not answer
+                Ok(response)
+                    if is_passing(response.status().as_u16()) || response.status() == 500 =>
+                {
                     let wanted = retry_after(response.headers());
                     if let Some(wait) = wanted {
                         self.hosts.hold_off(&host, wait);
@@ -356,19 +359,6 @@ fn first_error(body: &[u8]) -> (String, String) {
         return (element("Code").unwrap_or_default(), element("Message").unwrap_or_default());
     }
     (String::new(), String::new())
-}
-
-fn is_passing(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 429 | 500 | 502 | 503 | 504)
-}
-
-/// Errors that another try would only repeat.
-fn is_final(reason: &str) -> bool {
-    reason.contains("refused")
-        || reason.contains("InvalidContentType")
-        // what a proxy says to CONNECT
-        || reason.contains("authorization required")
-        || crate::net::proxy_refuses(reason)
 }
 
 /// `host:port` of a URL, for messages.

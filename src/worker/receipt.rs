@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::conditions::{Conditions, MountNote, Qualifier};
-use crate::job::{Evidence, Grade, IntentId, JobId, Name, Nonce};
+use crate::job::{Evidence, Grade, IntentId, JobId, Name, Nonce, RuntimeChoice};
 use crate::oci::{Digest, SifDigest};
 
 /// The version of this document.
@@ -134,7 +134,7 @@ impl Receipt {
     /// What keeps a *Match* of this receipt from being a plain one.
     #[must_use]
     pub fn qualifiers(&self) -> Vec<Qualifier> {
-        let foreign = matches!(self.runtime.as_str(), "apptainer" | "singularity");
+        let foreign = RuntimeChoice::opens_by_name(self.runtime.as_str());
         let believed = foreign || self.conditions.program.is_some();
         [
             (Qualifier::Mount, !self.conditions.covers.is_empty()),

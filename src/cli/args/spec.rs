@@ -35,8 +35,7 @@ const INSTEAD: &str = "give the job a file that only it can read, through --moun
 /// What to run and how.
 #[derive(Debug, Args, Clone)]
 pub struct SpecArgs {
-    /// Runtime: auto, apptainer, singularity, builtin, podman, docker, charliecloud or udocker
-    #[arg(long, value_name = "RUNTIME", value_parser = runtime)]
+    #[arg(long, value_name = "RUNTIME", value_parser = runtime, help = runtimes())]
     pub runtime: Option<RuntimeChoice>,
     /// Host path for the job: SRC[:DST][:ro|rw][:required], or as docker has it:
     /// type=bind,source=SRC,target=DST[,readonly][,required]; repeatable
@@ -322,6 +321,13 @@ pub fn runtime(text: &str) -> Result<RuntimeChoice, String> {
         let names: Vec<_> = RuntimeChoice::ALL.iter().map(|(name, _)| *name).collect();
         format!("known runtimes: {}", names.join(", "))
     })
+}
+
+/// What `--runtime` takes.
+fn runtimes() -> String {
+    let names: Vec<_> = RuntimeChoice::ALL.iter().map(|(name, _)| *name).collect();
+    let (last, others) = names.split_last().expect("there are runtimes");
+    format!("Runtime: {} or {last}", others.join(", "))
 }
 
 /// Reads a network's name.

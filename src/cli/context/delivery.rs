@@ -82,7 +82,8 @@ impl Context {
                         "--delivery cvmfs gives a directory, and the runtime {} takes none",
                         job.runtime.name()
                     );
-                    let hint = "name another one: builtin, apptainer or singularity";
+                    let others: Vec<_> = execute::directory_runtimes().collect();
+                    let hint = format!("name another one: {}", others.join(", "));
                     return Err(CliError::usage(text).with_hint(hint).into());
                 }
                 let set: Vec<PathBuf> =

@@ -27,7 +27,7 @@ use crate::cli::verbs::jobs;
 use crate::failure::Kind;
 use crate::follow;
 use crate::job::Grade;
-use crate::job::JobId;
+use crate::job::{JobId, RuntimeChoice};
 use crate::ledger::{self, JobRecord, Payloads, Source};
 use crate::oci::{Digest, HubName, Platform, Sha256Digest};
 use crate::worker::{Qualifier, SizeLimit};
@@ -240,7 +240,7 @@ fn tone(verdict: Verdict) -> Tone {
 }
 
 fn grade(grade: &Grade, runtime: &str) -> String {
-    let by_name = matches!(runtime, "apptainer" | "singularity");
+    let by_name = RuntimeChoice::opens_by_name(runtime);
     let text = match grade {
         Grade::VerifiedOnRead => "verified-on-read: each block was checked when it was read",
         Grade::Measured if by_name => {

@@ -32,7 +32,7 @@ use crate::execute::report::Report;
 use crate::execute::starter::Start;
 use crate::execute::witness::Sign;
 use crate::execute::{ExecuteError, packed, scratch, tickets};
-use crate::job::{Access, Evidence, Grade, JobSpec, Network, WORK_DIR};
+use crate::job::{Access, Evidence, Grade, JobSpec, Network, RuntimeChoice, WORK_DIR};
 use crate::oci::ContainerConfig;
 use crate::runtime::builtin::Cover;
 use crate::runtime::{Bind, csv_field, environment};
@@ -70,7 +70,7 @@ impl Runtime for Apptainer {
         let found = foreign::identified(self.0)?;
         let program = foreign::program(&found)?;
         match program.kind() {
-            Some("apptainer" | "singularity") => Ok(found),
+            Some(kind) if RuntimeChoice::opens_by_name(kind) => Ok(found),
             _ => Err(ExecuteError::NoRuntime(format!(
                 "{} is neither apptainer nor singularity: it says {:?}",
                 program.path.display(),

@@ -292,6 +292,11 @@ pub fn takes_directory(choice: RuntimeChoice) -> bool {
     choice == RuntimeChoice::Auto || named(choice.name()).is_some_and(Runtime::takes_directory)
 }
 
+/// The runtimes that run a published tree.
+pub fn directory_runtimes() -> impl Iterator<Item = &'static str> {
+    ALL.into_iter().filter(|runtime| runtime.takes_directory()).map(Runtime::name)
+}
+
 /// What a job asks for that a choice cannot give on any machine; of `auto` it is not known.
 #[must_use]
 pub fn lacks(choice: RuntimeChoice, terms: &Terms) -> Option<&'static str> {

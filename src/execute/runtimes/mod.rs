@@ -35,8 +35,8 @@ mod udocker;
 mod unpacked;
 
 pub use known::{
-    Absent, builtin_works, installed, lacks, may_take, takes_directory, takes_options, usable,
-    wants,
+    Absent, builtin_works, directory_runtimes, installed, lacks, may_take, takes_directory,
+    takes_options, usable, wants,
 };
 pub(super) use known::{Chosen, choose};
 pub(super) use runtime::Request;
