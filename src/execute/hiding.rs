@@ -69,7 +69,7 @@ pub(super) fn jobs_of(control: &Path) -> Option<PathBuf> {
 }
 
 /// A hidden directory, and where it is.
-struct Place {
+struct Kept {
     path: PathBuf,
     identity: Identity,
     /// It and the directories above it.
@@ -91,7 +91,7 @@ struct Place {
 pub(super) fn cover(secrets: &Secrets<'_>, binds: &[Bind]) -> Result<Vec<Hidden>, ExecuteError> {
     let table = Table::own().map_err(ExecuteError::io("reading the mount table"))?;
     let mut asker = Asker::new();
-    let mut places: Vec<Place> = Vec::new();
+    let mut places: Vec<Kept> = Vec::new();
     for path in &secrets.places {
         if let Some(mut place) = find(path, &table, binds, &mut asker)?
             && places.iter().all(|p| p.path != place.path)
@@ -143,7 +143,7 @@ fn find(
     table: &Table,
     binds: &[Bind],
     asker: &mut Asker,
-) -> Result<Option<Place>, ExecuteError> {
+) -> Result<Option<Kept>, ExecuteError> {
     let found = match asker.ask_patiently(&Question::Find(path.into())) {
         Answer::Found { path, directory: true, identity } => Some((PathBuf::from(path), identity)),
         Answer::Silent if binds.iter().any(|b| path.starts_with(&b.source)) => {
@@ -168,7 +168,7 @@ fn find(
     ways.sort();
     ways.dedup();
     let line = line(&path);
-    Ok(Some(Place { path, identity, line, location, mount, ways, parts, holds_jobs: false }))
+    Ok(Some(Kept { path, identity, line, location, mount, ways, parts, holds_jobs: false }))
 }
 
 /// Where a path is on its file system, and on which mount.
@@ -265,7 +265,7 @@ fn make(
 /// Where one bind shows one place.
 fn through(
     bind: &Bind,
-    place: &Place,
+    place: &Kept,
     work: &Path,
     asker: &mut Asker,
 ) -> Result<Vec<Hidden>, ExecuteError> {
@@ -319,7 +319,7 @@ fn through(
     Ok(hidden)
 }
 
-impl Place {
+impl Kept {
     /// Whether a path in it may be mounted by name: the `work` directory of a job, and what is in it.
     fn may_be_mounted(&self, inner: &Path) -> bool {
         let names: Vec<&OsStr> = inner.iter().collect();
@@ -336,7 +336,7 @@ impl Place {
     }
 }
 
-fn refused(bind: &Bind, place: &Place) -> ExecuteError {
+fn refused(bind: &Bind, place: &Kept) -> ExecuteError {
     ExecuteError::NotStarted(format!(
         "the mount {}:{} would show {}, which belongs to moorline",
         bind.source.display(),
@@ -381,7 +381,7 @@ fn could_show(shown: &MountInfo, hidden: &MountInfo) -> bool {
 
 /// Refuses the job when a marker in a hidden directory is seen below a bound path.
 fn look_elsewhere(
-    places: &[Place],
+    places: &[Kept],
     binds: &[Bind],
     table: &Table,
     asker: &mut Asker,
@@ -400,10 +400,10 @@ fn look_elsewhere(
         return Ok(());
     }
     // one that cannot be written to is not written to by a job either
-    let marked: Vec<(&Place, Marker)> =
+    let marked: Vec<(&Kept, Marker)> =
         places.iter().filter_map(|p| Some((p, Marker::put(&p.path).ok()?))).collect();
     for (place, entry, bind) in roots {
-        let (known, wanted): (Vec<&Place>, Vec<Wanted>) = marked
+        let (known, wanted): (Vec<&Kept>, Vec<Wanted>) = marked
             .iter()
             .filter(|(p, _)| could_show(entry, &p.mount))
             .map(|(p, marker)| (*p, p.wanted(marker)))
@@ -425,7 +425,7 @@ fn look_elsewhere(
     Ok(())
 }
 
-impl Place {
+impl Kept {
     fn wanted(&self, marker: &Marker) -> Wanted {
         let mut ends = tails(&self.path);
         ends.extend(tails(&self.location));
@@ -493,7 +493,7 @@ mod tests {
 
     #[test]
     fn the_work_of_jobs_may_be_mounted_by_name() {
-        let place = |holds_jobs| Place {
+        let place = |holds_jobs| Kept {
             path: "/jobs".into(),
             identity: Identity { device: 1, inode: 2 },
             line: vec![],
