@@ -1,6 +1,7 @@
 //! Bad input and faults on the worker, one test each: what the machine lacks, and what goes wrong while a job runs.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -34,9 +35,10 @@ fn brought(left: Option<u64>, sealed: Option<(&Path, SifDigest, TreeRoot)>) -> J
     }
     let there = job.path(&place.file_name().unwrap().to_string_lossy());
     if let Some(left) = left {
-        fs::copy(&place, &there).unwrap();
-        let file = fs::OpenOptions::new().write(true).open(there).unwrap();
-        file.set_len(left).unwrap();
+        // a file of our own: the image is read-only
+        let mut file = fs::File::create(there).unwrap();
+        let image = fs::File::open(&place).unwrap();
+        std::io::copy(&mut image.take(left), &mut file).unwrap();
     }
     job.plan.job.delivery = Delivery::Transfer { place };
     job
@@ -123,6 +125,8 @@ fn times_that_are_far_off() {
     let now = SystemTime::now();
     for when in [SystemTime::UNIX_EPOCH, now - year * 20, now + year * 20] {
         let sif = world().dir.path().join("far-off.sif");
+        // the copy of the turn before is read-only, as the image is
+        let _ = fs::remove_file(&sif);
         fs::copy(&image().0, &sif).unwrap();
         let mut job = Job::sh(User::Me, "echo ran");
         job.set_image(image().1, sif.clone());
