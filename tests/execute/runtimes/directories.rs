@@ -29,7 +29,8 @@ fn udocker_refuses() {
     let Some(case) = cases.into_iter().find(|case| case.is_udocker()) else { return };
     for (option, why) in [
         ("--execmode=S1", "take --runtime apptainer"),
-        ("--execmode=F1", "rewrites the image's programs"),
+        ("--execmode=F1", "needs libfakechroot and patchelf of its engines"),
+        ("--execmode=F3", "rewrites every program of the image"),
         ("--location=/", "the image is the job's"),
     ] {
         let job = Case { option: Some(option), ..case }.sh("echo it ran");
