@@ -68,7 +68,7 @@ def attack(case):
         named(audit, os.path.realpath(fake)) and "runtime-believed" in audit.get("qualified", [])
     ):
         reached.append("another program with apptainer's name")
-    done = case.call("moorline", "run", "--option", "--fakeroot", "--mount", f"{other}:/bin/tool", image, "--", "/bin/tool", env=env)
+    done = case.call("moorline", "run", "--runtime", "apptainer", "--option", "--fakeroot", "--mount", f"{other}:/bin/tool", image, "--", "/bin/tool", env=env)
     audit = said(case, env)
     if audit.get("verdict") == "match" and not {"mount", "option"} <= set(audit.get("qualified", [])):
         reached.append("an option and a mount for apptainer")
