@@ -393,6 +393,8 @@ run_mode() {
 # .gitlab/own-image.yml, as the pipeline of a release starts it. The image is another one here, so another program of
 # it is run, and the program on the runner stands for the one in the image.
 own() {
+    # a runner begins with a clean checkout: no build of another pipeline hands a digest over
+    rm -rf moorline-artifacts
     sed 's|command: moorline --version|command: sh -c "echo ran in the image"|' "$ROOT/.gitlab/own-image.yml" >own-image.yml
     PATH=$PWD:$PATH passes "$LOG" --file own-image.yml --variable OWN_VERSION=v1
     rm own-image.yml
