@@ -30,7 +30,7 @@ fn simulated(runtime: RuntimeChoice, programs: &[(&str, &str, &str)], command: &
 const APPTAINER: &str = "apptainer version 1.4.5";
 const FAILS: &str = "echo 'FATAL: container creation failed' >&2; exit 255";
 
-/// Review of issue 17: *started* was said of every runtime that could be executed.
+/// To execute the runtime is not to start the program.
 #[test]
 fn a_runtime_that_fails_started_nothing() {
     if !squashfs_tools("started::a_runtime_that_fails_started_nothing") {
