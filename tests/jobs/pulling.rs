@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use serde_json::Value;
 
@@ -236,6 +237,27 @@ fn only_a_deploy_token_is_handed_over() {
     home.run(&["submit", "--delivery", "lfn", &image, "true"]).fails(2, &["engine dirac", "hint:"]);
 }
 
+/// A job that a simulated Slurm takes and does not start, and where its token lies.
+fn taken(slurm: &Simulated, home: &Home, image: &str) -> (String, PathBuf) {
+    slurm.command("sbatch", "echo 77");
+    let job = home.ok(&["submit", "--backend", "slurm", "--delivery", "pull", image, "true"]);
+    let credential = home.job(&job).join("control/registry-credential");
+    (job, credential)
+}
+
+/// Starts that job's script, as its Slurm would.
+fn begins(home: &Home, job: &str) -> Output {
+    let control = home.job(job).join("control");
+    let mut command = Command::new("sh");
+    command
+        .arg(control.join("job.sh"))
+        .arg(&control)
+        .env_clear()
+        .envs(&home.env)
+        .env("SLURM_JOB_ID", "77");
+    command.current_dir(home.job(job).join("work")).output().unwrap()
+}
+
 /// The worker says what kept it from pulling, and the token goes all the same. The Slurm is *simulated*, and starts nothing.
 #[test]
 fn a_registry_that_does_not_answer_is_told() {
@@ -243,20 +265,10 @@ fn a_registry_that_does_not_answer_is_told() {
     let (mut home, _) = with_node(&server, Home::logged_in(&server));
     let image = server.name(":v1");
     let slurm = Simulated::new(&mut home);
-    slurm.command("sbatch", "echo 77");
-    let job = home.ok(&["submit", "--backend", "slurm", "--delivery", "pull", &image, "true"]);
-    let control = home.job(&job).join("control");
-    let credential = control.join("registry-credential");
+    let (job, credential) = taken(&slurm, &home, &image);
     assert_eq!(fs::metadata(&credential).unwrap().mode() & 0o7777, 0o600);
     drop(server);
-    let mut command = std::process::Command::new("sh");
-    command
-        .arg(control.join("job.sh"))
-        .arg(&control)
-        .env_clear()
-        .envs(&home.env)
-        .env("SLURM_JOB_ID", "77");
-    let ended = command.current_dir(home.job(&job).join("work")).output().unwrap();
+    let ended = begins(&home, &job);
     let said = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(216), "{said}");
     assert!(said.contains("the image could not be pulled") && !said.contains("gldt"), "{said}");
@@ -442,21 +454,11 @@ fn a_registry_that_refuses_is_told() {
     let (mut home, _) = with_node(&server, Home::logged_in(&server));
     let image = server.name(":v1");
     let slurm = Simulated::new(&mut home);
-    slurm.command("sbatch", "echo 77");
-    let job = home.ok(&["submit", "--backend", "slurm", "--delivery", "pull", &image, "true"]);
-    let control = home.job(&job).join("control");
-    let credential = control.join("registry-credential");
+    let (job, credential) = taken(&slurm, &home, &image);
     let text = fs::read_to_string(&credential).unwrap();
     assert!(text.contains(SECRET));
     fs::write(&credential, text.replace(SECRET, "gldt-revoked")).unwrap();
-    let mut command = std::process::Command::new("sh");
-    command
-        .arg(control.join("job.sh"))
-        .arg(&control)
-        .env_clear()
-        .envs(&home.env)
-        .env("SLURM_JOB_ID", "77");
-    let ended = command.current_dir(home.job(&job).join("work")).output().unwrap();
+    let ended = begins(&home, &job);
     let said = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(215), "{said}");
     assert!(!said.contains("gldt"), "{said}");

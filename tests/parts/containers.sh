@@ -7,6 +7,8 @@
 set -euo pipefail
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/env/udocker.sh
+. "$(dirname "$0")/../env/udocker.sh"
 cd "$ROOT"
 [ "$(id -u)" = 0 ] || skip "the daemons and containers are started as root, and the caller is not root"
 env=$ROOT/tests/env/containers.sh
@@ -24,12 +26,7 @@ step "docker and podman without root" "$env" rootless "$program" runtimes:: || f
 
 # proot 5.4 of the tree starts programs of its C library, which that of Debian 12 does not
 udocker=$MOORLINE_RUN/udocker
-if python3 -m pip install --quiet --no-deps --target "$udocker/lib" udocker==1.3.17 >"$MOORLINE_RUN/udocker.log" 2>&1; then
-    mkdir -p "$udocker/bin"
-    printf '#!/usr/bin/python3\nimport sys\nsys.path.insert(0, "%s/lib")\nfrom udocker.maincmd import main\nsys.exit(main())\n' \
-        "$udocker" >"$udocker/bin/udocker"
-    chmod -R a+rX "$udocker"
-    chmod 755 "$udocker/bin/udocker"
+if udocker_into "$udocker"; then
     export MOORLINE_TEST_UDOCKER=$udocker/bin
 else
     need_skipped udocker "pip cannot install it: $(tail -n 1 "$MOORLINE_RUN/udocker.log")" || failed=1

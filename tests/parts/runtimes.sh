@@ -7,19 +7,15 @@
 set -euo pipefail
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/env/udocker.sh
+. "$(dirname "$0")/../env/udocker.sh"
 cd "$ROOT"
 [ "$(id -u)" = 0 ] || skip "an ordinary user is tried as well, and only root becomes one"
 
-# udocker is no Debian package. It is a few Python files, kept apart from the machine's own; its engines are Debian's.
+# its engines are Debian's
 UDOCKER=$(mktemp -d /tmp/moorline-udocker.XXXXXX)
 trap 'rm -rf "$UDOCKER"' EXIT
-if python3 -m pip download --quiet --no-deps --dest "$UDOCKER/package" udocker==1.3.17 >"$MOORLINE_RUN/udocker.log" 2>&1 &&
-    python3 -m pip install --quiet --no-deps --target "$UDOCKER/lib" "$UDOCKER"/package/* >>"$MOORLINE_RUN/udocker.log" 2>&1; then
-    mkdir "$UDOCKER/bin"
-    printf '#!/usr/bin/python3\nimport sys\nsys.path.insert(0, "%s/lib")\nfrom udocker.maincmd import main\nsys.exit(main())\n' \
-        "$UDOCKER" >"$UDOCKER/bin/udocker"
-    chmod -R a+rX "$UDOCKER"
-    chmod 755 "$UDOCKER/bin/udocker"
+if udocker_into "$UDOCKER"; then
     export MOORLINE_TEST_UDOCKER=$UDOCKER/bin
     MOORLINE_TEST_UDOCKER_PACKAGE=$(echo "$UDOCKER"/package/udocker-*)
     export MOORLINE_TEST_UDOCKER_PACKAGE

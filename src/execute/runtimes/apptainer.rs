@@ -201,7 +201,7 @@ impl Prepared for Ready<'_> {
     fn run(self: Box<Self>, report: &mut Report) -> Result<Ended, ExecuteError> {
         let watch = self.layer.as_ref().map(|on_disk| on_disk.layer.watch(report)).transpose()?;
         let manner = Manner { watch: watch.as_ref(), ..self.manner };
-        let works = || foreign::starts(&self.program, trial);
+        let works = || foreign::starts_anything(&self.program, trial);
         let there =
             || !self.measured.is_some_and(|measured| self.sought.is_missing(&measured.file));
         let telling = Telling {

@@ -168,7 +168,7 @@ impl Prepared for Ready {
     }
 
     fn run(self: Box<Self>, report: &mut Report) -> Result<Ended, ExecuteError> {
-        let works = || foreign::starts(&self.program, trial);
+        let works = || foreign::starts_anything(&self.program, trial);
         let telling = Telling {
             runtime: NAME,
             failures: &FAILURES,

@@ -168,7 +168,10 @@ pub(super) fn attend_seen(
 /// Whether a runtime starts anything: the machine's own shell, in a tree that holds nothing else. `words` are its
 /// arguments for the tree and those directories that are to be bound into it. Where that cannot be tried, it is
 /// taken to work.
-pub(super) fn starts(program: &Program, words: impl FnOnce(&str, &[&str]) -> Vec<String>) -> bool {
+pub(super) fn starts_anything(
+    program: &Program,
+    words: impl FnOnce(&str, &[&str]) -> Vec<String>,
+) -> bool {
     const SHOWN: [&str; 5] = ["/bin", "/lib", "/lib64", "/nix", "/usr"];
     const POINTS: [&str; 6] = ["dev", "etc", "proc", "sys", "tmp", "var/tmp"];
     let Ok(scratch) = scratch::Scratch::make(scratch::PROBE, true) else { return true };
